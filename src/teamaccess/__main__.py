@@ -1,0 +1,5 @@
+"""`python -m teamaccess` is the command `teamaccess`."""
+
+from teamaccess.cli.main import app
+
+app()

@@ -1,0 +1,69 @@
+"""The application: routes, who is asking, refusals, the connections' life."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from litestar import Litestar
+from litestar.datastructures import State
+from litestar.di import Provide
+from litestar.middleware import DefineMiddleware
+from litestar.openapi import OpenAPIConfig
+from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
+from litestar.types import Message, Scope
+
+from teamaccess.api import problems
+from teamaccess.api.authentication import Authentication, provide_user
+from teamaccess.api.routes import ALL
+from teamaccess.service import Service, open_service
+from teamaccess.settings import Settings
+
+LARGEST_BODY = 64 * 1024
+SECURITY_HEADERS = [
+    (b"referrer-policy", b"no-referrer"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"cache-control", b"no-store"),
+]
+
+
+def create_app(settings: Settings) -> Litestar:
+    """Return the ASGI application for these settings."""
+
+    @asynccontextmanager
+    async def connected(app: Litestar) -> AsyncIterator[None]:
+        async with open_service(settings) as service:
+            app.state.service = service
+            yield
+
+    return Litestar(
+        route_handlers=[*ALL, PrometheusController],
+        lifespan=[connected],
+        middleware=[
+            PrometheusConfig(
+                app_name="teamaccess", prefix="teamaccess", group_path=True
+            ).middleware,
+            DefineMiddleware(Authentication),
+        ],
+        dependencies={
+            "service": Provide(provide_service, sync_to_thread=False),
+            "actor": Provide(provide_user),
+        },
+        before_send=[add_headers],
+        after_exception=[problems.record_refusal],
+        plugins=[problems.plugin],
+        request_max_body_size=LARGEST_BODY,
+        openapi_config=OpenAPIConfig(title="teamaccess", version="1", path="/schema"),
+        logging_config=None,
+    )
+
+
+def provide_service(state: State) -> Service:
+    """Return the process's connections."""
+    service: Service = state.service
+    return service
+
+
+async def add_headers(message: Message, scope: Scope) -> None:
+    """Name the request in the answer, and keep answers out of caches and links' referrers."""
+    if message["type"] == "http.response.start":
+        name = str(scope["state"].get("request_id", "")).encode()
+        message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", name)]

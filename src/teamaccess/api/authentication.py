@@ -1,0 +1,97 @@
+"""Who is asking."""
+
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from litestar.connection import ASGIConnection, Request
+from litestar.middleware.authentication import (
+    AbstractAuthenticationMiddleware,
+    AuthenticationResult,
+)
+
+from teamaccess.errors import Forbidden, Unauthenticated
+from teamaccess.events import record_alone
+from teamaccess.ledger import Attribution
+from teamaccess.models import Channel, User
+from teamaccess.service import Service
+from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
+
+SCHEME = "Bearer "
+
+
+class SignInRequired(Unauthenticated):
+    """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
+
+
+class OnlyOperators(Forbidden):
+    """Only whoever operates this service may do this."""
+
+
+@dataclass(frozen=True)
+class Operator:
+    """Whoever runs the service, signed in with an operator's token."""
+
+    name: str
+
+
+Caller = User | Operator | None
+
+
+class Authentication(AbstractAuthenticationMiddleware):
+    """Reads the bearer token. Nobody is fine here; the routes say whom they need."""
+
+    async def authenticate_request(
+        self, connection: ASGIConnection[Any, Any, Any, Any]
+    ) -> AuthenticationResult:
+        """Return the user or operator of the token, None without one; raises InvalidToken."""
+        request_id(connection)
+        header = connection.headers.get("Authorization")
+        if header is None:
+            return AuthenticationResult(user=None, auth=None)
+        if not header.startswith(SCHEME):
+            raise InvalidToken(cause="the Authorization header is not a bearer token")
+        service: Service = connection.app.state.service
+        claims = verify(service.keys, header.removeprefix(SCHEME))
+        return AuthenticationResult(user=await _caller(service, claims, connection), auth=claims)
+
+
+async def _caller(
+    service: Service, claims: Claims, connection: ASGIConnection[Any, Any, Any, Any]
+) -> User | Operator:
+    if claims.audience is Audience.OPERATOR:
+        return Operator(claims.subject)
+    async with service.sessions() as session:
+        user = await session.get(User, claims.subject)
+    try:
+        if user is None:
+            raise InvalidToken(cause="its user does not exist")
+        claims.refuse_if_ended(user)
+    except InvalidToken as refused:
+        actor = Attribution(f"user:{claims.subject}", Channel.API, request_id(connection))
+        await record_alone(service.sessions, actor, "sign_in_refused", cause=refused.facts["cause"])
+        raise
+    return user
+
+
+def request_id(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+    """Return the id under which the ledger, the events and the answer know this request."""
+    return str(connection.scope["state"].setdefault("request_id", secrets.token_hex(12)))
+
+
+def attribution(request: Request[Any, Any, Any]) -> Attribution:
+    """Return who asks, for the ledger and the events."""
+    match request.user:
+        case User(id=id):
+            return Attribution(f"user:{id}", Channel.API, request_id(request))
+        case Operator(name=name):
+            return Attribution(f"operator:{name}", Channel.OPERATOR, request_id(request))
+        case _:
+            return Attribution("anonymous", Channel.API, request_id(request))
+
+
+async def provide_user(request: Request[Any, Any, Any]) -> User:
+    """Return the signed-in user; raises SignInRequired."""
+    if not isinstance(request.user, User):
+        raise SignInRequired
+    return request.user

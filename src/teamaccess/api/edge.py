@@ -1,0 +1,91 @@
+"""The one place where a request commits.
+
+A route that changes who may do what is a function of an open change. Around it: the organization
+is locked, what is pending there is brought in, the function runs, everything is committed and
+enforced, and the answer carries how far the ledger and the engine have come.
+"""
+
+import inspect
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from litestar import Request, Response
+
+from teamaccess.api.authentication import attribution
+from teamaccess.api.idempotency import Replay, begin_once, finish_once
+from teamaccess.ledger import Change, Receipt
+from teamaccess.models import OrganizationId, User
+from teamaccess.service import Service
+
+Handler = Callable[..., Awaitable[Any]]
+HTTP_ACCEPTED = 202
+
+
+def changes(handler: Handler) -> Handler:
+    """Make a route of a function that takes a `change`.
+
+    The organization of the path, where there is one, is locked.
+    """
+    signature = inspect.signature(handler, eval_str=True)
+
+    @wraps(handler)
+    async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
+        service: Service = request.app.state.service
+        path = request.path_params.get("organization")
+        locked = [OrganizationId(path)] if path is not None else []
+        async with service.ledger.change(attribution(request), *locked) as change:
+            return await run(handler, request, service, change, arguments)
+
+    asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    parameters = [asks] + [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name not in ("change", "request")
+    ]
+    route.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    route.__annotations__ = {p.name: p.annotation for p in parameters} | {
+        "return": signature.return_annotation
+    }
+    del route.__wrapped__  # type: ignore[attr-defined]
+    return route
+
+
+async def run(
+    handler: Handler,
+    request: Request[Any, Any, Any],
+    service: Service,
+    change: Change,
+    arguments: dict[str, Any],
+) -> Response[Any]:
+    """Run the function in its open change, commit, and answer."""
+    try:
+        once = await begin_once(change, request)
+    except Replay as replay:
+        return answer(replay.body, await replay.receipts(service), replay.status_code)
+    if "request" in inspect.signature(handler).parameters:
+        arguments["request"] = request
+    body = await handler(change=change, **arguments)
+    status = request.route_handler.status_code
+    await finish_once(change, once, status, body)
+    receipts = await service.ledger.commit(change)
+    if isinstance(request.user, User):
+        for receipt in receipts:
+            await service.activity.seen(receipt.organization, request.user.id)
+    return answer(body, receipts, status)
+
+
+def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
+    """Return the answer to a committed change: 202 while SpiceDB has not confirmed it."""
+    headers = {}
+    told = [receipt for receipt in receipts if receipt.position > 0]
+    if told:
+        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in told)
+    if tokens := [receipt.zed_token for receipt in told if receipt.zed_token is not None]:
+        headers["Zed-Token"] = tokens[-1]
+    for receipt in told:
+        if receipt.pending:
+            where = f"/v1/organizations/{receipt.organization}/changes/{receipt.position}"
+            headers["Location"] = where
+            return Response(body, status_code=HTTP_ACCEPTED, headers=headers)
+    return Response(body, status_code=status, headers=headers)

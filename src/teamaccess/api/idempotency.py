@@ -1,0 +1,100 @@
+"""The same request sent twice is done once (`Idempotency-Key`)."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from litestar import Request
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from teamaccess.errors import Conflict, Invalid
+from teamaccess.ledger import Change, Receipt
+from teamaccess.models import IdempotencyKey, LedgerApplication, OrganizationId
+from teamaccess.service import Service
+
+KEPT = timedelta(days=1)
+LONGEST_KEY = 255
+
+
+class InvalidIdempotencyKey(Invalid):
+    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used for another request. Use a new key for a new request."""
+
+
+@dataclass
+class Replay(Exception):
+    """The request was done before; this is what it was answered."""
+
+    status_code: int
+    body: Any
+    positions: dict[str, int]
+
+    async def receipts(self, service: Service) -> list[Receipt]:
+        """Return how far the change has come by now."""
+        async with service.sessions() as session:
+            return [
+                Receipt(
+                    OrganizationId(organization),
+                    position,
+                    await session.scalar(
+                        select(LedgerApplication.zed_token).where(
+                            LedgerApplication.organization_id == organization,
+                            LedgerApplication.position == position,
+                        )
+                    ),
+                )
+                for organization, position in self.positions.items()
+            ]
+
+
+async def begin_once(change: Change, request: Request[Any, Any, Any]) -> IdempotencyKey | None:
+    """Claim the request's key in this change's transaction; None where it has none.
+
+    A second request with the key waits here for the first one's commit. Raises Replay when it was
+    done, IdempotencyKeyReused when that was another request.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != "POST" or request.user is None:
+        return None
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidIdempotencyKey
+    fingerprint = await _fingerprint(request)
+    actor = change.attribution.actor
+    await change.session.execute(
+        delete(IdempotencyKey).where(
+            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
+        )
+    )
+    claimed = await change.session.scalar(
+        insert(IdempotencyKey)
+        .values(actor=actor, key=key, fingerprint=fingerprint, status_code=0, positions={})
+        .on_conflict_do_nothing()
+        .returning(IdempotencyKey)
+    )
+    if claimed is None:
+        done = await change.session.get_one(IdempotencyKey, (actor, key))
+        if done.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        raise Replay(done.status_code, done.body, done.positions)
+    return claimed
+
+
+async def finish_once(
+    change: Change, once: IdempotencyKey | None, status_code: int, body: Any
+) -> None:
+    """Keep the answer with the key, in the same transaction as what it answers."""
+    if once is not None:
+        once.status_code = status_code
+        once.body = msgspec.to_builtins(body)
+        once.positions = dict(await change.decide())
+
+
+async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
+    said = f"{request.method} {request.url.path}\n".encode() + await request.body()
+    return hashlib.sha256(said).digest()

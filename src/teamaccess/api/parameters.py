@@ -1,0 +1,16 @@
+"""What routes take besides a body: parts of the path, and what is provided to them."""
+
+from litestar.di import NamedDependency
+from litestar.params import FromPath
+
+from teamaccess.models import User
+from teamaccess.service import Service
+
+InPath = FromPath[str]
+"""An id in the path; one that nothing has is a 404."""
+
+TheService = NamedDependency[Service]
+"""The process's connections."""
+
+SignedIn = NamedDependency[User]
+"""The signed-in user; without one the answer is 401."""

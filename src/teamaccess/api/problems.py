@@ -1,0 +1,134 @@
+"""Refusals as problem details (RFC 9457), in this one place."""
+
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+from litestar.connection import Request
+from litestar.exceptions import HTTPException
+from litestar.plugins.problem_details import (
+    ProblemDetailsConfig,
+    ProblemDetailsException,
+    ProblemDetailsPlugin,
+)
+from litestar.types import Scope
+from sqlalchemy.exc import SQLAlchemyError
+
+from teamaccess import errors
+from teamaccess.api.authentication import attribution
+from teamaccess.events import record_alone
+from teamaccess.ledger import UnknownOrganization
+from teamaccess.models import Event
+
+log = structlog.get_logger()
+
+STATUS = {
+    errors.Invalid: 400,
+    errors.Unauthenticated: 401,
+    errors.Forbidden: 403,
+    errors.NotFound: 404,
+    errors.Conflict: 409,
+    errors.PreconditionFailed: 412,
+    errors.TooMany: 429,
+    errors.Unavailable: 503,
+}
+
+CODES = {
+    400: "invalid_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+}
+
+
+def refusal(error: errors.TeamaccessError) -> ProblemDetailsException:
+    """Return the answer to one of our own refusals; the facts travel as members of the problem."""
+    status = next(status for family, status in STATUS.items() if isinstance(error, family))
+    headers = {}
+    if error.retry_after is not None:
+        headers["Retry-After"] = str(error.retry_after)
+    if status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = "Bearer"
+    return ProblemDetailsException(
+        status_code=status,
+        title=HTTPStatus(status).phrase,
+        detail=error.detail,
+        headers=headers or None,
+        extra={**{k: v for k, v in error.facts.items() if k not in RESERVED}, "code": error.code},
+    )
+
+
+RESERVED = {"status", "title", "detail", "type", "instance", "code"}
+
+
+def http_error(error: HTTPException) -> ProblemDetailsException:
+    """Return the answer to a request that the framework refused."""
+    extra: dict[str, Any] = {"code": CODES.get(error.status_code, "refused")}
+    if error.extra:
+        extra["errors"] = error.extra
+    return ProblemDetailsException(
+        status_code=error.status_code,
+        title=HTTPStatus(error.status_code).phrase,
+        detail=error.detail,
+        headers=error.headers,
+        extra=extra,
+    )
+
+
+def database_error(error: SQLAlchemyError) -> ProblemDetailsException:
+    """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
+    log.error("database_error", error=repr(error))
+    return ProblemDetailsException(
+        status_code=503,
+        title="Service Unavailable",
+        detail="The database does not answer. Nothing was changed; try again shortly.",
+        headers={"Retry-After": "2"},
+        extra={"code": "database_unavailable"},
+    )
+
+
+def unexpected(error: Exception) -> ProblemDetailsException:
+    """Return the answer to our own mistake; the cause goes to the log alone."""
+    log.error("unexpected_error", exc_info=error)
+    return ProblemDetailsException(
+        status_code=500,
+        title="Internal Server Error",
+        detail="Something went wrong here. Nothing was changed.",
+        extra={"code": "internal_error"},
+    )
+
+
+plugin = ProblemDetailsPlugin(
+    ProblemDetailsConfig(
+        exception_to_problem_detail_map={
+            errors.TeamaccessError: refusal,
+            HTTPException: http_error,
+            OSError: database_error,
+            SQLAlchemyError: database_error,
+            Exception: unexpected,
+        }
+    )
+)
+
+
+async def record_refusal(error: Exception, scope: Scope) -> None:
+    """Keep what somebody was refused: an auditor asks who tried.
+
+    What concerns an organization is in its chain; an unknown organization has none.
+    """
+    if not isinstance(error, errors.Forbidden | UnknownOrganization) or scope.get("user") is None:
+        return
+    request: Request[Any, Any, Any] = Request(scope)
+    organization = str(error.facts.get("organization", request.path_params.get("organization", "")))
+    known = isinstance(error, errors.Forbidden) and organization
+    await record_alone(
+        scope["litestar_app"].state.service.sessions,
+        attribution(request),
+        "refused",
+        chain=organization if known else Event.PLATFORM,
+        code=error.code,
+        facts=error.facts,
+        method=request.method,
+        route=str(request.scope.get("path_template", "")),
+    )

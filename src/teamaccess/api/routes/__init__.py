@@ -1,0 +1,16 @@
+"""The routes, a file for each thing they are about."""
+
+from typing import Final
+
+from litestar.types import ControllerRouterHandler
+
+from teamaccess.api.routes import changes, health, invitations, me, members, organizations
+
+ALL: Final[list[ControllerRouterHandler]] = [
+    *health.routes,
+    *me.routes,
+    *organizations.routes,
+    *members.routes,
+    *invitations.routes,
+    *changes.routes,
+]

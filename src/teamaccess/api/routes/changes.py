@@ -1,0 +1,34 @@
+"""How far a change has come on its way into SpiceDB."""
+
+from typing import Annotated
+
+from litestar import get
+from litestar.params import PathParameter
+
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.views import ChangeView
+from teamaccess.errors import NotFound
+from teamaccess.models import LedgerApplication, OrganizationId
+
+Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
+
+
+class UnknownChange(NotFound):
+    """{organization} has no change {position}."""
+
+
+@get("/v1/organizations/{organization:str}/changes/{position:int}")
+async def show_change(
+    organization: InPath, position: Position, actor: SignedIn, service: TheService
+) -> ChangeView:
+    """Return whether a ledger position is pending, applied or refused, and its ZedToken."""
+    id = OrganizationId(organization)
+    await service.reading.require_membership(id, actor.id)
+    async with service.sessions() as session:
+        found = await session.get(LedgerApplication, (id, position))
+    if found is None:
+        raise UnknownChange(organization=organization, position=position)
+    return ChangeView(status=found.status, zed_token=found.zed_token)
+
+
+routes = [show_change]

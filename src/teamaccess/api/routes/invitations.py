@@ -1,0 +1,177 @@
+"""Invitations: sent, listed, sent again, withdrawn, accepted."""
+
+from datetime import timedelta
+
+import aiosmtplib
+import structlog
+from litestar import Request, delete, get, post
+from litestar.params import FromQuery, JSONBody
+from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
+
+from teamaccess.api.authentication import attribution
+from teamaccess.api.edge import answer, changes
+from teamaccess.api.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.routes.members import RoleTwice
+from teamaccess.api.views import AcceptedView, AcceptInvitation, InvitationView, NewInvitation
+from teamaccess.errors import TeamaccessError
+from teamaccess.events import record, record_alone
+from teamaccess.invitations import accept as acceptance
+from teamaccess.invitations import offer
+from teamaccess.invitations.find import list_invitations
+from teamaccess.invitations.letter import compose
+from teamaccess.invitations.offer import Letter
+from teamaccess.ledger import Change
+from teamaccess.models import (
+    Event,
+    InvitationId,
+    InvitationStatus,
+    Organization,
+    OrganizationId,
+    RoleId,
+    User,
+)
+from teamaccess.service import Service
+from teamaccess.text import clean
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+
+log = structlog.get_logger()
+
+
+@post("/v1/organizations/{organization:str}/invitations")
+@changes
+async def invite(
+    organization: InPath,
+    change: Change,
+    actor: SignedIn,
+    service: TheService,
+    data: JSONBody[NewInvitation],
+) -> InvitationView:
+    """Invite an address; the mail with the link leaves once the invitation is committed."""
+    letter = await offer.invite(
+        change,
+        actor.id,
+        OrganizationId(organization),
+        data.email,
+        once_each(data),
+        service.keys.invitees,
+        timedelta(hours=data.expires_in_hours),
+    )
+    return await send(change, service, letter)
+
+
+@get("/v1/organizations/{organization:str}/invitations")
+async def show_invitations(
+    organization: InPath,
+    actor: SignedIn,
+    service: TheService,
+    status: FromQuery[InvitationStatus | None] = None,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[InvitationView]:
+    """List invitations, the newest first."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "view_invitations")
+    now = await service.now()
+    before = decode(cursor)
+    async with service.sessions() as session:
+        rows = await list_invitations(
+            session,
+            id,
+            status,
+            now,
+            (before[0], InvitationId(before[1])) if before else None,
+            limit + 1,
+        )
+    return page(
+        rows, limit, lambda row: (row.created_at, row.id), lambda row: InvitationView.of(row, now)
+    )
+
+
+@delete(
+    "/v1/organizations/{organization:str}/invitations/{invitation:str}",
+    status_code=HTTP_204_NO_CONTENT,
+)
+@changes
+async def cancel_invitation(
+    organization: InPath, invitation: InPath, change: Change, actor: SignedIn
+) -> None:
+    """Withdraw an invitation, pending or expired."""
+    id = InvitationId(invitation)
+    await offer.cancel(change, actor.id, OrganizationId(organization), id)
+
+
+@post(
+    "/v1/organizations/{organization:str}/invitations/{invitation:str}/resend",
+    status_code=HTTP_200_OK,
+)
+@changes
+async def resend_invitation(
+    organization: InPath,
+    invitation: InPath,
+    change: Change,
+    actor: SignedIn,
+    service: TheService,
+) -> InvitationView:
+    """Send an invitation again with a new link; the link sent before is dead."""
+    letter = await offer.resend(
+        change, actor.id, OrganizationId(organization), InvitationId(invitation)
+    )
+    return await send(change, service, letter)
+
+
+@post("/v1/invitations/accept", status_code=HTTP_200_OK)
+async def accept(
+    request: Request, service: TheService, data: JSONBody[AcceptInvitation]
+) -> AcceptedView:
+    """Accept an invitation: for a new address the link is the proof, a known user signs in."""
+    name = clean("name", data.name, 100) if data.name is not None else None
+    who = attribution(request)
+    try:
+        async with service.sessions() as session:
+            organization, id = await acceptance.addressed(session, data.token)
+        async with service.ledger.change(who, organization) as change:
+            signed_in = request.user if isinstance(request.user, User) else None
+            if signed_in is not None:
+                signed_in = await change.session.get_one(User, signed_in.id)
+            accepted = await acceptance.accept(
+                change, organization, id, data.token, signed_in, name
+            )
+            user = accepted.user
+            record(change, "signed_in", Event.PLATFORM, f"user:{user.id}", by="invitation")
+            token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
+            receipts = await service.ledger.commit(change)
+    except TeamaccessError as refused:
+        await record_alone(service.sessions, who, "acceptance_refused", code=refused.code)
+        raise
+    return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
+
+
+async def send(change: Change, service: Service, letter: Letter) -> InvitationView:
+    """Have the mail sent after the commit, never before; the view tells whether it was taken."""
+    view = InvitationView.of(letter.invitation, change.now)
+    organization = await change.session.get_one(Organization, letter.invitation.organization_id)
+    mail = compose(letter, organization.name, service.catalog, service.settings.public_url)
+
+    async def after_commit() -> None:
+        try:
+            await service.mailer.send(mail)
+            view.delivery = "sent"
+        except (OSError, aiosmtplib.SMTPException) as error:
+            log.error("mail_failed", invitation=letter.invitation.id, error=repr(error))
+            view.delivery = "failed"
+
+    change.after_commit.append(after_commit)
+    return view
+
+
+def once_each(data: NewInvitation) -> list[RoleId]:
+    """Return the offered roles; raises RoleTwice."""
+    roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
+    for role in roles:
+        if roles.count(role) > 1:
+            raise RoleTwice(role=repr(role))
+    return roles
+
+
+routes = [invite, show_invitations, cancel_invitation, resend_invitation, accept]

@@ -1,0 +1,35 @@
+"""The catalog, and the caller."""
+
+from litestar import get, post
+from litestar.status_codes import HTTP_204_NO_CONTENT
+
+from teamaccess.api.edge import changes
+from teamaccess.api.parameters import SignedIn, TheService
+from teamaccess.api.views import CatalogView, MeView
+from teamaccess.events import record
+from teamaccess.ledger import Change
+from teamaccess.models import Event
+
+
+@get("/v1/catalog")
+async def show_catalog(service: TheService) -> CatalogView:
+    """Return resources, actions and roles: the access model of this deployment."""
+    return CatalogView.of(service.catalog)
+
+
+@get("/v1/me")
+async def show_me(actor: SignedIn) -> MeView:
+    """Return the signed-in user."""
+    return MeView.of(actor)
+
+
+@post("/v1/me/sign-out", status_code=HTTP_204_NO_CONTENT)
+@changes
+async def sign_out(change: Change, actor: SignedIn) -> None:
+    """End every session of the caller; each access token issued before is refused from now on."""
+    mine = await change.session.merge(actor)
+    mine.end_sessions(change.now)
+    record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
+
+
+routes = [show_catalog, show_me, sign_out]

@@ -1,0 +1,98 @@
+"""Organizations, and what the caller may do in them."""
+
+from litestar import Request, delete, get, patch, post
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_204_NO_CONTENT
+
+from teamaccess.api.authentication import Operator, SignInRequired
+from teamaccess.api.edge import changes
+from teamaccess.api.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.views import (
+    NewOrganization,
+    OrganizationPatch,
+    OrganizationView,
+    PermissionsView,
+)
+from teamaccess.ledger import Change
+from teamaccess.models import OrganizationId, User
+from teamaccess.organizations import found
+from teamaccess.organizations.find import get_organization, list_organizations
+
+
+@post("/v1/organizations")
+@changes
+async def create_organization(
+    request: Request, change: Change, data: JSONBody[NewOrganization]
+) -> OrganizationView:
+    """Make an organization. Where the catalog says so, the caller becomes its administrator."""
+    if not isinstance(request.user, User | Operator):
+        raise SignInRequired
+    founder = request.user if isinstance(request.user, User) else None
+    if founder is not None:
+        founder = await change.session.get_one(User, founder.id)
+    return OrganizationView.of(await found.found(change, data.id, data.name, founder))
+
+
+@get("/v1/organizations")
+async def show_organizations(
+    request: Request, service: TheService, cursor: Cursor = None, limit: Limit = 100
+) -> Page[OrganizationView]:
+    """List the organizations that the caller is an active member of; an operator sees all."""
+    match request.user:
+        case User(id=user):
+            mine = await service.reading.organizations(user)
+        case Operator():
+            mine = None
+        case _:
+            raise SignInRequired
+    async with service.sessions() as session:
+        rows = await list_organizations(session, mine, decode(cursor), limit + 1)
+    return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
+
+
+@get("/v1/organizations/{organization:str}")
+async def show_organization(
+    organization: InPath, actor: SignedIn, service: TheService
+) -> OrganizationView:
+    """Return an organization."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "view_organization")
+    async with service.sessions() as session:
+        return OrganizationView.of(await get_organization(session, id))
+
+
+@patch("/v1/organizations/{organization:str}")
+@changes
+async def rename_organization(
+    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
+) -> OrganizationView:
+    """Give an organization another display name."""
+    id = OrganizationId(organization)
+    return OrganizationView.of(await found.rename(change, actor.id, id, data.name))
+
+
+@delete("/v1/organizations/{organization:str}", status_code=HTTP_204_NO_CONTENT)
+@changes
+async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
+    """End an organization for everybody; its id is never used again."""
+    await found.end(change, actor.id, OrganizationId(organization))
+
+
+@get("/v1/organizations/{organization:str}/permissions")
+async def show_permissions(
+    organization: InPath, actor: SignedIn, service: TheService
+) -> PermissionsView:
+    """Return every action that the caller may do."""
+    actions = await service.reading.actions(OrganizationId(organization), actor.id)
+    return PermissionsView(organization, actor.id, sorted(actions))
+
+
+routes = [
+    create_organization,
+    show_organizations,
+    show_organization,
+    rename_organization,
+    delete_organization,
+    show_permissions,
+]

@@ -1,0 +1,26 @@
+"""The access model as reviewed code: read from YAML, checked, compiled to a schema. Pure."""
+
+from teamaccess.catalog.catalog import Catalog
+from teamaccess.catalog.compiler import compile_schema
+from teamaccess.catalog.errors import InvalidCatalog, Mistake, UnknownCatalog, UnknownRole
+from teamaccess.catalog.loader import catalogs, find, load
+from teamaccess.catalog.model import OPERATIONS, Action, Resource, ResourceType, Role
+from teamaccess.catalog.reader import read
+
+__all__ = [
+    "OPERATIONS",
+    "Action",
+    "Catalog",
+    "InvalidCatalog",
+    "Mistake",
+    "Resource",
+    "ResourceType",
+    "Role",
+    "UnknownCatalog",
+    "UnknownRole",
+    "catalogs",
+    "compile_schema",
+    "find",
+    "load",
+    "read",
+]

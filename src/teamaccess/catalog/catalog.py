@@ -1,0 +1,66 @@
+"""A validated access model, and the questions one asks it."""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from hashlib import sha256
+
+from teamaccess.catalog.compiler import compile_schema, definitions
+from teamaccess.catalog.errors import UnknownRole
+from teamaccess.catalog.model import Action, Resource, ResourceType, Role
+from teamaccess.catalog.schema import SubjectType
+from teamaccess.relationships import Relationship
+
+
+@dataclass(frozen=True, eq=False)
+class Catalog:
+    """An access model: who may do what. Two are the same when their versions are."""
+
+    name: str
+    resources: Mapping[str, Resource]
+    actions: Mapping[str, Action]
+    roles: Mapping[str, Role]
+    types: Mapping[str, ResourceType]
+    guards: Mapping[str, str]
+    """From each of this product's own operations to the action it takes."""
+    administrator: str
+    """The role that holds every action."""
+    founder_role: str | None
+    """What the creator of an organization becomes; None where only operators create them."""
+
+    @cached_property
+    def version(self) -> str:
+        """The name and a hash of the meaning: comments and order do not change it."""
+        meaning = json.dumps(asdict(self), sort_keys=True, default=sorted)
+        return f"{self.name}-{sha256(meaning.encode()).hexdigest()[:12]}"
+
+    def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
+        """Return every action that the roles hold together; raises UnknownRole."""
+        return frozenset().union(*(self._role(role).actions for role in roles))
+
+    def schema(self) -> str:
+        """Return the SpiceDB schema that enforces this model."""
+        return compile_schema(self)
+
+    def permits(self, relationship: Relationship) -> bool:
+        """Tell whether the schema has a place for the relationship."""
+        subject = relationship.subject
+        held = SubjectType(
+            subject.object.type, subject.relation, relationship.expiration is not None
+        )
+        return held in self._subjects.get((relationship.resource.type, relationship.relation), ())
+
+    def _role(self, role: str) -> Role:
+        try:
+            return self.roles[role]
+        except KeyError:
+            raise UnknownRole(f"the catalog {self.name} has no role {role!r}") from None
+
+    @cached_property
+    def _subjects(self) -> dict[tuple[str, str], frozenset[SubjectType]]:
+        return {
+            (definition.name, relation.name): frozenset(relation.subjects)
+            for definition in definitions(self)
+            for relation in definition.relations()
+        }

@@ -1,0 +1,123 @@
+"""From an access model to the SpiceDB schema that enforces it.
+
+Every permission of an organization is `(roles + granted) & member`: whoever is not an active
+member can do nothing, whatever else the graph still says about them.
+"""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from teamaccess.catalog.model import Action, ResourceType, Role
+from teamaccess.catalog.schema import Definition, Permission, Relation, SubjectType
+
+if TYPE_CHECKING:
+    from teamaccess.catalog.catalog import Catalog
+
+HEADER = """\
+// Who may do what in an organization of {name}.
+// Compiled from catalogs/{name}.yaml by `teamaccess schema compile`; change the catalog, not this.
+use expiration
+"""
+
+# What every schema has, so that no catalog can give these names to something else.
+BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organization", "invitation")
+BUILT_IN_RELATIONS = ("applied", "member", "membership")
+BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
+
+USER = (SubjectType("user"), SubjectType("user", expires=True))
+TEAM = (SubjectType("team", "member"), SubjectType("team", "member", expires=True))
+CUSTOM_ROLE = (SubjectType("role", "member"),)
+
+
+def compile_schema(catalog: "Catalog") -> str:
+    """Return the schema in SpiceDB's language, written to be read."""
+    return "\n".join([HEADER.format(name=catalog.name), *(f"{d}\n" for d in definitions(catalog))])
+
+
+def definitions(catalog: "Catalog") -> Iterator[Definition]:
+    """Yield the types of objects that the model knows."""
+    yield Definition("user", "A person or a service account; the id is opaque.")
+    yield Definition("email", "An address that was invited, as the HMAC of its normal form.")
+    yield Definition("ledger_position", "A position of an organization's ledger and its hash.")
+    yield team()
+    yield custom_role()
+    yield organization(catalog)
+    for resource_type in catalog.types.values():
+        yield resource(resource_type, catalog)
+    yield invitation()
+
+
+def team() -> Definition:
+    members = Relation("member", (SubjectType("user"),))
+    return Definition("team", "Members of one organization who hold roles together.", [[members]])
+
+
+def custom_role() -> Definition:
+    holders = Relation("member", (*USER, *TEAM))
+    return Definition("role", "A bundle of actions that an organization made itself.", [[holders]])
+
+
+def invitation() -> Definition:
+    invitee = Relation("invitee", (SubjectType("email", expires=True),))
+    return Definition("invitation", "A place in an organization, offered.", [[invitee]])
+
+
+def organization(catalog: "Catalog") -> Definition:
+    applied = Relation(
+        "applied",
+        (SubjectType("ledger_position", expires=True),),
+        "The positions of the organization's ledger that have arrived here.",
+    )
+    membership = (
+        Relation("member", USER, "Active members. Without this relationship, nothing below holds."),
+        Permission("membership", "member"),
+    )
+    roles = [role(each) for each in catalog.roles.values()]
+    actions = [list(action(each)) for each in catalog.actions.values()]
+    return Definition(
+        "organization",
+        "A tenant: its members, their roles, and what these may do.",
+        [[applied], membership, roles, *actions],
+    )
+
+
+def role(role: Role) -> Relation:
+    return Relation(
+        role.id, (*USER, *TEAM) if role.teams else USER, f"{role.name}: {role.description}"
+    )
+
+
+def action(action: Action) -> Iterator[Relation | Permission]:
+    """Yield who holds an action: predefined roles, custom roles."""
+    yield Relation(action.grant_relation, CUSTOM_ROLE)
+    holders = " + ".join([*action.roles, action.grant_relation])
+    about = f"{action.description}; ask the object, which knows who created it"
+    yield Permission(
+        action.permission,
+        f"({holders}) & member",
+        about if action.four_eyes else action.description,
+    )
+
+
+def resource(resource_type: ResourceType, catalog: "Catalog") -> Definition:
+    owner = [Relation("organization", (SubjectType("organization"),))]
+    if resource_type.demands_creator:
+        owner.append(Relation("creator", (SubjectType("user"),)))
+    actions = [
+        list(object_action(verb, catalog.actions[action_id]))
+        for verb, action_id in resource_type.actions.items()
+    ]
+    about = f"One of the objects that services register: {resource_type.label}."
+    return Definition(resource_type.id, about, [owner, *actions])
+
+
+def object_action(verb: str, action: Action) -> Iterator[Relation | Permission]:
+    """Yield who may do something to one object: whoever may everywhere, or was granted it here."""
+    granted = f"granted_{verb}"
+    yield Relation(granted, (*USER, *TEAM))
+    holders = f"organization->{action.permission} + ({granted} & organization->membership)"
+    if action.four_eyes:
+        about = f"{action.description}, never by whoever created it"
+        yield Permission(verb, f"({holders}) - creator", about)
+    else:
+        yield Permission(verb, holders, action.description)

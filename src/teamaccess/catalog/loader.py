@@ -1,0 +1,42 @@
+"""Where catalogs are found."""
+
+from pathlib import Path
+
+from teamaccess.catalog.catalog import Catalog
+from teamaccess.catalog.errors import UnknownCatalog
+from teamaccess.catalog.reader import read
+
+PACKAGE = Path(__file__).parents[1]
+FOLDERS = (
+    PACKAGE / "schema" / "catalogs",  # installed from a wheel
+    PACKAGE.parents[1] / "schema" / "catalogs",  # a checkout
+)
+
+
+def load(name_or_path: str | Path) -> Catalog:
+    """Return the catalog of a name such as `fintoc`, or at the path of a `.yaml` file.
+
+    Raises UnknownCatalog if there is none, InvalidCatalog with every mistake if it has any.
+    """
+    path = find(name_or_path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UnknownCatalog(f"no catalog can be read from {path}: {error}") from error
+    return read(text, name=path.stem, source=str(path))
+
+
+def find(name_or_path: str | Path) -> Path:
+    """Return the file of a catalog; raises UnknownCatalog for a name that none has."""
+    path = Path(name_or_path)
+    if path.suffix == ".yaml":
+        return path
+    known = catalogs()
+    if str(name_or_path) not in known:
+        raise UnknownCatalog(f"no catalog is called {name_or_path}; known are {', '.join(known)}")
+    return known[str(name_or_path)]
+
+
+def catalogs() -> dict[str, Path]:
+    """Return the files of the catalogs that come along, by name."""
+    return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}

@@ -1,0 +1,205 @@
+"""From the text of a catalog to the model, or to everything that is wrong with it."""
+
+import re
+from collections.abc import Iterator
+from typing import get_args
+
+import yaml
+
+from teamaccess.catalog.catalog import Catalog
+from teamaccess.catalog.compiler import (
+    BUILT_IN_OBJECT_RELATIONS,
+    BUILT_IN_RELATIONS,
+    BUILT_IN_TYPES,
+)
+from teamaccess.catalog.document import TOP, Block, Word
+from teamaccess.catalog.errors import InvalidCatalog, Mistake
+from teamaccess.catalog.model import (
+    OPERATIONS,
+    Action,
+    GrantedBy,
+    Level,
+    Resource,
+    ResourceType,
+    Role,
+    Source,
+)
+from teamaccess.catalog.names import Names
+
+CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
+
+
+def read(text: str, name: str, source: str | None = None) -> Catalog:
+    """Return the catalog that the text says; raises InvalidCatalog with every mistake in it.
+
+    `source` is what the mistakes call the text, its path for example.
+    """
+    mistakes: list[Mistake] = []
+    if not CATALOG_NAME.fullmatch(name):
+        mistakes.append(Mistake(1, f"the file's name must be of a-z, 0-9, _ and -, not {name!r}"))
+    try:
+        root = yaml.compose(text, Loader=yaml.SafeLoader)
+    except yaml.YAMLError as error:
+        raise InvalidCatalog([*mistakes, _unreadable(error)], source or name) from None
+    if root is None:
+        raise InvalidCatalog([*mistakes, Mistake(1, "is empty")], source or name)
+    catalog = Reader(Block(TOP, root, mistakes)).catalog(name)
+    if mistakes:
+        raise InvalidCatalog(mistakes, source or name)
+    return catalog
+
+
+def _unreadable(error: yaml.YAMLError) -> Mistake:
+    mark = getattr(error, "problem_mark", None)
+    problem = getattr(error, "problem", None) or str(error).splitlines()[0]
+    return Mistake(mark.line + 1 if mark else 1, f"not YAML: {problem}")
+
+
+class Reader:
+    """One pass over a catalog, each rule where the thing that it is about is read."""
+
+    def __init__(self, top: Block) -> None:
+        self.top = top
+        self.role_blocks = top.block("roles")
+        self.administrator = top.text("administrator")
+        self.names = Names("the organization", taken=BUILT_IN_RELATIONS)
+        self.resources: dict[str, Resource] = {}
+        self.actions: dict[str, Action] = {}
+        self.four_eyes: dict[str, tuple[Word, Block]] = {}
+
+    def catalog(self, name: str) -> Catalog:
+        for resource, block in self.top.block("resources").blocks():
+            self.read_resource(resource, block)
+        catalog = Catalog(
+            name=name,
+            resources=self.resources,
+            actions=self.actions,
+            roles={role.id: role for role in self.read_roles()},
+            types={each.id: each for each in self.read_types()},
+            guards=self.read_guards(),
+            administrator=self.read_administrator(),
+            founder_role=self.read_founder_role(),
+        )
+        self.check_four_eyes(catalog)
+        self.top.finish()
+        return catalog
+
+    def check_four_eyes(self, catalog: Catalog) -> None:
+        on_objects = {action for each in catalog.types.values() for action in each.actions.values()}
+        for action, (verb, block) in self.four_eyes.items():
+            if action not in on_objects:
+                block.wrong(
+                    verb.line, "is four-eyes, decided on an object alone, but no type has it"
+                )
+
+    def read_administrator(self) -> str:
+        if self.administrator and self.administrator not in self.role_blocks:
+            self.unknown_role(self.top, self.administrator)
+        return str(self.administrator)
+
+    def read_founder_role(self) -> str | None:
+        founder = self.top.text("founder_role", default="")
+        if founder and self.administrator and founder != self.administrator:
+            self.top.wrong(
+                founder.line,
+                f"`founder_role` must be {self.administrator}: no organization is without one",
+            )
+        return str(founder) or None
+
+    def read_resource(self, resource: Word, block: Block) -> None:
+        self.resources[str(resource)] = Resource(str(resource), str(block.text("label")))
+        for verb, action in block.block("actions").blocks():
+            self.read_action(resource, verb, action)
+        block.finish()
+
+    def read_action(self, resource: Word, verb: Word, block: Block) -> None:
+        action = Action(
+            id=f"{resource}_{verb}",
+            resource=str(resource),
+            level=block.one_of("level", get_args(Level)),
+            description=str(block.text("description")),
+            source=block.one_of("source", get_args(Source)),
+            roles=self.read_holders(block),
+            four_eyes=block.flag("four_eyes"),
+        )
+        self.names.claim(verb, block, action.permission, action.grant_relation)
+        self.actions.setdefault(action.id, action)
+        if action.four_eyes:
+            self.four_eyes[action.id] = verb, block
+        block.finish()
+
+    def read_holders(self, block: Block) -> tuple[str, ...]:
+        """Return the roles that hold an action; the administrator's need not be written."""
+        alone = f"[{self.administrator}]"
+        named = block.words(
+            "roles", if_empty=f"is for nobody; write {alone} if only the administrator may"
+        )
+        for role in named:
+            if role not in self.role_blocks:
+                self.unknown_role(block, role)
+            elif role == self.administrator and len(named) > 1:
+                block.wrong(role.line, f"names {role}, who may do everything, beside others")
+        return tuple(
+            str(role) for role in self.role_blocks if role in named or role == self.administrator
+        )
+
+    def read_roles(self) -> Iterator[Role]:
+        for role, block in self.role_blocks.blocks():
+            self.names.claim(role, block, str(role))
+            granted_by: GrantedBy = block.one_of("granted_by", get_args(GrantedBy))
+            teams = block.flag("teams")
+            if teams and role == self.administrator:
+                block.wrong(role.line, "is the administrator's, which only people hold, not teams")
+            elif teams and granted_by == "operator":
+                block.wrong(role.line, "is the operator's to grant, which a team would get round")
+            yield Role(
+                id=str(role),
+                name=str(block.text("name")),
+                description=str(block.text("description")),
+                granted_by=granted_by,
+                teams=teams,
+                actions=frozenset(a.id for a in self.actions.values() if role in a.roles),
+            )
+            block.finish()
+
+    def read_types(self) -> Iterator[ResourceType]:
+        known = Names("the types", taken=BUILT_IN_TYPES)
+        for resource_type, block in self.top.block("types").blocks():
+            known.claim(resource_type, block, str(resource_type))
+            actions = self.read_object_actions(block.block("actions"))
+            yield ResourceType(
+                id=str(resource_type),
+                label=str(block.text("label")),
+                actions=actions,
+                demands_creator=not self.four_eyes.keys().isdisjoint(actions.values()),
+            )
+            block.finish()
+
+    def read_object_actions(self, block: Block) -> dict[str, str]:
+        names = Names("this type", taken=BUILT_IN_OBJECT_RELATIONS)
+        for verb in block:
+            names.claim(verb, block, str(verb), f"granted_{verb}")
+        return {str(verb): self.read_action_id(block, verb) for verb in block}
+
+    def read_guards(self) -> dict[str, str]:
+        block = self.top.block("guards")
+        guards = {operation: self.read_action_id(block, operation) for operation in OPERATIONS}
+        for operation, action in guards.items():
+            if action in self.four_eyes:
+                block.wrong(
+                    block.text(operation).line,
+                    f"{operation} names {action}, which is decided on an object alone",
+                )
+        block.finish()
+        return guards
+
+    def read_action_id(self, block: Block, key: str) -> str:
+        action = block.text(key)
+        if action and action not in self.actions and self.actions:
+            block.wrong(action.line, f"{key} names {action!r}, which is no action")
+        return str(action)
+
+    def unknown_role(self, block: Block, role: Word) -> None:
+        if self.role_blocks.readable:
+            known = ", ".join(self.role_blocks)
+            block.wrong(role.line, f"names the unknown role {role!r}; known are {known}")

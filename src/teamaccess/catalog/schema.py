@@ -1,0 +1,65 @@
+"""A SpiceDB schema as values: definitions, their relations and permissions, and their text."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectType:
+    """Who a relation may hold: `team#member with expiration`."""
+
+    type: str
+    relation: str | None = None
+    expires: bool = False
+
+    def __str__(self) -> str:
+        relation = "" if self.relation is None else f"#{self.relation}"
+        return f"{self.type}{relation}{' with expiration' if self.expires else ''}"
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What is written into the graph."""
+
+    name: str
+    subjects: tuple[SubjectType, ...]
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"relation {self.name}: {' | '.join(map(str, self.subjects))}"
+
+
+@dataclass(frozen=True, slots=True)
+class Permission:
+    """What is asked of the graph."""
+
+    name: str
+    expression: str
+    about: str = ""
+
+    def __str__(self) -> str:
+        return f"permission {self.name} = {self.expression}"
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A type of object; its members stand in groups."""
+
+    name: str
+    about: str
+    groups: Sequence[Sequence[Relation | Permission]] = ()
+
+    def __str__(self) -> str:
+        head = f"// {self.about}\ndefinition {self.name} {{"
+        body = "\n\n".join("\n".join(map(_member, group)) for group in self.groups if group)
+        return f"{head}\n{body}\n}}" if body else f"{head}}}"
+
+    def relations(self) -> Iterator[Relation]:
+        """Yield what can be written about an object of this type."""
+        for group in self.groups:
+            yield from (member for member in group if isinstance(member, Relation))
+
+
+def _member(member: Relation | Permission) -> str:
+    comment = f"  // {member.about}\n" if member.about else ""
+    return f"{comment}  {member}"

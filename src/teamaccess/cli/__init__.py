@@ -1,0 +1,1 @@
+"""The command line: a second edge on the same use cases."""

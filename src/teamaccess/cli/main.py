@@ -1,0 +1,41 @@
+"""The command `teamaccess`: which subcommands there are and how a refusal is told."""
+
+from importlib import import_module
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from teamaccess.errors import TeamaccessError
+
+COMMANDS = ("dev", "serve")
+"""Each is the `app` (a Typer without completion) of the module here that has its name."""
+
+
+class Subcommands(TyperGroup):
+    """Imports a command when it is asked for, so that none waits for what another one needs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in COMMANDS:
+            return None
+        command = typer.main.get_command(import_module(f"teamaccess.cli.{cmd_name}").app)
+        command.name = cmd_name
+        return command
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except TeamaccessError as refusal:
+            typer.secho(refusal.detail, err=True, fg="red")
+            raise typer.Exit(1) from refusal
+
+
+app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)
+
+
+@app.callback()
+def teamaccess() -> None:
+    """Team access for B2B products: organizations, members, roles and invitations."""

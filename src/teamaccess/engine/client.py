@@ -1,0 +1,251 @@
+"""The one place that speaks to SpiceDB: checks, writes, reads, the schema. Always gRPC."""
+
+import json
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import grpc
+from authzed.api.v1 import (
+    CheckBulkPermissionsRequest,
+    CheckBulkPermissionsRequestItem,
+    CheckPermissionRequest,
+    CheckPermissionResponse,
+    Consistency,
+    LookupResourcesRequest,
+    PermissionsServiceStub,
+    ReadRelationshipsRequest,
+    ReadSchemaRequest,
+    RelationshipFilter,
+    SchemaServiceStub,
+    WriteRelationshipsRequest,
+    WriteSchemaRequest,
+    ZedToken,
+)
+from google.protobuf.struct_pb2 import Struct
+from grpc.aio import AioRpcError, Channel, Metadata
+
+from teamaccess.engine.convert import (
+    create_message,
+    object_message,
+    relationship_of,
+    subject_message,
+    update_message,
+)
+from teamaccess.engine.errors import EngineRefused, translate
+from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
+
+CHECK_SECONDS = 2.0
+WRITE_SECONDS = 2.0
+
+# SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
+# be sent again: reads change nothing, and a replayed write meets its own marker.
+RETRY = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "authzed.api.v1.PermissionsService"}],
+                "retryPolicy": {
+                    "maxAttempts": 3,
+                    "initialBackoff": "0.02s",
+                    "maxBackoff": "0.2s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+
+FULLY_CONSISTENT = Consistency(fully_consistent=True)
+
+
+def at_least(zed_token: str | None) -> Consistency:
+    """Return the consistency "no older than this token"; without one, the newest there is."""
+    if zed_token is None:
+        return FULLY_CONSISTENT
+    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
+
+
+class Engine:
+    """A connection to SpiceDB. Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`."""
+
+    def __init__(self, endpoint: str, preshared_key: str, tls_ca: Path | None = None) -> None:
+        self._channel = _channel(endpoint, tls_ca)
+        self._metadata = Metadata(("authorization", f"Bearer {preshared_key}"))
+        self._permissions = PermissionsServiceStub(self._channel)
+        self._schema = SchemaServiceStub(self._channel)
+
+    async def __aenter__(self) -> Self:
+        """Return itself; leaving closes the connection."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close the connection."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connection; calls under way end."""
+        await self._channel.close()
+
+    async def check(
+        self,
+        resource: ObjectReference,
+        permission: str,
+        subject: ObjectReference,
+        at: Consistency = FULLY_CONSISTENT,
+    ) -> bool:
+        """Return whether the subject has the permission on the resource (CheckPermission)."""
+        response = await self._call(
+            self._permissions.CheckPermission(
+                CheckPermissionRequest(
+                    consistency=at,
+                    resource=object_message(resource),
+                    permission=permission,
+                    subject=subject_message(SubjectReference(subject)),
+                ),
+                timeout=CHECK_SECONDS,
+                metadata=self._metadata,
+            )
+        )
+        return bool(response.permissionship == _YES)
+
+    async def permitted(
+        self,
+        resource: ObjectReference,
+        permissions: Iterable[str],
+        subject: ObjectReference,
+        at: Consistency = FULLY_CONSISTENT,
+    ) -> frozenset[str]:
+        """Return which of the permissions the subject has, all judged at one revision."""
+        asked = sorted(set(permissions))
+        if not asked:
+            return frozenset()
+        response = await self._call(
+            self._permissions.CheckBulkPermissions(
+                CheckBulkPermissionsRequest(
+                    consistency=at,
+                    items=[
+                        CheckBulkPermissionsRequestItem(
+                            resource=object_message(resource),
+                            permission=permission,
+                            subject=subject_message(SubjectReference(subject)),
+                        )
+                        for permission in asked
+                    ],
+                ),
+                timeout=CHECK_SECONDS,
+                metadata=self._metadata,
+            )
+        )
+        for pair in response.pairs:
+            if pair.HasField("error"):
+                raise EngineRefused(f"check {pair.request.permission}", pair.error.message)
+        return frozenset(
+            pair.request.permission for pair in response.pairs if pair.item.permissionship == _YES
+        )
+
+    async def write(
+        self,
+        updates: Sequence[Update],
+        create: Sequence[Relationship] = (),
+        metadata: Mapping[str, Any] | None = None,
+    ) -> str:
+        """Write all or nothing, and return the ZedToken at which it holds.
+
+        Raises `AlreadyThere` when one of `create` is there: then nothing of this call was written.
+        """
+        message = Struct()
+        message.update(dict(metadata or {}))
+        response = await self._call(
+            self._permissions.WriteRelationships(
+                WriteRelationshipsRequest(
+                    updates=[
+                        *(update_message(update) for update in updates),
+                        *(create_message(relationship) for relationship in create),
+                    ],
+                    optional_transaction_metadata=message,
+                ),
+                timeout=WRITE_SECONDS,
+                metadata=self._metadata,
+            )
+        )
+        return str(response.written_at.token)
+
+    async def read(
+        self, relationship_filter: RelationshipFilter, at: Consistency = FULLY_CONSISTENT
+    ) -> AsyncIterator[tuple[Relationship, str]]:
+        """Yield what SpiceDB holds, each with the ZedToken at which it was read."""
+        call = self._permissions.ReadRelationships(
+            ReadRelationshipsRequest(consistency=at, relationship_filter=relationship_filter),
+            metadata=self._metadata,
+        )
+        try:
+            async for response in call:
+                yield relationship_of(response.relationship), response.read_at.token
+        except AioRpcError as error:
+            raise translate(error) from error
+
+    async def lookup(
+        self,
+        resource_type: str,
+        permission: str,
+        subject: ObjectReference,
+        at: Consistency = FULLY_CONSISTENT,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of every resource on which the subject has the permission, each once."""
+        call = self._permissions.LookupResources(
+            LookupResourcesRequest(
+                consistency=at,
+                resource_object_type=resource_type,
+                permission=permission,
+                subject=subject_message(SubjectReference(subject)),
+            ),
+            metadata=self._metadata,
+        )
+        try:
+            async for response in call:
+                yield response.resource_object_id
+        except AioRpcError as error:
+            raise translate(error) from error
+
+    async def write_schema(self, text: str) -> str:
+        """Replace the schema, and return the ZedToken at which it holds."""
+        request = self._schema.WriteSchema(
+            WriteSchemaRequest(schema=text), timeout=30.0, metadata=self._metadata
+        )
+        return str((await self._call(request)).written_at.token)
+
+    async def read_schema(self) -> str | None:
+        """Return the schema's text as SpiceDB keeps it, or None where there is none yet."""
+        request = self._schema.ReadSchema(
+            ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
+        )
+        try:
+            return str((await self._call(request)).schema_text)
+        except EngineRefused as refused:
+            if refused.reason == "NOT_FOUND":
+                return None
+            raise
+
+    async def _call(self, call: Awaitable[Any]) -> Any:
+        try:
+            return await call
+        except AioRpcError as error:
+            raise translate(error) from error
+
+
+_YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+
+
+def _channel(endpoint: str, tls_ca: Path | None) -> Channel:
+    options = [
+        ("grpc.service_config", RETRY),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+    ]
+    if tls_ca is None:
+        return grpc.aio.insecure_channel(endpoint, options)
+    return grpc.aio.secure_channel(
+        endpoint, grpc.ssl_channel_credentials(tls_ca.read_bytes()), options
+    )

@@ -1,0 +1,69 @@
+"""The product's refusals: one class a situation, its docstring the sentence a person reads.
+
+The families below say what kind of situation it is; an edge turns a family into its own answer
+(HTTP a status, the command line an exit code) and never looks at single classes.
+"""
+
+import re
+from typing import Any, ClassVar
+
+
+class TeamaccessError(Exception):
+    """Something that a person or a program asked for cannot be done, and why."""
+
+    retry_after: ClassVar[int | None] = None
+    """Seconds after which asking again may help, where it may."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.facts = {
+            name: fact if isinstance(fact, list) else str(fact) for name, fact in facts.items()
+        }
+        super().__init__(self.detail)
+
+    @property
+    def code(self) -> str:
+        """The stable name of the situation, such as `last_administrator`."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
+
+    @property
+    def detail(self) -> str:
+        """The sentence, with the facts of this case filled in."""
+        spoken = {
+            name: ", ".join(map(str, fact)) if isinstance(fact, list) else fact
+            for name, fact in self.facts.items()
+        }
+        return " ".join((type(self).__doc__ or "").split()).format(**spoken)
+
+
+class Invalid(TeamaccessError):
+    """What was sent does not make sense."""
+
+
+class Unauthenticated(TeamaccessError):
+    """Nobody knows who is asking."""
+
+
+class Forbidden(TeamaccessError):
+    """Who is asking may not do this."""
+
+
+class NotFound(TeamaccessError):
+    """There is no such thing, or it is not theirs to know of."""
+
+
+class Conflict(TeamaccessError):
+    """The rules of the domain, or the present state, do not allow this."""
+
+
+class PreconditionFailed(TeamaccessError):
+    """The thing has changed since it was read."""
+
+
+class TooMany(TeamaccessError):
+    """Asked too often."""
+
+
+class Unavailable(TeamaccessError):
+    """A part that decides does not answer; nothing is allowed without it."""
+
+    retry_after = 2

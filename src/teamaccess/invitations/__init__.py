@@ -1,0 +1,1 @@
+"""Offers of membership: sent, sent again, withdrawn, accepted, each at most once."""

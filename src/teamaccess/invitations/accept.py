@@ -1,0 +1,165 @@
+"""Accept an invitation: the one moment at which a mail becomes a membership."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from teamaccess.events import record
+from teamaccess.invitations.offer import AlreadyMember, find_invitation, same_secret
+from teamaccess.invitations.secret import hash_of
+from teamaccess.ledger import Change, UnknownOrganization
+from teamaccess.members.rules import (
+    RoleBeyondGiver,
+    UnknownRole,
+    refuse_beyond,
+    refuse_operator_only,
+    refuse_unknown,
+)
+from teamaccess.models import (
+    Invitation,
+    InvitationId,
+    Membership,
+    OrganizationId,
+    RoleAssignment,
+    User,
+    new_user_id,
+)
+from teamaccess.organizations.access import MissingPermission, may
+
+
+class UnknownInvitationToken(NotFound):
+    """This invitation link is not valid, or a newer mail has replaced it. Use the link of the newest mail, or ask for a new invitation."""  # noqa: E501 - a sentence is one line
+
+
+class AcceptsForSomebodyElse(Forbidden):
+    """This invitation was sent to another address than the one you are signed in with. Sign out, or sign in as the invited person."""  # noqa: E501 - a sentence is one line
+
+
+class SignInToAccept(Unauthenticated):
+    """There is an account for the invited address. Sign in with it to accept the invitation."""
+
+
+class InviterLostRights(Conflict):
+    """Whoever invited you may no longer give these roles, so the invitation cannot be accepted. Ask for a new one."""  # noqa: E501 - a sentence is one line
+
+
+@dataclass(frozen=True)
+class Acceptance:
+    """What an accepted invitation came to."""
+
+    membership: Membership
+    user: User
+    new: bool
+    """Whether the user was made by this acceptance, with the mail's secret as the proof."""
+
+
+async def addressed(session: AsyncSession, secret: str) -> tuple[OrganizationId, InvitationId]:
+    """Return which invitation a secret belongs to, before anything is locked.
+
+    Raises UnknownInvitationToken.
+    """
+    row = (
+        await session.execute(
+            select(Invitation.organization_id, Invitation.id).where(
+                Invitation.token_hash == hash_of(secret)
+            )
+        )
+    ).one_or_none()
+    if row is None:
+        raise UnknownInvitationToken
+    return row.organization_id, row.id
+
+
+async def accept(
+    change: Change,
+    organization: OrganizationId,
+    id: InvitationId,
+    secret: str,
+    signed_in: User | None,
+    name: str | None,
+) -> Acceptance:
+    """Make the membership with the offered roles, under the organization's lock.
+
+    The inviter is asked about again: they must still be able to invite, and hold every action offered.
+    Raises UnknownInvitationToken, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
+    InviterLostRights and AlreadyMember.
+    """
+    invitation = await find_invitation(change, organization, id)
+    if invitation is None or not same_secret(invitation, secret):
+        raise UnknownInvitationToken
+    if signed_in is not None and signed_in.email != invitation.email:
+        raise AcceptsForSomebodyElse
+    user, new = await _invited(change, invitation, signed_in, name)
+    invitation.accept(user.id, change.now)
+    await _ask_about_inviter(change, invitation)
+    membership = await _join(change, invitation, user)
+    record(
+        change,
+        "invitation_accepted",
+        organization,
+        f"invitation:{id}",
+        user=user.id,
+        roles=invitation.roles,
+        invited_by=invitation.invited_by,
+    )
+    return Acceptance(membership, user, new)
+
+
+async def _invited(
+    change: Change, invitation: Invitation, signed_in: User | None, name: str | None
+) -> tuple[User, bool]:
+    """Return the invited user, who is made where the address is new."""
+    if signed_in is not None:
+        return signed_in, False
+    made = await change.session.scalar(
+        insert(User)
+        .values(
+            id=new_user_id(),
+            email=invitation.email,
+            name=name,
+            created_at=change.now,
+            tokens_valid_from=change.now,
+        )
+        .on_conflict_do_nothing(index_elements=[User.email])
+        .returning(User)
+    )
+    if made is None:
+        raise SignInToAccept
+    return made, True
+
+
+async def _ask_about_inviter(change: Change, invitation: Invitation) -> None:
+    """The same rules as when it was sent, asked again now."""
+    try:
+        refuse_unknown(change.catalog, invitation.roles)
+        actions = change.catalog.actions_of(invitation.roles)
+        held = await may(
+            change, invitation.invited_by, invitation.organization_id, "invite", holding=actions
+        )
+        refuse_operator_only(change, invitation.roles)
+        refuse_beyond(change.catalog, invitation.roles, held)
+    except (UnknownOrganization, MissingPermission, RoleBeyondGiver, UnknownRole) as lost:
+        raise InviterLostRights from lost
+
+
+async def _join(change: Change, invitation: Invitation, user: User) -> Membership:
+    organization = invitation.organization_id
+    if await change.session.get(Membership, (organization, user.id)) is not None:
+        raise AlreadyMember(email=invitation.email, organization=organization)
+    membership = Membership(
+        organization_id=organization,
+        user_id=user.id,
+        joined_at=change.now,
+        suspended_at=None,
+        user=user,
+        assignments=[
+            RoleAssignment(role=role, granted_at=change.now, expires_at=None)
+            for role in invitation.roles
+        ],
+    )
+    change.session.add(membership)
+    await change.session.flush()
+    return membership

@@ -1,0 +1,222 @@
+"""Invite people, and change one's mind about it."""
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from teamaccess.errors import Conflict, NotFound, TooMany
+from teamaccess.events import record
+from teamaccess.invitations.secret import hash_of, new_secret
+from teamaccess.ledger import Change
+from teamaccess.members.rules import refuse_beyond, refuse_operator_only, refuse_unknown
+from teamaccess.models import (
+    Invitation,
+    InvitationId,
+    InvitationRole,
+    InvitationStatus,
+    Membership,
+    OrganizationId,
+    RoleId,
+    User,
+    UserId,
+    new_invitation_id,
+)
+from teamaccess.organizations.access import may
+from teamaccess.users.addresses import invitee, normalise
+
+DEFAULT_LIFE = timedelta(days=7)
+LONGEST_LIFE = timedelta(days=30)
+SENDINGS_AN_HOUR = 1000
+"""How many mails one organization may cause in an hour."""
+SENDINGS_EACH = 10
+"""How often one invitation may be sent."""
+
+
+class AlreadyMember(Conflict):
+    """{email} is already a member of {organization}; change the roles there instead."""
+
+
+class AlreadyInvited(Conflict):
+    """{email} already has a pending invitation, {invitation}; resend or cancel that one."""
+
+
+class UnknownInvitation(NotFound):
+    """There is no invitation {invitation} in {organization}."""
+
+
+class TooManyInvitations(TooMany):
+    """{organization} has sent {sent} invitations within the hour, which is the limit. Try again later."""
+
+    retry_after = 600
+
+
+class SentTooOften(TooMany):
+    """Invitation {invitation} was sent {sent} times, which is the limit. Cancel it and invite anew."""
+
+    retry_after = 86_400
+
+
+@dataclass(frozen=True)
+class Letter:
+    """An invitation with the secret that its mail carries; the only place where the secret is."""
+
+    invitation: Invitation
+    secret: str
+
+
+async def invite(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    email: str,
+    roles: Sequence[RoleId],
+    invitee_key: bytes,
+    life: timedelta = DEFAULT_LIFE,
+) -> Letter:
+    """Offer membership with roles to an address; return what to send there.
+
+    An expired invitation to the same address is put away. Raises InvalidEmail, what `members.rules`
+    says of giving, AlreadyMember, AlreadyInvited and TooManyInvitations.
+    """
+    refuse_unknown(change.catalog, roles)
+    address = normalise(email)
+    actions = change.catalog.actions_of(roles)
+    held = await may(change, actor, organization, "invite", holding=actions)
+    refuse_operator_only(change, roles)
+    refuse_beyond(change.catalog, roles, held)
+    await _refuse_members(change, organization, address)
+    await _make_room(change, organization, address)
+    await _refuse_flood(change, organization)
+    letter = _write(change, actor, organization, address, invitee_key, roles, life)
+    # ids only: the address is in the invitation's row, which can be erased
+    about = {"roles": sorted(roles), "expires_at": letter.invitation.expires_at.isoformat()}
+    record(change, "member_invited", organization, f"invitation:{letter.invitation.id}", **about)
+    return letter
+
+
+async def resend(
+    change: Change, actor: UserId, organization: OrganizationId, id: InvitationId
+) -> Letter:
+    """Send an invitation again with a new secret, for as long as the first time.
+
+    The secret sent before is dead. It counts as giving, and whoever resends is the inviter now.
+    """
+    invitation = await find_invitation(change, organization, id)
+    roles = invitation.roles if invitation else []
+    actions = change.catalog.actions_of(roles)
+    held = await may(change, actor, organization, "invite", holding=actions)
+    invitation = _known(invitation, organization, id)
+    refuse_operator_only(change, roles)
+    refuse_beyond(change.catalog, roles, held)
+    if invitation.times_sent >= SENDINGS_EACH:
+        raise SentTooOften(invitation=id, sent=invitation.times_sent)
+    if invitation.lapsed_at is not None:
+        await _make_room(change, organization, invitation.email)
+    await _refuse_flood(change, organization)
+    secret = new_secret()
+    invitation.renew(hash_of(secret), by=actor, at=change.now)
+    ends = invitation.expires_at.isoformat()
+    record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
+    return Letter(invitation, secret)
+
+
+async def cancel(
+    change: Change, actor: UserId, organization: OrganizationId, id: InvitationId
+) -> Invitation:
+    """Withdraw an invitation, pending or expired; its link is dead from now on."""
+    invitation = await find_invitation(change, organization, id)
+    await may(change, actor, organization, "cancel_invitation")
+    invitation = _known(invitation, organization, id)
+    invitation.cancel(change.now)
+    record(change, "invitation_cancelled", organization, f"invitation:{id}")
+    return invitation
+
+
+async def find_invitation(
+    change: Change, organization: OrganizationId, id: InvitationId
+) -> Invitation | None:
+    """Return the invitation with its roles, or None."""
+    return await change.session.get(Invitation, (organization, id))
+
+
+def same_secret(invitation: Invitation, secret: str) -> bool:
+    """Compare in constant time."""
+    return hmac.compare_digest(invitation.token_hash, hash_of(secret))
+
+
+def _write(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    address: str,
+    invitee_key: bytes,
+    roles: Sequence[RoleId],
+    life: timedelta,
+) -> Letter:
+    secret = new_secret()
+    invitation = Invitation(
+        organization_id=organization,
+        id=new_invitation_id(),
+        email=address,
+        invitee=invitee(invitee_key, address),
+        token_hash=hash_of(secret),
+        invited_by=actor,
+        created_at=change.now,
+        sent_at=change.now,
+        times_sent=1,
+        expires_at=change.now + life,
+        offers=[InvitationRole(role=role) for role in roles],
+    )
+    change.session.add(invitation)
+    return Letter(invitation, secret)
+
+
+async def _refuse_members(change: Change, organization: OrganizationId, address: str) -> None:
+    member = await change.session.scalar(
+        select(Membership.user_id)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.organization_id == organization, User.email == address)
+    )
+    if member is not None:
+        raise AlreadyMember(email=address, organization=organization)
+
+
+async def _make_room(change: Change, organization: OrganizationId, address: str) -> None:
+    """Put an expired invitation to the address away; refuse when one is pending."""
+    open_one = await change.session.scalar(
+        select(Invitation).where(
+            Invitation.organization_id == organization,
+            Invitation.email == address,
+            Invitation.accepted_at.is_(None),
+            Invitation.cancelled_at.is_(None),
+            Invitation.lapsed_at.is_(None),
+        )
+    )
+    if open_one is None:
+        return
+    if open_one.status(change.now) is InvitationStatus.PENDING:
+        raise AlreadyInvited(email=address, invitation=open_one.id)
+    open_one.lapse()
+    await change.session.flush()
+
+
+async def _refuse_flood(change: Change, organization: OrganizationId) -> None:
+    sent = await change.session.scalar(
+        select(func.count()).where(
+            Invitation.organization_id == organization,
+            Invitation.sent_at > change.now - timedelta(hours=1),
+        )
+    )
+    if (sent or 0) >= SENDINGS_AN_HOUR:
+        raise TooManyInvitations(organization=organization, sent=sent)
+
+
+def _known(
+    invitation: Invitation | None, organization: OrganizationId, id: InvitationId
+) -> Invitation:
+    if invitation is None:
+        raise UnknownInvitation(invitation=id, organization=organization)
+    return invitation

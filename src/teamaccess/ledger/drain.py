@@ -1,0 +1,86 @@
+"""From what PostgreSQL noted of the rows to the updates that they mean."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from teamaccess.ledger.errors import OverlappingRows
+from teamaccess.models import OrganizationId, RelationshipSource
+from teamaccess.relationships import Delete, Relationship, Update, difference
+
+UPDATES_PER_POSITION = 900
+"""SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
+
+
+class Note(NamedTuple):
+    """A row of a source table before and after one change; None where there was none."""
+
+    source: str
+    before: dict[str, Any] | None
+    after: dict[str, Any] | None
+
+
+def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
+    """Return what the notes of one transaction come to, by organization in the order of ids.
+
+    A row's intermediate images are the `after` of one note and the `before` of the next, so in the sum
+    over all notes they cancel, and what remains is each row's first old image against its last new
+    one, whatever the order of the notes and even where keys have changed (docs/decisions/0001).
+    """
+    tables = RelationshipSource.tables()
+    balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
+    for note in notes:
+        for image, sign in ((note.before, -1), (note.after, 1)):
+            if image is not None:
+                tenant = balance[OrganizationId(image["organization_id"])]
+                for relationship in tables[note.source].from_image(image).relationships():
+                    tenant[relationship] += sign
+    return {
+        organization: updates
+        for organization in sorted(balance)
+        if (updates := _difference(balance[organization]))
+    }
+
+
+def _difference(balance: Counter[Relationship]) -> list[Update]:
+    for relationship, count in balance.items():
+        if abs(count) > 1:
+            raise OverlappingRows(f"{abs(count)} rows stand for {relationship}")
+    return difference(
+        before=[relationship for relationship, count in balance.items() if count < 0],
+        after=[relationship for relationship, count in balance.items() if count > 0],
+    )
+
+
+def positions(updates: list[Update]) -> Iterator[list[Update]]:
+    """Divide the updates of one transaction into positions, in the order they must be applied.
+
+    Normally there is one. Beyond the limit pure revocations come first, and all updates of one
+    subject stay together: deleting a role in one write and giving the next in another would deny
+    everything in between.
+    """
+    if len(updates) <= UPDATES_PER_POSITION:
+        yield updates
+        return
+    subjects: dict[str, list[Update]] = defaultdict(list)
+    for update in updates:
+        subjects[str(update.relationship.subject)].append(update)
+    revoking = [group for group in subjects.values() if _only_revokes(group)]
+    giving = [group for group in subjects.values() if not _only_revokes(group)]
+    for groups in (revoking, giving):
+        yield from _packed(groups)
+
+
+def _only_revokes(group: list[Update]) -> bool:
+    return all(isinstance(update, Delete) for update in group)
+
+
+def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:
+    position: list[Update] = []
+    for group in groups:
+        if position and len(position) + len(group) > UPDATES_PER_POSITION:
+            yield position
+            position = []
+        position = [*position, *group]
+    if position:
+        yield position

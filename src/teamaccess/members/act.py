@@ -1,0 +1,137 @@
+"""Everything an administrator does to a member: change roles, suspend, reactivate, remove."""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from teamaccess.errors import Invalid
+from teamaccess.events import record
+from teamaccess.ledger import Change
+from teamaccess.members.find import UnknownMember, find_member
+from teamaccess.members.rules import (
+    Ends,
+    given,
+    keep_one_administrator,
+    refuse_above,
+    refuse_beyond,
+    refuse_operator_only,
+    refuse_unknown,
+)
+from teamaccess.models import Membership, OrganizationId, RoleId, UserId
+from teamaccess.organizations.access import may
+
+
+class EndInThePast(Invalid):
+    """A role can only end in the future, and {until} is not."""
+
+
+async def change_roles(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    user: UserId,
+    roles: Ends,
+    reason: str | None = None,
+) -> Membership:
+    """Give a member exactly these roles, and return the member.
+
+    The difference reaches the engine as one write, so what they keep is in force throughout. Raises
+    what `members.rules` says, UnknownMember and EndInThePast.
+    """
+    refuse_unknown(change.catalog, roles)
+    member = await find_member(change.session, organization, user)
+    new = given(member.assignments if member else (), roles, change.now)
+    held = await _held(change, actor, organization, member, "change_roles", giving=new)
+    member = _known(member, organization, user)
+    _refuse_past(roles, change.now)
+    refuse_operator_only(change, new)
+    refuse_beyond(change.catalog, new, held)
+    if actor != user:
+        refuse_above(change.catalog, member, held)
+    if roles.get(RoleId(change.catalog.administrator), change.now) is not None:
+        await keep_one_administrator(change, member)
+    before = member.roles
+    member.replace_roles(roles, change.now)
+    ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
+    about = {"before": before, "after": member.roles, "ends": ends}
+    record(change, "roles_changed", organization, f"user:{user}", reason, **about)
+    return member
+
+
+async def suspend(
+    change: Change, actor: UserId, organization: OrganizationId, user: UserId
+) -> Membership:
+    """Take away everything a member can do, keeping the roles for their return."""
+    member = await _under(change, actor, organization, user, "suspend")
+    if member.suspended_at is None:
+        await keep_one_administrator(change, member)
+    member.suspend(change.now)
+    record(change, "member_suspended", organization, f"user:{user}")
+    return member
+
+
+async def reactivate(
+    change: Change, actor: UserId, organization: OrganizationId, user: UserId
+) -> Membership:
+    """Give a suspended member everything back; the actor must hold all of it, as for giving."""
+    member = await _under(change, actor, organization, user, "reactivate")
+    member.reactivate()
+    record(change, "member_reactivated", organization, f"user:{user}")
+    return member
+
+
+async def remove(change: Change, actor: UserId, organization: OrganizationId, user: UserId) -> None:
+    """End a membership with everything that hangs on it, and the sessions of the removed."""
+    member = await _under(change, actor, organization, user, "remove")
+    await _end(change, member)
+    record(change, "member_removed", organization, f"user:{user}", roles=member.roles)
+
+
+async def leave(change: Change, organization: OrganizationId, user: UserId) -> None:
+    """End one's own membership; the engine has said that there is one."""
+    member = _known(await find_member(change.session, organization, user), organization, user)
+    await _end(change, member)
+    record(change, "member_left", organization, f"user:{user}", roles=member.roles)
+
+
+async def _end(change: Change, member: Membership) -> None:
+    await keep_one_administrator(change, member)
+    member.user.end_sessions(change.now)
+    await change.session.delete(member)
+
+
+async def _under(
+    change: Change, actor: UserId, organization: OrganizationId, user: UserId, operation: str
+) -> Membership:
+    """Return the member, if the actor may do the operation to them."""
+    member = await find_member(change.session, organization, user)
+    held = await _held(change, actor, organization, member, operation)
+    member = _known(member, organization, user)
+    if actor != user:
+        refuse_above(change.catalog, member, held)
+    return member
+
+
+async def _held(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    member: Membership | None,
+    operation: str,
+    giving: Iterable[RoleId] = (),
+) -> frozenset[str]:
+    """Ask once for everything that will matter; the guard is judged before anything is told."""
+    roles = {*giving, *(member.roles if member else ())}
+    holding = change.catalog.actions_of(roles)
+    return await may(change, actor, organization, operation, holding=holding)
+
+
+def _known(member: Membership | None, organization: OrganizationId, user: UserId) -> Membership:
+    if member is None:
+        raise UnknownMember(user=user, organization=organization)
+    return member
+
+
+def _refuse_past(roles: Ends, now: datetime) -> None:
+    for until in roles.values():
+        if until is not None and until <= now:
+            raise EndInThePast(until=until.astimezone(UTC).isoformat())

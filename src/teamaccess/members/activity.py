@@ -1,0 +1,45 @@
+"""Remember when members were last active. No decision rests on it."""
+
+import time
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.sql import func
+
+from teamaccess.ledger import Sessions
+from teamaccess.models import Activity, Membership, OrganizationId, UserId
+
+GRAIN_SECONDS = 60.0
+REMEMBERED = 100_000
+
+
+class ActivityLog:
+    """Writes a member's activity at most once a minute."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._written: dict[tuple[OrganizationId, UserId], float] = {}
+
+    async def seen(self, organization: OrganizationId, user: UserId) -> None:
+        """Note that the member has just done something, unless that is known to the minute."""
+        now = time.monotonic()
+        key = organization, user
+        if now - self._written.get(key, -GRAIN_SECONDS) < GRAIN_SECONDS:
+            return
+        if len(self._written) >= REMEMBERED:
+            self._written.clear()
+        self._written[key] = now
+        at = func.clock_timestamp()
+        # selected from the memberships, so that somebody just removed leaves nothing behind
+        mine = select(Membership.organization_id, Membership.user_id, at).where(
+            Membership.organization_id == organization, Membership.user_id == user
+        )
+        columns = ["organization_id", "user_id", "last_active_at"]
+        async with self._sessions.begin() as session:
+            await session.execute(
+                insert(Activity)
+                .from_select(columns, mine)
+                .on_conflict_do_update(
+                    index_elements=["organization_id", "user_id"], set_={"last_active_at": at}
+                )
+            )

@@ -1,0 +1,54 @@
+"""What people did, were refused, and signed in to."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, CheckConstraint, FetchedValue, Index
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.models.base import Base
+
+
+class Event(Base):
+    """One entry of a chain of events; PostgreSQL gives its place, time and hash.
+
+    Each organization has a chain; what belongs to none (a sign-in) is in the chain named `-`.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        CheckConstraint(
+            "concat(chain, kind, actor, channel, request_id, subject) !~ E'\\n'",
+            name="one_line",  # the hash joins its parts with newlines
+        ),
+        Index("events_chain_occurred_at_idx", "chain", "occurred_at"),
+        Index("events_actor_idx", "actor", "occurred_at"),
+    )
+
+    PLATFORM = "-"
+
+    chain: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=FetchedValue()
+    )
+    kind: Mapped[str]
+    actor: Mapped[str]
+    channel: Mapped[str]
+    request_id: Mapped[str]
+    subject: Mapped[str | None]
+    """What it was done to, as type and id: `user:usr_1`, `invitation:inv_7`."""
+    details: Mapped[dict[str, Any]]
+    reason_hash: Mapped[bytes | None]
+    occurred_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
+    previous_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+
+
+class EventHead(Base):
+    """The newest event of one chain."""
+
+    __tablename__ = "event_heads"
+
+    chain: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes]

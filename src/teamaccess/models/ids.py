@@ -1,0 +1,34 @@
+"""The kinds of ids, so that a user's id is never taken for an organization's."""
+
+import re
+import secrets
+from typing import NewType
+
+OrganizationId = NewType("OrganizationId", str)
+UserId = NewType("UserId", str)
+RoleId = NewType("RoleId", str)
+InvitationId = NewType("InvitationId", str)
+
+ORGANIZATION_PATTERN = r"^[a-z0-9-]{3,64}$"
+"""A slug; immutable, and never used again after the organization ended."""
+
+LOCAL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
+"""An id inside an organization, and a user's: safe as the part of a SpiceDB object id."""
+
+ROLE_PATTERN = r"^[a-z][a-z0-9_]{1,62}[a-z0-9]$"
+"""SpiceDB's own limits for the name of a relation."""
+
+
+def new_user_id() -> UserId:
+    """Return a fresh opaque id; never derived from the e-mail address, which may change."""
+    return UserId(f"usr_{secrets.token_hex(10)}")
+
+
+def new_invitation_id() -> InvitationId:
+    """Return a fresh opaque id, unique in every organization."""
+    return InvitationId(f"inv_{secrets.token_hex(10)}")
+
+
+def is_organization_id(text: str) -> bool:
+    """Return whether the text could be an organization's id."""
+    return re.fullmatch(ORGANIZATION_PATTERN, text) is not None and "\n" not in text

@@ -1,0 +1,131 @@
+"""An offer of membership, sent by mail."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from teamaccess.errors import Conflict
+from teamaccess.models.ids import (
+    LOCAL_PATTERN,
+    InvitationId,
+    OrganizationId,
+    RoleId,
+    UserId,
+)
+from teamaccess.models.invitation_role import InvitationRole
+from teamaccess.models.source import RelationshipSource
+from teamaccess.relationships import Relationship, email, invitation
+
+OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
+
+
+class InvitationStatus(StrEnum):
+    """What became of an invitation."""
+
+    PENDING = "pending"
+    EXPIRED = "expired"
+    ACCEPTED = "accepted"
+    CANCELLED = "cancelled"
+
+
+class InvitationEnded(Conflict):
+    """Invitation {invitation} is {status}, so it cannot be {wanted}."""
+
+
+class Invitation(RelationshipSource):
+    """An offer of membership with roles, good once, until it expires.
+
+    Of the token in its mail only the hash is kept; `invitee` is the keyed hash of the address, which is
+    what SpiceDB is told.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
+        Index(
+            "invitations_one_open_key",
+            "organization_id",
+            "email",
+            unique=True,
+            postgresql_where=OPEN,
+        ),
+        Index("invitations_expires_at_idx", "expires_at", postgresql_where=OPEN),
+        Index("invitations_organization_id_created_at_idx", "organization_id", "created_at"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    id: Mapped[InvitationId] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    invitee: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    sent_at: Mapped[datetime]
+    times_sent: Mapped[int] = mapped_column(default=1)
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    accepted_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    cancelled_at: Mapped[datetime | None]
+    lapsed_at: Mapped[datetime | None]
+    """When an expired invitation was put away, to make room for a new one to the same address."""
+
+    offers: Mapped[list[InvitationRole]] = relationship(
+        lazy="selectin", cascade="all, delete-orphan", order_by="InvitationRole.role"
+    )
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield who may accept, while the invitation is open; SpiceDB itself ends it in time."""
+        if self.accepted_at is None and self.cancelled_at is None and self.lapsed_at is None:
+            yield invitation(self.organization_id, self.id).relates(
+                "invitee", email(self.invitee), until=self.expires_at
+            )
+
+    @property
+    def roles(self) -> list[RoleId]:
+        """The roles that acceptance gives."""
+        return [offer.role for offer in self.offers]
+
+    def status(self, at: datetime) -> InvitationStatus:
+        """Return what became of it by `at`."""
+        if self.accepted_at is not None:
+            return InvitationStatus.ACCEPTED
+        if self.cancelled_at is not None:
+            return InvitationStatus.CANCELLED
+        if self.lapsed_at is not None or self.expires_at <= at:
+            return InvitationStatus.EXPIRED
+        return InvitationStatus.PENDING
+
+    def accept(self, user_id: UserId, at: datetime) -> None:
+        """Use it up; only a pending one can be."""
+        self._refuse_unless(at, "accepted", InvitationStatus.PENDING)
+        self.accepted_at, self.accepted_by = at, user_id
+
+    def cancel(self, at: datetime) -> None:
+        """Withdraw it; an expired one too, so that a list can be tidied."""
+        self._refuse_unless(at, "cancelled", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
+        self.cancelled_at = at
+
+    def renew(self, token_hash: bytes, by: UserId, at: datetime) -> None:
+        """Send it again for as long as it ran the first time; the token sent before is dead.
+
+        Whoever resends it is the inviter from now on: extending counts as giving.
+        """
+        self._refuse_unless(at, "sent again", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
+        self.expires_at = at + (self.expires_at - self.sent_at)
+        self.lapsed_at = None
+        self.sent_at, self.times_sent = at, self.times_sent + 1
+        self.token_hash, self.invited_by = token_hash, by
+
+    def lapse(self) -> None:
+        """Put an expired invitation away; it stays listed as expired."""
+        self.lapsed_at = self.expires_at
+
+    def _refuse_unless(self, at: datetime, wanted: str, *allowed: InvitationStatus) -> None:
+        if (status := self.status(at)) not in allowed:
+            raise InvitationEnded(invitation=self.id, status=status, wanted=wanted)

@@ -1,0 +1,107 @@
+"""The ledger's rows: what changed in the graph, and whether SpiceDB has it."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    CheckConstraint,
+    FetchedValue,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Text,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.models.base import Base
+from teamaccess.models.ids import OrganizationId
+
+
+class Channel(StrEnum):
+    """Where a change came from."""
+
+    API = "api"
+    DASHBOARD = "dashboard"
+    OPERATOR = "operator"
+    SYSTEM = "system"
+
+
+class LedgerEntry(Base):
+    """One position of one organization's ledger. PostgreSQL gives its place, time and hash.
+
+    The hash covers every column, so an altered, missing or reordered entry shows. Nothing in it is
+    free text: a reason lives in `reasons`, erasable, and only its salted hash is here.
+    """
+
+    __tablename__ = "ledger"
+    __table_args__ = (
+        CheckConstraint(
+            "concat(actor, channel, request_id, catalog_version, array_to_string(updates, '')) !~ E'\\n'",
+            name="one_line",  # the hash joins its parts with newlines
+        ),
+        Index("ledger_decided_at_idx", "decided_at"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=FetchedValue()
+    )
+    updates: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    actor: Mapped[str]
+    channel: Mapped[str]
+    request_id: Mapped[str]
+    catalog_version: Mapped[str]
+    reason_hash: Mapped[bytes | None]
+    decided_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
+    previous_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+
+
+class ApplicationStatus(StrEnum):
+    """How far an entry has come on its way into SpiceDB."""
+
+    PENDING = "pending"
+    APPLIED = "applied"
+    REFUSED = "refused"
+
+
+class LedgerApplication(Base):
+    """The delivery of one entry to SpiceDB; PostgreSQL makes it with the entry."""
+
+    __tablename__ = "ledger_applications"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "position"], ["ledger.organization_id", "ledger.position"]
+        ),
+        Index(
+            "ledger_applications_open_idx",
+            "organization_id",
+            "position",
+            postgresql_where="status <> 'applied'",
+        ),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
+    status: Mapped[str] = mapped_column(server_default=ApplicationStatus.PENDING)
+    attempts: Mapped[int] = mapped_column(server_default="0")
+    zed_token: Mapped[str | None]
+    enforced_at: Mapped[datetime | None]
+    refusal: Mapped[str | None]
+
+
+class LedgerHead(Base):
+    """The newest position of one organization; locking it is locking the organization."""
+
+    __tablename__ = "ledger_heads"
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    position: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    hash: Mapped[bytes]
+    decided_at: Mapped[datetime]

@@ -1,0 +1,100 @@
+"""A user's place in one organization."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from teamaccess.errors import Conflict
+from teamaccess.models.activity import Activity
+from teamaccess.models.ids import OrganizationId, RoleId, UserId
+from teamaccess.models.role_assignment import RoleAssignment
+from teamaccess.models.source import RelationshipSource
+from teamaccess.models.user import User
+from teamaccess.relationships import Relationship, organization, user
+
+
+class AlreadySuspended(Conflict):
+    """{user} is already suspended in {organization}."""
+
+
+class NotSuspended(Conflict):
+    """{user} is not suspended in {organization}, so there is nothing to reactivate."""
+
+
+class MembershipStatus(StrEnum):
+    """Whether a member can do anything at present."""
+
+    ACTIVE = "active"
+    SUSPENDED = "suspended"
+
+
+class Membership(RelationshipSource):
+    """A user's place in one organization.
+
+    Every permission of the organization passes through `member`: deleting that one relationship ends
+    every path to every action at once.
+    """
+
+    __tablename__ = "memberships"
+    __table_args__ = (
+        Index("memberships_user_id_idx", "user_id"),
+        Index("memberships_in_order_idx", "organization_id", "joined_at", "user_id"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"), primary_key=True)
+    joined_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    suspended_at: Mapped[datetime | None]
+
+    user: Mapped[User] = relationship(lazy="raise")
+    activity: Mapped[Activity | None] = relationship(lazy="raise", viewonly=True)
+    assignments: Mapped[list[RoleAssignment]] = relationship(
+        lazy="raise",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        order_by=RoleAssignment.role,
+    )
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield the gate, while the member is not suspended."""
+        if self.suspended_at is None:
+            yield organization(self.organization_id).relates("member", user(self.user_id))
+
+    @property
+    def status(self) -> MembershipStatus:
+        """Whether the member can do anything at present."""
+        return MembershipStatus.SUSPENDED if self.suspended_at else MembershipStatus.ACTIVE
+
+    @property
+    def roles(self) -> list[RoleId]:
+        """Every role assigned, also those whose end has passed and that nobody has swept yet."""
+        return sorted(assignment.role for assignment in self.assignments)
+
+    def suspend(self, at: datetime) -> None:
+        """Take away everything, keeping the roles for their return."""
+        if self.suspended_at is not None:
+            raise AlreadySuspended(user=self.user_id, organization=self.organization_id)
+        self.suspended_at = at
+
+    def reactivate(self) -> None:
+        """Give everything back."""
+        if self.suspended_at is None:
+            raise NotSuspended(user=self.user_id, organization=self.organization_id)
+        self.suspended_at = None
+
+    def replace_roles(self, roles: Mapping[RoleId, datetime | None], at: datetime) -> None:
+        """Hold exactly these roles; an assignment that stays keeps since when it is held."""
+        kept = {
+            assignment.role: assignment
+            for assignment in self.assignments
+            if assignment.role in roles
+        }
+        for role, until in roles.items():
+            assignment = kept.setdefault(role, RoleAssignment(role=role, granted_at=at))
+            assignment.expires_at = until
+        self.assignments = list(kept.values())

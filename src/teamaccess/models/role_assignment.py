@@ -1,0 +1,48 @@
+"""A role that a member holds."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.models.ids import ROLE_PATTERN, OrganizationId, RoleId, UserId
+from teamaccess.models.source import RelationshipSource
+from teamaccess.relationships import Relationship, organization, user
+
+
+class RoleAssignment(RelationshipSource):
+    """A role that a member holds, perhaps until a time. It ends with the membership."""
+
+    __tablename__ = "role_assignments"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["memberships.organization_id", "memberships.user_id"],
+            ondelete="CASCADE",
+            onupdate="CASCADE",
+        ),
+        CheckConstraint(f"role ~ '{ROLE_PATTERN}'", name="role"),
+        Index("role_assignments_organization_id_role_idx", "organization_id", "role"),
+        Index(
+            "role_assignments_expires_at_idx",
+            "expires_at",
+            postgresql_where="expires_at IS NOT NULL",
+        ),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId] = mapped_column(primary_key=True)
+    role: Mapped[RoleId] = mapped_column(primary_key=True)
+    granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    expires_at: Mapped[datetime | None]
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield the role as a relation of the organization; SpiceDB itself ends it in time."""
+        yield organization(self.organization_id).relates(
+            self.role, user(self.user_id), until=self.expires_at
+        )
+
+    def active(self, at: datetime) -> bool:
+        """Return whether the assignment has not ended by `at`."""
+        return self.expires_at is None or self.expires_at > at

@@ -1,0 +1,1 @@
+"""Customers' teams: founding, renaming, ending them, and who may do what in them."""

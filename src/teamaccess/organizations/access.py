@@ -1,0 +1,91 @@
+"""Who may do what in an organization: always the engine's word, through the catalog's guards."""
+
+from collections.abc import Iterable
+
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Engine, at_least
+from teamaccess.errors import Forbidden
+from teamaccess.ledger import Change, UnknownOrganization, newest_token
+from teamaccess.ledger.session import Sessions
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.relationships import organization as organization_object
+from teamaccess.relationships import user as user_object
+
+MEMBERSHIP = "membership"
+"""The permission that every active member has; without it an organization does not exist for you."""
+
+
+class MissingPermission(Forbidden):
+    """This takes the permission {permission} in {organization}, which you do not have."""
+
+
+async def may(
+    change: Change,
+    user: UserId,
+    organization: OrganizationId,
+    operation: str,
+    *,
+    holding: Iterable[str] = (),
+) -> frozenset[str]:
+    """Return which of the actions `holding` the user holds, provided they may do the operation.
+
+    One question to the engine, at a graph with nothing pending. Raises UnknownOrganization for who
+    is no active member, and MissingPermission naming the action that guards the operation.
+    """
+    catalog = change.catalog
+    wanted = {action: catalog.actions[action].permission for action in holding}
+    guard = catalog.guards[operation]
+    held = await change.permitted(organization, user, {MEMBERSHIP, guard, *wanted.values()})
+    refuse_unless(held, organization, guard)
+    return frozenset(action for action, permission in wanted.items() if permission in held)
+
+
+def refuse_unless(held: frozenset[str], organization: OrganizationId, guard: str) -> None:
+    """Raise UnknownOrganization without membership, MissingPermission without the guard."""
+    if MEMBERSHIP not in held:
+        raise UnknownOrganization(organization=organization)
+    if guard not in held:
+        raise MissingPermission(permission=guard, organization=organization)
+
+
+class Reading:
+    """Permissions for questions that change nothing, as fresh as the last applied change."""
+
+    def __init__(self, sessions: Sessions, engine: Engine, catalog: Catalog) -> None:
+        self._sessions = sessions
+        self._engine = engine
+        self._catalog = catalog
+
+    async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
+        """Return if the user may; raises UnknownOrganization or MissingPermission."""
+        guard = self._catalog.guards[operation]
+        held = await self._permitted(organization, user, {MEMBERSHIP, guard})
+        refuse_unless(held, organization, guard)
+
+    async def require_membership(self, organization: OrganizationId, user: UserId) -> None:
+        """Return if the user is an active member; raises UnknownOrganization."""
+        held = await self._permitted(organization, user, {MEMBERSHIP})
+        refuse_unless(held, organization, MEMBERSHIP)
+
+    async def actions(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
+        """Return every action that the user holds; raises UnknownOrganization."""
+        actions = self._catalog.actions.values()
+        held = await self._permitted(
+            organization, user, {MEMBERSHIP, *(action.permission for action in actions)}
+        )
+        refuse_unless(held, organization, MEMBERSHIP)
+        return frozenset(action.id for action in actions if action.permission in held)
+
+    async def organizations(self, user: UserId) -> list[OrganizationId]:
+        """Return every organization that the user is an active member of."""
+        found = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
+        return [OrganizationId(id) async for id in found]
+
+    async def _permitted(
+        self, organization: OrganizationId, user: UserId, permissions: set[str]
+    ) -> frozenset[str]:
+        async with self._sessions() as session:
+            token = await session.scalar(newest_token(organization))
+        return await self._engine.permitted(
+            organization_object(organization), permissions, user_object(user), at_least(token)
+        )

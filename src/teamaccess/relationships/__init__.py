@@ -1,0 +1,36 @@
+"""The vocabulary of the graph: relationships, their text form, and what changes them. Pure."""
+
+from teamaccess.relationships.changes import difference, replay
+from teamaccess.relationships.errors import InvalidRelationship, ReplayConflict
+from teamaccess.relationships.names import (
+    email,
+    invitation,
+    ledger_position,
+    organization,
+    role,
+    team,
+    user,
+)
+from teamaccess.relationships.relationship import ObjectReference, Relationship, SubjectReference
+from teamaccess.relationships.updates import Delete, Touch, Update, parse_update
+
+__all__ = [
+    "Delete",
+    "InvalidRelationship",
+    "ObjectReference",
+    "Relationship",
+    "ReplayConflict",
+    "SubjectReference",
+    "Touch",
+    "Update",
+    "difference",
+    "email",
+    "invitation",
+    "ledger_position",
+    "organization",
+    "parse_update",
+    "replay",
+    "role",
+    "team",
+    "user",
+]

@@ -1,0 +1,38 @@
+"""The names of our own objects in the graph.
+
+What belongs to an organization is named `<organization>/<local id>`: no two tenants can
+collide, and a tenant's objects share the prefix `<organization>/`.
+"""
+
+from teamaccess.relationships.relationship import ObjectReference
+
+
+def user(user_id: str) -> ObjectReference:
+    return ObjectReference("user", user_id)
+
+
+def organization(organization_id: str) -> ObjectReference:
+    return ObjectReference("organization", organization_id)
+
+
+def team(organization_id: str, team_id: str) -> ObjectReference:
+    return ObjectReference("team", f"{organization_id}/{team_id}")
+
+
+def role(organization_id: str, role_id: str) -> ObjectReference:
+    """Name a custom role; a predefined one is a relation of the organization."""
+    return ObjectReference("role", f"{organization_id}/{role_id}")
+
+
+def invitation(organization_id: str, invitation_id: str) -> ObjectReference:
+    return ObjectReference("invitation", f"{organization_id}/{invitation_id}")
+
+
+def email(hmac: str) -> ObjectReference:
+    """Name an invitee by the HMAC of the normalised address, never by the address."""
+    return ObjectReference("email", hmac)
+
+
+def ledger_position(position: int, hash_hex: str) -> ObjectReference:
+    """Name a position of a ledger by its number and the first 12 digits of its row's hash."""
+    return ObjectReference("ledger_position", f"{position}-{hash_hex[:12]}")

@@ -1,0 +1,146 @@
+"""Objects, subjects and the relationships between them, in SpiceDB's own text form.
+
+`organization:acme#support@team:acme/pay#member[expiration:2027-01-01T00:00:00Z]`
+
+The limits are those of SpiceDB's API. Two of its spellings are left out because nothing here
+uses them: types with a prefix (`tenant/document`) and the wildcard subject (`user:*`).
+"""
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from functools import total_ordering
+from typing import Self
+
+from teamaccess.relationships.errors import InvalidRelationship
+from teamaccess.relationships.expiration import format_instant, in_utc, parse_instant
+
+NAME = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
+ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
+EXPIRATION = re.compile(r"(?P<rest>.*)\[expiration:(?P<instant>[^\[\]]*)\]", re.DOTALL)
+
+
+def check_name(kind: str, name: str) -> None:
+    """Raise InvalidRelationship unless SpiceDB takes the name of a type or relation."""
+    if not NAME.fullmatch(name):
+        raise InvalidRelationship(
+            f"{kind} {name!r} must be 3 to 64 characters of a-z, 0-9 and _, "
+            "begin with a letter and not end with _"
+        )
+
+
+def check_id(object_id: str) -> None:
+    """Raise InvalidRelationship unless SpiceDB takes the id of an object."""
+    if not ID.fullmatch(object_id):
+        raise InvalidRelationship(
+            f"id {object_id!r} must be 1 to 1024 characters of a-z, A-Z, 0-9 and / _ | - = +"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectReference:
+    """One object of the graph: `organization:acme`."""
+
+    type: str
+    id: str
+
+    def __post_init__(self) -> None:
+        check_name("type", self.type)
+        check_id(self.id)
+
+    def __str__(self) -> str:
+        return f"{self.type}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; raises InvalidRelationship."""
+        type_, colon, object_id = text.partition(":")
+        if not colon:
+            raise InvalidRelationship(f"an object is written type:id, not {text!r}")
+        return cls(type_, object_id)
+
+    def subject(self, relation: str) -> "SubjectReference":
+        """Return everyone who has the relation to this object, as one subject."""
+        return SubjectReference(self, relation)
+
+    def relates(
+        self,
+        relation: str,
+        subject: "ObjectReference | SubjectReference",
+        until: datetime | None = None,
+    ) -> "Relationship":
+        """Return the relationship of this object to the subject, ending at `until`."""
+        if isinstance(subject, ObjectReference):
+            subject = SubjectReference(subject)
+        return Relationship(self, relation, subject, until)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectReference:
+    """Who is related: one object, `user:ana`, or a set of them, `team:acme/pay#member`."""
+
+    object: ObjectReference
+    relation: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.relation is not None:
+            check_name("relation", self.relation)
+
+    def __str__(self) -> str:
+        return str(self.object) if self.relation is None else f"{self.object}#{self.relation}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; raises InvalidRelationship."""
+        object_text, hash_sign, relation = text.partition("#")
+        return cls(ObjectReference.parse(object_text), relation if hash_sign else None)
+
+
+@total_ordering
+@dataclass(frozen=True, slots=True)
+class Relationship:
+    """One edge of the graph, until its expiration if it has one. Ordered by its text."""
+
+    resource: ObjectReference
+    relation: str
+    subject: SubjectReference
+    expiration: datetime | None = None
+
+    def __post_init__(self) -> None:
+        check_name("relation", self.relation)
+        if self.expiration is not None:
+            object.__setattr__(self, "expiration", in_utc(self.expiration))
+
+    def __str__(self) -> str:
+        if self.expiration is None:
+            return self.identity
+        return f"{self.identity}[expiration:{format_instant(self.expiration)}]"
+
+    def __lt__(self, other: "Relationship") -> bool:
+        return str(self) < str(other)
+
+    @property
+    def identity(self) -> str:
+        """The text without the expiration: what SpiceDB keeps one of."""
+        return f"{self.resource}#{self.relation}@{self.subject}"
+
+    def expired(self, at: datetime) -> bool:
+        """Tell whether the engine leaves it out at that instant."""
+        return self.expiration is not None and self.expiration <= at
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read the text form; raises InvalidRelationship."""
+        ending = EXPIRATION.fullmatch(text)
+        left, at_sign, subject = (ending["rest"] if ending else text).partition("@")
+        resource, hash_sign, relation = left.partition("#")
+        if not (at_sign and hash_sign):
+            raise InvalidRelationship(
+                f"a relationship is written resource#relation@subject, not {text!r}"
+            )
+        return cls(
+            ObjectReference.parse(resource),
+            relation,
+            SubjectReference.parse(subject),
+            parse_instant(ending["instant"]) if ending else None,
+        )

@@ -1,0 +1,67 @@
+"""Everything one process needs to judge and to change, put together once from the settings."""
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import text
+
+from teamaccess.catalog import Catalog, load
+from teamaccess.engine import Engine
+from teamaccess.ledger import Applier, Ledger, Sessions, database, sessions
+from teamaccess.mail import Mailer, mailer
+from teamaccess.members.activity import ActivityLog
+from teamaccess.organizations.access import Reading
+from teamaccess.settings import Settings
+from teamaccess.users.keys import Keys
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of a running teamaccess, shared by every request of the process."""
+
+    settings: Settings
+    catalog: Catalog
+    keys: Keys
+    engine: Engine
+    sessions: Sessions
+    ledger: Ledger
+    reading: Reading
+    activity: ActivityLog
+    mailer: Mailer
+
+    async def now(self) -> datetime:
+        """Return PostgreSQL's clock, the one by which everything is judged."""
+        async with self.sessions() as session:
+            return (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
+
+
+@asynccontextmanager
+async def open_service(settings: Settings) -> AsyncIterator[Service]:
+    """Connect to PostgreSQL and SpiceDB, and close both at the end."""
+    catalog = load(settings.catalog)
+    async with AsyncExitStack() as stack:
+        pool = database(settings.sqlalchemy_url)
+        stack.push_async_callback(pool.dispose)
+        marks = database(settings.sqlalchemy_url, synchronous_commit="off")
+        stack.push_async_callback(marks.dispose)
+        engine = await stack.enter_async_context(
+            Engine(
+                settings.spicedb_endpoint,
+                settings.spicedb_preshared_key.get_secret_value(),
+                settings.spicedb_tls_ca,
+            )
+        )
+        maker = sessions(pool, catalog)
+        yield Service(
+            settings=settings,
+            catalog=catalog,
+            keys=Keys.from_secret(settings.secret_key.get_secret_value()),
+            engine=engine,
+            sessions=maker,
+            ledger=Ledger(maker, Applier(engine, marks), engine, catalog),
+            reading=Reading(maker, engine, catalog),
+            activity=ActivityLog(maker),
+            mailer=mailer(settings),
+        )

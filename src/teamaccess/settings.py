@@ -1,0 +1,110 @@
+"""Where things are and how they are reached: `TEAMACCESS_*`, else what `teamaccess dev` wrote."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import SecretStr, ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from teamaccess.errors import Invalid, NotFound
+
+PREFIX = "TEAMACCESS_"
+
+
+class StackNotFound(NotFound):
+    """There is no teamaccess stack to speak to: {missing} not set, and nothing runs in {home}. \
+    Start one with `teamaccess dev --home {home}`, or set the variables."""
+
+
+class InvalidSettings(Invalid):
+    """These settings do not make sense: {mistakes}."""
+
+
+class Settings(BaseSettings):
+    """What every command and the service know about their surroundings."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+
+    home: Path = Path(".teamaccess")
+    """The folder of the local stack."""
+    catalog: str = "fintoc"
+    """The access model of this deployment: a name, or the path of a catalog file."""
+
+    database_url: str
+    """PostgreSQL as the application's role, which owns no table, as a libpq URL."""
+    owner_database_url: str | None = None
+    """PostgreSQL as the tables' owner: for migrations alone, absent where requests are served."""
+
+    spicedb_endpoint: str
+    """host:port of SpiceDB's gRPC API."""
+    spicedb_preshared_key: SecretStr
+    spicedb_tls_ca: Path | None = None
+    """The authority that signed SpiceDB's certificate; without it the channel is plaintext."""
+    spicedb_binary: Path | None = None
+    """A SpiceDB that the local stack starts instead of building one."""
+
+    secret_key: SecretStr
+    """Signs tokens and hashes addresses; whoever has it can be anybody."""
+    public_url: str = "http://127.0.0.1:8000"
+    """The address that people follow from a mail."""
+    smtp_url: SecretStr | None = None
+    """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
+    port: int = 8000
+    log_format: Literal["console", "json"] = "console"
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`database_url` as SQLAlchemy spells it for asyncpg."""
+        return "postgresql+asyncpg://" + self.database_url.partition("://")[2]
+
+    @classmethod
+    def discover(cls) -> Self:
+        """The environment's settings, the local stack's for what the environment leaves unset.
+
+        Raises StackNotFound where both leave something open, InvalidSettings where a value is none.
+        """
+        home = Path(os.environ.get(PREFIX + "HOME", ".teamaccess"))
+        try:
+            return cls(**_unless_in_environment(_local_stack(home)))
+        except ValidationError as invalid:
+            raise _in_one_sentence(invalid, home) from None
+
+
+def _local_stack(home: Path) -> dict[str, Any]:
+    """The settings of the stack that runs in `home`; empty when none does."""
+    try:
+        stack = json.loads((home / "dev.json").read_text())
+        secrets = json.loads((home / "secrets.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {
+        "catalog": stack["catalog"],
+        "database_url": stack["database_url"],
+        "public_url": stack["api"],
+        "secret_key": secrets["secret_key"],
+        "spicedb_endpoint": stack["spicedb"]["endpoint"],
+        "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
+    }
+
+
+def _unless_in_environment(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in found if PREFIX + name.upper() not in os.environ}
+
+
+def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | InvalidSettings:
+    missing = [_variable(error) for error in invalid.errors() if error["type"] == "missing"]
+    mistakes = [
+        f"{_variable(error)}: {error['msg']}"
+        for error in invalid.errors()
+        if error["type"] != "missing"
+    ]
+    if mistakes:
+        return InvalidSettings(mistakes=mistakes)
+    return StackNotFound(missing=missing, home=home)
+
+
+def _variable(error: ErrorDetails) -> str:
+    return PREFIX + str(error["loc"][0]).upper()

@@ -1,0 +1,22 @@
+"""Text that people type: what may be kept and shown."""
+
+import unicodedata
+
+from teamaccess.errors import Invalid
+
+
+class InvalidText(Invalid):
+    """{field} must have 1 to {longest} characters, without control characters."""
+
+
+def clean(field: str, text: str, longest: int) -> str:
+    """Return the text in NFC without space around it.
+
+    Raises InvalidText where nothing is left, it is too long, or it has characters that no terminal,
+    log or page should be sent.
+    """
+    text = unicodedata.normalize("NFC", text).strip()
+    forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    if not 0 < len(text) <= longest or any(unicodedata.category(c) in forbidden for c in text):
+        raise InvalidText(field=field, longest=longest)
+    return text

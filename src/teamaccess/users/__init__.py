@@ -1,0 +1,1 @@
+"""People: their addresses and how they prove who they are."""

@@ -1,0 +1,28 @@
+"""The keys that come out of the one secret of a deployment."""
+
+import hashlib
+import hmac
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, repr=False)
+class Keys:
+    """One key a purpose, so that none can be used for another's."""
+
+    tokens: bytes
+    invitees: bytes
+    cursors: bytes
+
+    @classmethod
+    def from_secret(cls, secret: str) -> "Keys":
+        """Derive every key from the deployment's secret."""
+
+        def derive(purpose: str) -> bytes:
+            return hmac.new(secret.encode(), f"teamaccess/{purpose}".encode(), "sha256").digest()
+
+        return cls(derive("tokens"), derive("invitees"), derive("cursors"))
+
+    @property
+    def token_key_id(self) -> str:
+        """The `kid` of the signing key; says nothing of the key itself."""
+        return hashlib.sha256(b"kid" + self.tokens).hexdigest()[:12]

@@ -1,0 +1,77 @@
+"""Access tokens: signed, short-lived, refused from the moment a user's sessions are ended."""
+
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import jwt
+
+from teamaccess.errors import Unauthenticated
+from teamaccess.models import User
+from teamaccess.users.keys import Keys
+
+LONGEST_LIFE = timedelta(hours=12)
+CLOCK_SKEW = timedelta(seconds=10)
+
+
+class InvalidToken(Unauthenticated):
+    """The access token is not valid ({cause}). Sign in again."""
+
+
+class Audience(StrEnum):
+    """What a token is good for."""
+
+    USER = "teamaccess"
+    OPERATOR = "teamaccess-operator"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a valid token says."""
+
+    audience: Audience
+    subject: str
+    issued_at: datetime
+
+    def refuse_if_ended(self, user: User) -> None:
+        """Raise InvalidToken when the user's sessions were ended after this token was issued."""
+        if self.issued_at < user.tokens_valid_from:
+            raise InvalidToken(cause="its session was ended")
+
+
+def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta) -> str:
+    """Return a signed token for `life`, twelve hours at most.
+
+    `now` is the database's clock, against which ended sessions are judged, to the microsecond.
+    """
+    claims = {
+        "aud": audience,
+        "sub": subject,
+        "iat": now.timestamp(),
+        "exp": int((now + min(life, LONGEST_LIFE)).timestamp()),
+        "jti": secrets.token_hex(16),
+    }
+    return jwt.encode(claims, keys.tokens, "HS256", headers={"kid": keys.token_key_id})
+
+
+def verify(keys: Keys, token: str) -> Claims:
+    """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
+    try:
+        claims = jwt.decode(
+            token,
+            keys.tokens,
+            algorithms=["HS256"],
+            audience=list(Audience),
+            leeway=CLOCK_SKEW,
+            options={"require": ["aud", "sub", "iat", "exp", "jti"]},
+        )
+        if jwt.get_unverified_header(token).get("kid") != keys.token_key_id:
+            raise InvalidToken(cause="signed with another key")
+        return Claims(
+            Audience(claims["aud"]),
+            str(claims["sub"]),
+            datetime.fromtimestamp(claims["iat"], UTC),
+        )
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+        raise InvalidToken(cause=str(error) or type(error).__name__) from None

@@ -1,0 +1,50 @@
+"""What the customers' documents say, typed from them and from nothing else."""
+
+import csv
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+HERE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Row:
+    """A row of Fintoc's table."""
+
+    sentence: str
+    resource: str
+    level: str
+    roles: frozenset[str]
+    """The names of all roles that may, the administrator's included."""
+
+
+def fintoc_table() -> list[Row]:
+    with (HERE / "fintoc_table.tsv").open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file, delimiter="\t", quoting=csv.QUOTE_NONE)
+    return [
+        Row(sentence, resource, level, frozenset({"Administrator", *others(roles)}))
+        for sentence, resource, level, roles in rows
+    ]
+
+
+def others(roles: str) -> list[str]:
+    return [] if roles == "Admin Only" else roles.split(", ")
+
+
+@dataclass(frozen=True)
+class Says:
+    """What Finicom's guide says of a role."""
+
+    role: str
+    can: frozenset[str]
+    cannot: frozenset[str]
+
+
+def finicom_prose() -> Iterator[Says]:
+    guide = yaml.safe_load((HERE / "finicom_prose.yaml").read_text(encoding="utf-8"))
+    for role, says in guide.items():
+        can, cannot = (frozenset().union(*says[verb].values()) for verb in ("can", "cannot"))
+        yield Says(role, can, cannot)

@@ -1,0 +1,185 @@
+"""A catalog that is right: what it answers, and the schema that it becomes."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teamaccess.catalog import (
+    OPERATIONS,
+    Catalog,
+    InvalidCatalog,
+    UnknownRole,
+    catalogs,
+    load,
+    read,
+)
+from teamaccess.catalog.compiler import (
+    BUILT_IN_OBJECT_RELATIONS,
+    BUILT_IN_RELATIONS,
+    BUILT_IN_TYPES,
+    definitions,
+)
+from teamaccess.relationships import Relationship
+
+SMALL_FILE = Path(__file__).parent / "small.yaml"
+SMALL = SMALL_FILE.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def small() -> Catalog:
+    return read(SMALL, "small")
+
+
+def test_two_catalogs_come_along() -> None:
+    assert sorted(catalogs()) == ["finicom", "fintoc"]
+    assert [load(name).name for name in sorted(catalogs())] == ["finicom", "fintoc"]
+
+
+def test_a_catalog_is_found_by_its_name_or_its_path() -> None:
+    assert load("fintoc").version == load(catalogs()["fintoc"]).version
+    assert load(SMALL_FILE).version == load(str(SMALL_FILE)).version
+
+
+def test_every_operation_is_guarded_by_an_action() -> None:
+    for catalog in map(load, catalogs()):
+        assert set(catalog.guards) == set(OPERATIONS)
+        assert set(catalog.guards.values()) <= catalog.actions.keys()
+
+
+def test_roles_hold_their_actions_together(small: Catalog) -> None:
+    assert small.actions_of([]) == set()
+    assert small.actions_of(["clerk"]) == {"payments_view"}
+    assert small.actions_of(["clerk", "owner"]) == small.actions.keys()
+
+
+def test_an_unknown_role_has_no_actions_to_answer_with(small: Catalog) -> None:
+    with pytest.raises(UnknownRole, match="the catalog small has no role 'clark'"):
+        small.actions_of(["clerk", "clark"])
+
+
+def test_the_administrator_need_not_be_written_and_comes_in_the_roles_order(small: Catalog) -> None:
+    assert small.actions["payments_view"].roles == ("owner", "clerk")
+
+
+def test_the_version_names_the_catalog_and_its_meaning(small: Catalog) -> None:
+    name, _, meaning = small.version.rpartition("-")
+    assert name == "small"
+    assert len(meaning) == 12
+    assert int(meaning, 16)
+
+
+def test_comments_and_layout_do_not_change_the_version(small: Catalog) -> None:
+    plain = yaml.safe_dump(yaml.safe_load(SMALL), default_flow_style=True, sort_keys=False)
+    assert read(plain, "small").version == small.version
+    assert read(f"# Reviewed.\n{SMALL}", "small").version == small.version
+
+
+@given(st.data())
+def test_whatever_else_is_changed_changes_the_version(data: st.DataObject) -> None:
+    tree = yaml.safe_load(SMALL)
+    parent, key = data.draw(st.sampled_from(list(leaves(tree))), label="place")
+    before = parent[key]
+    parent[key] = data.draw(
+        st.sampled_from([True, "view", "manage", "operator", "team_manage", "Other", ["clerk"]])
+    )
+    try:
+        changed = read(yaml.safe_dump(tree, sort_keys=False), "small")
+    except InvalidCatalog:
+        return
+    assert (changed.version == read(SMALL, "small").version) == (parent[key] == before)
+
+
+def leaves(tree: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
+    """Return where in a tree the values are, as the mapping and its key."""
+    return [
+        leaf
+        for key, value in tree.items()
+        for leaf in (leaves(value) if isinstance(value, dict) else [(tree, key)])
+    ]
+
+
+def test_the_names_that_every_schema_has_are_kept_from_the_catalog(small: Catalog) -> None:
+    compiled = {definition.name: definition for definition in definitions(small)}
+    assert compiled.keys() - small.types.keys() == set(BUILT_IN_TYPES)
+
+    def names(definition: str) -> set[str]:
+        return {member.name for group in compiled[definition].groups for member in group}
+
+    ours = {
+        *small.roles,
+        *(action.permission for action in small.actions.values()),
+        *(action.grant_relation for action in small.actions.values()),
+    }
+    assert names("organization") - ours == set(BUILT_IN_RELATIONS)
+    verbs = small.types["payment"].actions
+    assert names("payment") - verbs.keys() - {f"granted_{verb}" for verb in verbs} == set(
+        BUILT_IN_OBJECT_RELATIONS
+    )
+
+
+def test_a_permission_is_for_roles_and_custom_roles_of_members(small: Catalog) -> None:
+    assert "permission payments_view = (owner + clerk + granted_payments_view) & member" in (
+        small.schema()
+    )
+    assert "permission team_manage = (owner + granted_team_manage) & member" in small.schema()
+
+
+def test_a_four_eyes_action_has_its_name_only_on_the_object(small: Catalog) -> None:
+    schema = small.schema()
+    assert "permission payments_approve =" not in schema
+    assert "permission payments_approve_unrestricted = (owner + granted_payments_approve)" in schema
+    assert (
+        "permission approve = (organization->payments_approve_unrestricted"
+        " + (granted_approve & organization->membership)) - creator"
+    ) in schema
+
+
+def test_a_team_holds_only_roles_that_teams_may_hold(small: Catalog) -> None:
+    assert "relation owner: user | user with expiration\n" in small.schema()
+    assert (
+        "relation clerk: user | user with expiration | team#member | team#member with expiration"
+    ) in small.schema()
+
+
+PERMITTED = [
+    "organization:acme#member@user:ana",
+    "organization:acme#member@user:ana[expiration:2027-01-01T00:00:00Z]",
+    "organization:acme#owner@user:ana",
+    "organization:acme#clerk@team:acme/pay#member[expiration:2027-01-01T00:00:00Z]",
+    "organization:acme#granted_payments_approve@role:acme/approver#member",
+    "organization:acme#applied@ledger_position:1-0123456789ab[expiration:2027-01-01T00:00:00Z]",
+    "team:acme/pay#member@user:ana",
+    "role:acme/approver#member@team:acme/pay#member",
+    "payment:acme/p1#organization@organization:acme",
+    "payment:acme/p1#creator@user:ana",
+    "payment:acme/p1#granted_approve@team:acme/pay#member",
+    "invitation:acme/inv7#invitee@email:5f2b[expiration:2027-01-01T00:00:00Z]",
+]
+FOREIGN = [
+    "organization:acme#owner@team:acme/pay#member",
+    "organization:acme#member@team:acme/pay#member",
+    "organization:acme#payments_view@user:ana",
+    "organization:acme#clerk@user:ana#member",
+    "organization:acme#clerk@team:acme/pay",
+    "organization:acme#granted_payments_view@user:ana",
+    "organization:acme#applied@ledger_position:1-0123456789ab",
+    "organization:acme#unknown@user:ana",
+    "team:acme/pay#member@user:ana[expiration:2027-01-01T00:00:00Z]",
+    "planet:acme/earth#member@user:ana",
+    "payment:acme/p1#creator@user:ana[expiration:2027-01-01T00:00:00Z]",
+    "invitation:acme/inv7#invitee@email:5f2b",
+]
+
+
+@pytest.mark.parametrize("text", PERMITTED)
+def test_the_schema_has_a_place_for(small: Catalog, text: str) -> None:
+    assert small.permits(Relationship.parse(text))
+
+
+@pytest.mark.parametrize("text", FOREIGN)
+def test_the_schema_has_no_place_for(small: Catalog, text: str) -> None:
+    assert not small.permits(Relationship.parse(text))

@@ -1,0 +1,66 @@
+"""The finicom catalog against what Finicom's guide says, in both directions."""
+
+import pytest
+from tests.catalog.facts import Says, finicom_prose
+
+from teamaccess.catalog import Catalog, load
+
+GUIDE = list(finicom_prose())
+
+
+@pytest.fixture(scope="module")
+def finicom() -> Catalog:
+    return load("finicom")
+
+
+def from_the_guide(finicom: Catalog) -> set[str]:
+    return {action.id for action in finicom.actions.values() if action.source == "prose"}
+
+
+@pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
+def test_a_role_can_do_what_the_guide_says_and_nothing_else_of_it(
+    finicom: Catalog, says: Says
+) -> None:
+    assert finicom.actions_of([says.role]) & from_the_guide(finicom) == says.can | below(says.role)
+
+
+@pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
+def test_a_role_cannot_do_what_the_guide_refuses_it(finicom: Catalog, says: Says) -> None:
+    assert finicom.actions_of([says.role]).isdisjoint(says.cannot)
+
+
+def test_every_action_of_the_guide_is_said_or_refused_of_each_role(finicom: Catalog) -> None:
+    for says in GUIDE:
+        assert says.can | below(says.role) | says.cannot == from_the_guide(finicom)
+
+
+def below(role: str) -> frozenset[str]:
+    """Return what the guide lets the roles below this one do."""
+    order = [says.role for says in GUIDE]
+    return frozenset().union(*(says.can for says in GUIDE[order.index(role) + 1 :]))
+
+
+def test_each_role_includes_the_ones_below_it(finicom: Catalog) -> None:
+    admin, write, read = (finicom.roles[role].actions for role in ("admin", "write", "read"))
+    assert admin > write > read
+
+
+def test_the_admin_can_do_everything_and_admins_make_admins(finicom: Catalog) -> None:
+    assert finicom.administrator == "admin"
+    assert finicom.actions_of(["admin"]) == finicom.actions.keys()
+    assert {role.granted_by for role in finicom.roles.values()} == {"dashboard"}
+
+
+def test_whoever_creates_an_organization_becomes_its_admin(finicom: Catalog) -> None:
+    assert finicom.founder_role == "admin"
+
+
+def test_members_and_settings_are_the_admins_pages(finicom: Catalog) -> None:
+    for operation in ("view_members", "view_invitations", "invite", "change_roles", "remove"):
+        assert finicom.actions[finicom.guards[operation]].roles == ("admin",)
+    assert finicom.actions["settings_view"].roles == ("admin",)
+
+
+def test_every_member_sees_the_organization(finicom: Catalog) -> None:
+    guard = finicom.actions[finicom.guards["view_organization"]]
+    assert guard.roles == ("admin", "write", "read")

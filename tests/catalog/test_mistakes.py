@@ -1,0 +1,418 @@
+"""What is wrong with a catalog: every mistake at once, each at its line."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load, read
+
+HERE = Path(__file__).parent
+SMALL = (HERE / "small.yaml").read_text(encoding="utf-8")
+
+VIEW = "resources.payments.actions.view"
+APPROVE = "resources.payments.actions.approve"
+
+
+def mistakes(text: str, name: str = "small") -> list[str]:
+    """Return everything that is wrong with a catalog, as `line: message`."""
+    try:
+        read(text, name)
+    except InvalidCatalog as invalid:
+        return [f"{mistake.line}: {mistake.message}" for mistake in invalid.mistakes]
+    return []
+
+
+def with_line(number: int, line: str, *more: str) -> str:
+    """Return the small catalog with its line of that number written otherwise."""
+    lines = SMALL.splitlines()
+    indent = " " * (len(lines[number - 1]) - len(lines[number - 1].lstrip()))
+    lines[number - 1 : number] = [indent + each for each in (line, *more)]
+    return "\n".join(lines)
+
+
+def with_role(role: str) -> str:
+    return with_line(5, "roles:", f"  {role}: {{name: R, description: D, granted_by: dashboard}}")
+
+
+def with_resource(resource: str, *actions: str) -> str:
+    facts = "description: Do it, level: manage, source: table, roles: [clerk]"
+    return with_line(
+        16,
+        "resources:",
+        f"  {resource}:",
+        "    label: L",
+        "    actions:",
+        *(f"      {action}: {{{facts}}}" for action in actions),
+    )
+
+
+def test_the_small_catalog_is_right() -> None:
+    assert mistakes(SMALL) == []
+
+
+@pytest.mark.parametrize(
+    ("roles", "mistake"),
+    [
+        ("[clark]", "names the unknown role 'clark'; known are owner, clerk"),
+        ("[]", "is for nobody; write [owner] if only the administrator may"),
+        ("[clerk, clerk]", "`roles` lists 'clerk' twice"),
+        ("[owner, clerk]", "names owner, who may do everything, beside others"),
+        ("clerk", "`roles` must be a list"),
+        ("[7]", "`roles` must list texts"),
+        ("[[clerk]]", "`roles` must list texts"),
+    ],
+)
+def test_an_action_is_for_roles_that_there_are(roles: str, mistake: str) -> None:
+    assert mistakes(with_line(24, f"roles: {roles}")) == [f"24: {VIEW}: {mistake}"]
+
+
+@pytest.mark.parametrize(
+    ("level", "mistake"),
+    [
+        ("see", "`level` must be one of view, manage, authorize, not 'see'"),
+        ("[view]", "`level` must be text (quote it if it looks like another type)"),
+        ("", "`level` must be text (quote it if it looks like another type)"),
+    ],
+)
+def test_a_level_is_one_of_three(level: str, mistake: str) -> None:
+    assert mistakes(with_line(22, f"level: {level}")) == [f"22: {VIEW}: {mistake}"]
+
+
+def test_a_source_is_one_of_three() -> None:
+    assert mistakes(with_line(23, "source: rumour")) == [
+        f"23: {VIEW}: `source` must be one of table, prose, product, not 'rumour'"
+    ]
+
+
+def test_a_role_is_granted_on_one_of_two_ways() -> None:
+    assert mistakes(with_line(9, "granted_by: chance")) == [
+        "9: roles.owner: `granted_by` must be one of dashboard, operator, not 'chance'"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("description", "mistake"),
+    [
+        ("7", "must be text (quote it if it looks like another type)"),
+        ("yes", "must be text (quote it if it looks like another type)"),
+        ("{}", "must be text (quote it if it looks like another type)"),
+        ('""', "must be one line of text that can be seen"),
+        ('" "', "must be one line of text that can be seen"),
+        ('"two\\nlines"', "must be one line of text that can be seen"),
+        ('"two\\u2028lines"', "must be one line of text that can be seen"),
+    ],
+)
+def test_a_description_is_one_line_of_text(description: str, mistake: str) -> None:
+    text = with_line(21, f"description: {description}")
+    assert mistakes(text) == [f"21: {VIEW}: `description` {mistake}"]
+
+
+@pytest.mark.parametrize("flag", ["yes", "maybe", "1", "[true]"])
+def test_a_flag_is_true_or_false(flag: str) -> None:
+    assert f"30: {APPROVE}: `four_eyes` must be true or false" in mistakes(
+        with_line(30, f"four_eyes: {flag}")
+    )
+    assert mistakes(with_line(14, f"teams: {flag}")) == [
+        "14: roles.clerk: `teams` must be true or false"
+    ]
+
+
+def test_what_is_needed_is_missed_where_it_belongs() -> None:
+    assert mistakes(with_line(22, "# level")) == [f"20: {VIEW}: needs `level`"]
+    assert mistakes(with_line(53, "# invite")) == ["47: guards: needs `invite`"]
+    assert mistakes(with_line(42, "# label")) == ["41: types.payment: needs `label`"]
+    assert mistakes(with_line(2, "# nobody")) == ["1: catalog: needs `administrator`"]
+
+
+@pytest.mark.parametrize(
+    ("number", "where"),
+    [
+        (1, "catalog"),
+        (7, "roles.owner"),
+        (18, "resources.payments"),
+        (21, VIEW),
+        (42, "types.payment"),
+        (48, "guards"),
+    ],
+)
+def test_an_unknown_key_is_shown_with_the_known_ones(number: int, where: str) -> None:
+    line = SMALL.splitlines()[number - 1].strip()
+    [mistake] = mistakes(with_line(number, line, "colour: red"))
+    assert mistake.startswith(f"{number + 1}: {where}: has the unknown key 'colour'; known are ")
+
+
+@pytest.mark.parametrize(
+    ("number", "line", "mistake"),
+    [
+        (10, "owner:", "10: roles: has 'owner' twice"),
+        (25, "view:", "25: resources.payments.actions: has 'view' twice"),
+        (31, "payments:", "31: resources: has 'payments' twice"),
+        (45, "view: payments_view", "45: types.payment.actions: has 'view' twice"),
+        (54, "invite: team_manage", "54: guards: has 'invite' twice"),
+    ],
+)
+def test_nothing_is_said_twice(number: int, line: str, mistake: str) -> None:
+    assert mistake in mistakes(with_line(number, line))
+
+
+def test_two_resources_cannot_make_the_same_action() -> None:
+    text = with_resource("payments_view", "all").replace("      view:", "      view_all:")
+    assert mistakes(text)[0] == (
+        f"24: {VIEW}_all: view_all makes the name 'payments_view_all', "
+        "which line 20 already uses in the organization"
+    )
+
+
+@pytest.mark.parametrize("key", ["7", "no", "null", "[x]"])
+def test_keys_are_text(key: str) -> None:
+    assert "54: guards: has a key that is not text" in mistakes(
+        with_line(53, "invite: team_manage", f"{key}: team_manage")
+    )
+
+
+UNUSABLE = {
+    "qa": "which has 2 characters, where SpiceDB takes 3 to 64",
+    "x" * 65: "which has 65 characters, where SpiceDB takes 3 to 64",
+    "Clerks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
+    "clerks_": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
+    "1clerk": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
+    "clérks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
+    "permission": "which is a word of the schema language",
+}
+
+
+@pytest.mark.parametrize(("name", "complaint"), UNUSABLE.items())
+def test_a_name_is_one_that_spicedb_takes(name: str, complaint: str) -> None:
+    assert mistakes(with_role(name)) == [
+        f"6: roles.{name}: {name} makes the name {name!r}, {complaint}"
+    ]
+    assert f"41: types.{name}: {name} makes the name {name!r}, {complaint}" in mistakes(
+        with_line(41, f"{name}:")
+    )
+    assert f"44: types.payment.actions: {name} makes the name {name!r}, {complaint}" in mistakes(
+        with_line(44, f"{name}: payments_view")
+    )
+
+
+@pytest.mark.parametrize("resource", ["Pay ments", "pay-ments", "_payments"])
+def test_a_resource_begins_names_that_spicedb_takes(resource: str) -> None:
+    assert mistakes(with_resource(resource, "pay")) == [
+        (
+            f"20: resources.{resource}.actions.pay: pay makes the name '{resource}_pay', "
+            "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _"
+        )
+    ]
+
+
+def test_an_action_leaves_room_for_the_relation_that_grants_it() -> None:
+    assert mistakes(with_resource("p" * 52, "pay")) == []
+    [mistake] = mistakes(with_resource("p" * 53, "pay"))
+    assert mistake.endswith(
+        f"makes the name 'granted_{'p' * 53}_pay', "
+        "which has 65 characters, where SpiceDB takes 3 to 64"
+    )
+
+
+def test_a_four_eyes_action_leaves_room_for_the_permission_behind_it() -> None:
+    fits, long = (
+        "a" * (64 - len("payments__unrestricted")),
+        "a" * (65 - len("payments__unrestricted")),
+    )
+    assert not any("characters" in mistake for mistake in mistakes(with_line(25, f"{fits}:")))
+    assert any(
+        f"'payments_{long}_unrestricted', which has 65 characters" in mistake
+        for mistake in mistakes(with_line(25, f"{long}:"))
+    )
+
+
+def test_an_action_of_an_object_leaves_room_for_the_relation_that_grants_it() -> None:
+    assert not mistakes(with_line(44, f"{'v' * 56}: payments_view"))
+    assert mistakes(with_line(44, f"{'v' * 57}: payments_view"))
+
+
+@pytest.mark.parametrize(
+    ("role", "owner"),
+    [
+        ("member", "the product itself"),
+        ("applied", "the product itself"),
+        ("membership", "the product itself"),
+        ("team_manage", "line 35"),
+        ("granted_team_manage", "line 35"),
+        ("payments_approve_unrestricted", "line 26"),
+    ],
+)
+def test_a_role_does_not_take_the_name_of_something_else(role: str, owner: str) -> None:
+    assert mistakes(with_role(role)) == [
+        (
+            f"6: roles.{role}: {role} makes the name {role!r}, "
+            f"which {owner} already uses in the organization"
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", ["user", "team", "role", "organization", "email", "invitation"])
+def test_a_type_does_not_take_the_name_of_a_built_in_one(name: str) -> None:
+    assert mistakes(with_line(41, f"{name}:")) == [
+        (
+            f"41: types.{name}: {name} makes the name {name!r}, "
+            "which the product itself already uses in the types"
+        )
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "owner"),
+    [
+        ("organization", "the product itself"),
+        ("creator", "the product itself"),
+        ("granted_view", "line 44"),
+    ],
+)
+def test_an_action_of_an_object_does_not_take_the_name_of_something_else(
+    name: str, owner: str
+) -> None:
+    text = with_line(44, "view: payments_view", f"{name}: payments_view")
+    assert mistakes(text) == [
+        (
+            f"45: types.payment.actions: {name} makes the name {name!r}, "
+            f"which {owner} already uses in this type"
+        )
+    ]
+
+
+def test_the_administrator_is_a_role() -> None:
+    assert "2: catalog: names the unknown role 'boss'; known are owner, clerk" in mistakes(
+        with_line(2, "administrator: boss")
+    )
+
+
+def test_the_founder_becomes_the_administrator() -> None:
+    assert mistakes(with_line(3, "founder_role: clerk")) == [
+        "3: catalog: `founder_role` must be owner: no organization is without one"
+    ]
+
+
+def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
+    assert mistakes(with_line(9, "granted_by: dashboard", "teams: true")) == [
+        "6: roles.owner: is the administrator's, which only people hold, not teams"
+    ]
+    assert mistakes(with_line(13, "granted_by: operator")) == [
+        "10: roles.clerk: is the operator's to grant, which a team would get round"
+    ]
+
+
+def test_a_guard_names_an_action() -> None:
+    assert mistakes(with_line(53, "invite: team_mange")) == [
+        "53: guards: invite names 'team_mange', which is no action"
+    ]
+
+
+def test_a_guard_names_no_action_that_is_decided_on_objects() -> None:
+    assert mistakes(with_line(53, "invite: payments_approve")) == [
+        "53: guards: invite names payments_approve, which is decided on an object alone"
+    ]
+
+
+def test_a_type_names_actions() -> None:
+    assert mistakes(with_line(44, "view: payments_look")) == [
+        "44: types.payment.actions: view names 'payments_look', which is no action"
+    ]
+
+
+def test_a_four_eyes_action_needs_objects() -> None:
+    assert mistakes(with_line(45, "# nothing to approve")) == [
+        f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", "1: is empty"),
+        ("# nothing yet", "1: is empty"),
+        ("- roles", "1: catalog: must be a block of `key: value` lines"),
+        ("roles:\n  owner: [", "2: not YAML: expected the node content, but found '<stream end>'"),
+        ("roles: {}\n---\nroles: {}", "2: not YAML: but found another document"),
+        ("roles: \x00", "1: not YAML: unacceptable character #x0000: special characters are not"),
+    ],
+)
+def test_what_is_no_catalog_at_all_says_so(text: str, mistake: str) -> None:
+    [found] = mistakes(text)
+    assert found.startswith(mistake)
+
+
+def test_a_block_that_is_none_hides_only_what_would_be_in_it() -> None:
+    assert mistakes(with_line(40, "types: 7", "rest:")) == [
+        f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it",
+        "40: types: must be a block of `key: value` lines",
+        (
+            "41: catalog: has the unknown key 'rest'; "
+            "known are roles, administrator, resources, types, guards, founder_role"
+        ),
+    ]
+
+
+def test_a_catalog_has_a_name_for_versions() -> None:
+    assert mistakes(SMALL, name="My Catalog") == [
+        "1: the file's name must be of a-z, 0-9, _ and -, not 'My Catalog'"
+    ]
+
+
+def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
+    with pytest.raises(InvalidCatalog) as invalid:
+        load(HERE / "wrong.yaml")
+    found = [f"{mistake.line}: {mistake.message}" for mistake in invalid.value.mistakes]
+    assert found[:8] == [
+        "3: roles.qa: qa makes the name 'qa', which has 2 characters, where SpiceDB takes 3 to 64",
+        "4: roles.owner: `granted_by` must be one of dashboard, operator, not 'anyone'",
+        f"9: {VIEW}: names the unknown role 'clerk'; known are qa, owner",
+        "10: resources.payments.actions: has 'view' twice",
+        (
+            "11: resources.payments.actions.refund: has the unknown key 'colour'; "
+            "known are level, description, source, roles, four_eyes"
+        ),
+        (
+            "11: resources.payments.actions.refund: is for nobody; "
+            "write [owner] if only the administrator may"
+        ),
+        "13: guards: needs `cancel_invitation`",
+        "13: guards: needs `change_settings`",
+    ]
+    assert found[-1] == "14: guards: invite names 'payments_invite', which is no action"
+    assert str(invalid.value).startswith(f"{HERE / 'wrong.yaml'}:3: roles.qa: ")
+
+
+def test_a_catalog_that_is_not_there_is_unknown(tmp_path: Path) -> None:
+    with pytest.raises(UnknownCatalog, match="no catalog is called atlantis; known are finicom"):
+        load("atlantis")
+    with pytest.raises(UnknownCatalog, match="no catalog can be read from"):
+        load(tmp_path / "none.yaml")
+
+
+LEAVES = st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["owner", "view"])
+NESTED = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner))
+
+
+@given(st.data())
+def test_whatever_stands_in_a_place_is_read_or_listed(data: st.DataObject) -> None:
+    tree = yaml.safe_load(SMALL)
+    place = data.draw(st.sampled_from(list(places(tree))), label="place")
+    *above, last = place
+    parent = tree
+    for key in above:
+        parent = parent[key]
+    parent[last] = data.draw(NESTED, label="instead")
+    mistakes(yaml.safe_dump(tree, allow_unicode=True, sort_keys=False))
+
+
+def places(tree: object, *above: object) -> list[tuple[object, ...]]:
+    """Return the path to every value in a tree."""
+    entries = (
+        tree.items()
+        if isinstance(tree, dict)
+        else enumerate(tree if isinstance(tree, list) else [])
+    )
+    return [path for key, value in entries for path in ((*above, key), *places(value, *above, key))]

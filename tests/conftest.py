@@ -1,0 +1,71 @@
+"""The real parts, one of each for a whole run, each started when a test first asks for it."""
+
+import os
+from collections.abc import Callable, Generator, Iterator
+from functools import cache
+from typing import TypeVar
+
+import grpc
+import pytest
+from authzed.api.v1.schema_service_pb2 import WriteSchemaRequest
+from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
+
+from teamaccess.catalog import compile_schema, load
+from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.stack import LocalStack
+
+pytest_plugins = ["tests.world_fixtures"]
+
+SpiceDBFor = Callable[[str], LocalSpiceDB]
+Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
+    """An empty home; what is started in it runs until the last test is done."""
+    with LocalStack(tmp_path_factory.mktemp("stack")) as stack:
+        yield stack
+        stack.supervisor.stop()
+        stack.home.erase()
+
+
+@pytest.fixture(scope="session")
+def postgres(stack: LocalStack) -> LocalPostgres:
+    """PostgreSQL with our roles and empty databases."""
+    stack.postgres.start()
+    return stack.postgres
+
+
+@pytest.fixture(scope="session")
+def spicedb_for(stack: LocalStack, postgres: LocalPostgres) -> SpiceDBFor:
+    """The SpiceDB that serves a catalog, on a database of its own, with the catalog's schema."""
+
+    @cache
+    def started(catalog: str) -> LocalSpiceDB:
+        spicedb = stack.start_spicedb(database=f"spicedb_{catalog}")
+        with grpc.insecure_channel(spicedb.endpoint) as channel:
+            SchemaServiceStub(channel).WriteSchema(
+                WriteSchemaRequest(schema=compile_schema(load(catalog))),
+                metadata=(("authorization", f"Bearer {spicedb.key}"),),
+            )
+        return spicedb
+
+    return started
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    return _without_skip((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    return _without_skip((yield))
+
+
+def _without_skip(report: Report) -> Report:
+    """Where TEAMACCESS_NO_SKIPS is set a test that did not run counts as one that failed."""
+    if "TEAMACCESS_NO_SKIPS" in os.environ and report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report

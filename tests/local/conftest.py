@@ -1,0 +1,34 @@
+"""Homes of their own for stacks that are killed."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from teamaccess.local.stack import LocalStack
+
+NewStack = Callable[[], LocalStack]
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a stack, which leaves nothing behind."""
+    home = tmp_path / "home"
+    yield home
+    with LocalStack(home, fresh=True):
+        pass
+
+
+@pytest.fixture
+def new_stack(home: Path) -> Iterator[NewStack]:
+    """Starts PostgreSQL in the home, once more after each crash."""
+    with ExitStack() as running:
+
+        def start() -> LocalStack:
+            running.close()
+            stack = running.enter_context(LocalStack(home))
+            stack.postgres.start()
+            return stack
+
+        yield start

@@ -1,0 +1,22 @@
+"""An empty engine for every test that asks for one."""
+
+from collections.abc import Iterator
+
+import grpc
+import pytest
+from tests.schema.engine import Engine, serve_testing
+
+from teamaccess.local.spicedb_binary import find_spicedb
+
+
+@pytest.fixture(scope="session")
+def testing_channel() -> Iterator[grpc.Channel]:
+    spicedb = find_spicedb()
+    assert spicedb, "SpiceDB is not built yet: run `make setup`"
+    with serve_testing(spicedb) as channel:
+        yield channel
+
+
+@pytest.fixture
+def engine(testing_channel: grpc.Channel) -> Engine:
+    return Engine(testing_channel)

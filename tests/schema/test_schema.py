@@ -1,0 +1,133 @@
+"""The schemas on the real engine: accepted as they are committed, answering as the documents say."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from itertools import product
+from pathlib import Path
+
+import grpc
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.schema.engine import Engine
+
+from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
+from teamaccess.catalog.compiler import definitions
+from teamaccess.catalog.names import RESERVED
+from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
+
+SCHEMAS = Path(__file__).parents[2] / "schema"
+SMALL = (SCHEMAS.parent / "tests" / "catalog" / "small.yaml").read_text(encoding="utf-8")
+ACME = organization("acme")
+
+
+def one_member_for_each_role(engine: Engine, catalog: Catalog) -> None:
+    """Write a member of acme for every role, called as the role is."""
+    engine.write_schema(catalog.schema())
+    members = {role: ObjectReference("user", role) for role in catalog.roles}
+    engine.write(ACME.relates("member", member) for member in members.values())
+    engine.write(ACME.relates(role, member) for role, member in members.items())
+
+
+def allowed(engine: Engine, catalog: Catalog) -> set[tuple[str, str]]:
+    """Return every pair of role and permission that the engine says yes to."""
+    pairs = product(catalog.roles, (action.permission for action in catalog.actions.values()))
+    asked = {f"organization:acme#{action}@user:{role}": (role, action) for role, action in pairs}
+    return {asked[question] for question, yes in engine.holds(asked).items() if yes}
+
+
+@pytest.mark.parametrize("name", catalogs())
+def test_the_committed_schema_is_what_the_catalog_compiles_to(name: str) -> None:
+    assert (SCHEMAS / f"{name}.zed").read_text(encoding="utf-8") == load(name).schema()
+
+
+@pytest.mark.parametrize("name", catalogs())
+def test_the_engine_accepts_the_committed_schema(engine: Engine, name: str) -> None:
+    engine.write_schema((SCHEMAS / f"{name}.zed").read_text(encoding="utf-8"))
+
+
+def test_every_answer_of_the_engine_is_fintocs_table(engine: Engine) -> None:
+    fintoc = load("fintoc")
+    one_member_for_each_role(engine, fintoc)
+    sentence_of = {action.permission: action.description for action in fintoc.actions.values()}
+    table = {row.sentence: row.roles for row in fintoc_table()}
+    answers = {
+        (fintoc.roles[role].name, sentence_of[action])
+        for role, action in allowed(engine, fintoc)
+        if sentence_of[action] in table
+    }
+    assert answers == {(role, sentence) for sentence, roles in table.items() for role in roles}
+
+
+def test_every_answer_of_the_engine_is_finicoms_guide(engine: Engine) -> None:
+    finicom = load("finicom")
+    one_member_for_each_role(engine, finicom)
+    admin, write, read = finicom_prose()
+    answers = allowed(engine, finicom)
+    assert {action for role, action in answers if role == "read"} == read.can
+    assert {action for role, action in answers if role == "write"} == write.can | read.can
+    assert {action for role, action in answers if role == "admin"} == finicom.actions.keys()
+    assert admin.can < finicom.actions.keys()
+
+
+def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
+    testing_channel: grpc.Channel,
+) -> None:
+    engine = Engine(testing_channel)
+    schema = read(SMALL, "small").schema()
+
+    @given(st.text("abz019_A-é", min_size=1, max_size=66))
+    @example("a" * 64)
+    @example("a" * 65)
+    @settings(deadline=None)
+    def agree(name: str) -> None:
+        taken = engine.accepts_schema(schema.replace("clerk", name))
+        assert taken == is_right(SMALL.replace("clerk", json.dumps(name, ensure_ascii=False)))
+
+    agree()
+
+
+@pytest.mark.parametrize("word", [*sorted(RESERVED), "use", "self", "import", "partial", "any"])
+def test_a_word_of_the_language_is_refused_exactly_where_the_engine_refuses_it(
+    engine: Engine, word: str
+) -> None:
+    schema = read(SMALL, "small").schema()
+    assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
+    assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
+
+
+def is_right(text: str) -> bool:
+    try:
+        read(text, "small")
+    except InvalidCatalog:
+        return False
+    return True
+
+
+def test_the_catalog_permits_exactly_the_relationships_that_the_engine_takes(
+    engine: Engine,
+) -> None:
+    small = read(SMALL, "small")
+    engine.write_schema(small.schema())
+    for relationship in conceivable(small):
+        assert small.permits(relationship) == engine.accepts(relationship), str(relationship)
+
+
+def conceivable(catalog: Catalog) -> Iterator[Relationship]:
+    """Yield a relationship for every relation and permission, kind of subject and end."""
+    types = [definition.name for definition in definitions(catalog)]
+    members = [
+        (definition.name, member.name)
+        for definition in definitions(catalog)
+        for group in definition.groups
+        for member in group
+    ]
+    subjects = [
+        SubjectReference(ObjectReference(subject, "acme/1"), relation)
+        for subject, relation in product([*types, "planet"], (None, "member", "approve"))
+    ]
+    ends = (None, datetime(2999, 1, 1, tzinfo=UTC))
+    for (name, member), subject, end in product([*members, ("team", "nothing")], subjects, ends):
+        yield Relationship(ObjectReference(name, "acme/1"), member, subject, end)

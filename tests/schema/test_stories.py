@@ -1,0 +1,35 @@
+"""The stories beside the schema, told to the real engine."""
+
+from pathlib import Path
+
+import pytest
+from tests.schema.engine import Engine
+from tests.schema.story import STORIES, Story
+
+FILES = sorted(STORIES.glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_the_story_is_true(engine: Engine, path: Path) -> None:
+    assert Story.read(path).wrong(engine) == []
+
+
+def test_every_role_has_its_story() -> None:
+    told = {path.stem for path in FILES}
+    assert {
+        *("fintoc_administrator", "fintoc_operations", "fintoc_finance_and_accounting"),
+        *("fintoc_support", "fintoc_product", "fintoc_developer"),
+        *("finicom_admin", "finicom_write", "finicom_read"),
+    } <= told
+
+
+def test_a_story_that_is_not_true_is_found_out(engine: Engine) -> None:
+    story = Story.read(STORIES / "four_eyes.yaml")
+    story.yes.append("transfer:acme/t1#authorize@user:ada")
+    story.no.append("transfer:acme/t1#authorize@user:ben")
+    story.expected["transfer:acme/t1#authorize"].pop()
+    assert story.wrong(engine) == [
+        "not so: transfer:acme/t1#authorize@user:ada",
+        "so, but should not be: transfer:acme/t1#authorize@user:ben",
+        "transfer:acme/t1#authorize is for ['user:ben', 'user:tia'], not ['user:ben']",
+    ]

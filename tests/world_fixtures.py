@@ -1,0 +1,95 @@
+"""The running worlds: one for each catalog, for the whole run; organizations are new in each test."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from tests.world import Team, World, open_world
+
+from teamaccess.local.postgres import OWNER, LocalPostgres
+from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.migrations import upgrade
+from teamaccess.settings import Settings
+
+
+async def _world(
+    catalog: str, postgres: LocalPostgres, spicedb: LocalSpiceDB, home: Path
+) -> AsyncIterator[World]:
+    database = f"teamaccess_{catalog}"
+    postgres.create_database(database, owner=OWNER)
+    owner_url = postgres.url(database, OWNER)
+    await asyncio.to_thread(upgrade, owner_url)
+    settings = Settings(
+        home=home,
+        catalog=catalog,
+        database_url=postgres.url(database, "teamaccess"),
+        spicedb_endpoint=spicedb.endpoint,
+        spicedb_preshared_key=spicedb.key,
+        secret_key="a secret of the tests alone",
+    )
+    async for world in _hosted(settings, owner_url):
+        yield world
+
+
+async def _hosted(settings: Settings, owner_url: str) -> AsyncIterator[World]:
+    """The application's life must begin and end in one task, and a fixture's does not."""
+    opened: asyncio.Future[World] = asyncio.get_running_loop().create_future()
+    closing = asyncio.Event()
+
+    async def host() -> None:
+        async with open_world(settings, owner_url) as world:
+            opened.set_result(world)
+            await closing.wait()
+
+    hosting = asyncio.create_task(host())
+    await asyncio.wait([hosting, opened], return_when=asyncio.FIRST_COMPLETED)
+    if hosting.done():
+        await hosting
+    yield opened.result()
+    closing.set()
+    await hosting
+
+
+@pytest.fixture(scope="session")
+async def fintoc(
+    postgres: LocalPostgres,
+    spicedb_for: Callable[[str], LocalSpiceDB],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """A teamaccess that runs fintoc's catalog."""
+    async for world in _world(
+        "fintoc", postgres, spicedb_for("fintoc"), tmp_path_factory.mktemp("fintoc")
+    ):
+        yield world
+
+
+@pytest.fixture(scope="session")
+async def finicom(
+    postgres: LocalPostgres,
+    spicedb_for: Callable[[str], LocalSpiceDB],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """A teamaccess that runs finicom's catalog."""
+    async for world in _world(
+        "finicom", postgres, spicedb_for("finicom"), tmp_path_factory.mktemp("finicom")
+    ):
+        yield world
+
+
+@pytest.fixture
+async def acme(fintoc: World) -> Team:
+    """A new organization of fintoc's, with ana as its administrator."""
+    return await fintoc.found("acme")
+
+
+@pytest.fixture
+async def globex(fintoc: World) -> Team:
+    """Another tenant."""
+    return await fintoc.found("globex")
+
+
+@pytest.fixture
+async def initech(finicom: World) -> Team:
+    """A new organization of finicom's, with ana as its admin."""
+    return await finicom.found("initech")
