@@ -14,10 +14,10 @@ from authzed.api.v1 import (
     CheckPermissionResponse,
     Consistency,
     ObjectReference,
-    PermissionsServiceStub,
     SubjectReference,
     ZedToken,
 )
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from grpc.aio import insecure_channel
 from sqlalchemy import select
 
@@ -216,7 +216,10 @@ class Team:
 async def open_world(settings: Settings, owner_url: str) -> AsyncIterator[World]:
     """Run the application in this event loop, with clients for both of its sides."""
     app = create_app(settings)
-    transport = httpx.ASGITransport(app=app, raise_app_exceptions=False)
+    transport = httpx.ASGITransport(
+        app=app,  # type: ignore[arg-type]
+        raise_app_exceptions=False,
+    )
     async with (
         app.lifespan(),
         httpx.AsyncClient(transport=transport, base_url="http://teamaccess.test") as http,

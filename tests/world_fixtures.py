@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 from tests.world import Team, World, open_world
 
 from teamaccess.local.postgres import OWNER, LocalPostgres
@@ -25,8 +26,8 @@ async def _world(
         catalog=catalog,
         database_url=postgres.url(database, "teamaccess"),
         spicedb_endpoint=spicedb.endpoint,
-        spicedb_preshared_key=spicedb.key,
-        secret_key="a secret of the tests alone",
+        spicedb_preshared_key=SecretStr(spicedb.key),
+        secret_key=SecretStr("a secret of the tests alone"),
     )
     async for world in _hosted(settings, owner_url):
         yield world
@@ -38,15 +39,17 @@ async def _hosted(settings: Settings, owner_url: str) -> AsyncIterator[World]:
     closing = asyncio.Event()
 
     async def host() -> None:
-        async with open_world(settings, owner_url) as world:
-            opened.set_result(world)
-            await closing.wait()
+        try:
+            async with open_world(settings, owner_url) as world:
+                opened.set_result(world)
+                await closing.wait()
+        except Exception as error:
+            if opened.done():
+                raise
+            opened.set_exception(error)
 
     hosting = asyncio.create_task(host())
-    await asyncio.wait([hosting, opened], return_when=asyncio.FIRST_COMPLETED)
-    if hosting.done():
-        await hosting
-    yield opened.result()
+    yield await opened
     closing.set()
     await hosting
 

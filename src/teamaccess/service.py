@@ -5,11 +5,11 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import text
+from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
-from teamaccess.ledger import Applier, Ledger, Sessions, database, sessions
+from teamaccess.ledger import Applier, Ledger, Sessions, clock, database, sessions
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
@@ -26,6 +26,9 @@ class Service:
     keys: Keys
     engine: Engine
     sessions: Sessions
+    """For what is written: their commits go through the ledger."""
+    reads: Sessions
+    """For single questions: each statement sees what is committed by then, without a transaction."""
     ledger: Ledger
     reading: Reading
     activity: ActivityLog
@@ -33,8 +36,8 @@ class Service:
 
     async def now(self) -> datetime:
         """Return PostgreSQL's clock, the one by which everything is judged."""
-        async with self.sessions() as session:
-            return (await session.execute(text("SELECT clock_timestamp()"))).scalar_one()
+        async with self.reads() as session:
+            return await clock(session)
 
 
 @asynccontextmanager
@@ -54,14 +57,17 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             )
         )
         maker = sessions(pool, catalog)
+        alone = pool.execution_options(isolation_level="AUTOCOMMIT")
+        reads = async_sessionmaker(alone, expire_on_commit=False)
         yield Service(
             settings=settings,
             catalog=catalog,
             keys=Keys.from_secret(settings.secret_key.get_secret_value()),
             engine=engine,
             sessions=maker,
+            reads=reads,
             ledger=Ledger(maker, Applier(engine, marks), engine, catalog),
-            reading=Reading(maker, engine, catalog),
+            reading=Reading(reads, engine, catalog),
             activity=ActivityLog(maker),
             mailer=mailer(settings),
         )

@@ -1,5 +1,6 @@
 """The application: routes, who is asking, refusals, the connections' life."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -32,7 +33,9 @@ def create_app(settings: Settings) -> Litestar:
     async def connected(app: Litestar) -> AsyncIterator[None]:
         async with open_service(settings) as service:
             app.state.service = service
+            relaying = asyncio.create_task(service.ledger.relay.run())
             yield
+            relaying.cancel()
 
     return Litestar(
         route_handlers=[*ALL, PrometheusController],

@@ -61,7 +61,7 @@ async def _caller(
 ) -> User | Operator:
     if claims.audience is Audience.OPERATOR:
         return Operator(claims.subject)
-    async with service.sessions() as session:
+    async with service.reads() as session:
         user = await session.get(User, claims.subject)
     try:
         if user is None:

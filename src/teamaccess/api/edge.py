@@ -47,7 +47,7 @@ def changes(handler: Handler) -> Handler:
     route.__annotations__ = {p.name: p.annotation for p in parameters} | {
         "return": signature.return_annotation
     }
-    del route.__wrapped__  # type: ignore[attr-defined]
+    del route.__wrapped__
     return route
 
 

@@ -37,7 +37,7 @@ class Replay(Exception):
 
     async def receipts(self, service: Service) -> list[Receipt]:
         """Return how far the change has come by now."""
-        async with service.sessions() as session:
+        async with service.reads() as session:
             return [
                 Receipt(
                     OrganizationId(organization),
@@ -71,7 +71,7 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
             IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
         )
     )
-    claimed = await change.session.scalar(
+    claimed: IdempotencyKey | None = await change.session.scalar(
         insert(IdempotencyKey)
         .values(actor=actor, key=key, fingerprint=fingerprint, status_code=0, positions={})
         .on_conflict_do_nothing()
@@ -92,7 +92,7 @@ async def finish_once(
     if once is not None:
         once.status_code = status_code
         once.body = msgspec.to_builtins(body)
-        once.positions = dict(await change.decide())
+        once.positions = {str(k): v for k, v in (await change.decide()).items()}
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:

@@ -1,10 +1,16 @@
 """What routes take besides a body: parts of the path, and what is provided to them."""
 
+from typing import Any
+
+from litestar import Request
 from litestar.di import NamedDependency
 from litestar.params import FromPath
 
 from teamaccess.models import User
 from teamaccess.service import Service
+
+AnyRequest = Request[Any, Any, Any]
+"""The request itself, for who is asking."""
 
 InPath = FromPath[str]
 """An id in the path; one that nothing has is a 404."""

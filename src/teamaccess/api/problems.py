@@ -22,7 +22,7 @@ from teamaccess.models import Event
 
 log = structlog.get_logger()
 
-STATUS = {
+STATUS: dict[type, int] = {
     errors.Invalid: 400,
     errors.Unauthenticated: 401,
     errors.Forbidden: 403,
@@ -44,7 +44,7 @@ CODES = {
 
 def refusal(error: errors.TeamaccessError) -> ProblemDetailsException:
     """Return the answer to one of our own refusals; the facts travel as members of the problem."""
-    status = next(status for family, status in STATUS.items() if isinstance(error, family))
+    status = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
     headers = {}
     if error.retry_after is not None:
         headers["Retry-After"] = str(error.retry_after)

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Action, Catalog, Resource, Role
-from teamaccess.models import Invitation, Membership, Organization, User
+from teamaccess.models import ApplicationStatus, Invitation, Membership, Organization, User
 
 Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
@@ -194,7 +194,7 @@ class PermissionsView(msgspec.Struct):
 class ChangeView(msgspec.Struct):
     """How far a ledger position has come on its way into SpiceDB."""
 
-    status: Literal["pending", "applied", "refused"]
+    status: ApplicationStatus
     zed_token: str | None
 
 

@@ -31,7 +31,7 @@ class Catalog:
 
     @cached_property
     def version(self) -> str:
-        """The name and a hash of the meaning: comments and order do not change it."""
+        """The name and a hash of the meaning: comments and layout do not change it."""
         meaning = json.dumps(asdict(self), sort_keys=True, default=sorted)
         return f"{self.name}-{sha256(meaning.encode()).hexdigest()[:12]}"
 

@@ -43,7 +43,7 @@ def definitions(catalog: "Catalog") -> Iterator[Definition]:
     yield custom_role()
     yield organization(catalog)
     for resource_type in catalog.types.values():
-        yield resource(resource_type, catalog)
+        yield registered_object(resource_type, catalog)
     yield invitation()
 
 
@@ -72,8 +72,8 @@ def organization(catalog: "Catalog") -> Definition:
         Relation("member", USER, "Active members. Without this relationship, nothing below holds."),
         Permission("membership", "member"),
     )
-    roles = [role(each) for each in catalog.roles.values()]
-    actions = [list(action(each)) for each in catalog.actions.values()]
+    roles = [role_relation(role) for role in catalog.roles.values()]
+    actions = [list(organization_action(action)) for action in catalog.actions.values()]
     return Definition(
         "organization",
         "A tenant: its members, their roles, and what these may do.",
@@ -81,34 +81,31 @@ def organization(catalog: "Catalog") -> Definition:
     )
 
 
-def role(role: Role) -> Relation:
-    return Relation(
-        role.id, (*USER, *TEAM) if role.teams else USER, f"{role.name}: {role.description}"
-    )
+def role_relation(role: Role) -> Relation:
+    holders = (*USER, *TEAM) if role.teams else USER
+    return Relation(role.id, holders, f"{role.name}: {role.description}")
 
 
-def action(action: Action) -> Iterator[Relation | Permission]:
-    """Yield who holds an action: predefined roles, custom roles."""
+def organization_action(action: Action) -> Iterator[Relation | Permission]:
+    """Yield who may do something throughout the organization."""
     yield Relation(action.grant_relation, CUSTOM_ROLE)
     holders = " + ".join([*action.roles, action.grant_relation])
-    about = f"{action.description}; ask the object, which knows who created it"
-    yield Permission(
-        action.permission,
-        f"({holders}) & member",
-        about if action.four_eyes else action.description,
-    )
+    about = action.description
+    if action.four_eyes:
+        about += "; ask the object, which knows who created it"
+    yield Permission(action.permission, f"({holders}) & member", about)
 
 
-def resource(resource_type: ResourceType, catalog: "Catalog") -> Definition:
-    owner = [Relation("organization", (SubjectType("organization"),))]
+def registered_object(resource_type: ResourceType, catalog: "Catalog") -> Definition:
+    origin = [Relation("organization", (SubjectType("organization"),))]
     if resource_type.demands_creator:
-        owner.append(Relation("creator", (SubjectType("user"),)))
+        origin.append(Relation("creator", (SubjectType("user"),)))
     actions = [
-        list(object_action(verb, catalog.actions[action_id]))
-        for verb, action_id in resource_type.actions.items()
+        list(object_action(verb, catalog.actions[action]))
+        for verb, action in resource_type.actions.items()
     ]
     about = f"One of the objects that services register: {resource_type.label}."
-    return Definition(resource_type.id, about, [owner, *actions])
+    return Definition(resource_type.id, about, [origin, *actions])
 
 
 def object_action(verb: str, action: Action) -> Iterator[Relation | Permission]:

@@ -14,7 +14,7 @@ FOLDERS = (
 
 
 def load(name_or_path: str | Path) -> Catalog:
-    """Return the catalog of a name such as `fintoc`, or at the path of a `.yaml` file.
+    """Return the catalog of a name such as `fintoc`, or at a path such as `./shop.yaml`.
 
     Raises UnknownCatalog if there is none, InvalidCatalog with every mistake if it has any.
     """
@@ -29,7 +29,7 @@ def load(name_or_path: str | Path) -> Catalog:
 def find(name_or_path: str | Path) -> Path:
     """Return the file of a catalog; raises UnknownCatalog for a name that none has."""
     path = Path(name_or_path)
-    if path.suffix == ".yaml":
+    if path.suffix or path.name != str(name_or_path):
         return path
     known = catalogs()
     if str(name_or_path) not in known:

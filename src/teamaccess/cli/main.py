@@ -6,9 +6,10 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.errors import TeamaccessError
 
-COMMANDS = ("dev", "serve")
+COMMANDS = ("dev", "serve", "migrate", "schema", "token", "operator", "check")
 """Each is the `app` (a Typer without completion) of the module here that has its name."""
 
 
@@ -28,8 +29,8 @@ class Subcommands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except TeamaccessError as refusal:
-            typer.secho(refusal.detail, err=True, fg="red")
+        except (TeamaccessError, InvalidCatalog, UnknownCatalog) as refusal:
+            typer.secho(str(refusal), err=True, fg="red")
             raise typer.Exit(1) from refusal
 
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import grpc
 from authzed.api.v1 import (
@@ -13,17 +13,18 @@ from authzed.api.v1 import (
     CheckPermissionResponse,
     Consistency,
     LookupResourcesRequest,
-    PermissionsServiceStub,
     ReadRelationshipsRequest,
     ReadSchemaRequest,
     RelationshipFilter,
-    SchemaServiceStub,
+    SubjectFilter,
     WriteRelationshipsRequest,
     WriteSchemaRequest,
     ZedToken,
 )
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from google.protobuf.struct_pb2 import Struct
-from grpc.aio import AioRpcError, Channel, Metadata
+from grpc.aio import AioRpcError, Channel
 
 from teamaccess.engine.convert import (
     create_message,
@@ -34,6 +35,10 @@ from teamaccess.engine.convert import (
 )
 from teamaccess.engine.errors import EngineRefused, translate
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
+
+if TYPE_CHECKING:
+    from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
+    from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceAsyncStub
 
 CHECK_SECONDS = 2.0
 WRITE_SECONDS = 2.0
@@ -72,9 +77,12 @@ class Engine:
 
     def __init__(self, endpoint: str, preshared_key: str, tls_ca: Path | None = None) -> None:
         self._channel = _channel(endpoint, tls_ca)
-        self._metadata = Metadata(("authorization", f"Bearer {preshared_key}"))
-        self._permissions = PermissionsServiceStub(self._channel)
-        self._schema = SchemaServiceStub(self._channel)
+        self._metadata = (("authorization", f"Bearer {preshared_key}"),)
+        # the same stubs serve both kinds of channel; only their types come in two
+        self._permissions = cast(
+            "PermissionsServiceAsyncStub", PermissionsServiceStub(self._channel)
+        )
+        self._schema = cast("SchemaServiceAsyncStub", SchemaServiceStub(self._channel))
 
     async def __aenter__(self) -> Self:
         """Return itself; leaving closes the connection."""
@@ -185,6 +193,21 @@ class Engine:
                 yield relationship_of(response.relationship), response.read_at.token
         except AioRpcError as error:
             raise translate(error) from error
+
+    async def find(self, relationship: Relationship) -> str | None:
+        """Return a ZedToken at which SpiceDB holds the relationship, None if it does not."""
+        subject = relationship.subject
+        held = self.read(
+            RelationshipFilter(
+                resource_type=relationship.resource.type,
+                optional_resource_id=relationship.resource.id,
+                optional_relation=relationship.relation,
+                optional_subject_filter=SubjectFilter(
+                    subject_type=subject.object.type, optional_subject_id=subject.object.id
+                ),
+            )
+        )
+        return await anext((token async for _, token in held), None)
 
     async def lookup(
         self,

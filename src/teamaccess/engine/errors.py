@@ -53,5 +53,5 @@ def _reason(error: AioRpcError) -> str | None:
             for detail in status_pb2.Status.FromString(value).details:
                 info = error_details_pb2.ErrorInfo()
                 if detail.Unpack(info):
-                    return info.reason
+                    return str(info.reason)
     return None

@@ -92,8 +92,14 @@ async def invite(
     await _refuse_flood(change, organization)
     letter = _write(change, actor, organization, address, invitee_key, roles, life)
     # ids only: the address is in the invitation's row, which can be erased
-    about = {"roles": sorted(roles), "expires_at": letter.invitation.expires_at.isoformat()}
-    record(change, "member_invited", organization, f"invitation:{letter.invitation.id}", **about)
+    record(
+        change,
+        "member_invited",
+        organization,
+        f"invitation:{letter.invitation.id}",
+        roles=sorted(roles),
+        expires_at=letter.invitation.expires_at.isoformat(),
+    )
     return letter
 
 

@@ -9,7 +9,7 @@ from teamaccess.ledger.errors import (
     OrganizationStopped,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import Sessions, database, sessions
+from teamaccess.ledger.session import Sessions, clock, database, sessions
 
 __all__ = [
     "Applier",
@@ -22,6 +22,7 @@ __all__ = [
     "Receipt",
     "Sessions",
     "UnknownOrganization",
+    "clock",
     "database",
     "newest_token",
     "sessions",

@@ -1,12 +1,12 @@
 """Bring decided entries into SpiceDB: in order, exactly once, whoever tries and however often."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
-from authzed.api.v1 import RelationshipFilter, SubjectFilter
 from sqlalchemy import Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -17,8 +17,10 @@ from teamaccess.relationships import Relationship
 
 log = structlog.get_logger()
 
+REMEMBERED = 100_000
 
-def newest_token(organization: OrganizationId) -> Select[tuple[str | None]]:
+
+def newest_token(organization: OrganizationId) -> Select[str | None]:
     """Select the ZedToken of the organization's last confirmed change."""
     return (
         select(LedgerApplication.zed_token)
@@ -31,63 +33,88 @@ def newest_token(organization: OrganizationId) -> Select[tuple[str | None]]:
     )
 
 
+class Confirmed(NamedTuple):
+    """The last entry of an organization that this process saw arrive in SpiceDB."""
+
+    hash: bytes
+    token: str
+
+
 class Applier:
     """Applies entries to SpiceDB and keeps what became of them.
 
     The position markers make every attempt safe: an entry that is already there is refused whole,
-    which confirms it. The locks only spare the processes that share them the second attempt.
+    which confirms it. The locks and what is remembered here only spare the second attempt.
     """
 
     def __init__(self, engine: Engine, marks: AsyncEngine) -> None:
         self._engine = engine
         self._marks = marks
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
-        self._confirmed: dict[OrganizationId, tuple[int, str]] = {}
+        self._confirmed: dict[OrganizationId, Confirmed] = {}
 
-    async def apply(self, entries: Iterable[Entry]) -> str | None:
-        """Apply entries of one organization that follow on what is confirmed; return the last token.
+    async def apply(self, entries: Sequence[Entry]) -> str:
+        """Apply entries of one organization that follow on what is confirmed.
 
-        Raises EngineUnavailable where SpiceDB does not answer (the entry stays pending), and
-        EngineRefused where it never will (the entry is marked so, and the organization stops).
+        Returns the last one's token. Raises EngineUnavailable where SpiceDB does not answer (the
+        rest stays pending), and EngineRefused where it never will (the organization stops).
         """
-        token = None
-        for entry in entries:
-            async with self._lock(entry.organization):
-                token = await self._confirm(entry)
-        return token
+        async with self._lock(entries[0].organization):
+            tokens = [await self._confirm(entry) for entry in entries]
+        return tokens[-1]
 
-    async def catch_up(self, organization: OrganizationId, head: int) -> str:
-        """Apply all that is pending up to `head`; return the token at which it holds."""
+    async def catch_up(self, organization: OrganizationId, head: bytes | None = None) -> str:
+        """Apply all that is pending; return the token at which it holds.
+
+        `head` is the hash up to which it must be there, where the caller knows it: often another
+        request of this process has just brought it in.
+        """
         async with self._lock(organization):
-            position, token = self._confirmed.get(organization, (0, ""))
-            if position >= head:
-                return token
+            confirmed = self._confirmed.get(organization)
+            if confirmed is not None and confirmed.hash == head:
+                return confirmed.token
+            token = None
             for entry in await self._pending(organization):
                 token = await self._confirm(entry)
             return token or await self._newest_token(organization)
+
+    async def waiting(self) -> list[OrganizationId]:
+        """Return the organizations that have something pending and are not stopped."""
+        stopped = (
+            select(LedgerApplication.organization_id)
+            .where(LedgerApplication.status == ApplicationStatus.REFUSED)
+            .scalar_subquery()
+        )
+        async with self._marks.connect() as connection:
+            rows = await connection.scalars(
+                select(LedgerApplication.organization_id)
+                .where(
+                    LedgerApplication.status == ApplicationStatus.PENDING,
+                    LedgerApplication.organization_id.not_in(stopped),
+                )
+                .distinct()
+            )
+            return list(rows)
 
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
 
     async def _confirm(self, entry: Entry) -> str:
-        position, token = self._confirmed.get(entry.organization, (0, ""))
-        if position >= entry.position:
-            return token
+        confirmed = self._confirmed.get(entry.organization)
+        if confirmed is not None and confirmed.hash == entry.hash:
+            return confirmed.token
         try:
             token = await self._write(entry)
         except EngineRefused as refused:
             await self._mark(entry, status=ApplicationStatus.REFUSED, refusal=str(refused))
-            log.error(
-                "entry_refused", entry=f"{entry.organization}:{entry.position}", why=str(refused)
-            )
+            name = f"{entry.organization}:{entry.position}"
+            log.error("entry_refused", entry=name, why=str(refused))
             raise
-        await self._mark(
-            entry,
-            status=ApplicationStatus.APPLIED,
-            zed_token=token,
-            enforced_at=func.clock_timestamp(),
-        )
-        self._confirmed[entry.organization] = entry.position, token
+        now = func.clock_timestamp()
+        await self._mark(entry, status=ApplicationStatus.APPLIED, zed_token=token, enforced_at=now)
+        if len(self._confirmed) >= REMEMBERED:
+            self._confirmed.clear()
+        self._confirmed[entry.organization] = Confirmed(entry.hash, token)
         return token
 
     async def _write(self, entry: Entry) -> str:
@@ -99,20 +126,10 @@ class Applier:
 
     async def _token_of(self, marker: Relationship) -> str:
         """Return a token at which the marker is there: somebody else has applied the entry."""
-        subject = marker.subject.object
-        held = self._engine.read(
-            RelationshipFilter(
-                resource_type=marker.resource.type,
-                optional_resource_id=marker.resource.id,
-                optional_relation=marker.relation,
-                optional_subject_filter=SubjectFilter(
-                    subject_type=subject.type, optional_subject_id=subject.id
-                ),
-            )
-        )
-        async for _, token in held:
-            return token
-        raise EngineRefused("MARKER_MISSING", f"{marker} is said to be there and is not")
+        token = await self._engine.find(marker)
+        if token is None:
+            raise EngineRefused("MARKER_MISSING", f"{marker} is said to be there and is not")
+        return token
 
     async def _mark(self, entry: Entry, **outcome: object) -> None:
         # Losing this row in a crash loses nothing: the marker answers for it at the next attempt. So
@@ -154,4 +171,4 @@ class Applier:
 
     async def _newest_token(self, organization: OrganizationId) -> str:
         async with self._marks.connect() as connection:
-            return (await connection.execute(newest_token(organization))).scalar_one()
+            return str(await connection.scalar(newest_token(organization)))

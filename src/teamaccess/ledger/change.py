@@ -19,7 +19,8 @@ from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OrganizationBusy, OrganizationStopped, UnknownOrganization
-from teamaccess.ledger.session import Sessions, drain
+from teamaccess.ledger.relay import Relay
+from teamaccess.ledger.session import Sessions, clock, drain
 from teamaccess.models import OrganizationId, Reason, UserId
 from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
@@ -105,6 +106,7 @@ class Ledger:
         self, sessions: Sessions, applier: Applier, engine: Engine, catalog: Catalog
     ) -> None:
         self.sessions = sessions
+        self.relay = Relay(applier)
         self._applier = applier
         self._engine = engine
         self._catalog = catalog
@@ -133,7 +135,7 @@ class Ledger:
             )
         )
         for then in change.after_commit:
-            await then()
+            await _whatever_comes(then)
         changed = {receipt.organization for receipt in receipts}
         return [*receipts, *(at for at in change.standing if at.organization not in changed)]
 
@@ -141,7 +143,7 @@ class Ledger:
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> tuple[datetime, list[Receipt]]:
         if not organizations:
-            return (await session.execute(text("SELECT clock_timestamp()"))).scalar_one(), []
+            return await clock(session), []
         found = (await session.execute(LOCK, {"organizations": list(organizations)})).all()
         for wanted in organizations:
             if wanted not in [row.organization_id for row in found]:
@@ -155,10 +157,10 @@ class Ledger:
             raise OrganizationStopped(organization=organization, refusal=row.refusal)
         token = row.zed_token
         if row.applied < row.head:
-            token = await self._catch_up(organization, row.head)
+            token = await self._catch_up(organization, row.hash)
         return Receipt(organization, row.head, token)
 
-    async def _catch_up(self, organization: OrganizationId, head: int) -> str:
+    async def _catch_up(self, organization: OrganizationId, head: bytes) -> str:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 return await self._applier.catch_up(organization, head)
@@ -173,5 +175,14 @@ class Ledger:
                 token = await self._applier.apply(entries)
         except Exception as cause:
             log.warning("change_pending", organization=organization, cause=repr(cause))
+            self.relay.hand_over(organization)
             token = None
         return Receipt(organization, entries[-1].position, token)
+
+
+async def _whatever_comes(then: Callable[[], Awaitable[None]]) -> None:
+    """Run what follows a commit: its failure is not the failure of what is committed."""
+    try:
+        await then()
+    except Exception:
+        log.exception("after_commit_failed")

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from sqlalchemy import Row
+
 from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import (
     Relationship,
@@ -28,8 +30,8 @@ class Entry:
     request_id: str
 
     @classmethod
-    def of(cls, row: LedgerEntry) -> "Entry":
-        """Return the entry as the ledger keeps it."""
+    def of(cls, row: LedgerEntry | Row[*tuple[Any, ...]]) -> "Entry":
+        """Return the entry as the ledger keeps it; a row may be the columns alone."""
         return cls(
             organization=row.organization_id,
             position=row.position,

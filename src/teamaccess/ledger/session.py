@@ -1,9 +1,10 @@
 """The session whose commit brings every changed row into the ledger."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -21,6 +22,12 @@ from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
 
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
+
+
+async def clock(session: AsyncSession) -> datetime:
+    """Return PostgreSQL's clock, the one by which everything is decided."""
+    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    return now
 
 
 class LedgerSession(Session):

@@ -20,6 +20,11 @@ class HomeNotOurs(LocalStackFailed):
     """{path} cannot be the home of a stack: {reason}. Take another folder with --home."""
 
 
+class OtherCatalog(LocalStackFailed):
+    """{home} keeps data of the catalog {kept}, which means nothing under {wanted}: take another \
+    --home, or erase it with --fresh."""
+
+
 class ProgramMissing(LocalStackFailed):
     """{program} is not installed here: {remedy}."""
 

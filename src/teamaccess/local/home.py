@@ -30,6 +30,7 @@ class Home:
         self.mail = self.path / "mail"
         self.processes = self.path / "processes"
         self.postgres = self.path / "postgres"
+        self.catalog = self.path / "catalog"
         self.dev_json = self.path / "dev.json"
         self._lock = self.path / "teamaccess.lock"
         self._secrets = self.path / "secrets.json"
@@ -65,7 +66,7 @@ class Home:
             self.postgres.unlink()
         for entry in (self.postgres, self.mail, self.logs, self.processes):
             shutil.rmtree(entry, ignore_errors=True)
-        for file in (self._secrets, self.dev_json):
+        for file in (self._secrets, self.catalog, self.dev_json):
             file.unlink(missing_ok=True)
         self._make_folders()
 

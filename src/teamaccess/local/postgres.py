@@ -24,6 +24,7 @@ SPICEDB = "spicedb"
 PORT = "5432"
 SETTINGS = {
     "listen_addresses": "",
+    "max_connections": "200",  # the pools of an API, of SpiceDB, and of whoever looks
     "port": PORT,
     "unix_socket_permissions": "0700",
     "track_commit_timestamp": "on",  # SpiceDB's Watch reads it

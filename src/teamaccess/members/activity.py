@@ -2,12 +2,16 @@
 
 import time
 
+import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import func
 
 from teamaccess.ledger import Sessions
 from teamaccess.models import Activity, Membership, OrganizationId, UserId
+
+log = structlog.get_logger()
 
 GRAIN_SECONDS = 60.0
 REMEMBERED = 100_000
@@ -35,11 +39,16 @@ class ActivityLog:
             Membership.organization_id == organization, Membership.user_id == user
         )
         columns = ["organization_id", "user_id", "last_active_at"]
-        async with self._sessions.begin() as session:
-            await session.execute(
-                insert(Activity)
-                .from_select(columns, mine)
-                .on_conflict_do_update(
-                    index_elements=["organization_id", "user_id"], set_={"last_active_at": at}
-                )
+        write = (
+            insert(Activity)
+            .from_select(columns, mine)
+            .on_conflict_do_update(
+                index_elements=["organization_id", "user_id"], set_={"last_active_at": at}
             )
+        )
+        try:
+            async with self._sessions.begin() as session:
+                await session.execute(write)
+        except (SQLAlchemyError, OSError) as cause:
+            # what the member did is done; that we cannot note when must not make it fail
+            log.warning("activity_not_noted", cause=repr(cause))

@@ -50,7 +50,7 @@ async def found(
         raise OnlyOperatorsFound
     if not is_organization_id(id):
         raise InvalidOrganizationId(id=repr(id))
-    made = await change.session.scalar(
+    made: Organization | None = await change.session.scalar(
         insert(Organization)
         .values(id=id, name=clean("name", name, LONGEST_NAME), created_at=change.now)
         .on_conflict_do_nothing()

@@ -8,7 +8,7 @@ from litestar.params import PathParameter
 from teamaccess.api.parameters import InPath, SignedIn, TheService
 from teamaccess.api.views import ChangeView
 from teamaccess.errors import NotFound
-from teamaccess.models import LedgerApplication, OrganizationId
+from teamaccess.models import ApplicationStatus, LedgerApplication, OrganizationId
 
 Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
@@ -24,11 +24,11 @@ async def show_change(
     """Return whether a ledger position is pending, applied or refused, and its ZedToken."""
     id = OrganizationId(organization)
     await service.reading.require_membership(id, actor.id)
-    async with service.sessions() as session:
+    async with service.reads() as session:
         found = await session.get(LedgerApplication, (id, position))
     if found is None:
         raise UnknownChange(organization=organization, position=position)
-    return ChangeView(status=found.status, zed_token=found.zed_token)
+    return ChangeView(status=ApplicationStatus(found.status), zed_token=found.zed_token)
 
 
 routes = [show_change]

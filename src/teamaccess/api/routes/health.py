@@ -31,7 +31,7 @@ async def ready(service: TheService) -> Response[dict[str, object]]:
 
 async def _database(service: Service) -> str:
     try:
-        async with service.sessions() as session:
+        async with service.reads() as session:
             await session.execute(text("SELECT 1"))
     except (SQLAlchemyError, OSError) as error:
         return type(error).__name__
@@ -48,7 +48,7 @@ async def _engine(service: Service) -> str:
 
 async def _stopped(service: Service) -> list[str]:
     """One organization's trouble is not everybody's: it is told, and does not make us unready."""
-    async with service.sessions() as session:
+    async with service.reads() as session:
         rows = await session.scalars(
             select(LedgerApplication.organization_id)
             .where(LedgerApplication.status == ApplicationStatus.REFUSED)

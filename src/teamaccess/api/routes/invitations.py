@@ -4,14 +4,14 @@ from datetime import timedelta
 
 import aiosmtplib
 import structlog
-from litestar import Request, delete, get, post
+from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.routes.members import RoleTwice
 from teamaccess.api.views import AcceptedView, AcceptInvitation, InvitationView, NewInvitation
 from teamaccess.errors import TeamaccessError
@@ -74,7 +74,7 @@ async def show_invitations(
     await service.reading.require(id, actor.id, "view_invitations")
     now = await service.now()
     before = decode(cursor)
-    async with service.sessions() as session:
+    async with service.reads() as session:
         rows = await list_invitations(
             session,
             id,
@@ -122,13 +122,13 @@ async def resend_invitation(
 
 @post("/v1/invitations/accept", status_code=HTTP_200_OK)
 async def accept(
-    request: Request, service: TheService, data: JSONBody[AcceptInvitation]
-) -> AcceptedView:
+    request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
+) -> Response[AcceptedView]:
     """Accept an invitation: for a new address the link is the proof, a known user signs in."""
     name = clean("name", data.name, 100) if data.name is not None else None
     who = attribution(request)
     try:
-        async with service.sessions() as session:
+        async with service.reads() as session:
             organization, id = await acceptance.addressed(session, data.token)
         async with service.ledger.change(who, organization) as change:
             signed_in = request.user if isinstance(request.user, User) else None

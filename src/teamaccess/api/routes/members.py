@@ -49,7 +49,7 @@ async def show_members(
     now = await service.now()
     wanted = MemberFilter(RoleId(role) if role is not None else None, status, inactive_days)
     after = decode(cursor)
-    async with service.sessions() as session:
+    async with service.reads() as session:
         rows = await list_members(
             session, id, wanted, now, (after[0], UserId(after[1])) if after else None, limit + 1
         )
@@ -63,7 +63,7 @@ async def show_member(
     """Return a member; the ETag names the roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
-    async with service.sessions() as session:
+    async with service.reads() as session:
         member = await get_member(session, id, UserId(user))
     view = MemberView.of(member, await service.now())
     return Response(view, headers={"ETag": etag(member)})

@@ -1,13 +1,13 @@
 """Organizations, and what the caller may do in them."""
 
-from litestar import Request, delete, get, patch, post
+from litestar import delete, get, patch, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.authentication import Operator, SignInRequired
 from teamaccess.api.edge import changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.views import (
     NewOrganization,
     OrganizationPatch,
@@ -23,7 +23,7 @@ from teamaccess.organizations.find import get_organization, list_organizations
 @post("/v1/organizations")
 @changes
 async def create_organization(
-    request: Request, change: Change, data: JSONBody[NewOrganization]
+    request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
 ) -> OrganizationView:
     """Make an organization. Where the catalog says so, the caller becomes its administrator."""
     if not isinstance(request.user, User | Operator):
@@ -36,17 +36,18 @@ async def create_organization(
 
 @get("/v1/organizations")
 async def show_organizations(
-    request: Request, service: TheService, cursor: Cursor = None, limit: Limit = 100
+    request: AnyRequest, service: TheService, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[OrganizationView]:
     """List the organizations that the caller is an active member of; an operator sees all."""
+    mine: list[OrganizationId] | None = None
     match request.user:
         case User(id=user):
             mine = await service.reading.organizations(user)
         case Operator():
-            mine = None
+            pass
         case _:
             raise SignInRequired
-    async with service.sessions() as session:
+    async with service.reads() as session:
         rows = await list_organizations(session, mine, decode(cursor), limit + 1)
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
@@ -58,7 +59,7 @@ async def show_organization(
     """Return an organization."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_organization")
-    async with service.sessions() as session:
+    async with service.reads() as session:
         return OrganizationView.of(await get_organization(session, id))
 
 

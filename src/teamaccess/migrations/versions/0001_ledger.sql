@@ -111,14 +111,16 @@ FOR EACH ROW EXECUTE FUNCTION ledger_application();
 -- Locks the organizations in the order of their ids and tells where each one stands: the newest
 -- position, the newest one that SpiceDB has with its token, and what a refusal said, if one stopped it.
 CREATE FUNCTION ledger_lock(wanted text[]) RETURNS TABLE (
-  organization_id text, head bigint, now timestamptz, applied bigint, zed_token text, refusal text)
+  organization_id text, head bigint, hash bytea, now timestamptz,
+  applied bigint, zed_token text, refusal text)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM FROM ledger_heads WHERE organization_id = ANY (wanted)
   ORDER BY organization_id FOR NO KEY UPDATE;
   RETURN QUERY
-  SELECT heads.organization_id, heads.position, greatest(clock_timestamp(), heads.decided_at),
+  SELECT heads.organization_id, heads.position, heads.hash,
+         greatest(clock_timestamp(), heads.decided_at),
          coalesce(last.position, 0), last.zed_token, stop.refusal
   FROM ledger_heads heads
   JOIN organizations ON organizations.id = heads.organization_id AND deleted_at IS NULL

@@ -1,0 +1,85 @@
+"""May whoever is calling do this? One CheckPermission to SpiceDB, and nothing else."""
+
+import json
+import logging
+import os
+from pathlib import Path
+
+import grpc
+from authzed.api.v1 import (
+    CheckPermissionRequest,
+    CheckPermissionResponse,
+    Consistency,
+    ObjectReference,
+    SubjectReference,
+    ZedToken,
+)
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+
+log = logging.getLogger(__name__)
+
+SECONDS = 2.0
+ALLOWED = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+
+# SpiceDB ends each connection after half a minute; a call that meets that moment is sent again.
+RETRY = {
+    "name": [{"service": "authzed.api.v1.PermissionsService"}],
+    "retryPolicy": {
+        "maxAttempts": 3,
+        "initialBackoff": "0.05s",
+        "maxBackoff": "0.5s",
+        "backoffMultiplier": 2,
+        "retryableStatusCodes": ["UNAVAILABLE"],
+    },
+}
+
+
+def spicedb() -> grpc.Channel:
+    """Return a channel to SPICEDB_ENDPOINT; without SPICEDB_TLS_CA in plain text, for one machine."""
+    endpoint = os.environ["SPICEDB_ENDPOINT"]
+    options = [("grpc.service_config", json.dumps({"methodConfig": [RETRY]}))]
+    if authority := os.environ.get("SPICEDB_TLS_CA"):
+        credentials = grpc.ssl_channel_credentials(Path(authority).read_bytes())
+        return grpc.secure_channel(endpoint, credentials, options)
+    return grpc.insecure_channel(endpoint, options)
+
+
+class Access:
+    """Asks SpiceDB. Whatever is not a clear yes ends the call; no answer is never a yes."""
+
+    def __init__(self, channel: grpc.Channel, key: str) -> None:
+        self._permissions = PermissionsServiceStub(channel)
+        self._metadata = (("authorization", f"Bearer {key}"),)
+
+    def require(self, permission: str, organization: str, context: grpc.ServicerContext) -> None:
+        """Return if the caller has the permission in the organization, else end the call."""
+        told = dict(context.invocation_metadata())
+        user = str(told.get("user-id", ""))
+        if not user:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "sign in first")
+        question = CheckPermissionRequest(
+            consistency=_freshness(str(told.get("zed-token", ""))),
+            resource=ObjectReference(object_type="organization", object_id=organization),
+            permission=permission,
+            subject=SubjectReference(object=ObjectReference(object_type="user", object_id=user)),
+        )
+        try:
+            answer = self._permissions.CheckPermission(
+                question, timeout=SECONDS, metadata=self._metadata
+            )
+        except grpc.RpcError as error:
+            if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error.details()))
+            log.error("no answer to %s: %s %s", permission, error.code(), error.details())
+            context.abort(grpc.StatusCode.UNAVAILABLE, "permissions cannot be checked at present")
+        if answer.permissionship != ALLOWED:
+            context.abort(
+                grpc.StatusCode.PERMISSION_DENIED, f"this takes {permission} in {organization}"
+            )
+
+
+def _freshness(token: str) -> Consistency:
+    """A token can only make the answer fresher, so the caller may choose it."""
+    if token:
+        return Consistency(at_least_as_fresh=ZedToken(token=token))
+    return Consistency(minimize_latency=True)

@@ -1,0 +1,52 @@
+"""What commands share that speak to a running stack."""
+
+import asyncio
+import getpass
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+
+from teamaccess.ledger import Attribution, Receipt
+from teamaccess.models import Channel
+from teamaccess.service import Service, open_service
+from teamaccess.settings import Settings
+
+Result = TypeVar("Result")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
+    """Run something on the stack that the settings name; raises StackNotFound without one."""
+
+    async def run() -> Result:
+        async with open_service(Settings.discover()) as service:
+            return await use(service)
+
+    return asyncio.run(run())
+
+
+def operator() -> Attribution:
+    """Return who runs this command, as the ledger and the events name them."""
+    name = "".join(c for c in getpass.getuser() if c.isalnum() or c in "._-")
+    return Attribution(f"operator:{name or 'unknown'}", Channel.OPERATOR, secrets.token_hex(12))
+
+
+def tell(as_json: bool, sentence: str, **facts: Any) -> None:
+    """Print the sentence, or the facts as JSON."""
+    typer.echo(msgspec.json.encode(facts).decode() if as_json else sentence)
+
+
+def progress_of(receipts: list[Receipt]) -> tuple[str, dict[str, Any]]:
+    """Return how far a change has come, as a sentence and as facts."""
+    facts = {
+        "changes": [f"{each.organization}:{each.position}" for each in receipts if each.position],
+        "pending": any(each.pending for each in receipts),
+        "zed_token": next((each.zed_token for each in receipts if each.zed_token), None),
+    }
+    if facts["pending"]:
+        return "The permission engine has not confirmed it yet; it will be brought in.", facts
+    return "It is in force.", facts

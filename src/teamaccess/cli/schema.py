@@ -1,0 +1,119 @@
+"""`teamaccess schema`: catalogs checked, and compiled to what SpiceDB enforces."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from difflib import unified_diff
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
+
+app = typer.Typer(
+    add_completion=False, no_args_is_help=True, help="Check catalogs and compile them for SpiceDB."
+)
+
+Named = Annotated[
+    list[str] | None, typer.Option("--catalog", help="A name or a path; all of ours if not given.")
+]
+Files = Annotated[
+    list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
+]
+Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
+
+
+@dataclass
+class Outcome:
+    """What became of one catalog."""
+
+    catalog: str
+    version: str | None = None
+    mistakes: list[Mistake] = field(default_factory=list)
+    schema: str | None = None
+    status: Literal["valid", "invalid", "current", "written", "stale"] = "valid"
+    diff: str = ""
+
+    def __str__(self) -> str:
+        if self.mistakes:
+            return "\n".join(f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes)
+        return f"{self.diff}{self.schema or self.catalog}: {self.status} ({self.version})"
+
+
+@app.command("compile")
+def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJson = False) -> None:
+    """Write the SpiceDB schema of each catalog, in the folder above its catalogs."""
+    _tell([_compiled(path, check) for path in _paths(catalog)], as_json)
+
+
+@app.command("validate")
+def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
+    """List everything that is wrong with each catalog, by line."""
+    _tell([_validated(path)[0] for path in _paths(paths)], as_json)
+
+
+def _paths(names: list[str] | None) -> Iterator[Path]:
+    try:
+        yield from [find(name) for name in names or catalogs()]
+    except UnknownCatalog as unknown:
+        raise typer.BadParameter(str(unknown)) from unknown
+
+
+def _validated(path: Path) -> tuple[Outcome, str]:
+    """Return the outcome and, of a valid catalog, the schema."""
+    try:
+        catalog = load(path)
+    except UnknownCatalog as unknown:
+        raise typer.BadParameter(str(unknown)) from unknown
+    except InvalidCatalog as invalid:
+        return Outcome(_shown(path), mistakes=invalid.mistakes, status="invalid"), ""
+    return Outcome(_shown(path), version=catalog.version), catalog.schema()
+
+
+def _compiled(path: Path, check: bool) -> Outcome:
+    outcome, schema = _validated(path)
+    if outcome.mistakes:
+        return outcome
+    target = schema_file(path)
+    before = target.read_text(encoding="utf-8") if target.exists() else ""
+    outcome.schema, outcome.status = _shown(target), "current"
+    if schema != before and check:
+        outcome.status, outcome.diff = "stale", _diff(before, schema, outcome.schema)
+    elif schema != before:
+        outcome.status = "written"
+        target.write_text(schema, encoding="utf-8")
+    return outcome
+
+
+def schema_file(catalog: Path) -> Path:
+    """Return where the schema of a catalog file belongs."""
+    folder = catalog.parent.parent if catalog.parent.name == "catalogs" else catalog.parent
+    return folder / f"{catalog.stem}.zed"
+
+
+def _diff(before: str, after: str, name: str) -> str:
+    lines = unified_diff(
+        before.splitlines(keepends=True),
+        after.splitlines(keepends=True),
+        name,
+        f"{name} (compiled)",
+    )
+    return "".join(lines)
+
+
+def _shown(path: Path) -> str:
+    """Return the path as short as it can be written from here."""
+    path = path.absolute()
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+def _tell(outcomes: list[Outcome], as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
+    else:
+        for outcome in outcomes:
+            typer.echo(str(outcome))
+    if any(outcome.status in ("invalid", "stale") for outcome in outcomes):
+        raise typer.Exit(1)

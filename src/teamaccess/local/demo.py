@@ -1,0 +1,42 @@
+"""The organization that an empty home begins with, and who one can be in it."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import exists, select
+
+from teamaccess.ledger import Attribution
+from teamaccess.models import Channel, Organization, OrganizationId, User
+from teamaccess.organizations import found
+from teamaccess.service import Service
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+
+ORGANIZATION = OrganizationId("acme")
+ADMINISTRATOR = "ada@acme.example"
+BY_DEV = Attribution("operator:dev", Channel.OPERATOR, "dev")
+REASON = "the demo organization of `teamaccess dev`"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """An administrator and an operator, each with a token for twelve hours."""
+
+    user: str
+    user_token: str
+    operator_token: str
+
+
+async def provide_demo(service: Service) -> Demo:
+    """Make the demo organization where there is none at all yet, and issue new tokens."""
+    async with service.ledger.change(BY_DEV) as change:
+        if not await change.session.scalar(select(exists(select(Organization)))):
+            await found.found(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
+            await found.grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
+            await service.ledger.commit(change)
+    async with service.sessions() as session:
+        user = await session.scalar(select(User.id).where(User.email == ADMINISTRATOR))
+    now = await service.now()
+    return Demo(
+        user=str(user),
+        user_token=issue(service.keys, Audience.USER, str(user), now, LONGEST_LIFE),
+        operator_token=issue(service.keys, Audience.OPERATOR, "dev", now, LONGEST_LIFE),
+    )

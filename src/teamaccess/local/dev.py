@@ -1,0 +1,148 @@
+"""Everything on this machine in one go: the servers, the schema, a demo organization, the API."""
+
+import asyncio
+import http.client
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from teamaccess.catalog import load
+from teamaccess.local.demo import ADMINISTRATOR, ORGANIZATION, Demo, provide_demo
+from teamaccess.local.errors import OtherCatalog
+from teamaccess.local.home import Home, write_private
+from teamaccess.local.postgres import APPLICATION, OWNER
+from teamaccess.local.sockets import choose_port
+from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.stack import LocalStack
+from teamaccess.local.supervisor import Child
+from teamaccess.migrations import upgrade
+from teamaccess.service import open_service
+from teamaccess.settings import PREFIX, Settings
+
+Told = dict[str, Any]
+"""What `dev.json` says."""
+NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA")}
+"""Settings of another deployment that would not fit the local servers."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What whoever starts it asks for; a port 0 is any free one."""
+
+    home: Path
+    port: int
+    spicedb_port: int
+    catalog: str | None
+    fresh: bool
+
+
+@contextmanager
+def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
+    """Run everything while the block lasts; when it begins, `dev.json` says where.
+
+    Raises one of the LocalStackFailed where something stands in the way, StopRequested where
+    somebody ends it before it is up.
+    """
+    ensure_spicedb()
+    with LocalStack(options.home, fresh=options.fresh) as stack:
+        stack.home.dev_json.unlink(missing_ok=True)
+        with stack.supervisor.stopping_on_signals():
+            told = _start(stack, options)
+            write_private(stack.home.dev_json, json.dumps(told, indent=2) + "\n")
+            try:
+                yield stack, told
+            finally:
+                stack.home.dev_json.unlink(missing_ok=True)
+
+
+def _start(stack: LocalStack, options: Options) -> Told:
+    port = choose_port(options.port, "the API", "--port")
+    spicedb_port = choose_port(options.spicedb_port, "SpiceDB", "--spicedb-port")
+    catalog = _catalog(stack.home, options.catalog)
+    stack.postgres.start()
+    upgrade(stack.postgres.url(APPLICATION, OWNER))
+    spicedb = stack.start_spicedb(port=spicedb_port)
+    settings = _settings(stack, spicedb, catalog, port)
+    demo = asyncio.run(_populate(Settings(**settings)))
+    api = _start_api(stack, settings, port)
+    pids = {"api": api.pid, "spicedb": spicedb.pid, "postgres": stack.postgres.pid}
+    return _told(settings, demo, pids)
+
+
+def _catalog(home: Home, wanted: str | None) -> str:
+    """The catalog this home was begun with: its data means nothing under another one."""
+    kept = home.catalog.read_text() if home.catalog.exists() else None
+    chosen = wanted or kept or "fintoc"
+    if chosen.endswith(".yaml"):
+        chosen = str(Path(chosen).absolute())
+    if kept not in (None, chosen):
+        raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
+    load(chosen)  # a bad one is refused before anything is made of it
+    home.catalog.write_text(chosen)
+    return chosen
+
+
+def _settings(stack: LocalStack, spicedb: LocalSpiceDB, catalog: str, port: int) -> dict[str, Any]:
+    return {
+        "home": str(stack.home.path),
+        "catalog": catalog,
+        "database_url": stack.postgres.url(APPLICATION, APPLICATION),
+        "spicedb_endpoint": spicedb.endpoint,
+        "spicedb_preshared_key": spicedb.key,
+        "secret_key": stack.home.secrets().secret_key,
+        "public_url": f"http://127.0.0.1:{port}",
+        "port": str(port),
+    }
+
+
+async def _populate(settings: Settings) -> Demo:
+    async with open_service(settings) as service:
+        await service.engine.write_schema(service.catalog.schema())
+        return await provide_demo(service)
+
+
+def _start_api(stack: LocalStack, settings: dict[str, Any], port: int) -> Child:
+    theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    ours = {PREFIX + name.upper(): value for name, value in settings.items()}
+    api = stack.supervisor.start(
+        "api", [sys.executable, "-m", "teamaccess", "serve"], environment=theirs | ours
+    )
+    stack.supervisor.wait_until(api, lambda: _is_ready(port), seconds=60)
+    return api
+
+
+def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:
+    return {
+        "api": settings["public_url"],
+        "database_url": settings["database_url"],
+        "spicedb": {
+            "endpoint": settings["spicedb_endpoint"],
+            "preshared_key": settings["spicedb_preshared_key"],
+        },
+        "catalog": settings["catalog"],
+        "pids": pids,
+        "operator": {"token": demo.operator_token},
+        "organization": ORGANIZATION,
+        "administrator": {
+            "user": demo.user,
+            "email": ADMINISTRATOR,
+            "token": demo.user_token,
+        },
+    }
+
+
+def _is_ready(port: int) -> bool:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
+    try:
+        connection.request("GET", "/readyz")
+        return connection.getresponse().status == http.client.OK
+    except OSError:
+        return False
+    finally:
+        connection.close()

@@ -1,0 +1,125 @@
+"""Which SpiceDB is run, and how one is made where there is none.
+
+Compiling takes minutes, so a stand-in for `go` does here what the real one does on a good and on a
+bad day; the set-up of every fresh machine runs the real one.
+"""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from teamaccess.local import go, spicedb_binary
+from teamaccess.local.errors import BuildFailed, NoGo, ProgramMissing
+from teamaccess.local.spicedb_binary import cached_binary, find_spicedb, pinned_go, pinned_version
+from teamaccess.local.spicedb_build import ensure_spicedb
+
+BUILDS = """
+case $1 in
+  version) echo "go version go1.99.0 linux/amd64" ;;
+  list) echo "go: downloading a v1" >&2; echo a; echo b ;;
+  build) echo a >&2; echo b >&2; sleep 0.3
+    for each; do case $each in -o=*) echo "built as $$" > "${each#-o=}" ;; esac; done ;;
+esac
+"""
+FAILS = """
+case $1 in
+  version) echo "go version go1.99.0 linux/amd64" ;;
+  *) echo "go: downloading a v1" >&2; echo "go: no route to the proxy" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A machine without Go and SpiceDB; what is put into this folder is on its PATH."""
+    monkeypatch.delenv("TEAMACCESS_SPICEDB_BINARY", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(go, "find_spec", lambda name: None)
+    monkeypatch.setattr(spicedb_binary, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    return tmp_path
+
+
+def put(program: Path, script: str) -> Path:
+    """A program made of a few lines of shell."""
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return program
+
+
+def test_a_new_enough_spicedb_on_the_path_is_taken(path: Path) -> None:
+    spicedb = put(path / "spicedb", f"echo spicedb {pinned_version()}")
+    assert ensure_spicedb() == spicedb
+
+
+def test_an_older_spicedb_on_the_path_is_passed_over(path: Path) -> None:
+    put(path / "spicedb", "echo spicedb v1.30.0")
+    assert find_spicedb() is None
+
+
+def test_the_one_that_is_named_goes_before_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(path / "spicedb", f"echo spicedb {pinned_version()}")
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(put(path / "mine", "")))
+    assert ensure_spicedb() == path / "mine"
+
+
+def test_one_that_is_named_but_is_no_program_is_refused(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(path / "missing"))
+    with pytest.raises(ProgramMissing, match="TEAMACCESS_SPICEDB_BINARY must name a program"):
+        ensure_spicedb()
+
+
+def test_it_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
+    put(path / "go", BUILDS)
+    built = ensure_spicedb()
+    assert built == cached_binary()
+    assert pinned_version() in str(built)
+    (path / "go").unlink()
+    assert ensure_spicedb() == built
+
+
+def test_a_build_leaves_nothing_but_the_program(path: Path) -> None:
+    put(path / "go", BUILDS)
+    folder = ensure_spicedb().parent
+    assert sorted(entry.name for entry in folder.iterdir()) == ["lock", "spicedb"]
+
+
+def test_two_that_build_at_once_do_not_disturb_each_other(path: Path) -> None:
+    put(path / "go", BUILDS)
+    with ThreadPoolExecutor() as threads:
+        one, two = (threads.submit(ensure_spicedb) for _ in range(2))
+    assert one.result() == two.result()
+    assert one.result().read_text().count("built as") == 1
+
+
+def test_progress_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(path / "go", BUILDS)
+    ensure_spicedb()
+    assert "Compiling: 0 of 2 packages" in capsys.readouterr().err
+
+
+def test_a_failure_is_one_sentence_with_the_way_out(path: Path) -> None:
+    put(path / "go", FAILS)
+    with pytest.raises(BuildFailed) as failed:
+        ensure_spicedb()
+    sentence = str(failed.value)
+    assert sentence.startswith("SpiceDB could not be built: go: no route to the proxy. ")
+    assert sentence.endswith("as `spicedb` on PATH or with TEAMACCESS_SPICEDB_BINARY.")
+    assert find_spicedb() is None
+
+
+def test_after_a_failure_one_can_try_again(path: Path) -> None:
+    put(path / "go", FAILS)
+    with pytest.raises(BuildFailed):
+        ensure_spicedb()
+    put(path / "go", BUILDS)
+    assert ensure_spicedb() == cached_binary()
+
+
+@pytest.mark.parametrize("script", ["echo go version go1.20 linux/amd64", "exit 1"])
+def test_without_a_go_that_is_new_enough_one_sentence_says_so(path: Path, script: str) -> None:
+    put(path / "go", script)
+    with pytest.raises(NoGo, match=f"needs Go {pinned_go()} or newer"):
+        ensure_spicedb()

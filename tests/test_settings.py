@@ -1,0 +1,80 @@
+"""Settings come from the environment, and from the local stack for what it leaves unset."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from teamaccess.settings import InvalidSettings, Settings, StackNotFound
+
+STACK = {
+    "api": "http://127.0.0.1:8123",
+    "database_url": "postgresql://teamaccess@/teamaccess?host=%2Ftmp%2Fsockets",
+    "spicedb": {"endpoint": "127.0.0.1:50123", "preshared_key": "of the stack"},
+    "catalog": "finicom",
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the environment names, and nothing else."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TEAMACCESS_{name.upper()}", raising=False)
+    monkeypatch.setenv("TEAMACCESS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def stack(home: Path) -> None:
+    """What `teamaccess dev` leaves for others to find."""
+    (home / "dev.json").write_text(json.dumps(STACK))
+    (home / "secrets.json").write_text(json.dumps({"secret_key": "of the home"}))
+
+
+@pytest.mark.usefixtures("stack")
+def test_without_an_environment_the_local_stack_is_found() -> None:
+    settings = Settings.discover()
+    assert settings.catalog == "finicom"
+    assert settings.spicedb_endpoint == "127.0.0.1:50123"
+    assert settings.spicedb_preshared_key.get_secret_value() == "of the stack"
+    assert settings.secret_key.get_secret_value() == "of the home"
+    assert settings.public_url == "http://127.0.0.1:8123"
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_environment_goes_before_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
+    settings = Settings.discover()
+    assert settings.spicedb_endpoint == "spicedb.internal:443"
+    assert settings.catalog == "finicom"
+
+
+def test_without_either_one_sentence_names_what_is_missing(home: Path) -> None:
+    with pytest.raises(StackNotFound) as missing:
+        Settings.discover()
+    assert str(missing.value) == (
+        "There is no teamaccess stack to speak to: TEAMACCESS_DATABASE_URL, "
+        "TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, TEAMACCESS_SECRET_KEY "
+        f"not set, and nothing runs in {home}. Start one with `teamaccess dev --home {home}`, "
+        "or set the variables."
+    )
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_value_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_PORT", "eighty")
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_PORT: Input should be a valid integer"):
+        Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+def test_secrets_are_not_printed() -> None:
+    printed = repr(Settings.discover())
+    assert "of the home" not in printed
+    assert "of the stack" not in printed
+
+
+@pytest.mark.usefixtures("stack")
+def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
+    url = Settings.discover().sqlalchemy_url
+    assert url == "postgresql+asyncpg://teamaccess@/teamaccess?host=%2Ftmp%2Fsockets"
