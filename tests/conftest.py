@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
 from functools import cache
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -14,6 +16,7 @@ from teamaccess.catalog import compile_schema, load
 from teamaccess.local.postgres import LocalPostgres
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
+from tests.local.dev_process import Dev, StartDev
 
 pytest_plugins = ["tests.world_fixtures"]
 
@@ -52,6 +55,29 @@ def spicedb_for(stack: LocalStack, postgres: LocalPostgres) -> SpiceDBFor:
         return spicedb
 
     return started
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Iterator[Path]:
+    """A folder for a stack of the test's own, which leaves nothing behind."""
+    home = tmp_path / "home"
+    yield home
+    with LocalStack(home, fresh=True):
+        pass
+
+
+@pytest.fixture
+def start_dev(home: Path) -> Iterator[StartDev]:
+    """Starts `teamaccess dev` in the home; what still runs at the end is ended."""
+    with ExitStack() as started:
+
+        def start(*options: str) -> Dev:
+            dev = Dev.start("--home", home, *options)
+            started.enter_context(dev.process)
+            started.callback(dev.process.terminate)
+            return dev
+
+        yield start
 
 
 @pytest.hookimpl(wrapper=True)

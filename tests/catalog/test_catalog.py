@@ -1,12 +1,12 @@
 """A catalog that is right: what it answers, and the schema that it becomes."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.catalog.small import HERE, SMALL
 
 from teamaccess.catalog import (
     OPERATIONS,
@@ -25,8 +25,7 @@ from teamaccess.catalog.compiler import (
 )
 from teamaccess.relationships import Relationship
 
-SMALL_FILE = Path(__file__).parent / "small.yaml"
-SMALL = SMALL_FILE.read_text(encoding="utf-8")
+SMALL_FILE = HERE / "small.yaml"
 
 
 @pytest.fixture(scope="module")

@@ -6,47 +6,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.catalog.small import APPROVE, HERE, SMALL, VIEW, mistakes, with_line
 
-from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load, read
-
-HERE = Path(__file__).parent
-SMALL = (HERE / "small.yaml").read_text(encoding="utf-8")
-
-VIEW = "resources.payments.actions.view"
-APPROVE = "resources.payments.actions.approve"
-
-
-def mistakes(text: str, name: str = "small") -> list[str]:
-    """Return everything that is wrong with a catalog, as `line: message`."""
-    try:
-        read(text, name)
-    except InvalidCatalog as invalid:
-        return [f"{mistake.line}: {mistake.message}" for mistake in invalid.mistakes]
-    return []
-
-
-def with_line(number: int, line: str, *more: str) -> str:
-    """Return the small catalog with its line of that number written otherwise."""
-    lines = SMALL.splitlines()
-    indent = " " * (len(lines[number - 1]) - len(lines[number - 1].lstrip()))
-    lines[number - 1 : number] = [indent + each for each in (line, *more)]
-    return "\n".join(lines)
-
-
-def with_role(role: str) -> str:
-    return with_line(5, "roles:", f"  {role}: {{name: R, description: D, granted_by: dashboard}}")
-
-
-def with_resource(resource: str, *actions: str) -> str:
-    facts = "description: Do it, level: manage, source: table, roles: [clerk]"
-    return with_line(
-        16,
-        "resources:",
-        f"  {resource}:",
-        "    label: L",
-        "    actions:",
-        *(f"      {action}: {{{facts}}}" for action in actions),
-    )
+from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load
 
 
 def test_the_small_catalog_is_right() -> None:
@@ -158,129 +120,11 @@ def test_nothing_is_said_twice(number: int, line: str, mistake: str) -> None:
     assert mistake in mistakes(with_line(number, line))
 
 
-def test_two_resources_cannot_make_the_same_action() -> None:
-    text = with_resource("payments_view", "all").replace("      view:", "      view_all:")
-    assert mistakes(text)[0] == (
-        f"24: {VIEW}_all: view_all makes the name 'payments_view_all', "
-        "which line 20 already uses in the organization"
-    )
-
-
 @pytest.mark.parametrize("key", ["7", "no", "null", "[x]"])
 def test_keys_are_text(key: str) -> None:
     assert "54: guards: has a key that is not text" in mistakes(
         with_line(53, "invite: team_manage", f"{key}: team_manage")
     )
-
-
-UNUSABLE = {
-    "qa": "which has 2 characters, where SpiceDB takes 3 to 64",
-    "x" * 65: "which has 65 characters, where SpiceDB takes 3 to 64",
-    "Clerks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "clerks_": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "1clerk": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "clérks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "permission": "which is a word of the schema language",
-}
-
-
-@pytest.mark.parametrize(("name", "complaint"), UNUSABLE.items())
-def test_a_name_is_one_that_spicedb_takes(name: str, complaint: str) -> None:
-    assert mistakes(with_role(name)) == [
-        f"6: roles.{name}: {name} makes the name {name!r}, {complaint}"
-    ]
-    assert f"41: types.{name}: {name} makes the name {name!r}, {complaint}" in mistakes(
-        with_line(41, f"{name}:")
-    )
-    assert f"44: types.payment.actions: {name} makes the name {name!r}, {complaint}" in mistakes(
-        with_line(44, f"{name}: payments_view")
-    )
-
-
-@pytest.mark.parametrize("resource", ["Pay ments", "pay-ments", "_payments"])
-def test_a_resource_begins_names_that_spicedb_takes(resource: str) -> None:
-    assert mistakes(with_resource(resource, "pay")) == [
-        (
-            f"20: resources.{resource}.actions.pay: pay makes the name '{resource}_pay', "
-            "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _"
-        )
-    ]
-
-
-def test_an_action_leaves_room_for_the_relation_that_grants_it() -> None:
-    assert mistakes(with_resource("p" * 52, "pay")) == []
-    [mistake] = mistakes(with_resource("p" * 53, "pay"))
-    assert mistake.endswith(
-        f"makes the name 'granted_{'p' * 53}_pay', "
-        "which has 65 characters, where SpiceDB takes 3 to 64"
-    )
-
-
-def test_a_four_eyes_action_leaves_room_for_the_permission_behind_it() -> None:
-    fits, long = (
-        "a" * (64 - len("payments__unrestricted")),
-        "a" * (65 - len("payments__unrestricted")),
-    )
-    assert not any("characters" in mistake for mistake in mistakes(with_line(25, f"{fits}:")))
-    assert any(
-        f"'payments_{long}_unrestricted', which has 65 characters" in mistake
-        for mistake in mistakes(with_line(25, f"{long}:"))
-    )
-
-
-def test_an_action_of_an_object_leaves_room_for_the_relation_that_grants_it() -> None:
-    assert not mistakes(with_line(44, f"{'v' * 56}: payments_view"))
-    assert mistakes(with_line(44, f"{'v' * 57}: payments_view"))
-
-
-@pytest.mark.parametrize(
-    ("role", "owner"),
-    [
-        ("member", "the product itself"),
-        ("applied", "the product itself"),
-        ("membership", "the product itself"),
-        ("team_manage", "line 35"),
-        ("granted_team_manage", "line 35"),
-        ("payments_approve_unrestricted", "line 26"),
-    ],
-)
-def test_a_role_does_not_take_the_name_of_something_else(role: str, owner: str) -> None:
-    assert mistakes(with_role(role)) == [
-        (
-            f"6: roles.{role}: {role} makes the name {role!r}, "
-            f"which {owner} already uses in the organization"
-        )
-    ]
-
-
-@pytest.mark.parametrize("name", ["user", "team", "role", "organization", "email", "invitation"])
-def test_a_type_does_not_take_the_name_of_a_built_in_one(name: str) -> None:
-    assert mistakes(with_line(41, f"{name}:")) == [
-        (
-            f"41: types.{name}: {name} makes the name {name!r}, "
-            "which the product itself already uses in the types"
-        )
-    ]
-
-
-@pytest.mark.parametrize(
-    ("name", "owner"),
-    [
-        ("organization", "the product itself"),
-        ("creator", "the product itself"),
-        ("granted_view", "line 44"),
-    ],
-)
-def test_an_action_of_an_object_does_not_take_the_name_of_something_else(
-    name: str, owner: str
-) -> None:
-    text = with_line(44, "view: payments_view", f"{name}: payments_view")
-    assert mistakes(text) == [
-        (
-            f"45: types.payment.actions: {name} makes the name {name!r}, "
-            f"which {owner} already uses in this type"
-        )
-    ]
 
 
 def test_the_administrator_is_a_role() -> None:

@@ -1,4 +1,4 @@
-"""Homes of their own for stacks that are killed."""
+"""Stacks that are killed."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -9,15 +9,6 @@ import pytest
 from teamaccess.local.stack import LocalStack
 
 NewStack = Callable[[], LocalStack]
-
-
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    """A folder for a stack, which leaves nothing behind."""
-    home = tmp_path / "home"
-    yield home
-    with LocalStack(home, fresh=True):
-        pass
 
 
 @pytest.fixture

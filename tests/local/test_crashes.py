@@ -10,11 +10,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.local.conftest import NewStack
 
 from teamaccess.local.errors import ProgramDied
 from teamaccess.local.processes import end_remembered, remember, runs
 from teamaccess.local.stack import LocalStack
+from tests.local.conftest import NewStack
 
 SUPERVISOR = """
 import sys

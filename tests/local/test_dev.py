@@ -1,64 +1,12 @@
-"""`teamaccess dev` as a person starts it, in a process of its own."""
+"""`teamaccess dev` runs everything, says where, and loses nothing."""
 
 import json
 import stat
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import psutil
-import pytest
 
-COMMAND = (sys.executable, "-m", "teamaccess", "dev", "--port", "0", "--spicedb-port", "0")
-
-
-@dataclass
-class Dev:
-    """A running `teamaccess dev --json`."""
-
-    process: subprocess.Popen[bytes]
-    told: dict[str, Any]
-
-    @property
-    def children(self) -> list[psutil.Process]:
-        return [psutil.Process(pid) for pid in self.told["pids"].values()]
-
-    def ask(self, method: str, path: str, body: object = None) -> Any:
-        """Ask the API as the demo administrator."""
-        headers = {"Authorization": f"Bearer {self.told['administrator']['token']}"}
-        answer = httpx.request(method, self.told["api"] + path, json=body, headers=headers)
-        return answer.raise_for_status().json()
-
-
-StartDev = Callable[..., Dev]
-
-
-@pytest.fixture
-def start_dev(home: Path) -> Iterator[StartDev]:
-    """Starts it in the home, with more options; what still runs is ended at last."""
-    with ExitStack() as started:
-
-        def start(*options: str) -> Dev:
-            command: list[str | Path] = [*COMMAND, "--json", "--home", home, *options]
-            process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-            started.enter_context(process)
-            started.callback(process.terminate)
-            return Dev(process, json.loads(process.stdout.readline() if process.stdout else ""))
-
-        yield start
-
-
-def refusal(*options: str | Path) -> str:
-    """What it says when it does not start."""
-    ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
-    assert ended.stderr.count("\n") == 1
-    return ended.stderr
+from tests.local.dev_process import StartDev, refusal
 
 
 def test_dev_json_says_where_everything_is_to_nobody_else(start_dev: StartDev, home: Path) -> None:
@@ -76,9 +24,8 @@ def test_what_people_did_and_their_tokens_survive_a_kill_of_everything(start_dev
         "/v1/organizations/acme/invitations",
         {"email": "bob@acme.example", "roles": ["support"]},
     )
-    before.process.kill()
-    for child in before.children:
-        child.kill()
+    for process in (before.process, *before.children):
+        process.kill()
     after = start_dev()
     after.told["administrator"] = before.told["administrator"]
     pending = after.ask("GET", "/v1/organizations/acme/invitations?status=pending")
@@ -89,8 +36,7 @@ def test_the_death_of_a_part_is_told_and_ends_the_rest(start_dev: StartDev, home
     dev = start_dev()
     psutil.Process(dev.told["pids"]["api"]).kill()
     assert dev.process.wait(30) == 1
-    assert dev.process.stderr
-    assert dev.process.stderr.read().startswith(b"api died (killed by SIGKILL).")
+    assert dev.last_words().startswith("api died (killed by SIGKILL).")
     assert not (home / "dev.json").exists()
 
 
@@ -98,8 +44,7 @@ def test_a_home_keeps_its_catalog(start_dev: StartDev, home: Path) -> None:
     dev = start_dev("--catalog", "finicom")
     assert dev.told["catalog"] == "finicom"
     assert "members_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
-    dev.process.terminate()
-    dev.process.wait(30)
+    assert dev.stop() == 0
     assert "keeps data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
     assert start_dev().told["catalog"] == "finicom"
 

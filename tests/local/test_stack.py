@@ -6,11 +6,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.local.conftest import NewStack
 
 from teamaccess.local.errors import AlreadyRunning, CommandFailed, HomeNotOurs, PortTaken
 from teamaccess.local.postgres import APPLICATION
 from teamaccess.local.stack import LocalStack
+from tests.local.conftest import NewStack
 
 
 def test_data_and_secrets_survive_a_restart(new_stack: NewStack) -> None:

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.catalog.small import SMALL
 from tests.schema.engine import Engine
 
 from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
@@ -19,7 +20,6 @@ from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
 
 SCHEMAS = Path(__file__).parents[2] / "schema"
-SMALL = (SCHEMAS.parent / "tests" / "catalog" / "small.yaml").read_text(encoding="utf-8")
 ACME = organization("acme")
 
 

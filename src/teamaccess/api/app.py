@@ -14,6 +14,7 @@ from litestar.types import Message, Scope
 
 from teamaccess.api import problems
 from teamaccess.api.authentication import Authentication, provide_user
+from teamaccess.api.bodies import Body
 from teamaccess.api.routes import ALL
 from teamaccess.service import Service, open_service
 from teamaccess.settings import Settings
@@ -53,6 +54,8 @@ def create_app(settings: Settings) -> Litestar:
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],
+        dto=Body,
+        return_dto=None,
         request_max_body_size=LARGEST_BODY,
         openapi_config=OpenAPIConfig(title="teamaccess", version="1", path="/schema"),
         logging_config=None,

@@ -1,0 +1,88 @@
+"""The three sides that must agree: what the rows mean, what the ledger tells, what SpiceDB holds."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from authzed.api.v1 import Consistency, ReadRelationshipsRequest, RelationshipFilter
+from sqlalchemy import select
+from tests.world import Team
+
+from teamaccess.engine.convert import relationship_of
+from teamaccess.models import LedgerEntry, RelationshipSource
+from teamaccess.relationships import Relationship, parse_update, replay
+
+MARKER = "applied"
+EVERYTHING_OLD = Consistency(fully_consistent=True)
+
+
+async def rows(team: Team) -> set[Relationship]:
+    """What all rows of the organization stand for."""
+    found: list[Relationship] = []
+    async with team.world.service.sessions() as session:
+        for source in RelationshipSource.tables().values():
+            mine = select(source).where(source.__table__.c.organization_id == team.id)
+            for row in (await session.scalars(mine)).unique():
+                found.extend(row.relationships())
+    assert len(found) == len({each.identity for each in found}), "two rows, one relationship"
+    return set(found)
+
+
+async def entries(team: Team) -> list[LedgerEntry]:
+    """The organization's ledger, in order."""
+    async with team.world.service.sessions() as session:
+        told = await session.scalars(
+            select(LedgerEntry)
+            .where(LedgerEntry.organization_id == team.id)
+            .order_by(LedgerEntry.position)
+        )
+        return list(told)
+
+
+def told(ledger: Iterable[LedgerEntry]) -> set[Relationship]:
+    """The state that a ledger leads to, from nothing."""
+    return replay(parse_update(text) for entry in ledger for text in entry.updates)
+
+
+async def holdings(team: Team) -> set[Relationship]:
+    """Everything SpiceDB holds of the tenant, the markers of its ledger's positions too."""
+    key = team.world.settings.spicedb_preshared_key.get_secret_value()
+    filters = (
+        RelationshipFilter(resource_type="organization", optional_resource_id=team.id),
+        RelationshipFilter(optional_resource_id_prefix=f"{team.id}/"),
+    )
+    return {
+        relationship_of(answer.relationship)
+        for wanted in filters
+        async for answer in team.world.engine.ReadRelationships(
+            ReadRelationshipsRequest(
+                consistency=Consistency(fully_consistent=True), relationship_filter=wanted
+            ),
+            metadata=(("authorization", f"Bearer {key}"),),
+        )
+    }
+
+
+async def graph(team: Team) -> set[Relationship]:
+    """What SpiceDB holds of the tenant, markers aside."""
+    return {each for each in await holdings(team) if each.relation != MARKER}
+
+
+async def markers(team: Team) -> dict[int, str]:
+    """Which positions SpiceDB says it has, with the hash of each."""
+    subjects = [
+        each.subject.object.id for each in await holdings(team) if each.relation == MARKER
+    ]
+    return {int(id.partition("-")[0]): id.partition("-")[2] for id in subjects}
+
+
+async def agreed(team: Team) -> set[str]:
+    """Assert that the three sides are the same set at one instant, and return it as text."""
+    now = await team.world.service.now()
+    meant, said = _living(await rows(team), now), _living(told(await entries(team)), now)
+    held = _living(await graph(team), now)
+    assert meant == said == held
+    return {str(each) for each in held}
+
+
+def _living(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
+    return {each for each in relationships if not each.expired(now)}
