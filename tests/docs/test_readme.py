@@ -47,7 +47,11 @@ def test_the_tour_prints_what_it_says(
     script = "".join(f"{command}echo '{END}'\n" for command, _ in steps())
     script = script.replace("http://127.0.0.1:8000", api).replace(".teamaccess/", f"{home}/")
     ran = subprocess.run(
-        ["bash", "-c", script], cwd=README.parent, capture_output=True, text=True, timeout=120,
+        ["bash", "-c", script],
+        cwd=README.parent,
+        capture_output=True,
+        text=True,
+        timeout=120,
         check=False,
     )
     printed = ran.stdout.split(f"{END}\n")[:-1]

@@ -1,18 +1,30 @@
 """The three sides that must agree: what the rows mean, what the ledger tells, what SpiceDB holds."""
 
-from collections.abc import Iterable
+import secrets
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from datetime import datetime
+from typing import Any
 
 from authzed.api.v1 import Consistency, ReadRelationshipsRequest, RelationshipFilter
 from sqlalchemy import select
-from tests.world import Team
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.engine.convert import relationship_of
-from teamaccess.models import LedgerEntry, RelationshipSource
+from teamaccess.models import (
+    LedgerEntry,
+    Membership,
+    RelationshipSource,
+    RoleAssignment,
+    RoleId,
+    User,
+    UserId,
+    new_user_id,
+)
 from teamaccess.relationships import Relationship, parse_update, replay
+from tests.world import Team
 
 MARKER = "applied"
-EVERYTHING_OLD = Consistency(fully_consistent=True)
 
 
 async def rows(team: Team) -> set[Relationship]:
@@ -21,7 +33,7 @@ async def rows(team: Team) -> set[Relationship]:
     async with team.world.service.sessions() as session:
         for source in RelationshipSource.tables().values():
             mine = select(source).where(source.__table__.c.organization_id == team.id)
-            for row in (await session.scalars(mine)).unique():
+            for row in await session.scalars(mine):
                 found.extend(row.relationships())
     assert len(found) == len({each.identity for each in found}), "two rows, one relationship"
     return set(found)
@@ -30,12 +42,12 @@ async def rows(team: Team) -> set[Relationship]:
 async def entries(team: Team) -> list[LedgerEntry]:
     """The organization's ledger, in order."""
     async with team.world.service.sessions() as session:
-        told = await session.scalars(
+        found = await session.scalars(
             select(LedgerEntry)
             .where(LedgerEntry.organization_id == team.id)
             .order_by(LedgerEntry.position)
         )
-        return list(told)
+        return list(found)
 
 
 def told(ledger: Iterable[LedgerEntry]) -> set[Relationship]:
@@ -45,6 +57,7 @@ def told(ledger: Iterable[LedgerEntry]) -> set[Relationship]:
 
 async def holdings(team: Team) -> set[Relationship]:
     """Everything SpiceDB holds of the tenant, the markers of its ledger's positions too."""
+    engine: Any = team.world.engine  # its stubs know only the calls that block
     key = team.world.settings.spicedb_preshared_key.get_secret_value()
     filters = (
         RelationshipFilter(resource_type="organization", optional_resource_id=team.id),
@@ -53,7 +66,7 @@ async def holdings(team: Team) -> set[Relationship]:
     return {
         relationship_of(answer.relationship)
         for wanted in filters
-        async for answer in team.world.engine.ReadRelationships(
+        async for answer in engine.ReadRelationships(
             ReadRelationshipsRequest(
                 consistency=Consistency(fully_consistent=True), relationship_filter=wanted
             ),
@@ -69,9 +82,7 @@ async def graph(team: Team) -> set[Relationship]:
 
 async def markers(team: Team) -> dict[int, str]:
     """Which positions SpiceDB says it has, with the hash of each."""
-    subjects = [
-        each.subject.object.id for each in await holdings(team) if each.relation == MARKER
-    ]
+    subjects = [each.subject.object.id for each in await holdings(team) if each.relation == MARKER]
     return {int(id.partition("-")[0]): id.partition("-")[2] for id in subjects}
 
 
@@ -86,3 +97,22 @@ async def agreed(team: Team) -> set[str]:
 
 def _living(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
     return {each for each in relationships if not each.expired(now)}
+
+
+@asynccontextmanager
+async def changing(team: Team, *others: Team) -> AsyncIterator[AsyncSession]:
+    """The session of a change, committed and enforced at the end."""
+    async with team.world.operator(team.id, *(other.id for other in others)) as change:
+        yield change.session
+
+
+async def seat(team: Team, **seats: Iterable[str]) -> list[UserId]:
+    """Make members with roles, by their rows alone; return their ids."""
+    made = []
+    async with changing(team) as session:
+        for name, roles in seats.items():
+            user = User(id=new_user_id(), email=f"{name}-{secrets.token_hex(6)}@seats.example")
+            held = [RoleAssignment(role=RoleId(role)) for role in roles]
+            session.add(Membership(organization_id=team.id, user=user, assignments=held))
+            made.append(user.id)
+    return made

@@ -62,6 +62,6 @@ StartDev = Callable[..., Dev]
 def refusal(*options: str | Path) -> str:
     """The one line it says when it does not start."""
     ended = subprocess.run([*COMMAND, *options], capture_output=True, text=True, check=False)
-    assert ended.returncode == 1
+    assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1
     return ended.stderr

@@ -32,7 +32,9 @@ class Body(AbstractDTO[Any]):
         try:
             return _decoder(wanted).decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise ValidationException("The body is not what this takes.", extra=[_told(error)]) from None
+            raise ValidationException(
+                "The body is not what this takes.", extra=[_told(error)]
+            ) from None
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:

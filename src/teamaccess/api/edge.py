@@ -7,6 +7,7 @@ enforced, and the answer carries how far the ledger and the engine have come.
 
 import inspect
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import wraps
 from typing import Any
 
@@ -14,8 +15,11 @@ from litestar import Request, Response
 
 from teamaccess.api.authentication import attribution
 from teamaccess.api.idempotency import Replay, begin_once, finish_once
-from teamaccess.ledger import Change, Receipt
-from teamaccess.models import OrganizationId, User
+from teamaccess.engine import EngineUnavailable
+from teamaccess.errors import TeamaccessError
+from teamaccess.ledger import Change, Receipt, UnknownOrganization
+from teamaccess.models import OrganizationId, User, is_organization_id
+from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
 from teamaccess.service import Service
 
 Handler = Callable[..., Awaitable[Any]]
@@ -32,10 +36,14 @@ def changes(handler: Handler) -> Handler:
     @wraps(handler)
     async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
         service: Service = request.app.state.service
-        path = request.path_params.get("organization")
-        locked = [OrganizationId(path)] if path is not None else []
-        async with service.ledger.change(attribution(request), *locked) as change:
-            return await run(handler, request, service, change, arguments)
+        organization = named_in_path(request)
+        locked = [organization] if organization is not None else []
+        try:
+            async with service.ledger.change(attribution(request), *locked) as change:
+                return await run(handler, request, service, change, arguments)
+        except TeamaccessError as refused:
+            await hide_from_outsiders(request, service, organization, refused)
+            raise
 
     asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
     parameters = [asks] + [
@@ -51,6 +59,29 @@ def changes(handler: Handler) -> Handler:
     return route
 
 
+def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
+    """Return the organization of the path; raises UnknownOrganization for what is no id."""
+    organization = request.path_params.get("organization")
+    if organization is None:
+        return None
+    if not is_organization_id(organization):
+        raise UnknownOrganization(organization=organization)
+    return OrganizationId(organization)
+
+
+async def hide_from_outsiders(
+    request: Request[Any, Any, Any],
+    service: Service,
+    organization: OrganizationId | None,
+    refused: TeamaccessError,
+) -> None:
+    """Raise UnknownOrganization if who was refused is no member: any other reason tells that it exists."""
+    if organization is None or isinstance(refused, UnknownOrganization):
+        return
+    with suppress(EngineUnavailable):  # then nothing is known of the membership either
+        await service.reading.require_membership(organization, request.user.id)
+
+
 async def run(
     handler: Handler,
     request: Request[Any, Any, Any],
@@ -62,6 +93,7 @@ async def run(
     try:
         once = await begin_once(change, request)
     except Replay as replay:
+        await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     if "request" in inspect.signature(handler).parameters:
         arguments["request"] = request
@@ -73,6 +105,13 @@ async def run(
         for receipt in receipts:
             await service.activity.seen(receipt.organization, request.user.id)
     return answer(body, receipts, status)
+
+
+async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
+    """Raise UnknownOrganization for who was a member when the request was done, and is no longer."""
+    if (organization := named_in_path(request)) is not None:
+        held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
+        refuse_unless(held, organization, MEMBERSHIP)
 
 
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:

@@ -3,13 +3,14 @@
 import base64
 import binascii
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Generic, TypeVar
 
 import msgspec
 from litestar.params import QueryParameter
 
 from teamaccess.errors import Invalid
+from teamaccess.models import is_local_id
 
 LONGEST_PAGE = 1000
 
@@ -22,6 +23,8 @@ Cursor = Annotated[
         max_length=500, description="`next_cursor` of the page before; none for the first."
     ),
 ]
+
+Instant = Annotated[datetime, msgspec.Meta(tz=True)]
 
 Item = TypeVar("Item")
 Row = TypeVar("Row")
@@ -61,9 +64,11 @@ def decode(cursor: str | None) -> tuple[datetime, str] | None:
         return None
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
-        at, id = msgspec.json.decode(base64.urlsafe_b64decode(padded), type=tuple[datetime, str])
-    except (binascii.Error, ValueError, msgspec.MsgspecError):
+        key = base64.b64decode(padded, altchars=b"-_", validate=True)
+        at, id = msgspec.json.decode(key, type=tuple[Instant, str])
+        at = at.astimezone(UTC)
+    except (binascii.Error, ValueError, OverflowError, msgspec.MsgspecError):
         raise InvalidCursor from None
-    if at.tzinfo is None or "\x00" in id:
+    if not is_local_id(id):
         raise InvalidCursor
     return at, id

@@ -1,6 +1,6 @@
 """What the API sends and takes, as types; their fields are the promised interface."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 
 import msgspec
@@ -9,7 +9,9 @@ from msgspec import UNSET, Meta, UnsetType
 from teamaccess.catalog import Action, Catalog, Resource, Role
 from teamaccess.models import ApplicationStatus, Invitation, Membership, Organization, User
 
-Reason = Annotated[str, Meta(min_length=1, max_length=1000)]
+LONGEST_REASON = 1000
+
+Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 Name = Annotated[str, Meta(min_length=1, max_length=100)]
 RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
@@ -37,6 +39,14 @@ class RoleWanted(Request):
 
     role: RoleName
     expires_at: Instant | None = None
+
+    def __post_init__(self) -> None:
+        """Keep the end in UTC; raises ValueError, which is a mistake in the body, where it has none."""
+        if self.expires_at is not None:
+            try:
+                self.expires_at = self.expires_at.astimezone(UTC)
+            except OverflowError:
+                raise ValueError("This time is beyond the calendar") from None
 
 
 class RolesWanted(Request):

@@ -8,7 +8,9 @@ from typing import Annotated, Any, TypeVar
 
 import msgspec
 import typer
+from sqlalchemy.exc import SQLAlchemyError
 
+from teamaccess.errors import Unavailable
 from teamaccess.ledger import Attribution, Receipt
 from teamaccess.models import Channel
 from teamaccess.service import Service, open_service
@@ -16,17 +18,25 @@ from teamaccess.settings import Settings
 
 Result = TypeVar("Result")
 
+
+class DatabaseUnreachable(Unavailable):
+    """PostgreSQL does not answer ({cause}). See that it runs, and what TEAMACCESS_DATABASE_URL says."""
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
-    """Run something on the stack that the settings name; raises StackNotFound without one."""
+    """Run something on the stack that the settings name; raises StackNotFound without any."""
 
     async def run() -> Result:
         async with open_service(Settings.discover()) as service:
             return await use(service)
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except (OSError, SQLAlchemyError) as cause:
+        raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
 
 
 def operator() -> Attribution:

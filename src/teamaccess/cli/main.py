@@ -13,6 +13,10 @@ COMMANDS = ("dev", "serve", "migrate", "schema", "token", "operator", "check")
 """Each is the `app` (a Typer without completion) of the module here that has its name."""
 
 
+COULD_NOT = 2
+"""The exit code of what could not be done or asked; 1 is the "no" of a command that answers."""
+
+
 class Subcommands(TyperGroup):
     """Imports a command when it is asked for, so that none waits for what another one needs."""
 
@@ -31,7 +35,7 @@ class Subcommands(TyperGroup):
             return super().invoke(ctx)
         except (TeamaccessError, InvalidCatalog, UnknownCatalog) as refusal:
             typer.secho(str(refusal), err=True, fg="red")
-            raise typer.Exit(1) from refusal
+            raise typer.Exit(COULD_NOT) from refusal
 
 
 app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)

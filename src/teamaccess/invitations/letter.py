@@ -2,7 +2,7 @@
 
 from email.headerregistry import Address
 from email.message import EmailMessage
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 from teamaccess.catalog import Catalog
 from teamaccess.invitations.offer import Letter
@@ -19,21 +19,30 @@ If you did not expect this, ignore it: nothing happens.
 """
 
 
+def mailbox(name: str, address: str) -> Address:
+    """Return the mailbox of a normalised address, as it is: parsing would refuse letters beyond ASCII."""
+    local, _, domain = address.rpartition("@")
+    return Address(name, local, domain)
+
+
+def _host(url: str) -> str:
+    host = urlsplit(url).hostname or "localhost"
+    return f"[IPv6:{host}]" if ":" in host else host
+
+
 def compose(letter: Letter, organization: str, catalog: Catalog, public_url: str) -> EmailMessage:
     """Return the mail; `organization` is the display name."""
     invitation = letter.invitation
     message = EmailMessage()
     message["Subject"] = f"Join {organization}"
-    message["To"] = Address(addr_spec=invitation.email)
-    message["From"] = Address(
-        "teamaccess", "no-reply", public_url.partition("://")[2].split(":")[0].split("/")[0]
-    )
+    message["To"] = mailbox("", invitation.email)
+    message["From"] = mailbox("teamaccess", f"no-reply@{_host(public_url)}")
     message["Date"] = invitation.sent_at
     message.set_content(
         BODY.format(
             organization=organization,
             roles=", ".join(catalog.roles[role].name for role in invitation.roles),
-            link=f"{public_url}/invitations/accept?{urlencode({'token': letter.secret})}",
+            link=f"{public_url.rstrip('/')}/invitations/accept?{urlencode({'token': letter.secret})}",
             until=invitation.expires_at,
             email=invitation.email,
         ),

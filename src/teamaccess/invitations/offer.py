@@ -22,6 +22,7 @@ from teamaccess.models import (
     RoleId,
     User,
     UserId,
+    is_local_id,
     new_invitation_id,
 )
 from teamaccess.organizations.access import may
@@ -145,6 +146,8 @@ async def find_invitation(
     change: Change, organization: OrganizationId, id: InvitationId
 ) -> Invitation | None:
     """Return the invitation with its roles, or None."""
+    if not is_local_id(id):
+        return None
     return await change.session.get(Invitation, (organization, id))
 
 

@@ -74,6 +74,12 @@ def drain(session: Session) -> None:
     )
 
 
+@event.listens_for(LedgerSession, "after_rollback")
+def forget(session: Session) -> None:
+    """What was rolled back is not decided, and must never reach SpiceDB."""
+    session.info.pop("entries", None)
+
+
 def _append(session: Session, organization: OrganizationId, updates: list[Update]) -> Entry:
     catalog: Catalog = session.info["catalog"]
     attribution: Attribution | None = session.info.get("attribution")

@@ -27,7 +27,9 @@ class FileMailer:
 
     async def send(self, message: EmailMessage) -> None:
         """Write `<folder>/<random>.eml`, readable by its owner alone: it carries a secret."""
-        await asyncio.to_thread(self._write, message.as_bytes())
+        utf8 = not message["To"].isascii()  # RFC 6532; nothing older can spell such an address
+        content = message.as_bytes(policy=message.policy.clone(utf8=utf8))
+        await asyncio.to_thread(self._write, content)
 
     def _write(self, content: bytes) -> None:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)

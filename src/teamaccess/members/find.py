@@ -17,6 +17,7 @@ from teamaccess.models import (
     RoleAssignment,
     RoleId,
     UserId,
+    is_local_id,
 )
 
 WHOLE = (
@@ -34,6 +35,8 @@ async def find_member(
     session: AsyncSession, organization: OrganizationId, user: UserId
 ) -> Membership | None:
     """Return the member with user, roles and activity, or None."""
+    if not is_local_id(user):
+        return None
     return await session.get(Membership, (organization, user), options=WHOLE)
 
 

@@ -32,3 +32,8 @@ def new_invitation_id() -> InvitationId:
 def is_organization_id(text: str) -> bool:
     """Return whether the text could be an organization's id."""
     return re.fullmatch(ORGANIZATION_PATTERN, text) is not None and "\n" not in text
+
+
+def is_local_id(text: str) -> bool:
+    """Return whether the text could be the id of a user, an invitation, or the like."""
+    return re.fullmatch(LOCAL_PATTERN, text) is not None and "\n" not in text

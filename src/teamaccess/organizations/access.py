@@ -7,7 +7,7 @@ from teamaccess.engine import Engine, at_least
 from teamaccess.errors import Forbidden
 from teamaccess.ledger import Change, UnknownOrganization, newest_token
 from teamaccess.ledger.session import Sessions
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import OrganizationId, UserId, is_organization_id
 from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 
@@ -84,6 +84,8 @@ class Reading:
     async def _permitted(
         self, organization: OrganizationId, user: UserId, permissions: set[str]
     ) -> frozenset[str]:
+        if not is_organization_id(organization):
+            raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
             token = await session.scalar(newest_token(organization))
         return await self._engine.permitted(

@@ -25,8 +25,8 @@ def normalise(email: str) -> str:
     """
     local, at, domain = unicodedata.normalize("NFC", email.strip()).rpartition("@")
     try:
-        domain = idna.encode(domain, uts46=True).decode("ascii").lower()
-    except idna.IDNAError:
+        domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
+    except UnicodeError:  # IDNA's own among them
         raise InvalidEmail(email=repr(email)) from None
     address = f"{_ascii_lower(local)}@{domain}"
     plausible = (
@@ -37,6 +37,7 @@ def normalise(email: str) -> str:
         and not local.startswith(".")
         and not local.endswith(".")
         and ".." not in local
+        and "=?" not in local  # mail programs would decode what follows into another address
         and not any(_unmailable(character) for character in local)
     )
     if not plausible:

@@ -4,10 +4,19 @@ from typing import Final
 
 from litestar.types import ControllerRouterHandler
 
-from teamaccess.api.routes import changes, health, invitations, me, members, organizations
+from teamaccess.api.routes import (
+    changes,
+    health,
+    invitations,
+    landing,
+    me,
+    members,
+    organizations,
+)
 
 ALL: Final[list[ControllerRouterHandler]] = [
     *health.routes,
+    *landing.routes,
     *me.routes,
     *organizations.routes,
     *members.routes,

@@ -11,13 +11,15 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.api.edge import changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views import MemberView, RolesWanted, RoleWanted
+from teamaccess.api.views import LONGEST_REASON, MemberView, RolesWanted, RoleWanted
 from teamaccess.errors import Invalid, PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.members.find import MemberFilter, find_member, get_member, list_members
+from teamaccess.members.rules import refuse_unknown
 from teamaccess.models import Membership, MembershipStatus, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
+from teamaccess.text import clean
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
@@ -47,6 +49,7 @@ async def show_members(
     await service.reading.require(id, actor.id, "view_members")
     await service.activity.seen(id, actor.id)
     now = await service.now()
+    refuse_unknown(service.catalog, [RoleId(role)] if role is not None else [])
     wanted = MemberFilter(RoleId(role) if role is not None else None, status, inactive_days)
     after = decode(cursor)
     async with service.reads() as session:
@@ -83,8 +86,9 @@ async def change_member_roles(
     id, whom = OrganizationId(organization), UserId(user)
     before = await find_member(change.session, id, whom)
     known = etag(before) if before else None
-    member = await act.change_roles(change, actor.id, id, whom, once_each(data.roles), data.reason)
-    if if_match not in (None, "*", known):
+    reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
+    member = await act.change_roles(change, actor.id, id, whom, once_each(data.roles), reason)
+    if if_match is not None and not {"*", known} & {tag.strip() for tag in if_match.split(",")}:
         raise RolesChangedMeanwhile(user=user)
     return MemberView.of(member, change.now)
 

@@ -1,0 +1,164 @@
+"""The operator's commands, on a running stack."""
+
+import asyncio
+import json
+import secrets
+from collections.abc import Awaitable, Callable
+
+import pytest
+from click.testing import Result
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from teamaccess.cli.main import app
+from teamaccess.models import Event, LedgerEntry, Reason
+from teamaccess.users.tokens import Audience, verify
+from tests.world import Team, World
+
+Run = Callable[..., Awaitable[Result]]
+
+
+@pytest.fixture
+def run(fintoc: World, monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs `teamaccess ...` with fintoc's settings in the environment."""
+    settings = fintoc.settings
+    for name, value in {
+        "HOME": str(settings.home),
+        "CATALOG": "fintoc",
+        "DATABASE_URL": settings.database_url,
+        "OWNER_DATABASE_URL": fintoc.owner_url,
+        "SPICEDB_ENDPOINT": settings.spicedb_endpoint,
+        "SPICEDB_PRESHARED_KEY": settings.spicedb_preshared_key.get_secret_value(),
+        "SECRET_KEY": settings.secret_key.get_secret_value(),
+    }.items():
+        monkeypatch.setenv(f"TEAMACCESS_{name}", value)
+
+    async def command(*words: str) -> Result:
+        return await asyncio.to_thread(lambda: CliRunner().invoke(app, list(words)))
+
+    return command
+
+
+async def test_an_operator_makes_an_organization_and_its_administrator(
+    run: Run, fintoc: World
+) -> None:
+    id = f"umbrella-{secrets.token_hex(4)}"
+    made = await run("operator", "create-organization", id, "--name", "Umbrella", "--reason", "new")
+    assert made.exit_code == 0, made.output
+
+    granted = await run(
+        "operator", "grant-administrator", id, f"Zoe@{id}.example", "--reason", "a call", "--json"
+    )
+
+    told = json.loads(granted.stdout)
+    assert told["changes"] == [f"{id}:1"]
+    assert await fintoc.check(id, told["user"], "users_invite", at=told["zed_token"])
+    async with fintoc.service.reads() as session:
+        entry = (
+            await session.scalars(select(LedgerEntry).where(LedgerEntry.organization_id == id))
+        ).one()
+        reason = await session.get_one(Reason, entry.reason_hash)
+        events = (
+            await session.scalars(
+                select(Event.kind).where(Event.chain == id).order_by(Event.position)
+            )
+        ).all()
+    assert entry.channel == "operator"
+    assert entry.actor.startswith("operator:")
+    assert reason.text == "a call"
+    assert events == ["organization_created", "administrator_granted"]
+
+
+async def test_a_grant_makes_a_suspended_member_administrator_and_active(
+    run: Run, acme: Team
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    await acme.act("suspend", bob)
+    await run("operator", "grant-administrator", acme.id, bob.email, "--reason", "recovery")
+    assert await acme.can(bob, "users_change_roles")
+    assert await acme.can(bob, "refunds_create")
+
+
+async def test_a_reason_is_asked_for_and_told_when_it_is_empty(run: Run, acme: Team) -> None:
+    missing = await run("operator", "grant-administrator", acme.id, "eve@acme.example")
+    empty = await run("operator", "grant-administrator", acme.id, "e@acme.example", "--reason", " ")
+    assert missing.exit_code == 2
+    assert empty.exit_code == 2
+    assert "reason must have 1 to 1000 characters" in empty.stderr
+
+
+async def test_an_unknown_organization_is_told_as_such(run: Run) -> None:
+    refused = await run(
+        "operator", "grant-administrator", "no-such", "e@x.example", "--reason", "x"
+    )
+    assert refused.exit_code == 2
+    assert "There is no organization no-such" in refused.stderr
+
+
+async def test_check_exits_with_the_answer(run: Run, acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    yes = await run("check", acme.id, bob.id, "refunds_create")
+    no = await run("check", acme.id, bob.email, "webhooks_create", "--json")
+    assert (yes.exit_code, yes.stdout) == (0, "yes\n")
+    assert (no.exit_code, json.loads(no.stdout)) == (1, {"allowed": False})
+
+
+@pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        (["nothing_at_all"], "There is no action 'nothing_at_all'"),
+        (["transfers_authorize"], "decided on the object alone"),
+        (["edit", "webhook:elsewhere/wh_1"], "is no resource"),
+        (["edit", "no resource"], "is no resource"),
+        (["dance", "webhook:{org}/wh_1"], "There is no action 'dance'"),
+    ],
+)
+async def test_a_question_that_makes_no_sense_is_not_a_no(
+    run: Run, acme: Team, question: list[str], answer: str
+) -> None:
+    asked = [word.format(org=acme.id) for word in question]
+    refused = await run("check", acme.id, acme.administrator.id, *asked)
+    assert refused.exit_code == 2
+    assert answer in refused.stderr
+
+
+async def test_an_issued_token_is_its_users(run: Run, acme: Team, fintoc: World) -> None:
+    ana = acme.administrator
+    issued = await run("token", "issue", ana.email.upper())
+    ana.token = issued.stdout.strip()
+    assert (await ana.ask("GET", "/v1/me")).json()["id"] == ana.id
+    async with fintoc.service.reads() as session:
+        told = await session.scalar(
+            select(Event.details)
+            .where(Event.kind == "token_issued", Event.subject == f"user:{ana.id}")
+            .limit(1)
+        )
+    assert told == {"hours": 12}
+
+
+async def test_an_operators_token_is_an_operators(run: Run, fintoc: World) -> None:
+    issued = await run("token", "issue", "--operator", "ines", "--hours", "1", "--json")
+    claims = verify(fintoc.service.keys, json.loads(issued.stdout)["token"])
+    assert (claims.audience, claims.subject) == (Audience.OPERATOR, "ines")
+
+
+async def test_a_token_is_for_exactly_one(run: Run) -> None:
+    assert "Say for whom" in (await run("token", "issue")).stderr
+    assert "Say for whom" in (await run("token", "issue", "x", "--operator", "y")).stderr
+    assert (
+        "There is no user nobody@x.example"
+        in (await run("token", "issue", "nobody@x.example")).stderr
+    )
+
+
+async def test_migrating_a_migrated_database_changes_nothing(run: Run) -> None:
+    assert (await run("migrate")).stdout == "The database is at revision head.\n"
+
+
+async def test_a_database_that_does_not_answer_is_told_in_a_sentence(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")
+    refused = await run("token", "issue", "ana@acme.example")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith("PostgreSQL does not answer")
