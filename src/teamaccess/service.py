@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
@@ -15,6 +16,9 @@ from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
 from teamaccess.settings import Settings
 from teamaccess.users.keys import Keys
+
+ALONE: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
+"""For statements that stand alone: no BEGIN before and no COMMIT after them."""
 
 
 @dataclass(frozen=True)
@@ -57,8 +61,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             )
         )
         maker = sessions(pool, catalog)
-        alone = pool.execution_options(isolation_level="AUTOCOMMIT")
-        reads = async_sessionmaker(alone, expire_on_commit=False)
+        reads = async_sessionmaker(pool.execution_options(**ALONE), expire_on_commit=False)
         yield Service(
             settings=settings,
             catalog=catalog,
@@ -66,7 +69,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             engine=engine,
             sessions=maker,
             reads=reads,
-            ledger=Ledger(maker, Applier(engine, marks), engine, catalog),
+            ledger=Ledger(maker, Applier(engine, marks.execution_options(**ALONE)), engine, catalog),
             reading=Reading(reads, engine, catalog),
             activity=ActivityLog(maker),
             mailer=mailer(settings),

@@ -6,9 +6,8 @@ import secrets
 from collections.abc import Awaitable, Callable
 
 import pytest
-from click.testing import Result
 from sqlalchemy import select
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from teamaccess.cli.main import app
 from teamaccess.models import Event, LedgerEntry, Reason

@@ -13,7 +13,7 @@ from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.types import Message, Scope
 
 from teamaccess.api import problems
-from teamaccess.api.authentication import Authentication, provide_user
+from teamaccess.api.authentication import Authentication, provide_user, request_id
 from teamaccess.api.bodies import Body
 from teamaccess.api.routes import ALL
 from teamaccess.service import Service, open_service
@@ -71,5 +71,5 @@ def provide_service(state: State) -> Service:
 async def add_headers(message: Message, scope: Scope) -> None:
     """Name the request in the answer, and keep answers out of caches and links' referrers."""
     if message["type"] == "http.response.start":
-        name = str(scope["state"].get("request_id", "")).encode()
+        name = request_id(scope).encode()
         message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", name)]

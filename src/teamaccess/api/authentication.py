@@ -9,6 +9,7 @@ from litestar.middleware.authentication import (
     AbstractAuthenticationMiddleware,
     AuthenticationResult,
 )
+from litestar.types import Scope
 
 from teamaccess.errors import Forbidden, Unauthenticated
 from teamaccess.events import record_alone
@@ -17,7 +18,7 @@ from teamaccess.models import Channel, User
 from teamaccess.service import Service
 from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
 
-SCHEME = "Bearer "
+SCHEME = "bearer"
 
 
 class SignInRequired(Unauthenticated):
@@ -45,14 +46,14 @@ class Authentication(AbstractAuthenticationMiddleware):
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
         """Return the user or operator of the token, None without one; raises InvalidToken."""
-        request_id(connection)
         header = connection.headers.get("Authorization")
         if header is None:
             return AuthenticationResult(user=None, auth=None)
-        if not header.startswith(SCHEME):
+        scheme, _, token = header.partition(" ")
+        if scheme.lower() != SCHEME:
             raise InvalidToken(cause="the Authorization header is not a bearer token")
         service: Service = connection.app.state.service
-        claims = verify(service.keys, header.removeprefix(SCHEME))
+        claims = verify(service.keys, token.strip())
         return AuthenticationResult(user=await _caller(service, claims, connection), auth=claims)
 
 
@@ -68,26 +69,27 @@ async def _caller(
             raise InvalidToken(cause="its user does not exist")
         claims.refuse_if_ended(user)
     except InvalidToken as refused:
-        actor = Attribution(f"user:{claims.subject}", Channel.API, request_id(connection))
+        actor = Attribution(f"user:{claims.subject}", Channel.API, request_id(connection.scope))
         await record_alone(service.sessions, actor, "sign_in_refused", cause=refused.facts["cause"])
         raise
     return user
 
 
-def request_id(connection: ASGIConnection[Any, Any, Any, Any]) -> str:
+def request_id(scope: Scope) -> str:
     """Return the id under which the ledger, the events and the answer know this request."""
-    return str(connection.scope["state"].setdefault("request_id", secrets.token_hex(12)))
+    return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
 
 
 def attribution(request: Request[Any, Any, Any]) -> Attribution:
     """Return who asks, for the ledger and the events."""
+    name = request_id(request.scope)
     match request.user:
         case User(id=id):
-            return Attribution(f"user:{id}", Channel.API, request_id(request))
-        case Operator(name=name):
-            return Attribution(f"operator:{name}", Channel.OPERATOR, request_id(request))
+            return Attribution(f"user:{id}", Channel.API, name)
+        case Operator(name=operator):
+            return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
         case _:
-            return Attribution("anonymous", Channel.API, request_id(request))
+            return Attribution("anonymous", Channel.API, name)
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:

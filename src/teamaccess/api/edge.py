@@ -75,7 +75,7 @@ async def hide_from_outsiders(
     organization: OrganizationId | None,
     refused: TeamaccessError,
 ) -> None:
-    """Raise UnknownOrganization if who was refused is no member: any other reason tells that it exists."""
+    """Raise UnknownOrganization if who was refused is no member: any other reason tells it exists."""
     if organization is None or isinstance(refused, UnknownOrganization):
         return
     with suppress(EngineUnavailable):  # then nothing is known of the membership either

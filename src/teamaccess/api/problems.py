@@ -18,7 +18,7 @@ from teamaccess import errors
 from teamaccess.api.authentication import attribution
 from teamaccess.events import record_alone
 from teamaccess.ledger import UnknownOrganization
-from teamaccess.models import Event
+from teamaccess.models import Event, is_organization_id
 
 log = structlog.get_logger()
 
@@ -120,7 +120,11 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
     if not isinstance(error, errors.Forbidden | UnknownOrganization) or scope.get("user") is None:
         return
     request: Request[Any, Any, Any] = Request(scope)
+    if request.scope["state"].get("refusal_recorded"):
+        return
     organization = str(error.facts.get("organization", request.path_params.get("organization", "")))
+    if organization and not is_organization_id(organization):
+        return  # somebody's free text, which no chain may keep
     known = isinstance(error, errors.Forbidden) and organization
     await record_alone(
         scope["litestar_app"].state.service.sessions,

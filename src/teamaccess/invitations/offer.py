@@ -33,7 +33,7 @@ LONGEST_LIFE = timedelta(days=30)
 SENDINGS_AN_HOUR = 1000
 """How many mails one organization may cause in an hour."""
 SENDINGS_EACH = 10
-"""How often one invitation may be sent."""
+"""How many of them may go to one address within a day, however they come about."""
 
 
 class AlreadyMember(Conflict):
@@ -55,7 +55,7 @@ class TooManyInvitations(TooMany):
 
 
 class SentTooOften(TooMany):
-    """Invitation {invitation} was sent {sent} times, which is the limit. Cancel it and invite anew."""
+    """{organization} has sent {sent} invitations to {email}, which is the limit. Try again tomorrow."""
 
     retry_after = 86_400
 
@@ -90,7 +90,7 @@ async def invite(
     refuse_beyond(change.catalog, roles, held)
     await _refuse_members(change, organization, address)
     await _make_room(change, organization, address)
-    await _refuse_flood(change, organization)
+    await _refuse_flood(change, organization, address)
     letter = _write(change, actor, organization, address, invitee_key, roles, life)
     # ids only: the address is in the invitation's row, which can be erased
     record(
@@ -113,16 +113,16 @@ async def resend(
     """
     invitation = await find_invitation(change, organization, id)
     roles = invitation.roles if invitation else []
-    actions = change.catalog.actions_of(roles)
+    actions = change.catalog.actions_of(role for role in roles if role in change.catalog.roles)
     held = await may(change, actor, organization, "invite", holding=actions)
     invitation = _known(invitation, organization, id)
+    refuse_unknown(change.catalog, roles)
     refuse_operator_only(change, roles)
     refuse_beyond(change.catalog, roles, held)
-    if invitation.times_sent >= SENDINGS_EACH:
-        raise SentTooOften(invitation=id, sent=invitation.times_sent)
+    await _refuse_members(change, organization, invitation.email)
     if invitation.lapsed_at is not None:
         await _make_room(change, organization, invitation.email)
-    await _refuse_flood(change, organization)
+    await _refuse_flood(change, organization, invitation.email)
     secret = new_secret()
     invitation.renew(hash_of(secret), by=actor, at=change.now)
     ends = invitation.expires_at.isoformat()
@@ -212,15 +212,19 @@ async def _make_room(change: Change, organization: OrganizationId, address: str)
     await change.session.flush()
 
 
-async def _refuse_flood(change: Change, organization: OrganizationId) -> None:
-    sent = await change.session.scalar(
-        select(func.count()).where(
-            Invitation.organization_id == organization,
-            Invitation.sent_at > change.now - timedelta(hours=1),
-        )
+async def _refuse_flood(change: Change, organization: OrganizationId, address: str) -> None:
+    sendings = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(
+        Invitation.organization_id == organization
     )
-    if (sent or 0) >= SENDINGS_AN_HOUR:
+    within_an_hour = Invitation.sent_at > change.now - timedelta(hours=1)
+    sent = await change.session.scalar(sendings.where(within_an_hour)) or 0
+    if sent >= SENDINGS_AN_HOUR:
         raise TooManyInvitations(organization=organization, sent=sent)
+    within_a_day = Invitation.sent_at > change.now - timedelta(days=1)
+    there = sendings.where(Invitation.email == address, within_a_day)
+    sent = await change.session.scalar(there) or 0
+    if sent >= SENDINGS_EACH:
+        raise SentTooOften(organization=organization, email=address, sent=sent)
 
 
 def _known(

@@ -19,7 +19,7 @@ def parse_version(text: str) -> Version:
 
 @dataclass(frozen=True)
 class Go:
-    """A `go` command that leaves nothing behind outside one folder."""
+    """A `go` command whose caches stay in one folder."""
 
     command: Path
     folder: Path

@@ -45,10 +45,15 @@ def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 
     """Ask a process to end, and kill it if it has not done so after `patience` seconds."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(stop_signal)
-        deadline = time.monotonic() + patience
-        while runs(process) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        _wait(process, patience)
         process.kill()
+        _wait(process, patience)
+
+
+def _wait(process: psutil.Process, seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while runs(process) and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 def runs(process: psutil.Process) -> bool:

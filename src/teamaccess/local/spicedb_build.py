@@ -38,45 +38,56 @@ def ensure_spicedb() -> Path:
 
 def _build_once(binary: Path) -> Path:
     """Compile, unless another process did so while we waited for our turn."""
-    go = find_go(parse_version(pinned_go()))
-    if go is None:
+    command = find_go(parse_version(pinned_go()))
+    if command is None:
         raise NoGo(version=pinned_version(), go=pinned_go())
-    with _alone(binary.parent):
-        if not binary.exists():
-            _build(Go(go, binary.parent / "build"), binary)
+    go = Go(command, binary.parent / "build")
+    try:
+        with _alone(binary.parent):
+            if not binary.exists():
+                _build(go, binary)
+    except OSError as error:
+        raise _failed(go, str(error)) from error
     return binary
 
 
 def _build(go: Go, binary: Path) -> None:
+    """Fetch, compile, put the program in its place in one step, and leave nothing else."""
     console.print(f"Compiling SpiceDB {pinned_version()}, this once ({MINUTES}).", soft_wrap=True)
     go.folder.mkdir(parents=True, exist_ok=True)
-    log = go.folder / "build.log"
-    log.unlink(missing_ok=True)
-    total = len(_run(go, "Fetching its modules", "fetched", None, log, "list", "-deps", PACKAGE))
+    _log(go).unlink(missing_ok=True)
     fresh = go.folder / "spicedb"
-    _run(go, "Compiling", "packages", total, log,
-         "build", "-v", "-trimpath", "-ldflags=-s -w", f"-o={fresh}", PACKAGE)  # fmt: skip
+    packages = _run(go, Meter("Fetching its modules", "fetched"), "list", "-deps", PACKAGE)
+    compiling = Meter("Compiling", "packages", total=len(packages))
+    _run(go, compiling, "build", "-v", "-trimpath", "-ldflags=-s -w", f"-o={fresh}", PACKAGE)
     fresh.replace(binary)
     shutil.rmtree(go.folder)
+    console.print(f"SpiceDB is built and kept as {binary}", soft_wrap=True)
 
 
-def _run(go: Go, title: str, unit: str, total: int | None, log: Path, *arguments: str) -> list[str]:
-    """Run one go command; one line on its stderr is one step. Returns the lines of its stdout."""
-    answer = log.with_suffix(".out")
+def _run(go: Go, meter: Meter, *arguments: str) -> list[str]:
+    """Run one go command, a line on its stderr being a step; returns the lines of its stdout."""
+    answer = go.folder / "answer"
     with (
-        log.open("a") as said,
+        _log(go).open("a") as log,
         answer.open("w") as output,
-        Meter(title, unit, total) as meter,
+        meter,
         go.start(*arguments, module=pinned_module(), output=output.fileno()) as process,
     ):
-        assert process.stderr is not None  # noqa: S101 - for the type checker
-        for line in process.stderr:
-            said.write(line)
+        for line in process.stderr or ():
+            log.write(line)
             meter.step()
     if process.returncode != 0:
-        last = log.read_text().strip().rpartition("\n")[2]
-        raise BuildFailed(reason=last, log=log, version=pinned_version())
+        raise _failed(go, _log(go).read_text().strip().rpartition("\n")[2])
     return answer.read_text().splitlines()
+
+
+def _failed(go: Go, reason: str) -> BuildFailed:
+    return BuildFailed(reason=reason, log=_log(go), version=pinned_version())
+
+
+def _log(go: Go) -> Path:
+    return go.folder / "build.log"
 
 
 @contextmanager
@@ -104,6 +115,8 @@ def main() -> int:
     except TeamaccessError as failure:
         console.print(failure.detail, style="red", soft_wrap=True)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -56,12 +56,8 @@ class Child:
         """Raises ProgramDied, with what it said last, when it does not run any more."""
         if self._process.poll() is not None:
             raise ProgramDied(
-                program=self.name, outcome=self._outcome, log=self._log, tail=self.last_lines()
+                program=self.name, outcome=self._outcome, log=self._log, tail=self._last_lines
             )
-
-    def last_lines(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        return "".join(f"\n  {line}" for line in lines)
 
     def stop(self) -> None:
         """Ask it to end, wait, and insist."""
@@ -71,7 +67,13 @@ class Child:
         self._note.unlink(missing_ok=True)
 
     def not_ready(self, seconds: float) -> NotReady:
-        return NotReady(program=self.name, seconds=seconds, log=self._log, tail=self.last_lines())
+        """What to raise when it has not become ready in that time."""
+        return NotReady(program=self.name, seconds=seconds, log=self._log, tail=self._last_lines)
+
+    @property
+    def _last_lines(self) -> str:
+        lines = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
+        return "".join(f"\n  {line}" for line in lines)
 
     @property
     def _outcome(self) -> str:
@@ -150,12 +152,13 @@ class Supervisor:
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
-        """Take Ctrl-C, SIGTERM and a closed terminal as the request to stop."""
+        """Take Ctrl-C, SIGTERM and a closed terminal as the request to stop, unless ignored."""
 
         def request(number: int, frame: FrameType | None) -> None:
             self._stop_requested.set()
 
-        watched = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        watched = [each for each in numbers if signal.getsignal(each) is not signal.SIG_IGN]
         before = {number: signal.signal(number, request) for number in watched}
         try:
             yield

@@ -3,6 +3,7 @@
 import asyncio
 import secrets
 from email.message import EmailMessage
+from email.policy import default
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -28,7 +29,7 @@ class FileMailer:
     async def send(self, message: EmailMessage) -> None:
         """Write `<folder>/<random>.eml`, readable by its owner alone: it carries a secret."""
         utf8 = not message["To"].isascii()  # RFC 6532; nothing older can spell such an address
-        content = message.as_bytes(policy=message.policy.clone(utf8=utf8))
+        content = message.as_bytes(policy=default.clone(utf8=utf8))
         await asyncio.to_thread(self._write, content)
 
     def _write(self, content: bytes) -> None:

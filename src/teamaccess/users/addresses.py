@@ -31,6 +31,7 @@ def normalise(email: str) -> str:
     address = f"{_ascii_lower(local)}@{domain}"
     plausible = (
         at
+        and not any(_unmailable(character) for character in local)
         and 0 < len(local.encode()) <= LONGEST_LOCAL_PART
         and len(address.encode()) <= LONGEST
         and "." in domain
@@ -38,7 +39,6 @@ def normalise(email: str) -> str:
         and not local.endswith(".")
         and ".." not in local
         and "=?" not in local  # mail programs would decode what follows into another address
-        and not any(_unmailable(character) for character in local)
     )
     if not plausible:
         raise InvalidEmail(email=repr(email))

@@ -1,5 +1,6 @@
 """Access tokens: signed, short-lived, refused from the moment a user's sessions are ended."""
 
+import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,8 @@ from teamaccess.users.keys import Keys
 
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
+SUBJECT = re.compile(r"[\w@.+-]{1,100}")
+"""A user's id or an operator's name; both are written into the chains."""
 
 
 class InvalidToken(Unauthenticated):
@@ -68,9 +71,11 @@ def verify(keys: Keys, token: str) -> Claims:
         )
         if jwt.get_unverified_header(token).get("kid") != keys.token_key_id:
             raise InvalidToken(cause="signed with another key")
+        if not SUBJECT.fullmatch(claims["sub"]):
+            raise InvalidToken(cause="its subject is no id")
         return Claims(
             Audience(claims["aud"]),
-            str(claims["sub"]),
+            claims["sub"],
             datetime.fromtimestamp(claims["iat"], UTC),
         )
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:

@@ -2,7 +2,6 @@
 
 from datetime import timedelta
 
-import aiosmtplib
 import structlog
 from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
@@ -126,10 +125,11 @@ async def accept(
 ) -> Response[AcceptedView]:
     """Accept an invitation: for a new address the link is the proof, a known user signs in."""
     name = clean("name", data.name, 100) if data.name is not None else None
-    who = attribution(request)
+    who, told = attribution(request), {}
     try:
         async with service.reads() as session:
             organization, id = await acceptance.addressed(session, data.token)
+        told = {"chain": organization, "subject": f"invitation:{id}"}
         async with service.ledger.change(who, organization) as change:
             signed_in = request.user if isinstance(request.user, User) else None
             if signed_in is not None:
@@ -142,7 +142,8 @@ async def accept(
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except TeamaccessError as refused:
-        await record_alone(service.sessions, who, "acceptance_refused", code=refused.code)
+        request.scope["state"]["refusal_recorded"] = True
+        await record_alone(service.sessions, who, "acceptance_refused", code=refused.code, **told)
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
 
@@ -157,8 +158,9 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except (OSError, aiosmtplib.SMTPException) as error:
-            log.error("mail_failed", invitation=letter.invitation.id, error=repr(error))
+        except Exception as error:  # whatever it is, the invitation is committed and can be resent
+            cause = repr(error).replace(letter.invitation.email, "the invited address")
+            log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"
 
     change.after_commit.append(after_commit)

@@ -13,5 +13,7 @@ GRANT UPDATE (status, attempts, zed_token, enforced_at, refusal) ON ledger_appli
 GRANT INSERT (chain, kind, actor, channel, request_id, subject, details, reason_hash)
   ON events TO teamaccess;
 
-REVOKE EXECUTE ON FUNCTION ledger_drain, ledger_lock FROM PUBLIC;
+-- Whoever may execute a trigger's function can hang it on a temporary table, and have it write with
+-- its owner's rights. A trigger itself asks for no such right when it fires.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_drain, ledger_lock TO teamaccess;

@@ -1,0 +1,40 @@
+"""`python -m benchmarks [NAME...] [--json]`: what things cost, next to what they cannot cost less."""
+
+from collections.abc import Awaitable, Callable
+from typing import Annotated
+
+import typer
+import uvloop
+from benchmarks import role_change
+from benchmarks.report import Table, as_json, draw
+from benchmarks.site import Site, open_site
+
+BENCHMARKS: dict[str, Callable[[Site], Awaitable[list[Table]]]] = {
+    "role_change": role_change.measure,
+}
+
+
+def main(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME]...", help=f"Which of {', '.join(BENCHMARKS)}; all if none."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
+) -> None:
+    """Measure, each benchmark on a stack of its own."""
+    for name in names or ():
+        if name not in BENCHMARKS:
+            raise typer.BadParameter(f"there is no {name}; there are {', '.join(BENCHMARKS)}")
+    tables: list[Table] = []
+    for name in names or BENCHMARKS:
+        with open_site() as site:
+            found = uvloop.run(BENCHMARKS[name](site))
+        if not json:
+            draw(found)
+        tables += found
+    if json:
+        typer.echo(as_json(tables))
+
+
+if __name__ == "__main__":
+    typer.run(main)

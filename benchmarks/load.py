@@ -1,0 +1,102 @@
+"""Closed loops of workers, and what came of them."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from statistics import median, quantiles
+
+from teamaccess.local.progress import Meter
+
+Step = Callable[[], Awaitable[object]]
+"""What one worker does again and again."""
+
+ROUNDS = 5
+SECONDS = 2.0
+"""How long one side of one round lasts."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """How long each step took, and all of them together, in seconds."""
+
+    steps: list[float]
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What several runs of the same load came to."""
+
+    runs: list[Run]
+
+    @property
+    def per_second(self) -> float:
+        """The median of the runs."""
+        return median(len(run.steps) / run.elapsed for run in self.runs)
+
+    @property
+    def median_ms(self) -> float:
+        """The median of all steps."""
+        return 1000 * median(step for run in self.runs for step in run.steps)
+
+    @property
+    def p95_ms(self) -> float:
+        """What 19 of 20 steps were faster than."""
+        steps = [step for run in self.runs for step in run.steps]
+        return 1000 * quantiles(steps, n=20, method="inclusive")[-1]
+
+
+@dataclass(frozen=True)
+class Ratio:
+    """How much longer one load takes than another, from rounds that did both."""
+
+    rounds: list[float]
+
+    @property
+    def median(self) -> float:
+        """The round in the middle."""
+        return median(self.rounds)
+
+    def __str__(self) -> str:
+        """Return the median with the lowest and the highest round."""
+        return f"{self.median:.2f} ({min(self.rounds):.2f} to {max(self.rounds):.2f})"
+
+
+def ratio(ours: Figures, bare: Figures) -> Ratio:
+    """Compare the medians of what ran in the same round."""
+    return Ratio(
+        [
+            median(one.steps) / median(other.steps)
+            for one, other in zip(ours.runs, bare.runs, strict=True)
+        ]
+    )
+
+
+async def drive(workers: Sequence[Step], seconds: float = SECONDS) -> Run:
+    """Let every worker repeat its step until the time is over; what is begun is finished."""
+    steps: list[float] = []
+    began = time.perf_counter()
+
+    async def loop(step: Step) -> None:
+        now = time.perf_counter()
+        while now - began < seconds:
+            await step()
+            then, now = now, time.perf_counter()
+            steps.append(now - then)
+
+    await asyncio.gather(*(loop(step) for step in workers))
+    return Run(steps, time.perf_counter() - began)
+
+
+async def interleave(title: str, *loads: Sequence[Step]) -> list[Figures]:
+    """Run the loads in turns, so that whatever else the machine does meets all of them."""
+    runs: list[list[Run]] = [[] for _ in loads]
+    with Meter(title, "rounds", ROUNDS) as meter:
+        for load in loads:
+            await drive(load, SECONDS / 4)  # caches, pools and prepared statements
+        for _ in range(ROUNDS):
+            for load, mine in zip(loads, runs, strict=True):
+                mine.append(await drive(load))
+            meter.step()
+    return [Figures(mine) for mine in runs]

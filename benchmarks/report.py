@@ -1,0 +1,40 @@
+"""Figures as tables for people and as JSON for programs."""
+
+import json
+from dataclasses import dataclass
+
+from rich.console import Console
+from rich.table import Table as Drawn
+
+Row = dict[str, str | float]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What one benchmark found; every row has the same columns."""
+
+    title: str
+    rows: list[Row]
+
+
+def draw(tables: list[Table]) -> None:
+    """Print tables."""
+    console = Console()
+    for table in tables:
+        drawn = Drawn(title=table.title, title_justify="left")
+        for column, value in table.rows[0].items():
+            drawn.add_column(column, justify="left" if isinstance(value, str) else "right")
+        for row in table.rows:
+            drawn.add_row(*(_text(value) for value in row.values()))
+        console.print(drawn)
+
+
+def as_json(tables: list[Table]) -> str:
+    """Return everything as one object, by title."""
+    return json.dumps({table.title: table.rows for table in tables}, indent=2)
+
+
+def _text(value: str | float) -> str:
+    if isinstance(value, str):
+        return value
+    return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"

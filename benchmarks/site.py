@@ -1,0 +1,46 @@
+"""Where a benchmark runs: everything on this machine, new and empty, each part its own process."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from teamaccess.local.dev import Options, everything
+from teamaccess.local.stack import LocalStack
+from teamaccess.settings import Settings
+
+
+@dataclass(frozen=True)
+class Site:
+    """PostgreSQL, SpiceDB and the API, as `teamaccess dev` runs them; the load comes from here."""
+
+    stack: LocalStack
+    settings: Settings
+    port: int
+    """Where the API listens on 127.0.0.1."""
+
+
+@contextmanager
+def open_site() -> Iterator[Site]:
+    """Start everything in a folder of its own, and leave nothing of it behind."""
+    with (
+        TemporaryDirectory(prefix="teamaccess-benchmarks-") as folder,
+        everything(Options(Path(folder) / "home", 0, 0, "fintoc", False)) as (stack, told),
+    ):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # the stack takes both as a wish that somebody waits for, and here nobody does
+            signal.signal(number, signal.default_int_handler)
+        settings = Settings(
+            home=stack.home.path,
+            catalog=told["catalog"],
+            database_url=told["database_url"],
+            spicedb_endpoint=told["spicedb"]["endpoint"],
+            spicedb_preshared_key=told["spicedb"]["preshared_key"],
+            secret_key=stack.home.secrets().secret_key,
+            public_url=told["api"],
+        )
+        yield Site(stack, settings, int(told["api"].rpartition(":")[2]))
+        stack.supervisor.stop()
+        stack.home.erase()

@@ -1,0 +1,155 @@
+"""Whoever goes round the application cannot commit a change of who may do what."""
+
+import pytest
+from asyncpg import InsufficientPrivilegeError, IntegrityConstraintViolationError, PostgresError
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.ledger.errors import UnattributedChange
+from teamaccess.models import UserId
+from tests.ledger.conftest import Connection, transaction
+from tests.ledger.sides import agreed, changing, seat
+from tests.world import Team
+
+REFUSED = "would not reach the ledger"
+GIVE = (
+    "INSERT INTO role_assignments (organization_id, user_id, role) VALUES ('{}', '{}', 'product')"
+)
+TAKE = "DELETE FROM role_assignments WHERE organization_id = '{}' AND user_id = '{}'"
+INVITE = """
+INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by, sent_at,
+  times_sent, expires_at)
+VALUES ('{}', 'inv', 'eve@example.com', repeat('0', 64), 'hash', '{}', now(), 1, now() + '1 day')
+"""
+MERGE = """
+MERGE INTO role_assignments USING (VALUES ('{}', '{}')) AS wanted (o, u)
+ON organization_id = o AND user_id = u WHEN MATCHED THEN UPDATE SET role = 'developer'
+"""
+UPSERT = f"""
+{GIVE.replace("product", "support")}
+ON CONFLICT (organization_id, user_id, role) DO UPDATE SET expires_at = now() + '1 day'
+"""
+
+
+@pytest.mark.parametrize(
+    ("table", "statement"),
+    [
+        ("role_assignments", GIVE),
+        ("role_assignments", TAKE),
+        ("role_assignments", MERGE),
+        ("role_assignments", UPSERT),
+        ("memberships", TAKE.replace("role_assignments", "memberships")),
+        ("memberships", "UPDATE memberships SET suspended_at = now() WHERE '{1}' = user_id"),
+        ("memberships", "UPDATE memberships SET user_id = 'x' WHERE '{1}' = user_id"),
+        ("invitations", INVITE),
+    ],
+)
+async def test_a_session_without_the_application_cannot_commit(
+    acme: Team, application: Connection, table: str, statement: str
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    await application.execute(
+        "INSERT INTO users (id, email) VALUES ('x', 'x') ON CONFLICT DO NOTHING"
+    )
+    before = await agreed(acme)
+    with pytest.raises(IntegrityConstraintViolationError, match=f"a change to {table} {REFUSED}"):
+        await application.execute(statement.format(acme.id, bob))
+    assert await agreed(acme) == before
+
+
+@pytest.mark.parametrize(
+    "constraints", ["ALL IMMEDIATE", "ALL DEFERRED", "ledger_note_left_behind DEFERRED"]
+)
+async def test_no_setting_of_constraints_opens_a_way(
+    acme: Team, application: Connection, constraints: str
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
+        await transaction(application, f"SET CONSTRAINTS {constraints}", GIVE.format(acme.id, bob))
+    await agreed(acme)
+
+
+async def test_a_transaction_cannot_be_prepared_to_be_committed_later(
+    acme: Team, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    with pytest.raises(PostgresError):
+        await transaction(application, GIVE.format(acme.id, bob), "PREPARE TRANSACTION 'later'")
+    await agreed(acme)
+
+
+async def test_a_savepoint_hides_nothing(acme: Team, application: Connection) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
+        await transaction(
+            application, "SAVEPOINT hidden", GIVE.format(acme.id, bob), "RELEASE SAVEPOINT hidden"
+        )
+    await agreed(acme)
+
+
+async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
+    acme: Team, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    await transaction(
+        application, "SAVEPOINT tried", GIVE.format(acme.id, bob), "ROLLBACK TO SAVEPOINT tried"
+    )
+    await agreed(acme)
+
+
+async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Team) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with acme.world.service.reads() as session:
+        with pytest.raises(IntegrityError, match=REFUSED):
+            await _take(session, acme, bob)
+    await agreed(acme)
+
+
+async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(acme: Team) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with acme.world.service.sessions() as session:
+        await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        with pytest.raises(IntegrityError, match=REFUSED):
+            await _take(session, acme, bob)
+    await agreed(acme)
+
+
+async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(acme: Team) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with acme.world.service.sessions() as session:
+        await _take(session, acme, bob)
+        with pytest.raises(UnattributedChange, match=f"DELETE organization:{acme.id}#support"):
+            await session.commit()
+    await agreed(acme)
+
+
+async def test_a_session_that_was_refused_can_be_used_for_something_else(acme: Team) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with acme.world.service.sessions() as session:
+        await _take(session, acme, bob)
+        with pytest.raises(UnattributedChange):
+            await session.commit()
+        await session.rollback()
+        await session.execute(text("UPDATE users SET name = 'Bob' WHERE id = :bob"), {"bob": bob})
+        await session.commit()
+        name = text("SELECT name FROM users WHERE id = :bob")
+        assert await session.scalar(name, {"bob": bob}) == "Bob"
+    await agreed(acme)
+
+
+async def test_what_one_transaction_noted_another_cannot_take(
+    acme: Team, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with changing(acme) as session:
+        await _take(session, acme, bob)
+        assert await application.fetch("SELECT * FROM ledger_drain()") == []
+        with pytest.raises(InsufficientPrivilegeError):
+            await application.execute("DELETE FROM ledger_notes")
+    assert (await acme.ledger())[-1] == [f"DELETE organization:{acme.id}#support@user:{bob}"]
+    await agreed(acme)
+
+
+async def _take(session: AsyncSession, team: Team, user: UserId) -> None:
+    await session.execute(text(TAKE.format(team.id, user)))

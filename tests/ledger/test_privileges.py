@@ -1,0 +1,130 @@
+"""What the application's role may not do, whoever has got hold of it."""
+
+import pytest
+from asyncpg import InsufficientPrivilegeError, PostgresError
+
+from teamaccess.models import Base
+from tests.ledger.conftest import Connection, transaction
+from tests.ledger.sides import agreed, entries
+from tests.world import Team
+
+TABLES = sorted([*Base.metadata.tables, "alembic_version"])
+LEDGER = (
+    "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version, {})"
+)
+EVENTS = "INSERT INTO events (chain, kind, actor, channel, request_id, details, {})"
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "TRUNCATE {}",
+        "TRUNCATE {} CASCADE",
+        "ALTER TABLE {} DISABLE TRIGGER ALL",
+        "ALTER TABLE {} DISABLE TRIGGER USER",
+        "ALTER TABLE {} ADD COLUMN mine text",
+        "CREATE TRIGGER mine BEFORE INSERT ON {} EXECUTE FUNCTION refuse()",
+        "CREATE RULE mine AS ON INSERT TO {} DO INSTEAD NOTHING",
+        "ALTER TABLE {} OWNER TO teamaccess",
+        "DROP TABLE {}",
+    ],
+)
+async def test_no_table_is_the_application_s(application: Connection, statement: str) -> None:
+    for table in TABLES:
+        with pytest.raises(InsufficientPrivilegeError):
+            await application.execute(statement.format(table))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SET session_replication_role = replica",
+        "SET ROLE teamaccess_owner",
+        "SET SESSION AUTHORIZATION teamaccess_owner",
+        "DROP TRIGGER ledger_note ON memberships",
+        "DROP FUNCTION ledger_note() CASCADE",
+        "CREATE OR REPLACE FUNCTION ledger_note() RETURNS trigger LANGUAGE plpgsql AS ''",
+        "ALTER FUNCTION ledger_drain() SECURITY INVOKER",
+        "CREATE FUNCTION public.mine() RETURNS int LANGUAGE sql AS 'SELECT 1'",
+        "CREATE TABLE public.mine ()",
+        "CREATE SCHEMA mine",
+        "CREATE EVENT TRIGGER mine ON ddl_command_start EXECUTE FUNCTION refuse()",
+        "COPY users TO PROGRAM 'cat'",
+        "SELECT pg_read_file('postgresql.conf')",
+    ],
+)
+async def test_triggers_functions_and_settings_stay_as_they_are(
+    application: Connection, statement: str
+) -> None:
+    with pytest.raises(InsufficientPrivilegeError):
+        await application.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO ledger_notes (source) VALUES ('memberships')",
+        "SELECT * FROM ledger_notes",
+        "UPDATE ledger_heads SET position = 7",
+        "UPDATE ledger_heads SET hash = ''",
+        "DELETE FROM ledger_heads",
+        "INSERT INTO ledger_heads VALUES ('acme', 0, '', now())",
+        f"{LEDGER.format('position')} VALUES ('acme', '{{}}', '', '', '', '', 7)",
+        f"{LEDGER.format('decided_at')} VALUES ('acme', '{{}}', '', '', '', '', now())",
+        f"{LEDGER.format('previous_hash')} VALUES ('acme', '{{}}', '', '', '', '', '')",
+        f"{LEDGER.format('hash')} VALUES ('acme', '{{}}', '', '', '', '', '')",
+        "INSERT INTO ledger_applications (organization_id, position) VALUES ('acme', 7)",
+        "UPDATE ledger_applications SET position = 7",
+        "DELETE FROM ledger_applications",
+        f"{EVENTS.format('position')} VALUES ('acme', '', '', '', '', '{{}}', 7)",
+        f"{EVENTS.format('occurred_at')} VALUES ('acme', '', '', '', '', '{{}}', now())",
+        f"{EVENTS.format('previous_hash')} VALUES ('acme', '', '', '', '', '{{}}', '')",
+        f"{EVENTS.format('hash')} VALUES ('acme', '', '', '', '', '{{}}', '')",
+        "INSERT INTO event_heads (chain, position, hash) VALUES ('acme', 0, '')",
+        "UPDATE event_heads SET hash = ''",
+        "DELETE FROM users",
+        "DELETE FROM organizations",
+    ],
+)
+async def test_places_times_and_hashes_are_not_the_application_s_to_write(
+    application: Connection, statement: str
+) -> None:
+    with pytest.raises(InsufficientPrivilegeError):
+        await application.execute(statement)
+
+
+@pytest.mark.parametrize(
+    ("function", "shape"),
+    [
+        ("ledger_append", "ledger"),
+        ("ledger_application", "ledger"),
+        ("ledger_head", "organizations"),
+        ("ledger_note", "memberships"),
+        ("ledger_note_left_behind", "ledger_heads"),
+        ("event_append", "events"),
+    ],
+)
+async def test_what_the_owner_s_functions_may_do_cannot_be_borrowed_for_a_table_of_one_s_own(
+    acme: Team, application: Connection, function: str, shape: str
+) -> None:
+    before = [entry.hash for entry in await entries(acme)]
+    with pytest.raises(PostgresError, match=f"permission denied for function {function}"):
+        await transaction(
+            application,
+            f"CREATE TEMPORARY TABLE mine (LIKE {shape})",
+            f"CREATE TRIGGER mine BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION {function}()",
+        )
+    assert [entry.hash for entry in await entries(acme)] == before
+
+
+async def test_a_table_of_one_s_own_by_the_same_name_deceives_nobody(
+    acme: Team, application: Connection
+) -> None:
+    with pytest.raises(PostgresError, match="would not reach the ledger"):
+        await transaction(
+            application,
+            "CREATE TEMPORARY TABLE ledger_notes (id bigint, source text, before jsonb, after jsonb)",
+            "SET LOCAL search_path = pg_temp, public",
+            f"DELETE FROM memberships WHERE organization_id = '{acme.id}'",
+        )
+    await agreed(acme)
