@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 import uvloop
+
 from benchmarks import role_change
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site

@@ -20,8 +20,8 @@ from authzed.api.v1 import (
     ZedToken,
 )
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
-from benchmarks.site import Site
 
+from benchmarks.site import Site
 from teamaccess.catalog import Catalog
 from teamaccess.local.postgres import APPLICATION, OWNER
 from teamaccess.models import OrganizationId, UserId
@@ -72,7 +72,11 @@ class BareChange:
     """One administrator's worker: the same questions and the same number of updates as ours."""
 
     def __init__(
-        self, parts: Parts, organization: OrganizationId, administrator: UserId, roles: Iterable[str]
+        self,
+        parts: Parts,
+        organization: OrganizationId,
+        administrator: UserId,
+        roles: Iterable[str],
     ) -> None:
         self._parts, self._organization = parts, organization
         self._object = _object("organization", organization)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 
 class Unexpected(Exception):
@@ -24,15 +24,11 @@ class Answer:
 
 
 class Connection:
-    """One caller's connection to the API; requests go one after another."""
+    """One caller's connection to the API on 127.0.0.1; requests go one after another."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    @classmethod
-    async def open(cls, port: int) -> Self:
-        """Connect to 127.0.0.1."""
-        return cls(*await asyncio.open_connection("127.0.0.1", port, limit=2**22))
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def ask(
         self, expected: int, method: str, path: str, token: str | None = None, body: Any = None
@@ -40,21 +36,32 @@ class Connection:
         """Send a request and return the answer; raises Unexpected for another status."""
         content = b"" if body is None else json.dumps(body).encode()
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
-        self._writer.write(
+        head = (
             f"{method} {path} HTTP/1.1\r\nHost: 127.0.0.1\r\n{authorization}"
-            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n".encode()
-            + content
+            f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
         )
-        answer = await self._answer()
+        reader, writer = await self._connected()
+        writer.write(head.encode() + content)
+        answer = await _read(reader)
         if answer.status != expected:
             raise Unexpected(f"{method} {path}: {answer.status} {answer.body.decode()}")
         return answer
 
-    async def _answer(self) -> Answer:
-        status, *lines = (await self._reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
+    async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """The server ends a connection that has been idle for some seconds."""
+        if self._streams is None or self._streams[0].at_eof():
+            self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
+        return self._streams
+
+
+async def _read(reader: asyncio.StreamReader) -> Answer:
+    try:
+        status, *lines = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
         headers = {}
         for line in lines:
             name, _, value = line.partition(": ")
             headers[name.lower()] = value
-        body = await self._reader.readexactly(int(headers.get("content-length", 0)))
+        body = await reader.readexactly(int(headers.get("content-length", 0)))
         return Answer(int(status.split(" ")[1]), headers, body)
+    except asyncio.IncompleteReadError as cut:
+        raise Unexpected("the API has closed the connection instead of answering") from cut

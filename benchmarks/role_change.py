@@ -9,6 +9,7 @@ import grpc
 from authzed.api.v1 import ObjectReference, Relationship, SubjectReference
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+
 from benchmarks import population
 from benchmarks.bare import BareChange, Parts, parts
 from benchmarks.http import Connection
@@ -16,7 +17,6 @@ from benchmarks.load import Figures, Step, interleave, ratio
 from benchmarks.population import Person
 from benchmarks.report import Row, Table
 from benchmarks.site import Site
-
 from teamaccess.local.postgres import SPICEDB
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId, UserId
@@ -105,7 +105,7 @@ async def _loads(
         people = await population.administrators(service, id, scenario.administrators)
         members = await population.join(service, id, ROLES[0], scenario.administrators)
         for person, member in zip(people, members, strict=True):
-            ours.append(Changing(await Connection.open(site.port), id, person, member))
+            ours.append(Changing(Connection(site.port), id, person, member))
             bares.append(BareChange(bare, id, person.id, ROLES))
     return ours, bares
 
@@ -127,7 +127,9 @@ async def _others(meter: Meter) -> AsyncIterator[ImportBulkRelationshipsRequest]
 
 
 def _tenant(members: int) -> Iterator[Relationship]:
-    resource = ObjectReference(object_type="organization", object_id=f"other-{secrets.token_hex(6)}")
+    resource = ObjectReference(
+        object_type="organization", object_id=f"other-{secrets.token_hex(6)}"
+    )
     for _ in range(members):
         user = ObjectReference(object_type="user", object_id=f"usr_{secrets.token_hex(10)}")
         for relation in ("member", ROLES[0]):

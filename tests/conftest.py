@@ -5,6 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
+from pathlib import Path
 from typing import TypeVar
 
 import grpc
@@ -42,11 +43,11 @@ def postgres(stack: LocalStack) -> LocalPostgres:
 
 @pytest.fixture(scope="session")
 def spicedb_for(stack: LocalStack, postgres: LocalPostgres) -> SpiceDBFor:
-    """The SpiceDB that serves a catalog, on a database of its own, with the catalog's schema."""
+    """The SpiceDB that serves a catalog (a name or a path), on a database of its own, with its schema."""
 
     @cache
     def started(catalog: str) -> LocalSpiceDB:
-        spicedb = stack.start_spicedb(database=f"spicedb_{catalog}")
+        spicedb = stack.start_spicedb(database=f"spicedb_{Path(catalog).stem}")
         with grpc.insecure_channel(spicedb.endpoint) as channel:
             SchemaServiceStub(channel).WriteSchema(
                 WriteSchemaRequest(schema=compile_schema(load(catalog))),

@@ -1,6 +1,7 @@
 """Organizations as tests tell of them: real people over the real API, on the real parts."""
 
 import email
+import email.policy
 import re
 import secrets
 from collections.abc import AsyncIterator
@@ -79,6 +80,11 @@ class World:
         """A valid access token, as `teamaccess token issue` makes it."""
         return issue(self.service.keys, audience, user, await self.service.now(), LONGEST_LIFE)
 
+    async def signed_in_operator(self) -> "Person":
+        """Whoever runs the service, with an operator's token."""
+        token = await self.token("tests", Audience.OPERATOR)
+        return Person(self, UserId("tests"), "", token)
+
     async def found(self, name: str = "acme") -> "Team":
         """A new organization with one administrator, made by an operator."""
         id = OrganizationId(f"{name}-{secrets.token_hex(4)}")
@@ -106,10 +112,10 @@ class World:
         """The texts of all mails to an address, the oldest first."""
         folder = self.settings.home / "mail"
         found = [
-            email.message_from_bytes(path.read_bytes())
+            email.message_from_string(path.read_text(), policy=email.policy.default)
             for path in sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
         ]
-        return [str(mail.get_payload()) for mail in found if mail["To"] == address]
+        return [str(mail.get_content()) for mail in found if mail["To"] == address]
 
     def secret_for(self, address: str) -> str:
         """The secret in the newest invitation to an address."""

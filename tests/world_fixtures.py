@@ -17,7 +17,7 @@ from teamaccess.settings import Settings
 async def _world(
     catalog: str, postgres: LocalPostgres, spicedb: LocalSpiceDB, home: Path
 ) -> AsyncIterator[World]:
-    database = f"teamaccess_{catalog}"
+    database = f"teamaccess_{Path(catalog).stem}"
     postgres.create_database(database, owner=OWNER)
     owner_url = postgres.url(database, OWNER)
     await asyncio.to_thread(upgrade, owner_url)
@@ -80,6 +80,20 @@ async def finicom(
         yield world
 
 
+@pytest.fixture(scope="session")
+async def bank(
+    postgres: LocalPostgres,
+    spicedb_for: Callable[[str], LocalSpiceDB],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[World]:
+    """A teamaccess whose catalog has roles in the middle, which the customers' have not."""
+    catalog = str(Path(__file__).parent / "stories" / "bank.yaml")
+    async for world in _world(
+        catalog, postgres, spicedb_for(catalog), tmp_path_factory.mktemp("bank")
+    ):
+        yield world
+
+
 @pytest.fixture
 async def acme(fintoc: World) -> Team:
     """A new organization of fintoc's, with ana as its administrator."""
@@ -90,6 +104,12 @@ async def acme(fintoc: World) -> Team:
 async def globex(fintoc: World) -> Team:
     """Another tenant."""
     return await fintoc.found("globex")
+
+
+@pytest.fixture
+async def branch(bank: World) -> Team:
+    """A new organization of the bank's, with ana as its owner."""
+    return await bank.found("branch")
 
 
 @pytest.fixture

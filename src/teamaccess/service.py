@@ -69,7 +69,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             engine=engine,
             sessions=maker,
             reads=reads,
-            ledger=Ledger(maker, Applier(engine, marks.execution_options(**ALONE)), engine, catalog),
+            ledger=Ledger(
+                maker, Applier(engine, marks.execution_options(**ALONE)), engine, catalog
+            ),
             reading=Reading(reads, engine, catalog),
             activity=ActivityLog(maker),
             mailer=mailer(settings),

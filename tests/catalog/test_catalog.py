@@ -182,3 +182,12 @@ def test_the_schema_has_a_place_for(small: Catalog, text: str) -> None:
 @pytest.mark.parametrize("text", FOREIGN)
 def test_the_schema_has_no_place_for(small: Catalog, text: str) -> None:
     assert not small.permits(Relationship.parse(text))
+
+
+@pytest.mark.parametrize("name", ["fintoc", "finicom"])
+def test_who_has_administration_has_every_permission(name: str) -> None:
+    catalog = load(name)
+    schema = catalog.schema()
+    assert f"permission administration = {catalog.administrator} & member\n" in schema
+    for action in catalog.actions.values():
+        assert f"permission {action.permission} = ({catalog.administrator} + " in schema

@@ -21,7 +21,7 @@ use expiration
 
 # What every schema has, so that no catalog can give these names to something else.
 BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organization", "invitation")
-BUILT_IN_RELATIONS = ("applied", "member", "membership")
+BUILT_IN_RELATIONS = ("applied", "member", "membership", "administration")
 BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
 
 USER = (SubjectType("user"), SubjectType("user", expires=True))
@@ -72,7 +72,12 @@ def organization(catalog: "Catalog") -> Definition:
         Relation("member", USER, "Active members. Without this relationship, nothing below holds."),
         Permission("membership", "member"),
     )
-    roles = [role_relation(role) for role in catalog.roles.values()]
+    administration = Permission(
+        "administration",
+        f"{catalog.administrator} & member",
+        "Has every permission below, so that one question answers for all of them.",
+    )
+    roles = [*(role_relation(role) for role in catalog.roles.values()), administration]
     actions = [list(organization_action(action)) for action in catalog.actions.values()]
     return Definition(
         "organization",

@@ -5,11 +5,13 @@ import http.client
 import json
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from rich.console import Console
 
 from teamaccess.catalog import load
 from teamaccess.local.demo import ADMINISTRATOR, ORGANIZATION, Demo, provide_demo
@@ -53,7 +55,8 @@ def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
     with LocalStack(options.home, fresh=options.fresh) as stack:
         stack.home.dev_json.unlink(missing_ok=True)
         with stack.supervisor.stopping_on_signals():
-            told = _start(stack, options)
+            with Console(stderr=True).status("Starting PostgreSQL") as status:
+                told = _start(stack, options, status.update)
             write_private(stack.home.dev_json, json.dumps(told, indent=2) + "\n")
             try:
                 yield stack, told
@@ -61,15 +64,17 @@ def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
                 stack.home.dev_json.unlink(missing_ok=True)
 
 
-def _start(stack: LocalStack, options: Options) -> Told:
+def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -> Told:
     port = choose_port(options.port, "the API", "--port")
     spicedb_port = choose_port(options.spicedb_port, "SpiceDB", "--spicedb-port")
     catalog = _catalog(stack.home, options.catalog)
     stack.postgres.start()
     upgrade(stack.postgres.url(APPLICATION, OWNER))
+    report("Starting SpiceDB")
     spicedb = stack.start_spicedb(port=spicedb_port)
     settings = _settings(stack, spicedb, catalog, port)
     demo = asyncio.run(_populate(Settings(**settings)))
+    report("Starting the API")
     api = _start_api(stack, settings, port)
     pids = {"api": api.pid, "spicedb": spicedb.pid, "postgres": stack.postgres.pid}
     return _told(settings, demo, pids)

@@ -83,8 +83,11 @@ def _later(until: datetime | None, before: datetime | None) -> bool:
 async def keep_one_administrator(change: Change, member: Membership) -> None:
     """Raise LastAdministrator if the member is the last active administrator with no end date.
 
-    The organization's lock is held, so two requests at once cannot each leave the other as the last.
+    It is asked before they lose that, under the organization's lock: two requests at once cannot
+    each leave the other as the last.
     """
+    if not member.lasting_role(RoleId(change.catalog.administrator)):
+        return
     administrators = await change.session.scalars(
         select(RoleAssignment.user_id)
         .join(

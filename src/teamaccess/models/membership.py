@@ -75,6 +75,12 @@ class Membership(RelationshipSource):
         """Every role assigned, also those whose end has passed and that nobody has swept yet."""
         return sorted(assignment.role for assignment in self.assignments)
 
+    def lasting_role(self, role: RoleId) -> bool:
+        """Whether an active member holds the role without an end."""
+        return self.suspended_at is None and any(
+            each.role == role and each.expires_at is None for each in self.assignments
+        )
+
     def suspend(self, at: datetime) -> None:
         """Take away everything, keeping the roles for their return."""
         if self.suspended_at is not None:

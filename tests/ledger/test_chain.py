@@ -1,0 +1,157 @@
+"""What is written in a chain stays, and whoever alters it nevertheless is found out."""
+
+import pytest
+from asyncpg import InsufficientPrivilegeError
+
+from tests.ledger.chain import broken_entries, broken_events
+from tests.ledger.conftest import Connection
+from tests.ledger.sides import entries
+from tests.world import Team
+
+REWRITE = [
+    "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",
+    "UPDATE {table} SET position = position WHERE {key} = '{id}'",
+    "DELETE FROM {table} WHERE {key} = '{id}'",
+    "TRUNCATE {table} CASCADE",
+]
+UPSERT = """
+INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{id}'
+ON CONFLICT ({key}, position) DO UPDATE SET actor = 'nobody'
+"""
+CHAINS = [("ledger", "organization_id"), ("events", "chain")]
+
+
+async def _history(team: Team) -> None:
+    bob = await team.member("bob", roles=["product"])
+    await team.change_roles(bob, "support")
+    await team.act("suspend", bob)
+    await team.act("reactivate", bob)
+    await team.act("remove", bob)
+
+
+async def _rewrite(team: Team, connection: Connection, statement: str) -> None:
+    for table, key in CHAINS:
+        with pytest.raises(InsufficientPrivilegeError):
+            await connection.execute(statement.format(table=table, key=key, id=team.id))
+
+
+@pytest.mark.parametrize("statement", [*REWRITE, UPSERT])
+async def test_the_application_rewrites_no_history(
+    acme: Team, application: Connection, statement: str
+) -> None:
+    await _rewrite(acme, application, statement)
+
+
+@pytest.mark.parametrize("statement", REWRITE)
+async def test_neither_does_the_owner_of_the_tables(
+    acme: Team, owner: Connection, statement: str
+) -> None:
+    await _rewrite(acme, owner, statement)
+
+
+async def test_the_owner_empties_no_table_that_a_chain_tells_of(owner: Connection) -> None:
+    for table in ("memberships", "role_assignments", "invitations", "organizations", "users"):
+        with pytest.raises(InsufficientPrivilegeError, match="it would go round the ledger"):
+            await owner.execute(f"TRUNCATE {table} CASCADE")
+
+
+async def test_the_chain_holds_for_whoever_computes_it_again(
+    acme: Team, superuser: Connection
+) -> None:
+    await _history(acme)
+    assert len(await entries(acme)) >= 6
+    assert await broken_entries(superuser, acme.id) == []
+    assert await broken_events(superuser, acme.id) == []
+    assert await broken_events(superuser, "-") == []
+
+
+async def test_the_heads_are_where_the_chains_end(acme: Team, superuser: Connection) -> None:
+    await _history(acme)
+    for heads, table, key in (
+        ("ledger_heads", "ledger", "organization_id"),
+        ("event_heads", "events", "chain"),
+    ):
+        ends = await superuser.fetch(
+            f"SELECT position, hash FROM {table} WHERE {key} = $1 ORDER BY position DESC LIMIT 1",
+            acme.id,
+        )
+        assert ends == await superuser.fetch(
+            f"SELECT position, hash FROM {heads} WHERE {key} = $1", acme.id
+        )
+
+
+@pytest.mark.parametrize(
+    ("table", "alteration", "shows_at"),
+    [
+        ("ledger", "updates = array_append(updates, 'TOUCH organization:a#member@user:b')", [3]),
+        ("ledger", "updates = updates[2:]", [3]),
+        ("ledger", "actor = 'user:nobody'", [3]),
+        ("ledger", "channel = 'system'", [3]),
+        ("ledger", "request_id = ''", [3]),
+        ("ledger", "catalog_version = 'older'", [3]),
+        ("ledger", "reason_hash = 'x'", [3]),
+        ("ledger", "decided_at = decided_at - '1 microsecond'::interval", [3]),
+        ("ledger", "hash = 'x'", [3, 4]),
+        ("ledger", "position = 1003", [1003]),
+        ("events", "kind = 'nothing'", [3]),
+        ("events", "actor = 'user:nobody'", [3]),
+        ("events", "subject = NULL", [3]),
+        ("events", "details = '{}'", [3]),
+        ("events", "details = details || '{\"more\": 1}'", [3]),
+        ("events", "occurred_at = occurred_at + '1 day'::interval", [3]),
+        ("events", "hash = 'x'", [3, 4]),
+    ],
+)
+async def test_an_alteration_shows(
+    acme: Team, superuser: Connection, table: str, alteration: str, shows_at: list[int]
+) -> None:
+    await _history(acme)
+    key, broken = {
+        "ledger": ("organization_id", broken_entries),
+        "events": ("chain", broken_events),
+    }[table]
+    transaction = superuser.transaction()
+    await transaction.start()
+    await superuser.execute("SET LOCAL session_replication_role = replica")
+    changed = await superuser.execute(
+        f"UPDATE {table} SET {alteration} WHERE {key} = '{acme.id}' AND position = 3"
+    )
+    assert changed == "UPDATE 1"
+    assert set(shows_at) <= set(await broken(superuser, acme.id))
+    await transaction.rollback()
+    assert await broken(superuser, acme.id) == []
+
+
+@pytest.mark.parametrize("table", ["ledger", "events"])
+async def test_a_missing_entry_shows(acme: Team, superuser: Connection, table: str) -> None:
+    await _history(acme)
+    transaction = superuser.transaction()
+    await transaction.start()
+    await superuser.execute("SET LOCAL session_replication_role = replica")
+    for name, key in CHAINS:
+        await superuser.execute(f"DELETE FROM {name} WHERE {key} = '{acme.id}' AND position = 3")
+    assert await broken_entries(superuser, acme.id) == [4]
+    assert await broken_events(superuser, acme.id) == [4]
+    await transaction.rollback()
+
+
+async def test_a_reason_is_in_the_chain_as_a_hash_and_can_be_erased(
+    acme: Team, superuser: Connection
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    why = "asked by phone, 555-0100"
+    await acme.administrator.ask(
+        "PUT",
+        f"{acme.path}/members/{bob.id}/roles",
+        json={"roles": [{"role": "support"}], "reason": why},
+    )
+    entry = (await entries(acme))[-1]
+    assert entry.reason_hash is not None
+    [reason] = await superuser.fetch("SELECT * FROM reasons WHERE hash = $1", entry.reason_hash)
+    assert reason["text"] == why
+    await superuser.execute("DELETE FROM reasons WHERE hash = $1", entry.reason_hash)
+    assert await broken_entries(superuser, acme.id) == []
+    assert await broken_events(superuser, acme.id) == []
+    for table in ("ledger", "events"):
+        row = f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%555-0100%'"
+        assert await superuser.fetchval(row) == 0

@@ -1,0 +1,130 @@
+"""Steps that many stories take: people who are simply there, time that has passed, what was kept."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+from sqlalchemy import select, update
+from tests.world import Person, Team
+
+from teamaccess.models import (
+    Activity,
+    Event,
+    Invitation,
+    InvitationId,
+    InvitationRole,
+    Membership,
+    RoleAssignment,
+    RoleId,
+    User,
+    new_user_id,
+)
+
+PROBLEM = "application/problem+json"
+
+
+def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    """The problem that a refusal is told as; fails when it was not refused just so."""
+    assert response.status_code == status, f"{response.request.url}: {response.text}"
+    assert response.headers["content-type"] == PROBLEM
+    problem: dict[str, Any] = response.json()
+    assert problem["status"] == status
+    assert problem["code"] == code, problem
+    assert problem["title"]
+    assert problem["detail"]
+    return problem
+
+
+async def enlist(
+    team: Team, people: Mapping[str, Sequence[str]], suspended: Sequence[str] = ()
+) -> dict[str, Person]:
+    """Make members with these roles at once, as an operator; they are signed in."""
+    enlisted = {}
+    async with team.world.operator(team.id) as change:
+        for name, roles in people.items():
+            user = User(id=new_user_id(), email=team.address(name), name=name.title())
+            change.session.add(
+                Membership(
+                    organization_id=team.id,
+                    user=user,
+                    suspended_at=change.now if name in suspended else None,
+                    assignments=[RoleAssignment(role=RoleId(role)) for role in roles],
+                )
+            )
+            enlisted[name] = user
+    for name, user in enlisted.items():
+        token = await team.world.token(user.id)
+        team.people[name] = Person(team.world, user.id, user.email, token)
+    return {name: team.people[name] for name in people}
+
+
+async def invitation_of(team: Team, id: str) -> Invitation:
+    """The invitation's row."""
+    async with team.world.service.reads() as session:
+        return await session.get_one(Invitation, (team.id, InvitationId(id)))
+
+
+async def age(team: Team, id: str, by: timedelta) -> None:
+    """Let time pass for an invitation: it was made and sent so much earlier."""
+    async with team.world.operator(team.id) as change:
+        row = await change.session.get_one(Invitation, (team.id, InvitationId(id)))
+        for moment in ("created_at", "sent_at", "expires_at"):
+            setattr(row, moment, getattr(row, moment) - by)
+
+
+async def offer_instead(team: Team, id: str, roles: Sequence[str]) -> None:
+    """Write other roles into an invitation that was sent, as an older version might have."""
+    async with team.world.operator(team.id) as change:
+        row = await change.session.get_one(Invitation, (team.id, InvitationId(id)))
+        row.offers = [InvitationRole(role=RoleId(role)) for role in roles]
+
+
+async def end_role(team: Team, whom: Person, role: str, at: datetime | None) -> None:
+    """Write an end into somebody's role, past ends too."""
+    async with team.world.operator(team.id) as change:
+        held = await change.session.get_one(RoleAssignment, (team.id, whom.id, RoleId(role)))
+        held.expires_at = at
+
+
+async def last_seen(team: Team, whom: Person, at: datetime) -> None:
+    """Move somebody's last activity."""
+    async with team.world.service.sessions.begin() as session:
+        await session.execute(
+            update(Activity)
+            .where(Activity.organization_id == team.id, Activity.user_id == whom.id)
+            .values(last_active_at=at)
+        )
+
+
+async def events(team: Team) -> list[Event]:
+    """The organization's chain of events, in order."""
+    return await chain(team, team.id)
+
+
+async def chain(team: Team, name: str) -> list[Event]:
+    """A chain of events, in order."""
+    async with team.world.service.reads() as session:
+        rows = await session.scalars(
+            select(Event).where(Event.chain == name).order_by(Event.position)
+        )
+        return list(rows)
+
+
+async def members(team: Team) -> dict[str, list[str]]:
+    """Everybody's roles, by user, as the rows have them."""
+    async with team.world.service.reads() as session:
+        rows = await session.execute(
+            select(Membership.user_id, RoleAssignment.role)
+            .outerjoin(
+                RoleAssignment,
+                (RoleAssignment.organization_id == Membership.organization_id)
+                & (RoleAssignment.user_id == Membership.user_id),
+            )
+            .where(Membership.organization_id == team.id)
+            .order_by(Membership.user_id, RoleAssignment.role)
+        )
+        found: dict[str, list[str]] = {}
+        for user, role in rows:
+            found.setdefault(user, []).extend([role] if role else [])
+        return found

@@ -1,0 +1,202 @@
+"""The life of an invitation: sent, listed, expired, sent again, withdrawn."""
+
+from datetime import datetime, timedelta
+
+import pytest
+from tests.steps import age, invitation_of, refused
+from tests.world import Team
+
+from teamaccess.invitations.secret import hash_of
+
+DAY = timedelta(days=1)
+
+
+async def status_of(team: Team, id: str) -> str:
+    """What the list says of an invitation."""
+    listed = (await team.administrator.ask("GET", f"{team.path}/invitations")).json()["items"]
+    return next(str(each["status"]) for each in listed if each["id"] == id)
+
+
+async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(acme: Team) -> None:
+    invited = await acme.invite("bob", ["support", "developer"])
+
+    assert invited.status_code == 201
+    invitation = invited.json()
+    assert invitation["status"] == "pending"
+    assert invitation["email"] == acme.address("bob")
+    assert invitation["roles"] == ["developer", "support"]
+    assert invitation["invited_by"] == acme.administrator.id
+    assert invitation["delivery"] == "sent"
+    sent, expires = (
+        datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at")
+    )
+    assert expires - sent == 7 * DAY
+    row = await invitation_of(acme, invitation["id"])
+    assert (await acme.ledger())[-1] == [
+        f"TOUCH invitation:{acme.id}/{row.id}#invitee@email:{row.invitee}"
+        f"[expiration:{row.expires_at.isoformat().removesuffix('+00:00').rstrip('0')}Z]"
+    ]
+
+
+@pytest.mark.parametrize("hours", [1, 24, 30 * 24])
+async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(acme: Team, hours: int) -> None:
+    invitation = (await acme.invite("bob", ["support"], expires_in_hours=hours)).json()
+    sent, expires = (
+        datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at")
+    )
+    assert expires - sent == timedelta(hours=hours)
+
+    for too in (0, -1, 30 * 24 + 1, 2**63):
+        answer = await acme.invite("eve", ["support"], expires_in_hours=too)
+        refused(answer, 400, "invalid_request")
+
+
+async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_asked_for(
+    acme: Team,
+) -> None:
+    ids = {name: (await acme.invite(name, ["support"])).json()["id"] for name in ("p", "e", "c")}
+    await acme.member("a", roles=["support"])
+    await age(acme, ids["e"], by=8 * DAY)
+    path = f"{acme.path}/invitations"
+    cancelled = await acme.administrator.ask("DELETE", f"{path}/{ids['c']}")
+    assert cancelled.status_code == 204
+
+    listed = (await acme.administrator.ask("GET", path)).json()["items"]
+    assert [(each["email"], each["status"]) for each in listed] == [
+        (acme.address("a"), "accepted"),
+        (acme.address("c"), "cancelled"),
+        (acme.address("p"), "pending"),
+        (acme.address("e"), "expired"),
+    ]
+    for each in listed:
+        asked = await acme.administrator.ask("GET", path, params={"status": each["status"]})
+        assert asked.json() == {"items": [each], "next_cursor": None}
+
+
+async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Team) -> None:
+    sent = [
+        (await acme.invite(f"guest{number}", ["support"])).json()["id"] for number in range(11)
+    ]
+    seen: list[str] = []
+    asked = {"limit": "4"}
+    while True:
+        page = (
+            await acme.administrator.ask("GET", f"{acme.path}/invitations", params=asked)
+        ).json()
+        seen += [each["id"] for each in page["items"]]
+        if page["next_cursor"] is None:
+            break
+        assert len(page["items"]) == 4
+        asked["cursor"] = page["next_cursor"]
+    assert seen == sent[::-1]
+
+
+async def test_an_expired_invitation_cannot_be_accepted(acme: Team) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    await age(acme, id, by=7 * DAY)
+
+    refused(await acme.accept("bob"), 409, "invitation_ended")
+    assert await status_of(acme, id) == "expired"
+
+
+async def test_an_expired_invitation_can_be_cancelled(acme: Team) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    await age(acme, id, by=8 * DAY)
+
+    cancelled = await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
+
+    assert cancelled.status_code == 204
+    assert await status_of(acme, id) == "cancelled"
+
+
+async def test_a_cancelled_invitation_is_dead_and_stays_so(acme: Team) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    path = f"{acme.path}/invitations/{id}"
+    await acme.administrator.ask("DELETE", path)
+
+    refused(await acme.accept("bob"), 409, "invitation_ended")
+    refused(await acme.administrator.ask("DELETE", path), 409, "invitation_ended")
+    refused(await acme.administrator.ask("POST", f"{path}/resend"), 409, "invitation_ended")
+
+
+async def test_an_accepted_invitation_can_be_neither_cancelled_nor_sent_again(acme: Team) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    accepted = await acme.accept("bob")
+    assert accepted.status_code == 200
+    path = f"{acme.path}/invitations/{id}"
+
+    listed = (await acme.administrator.ask("GET", f"{acme.path}/invitations")).json()["items"][0]
+    assert listed["status"] == "accepted"
+    assert listed["accepted_by"] == accepted.json()["user"]
+    refused(await acme.administrator.ask("DELETE", path), 409, "invitation_ended")
+    refused(await acme.administrator.ask("POST", f"{path}/resend"), 409, "already_member")
+
+
+@pytest.mark.parametrize("days", [0, 3, 8])
+async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_one(
+    acme: Team, days: int
+) -> None:
+    id = (await acme.invite("bob", ["support"], expires_in_hours=48)).json()["id"]
+    old = acme.world.secret_for(acme.address("bob"))
+    await age(acme, id, by=days * DAY)
+
+    resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
+
+    assert resent.status_code == 200
+    again = resent.json()
+    assert (again["status"], again["delivery"]) == ("pending", "sent")
+    lives = datetime.fromisoformat(again["expires_at"]) - datetime.fromisoformat(again["sent_at"])
+    assert lives == 2 * DAY
+    new = acme.world.secret_for(acme.address("bob"))
+    assert new != old
+    assert (await invitation_of(acme, id)).token_hash == hash_of(new)
+    dead = await acme.world.http.post("/v1/invitations/accept", json={"token": old})
+    refused(dead, 404, "unknown_invitation_token")
+    assert (await acme.accept("bob")).status_code == 200
+
+
+async def test_an_address_has_one_pending_invitation(acme: Team) -> None:
+    first = (await acme.invite("bob", ["support"])).json()["id"]
+
+    problem = refused(await acme.invite("bob", ["developer"]), 409, "already_invited")
+
+    assert problem["invitation"] == first
+    await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{first}")
+    assert (await acme.invite("bob", ["developer"])).status_code == 201
+
+
+async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(acme: Team) -> None:
+    old = (await acme.invite("bob", ["support"])).json()["id"]
+    await age(acme, old, by=8 * DAY)
+
+    new = (await acme.invite("bob", ["developer"])).json()["id"]
+
+    assert await status_of(acme, old) == "expired"
+    assert await status_of(acme, new) == "pending"
+    resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{old}/resend")
+    refused(resent, 409, "already_invited")
+    assert (await acme.accept("bob")).status_code == 200
+    assert (await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{old}")).is_success
+
+
+async def test_members_are_not_invited(acme: Team) -> None:
+    await acme.member("bob", roles=["support"])
+    refused(await acme.invite("bob", ["developer"]), 409, "already_member")
+
+
+async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Team) -> None:
+    for number in range(5):
+        id = (await acme.invite("bob", ["support"])).json()["id"]
+        resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
+        assert resent.status_code == 200
+        if number < 4:
+            await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
+
+    answer = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
+
+    refused(answer, 429, "sent_too_often")
+    assert int(answer.headers["Retry-After"]) > 0
+    assert len(acme.world.mails_to(acme.address("bob"))) == 10
+    assert (await acme.invite("eve", ["support"])).status_code == 201
+    await age(acme, id, by=2 * DAY)
+    await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")

@@ -1,0 +1,120 @@
+"""What a removal means, the moment it answers."""
+
+import asyncio
+
+from tests.steps import events, refused
+from tests.world import Team
+
+TRIES = 1000
+
+
+async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_refused(
+    acme: Team,
+) -> None:
+    bob = await acme.member("bob", roles=["developer", "support"])
+    warm = [acme.can(bob, "webhooks_create") for _ in range(20)]
+    assert all(await asyncio.gather(*warm))
+
+    removed = await acme.act("remove", bob)
+
+    assert removed.status_code == 204
+    token = removed.headers["Zed-Token"]
+    answers = [
+        await asyncio.gather(*(acme.can(bob, "webhooks_create", at=token) for _ in range(50)))
+        for _ in range(TRIES // 50)
+    ]
+    assert sum(map(len, answers)) == TRIES
+    assert not any(map(any, answers))
+    assert not await acme.can(bob, "webhooks_create")
+    assert not await acme.can(bob, "membership")
+
+
+async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["developer", "support"])
+
+    removed = await acme.act("remove", bob)
+
+    ledger = await acme.ledger()
+    assert removed.headers["Teamaccess-Change"] == f"{acme.id}:{len(ledger)}"
+    assert ledger[-1] == [
+        f"DELETE organization:{acme.id}#developer@user:{bob.id}",
+        f"DELETE organization:{acme.id}#member@user:{bob.id}",
+        f"DELETE organization:{acme.id}#support@user:{bob.id}",
+    ]
+    assert (await events(acme))[-1].kind == "member_removed"
+
+
+async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["developer"])
+    answers: list[bool] = []
+
+    async def keep_asking() -> None:
+        while answers.count(False) < 20:
+            answers.append(await acme.can(bob, "webhooks_create"))
+
+    asking = asyncio.create_task(keep_asking())
+    await acme.act("remove", bob)
+    await asking
+
+    assert answers.index(False) + 20 == len(answers)
+
+
+async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["developer"])
+    assert (await bob.ask("GET", "/v1/me")).status_code == 200
+
+    await acme.act("remove", bob)
+
+    refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")
+    bob.token = await acme.world.token(bob.id)
+    assert (await bob.ask("GET", "/v1/me")).status_code == 200
+    refused(await bob.ask("GET", f"{acme.path}/permissions"), 404, "unknown_organization")
+    refused(await bob.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
+    assert (await bob.ask("GET", "/v1/organizations")).json()["items"] == []
+
+
+async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_offered(
+    acme: Team,
+) -> None:
+    bob = await acme.member("bob", roles=["developer", "support"])
+    await acme.act("remove", bob)
+
+    await acme.invite("bob", ["product"])
+    signed_in = {"Authorization": f"Bearer {await acme.world.token(bob.id)}"}
+    accepted = await acme.accept("bob", headers=signed_in)
+
+    assert accepted.json()["user"] == bob.id
+    bob.token = accepted.json()["access_token"]
+    mine = (await bob.ask("GET", f"{acme.path}/permissions")).json()["actions"]
+    assert "webhooks_send_test" in mine
+    assert "webhooks_create" not in mine
+    assert "refunds_create" not in mine
+
+
+async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["developer"])
+
+    left = await bob.ask("POST", f"{acme.path}/leave")
+
+    assert left.status_code == 204
+    assert not await acme.can(bob, "webhooks_create", at=left.headers["Zed-Token"])
+    refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")
+    gone = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
+    refused(gone, 404, "unknown_member")
+
+
+async def test_the_end_of_an_organization_ends_everything_in_it(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["developer"])
+    await acme.invite("eve", ["support"])
+    secret = acme.world.secret_for(acme.address("eve"))
+
+    ended = await acme.administrator.ask("DELETE", acme.path)
+
+    assert ended.status_code == 204
+    token = ended.headers["Zed-Token"]
+    assert not await acme.can(bob, "webhooks_create", at=token)
+    assert not await acme.can(acme.administrator, "users_invite", at=token)
+    refused(await acme.administrator.ask("GET", acme.path), 404, "unknown_organization")
+    refused(await acme.administrator.ask("DELETE", acme.path), 404, "unknown_organization")
+    late = await acme.world.http.post("/v1/invitations/accept", json={"token": secret})
+    refused(late, 404, "unknown_invitation_token")
