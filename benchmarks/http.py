@@ -3,7 +3,13 @@
 import asyncio
 import json
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
+
+from benchmarks.load import Late
+
+LATE = (HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE)
+"""Not in force yet; not begun, because something before it is not."""
 
 
 class Unexpected(Exception):
@@ -33,7 +39,7 @@ class Connection:
     async def ask(
         self, expected: int, method: str, path: str, token: str | None = None, body: Any = None
     ) -> Answer:
-        """Send a request and return the answer; raises Unexpected for another status."""
+        """Send a request and return the answer; raises Late, or Unexpected for another status."""
         content = b"" if body is None else json.dumps(body).encode()
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         head = (
@@ -43,6 +49,8 @@ class Connection:
         reader, writer = await self._connected()
         writer.write(head.encode() + content)
         answer = await _read(reader)
+        if answer.status in LATE:
+            raise Late(answer.status)
         if answer.status != expected:
             raise Unexpected(f"{method} {path}: {answer.status} {answer.body.decode()}")
         return answer

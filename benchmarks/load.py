@@ -11,6 +11,11 @@ from teamaccess.local.progress import Meter
 Step = Callable[[], Awaitable[object]]
 """What one worker does again and again."""
 
+
+class Late(Exception):
+    """A step came to an end, but what it was for has not happened yet, or could not."""
+
+
 ROUNDS = 5
 SECONDS = 2.0
 """How long one side of one round lasts."""
@@ -22,6 +27,8 @@ class Run:
 
     steps: list[float]
     elapsed: float
+    late: int
+    """How many of the steps came too late."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +41,12 @@ class Figures:
     def per_second(self) -> float:
         """The median of the runs."""
         return median(len(run.steps) / run.elapsed for run in self.runs)
+
+    @property
+    def late(self) -> str:
+        """How many steps of all came too late; nothing where none did."""
+        late = sum(run.late for run in self.runs)
+        return f"{late} of {sum(len(run.steps) for run in self.runs)}" if late else ""
 
     @property
     def median_ms(self) -> float:
@@ -76,17 +89,22 @@ def ratio(ours: Figures, bare: Figures) -> Ratio:
 async def drive(workers: Sequence[Step], seconds: float = SECONDS) -> Run:
     """Let every worker repeat its step until the time is over; what is begun is finished."""
     steps: list[float] = []
+    late = 0
     began = time.perf_counter()
 
     async def loop(step: Step) -> None:
+        nonlocal late
         now = time.perf_counter()
         while now - began < seconds:
-            await step()
+            try:
+                await step()
+            except Late:
+                late += 1
             then, now = now, time.perf_counter()
             steps.append(now - then)
 
     await asyncio.gather(*(loop(step) for step in workers))
-    return Run(steps, time.perf_counter() - began)
+    return Run(steps, time.perf_counter() - began, late)
 
 
 async def interleave(title: str, *loads: Sequence[Step]) -> list[Figures]:

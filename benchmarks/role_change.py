@@ -23,7 +23,7 @@ from teamaccess.models import OrganizationId, UserId
 from teamaccess.service import Service, open_service
 
 ROLES = ("support", "product")
-"""Between these a member goes back and forth: 15 questions, one DELETE and one TOUCH."""
+"""Between these a member goes back and forth: one DELETE and one TOUCH."""
 OTHERS = 100_000
 """Relationships of other tenants in the analyzed datastore."""
 PER_WRITE = 1000
@@ -86,9 +86,11 @@ def _row(datastore: str, scenario: Scenario, ours: Figures, bare: Figures) -> Ro
         "per second": ours.per_second,
         "median ms": ours.median_ms,
         "p95 ms": ours.p95_ms,
+        "late": ours.late,
         "bare per second": bare.per_second,
         "bare median ms": bare.median_ms,
         "bare p95 ms": bare.p95_ms,
+        "bare late": bare.late,
         "ratio": ratio(ours, bare).median,
         "rounds": str(ratio(ours, bare)),
     }

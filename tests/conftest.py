@@ -5,7 +5,6 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
-from pathlib import Path
 from typing import TypeVar
 
 import grpc

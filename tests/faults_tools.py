@@ -8,6 +8,7 @@ from enum import Enum, auto
 
 import grpc
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
+
 from tests.world import Person, Team, World, open_world
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
@@ -77,7 +78,7 @@ class Link(grpc.GenericRpcHandler):
 
     def service(
         self, details: grpc.HandlerCallDetails
-    ) -> grpc.RpcMethodHandler[bytes, bytes] | None:
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         """How gRPC asks who handles a call."""
         method = details.method
         if method.rpartition("/")[2] in STREAMS:

@@ -6,7 +6,6 @@ from typing import Any
 
 import httpx
 from sqlalchemy import select, update
-from tests.world import Person, Team
 
 from teamaccess.models import (
     Activity,
@@ -20,6 +19,7 @@ from teamaccess.models import (
     User,
     new_user_id,
 )
+from tests.world import Person, Team
 
 PROBLEM = "application/problem+json"
 

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
-from tests.world import Team, World, open_world
 
 from teamaccess.local.postgres import OWNER, LocalPostgres
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.migrations import upgrade
 from teamaccess.settings import Settings
+from tests.world import Team, World, open_world
 
 
 async def _world(

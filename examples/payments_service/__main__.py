@@ -5,6 +5,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
+
 from examples.payments_service.access import Access, spicedb
 from examples.payments_service.payments_pb2_grpc import add_PaymentsServicer_to_server
 from examples.payments_service.service import Payments

@@ -3,6 +3,7 @@
 import secrets
 
 import grpc
+
 from examples.payments_service.access import Access
 from examples.payments_service.payments_pb2 import (
     CancelRefundRequest,

@@ -6,7 +6,6 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.catalog.small import HERE, SMALL
 
 from teamaccess.catalog import (
     OPERATIONS,
@@ -24,6 +23,7 @@ from teamaccess.catalog.compiler import (
     definitions,
 )
 from teamaccess.relationships import Relationship
+from tests.catalog.small import HERE, SMALL
 
 SMALL_FILE = HERE / "small.yaml"
 

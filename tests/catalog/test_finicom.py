@@ -1,9 +1,9 @@
 """The finicom catalog against what Finicom's guide says, in both directions."""
 
 import pytest
-from tests.catalog.facts import Says, finicom_prose
 
 from teamaccess.catalog import Catalog, load
+from tests.catalog.facts import Says, finicom_prose
 
 GUIDE = list(finicom_prose())
 

@@ -3,9 +3,9 @@
 from collections import Counter
 
 import pytest
-from tests.catalog.facts import Row, fintoc_table
 
 from teamaccess.catalog import Catalog, load
+from tests.catalog.facts import Row, fintoc_table
 
 TABLE = fintoc_table()
 

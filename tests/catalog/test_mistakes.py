@@ -6,9 +6,9 @@ import pytest
 import yaml
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.catalog.small import APPROVE, HERE, SMALL, VIEW, mistakes, with_line
 
 from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load
+from tests.catalog.small import APPROVE, HERE, SMALL, VIEW, mistakes, with_line
 
 
 def test_the_small_catalog_is_right() -> None:

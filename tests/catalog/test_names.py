@@ -1,6 +1,7 @@
 """The names that a catalog makes: each one that SpiceDB takes, and none of them twice."""
 
 import pytest
+
 from tests.catalog.small import VIEW, mistakes, with_line, with_resource, with_role
 
 

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
+
 from examples.payments_service.payments_pb2 import (
     CancelRefundRequest,
     Refund,
     RefundPaymentRequest,
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
-from tests.world import Person, Team
-
 from teamaccess.ledger import newest_token
+from tests.world import Person, Team
 
 CHECKOUT = Path(__file__).parents[2]
 

@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 
 import grpc
 import pytest
-from examples.payments_service.payments_pb2 import Refund
 from grpc import StatusCode
+
+from examples.payments_service.payments_pb2 import Refund
 from tests.examples.payments import CHECKOUT, Payments, newest, payments_service
 from tests.examples.relay import relay
 from tests.world import Team, World

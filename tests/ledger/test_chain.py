@@ -6,7 +6,7 @@ from asyncpg import InsufficientPrivilegeError
 from tests.ledger.chain import broken_entries, broken_events
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import entries
-from tests.world import Team
+from tests.world import Team, World
 
 REWRITE = [
     "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",
@@ -21,12 +21,15 @@ ON CONFLICT ({key}, position) DO UPDATE SET actor = 'nobody'
 CHAINS = [("ledger", "organization_id"), ("events", "chain")]
 
 
-async def _history(team: Team) -> None:
+@pytest.fixture(scope="module")
+async def history(fintoc: World) -> Team:
+    """An organization in which a few things have happened; tests leave it as it was."""
+    team = await fintoc.found("history")
     bob = await team.member("bob", roles=["product"])
     await team.change_roles(bob, "support")
-    await team.act("suspend", bob)
-    await team.act("reactivate", bob)
-    await team.act("remove", bob)
+    for verb in ("suspend", "reactivate", "remove"):
+        await team.act(verb, bob)
+    return team
 
 
 async def _rewrite(team: Team, connection: Connection, statement: str) -> None:
@@ -37,16 +40,16 @@ async def _rewrite(team: Team, connection: Connection, statement: str) -> None:
 
 @pytest.mark.parametrize("statement", [*REWRITE, UPSERT])
 async def test_the_application_rewrites_no_history(
-    acme: Team, application: Connection, statement: str
+    history: Team, application: Connection, statement: str
 ) -> None:
-    await _rewrite(acme, application, statement)
+    await _rewrite(history, application, statement)
 
 
 @pytest.mark.parametrize("statement", REWRITE)
 async def test_neither_does_the_owner_of_the_tables(
-    acme: Team, owner: Connection, statement: str
+    history: Team, owner: Connection, statement: str
 ) -> None:
-    await _rewrite(acme, owner, statement)
+    await _rewrite(history, owner, statement)
 
 
 async def test_the_owner_empties_no_table_that_a_chain_tells_of(owner: Connection) -> None:
@@ -56,27 +59,25 @@ async def test_the_owner_empties_no_table_that_a_chain_tells_of(owner: Connectio
 
 
 async def test_the_chain_holds_for_whoever_computes_it_again(
-    acme: Team, superuser: Connection
+    history: Team, superuser: Connection
 ) -> None:
-    await _history(acme)
-    assert len(await entries(acme)) >= 6
-    assert await broken_entries(superuser, acme.id) == []
-    assert await broken_events(superuser, acme.id) == []
+    assert len(await entries(history)) >= 6
+    assert await broken_entries(superuser, history.id) == []
+    assert await broken_events(superuser, history.id) == []
     assert await broken_events(superuser, "-") == []
 
 
-async def test_the_heads_are_where_the_chains_end(acme: Team, superuser: Connection) -> None:
-    await _history(acme)
+async def test_the_heads_are_where_the_chains_end(history: Team, superuser: Connection) -> None:
     for heads, table, key in (
         ("ledger_heads", "ledger", "organization_id"),
         ("event_heads", "events", "chain"),
     ):
         ends = await superuser.fetch(
             f"SELECT position, hash FROM {table} WHERE {key} = $1 ORDER BY position DESC LIMIT 1",
-            acme.id,
+            history.id,
         )
         assert ends == await superuser.fetch(
-            f"SELECT position, hash FROM {heads} WHERE {key} = $1", acme.id
+            f"SELECT position, hash FROM {heads} WHERE {key} = $1", history.id
         )
 
 
@@ -103,9 +104,8 @@ async def test_the_heads_are_where_the_chains_end(acme: Team, superuser: Connect
     ],
 )
 async def test_an_alteration_shows(
-    acme: Team, superuser: Connection, table: str, alteration: str, shows_at: list[int]
+    history: Team, superuser: Connection, table: str, alteration: str, shows_at: list[int]
 ) -> None:
-    await _history(acme)
     key, broken = {
         "ledger": ("organization_id", broken_entries),
         "events": ("chain", broken_events),
@@ -114,24 +114,23 @@ async def test_an_alteration_shows(
     await transaction.start()
     await superuser.execute("SET LOCAL session_replication_role = replica")
     changed = await superuser.execute(
-        f"UPDATE {table} SET {alteration} WHERE {key} = '{acme.id}' AND position = 3"
+        f"UPDATE {table} SET {alteration} WHERE {key} = '{history.id}' AND position = 3"
     )
     assert changed == "UPDATE 1"
-    assert set(shows_at) <= set(await broken(superuser, acme.id))
+    assert set(shows_at) <= set(await broken(superuser, history.id))
     await transaction.rollback()
-    assert await broken(superuser, acme.id) == []
+    assert await broken(superuser, history.id) == []
 
 
 @pytest.mark.parametrize("table", ["ledger", "events"])
-async def test_a_missing_entry_shows(acme: Team, superuser: Connection, table: str) -> None:
-    await _history(acme)
+async def test_a_missing_entry_shows(history: Team, superuser: Connection, table: str) -> None:
     transaction = superuser.transaction()
     await transaction.start()
     await superuser.execute("SET LOCAL session_replication_role = replica")
     for name, key in CHAINS:
-        await superuser.execute(f"DELETE FROM {name} WHERE {key} = '{acme.id}' AND position = 3")
-    assert await broken_entries(superuser, acme.id) == [4]
-    assert await broken_events(superuser, acme.id) == [4]
+        await superuser.execute(f"DELETE FROM {name} WHERE {key} = '{history.id}' AND position = 3")
+    assert await broken_entries(superuser, history.id) == [4]
+    assert await broken_events(superuser, history.id) == [4]
     await transaction.rollback()
 
 

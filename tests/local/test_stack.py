@@ -8,8 +8,9 @@ import psutil
 import pytest
 
 from teamaccess.local.errors import AlreadyRunning, CommandFailed, HomeNotOurs, PortTaken
-from teamaccess.local.postgres import APPLICATION
+from teamaccess.local.postgres import APPLICATION, LocalPostgres
 from teamaccess.local.stack import LocalStack
+from tests.conftest import SpiceDBFor
 from tests.local.conftest import NewStack
 
 
@@ -32,44 +33,42 @@ def test_a_fresh_start_erases_what_was_kept(new_stack: NewStack, home: Path) -> 
         assert after.home.secrets() != secrets
 
 
-def test_the_application_owns_nothing_and_makes_no_tables(new_stack: NewStack) -> None:
-    postgres = new_stack().postgres
+def test_the_application_owns_nothing_and_makes_no_tables(postgres: LocalPostgres) -> None:
     with pytest.raises(CommandFailed, match="permission denied for schema public"):
         postgres.psql(f"SET ROLE {APPLICATION}; CREATE TABLE mine ()", database=APPLICATION)
 
 
-def test_nobody_else_reads_secrets_or_speaks_to_the_database(new_stack: NewStack) -> None:
-    stack = new_stack()
+def test_nobody_else_reads_secrets_or_speaks_to_the_database(
+    stack: LocalStack, postgres: LocalPostgres
+) -> None:
     stack.home.secrets()
-    sockets = Path(stack.postgres.psql("SHOW unix_socket_directories").strip())
-    private = [stack.home.path, stack.home.path / "secrets.json", stack.home.mail, sockets]
+    sockets = Path(postgres.psql("SHOW unix_socket_directories").strip())
+    private = [stack.home.path / "secrets.json", stack.home.mail, stack.home.logs, sockets]
     assert [stat.S_IMODE(path.stat().st_mode) & 0o077 for path in private] == [0, 0, 0, 0]
-    assert stack.postgres.psql("SHOW listen_addresses") == "\n"
+    assert postgres.psql("SHOW listen_addresses") == "\n"
 
 
-def test_secrets_stay_out_of_the_arguments_of_processes(new_stack: NewStack) -> None:
-    stack = new_stack()
-    spicedb = stack.start_spicedb()
-    arguments = [" ".join(child.cmdline()) for child in psutil.Process().children()]
-    assert any(spicedb.endpoint in line for line in arguments)
-    assert not any(spicedb.key in line for line in arguments)
+def test_secrets_stay_out_of_the_arguments_of_processes(spicedb_for: SpiceDBFor) -> None:
+    spicedb = spicedb_for("fintoc")
+    arguments = " ".join(psutil.Process(spicedb.pid).cmdline())
+    assert spicedb.endpoint in arguments
+    assert spicedb.key not in arguments
+    assert "host=" not in arguments
 
 
-def test_two_homes_run_side_by_side(new_stack: NewStack, tmp_path: Path) -> None:
-    one = new_stack()
-    with LocalStack(tmp_path / "other") as two:
-        two.postgres.start()
-        one.postgres.psql("CREATE TABLE only_here ()")
-        assert two.postgres.psql("SELECT to_regclass('only_here') IS NULL") == "t\n"
-        assert one.start_spicedb().endpoint != two.start_spicedb().endpoint
-        two.supervisor.stop()
-        two.home.erase()
-    assert one.postgres.psql("SELECT 1") == "1\n"
+def test_two_homes_run_side_by_side(
+    postgres: LocalPostgres, spicedb_for: SpiceDBFor, home: Path
+) -> None:
+    with LocalStack(home) as other:
+        other.postgres.start()
+        other.postgres.psql("CREATE TABLE only_there ()")
+        assert postgres.psql("SELECT to_regclass('only_there') IS NULL") == "t\n"
+        assert other.start_spicedb().endpoint != spicedb_for("fintoc").endpoint
+    assert postgres.psql("SELECT 1") == "1\n"
 
 
-def test_a_home_has_one_stack_at_a_time(new_stack: NewStack, home: Path) -> None:
-    new_stack()
-    with pytest.raises(AlreadyRunning, match=r"runs in .*home already"), LocalStack(home):
+def test_a_home_has_one_stack_at_a_time(stack: LocalStack) -> None:
+    with pytest.raises(AlreadyRunning, match="already"), LocalStack(stack.home.path):
         pass
 
 
@@ -93,8 +92,8 @@ def test_a_folder_that_keeps_other_things_is_left_alone(tmp_path: Path) -> None:
     assert letter.read_text() == "Dear Ana"
 
 
-def test_a_taken_port_is_named_with_the_way_out(new_stack: NewStack) -> None:
-    stack = new_stack()
+@pytest.mark.usefixtures("postgres")
+def test_a_taken_port_is_named_with_the_way_out(stack: LocalStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"Port {port} .* SpiceDB, .* --spicedb-port \(0 "):

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import grpc
 import pytest
-from tests.schema.engine import Engine, serve_testing
 
 from teamaccess.local.spicedb_binary import find_spicedb
+from tests.schema.engine import Engine, serve_testing
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Self
 
 import yaml
-from tests.schema.engine import Engine
 
 from teamaccess.relationships import Relationship
+from tests.schema.engine import Engine
 
 STORIES = Path(__file__).parents[2] / "schema" / "validations"
 EXPECTED = re.compile(r"\[(?P<subject>[^\]]+)\] is (?P<through><[^>]+>(?:/<[^>]+>)*)")

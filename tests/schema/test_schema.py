@@ -10,14 +10,14 @@ import grpc
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.catalog.facts import finicom_prose, fintoc_table
-from tests.catalog.small import SMALL
-from tests.schema.engine import Engine
 
 from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
+from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.catalog.small import SMALL
+from tests.schema.engine import Engine
 
 SCHEMAS = Path(__file__).parents[2] / "schema"
 ACME = organization("acme")

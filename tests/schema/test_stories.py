@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from tests.schema.engine import Engine
 from tests.schema.story import STORIES, Story
 

@@ -1,6 +1,7 @@
 """All three roles of Finicom's guide times everything it speaks of, as any service is answered."""
 
 import pytest
+
 from tests.catalog.facts import Says, finicom_prose
 from tests.world import Team, World
 

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from tests.catalog.facts import Row, fintoc_table
-from tests.world import Person, Team, World
 
 from teamaccess.catalog import Action
+from tests.catalog.facts import Row, fintoc_table
+from tests.world import Person, Team, World
 
 TABLE = fintoc_table()
 

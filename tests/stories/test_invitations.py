@@ -3,10 +3,10 @@
 from datetime import datetime, timedelta
 
 import pytest
-from tests.steps import age, invitation_of, refused
-from tests.world import Team
 
 from teamaccess.invitations.secret import hash_of
+from tests.steps import age, invitation_of, refused
+from tests.world import Team
 
 DAY = timedelta(days=1)
 
@@ -27,9 +27,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(a
     assert invitation["roles"] == ["developer", "support"]
     assert invitation["invited_by"] == acme.administrator.id
     assert invitation["delivery"] == "sent"
-    sent, expires = (
-        datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at")
-    )
+    sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == 7 * DAY
     row = await invitation_of(acme, invitation["id"])
     assert (await acme.ledger())[-1] == [
@@ -41,9 +39,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(a
 @pytest.mark.parametrize("hours", [1, 24, 30 * 24])
 async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(acme: Team, hours: int) -> None:
     invitation = (await acme.invite("bob", ["support"], expires_in_hours=hours)).json()
-    sent, expires = (
-        datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at")
-    )
+    sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == timedelta(hours=hours)
 
     for too in (0, -1, 30 * 24 + 1, 2**63):
@@ -74,9 +70,7 @@ async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_aske
 
 
 async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Team) -> None:
-    sent = [
-        (await acme.invite(f"guest{number}", ["support"])).json()["id"] for number in range(11)
-    ]
+    sent = [(await acme.invite(f"guest{number}", ["support"])).json()["id"] for number in range(11)]
     seen: list[str] = []
     asked = {"limit": "4"}
     while True:

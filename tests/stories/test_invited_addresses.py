@@ -1,10 +1,10 @@
 """One spelling for every address: who is invited twice, and who is somebody else."""
 
 import pytest
-from tests.steps import invitation_of, refused
-from tests.world import Team
 
 from teamaccess.users.addresses import invitee
+from tests.steps import invitation_of, refused
+from tests.world import Team
 
 
 async def invite(team: Team, email: str) -> str:
@@ -25,7 +25,7 @@ SAME = [
 ]
 
 
-@pytest.mark.parametrize(("one", "other", "spelling"), SAME, ids=[each[2] for each in SAME])
+@pytest.mark.parametrize(("one", "other", "spelling"), SAME)
 async def test_one_mailbox_spelt_in_two_ways_is_invited_once(
     acme: Team, one: str, other: str, spelling: str
 ) -> None:

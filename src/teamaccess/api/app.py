@@ -12,6 +12,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
 from litestar.types import Message, Scope
 
+from teamaccess import logs
 from teamaccess.api import problems
 from teamaccess.api.authentication import Authentication, provide_user, request_id
 from teamaccess.api.bodies import Body
@@ -29,6 +30,7 @@ SECURITY_HEADERS = [
 
 def create_app(settings: Settings) -> Litestar:
     """Return the ASGI application for these settings."""
+    logs.configure(settings)
 
     @asynccontextmanager
     async def connected(app: Litestar) -> AsyncIterator[None]:

@@ -4,12 +4,15 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from teamaccess.ledger.errors import OverlappingRows
+from teamaccess.ledger.errors import IndivisibleChange, OverlappingRows
 from teamaccess.models import OrganizationId, RelationshipSource
-from teamaccess.relationships import Delete, Relationship, Update, difference
+from teamaccess.relationships import Delete, InvalidRelationship, Relationship, Update, difference
 
 UPDATES_PER_POSITION = 900
 """SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
+
+UPDATES_IN_ANY_CASE = 999
+"""Of one subject, whose updates stay together: the limit and one marker."""
 
 
 class Note(NamedTuple):
@@ -46,10 +49,13 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
     for relationship, count in balance.items():
         if abs(count) > 1:
             raise OverlappingRows(f"{abs(count)} rows stand for {relationship}")
-    return difference(
-        before=[relationship for relationship, count in balance.items() if count < 0],
-        after=[relationship for relationship, count in balance.items() if count > 0],
-    )
+    try:
+        return difference(
+            before=[relationship for relationship, count in balance.items() if count < 0],
+            after=[relationship for relationship, count in balance.items() if count > 0],
+        )
+    except InvalidRelationship as two_ends:
+        raise OverlappingRows(str(two_ends)) from two_ends
 
 
 def positions(updates: list[Update]) -> Iterator[list[Update]]:
@@ -78,6 +84,8 @@ def _only_revokes(group: list[Update]) -> bool:
 def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:
     position: list[Update] = []
     for group in groups:
+        if len(group) > UPDATES_IN_ANY_CASE:
+            raise IndivisibleChange(f"{len(group)} updates of {group[0].relationship.subject}")
         if position and len(position) + len(group) > UPDATES_PER_POSITION:
             yield position
             position = []

@@ -27,3 +27,7 @@ class OverlappingRows(RuntimeError):
 
 class SchemaViolation(RuntimeError):
     """A row stands for a relationship that the catalog's schema does not have."""
+
+
+class IndivisibleChange(RuntimeError):
+    """A transaction changes more about one subject than SpiceDB takes in one write."""

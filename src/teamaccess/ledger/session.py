@@ -57,6 +57,7 @@ def database(url: str, **options: Any) -> AsyncEngine:
         connect_args={"server_settings": {"timezone": "UTC", **options}},
         pool_size=16,
         max_overflow=48,
+        hide_parameters=True,  # an error that is logged names no address and no hash
     )
 
 

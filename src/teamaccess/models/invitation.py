@@ -16,7 +16,7 @@ from teamaccess.models.ids import (
     UserId,
 )
 from teamaccess.models.invitation_role import InvitationRole
-from teamaccess.models.source import RelationshipSource
+from teamaccess.models.source import IN_RANGE, RelationshipSource
 from teamaccess.relationships import Relationship, email, invitation
 
 OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
@@ -46,6 +46,7 @@ class Invitation(RelationshipSource):
     __table_args__ = (
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
         CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
+        CheckConstraint(IN_RANGE, name="expires_at"),
         Index(
             "invitations_one_open_key",
             "organization_id",
@@ -88,8 +89,8 @@ class Invitation(RelationshipSource):
 
     @property
     def roles(self) -> list[RoleId]:
-        """The roles that acceptance gives."""
-        return [offer.role for offer in self.offers]
+        """The roles that acceptance gives, in the order of their ids."""
+        return sorted(offer.role for offer in self.offers)
 
     def status(self, at: datetime) -> InvitationStatus:
         """Return what became of it by `at`."""

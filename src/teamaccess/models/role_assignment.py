@@ -7,7 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.ids import ROLE_PATTERN, OrganizationId, RoleId, UserId
-from teamaccess.models.source import RelationshipSource
+from teamaccess.models.source import IN_RANGE, RelationshipSource
 from teamaccess.relationships import Relationship, organization, user
 
 
@@ -22,7 +22,9 @@ class RoleAssignment(RelationshipSource):
             ondelete="CASCADE",
             onupdate="CASCADE",
         ),
-        CheckConstraint(f"role ~ '{ROLE_PATTERN}'", name="role"),
+        # `member` is what a membership stands for
+        CheckConstraint(f"role ~ '{ROLE_PATTERN}' AND role <> 'member'", name="role"),
+        CheckConstraint(IN_RANGE, name="expires_at"),
         Index("role_assignments_organization_id_role_idx", "organization_id", "role"),
         Index(
             "role_assignments_expires_at_idx",

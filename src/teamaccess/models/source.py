@@ -9,6 +9,9 @@ from sqlalchemy import DateTime, Table
 from teamaccess.models.base import Base
 from teamaccess.relationships import Relationship
 
+IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
+"""The ends that SpiceDB can keep."""
+
 
 class RelationshipSource(Base):
     """A row that means access.

@@ -171,6 +171,10 @@ def tables() -> None:
         sa.Column("lapsed_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("id ~ '^[A-Za-z0-9_-]{1,64}$'", name=op.f("invitations_id_check")),
         sa.CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name=op.f("invitations_invitee_check")),
+        sa.CheckConstraint(
+            "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'",
+            name=op.f("invitations_expires_at_check"),
+        ),
         sa.ForeignKeyConstraint(
             ["accepted_by"], ["users.id"], name=op.f("invitations_accepted_by_fkey")
         ),
@@ -346,7 +350,12 @@ def tables() -> None:
         ),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint(
-            "role ~ '^[a-z][a-z0-9_]{1,62}[a-z0-9]$'", name=op.f("role_assignments_role_check")
+            "role ~ '^[a-z][a-z0-9_]{1,62}[a-z0-9]$' AND role <> 'member'",
+            name=op.f("role_assignments_role_check"),
+        ),
+        sa.CheckConstraint(
+            "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'",
+            name=op.f("role_assignments_expires_at_check"),
         ),
         sa.ForeignKeyConstraint(
             ["organization_id", "user_id"],

@@ -1,0 +1,24 @@
+"""How the log looks: for people or for programs, and never with what a request carried."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+
+from teamaccess.settings import Settings
+
+
+def configure(settings: Settings) -> None:
+    """Write the log as the settings say; tracebacks without the variables, which hold tokens."""
+    render: list[Callable[..., Any]] = [
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    ]
+    if settings.log_format == "json":
+        render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            *render,
+        ]
+    )

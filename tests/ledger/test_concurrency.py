@@ -1,0 +1,157 @@
+"""Changes at the same time: one after the other in each organization, whoever makes them."""
+
+import asyncio
+from collections.abc import Awaitable
+
+from sqlalchemy import text
+
+from teamaccess.models import RoleAssignment, RoleId, UserId
+from teamaccess.organizations.found import grant_administrator
+from tests.faults_tools import another_process, through, until
+from tests.ledger.conftest import Connection
+from tests.ledger.sides import agreed, changing, entries, markers, seat
+from tests.world import OPERATOR, Person, Team, World
+
+ROLES = ["developer", "finance_and_accounting", "operations", "product", "support"]
+
+
+async def _give(team: Team, user: UserId, role: str) -> None:
+    async with changing(team) as session:
+        session.add(RoleAssignment(organization_id=team.id, user_id=user, role=RoleId(role)))
+
+
+async def _together(*stories: Awaitable[None]) -> None:
+    await asyncio.gather(*stories)
+
+
+async def test_the_second_change_of_an_organization_waits_for_the_first(acme: Team) -> None:
+    [bob] = await seat(acme, bob=[])
+    order: list[str] = []
+
+    async def first(locked: asyncio.Event) -> None:
+        async with changing(acme) as session:
+            locked.set()
+            session.add(
+                RoleAssignment(organization_id=acme.id, user_id=bob, role=RoleId("support"))
+            )
+            await session.flush()
+            await _somebody_waits(acme)
+            order.append("first")
+
+    async def second(locked: asyncio.Event) -> None:
+        await locked.wait()
+        async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+            order.append("second")
+            [standing] = change.standing
+            assert standing.position == len(await acme.ledger())
+            assert await change.permitted(acme.id, bob, ["refunds_create"])
+
+    locked = asyncio.Event()
+    await _together(first(locked), second(locked))
+    assert order == ["first", "second"]
+    await agreed(acme)
+
+
+async def test_a_change_of_another_organization_does_not_wait(acme: Team, globex: Team) -> None:
+    [bob] = await seat(globex, bob=[])
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        await _give(globex, bob, "support")
+    assert await globex.world.check(globex.id, bob, "refunds_create")
+
+
+async def test_two_changes_of_two_organizations_named_in_any_order_do_not_block_each_other(
+    acme: Team, globex: Team
+) -> None:
+    [bob] = await seat(acme, bob=[])
+    [eve] = await seat(globex, eve=[])
+
+    async def both(*teams: Team) -> None:
+        for role in ROLES:
+            async with changing(*teams) as session:
+                for team, user in ((acme, bob), (globex, eve)):
+                    keys = {"organization_id": team.id, "user_id": user}
+                    await session.execute(text(TOGGLE), keys | {"role": role})
+
+    await _together(both(acme, globex), both(globex, acme))
+    await agreed(acme)
+    await agreed(globex)
+
+
+async def test_many_changes_at_once_make_a_dense_ledger_in_order(acme: Team) -> None:
+    bob, eve = await seat(acme, bob=[], eve=[])
+    before = len(await acme.ledger())
+    await _together(*(_give(acme, user, role) for user in (bob, eve) for role in ROLES))
+    ledger = await entries(acme)
+    assert [entry.position for entry in ledger] == list(range(1, before + 11))
+    assert [entry.decided_at for entry in ledger] == sorted(entry.decided_at for entry in ledger)
+    assert await markers(acme) == {entry.position: entry.hash.hex()[:12] for entry in ledger}
+    await agreed(acme)
+
+
+async def test_processes_that_share_nothing_but_the_database_agree_too(
+    acme: Team, fintoc: World
+) -> None:
+    seats = await seat(acme, **{name: [] for name in "abcdefgh"})
+    async with another_process(fintoc) as second, another_process(fintoc) as third:
+        teams = [acme, through(second, acme), through(third, acme)]
+        await _together(
+            *(
+                _give(teams[(place + number) % 3], user, role)
+                for place, user in enumerate(seats)
+                for number, role in enumerate(ROLES)
+            )
+        )
+    ledger = await entries(acme)
+    assert await markers(acme) == {entry.position: entry.hash.hex()[:12] for entry in ledger}
+    await agreed(acme)
+
+
+async def test_of_two_administrators_who_remove_each_other_one_stays(
+    acme: Team, fintoc: World
+) -> None:
+    async with fintoc.operator(acme.id) as change:
+        eve = await grant_administrator(change, acme.id, acme.address("eve"), "a second one")
+    ana = acme.administrator
+    other = Person(fintoc, eve.user_id, acme.address("eve"), await fintoc.token(eve.user_id))
+    answers = await asyncio.gather(
+        acme.act("remove", other, by=ana), acme.act("remove", ana, by=other)
+    )
+    assert sorted(answer.status_code for answer in answers) == [204, 404]
+    assert len([each for each in await agreed(acme) if "#administrator@" in each]) == 1
+
+
+async def test_a_time_of_decision_never_goes_back_even_if_the_clock_does(
+    acme: Team, superuser: Connection
+) -> None:
+    await superuser.execute(
+        "UPDATE ledger_heads SET decided_at = now() + interval '1 hour' WHERE organization_id = $1",
+        acme.id,
+    )
+    [bob] = await seat(acme, bob=[])
+    async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+        last = (await entries(acme))[-1].decided_at
+        assert last > await acme.world.service.now()
+        assert change.now >= last
+    await _give(acme, bob, "support")
+    assert (await entries(acme))[-1].decided_at >= last
+
+
+TOGGLE = """
+WITH taken AS (
+  DELETE FROM role_assignments
+  WHERE (organization_id, user_id, role) = (:organization_id, :user_id, :role) RETURNING 1
+)
+INSERT INTO role_assignments (organization_id, user_id, role)
+SELECT :organization_id, :user_id, :role WHERE NOT EXISTS (SELECT FROM taken)
+"""
+
+
+async def _somebody_waits(team: Team) -> None:
+    """Wait until another transaction waits for a lock of ours."""
+
+    async def waits() -> bool:
+        async with team.world.service.reads() as session:
+            count = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype = 'transactionid'"
+            return bool(await session.scalar(text(count)))
+
+    await until(waits)

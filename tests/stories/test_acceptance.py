@@ -1,0 +1,211 @@
+"""Who may accept an invitation, and what becomes of it when things have changed meanwhile."""
+
+import asyncio
+
+import httpx
+
+from teamaccess.models import Event
+from tests.steps import chain, enlist, events, invitation_of, members, offer_instead, refused
+from tests.world import Person, Team, World
+
+
+async def accept(person: Person, secret: str) -> httpx.Response:
+    """Accept while signed in."""
+    return await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
+
+
+async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(acme: Team) -> None:
+    await acme.invite("bob", ["support"])
+
+    accepted = await acme.accept("bob")
+
+    assert accepted.status_code == 200
+    bob = Person(acme.world, accepted.json()["user"], "", accepted.json()["access_token"])
+    assert accepted.json()["organization"] == acme.id
+    me = (await bob.ask("GET", "/v1/me")).json()
+    assert me == {"id": bob.id, "email": acme.address("bob"), "name": "Bob"}
+    token = accepted.headers["Zed-Token"]
+    assert await acme.can(bob, "refunds_create", at=token)
+    assert not await acme.can(bob, "webhooks_create", at=token)
+    assert accepted.headers["Teamaccess-Change"] == f"{acme.id}:{len(await acme.ledger())}"
+
+
+async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one_position(
+    acme: Team,
+) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    bob = (await acme.accept("bob")).json()["user"]
+
+    row = await invitation_of(acme, id)
+    deleted, *made = (await acme.ledger())[-1]
+    assert deleted.startswith(f"DELETE invitation:{acme.id}/{id}#invitee@email:{row.invitee}[exp")
+    assert made == [
+        f"TOUCH organization:{acme.id}#member@user:{bob}",
+        f"TOUCH organization:{acme.id}#support@user:{bob}",
+    ]
+
+
+async def test_whoever_has_an_account_signs_in_to_accept(acme: Team, globex: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    body = {"email": bob.email, "roles": ["product"]}
+    await globex.administrator.ask("POST", f"{globex.path}/invitations", json=body)
+    secret = globex.world.secret_for(bob.email)
+
+    unknown = await globex.world.http.post("/v1/invitations/accept", json={"token": secret})
+    refused(unknown, 401, "sign_in_to_accept")
+    assert unknown.headers["WWW-Authenticate"] == "Bearer"
+
+    accepted = await accept(bob, secret)
+    assert accepted.status_code == 200
+    assert accepted.json()["user"] == bob.id
+    assert await globex.can(bob, "webhooks_send_test")
+    assert await acme.can(bob, "refunds_create")
+
+
+async def test_signed_in_as_another_address_one_cannot_accept_and_nothing_is_used_up(
+    acme: Team,
+) -> None:
+    eve = await acme.member("eve", roles=["support"])
+    await acme.invite("bob", ["product"])
+    secret = acme.world.secret_for(acme.address("bob"))
+
+    refused(await accept(eve, secret), 403, "accepts_for_somebody_else")
+    refused(await accept(acme.administrator, secret), 403, "accepts_for_somebody_else")
+
+    told = (await events(acme))[-1]
+    assert told.kind == "acceptance_refused"
+    assert told.actor == f"user:{acme.administrator.id}"
+    assert told.details == {"code": "accepts_for_somebody_else"}
+    assert (await acme.accept("bob")).status_code == 200
+
+
+async def test_an_invitation_is_accepted_once(acme: Team) -> None:
+    await acme.invite("bob", ["support"])
+    secret = acme.world.secret_for(acme.address("bob"))
+    first = (await acme.accept("bob")).json()
+    bob = Person(acme.world, first["user"], "", first["access_token"])
+    before = await acme.ledger()
+
+    refused(await accept(bob, secret), 409, "invitation_ended")
+    refused(await acme.accept("bob"), 401, "sign_in_to_accept")
+
+    assert await acme.ledger() == before
+
+
+async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership(
+    acme: Team,
+) -> None:
+    await acme.invite("bob", ["support"])
+
+    answers = await asyncio.gather(*(acme.accept("bob") for _ in range(50)))
+
+    assert [answer.status_code for answer in answers].count(200) == 1
+    assert {answer.status_code for answer in answers} <= {200, 401, 409}
+    assert len(await members(acme)) == 2
+    assert sum("#member@" in str(updates) for updates in await acme.ledger()) == 2
+
+
+async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(acme: Team) -> None:
+    for number in range(5):
+        name = f"guest{number}"
+        id = (await acme.invite(name, ["support"])).json()["id"]
+
+        accepted, cancelled = await asyncio.gather(
+            acme.accept(name), acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
+        )
+
+        row = await invitation_of(acme, id)
+        assert (row.accepted_at is None) != (row.cancelled_at is None)
+        assert (accepted.status_code == 200) == (row.accepted_at is not None)
+        assert (cancelled.status_code == 204) == (row.cancelled_at is not None)
+
+
+async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any_more(
+    initech: Team,
+) -> None:
+    for name, fate in (("may", "demote"), ("max", "suspend"), ("mia", "remove")):
+        inviter = await initech.member(name, roles=["admin"])
+        guest = f"guest-of-{name}"
+        await initech.invite(guest, ["write"], by=inviter)
+        if fate == "demote":
+            await initech.change_roles(inviter, "write")
+        else:
+            await initech.act(fate, inviter)
+        before = await initech.ledger()
+
+        refused(await initech.accept(guest), 409, "inviter_lost_rights")
+
+        assert await initech.ledger() == before
+        assert (await events(initech))[-1].details == {"code": "inviter_lost_rights"}
+
+
+async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_again(
+    initech: Team,
+) -> None:
+    max = await initech.member("max", roles=["admin"])
+    id = (await initech.invite("guest", ["write"], by=max)).json()["id"]
+    await initech.act("remove", max)
+    refused(await initech.accept("guest"), 409, "inviter_lost_rights")
+
+    await initech.administrator.ask("POST", f"{initech.path}/invitations/{id}/resend")
+
+    assert (await initech.accept("guest")).status_code == 200
+    assert (await invitation_of(initech, id)).invited_by == initech.administrator.id
+
+
+async def test_an_inviter_who_may_still_invite_but_lacks_what_is_offered_gives_nothing(
+    branch: Team,
+) -> None:
+    people = await enlist(branch, {"lea": ["lead"]})
+    id = (await branch.invite("guest", ["clerk"], by=people["lea"])).json()["id"]
+    await offer_instead(branch, id, ["auditor"])
+
+    refused(await branch.accept("guest"), 409, "inviter_lost_rights")
+    assert len(await members(branch)) == 2
+
+
+async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_nothing(
+    acme: Team,
+) -> None:
+    for role, status, code in (
+        ("administrator", 403, "operator_only_role"),
+        ("wizard", 409, "inviter_lost_rights"),
+    ):
+        id = (await acme.invite(f"bob-{role}", ["support"])).json()["id"]
+        await offer_instead(acme, id, [role])
+        refused(await acme.accept(f"bob-{role}"), status, code)
+    assert len(await members(acme)) == 1
+
+
+async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Team) -> None:
+    await acme.invite("bob", ["support"])
+    bob = (await enlist(acme, {"bob": ["developer"]}))["bob"]
+
+    refused(await accept(bob, acme.world.secret_for(bob.email)), 409, "already_member")
+    assert (await members(acme))[bob.id] == ["developer"]
+
+
+async def test_tokens_that_belong_to_no_invitation_are_one_kind_of_unknown(fintoc: World) -> None:
+    for token in ("x", "x" * 43, "ö", "../..", "' OR 1=1 --"):
+        answer = await fintoc.http.post("/v1/invitations/accept", json={"token": token})
+        refused(answer, 404, "unknown_invitation_token")
+
+
+async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme: Team) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    accepted = await acme.accept("bob")
+    bob = accepted.json()["user"]
+
+    told = (await events(acme))[-1]
+    assert (told.kind, told.actor) == ("invitation_accepted", "anonymous")
+    assert told.subject == f"invitation:{id}"
+    assert told.details == {
+        "user": bob,
+        "roles": ["support"],
+        "invited_by": acme.administrator.id,
+    }
+    assert told.request_id == accepted.headers["X-Request-Id"]
+    signed_in = [
+        each for each in await chain(acme, Event.PLATFORM) if each.subject == f"user:{bob}"
+    ]
+    assert [each.kind for each in signed_in] == ["signed_in"]

@@ -1,0 +1,175 @@
+"""An organization always keeps an active administrator without an end; fintoc's only operators make."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from tests.steps import end_role, enlist, members, offer_instead, refused
+from tests.world import Person, Team
+
+SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
+
+
+async def set_roles(
+    team: Team, whom: Person, by: Person | None = None, **ends: str | None
+) -> httpx.Response:
+    """Give somebody exactly these roles, each with its end."""
+    body: dict[str, Any] = {
+        "roles": [{"role": role, "expires_at": end} for role, end in ends.items()]
+    }
+    return await (by or team.administrator).ask(
+        "PUT", f"{team.path}/members/{whom.id}/roles", json=body
+    )
+
+
+@pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
+async def test_the_last_administrator_stays(initech: Team, deed: str) -> None:
+    ana = initech.administrator
+    await enlist(initech, {"bob": ["write"]})
+    before = await initech.ledger()
+    deeds = {
+        "demote": lambda: set_roles(initech, ana, write=None),
+        "end": lambda: set_roles(initech, ana, admin=SOON),
+        "suspend": lambda: initech.act("suspend", ana),
+        "remove": lambda: initech.act("remove", ana),
+        "leave": lambda: ana.ask("POST", f"{initech.path}/leave"),
+    }
+
+    problem = refused(await deeds[deed](), 409, "last_administrator")
+
+    assert problem["user"] == ana.id
+    assert await initech.ledger() == before
+    assert await initech.can(ana, "members_invite")
+
+
+@pytest.mark.parametrize("other", ["suspended", "temporary", "ended"])
+async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_another(
+    initech: Team, other: str
+) -> None:
+    suspended = ["bob"] if other == "suspended" else []
+    bob = (await enlist(initech, {"bob": ["admin"]}, suspended))["bob"]
+    if other != "suspended":
+        days = 30 if other == "temporary" else -1
+        await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=days))
+
+    left = await initech.administrator.ask("POST", f"{initech.path}/leave")
+
+    refused(left, 409, "last_administrator")
+
+
+async def test_with_another_one_an_administrator_may_go(initech: Team) -> None:
+    bob = await initech.member("bob", roles=["admin"])
+    left = await initech.administrator.ask("POST", f"{initech.path}/leave")
+    assert left.status_code == 204
+    refused(await initech.act("remove", bob, by=bob), 409, "last_administrator")
+
+
+async def test_an_administrator_who_holds_other_roles_too_may_drop_those(initech: Team) -> None:
+    ana = initech.administrator
+    assert (await set_roles(initech, ana, admin=None, write=None)).status_code == 200
+    assert (await set_roles(initech, ana, admin=None)).status_code == 200
+
+
+async def test_two_administrators_who_demote_each_other_at_once_leave_one(initech: Team) -> None:
+    ana = initech.administrator
+    bob = await initech.member("bob", roles=["admin"])
+    for _ in range(5):
+        answers = await asyncio.gather(
+            set_roles(initech, bob, by=ana, read=None), set_roles(initech, ana, by=bob, read=None)
+        )
+
+        winner = ana if answers[0].status_code == 200 else bob
+        loser = bob if winner is ana else ana
+        assert sorted(answer.status_code for answer in answers) == [200, 403]
+        assert await initech.can(winner, "members_change_roles")
+        assert not await initech.can(loser, "members_change_roles")
+        assert (await set_roles(initech, loser, by=winner, admin=None)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("leave", "leave"),
+        ("suspend", "suspend"),
+        ("remove", "leave"),
+        ("end", "end"),
+        ("end", "demote"),
+    ],
+)
+async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
+    initech: Team, one: str, other: str
+) -> None:
+    ana = initech.administrator
+    bob = await initech.member("bob", roles=["admin"])
+
+    def deed(name: str, by: Person, whom: Person) -> Any:
+        match name:
+            case "leave":
+                return by.ask("POST", f"{initech.path}/leave")
+            case "end":
+                return set_roles(initech, whom, by=by, admin=SOON)
+            case "demote":
+                return set_roles(initech, whom, by=by, read=None)
+            case _:
+                return initech.act(name, whom, by=by)
+
+    answers = await asyncio.gather(deed(one, ana, bob), deed(other, bob, ana))
+
+    assert sum(answer.is_success for answer in answers) == 1, [each.text for each in answers]
+    for person in (ana, bob):
+        person.token = await initech.world.token(person.id)
+    shown = [await person.ask("GET", f"{initech.path}/members") for person in (ana, bob)]
+    listed = next(each.json()["items"] for each in shown if each.is_success)
+    assert [
+        member["user"]
+        for member in listed
+        if member["status"] == "active"
+        and {"role": "admin", "expires_at": None}
+        in [{"role": each["role"], "expires_at": each["expires_at"]} for each in member["roles"]]
+    ]
+
+
+async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(acme: Team) -> None:
+    people = await enlist(acme, {"bob": ["support"], "ada": ["administrator"], "tim": []})
+    bob, ada, tim = people.values()
+    before = await members(acme)
+    answers = [
+        await acme.invite("eve", ["administrator"]),
+        await acme.invite("eve", ["support", "administrator"]),
+        await acme.change_roles(bob, "administrator"),
+        await acme.change_roles(tim, "support", "administrator", by=ada),
+    ]
+    for answer in answers:
+        assert refused(answer, 403, "operator_only_role")["role"] == "administrator"
+
+    id = (await acme.invite("eve", ["support"])).json()["id"]
+    await offer_instead(acme, id, ["administrator"])
+    resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
+    refused(resent, 403, "operator_only_role")
+    refused(await acme.accept("eve"), 403, "operator_only_role")
+    assert await members(acme) == before
+
+
+async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_the_api(
+    acme: Team,
+) -> None:
+    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    assert (await set_roles(acme, ada, administrator=SOON)).status_code == 200
+
+    for by in (acme.administrator, ada):
+        refused(await set_roles(acme, ada, by=by, administrator=None), 403, "operator_only_role")
+    sooner = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    assert (await set_roles(acme, ada, administrator=sooner)).status_code == 200
+
+    await end_role(acme, ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
+    answer = await set_roles(acme, ada, administrator=sooner)
+    refused(answer, 403, "operator_only_role")
+
+
+async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(acme: Team) -> None:
+    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    assert (await acme.change_roles(ada, "developer")).status_code == 200
+    refused(await acme.change_roles(ada, "administrator"), 403, "operator_only_role")
+    refused(await acme.act("suspend", acme.administrator), 409, "last_administrator")

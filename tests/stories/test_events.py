@@ -1,0 +1,175 @@
+"""Everything that people do, and what they are refused, leaves an event in a chain that shows tampering."""
+
+import re
+from collections.abc import Awaitable, Callable
+from hashlib import sha256
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import text
+from tests.steps import chain, enlist, events, refused
+from tests.world import Person, Team
+
+from teamaccess.models import Event
+
+IDS = re.compile(r"(user|operator|organization|invitation):[\w-]+|anonymous")
+
+CHAIN = text("SELECT *, details::text AS said FROM events WHERE chain = :chain ORDER BY position")
+
+
+def sealed(event: Any) -> bytes:
+    """The hash of an event, computed from what it says, as an auditor would."""
+    parts = [
+        *("events/1", event.chain, str(event.position), event.previous_hash.hex()),
+        f"{event.occurred_at:%Y-%m-%dT%H:%M:%S.%fZ}",
+        *(event.kind, event.actor, event.channel, event.request_id, event.subject or ""),
+        *((event.reason_hash or b"").hex(), event.said),
+    ]
+    return sha256("\n".join(parts).encode()).digest()
+
+
+async def newest(team: Team, answer: httpx.Response) -> Event:
+    """The one event that the answered request left."""
+    left = [
+        each
+        for name in (team.id, Event.PLATFORM)
+        for each in await chain(team, name)
+        if each.request_id == answer.headers["X-Request-Id"]
+    ]
+    assert len(left) == 1, [each.kind for each in left]
+    return left[0]
+
+
+Deed = Callable[[Team, Person, str], Awaitable[httpx.Response]]
+
+DEEDS: dict[str, Deed] = {
+    "organization_renamed": lambda t, b, i: t.administrator.ask("PATCH", t.path, json={"name": "A"}),
+    "member_invited": lambda t, b, i: t.invite("eve", ["support"]),
+    "invitation_resent": lambda t, b, i: t.administrator.ask(
+        "POST", f"{t.path}/invitations/{i}/resend"
+    ),
+    "invitation_cancelled": lambda t, b, i: t.administrator.ask(
+        "DELETE", f"{t.path}/invitations/{i}"
+    ),
+    "roles_changed": lambda t, b, i: t.change_roles(b, "product"),
+    "member_suspended": lambda t, b, i: t.act("suspend", b),
+    "member_removed": lambda t, b, i: t.act("remove", b),
+    "organization_deleted": lambda t, b, i: t.administrator.ask("DELETE", t.path),
+}
+
+
+@pytest.mark.parametrize("kind", DEEDS)
+async def test_everything_an_administrator_does_is_told_in_the_organizations_chain(
+    acme: Team, kind: str
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    invitation = (await acme.invite("guest", ["support"])).json()["id"]
+
+    done = await DEEDS[kind](acme, bob, invitation)
+
+    assert done.is_success, done.text
+    told = await newest(acme, done)
+    assert (told.kind, told.chain, told.channel) == (kind, acme.id, "api")
+    assert told.actor == f"user:{acme.administrator.id}"
+    assert told.subject is not None
+    assert IDS.fullmatch(told.subject)
+    assert told.request_id == done.headers["X-Request-Id"]
+
+
+async def test_reactivating_leaving_and_founding_are_told_too(initech: Team) -> None:
+    bob = (await enlist(initech, {"bob": ["read"]}, suspended=["bob"]))["bob"]
+    back = await newest(initech, await initech.act("reactivate", bob))
+    assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
+    left = await newest(initech, await bob.ask("POST", f"{initech.path}/leave"))
+    assert (left.kind, left.actor) == ("member_left", f"user:{bob.id}")
+    bob.token = await initech.world.token(bob.id)
+    id = f"{initech.id}-b"
+    made = await bob.ask("POST", "/v1/organizations", json={"id": id, "name": "B"})
+    founded = (await chain(initech, id))[-1]
+    assert (founded.kind, founded.request_id) == (
+        "organization_created",
+        made.headers["X-Request-Id"],
+    )
+
+
+async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(acme: Team) -> None:
+    created, granted = await events(acme)
+    assert [created.kind, granted.kind] == ["organization_created", "administrator_granted"]
+    assert {created.channel, granted.channel} == {"operator"}
+    assert granted.reason_hash is not None
+    assert created.reason_hash is None
+
+
+Refusal = Callable[[Team, Person], Awaitable[httpx.Response]]
+
+REFUSALS: dict[str, Refusal] = {
+    "missing_permission": lambda t, b: t.invite("eve", ["support"], by=b),
+    "operator_only_role": lambda t, b: t.change_roles(b, "administrator"),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+async def test_a_refusal_is_told_with_who_tried_what(acme: Team, code: str) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+
+    answer = await REFUSALS[code](acme, bob)
+
+    refused(answer, 403, code)
+    told = await newest(acme, answer)
+    assert (told.kind, told.chain) == ("refused", acme.id)
+    assert told.details["code"] == code
+    assert told.details["method"] in ("POST", "PUT")
+    assert told.details["route"].startswith("/v1/organizations/{organization")
+
+
+async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organization(
+    acme: Team, globex: Team
+) -> None:
+    before = len(await events(globex))
+
+    answer = await acme.administrator.ask("GET", f"{globex.path}/members")
+
+    told = await newest(acme, answer)
+    assert (told.chain, told.kind) == (Event.PLATFORM, "refused")
+    assert told.actor == f"user:{acme.administrator.id}"
+    assert told.details["facts"] == {"organization": globex.id}
+    assert len(await events(globex)) == before
+
+
+async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
+    assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
+
+    answer = await bob.ask("GET", "/v1/me")
+
+    refused(answer, 401, "invalid_token")
+    told = await newest(acme, answer)
+    assert (told.kind, told.actor) == ("sign_in_refused", f"user:{bob.id}")
+
+
+async def test_the_chains_of_events_are_whole(acme: Team) -> None:
+    for name in ("bob", "eve"):
+        await acme.member(name, roles=["support"])
+    await acme.act("remove", acme.people["bob"])
+
+    for name in (acme.id, Event.PLATFORM):
+        async with acme.world.service.reads() as session:
+            rows = (await session.execute(CHAIN, {"chain": name})).all()
+        before = sha256(f"events/1\n{name}".encode()).digest()
+        for position, event in enumerate(rows, start=1):
+            assert event.position == position
+            assert event.previous_hash == before
+            assert event.hash == sealed(event)
+            before = event.hash
+        assert len(rows) >= 3
+
+
+async def test_an_event_says_only_ids(acme: Team) -> None:
+    await acme.member("bob", roles=["support"])
+    for told in [*await events(acme), *await chain(acme, Event.PLATFORM)]:
+        assert re.fullmatch(r"(user|operator):[\w.-]+|anonymous|system", told.actor)
+        assert told.subject is None or IDS.fullmatch(told.subject)
+        assert "@" not in str(told.details)
+        assert told.request_id

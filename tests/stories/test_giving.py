@@ -1,0 +1,175 @@
+"""Nobody gives what they do not have, and nobody acts on someone above them. Told of a bank, whose
+lead manages members without being able to do everything."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.steps import end_role, enlist, members, offer_instead, refused
+from tests.world import Person, Team
+
+DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
+PEOPLE = {
+    "lea": ["lead"],
+    "leo": ["lead"],
+    "dan": ["deputy"],
+    "ada": ["auditor"],
+    "cleo": ["custodian"],
+    "both": ["clerk", "auditor"],
+    "carl": ["clerk"],
+    "nora": [],
+}
+
+
+@pytest.fixture
+async def people(branch: Team) -> dict[str, Person]:
+    """One of each role, and lea, who is the lead."""
+    return await enlist(branch, PEOPLE)
+
+
+async def do(team: Team, deed: str, whom: Person, by: Person) -> int:
+    """Do something to a member; returns the status that it was answered with."""
+    if deed in ("clerk", "nothing"):
+        roles = ["clerk"] if deed == "clerk" else []
+        return (await team.change_roles(whom, *roles, by=by)).status_code
+    return (await team.act(deed, whom, by=by)).status_code
+
+
+async def test_a_lead_gives_what_a_lead_has(branch: Team, people: dict[str, Person]) -> None:
+    lea, nora = people["lea"], people["nora"]
+    for role in ("clerk", "deputy", "lead"):
+        assert (await branch.change_roles(nora, role, by=lea)).status_code == 200
+        assert (await branch.invite(f"new-{role}", [role], by=lea)).status_code == 201
+        assert (await branch.accept(f"new-{role}")).status_code == 200
+
+
+async def test_a_lead_gives_nothing_beyond_by_no_path(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    lea = people["lea"]
+    before = await members(branch)
+    for role, lacks in (("auditor", ["house_audit"]), ("owner", None)):
+        for answer in (
+            await branch.invite("new", [role], by=lea),
+            await branch.invite("new", ["clerk", role], by=lea),
+            await branch.change_roles(people["nora"], role, by=lea),
+            await branch.change_roles(lea, "lead", role, by=lea),
+        ):
+            problem = refused(answer, 403, "role_beyond_giver")
+            assert lacks is None or problem["missing"] == lacks
+    id = (await branch.invite("new", ["clerk"], by=lea)).json()["id"]
+    await offer_instead(branch, id, ["auditor"])
+    resent = await lea.ask("POST", f"{branch.path}/invitations/{id}/resend")
+    refused(resent, 403, "role_beyond_giver")
+    assert await members(branch) == before
+
+
+async def test_not_even_the_owner_gives_an_operators_role(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    answer = await branch.change_roles(people["nora"], "custodian")
+    refused(answer, 403, "operator_only_role")
+    kept = await branch.change_roles(people["cleo"], "custodian", "clerk")
+    assert kept.status_code == 200
+    assert (await branch.change_roles(people["cleo"], "clerk")).status_code == 200
+    answer = await branch.change_roles(people["cleo"], "custodian")
+    refused(answer, 403, "operator_only_role")
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("above", ["ana", "ada", "cleo", "both"])
+async def test_nobody_acts_on_someone_above_them(
+    branch: Team, people: dict[str, Person], deed: str, above: str
+) -> None:
+    whom = branch.people[above]
+    if deed == "reactivate":
+        await enlist(branch, {"another": ["owner"]})
+        await branch.act("suspend", whom, by=branch.people["another"])
+    before = await branch.ledger()
+
+    if deed in ("clerk", "nothing"):
+        answer = await branch.change_roles(whom, *(["clerk"] * (deed == "clerk")), by=people["lea"])
+    else:
+        answer = await branch.act(deed, whom, by=people["lea"])
+
+    problem = refused(answer, 403, "member_above_actor")
+    assert problem["user"] == whom.id
+    assert problem["missing"]
+    assert await branch.ledger() == before
+
+
+@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("below", ["leo", "dan", "carl", "nora"])
+async def test_equals_and_those_below_may_be_acted_on(
+    branch: Team, people: dict[str, Person], deed: str, below: str
+) -> None:
+    whom = people[below]
+    if deed == "reactivate":
+        await branch.act("suspend", whom)
+    assert await do(branch, deed, whom, by=people["lea"]) in (200, 204)
+
+
+@pytest.mark.parametrize("days", [-1, 30])
+async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
+    branch: Team, people: dict[str, Person], days: int
+) -> None:
+    ada = people["ada"]
+    await end_role(branch, ada, "auditor", datetime.now(UTC) + timedelta(days=days))
+
+    for deed in ("suspend", "remove"):
+        refused(await branch.act(deed, ada, by=people["lea"]), 403, "member_above_actor")
+
+
+async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    lea = people["lea"]
+    await branch.change_roles(lea, "lead", "auditor")
+    assert (await branch.change_roles(people["ada"], "auditor", "clerk", by=lea)).is_success
+
+    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+
+    answer = await branch.change_roles(people["ada"], "clerk", by=lea)
+    refused(answer, 403, "member_above_actor")
+    answer = await branch.change_roles(people["nora"], "auditor", by=lea)
+    refused(answer, 403, "role_beyond_giver")
+
+
+async def test_extending_counts_as_giving_and_bringing_forward_does_not(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    lea = people["lea"]
+    await branch.change_roles(lea, "lead", "auditor")
+    soon = datetime.now(UTC) + timedelta(days=30)
+    await end_role(branch, lea, "auditor", soon)
+
+    def until(at: datetime | None) -> dict[str, object]:
+        end = at.isoformat() if at else None
+        return {"roles": [{"role": "lead"}, {"role": "auditor", "expires_at": end}]}
+
+    path = f"{branch.path}/members/{lea.id}/roles"
+    sooner = await lea.ask("PUT", path, json=until(soon - timedelta(days=1)))
+    assert sooner.status_code == 200
+    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    for later in (soon, None):
+        refused(await lea.ask("PUT", path, json=until(later)), 403, "role_beyond_giver")
+
+
+async def test_who_may_invite_but_not_manage_can_do_just_that(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    dan = people["dan"]
+    for deed in ("suspend", "remove", "reactivate"):
+        problem = refused(
+            await branch.act(deed, people["carl"], by=dan), 403, "missing_permission"
+        )
+        assert problem["permission"] == "people_manage"
+    refused(await branch.invite("new", ["lead"], by=dan), 403, "role_beyond_giver")
+    assert (await branch.invite("new", ["deputy"], by=dan)).status_code == 201
+
+
+async def test_a_member_may_give_up_roles_of_their_own_when_they_may_change_roles_at_all(
+    branch: Team, people: dict[str, Person]
+) -> None:
+    lea = people["lea"]
+    assert (await branch.change_roles(lea, "clerk", by=lea)).status_code == 200
+    refused(await branch.change_roles(lea, "lead", by=lea), 403, "missing_permission")

@@ -1,0 +1,145 @@
+"""The Members section: who they are, their roles, their status and their last activity."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from tests.steps import end_role, enlist, last_seen, refused
+from tests.world import Person, Team
+
+SOON = datetime.now(UTC) + timedelta(days=30)
+
+
+async def listed(team: Team, by: Person | None = None, **filters: Any) -> list[dict[str, Any]]:
+    """The first page of the list."""
+    answer = await (by or team.administrator).ask("GET", f"{team.path}/members", params=filters)
+    assert answer.status_code == 200, answer.text
+    items: list[dict[str, Any]] = answer.json()["items"]
+    return items
+
+
+async def users(team: Team, **filters: Any) -> list[str]:
+    """Who is on the first page of the list."""
+    return [str(member["user"]) for member in await listed(team, **filters)]
+
+
+async def test_a_member_is_shown_with_roles_status_and_last_activity(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support", "developer"])
+    before = datetime.now(UTC) - timedelta(seconds=5)
+    await bob.ask("GET", f"{acme.path}/members")
+
+    ana, member = await listed(acme)
+
+    assert ana["user"] == acme.administrator.id
+    assert member["user"] == bob.id
+    assert member["email"] == bob.email
+    assert member["name"] == "Bob"
+    assert member["status"] == "active"
+    assert [each["role"] for each in member["roles"]] == ["developer", "support"]
+    assert all(each["expires_at"] is None for each in member["roles"])
+    assert member["suspended_at"] is None
+    assert datetime.fromisoformat(member["last_active_at"]) > before
+    alone = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
+    assert alone.json() == member
+
+
+async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeats(
+    acme: Team,
+) -> None:
+    people = await enlist(acme, {f"member{number:02}": ["support"] for number in range(24)})
+    seen: list[str] = []
+    sizes = []
+    asked = {"limit": "7"}
+    while True:
+        page = (await acme.administrator.ask("GET", f"{acme.path}/members", params=asked)).json()
+        seen += [each["user"] for each in page["items"]]
+        sizes.append(len(page["items"]))
+        if page["next_cursor"] is None:
+            break
+        asked["cursor"] = page["next_cursor"]
+
+    assert sizes == [7, 7, 7, 4]
+    assert len(set(seen)) == 25
+    assert set(seen) == {acme.administrator.id, *(each.id for each in people.values())}
+
+
+async def test_a_page_that_ends_the_list_has_no_next_one(acme: Team) -> None:
+    await enlist(acme, {f"member{number}": [] for number in range(6)})
+    page = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=7")).json()
+    assert len(page["items"]) == 7
+    assert page["next_cursor"] is None
+
+
+async def test_pages_stay_in_step_while_people_come_and_go(acme: Team) -> None:
+    people = await enlist(acme, {f"member{number}": [] for number in range(9)})
+    first = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=4")).json()
+    shown = [each["user"] for each in first["items"]]
+    gone = next(each for each in people.values() if each.id in shown)
+    await acme.act("remove", gone)
+    late = (await enlist(acme, {"late": []}))["late"]
+
+    rest = await listed(acme, limit=100, cursor=first["next_cursor"])
+
+    assert len(shown) + len(rest) == 11
+    assert rest[-1]["user"] == late.id
+    assert not set(shown) & {each["user"] for each in rest}
+
+
+async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(acme: Team) -> None:
+    people = await enlist(
+        acme, {"bob": ["support"], "eve": ["support", "product"], "max": ["product"]}
+    )
+    bob, eve, max = (people[name].id for name in ("bob", "eve", "max"))
+    assert sorted(await users(acme, role="support")) == sorted([bob, eve])
+    assert sorted(await users(acme, role="product")) == sorted([eve, max])
+
+    await end_role(acme, people["eve"], "support", datetime.now(UTC) - timedelta(seconds=1))
+    await end_role(acme, people["max"], "product", SOON)
+
+    assert await users(acme, role="support") == [bob]
+    assert sorted(await users(acme, role="product")) == sorted([eve, max])
+    shown = {member["user"]: member["roles"] for member in await listed(acme)}
+    assert [each["role"] for each in shown[eve]] == ["product"]
+    assert datetime.fromisoformat(shown[max][0]["expires_at"]) == SOON
+
+
+async def test_the_list_is_filtered_by_status(acme: Team) -> None:
+    people = await enlist(acme, {"bob": [], "eve": []}, suspended=["eve"])
+    assert await users(acme, status="suspended") == [people["eve"].id]
+    assert set(await users(acme, status="active")) == {acme.administrator.id, people["bob"].id}
+
+
+async def test_the_inactive_are_found_and_who_never_did_anything_is_among_them(
+    acme: Team,
+) -> None:
+    people = await enlist(acme, {"bob": ["support"], "eve": ["support"], "max": ["support"]})
+    bob, eve, max = people.values()
+    for person in (acme.administrator, bob, eve):
+        await person.ask("GET", f"{acme.path}/members")
+    await last_seen(acme, eve, datetime.now(UTC) - timedelta(days=40))
+
+    assert set(await users(acme, inactive_days=30)) == {eve.id, max.id}
+    assert await users(acme, inactive_days=60) == [max.id]
+    assert set(await users(acme, inactive_days=30, role="support")) == {eve.id, max.id}
+
+
+async def test_who_may_not_see_the_team_sees_nobody(initech: Team) -> None:
+    bob = await initech.member("bob", roles=["write"])
+    for path in ("members", f"members/{bob.id}", "invitations"):
+        problem = refused(await bob.ask("GET", f"{initech.path}/{path}"), 403, "missing_permission")
+        assert problem["permission"] == "members_view"
+
+
+async def test_the_organizations_that_somebody_is_an_active_member_of_are_listed(
+    acme: Team, globex: Team
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    mine = [each["id"] for each in (await bob.ask("GET", "/v1/organizations")).json()["items"]]
+    assert mine == [acme.id]
+
+    await acme.act("suspend", bob)
+
+    assert (await bob.ask("GET", "/v1/organizations")).json()["items"] == []
+    operator = await acme.world.signed_in_operator()
+    every = (await operator.ask("GET", "/v1/organizations?limit=1000")).json()["items"]
+    assert {acme.id, globex.id} <= {each["id"] for each in every}
+    assert len({each["id"] for each in every}) == len(every)

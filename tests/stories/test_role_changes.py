@@ -1,0 +1,160 @@
+"""Changing what somebody may do: exactly these roles, some of them until a time."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from tests.steps import end_role, enlist, events, members, refused
+from tests.world import Team
+
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
+LATER = SOON + timedelta(days=30)
+
+
+def until(at: datetime | None) -> str | None:
+    """A time as JSON has it."""
+    return at.isoformat() if at else None
+
+
+async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support", "product"])
+    member = f"{acme.path}/members/{bob.id}"
+    before = (await acme.administrator.ask("GET", member)).json()["roles"]
+
+    changed = await acme.change_roles(bob, "developer", "support")
+
+    assert (await acme.ledger())[-1] == [
+        f"DELETE organization:{acme.id}#product@user:{bob.id}",
+        f"TOUCH organization:{acme.id}#developer@user:{bob.id}",
+    ]
+    after = {each["role"]: each for each in changed.json()["roles"]}
+    assert after["support"] == next(each for each in before if each["role"] == "support")
+    assert after.keys() == {"developer", "support"}
+    assert (await acme.administrator.ask("GET", member)).json()["roles"] == changed.json()["roles"]
+
+
+async def test_changing_roles_to_what_they_are_changes_nothing_and_says_where_things_stand(
+    acme: Team,
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    before = await acme.ledger()
+
+    changed = await acme.change_roles(bob, "support")
+
+    assert changed.status_code == 200
+    assert await acme.ledger() == before
+    assert changed.headers["Teamaccess-Change"] == f"{acme.id}:{len(before)}"
+    assert await acme.can(bob, "refunds_create", at=changed.headers["Zed-Token"])
+
+
+async def test_a_member_without_any_role_is_a_member_still(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+
+    changed = await acme.change_roles(bob)
+
+    assert changed.json()["roles"] == []
+    assert not await acme.can(bob, "refunds_create")
+    assert await acme.can(bob, "membership")
+    assert (await bob.ask("GET", f"{acme.path}/permissions")).json()["actions"] == []
+    refused(await bob.ask("GET", acme.path), 403, "missing_permission")
+
+
+async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    wanted = {"roles": [{"role": "support"}, {"role": "developer", "expires_at": until(SOON)}]}
+
+    changed = await acme.administrator.ask(
+        "PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted
+    )
+
+    roles = {each["role"]: each["expires_at"] for each in changed.json()["roles"]}
+    assert roles["support"] is None
+    assert datetime.fromisoformat(roles["developer"]) == SOON
+    stamp = SOON.isoformat().replace("+00:00", "Z")
+    assert (await acme.ledger())[-1] == [
+        f"TOUCH organization:{acme.id}#developer@user:{bob.id}[expiration:{stamp}]"
+    ]
+    assert await acme.can(bob, "webhooks_create")
+    assert (await events(acme))[-1].details["ends"] == {"developer": SOON.isoformat()}
+
+
+async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support", "developer"])
+
+    await end_role(acme, bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
+
+    assert not await acme.can(bob, "webhooks_create")
+    assert await acme.can(bob, "refunds_create")
+
+
+@pytest.mark.parametrize(
+    "end", ["2020-01-01T00:00:00Z", "1970-01-01T00:00:00+14:00", "0001-01-02T00:00:00Z"]
+)
+async def test_a_role_cannot_end_in_the_past(acme: Team, end: str) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    wanted = {"roles": [{"role": "support", "expires_at": end}]}
+
+    answer = await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
+
+    refused(answer, 400, "end_in_the_past")
+    assert (await members(acme))[bob.id] == ["support"]
+
+
+async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    path = f"{acme.path}/members/{bob.id}/roles"
+    for end in (LATER, SOON, LATER, None):
+        wanted = {"roles": [{"role": "support", "expires_at": until(end)}]}
+        changed = await acme.administrator.ask("PUT", path, json=wanted)
+        assert changed.status_code == 200
+        shown = changed.json()["roles"][0]["expires_at"]
+        assert (datetime.fromisoformat(shown) if shown else None) == end
+    assert (await acme.ledger())[-1] == [
+        f"TOUCH organization:{acme.id}#support@user:{bob.id} "
+        f"WAS organization:{acme.id}#support@user:{bob.id}"
+        f"[expiration:{LATER.isoformat().replace('+00:00', 'Z')}]"
+    ]
+
+
+async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    wanted = {"roles": [{"role": "product"}], "reason": "new job"}
+
+    await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
+
+    told = (await events(acme))[-1]
+    assert told.details["before"] == ["support"]
+    assert told.details["after"] == ["product"]
+    assert told.reason_hash is not None
+    assert len(told.reason_hash) == 32
+
+
+async def test_suspending_and_reactivating_twice_is_refused(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    refused(await acme.act("reactivate", bob), 409, "not_suspended")
+    assert (await acme.act("suspend", bob)).status_code == 204
+    refused(await acme.act("suspend", bob), 409, "already_suspended")
+    assert (await acme.act("reactivate", bob)).status_code == 204
+
+
+async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_them(
+    acme: Team,
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}, suspended=["bob"]))["bob"]
+
+    await acme.change_roles(bob, "developer")
+
+    assert not await acme.can(bob, "webhooks_create")
+    back = await acme.act("reactivate", bob)
+    token = back.headers["Zed-Token"]
+    assert await acme.can(bob, "webhooks_create", at=token)
+    assert not await acme.can(bob, "refunds_create", at=token)
+
+
+async def test_unknown_roles_and_roles_named_twice_are_refused(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    problem = refused(await acme.change_roles(bob, "wizard"), 400, "unknown_role")
+    assert "developer" in problem["roles"]
+    refused(await acme.change_roles(bob, "support", "support"), 400, "role_twice")
+    refused(await acme.invite("eve", ["support", "support"]), 400, "role_twice")
+    refused(await acme.invite("eve", ["Support"]), 400, "unknown_role")
+    assert (await members(acme))[bob.id] == ["support"]

@@ -1,0 +1,119 @@
+"""The secret of an invitation is in its mail, and nowhere else. Neither are addresses in what is kept."""
+
+import json
+
+import pytest
+from sqlalchemy import text
+
+from teamaccess.invitations.secret import hash_of
+from teamaccess.models import Base
+from tests.steps import enlist
+from tests.world import Person, Team
+
+NAME = "Bob of the Long Memory"
+
+
+async def everything_kept(team: Team) -> dict[str, str]:
+    """Every row of every table that the application can read, as text."""
+    kept = {}
+    async with team.world.service.reads() as session:
+        for table in Base.metadata.tables:
+            if table != "ledger_notes":
+                rows = await session.execute(text(f'SELECT t::text FROM "{table}" t'))
+                kept[table] = "\n".join(rows.scalars())
+    return kept
+
+
+async def everything_told(team: Team, by: Person) -> str:
+    """Every list and every single thing that the API tells an administrator."""
+    told = []
+    for path in ("", "/members", "/invitations", "/permissions", "/changes/1", f"/members/{by.id}"):
+        answer = await by.ask("GET", team.path + path)
+        assert answer.status_code == 200
+        told.append(answer.text + json.dumps(dict(answer.headers)))
+    return "\n".join(told)
+
+
+async def test_the_secret_of_an_invitation_is_only_in_its_mail(
+    acme: Team, capfd: pytest.CaptureFixture[str]
+) -> None:
+    key = {"Idempotency-Key": f"invite bob {acme.id}"}
+    body = {"email": acme.address("bob"), "roles": ["support"]}
+    path = f"{acme.path}/invitations"
+    invited = await acme.administrator.ask("POST", path, json=body, headers=key)
+    secret = acme.world.secret_for(acme.address("bob"))
+    again = await acme.administrator.ask("POST", path, json=body, headers=key)
+
+    assert secret not in invited.text + again.text + str(invited.headers)
+    kept = await everything_kept(acme)
+    assert kept["idempotency_keys"]
+    assert all(secret not in rows for rows in kept.values())
+    assert hash_of(secret).hex() in kept["invitations"]
+    assert secret not in await everything_told(acme, acme.administrator)
+
+    accepted = await acme.accept("bob", headers={"Idempotency-Key": f"accept {acme.id}"})
+    await acme.accept("bob")
+    token = accepted.json()["access_token"]
+    kept = await everything_kept(acme)
+    for each in (secret, token, token.rpartition(".")[2]):
+        assert all(each not in rows for rows in kept.values())
+        assert each not in await everything_told(acme, acme.administrator)
+    logged = capfd.readouterr()
+    assert secret not in logged.out + logged.err
+    assert token not in logged.out + logged.err
+
+
+async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_text(
+    acme: Team,
+) -> None:
+    await enlist(acme, {"max": ["support"]})
+    await acme.invite("bob", ["support"])
+    accepted = await acme.world.http.post(
+        "/v1/invitations/accept",
+        json={"token": acme.world.secret_for(acme.address("bob")), "name": NAME},
+    )
+    bob = Person(acme.world, accepted.json()["user"], "", accepted.json()["access_token"])
+    await acme.change_roles(bob, "developer")
+    reason = "because Bob writes to eve@example.org"
+    await acme.administrator.ask(
+        "PUT",
+        f"{acme.path}/members/{bob.id}/roles",
+        json={"roles": [{"role": "product"}], "reason": reason},
+    )
+    await acme.administrator.ask("PATCH", acme.path, json={"name": "Eve's bob@example.org"})
+    await acme.invite("bob", ["support"])
+    await acme.act("suspend", bob)
+    await bob.ask("GET", acme.path)
+    await bob.ask("GET", "/v1/organizations/eve@example.org")
+    await bob.ask("POST", "/v1/organizations/eve@example.org/leave")
+    await acme.act("remove", bob)
+
+    kept = await everything_kept(acme)
+
+    assert reason in kept["reasons"]
+    for table in ("events", "ledger", "ledger_applications", "activity"):
+        for free in ("@example.org", ".example", "Memory", "Eve's"):
+            assert free not in kept[table], table
+
+
+async def test_answers_are_kept_out_of_caches_and_referrers_and_name_their_request(
+    acme: Team,
+) -> None:
+    for path in (acme.path, "/v1/nothing", "/healthz", "/invitations/accept?token=x"):
+        answer = await acme.administrator.ask("GET", path)
+        assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Referrer-Policy"] == "no-referrer"
+        assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        assert len(answer.headers["X-Request-Id"]) == 24
+
+
+async def test_opening_an_invitations_link_accepts_nothing(acme: Team) -> None:
+    await acme.invite("bob", ["support"])
+    secret = acme.world.secret_for(acme.address("bob"))
+
+    page = await acme.world.http.get("/invitations/accept", params={"token": secret})
+
+    assert page.status_code == 200
+    assert secret not in page.text
+    listed = (await acme.administrator.ask("GET", f"{acme.path}/invitations")).json()["items"]
+    assert listed[0]["status"] == "pending"
