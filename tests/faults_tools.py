@@ -83,8 +83,9 @@ class Link(grpc.GenericRpcHandler):
         method = details.method
         if method.rpartition("/")[2] in STREAMS:
 
-            def stream(request: bytes, context: Context) -> AsyncIterator[bytes]:
-                return self._stream(method, request, context)
+            async def stream(request: bytes, context: Context) -> AsyncIterator[bytes]:
+                async for answer in self._stream(method, request, context):
+                    yield answer
 
             return grpc.unary_stream_rpc_method_handler(stream)
 

@@ -42,8 +42,8 @@ class World:
     owner_url: str
     service: Service
     http: httpx.AsyncClient
-    engine: PermissionsServiceStub
-    """SpiceDB as any service reaches it."""
+    engine: Any
+    """SpiceDB as any service reaches it; the types of its stub know no asyncio."""
 
     async def check(
         self,

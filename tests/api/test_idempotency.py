@@ -7,10 +7,10 @@ from typing import Any
 import httpx
 import pytest
 from sqlalchemy import update
-from tests.steps import enlist, refused
-from tests.world import Person, Team
 
 from teamaccess.models import IdempotencyKey
+from tests.steps import enlist, refused
+from tests.world import Person, Team
 
 
 async def invite(

@@ -1,6 +1,7 @@
 """ETag and If-Match: nobody overwrites roles that they have not seen."""
 
 import pytest
+
 from tests.steps import enlist, members, refused
 from tests.world import Person, Team
 
@@ -26,9 +27,7 @@ async def test_roles_that_changed_meanwhile_are_not_replaced(acme: Team, bob: Pe
     await acme.change_roles(bob, "developer")
     before = await acme.ledger()
 
-    refused(
-        await acme.change_roles(bob, "product", headers=known), 412, "roles_changed_meanwhile"
-    )
+    refused(await acme.change_roles(bob, "product", headers=known), 412, "roles_changed_meanwhile")
 
     assert (await members(acme))[bob.id] == ["developer"]
     assert await acme.ledger() == before

@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 import pytest
+
 from tests.steps import end_role, enlist, members, offer_instead, refused
 from tests.world import Person, Team
 

@@ -1,32 +1,18 @@
-"""Everything that people do, and what they are refused, leaves an event in a chain that shows tampering."""
+"""Everything that people do, and what they are refused, leaves an event in a chain."""
 
 import re
 from collections.abc import Awaitable, Callable
-from hashlib import sha256
-from typing import Any
 
+import asyncpg
 import httpx
 import pytest
-from sqlalchemy import text
+
+from teamaccess.models import Event
+from tests.ledger.chain import broken_events
 from tests.steps import chain, enlist, events, refused
 from tests.world import Person, Team
 
-from teamaccess.models import Event
-
 IDS = re.compile(r"(user|operator|organization|invitation):[\w-]+|anonymous")
-
-CHAIN = text("SELECT *, details::text AS said FROM events WHERE chain = :chain ORDER BY position")
-
-
-def sealed(event: Any) -> bytes:
-    """The hash of an event, computed from what it says, as an auditor would."""
-    parts = [
-        *("events/1", event.chain, str(event.position), event.previous_hash.hex()),
-        f"{event.occurred_at:%Y-%m-%dT%H:%M:%S.%fZ}",
-        *(event.kind, event.actor, event.channel, event.request_id, event.subject or ""),
-        *((event.reason_hash or b"").hex(), event.said),
-    ]
-    return sha256("\n".join(parts).encode()).digest()
 
 
 async def newest(team: Team, answer: httpx.Response) -> Event:
@@ -44,7 +30,9 @@ async def newest(team: Team, answer: httpx.Response) -> Event:
 Deed = Callable[[Team, Person, str], Awaitable[httpx.Response]]
 
 DEEDS: dict[str, Deed] = {
-    "organization_renamed": lambda t, b, i: t.administrator.ask("PATCH", t.path, json={"name": "A"}),
+    "organization_renamed": lambda t, b, i: t.administrator.ask(
+        "PATCH", t.path, json={"name": "A"}
+    ),
     "member_invited": lambda t, b, i: t.invite("eve", ["support"]),
     "invitation_resent": lambda t, b, i: t.administrator.ask(
         "POST", f"{t.path}/invitations/{i}/resend"
@@ -154,16 +142,12 @@ async def test_the_chains_of_events_are_whole(acme: Team) -> None:
         await acme.member(name, roles=["support"])
     await acme.act("remove", acme.people["bob"])
 
-    for name in (acme.id, Event.PLATFORM):
-        async with acme.world.service.reads() as session:
-            rows = (await session.execute(CHAIN, {"chain": name})).all()
-        before = sha256(f"events/1\n{name}".encode()).digest()
-        for position, event in enumerate(rows, start=1):
-            assert event.position == position
-            assert event.previous_hash == before
-            assert event.hash == sealed(event)
-            before = event.hash
-        assert len(rows) >= 3
+    connection = await asyncpg.connect(acme.world.owner_url)
+    try:
+        for name in (acme.id, Event.PLATFORM):
+            assert await broken_events(connection, name) == []
+    finally:
+        await connection.close()
 
 
 async def test_an_event_says_only_ids(acme: Team) -> None:

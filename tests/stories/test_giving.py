@@ -4,6 +4,7 @@ lead manages members without being able to do everything."""
 from datetime import UTC, datetime, timedelta
 
 import pytest
+
 from tests.steps import end_role, enlist, members, offer_instead, refused
 from tests.world import Person, Team
 
@@ -159,9 +160,7 @@ async def test_who_may_invite_but_not_manage_can_do_just_that(
 ) -> None:
     dan = people["dan"]
     for deed in ("suspend", "remove", "reactivate"):
-        problem = refused(
-            await branch.act(deed, people["carl"], by=dan), 403, "missing_permission"
-        )
+        problem = refused(await branch.act(deed, people["carl"], by=dan), 403, "missing_permission")
         assert problem["permission"] == "people_manage"
     refused(await branch.invite("new", ["lead"], by=dan), 403, "role_beyond_giver")
     assert (await branch.invite("new", ["deputy"], by=dan)).status_code == 201

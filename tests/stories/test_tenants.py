@@ -1,4 +1,4 @@
-"""Other tenants' things are 404, exactly like things that do not exist. So is everything to the suspended."""
+"""Other tenants' things are 404, exactly like what does not exist; to the suspended everything is."""
 
 import re
 import secrets
@@ -6,10 +6,10 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.steps import enlist, refused
-from tests.world import Person, Team
 
 from teamaccess.organizations.found import found
+from tests.steps import enlist, refused
+from tests.world import Person, Team
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),

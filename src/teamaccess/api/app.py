@@ -3,8 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from litestar import Litestar
+from litestar import Litestar, Request
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
@@ -37,8 +38,11 @@ def create_app(settings: Settings) -> Litestar:
         async with open_service(settings) as service:
             app.state.service = service
             relaying = asyncio.create_task(service.ledger.relay.run())
-            yield
-            relaying.cancel()
+            try:
+                yield
+            finally:
+                relaying.cancel()
+                await asyncio.wait([relaying])  # its connections go back before the pools close
 
     return Litestar(
         route_handlers=[*ALL, PrometheusController],
@@ -53,6 +57,7 @@ def create_app(settings: Settings) -> Litestar:
             "service": Provide(provide_service, sync_to_thread=False),
             "actor": Provide(provide_user),
         },
+        before_request=read_body,
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],
@@ -68,6 +73,11 @@ def provide_service(state: State) -> Service:
     """Return the process's connections."""
     service: Service = state.service
     return service
+
+
+async def read_body(request: Request[Any, Any, Any]) -> None:
+    """Refuse a body that is too large, also where nobody is going to look at it."""
+    await request.body()
 
 
 async def add_headers(message: Message, scope: Scope) -> None:

@@ -77,7 +77,8 @@ def organization(catalog: "Catalog") -> Definition:
         f"{catalog.administrator} & member",
         "Has every permission below, so that one question answers for all of them.",
     )
-    roles = [*(role_relation(role) for role in catalog.roles.values()), administration]
+    roles: list[Relation | Permission] = [*map(role_relation, catalog.roles.values())]
+    roles.append(administration)
     actions = [list(organization_action(action)) for action in catalog.actions.values()]
     return Definition(
         "organization",

@@ -128,10 +128,13 @@ class Ledger:
     async def commit(self, change: Change) -> list[Receipt]:
         """Commit, then enforce; never fails once the change is committed."""
         await change.session.commit()
+        by_organization = attrgetter("organization")
+        decided = groupby(sorted(change.entries, key=by_organization), by_organization)
+        locked = {at.organization for at in change.standing}
         receipts = await asyncio.gather(
             *(
-                self._enforce(organization, list(entries))
-                for organization, entries in groupby(change.entries, attrgetter("organization"))
+                self._enforce(organization, list(entries), locked=organization in locked)
+                for organization, entries in decided
             )
         )
         for then in change.after_commit:
@@ -169,10 +172,17 @@ class Ledger:
         except EngineRefused as refused:
             raise OrganizationStopped(organization=organization, refusal=refused) from refused
 
-    async def _enforce(self, organization: OrganizationId, entries: list[Entry]) -> Receipt:
+    async def _enforce(
+        self, organization: OrganizationId, entries: list[Entry], *, locked: bool
+    ) -> Receipt:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                token = await self._applier.apply(entries)
+                # where nobody has looked what is pending, these entries may not be the next ones
+                token = await (
+                    self._applier.apply(entries)
+                    if locked
+                    else self._applier.catch_up(organization, entries[-1].hash)
+                )
         except Exception as cause:
             log.warning("change_pending", organization=organization, cause=repr(cause))
             self.relay.hand_over(organization)

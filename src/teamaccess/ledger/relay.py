@@ -14,6 +14,8 @@ log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
+OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError)
+"""What passes by itself or by an operator's hand."""
 
 
 class Relay:
@@ -46,7 +48,7 @@ class Relay:
                 self._woken.clear()
                 if not self._waiting:
                     await self._woken.wait()
-            except (EngineUnavailable, SQLAlchemyError, OSError) as cause:
+            except OUTAGES as cause:
                 log.warning("relay_waits", pause=pause, cause=repr(cause))
                 # jitter, so that many processes do not knock at a recovering engine together
                 await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
@@ -59,6 +61,9 @@ class Relay:
                 await self._applier.catch_up(organization)
             except EngineRefused:
                 log.error("organization_stopped", organization=organization)
-            except Exception:
+            except OUTAGES:
                 self._waiting.add(organization)
                 raise
+            except Exception:
+                # an entry that nobody can read must not keep the other organizations waiting
+                log.exception("organization_stopped", organization=organization)

@@ -20,11 +20,11 @@ from teamaccess.models import (
     is_local_id,
 )
 
-WHOLE = (
-    joinedload(Membership.user),
-    joinedload(Membership.activity),
-    selectinload(Membership.assignments),
-)
+PERSON = (joinedload(Membership.user), joinedload(Membership.activity))
+ONE = (*PERSON, joinedload(Membership.assignments))
+"""A member in one query."""
+MANY = (*PERSON, selectinload(Membership.assignments))
+"""A page of members in two, without repeating a person for each role."""
 
 
 class UnknownMember(NotFound):
@@ -37,7 +37,7 @@ async def find_member(
     """Return the member with user, roles and activity, or None."""
     if not is_local_id(user):
         return None
-    return await session.get(Membership, (organization, user), options=WHOLE)
+    return await session.get(Membership, (organization, user), options=ONE)
 
 
 async def get_member(
@@ -74,7 +74,7 @@ async def list_members(
         .where(Membership.organization_id == organization)
         .order_by(Membership.joined_at, Membership.user_id)
         .limit(limit)
-        .options(*WHOLE)
+        .options(*MANY)
     )
     if after is not None:
         page = page.where(tuple_(Membership.joined_at, Membership.user_id) > after)

@@ -7,7 +7,7 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import attribution
+from teamaccess.api.authentication import Operator, attribution
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
@@ -130,6 +130,8 @@ async def accept(
         async with service.reads() as session:
             organization, id = await acceptance.addressed(session, data.token)
         told = {"chain": organization, "subject": f"invitation:{id}"}
+        if isinstance(request.user, Operator):
+            raise acceptance.AcceptsForSomebodyElse
         async with service.ledger.change(who, organization) as change:
             signed_in = request.user if isinstance(request.user, User) else None
             if signed_in is not None:

@@ -1,0 +1,41 @@
+"""Everything that bad input must leave as it is."""
+
+from dataclasses import dataclass
+
+from authzed.api.v1 import RelationshipFilter
+from sqlalchemy import text
+
+from teamaccess.models import Base
+from tests.world import Team
+
+PASSING = {"events", "event_heads", "activity", "ledger_notes"}
+"""What a refusal may leave a trace in."""
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """The rows of every table, where the ledger stands, and what SpiceDB holds of an organization."""
+
+    tables: dict[str, str]
+    ledger: list[list[str]]
+    relationships: list[str]
+
+
+async def snapshot(team: Team) -> Snapshot:
+    """Take one now."""
+    tables = {}
+    async with team.world.service.reads() as session:
+        for table in Base.metadata.tables.keys() - PASSING:
+            digest = "count(*) || ' ' || md5(string_agg(t::text, '' ORDER BY t::text))"
+            found = await session.execute(text(f'SELECT {digest} FROM "{table}" t'))
+            tables[table] = str(found.scalar_one())
+    return Snapshot(tables, await team.ledger(), await _relationships(team))
+
+
+async def _relationships(team: Team) -> list[str]:
+    engine = team.world.service.engine
+    wanted = [
+        RelationshipFilter(resource_type="organization", optional_resource_id=team.id),
+        RelationshipFilter(resource_type="invitation", optional_resource_id_prefix=f"{team.id}/"),
+    ]
+    return sorted([str(found) for each in wanted async for found, _ in engine.read(each)])

@@ -1,0 +1,172 @@
+"""Paths, queries and methods with a mistake: a problem with a code, and nothing changes."""
+
+import base64
+import json
+
+import pytest
+
+from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.snapshot import snapshot
+from tests.steps import PROBLEM, refused
+from tests.world import Team, World
+
+ROUTES = sorted(routes(), key=str)
+WITH_NAMES = [route for route in ROUTES if "{" in route.path]
+LISTS = [route for route in ROUTES if ASKS[route].list]
+METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "TRACE", "CONNECT", "BREW", "get"]
+
+NAMES = [
+    *("%00", "a%00b", "%0a", "a%0ab", "%20", "%7f", "%e2%80%ae", "%f0%9f%98%80", "%c3%28", "%ff"),
+    *("%ed%a0%80", "x" * 65, "x" * 8000, "*", "acme!", "ACME", "a:b", "a%2fb", "a%5cb", "%2e%2e"),
+    *(
+        "'%20OR%201=1--",
+        "%25s",
+        "{user}",
+        "$1",
+        "null",
+        "-",
+        "0",
+        "-1",
+        "1.5",
+        "9" * 30,
+        "9" * 5000,
+    ),
+    *("٣", "1_0", "%2b1", "user:ana", "..;", "%252e"),
+]
+
+LIMITS = [
+    "0",
+    "-1",
+    "1001",
+    "9" * 30,
+    "9" * 5000,
+    "x",
+    "",
+    "1.5",
+    "1e9",
+    "0x10",
+    "NaN",
+    "true",
+    "%00",
+]
+DAYS = ["0", "-1", "36501", "9" * 30, "x", "", "%00", "1.5"]
+STATUSES = ["x", "", "PENDING", "%00", "Active", "pending,active", "0"]
+ROLES = ["wizard", "%00", "", "x" * 65, "x" * 5000, "%ff", "'--", "Support"]
+
+
+def cursor(key: object) -> str:
+    """A cursor as the lists make them, of something that they would not put into it."""
+    return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
+
+
+CURSORS = [
+    *("", "x", "%00", "%25", "%ff%fe", "====", "AAAA", "x" * 501, "é", "W10", "bnVsbA", "!!!!"),
+    *(
+        cursor(key)
+        for key in ([], {}, 0, None, "x", ["x"], ["x", "y"], [1, 2], ["2030-01-01", "a"])
+    ),
+    cursor(["2030-01-01T00:00:00", "usr_1"]),
+    cursor(["2030-01-01T00:00:00Z", "usr_1\x00"]),
+    cursor(["2030-01-01T00:00:00Z", "usr_1", "more"]),
+    cursor(["2030-01-01T00:00:00Z", 1]),
+    cursor(["0001-01-01T00:00:00+23:59", "usr_1"]),
+    cursor(["9999-12-31T23:59:59-23:59", "usr_1"]),
+    cursor(["10000-01-01T00:00:00Z", "usr_1"]),
+    cursor(["2030-01-01T00:00:00Z", "x" * 300]),
+    cursor(["2030-01-01T00:00:00Z", "' OR 1=1"]),
+    cursor(["2030-01-01T00:00:00Z", "usr_1"]) + "!",
+]
+
+QUERIES = {
+    "limit": LIMITS,
+    "cursor": CURSORS,
+    "status": STATUSES,
+    "role": ROLES,
+    "inactive_days": DAYS,
+}
+TAKES = {
+    "/v1/organizations": ["limit", "cursor"],
+    "/v1/organizations/{organization}/members": list(QUERIES),
+    "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
+}
+
+
+@pytest.fixture
+async def stage(acme: Team) -> Stage:
+    return await Stage.set(acme)
+
+
+@pytest.mark.parametrize("route", WITH_NAMES, ids=str)
+async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
+    stage: Stage, route: Route
+) -> None:
+    ana = stage.team.administrator
+    before = await snapshot(stage.team)
+    for part in [each for each in route.path.split("/") if each.startswith("{")]:
+        for name in NAMES:
+            url = stage.url(route, **{part.strip("{}"): name})
+            answer = await ana.ask(route.method, url, json=stage.body(route))
+            told = f"{route.method} {url[:120]}: {answer.status_code} {answer.text[:300]}"
+            assert answer.status_code in (400, 404, 405), told
+            assert answer.headers["Content-Type"] == PROBLEM, told
+            assert answer.json()["code"], told
+    assert await snapshot(stage.team) == before
+
+
+def test_every_list_says_here_which_queries_it_takes() -> None:
+    assert {route.path for route in LISTS} == set(TAKES)
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+async def test_queries_with_a_mistake_are_refused(stage: Stage, route: Route) -> None:
+    ana, url = stage.team.administrator, stage.url(route)
+    for name in TAKES[route.path]:
+        for value in QUERIES[name]:
+            answer = await ana.ask("GET", f"{url}?{name}={value}")
+            told = f"{url}?{name}={value[:80]}: {answer.text[:300]}"
+            assert answer.status_code == 400, told
+            assert answer.headers["Content-Type"] == PROBLEM, told
+            assert answer.json()["code"] in ("invalid_request", "invalid_cursor", "unknown_role"), (
+                told
+            )
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route: Route) -> None:
+    ana, url = stage.team.administrator, stage.url(route)
+    for query in ("unknown=1", "&&&", "=", "%00=%00", "limit=1&limit=2", "a[]=1", "?" * 100):
+        answer = await ana.ask("GET", f"{url}?{query}")
+        assert answer.status_code in (200, 400), f"{query}: {answer.text}"
+
+
+@pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
+async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path: str) -> None:
+    ana = stage.team.administrator
+    before = await snapshot(stage.team)
+    known = {route.method: route for route in ROUTES if route.path == path}
+    url = stage.url(next(iter(known.values())))
+    for method in METHODS:
+        if method.upper() not in known:
+            answer = await ana.world.http.request(
+                method, url, headers={"Authorization": f"Bearer {ana.token}"}
+            )
+            assert answer.status_code == 405, f"{method} {url}"
+            assert answer.headers["Content-Type"] == PROBLEM
+            assert set(answer.headers["Allow"].split(", ")) >= known.keys()
+    assert await snapshot(stage.team) == before
+
+
+async def test_paths_that_are_none_of_ours_are_not_found(fintoc: World) -> None:
+    for path in (
+        "/",
+        "/v1",
+        "/v2/me",
+        "/v1/organisations",
+        "//",
+        "/%00",
+        "/" + "x" * 9000,
+        "/.env",
+    ):
+        answer = await fintoc.http.get(path)
+        assert refused(answer, 404, "not_found")["title"] == "Not Found"
+        assert answer.headers["X-Request-Id"]

@@ -1,0 +1,82 @@
+"""A body with a mistake is refused with a problem that has a code, and changes nothing."""
+
+import pytest
+
+from tests.api.junk import OPTIONAL, bad_bodies
+from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.snapshot import snapshot
+from tests.steps import PROBLEM
+from tests.world import Person, World
+
+BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
+BODILESS = sorted(
+    (route for route in routes() if ASKS[route].body is None and route.method != "GET"), key=str
+)
+JSON = {"Content-Type": "application/json"}
+CODES = {
+    *("invalid_request", "invalid_text", "invalid_email", "invalid_organization_id"),
+    *("unknown_role", "role_twice", "end_in_the_past", "body_too_large"),
+    "unknown_invitation_token",
+}
+OTHERS = [
+    *("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"),
+    *("application/xml", "application/msgpack", "application/jsonx", "json", "", "é", "a/b;c=d"),
+    "text/json; application/json",
+]
+
+
+async def caller(stage: Stage, route: Route) -> Person | None:
+    """Somebody who may."""
+    if route.path == "/v1/invitations/accept":
+        return None
+    if ASKS[route].operators:
+        return await stage.team.world.signed_in_operator()
+    return stage.team.administrator
+
+
+@pytest.mark.parametrize("route", BODIES, ids=str)
+async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
+    fintoc: World, route: Route
+) -> None:
+    stage = await Stage.set(await fintoc.found("acme"))
+    by = await caller(stage, route)
+    optional = {*OPTIONAL, "name"} if route.path.endswith("accept") else OPTIONAL
+    before = await snapshot(stage.team)
+    tried = 0
+    for body in bad_bodies(stage.body(route), optional):
+        answer = await stage.ask(route, by, json=None, content=body, headers=JSON)
+        told = f"{route} {body[:200]!r}: {answer.text}"
+        assert 400 <= answer.status_code < 500, told
+        assert answer.headers["Content-Type"] == PROBLEM, told
+        assert answer.json()["code"] in CODES, told
+        assert answer.json()["detail"], told
+        tried += 1
+    assert tried > 40
+    assert await snapshot(stage.team) == before
+    assert (await stage.ask(route, by)).status_code == ASKS[route].success
+
+
+@pytest.mark.parametrize("route", BODIES, ids=str)
+async def test_a_body_that_is_not_said_to_be_json_is_refused(fintoc: World, route: Route) -> None:
+    stage = await Stage.set(await fintoc.found("acme"))
+    by = await caller(stage, route)
+    before = await snapshot(stage.team)
+    for other in OTHERS:
+        answer = await stage.ask(route, by, headers={"Content-Type": other.encode()})
+        assert answer.status_code == 415, f"{other}: {answer.text}"
+        assert answer.json()["code"] == "unsupported_media_type"
+    assert await snapshot(stage.team) == before
+    said = {"Content-Type": "Application/JSON; charset=utf-8"}
+    assert (await stage.ask(route, by, headers=said)).is_success
+
+
+@pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)
+async def test_a_body_of_a_megabyte_is_refused_by_every_route(fintoc: World, route: Route) -> None:
+    stage = await Stage.set(await fintoc.found("acme"))
+    by = await caller(stage, route)
+    before = await snapshot(stage.team)
+
+    answer = await stage.ask(route, by, json=None, content=b"[" * 1_000_000, headers=JSON)
+
+    assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+    assert await snapshot(stage.team) == before

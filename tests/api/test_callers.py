@@ -1,0 +1,135 @@
+"""Every route times every kind of caller: what the catalog's guards say, and what is answered."""
+
+import pytest
+
+from teamaccess.catalog import Catalog
+from tests.api.requests import ANYBODY, ASKS, FOUNDER, MEMBER, SIGNED_IN, Route, Stage, routes
+from tests.steps import enlist, refused
+from tests.world import Person, Team, World
+
+ROUTES = sorted(routes(), key=str)
+ACCEPT = Route("POST", "/v1/invitations/accept")
+Expected = tuple[int, str]
+
+
+def test_every_route_of_the_application_is_in_this_table() -> None:
+    assert set(ROUTES) == set(ASKS)
+
+
+def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
+    """The status of the answer and the code of the problem; no code where it is allowed."""
+    ask = ASKS[route]
+    fine, unknown, sign_in = (
+        (ask.success, ""),
+        (404, "unknown_organization"),
+        (401, "sign_in_required"),
+    )
+    if route == ACCEPT:
+        return fine if caller == "nobody" else (403, "accepts_for_somebody_else")
+    if ask.needs == ANYBODY or (caller == "operator" and ask.operators):
+        return fine
+    if caller in ("nobody", "operator"):
+        return sign_in
+    if ask.needs == SIGNED_IN or (ask.needs == FOUNDER and catalog.founder_role):
+        return fine
+    if ask.needs == FOUNDER:
+        return 403, "only_operators_found"
+    if caller in ("outsider", "suspended administrator"):
+        return unknown
+    if ask.needs == MEMBER or catalog.guards[ask.needs] in catalog.roles[caller].actions:
+        return fine
+    return 403, "missing_permission"
+
+
+def callers(catalog: Catalog) -> list[str]:
+    """Every kind of caller that there is."""
+    return ["nobody", "outsider", "operator", "suspended administrator", *catalog.roles]
+
+
+async def cast(stage: Stage, elsewhere: Team) -> dict[str, Person | None]:
+    """One person of each kind, members of the stage's organization where they are any."""
+    catalog = stage.team.world.service.catalog
+    roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
+    people = await enlist(stage.team, {**roles, "sue": [catalog.administrator]}, suspended=["sue"])
+    by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
+    return {
+        "nobody": None,
+        "outsider": elsewhere.administrator,
+        "operator": await stage.team.world.signed_in_operator(),
+        "suspended administrator": people["sue"],
+        **by_role,
+    }
+
+
+async def check(world: World, route: Route) -> None:
+    """Have every kind of caller send the good request, those who are refused first."""
+    catalog = world.service.catalog
+    wanted = {caller: expected(route, caller, catalog) for caller in callers(catalog)}
+    elsewhere = await world.found("elsewhere")
+    stage: Stage | None = None
+    people: dict[str, Person | None] = {}
+    before: list[list[str]] = []
+    for caller in sorted(wanted, key=lambda caller: wanted[caller][1] == ""):
+        status, code = wanted[caller]
+        if stage is None or (code == "" and route.method != "GET"):
+            stage = await Stage.set(await world.found("acme"))
+            people = await cast(stage, elsewhere)
+            before = await stage.team.ledger()
+        answer = await stage.ask(route, people[caller])
+        if code:
+            problem = refused(answer, status, code)
+            if code == "missing_permission":
+                assert problem["permission"] == catalog.guards[ASKS[route].needs], caller
+            assert await stage.team.ledger() == before
+        else:
+            assert answer.status_code == status, f"{route} by {caller}: {answer.text}"
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+async def test_fintoc_answers_each_kind_of_caller_as_its_catalog_says(
+    fintoc: World, route: Route
+) -> None:
+    await check(fintoc, route)
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+async def test_finicom_answers_each_kind_of_caller_as_its_catalog_says(
+    finicom: World, route: Route
+) -> None:
+    await check(finicom, route)
+
+
+CHANGES = [route for route in ROUTES if "{organization}" in route.path and route.method != "GET"]
+
+
+@pytest.mark.parametrize("route", CHANGES, ids=str)
+async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_enough(
+    fintoc: World, route: Route
+) -> None:
+    stage = await Stage.set(await fintoc.found("acme"))
+    team = stage.team
+    ada = (await enlist(team, {"ada": ["administrator"]}))["ada"]
+    before = len(await team.ledger())
+
+    answer = await stage.ask(route, ada)
+
+    assert answer.is_success
+    made = len(await team.ledger()) - before
+    assert made == (0 if route.method == "PATCH" or "roles" in route.path else 1)
+    assert answer.headers["Teamaccess-Change"] == f"{team.id}:{before + made}"
+    token = answer.headers["Zed-Token"]
+    gone = route.path.endswith("leave") or route == Route(
+        "DELETE", "/v1/organizations/{organization}"
+    )
+    assert await team.can(ada, "users_access", at=token) is not gone
+    if not gone:
+        told = await ada.ask("GET", f"{team.path}/changes/{before + made}")
+        assert told.json()["status"] == "applied"
+        assert told.json()["zed_token"]
+
+
+async def test_an_unknown_position_is_no_change(fintoc: World) -> None:
+    acme = await fintoc.found("acme")
+    for position in (999, 2**63 - 1):
+        answer = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
+        refused(answer, 404, "unknown_change")

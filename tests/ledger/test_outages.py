@@ -1,0 +1,153 @@
+"""SpiceDB away, slow or deaf: nothing is allowed meanwhile, and nothing decided is lost."""
+
+import asyncio
+
+from grpc import StatusCode
+
+from teamaccess.organizations.found import grant_administrator
+from tests.faults_tools import WRITE, Writes, linked, through, until
+from tests.ledger.sides import agreed, graph, markers
+from tests.world import Person, Team, World
+
+
+async def _status(team: Team, position: str) -> str:
+    answer = await team.administrator.ask("GET", f"{team.path}/changes/{position}")
+    return str(answer.raise_for_status().json()["status"])
+
+
+async def test_a_change_that_does_not_arrive_is_accepted_and_arrives_with_the_next(
+    acme: Team, fintoc: World
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    async with linked(fintoc) as (second, link):
+        team = through(second, acme)
+        link.writes = Writes.FAIL
+        late = await team.change_roles(bob, "support")
+        assert late.status_code == 202, late.text
+        position = str(len(await acme.ledger()))
+        assert late.headers["Location"] == f"{acme.path}/changes/{position}"
+        assert late.headers["Teamaccess-Change"] == f"{acme.id}:{position}"
+        assert "Zed-Token" not in late.headers
+        assert await _status(team, position) == "pending"
+        assert await acme.can(bob, "webhooks_send_test")
+
+        busy = await team.change_roles(bob, "developer")
+        assert (busy.status_code, busy.json()["code"]) == (503, "organization_busy")
+        assert "Retry-After" in busy.headers
+        assert len(await acme.ledger()) == int(position)
+
+        link.writes = Writes.ARRIVE
+        changed = await team.change_roles(bob, "developer")
+        assert changed.status_code == 200
+        assert await _status(team, position) == "applied"
+    assert int(position) in await markers(acme)
+    assert await acme.can(bob, "webhooks_create", at=changed.headers["Zed-Token"])
+    await agreed(acme)
+
+
+async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confirms_it(
+    acme: Team, fintoc: World
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    async with linked(fintoc) as (second, link):
+        link.writes = Writes.LOSE_ANSWERS
+        suspended = await through(second, acme).act("suspend", bob)
+        assert suspended.status_code == 204
+        assert link.seen.count(WRITE) == 2
+        assert not await acme.can(bob, "webhooks_send_test", at=suspended.headers["Zed-Token"])
+    await agreed(acme)
+
+
+async def test_a_write_that_arrives_after_everybody_gave_it_up_changes_nothing(
+    acme: Team, fintoc: World
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    async with linked(fintoc) as (second, link):
+        link.writes = Writes.LINGER
+        given_up = await through(second, acme).change_roles(bob, "support")
+        assert given_up.status_code == 202
+        await acme.change_roles(bob, "developer")
+        before = await graph(acme)
+        assert set(await link.arrive()) == {StatusCode.ALREADY_EXISTS}
+        assert await graph(acme) == before
+        link.writes = Writes.ARRIVE
+    assert await acme.can(bob, "webhooks_create")
+    assert not await acme.can(bob, "refunds_create")
+    await agreed(acme)
+
+
+async def test_the_relay_brings_in_what_a_request_left_behind(acme: Team, fintoc: World) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    async with linked(fintoc) as (second, link):
+        link.writes = Writes.FAIL
+        late = await through(second, acme).act("remove", bob)
+        assert late.status_code == 202
+        tried = link.seen.count(WRITE)
+        await until(lambda: _tried_again(link.seen, tried))
+        assert await acme.can(bob, "webhooks_send_test")
+        link.writes = Writes.ARRIVE
+        await until(lambda: _cannot(bob, acme, "webhooks_send_test"))
+    await agreed(acme)
+
+
+async def test_without_the_engine_every_question_is_refused_and_nothing_changes(
+    acme: Team, fintoc: World
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    before = await acme.ledger()
+    async with linked(fintoc) as (second, link):
+        team = through(second, acme)
+        ana = team.administrator
+        await link.down()
+        answers = await asyncio.gather(
+            ana.ask("GET", f"{acme.path}/permissions"),
+            ana.ask("GET", f"{acme.path}/members"),
+            ana.ask("GET", f"{acme.path}/invitations"),
+            ana.ask("GET", acme.path),
+            ana.ask("PATCH", acme.path, json={"name": "Other"}),
+            ana.ask("GET", "/v1/organizations"),
+            team.invite("eve", ["product"]),
+            team.change_roles(bob, "support"),
+            team.act("suspend", bob),
+            team.act("remove", bob),
+            ana.ask("POST", f"{acme.path}/leave"),
+            ana.ask("DELETE", acme.path),
+        )
+        for answer in answers:
+            assert answer.status_code == 503, answer.request.url
+            assert answer.json()["code"] == "engine_unavailable"
+            assert "Retry-After" in answer.headers
+        assert await acme.ledger() == before
+        await link.up()
+        await until(lambda: _allowed(team))
+    await agreed(acme)
+
+
+async def test_an_operator_s_change_waits_for_the_engine_to_come_back(
+    acme: Team, fintoc: World
+) -> None:
+    async with linked(fintoc) as (second, link):
+        await link.down()
+        async with second.operator(acme.id) as change:
+            await grant_administrator(change, acme.id, acme.address("eve"), "ana is on leave")
+        assert len(await markers(acme)) == len(await acme.ledger()) - 1
+        await link.up()
+        await until(lambda: _all_there(acme))
+    await agreed(acme)
+
+
+async def _tried_again(seen: list[str], before: int) -> bool:
+    return seen.count(WRITE) > before
+
+
+async def _cannot(person: Person, team: Team, permission: str) -> bool:
+    return not await team.can(person, permission)
+
+
+async def _allowed(team: Team) -> bool:
+    answer = await team.administrator.ask("GET", f"{team.path}/permissions")
+    return answer.status_code == 200
+
+
+async def _all_there(team: Team) -> bool:
+    return len(await markers(team)) == len(await team.ledger())
