@@ -1,17 +1,20 @@
 """`python -m benchmarks [NAME...] [--json]`: what things cost, next to what they cannot cost less."""
 
-from collections.abc import Awaitable, Callable
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 import typer
 import uvloop
 
-from benchmarks import role_change
+from benchmarks import checks, invitations, members, role_change
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site
 
-BENCHMARKS: dict[str, Callable[[Site], Awaitable[list[Table]]]] = {
+BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,
+    "invitations": invitations.measure,
+    "members": members.measure,
+    "checks": checks.measure,
 }
 
 

@@ -1,4 +1,4 @@
-"""What a change of a role cannot do without: a check, a commit and a write, with nothing around."""
+"""What cannot be done without: a check, a commit, a write, each as directly as Python can."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterable
@@ -23,10 +23,8 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
 from benchmarks.load import Late
 from benchmarks.site import Site
-from teamaccess.catalog import Catalog
 from teamaccess.local.postgres import APPLICATION, OWNER
 from teamaccess.models import OrganizationId, UserId
-from teamaccess.organizations.access import ADMINISTRATION, MEMBERSHIP
 
 HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 CONNECTIONS = 16
@@ -39,19 +37,54 @@ NOTE = "an entry about as long as the ledger's own rows are: who, what, when, wh
 
 @dataclass
 class Parts:
-    """PostgreSQL and SpiceDB, reached as directly as Python can."""
+    """PostgreSQL and SpiceDB, with nothing between them and us."""
 
-    guard: str
-    """The permission that a change of roles takes."""
     database: asyncpg.Pool
     engine: PermissionsServiceStub
     key: tuple[tuple[str, str], ...]
     newest: dict[OrganizationId, str] = field(default_factory=dict)
     """The ZedToken of the last write, at which the next change there has to be judged."""
 
+    async def check(
+        self, organization: OrganizationId, user: UserId, permissions: Iterable[str]
+    ) -> None:
+        """Ask in one call whether the user has every one; raises PermissionError without."""
+        resource, subject = reference("organization", organization), reference("user", user)
+        response = await self.engine.CheckBulkPermissions(
+            CheckBulkPermissionsRequest(
+                consistency=self._consistency(organization),
+                items=[
+                    CheckBulkPermissionsRequestItem(
+                        resource=resource,
+                        permission=permission,
+                        subject=SubjectReference(object=subject),
+                    )
+                    for permission in permissions
+                ],
+            ),
+            metadata=self.key,
+        )
+        if not all(pair.item.permissionship == HAS for pair in response.pairs):
+            raise PermissionError(organization)
+
+    async def write(
+        self, organization: OrganizationId, updates: Iterable[RelationshipUpdate]
+    ) -> None:
+        """Write all updates or none."""
+        response = await self.engine.WriteRelationships(
+            WriteRelationshipsRequest(updates=updates), metadata=self.key
+        )
+        self.newest[organization] = response.written_at.token
+
+    def _consistency(self, organization: OrganizationId) -> Consistency:
+        token = self.newest.get(organization)
+        if token is None:
+            return Consistency(fully_consistent=True)
+        return Consistency(at_least_as_fresh=ZedToken(token=token))
+
 
 @asynccontextmanager
-async def parts(site: Site, catalog: Catalog) -> AsyncIterator[Parts]:
+async def parts(site: Site) -> AsyncIterator[Parts]:
     """Connect to both."""
     site.stack.postgres.psql(f"SET ROLE {OWNER}; {TABLE}", database=APPLICATION)
     settings = site.settings
@@ -63,10 +96,7 @@ async def parts(site: Site, catalog: Catalog) -> AsyncIterator[Parts]:
     ):
         key = settings.spicedb_preshared_key.get_secret_value()
         yield Parts(
-            catalog.guards["change_roles"],
-            database,
-            PermissionsServiceStub(channel),
-            (("authorization", f"Bearer {key}"),),
+            database, PermissionsServiceStub(channel), (("authorization", f"Bearer {key}"),)
         )
 
 
@@ -78,65 +108,42 @@ class BareChange:
         parts: Parts,
         organization: OrganizationId,
         administrator: UserId,
+        permissions: Iterable[str],
         roles: Iterable[str],
     ) -> None:
-        self._parts, self._organization = parts, organization
-        self._object = _object("organization", organization)
-        self._subject = SubjectReference(object=_object("user", administrator))
-        self._whom = SubjectReference(object=_object("user", f"{administrator}-bare"))
+        self._parts = parts
+        self._organization, self._administrator = organization, administrator
+        self._permissions = sorted(permissions)
         self._roles = itertools.pairwise(itertools.cycle(roles))
-        self._permissions = sorted((MEMBERSHIP, ADMINISTRATION, parts.guard))
 
     async def __call__(self) -> None:
         """Check, commit, write; raises Late where SpiceDB gives up."""
+        before, after = next(self._roles)
+        updates = [
+            self._update(RelationshipUpdate.OPERATION_DELETE, before),
+            self._update(RelationshipUpdate.OPERATION_TOUCH, after),
+        ]
         try:
-            await self._check()
+            await self._parts.check(self._organization, self._administrator, self._permissions)
             await self._parts.database.execute("INSERT INTO bare (note) VALUES ($1)", NOTE)
-            await self._write()
+            await self._parts.write(self._organization, updates)
         except grpc.aio.AioRpcError as error:
             raise Late(error.code()) from error
 
-    async def _check(self) -> None:
-        response = await self._parts.engine.CheckBulkPermissions(
-            CheckBulkPermissionsRequest(
-                consistency=self._consistency(),
-                items=[
-                    CheckBulkPermissionsRequestItem(
-                        resource=self._object, permission=permission, subject=self._subject
-                    )
-                    for permission in self._permissions
-                ],
-            ),
-            metadata=self._parts.key,
-        )
-        if not all(pair.item.permissionship == HAS for pair in response.pairs):
-            raise PermissionError(self._organization)
-
-    def _consistency(self) -> Consistency:
-        token = self._parts.newest.get(self._organization)
-        if token is None:
-            return Consistency(fully_consistent=True)
-        return Consistency(at_least_as_fresh=ZedToken(token=token))
-
-    async def _write(self) -> None:
-        before, after = next(self._roles)
-        response = await self._parts.engine.WriteRelationships(
-            WriteRelationshipsRequest(
-                updates=[
-                    self._update(RelationshipUpdate.OPERATION_DELETE, before),
-                    self._update(RelationshipUpdate.OPERATION_TOUCH, after),
-                ]
-            ),
-            metadata=self._parts.key,
-        )
-        self._parts.newest[self._organization] = response.written_at.token
-
-    def _update(self, operation: "RelationshipUpdate.Operation", role: str) -> RelationshipUpdate:
+    def _update(
+        self, operation: "RelationshipUpdate.Operation.ValueType", role: str
+    ) -> RelationshipUpdate:
+        whom = reference("user", f"{self._administrator}-bare")
         return RelationshipUpdate(
             operation=operation,
-            relationship=Relationship(resource=self._object, relation=role, subject=self._whom),
+            relationship=Relationship(
+                resource=reference("organization", self._organization),
+                relation=role,
+                subject=SubjectReference(object=whom),
+            ),
         )
 
 
-def _object(type: str, id: str) -> ObjectReference:
+def reference(type: str, id: str) -> ObjectReference:
+    """Return an object as SpiceDB's message."""
     return ObjectReference(object_type=type, object_id=id)

@@ -1,6 +1,7 @@
 """Closed loops of workers, and what came of them."""
 
 import asyncio
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -11,14 +12,17 @@ from teamaccess.local.progress import Meter
 Step = Callable[[], Awaitable[object]]
 """What one worker does again and again."""
 
+ROUNDS = 5
+SECONDS = 2.0
+"""How long one side of one round lasts."""
+
 
 class Late(Exception):
     """A step came to an end, but what it was for has not happened yet, or could not."""
 
 
-ROUNDS = 5
-SECONDS = 2.0
-"""How long one side of one round lasts."""
+class Done(Exception):
+    """A worker has nothing left to do."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,10 @@ class Ratio:
         """The round in the middle."""
         return median(self.rounds)
 
-    def __str__(self) -> str:
-        """Return the median with the lowest and the highest round."""
-        return f"{self.median:.2f} ({min(self.rounds):.2f} to {max(self.rounds):.2f})"
+    @property
+    def spread(self) -> str:
+        """The lowest and the highest round."""
+        return f"{min(self.rounds):.2f} to {max(self.rounds):.2f}"
 
 
 def ratio(ours: Figures, bare: Figures) -> Ratio:
@@ -86,8 +91,11 @@ def ratio(ours: Figures, bare: Figures) -> Ratio:
     )
 
 
-async def drive(workers: Sequence[Step], seconds: float = SECONDS) -> Run:
-    """Let every worker repeat its step until the time is over; what is begun is finished."""
+async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
+    """Let every worker repeat its step until the time is over, or nothing is left to do.
+
+    What is begun is finished.
+    """
     steps: list[float] = []
     late = 0
     began = time.perf_counter()
@@ -100,6 +108,8 @@ async def drive(workers: Sequence[Step], seconds: float = SECONDS) -> Run:
                 await step()
             except Late:
                 late += 1
+            except Done:
+                return
             then, now = now, time.perf_counter()
             steps.append(now - then)
 
@@ -115,6 +125,6 @@ async def interleave(title: str, *loads: Sequence[Step]) -> list[Figures]:
             await drive(load, SECONDS / 4)  # caches, pools and prepared statements
         for _ in range(ROUNDS):
             for load, mine in zip(loads, runs, strict=True):
-                mine.append(await drive(load))
+                mine.append(await drive(load, SECONDS))
             meter.step()
     return [Figures(mine) for mine in runs]

@@ -21,7 +21,7 @@ from teamaccess.service import Service
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
 
 BY_BENCHMARKS = Attribution("operator:benchmarks", Channel.OPERATOR, "benchmarks")
-AT_ONCE = 400
+AT_ONCE = 200
 """Members in one change: two relationships each still make one write."""
 
 

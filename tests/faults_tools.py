@@ -145,26 +145,24 @@ async def _abort(context: Context, error: AioRpcError) -> None:
 
 
 @asynccontextmanager
-async def another_process(world: World, endpoint: str | None = None) -> AsyncIterator[World]:
+async def another_process(world: World, **other: object) -> AsyncIterator[World]:
     """A second teamaccess on the same database: its own connections and its own memory.
 
-    `endpoint` is where it believes SpiceDB to be.
+    `other` are settings in which it differs.
     """
-    settings = world.settings
-    if endpoint is not None:
-        settings = settings.model_copy(update={"spicedb_endpoint": endpoint})
+    settings = world.settings.model_copy(update=other)
     async with open_world(settings, world.owner_url) as second:
         yield second
 
 
 @asynccontextmanager
-async def linked(world: World) -> AsyncIterator[tuple[World, Link]]:
+async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Link]]:
     """A second teamaccess, whose way to SpiceDB can be broken."""
     async with insecure_channel(world.settings.spicedb_endpoint) as channel:
         link = Link(channel)
         await link.up()
         try:
-            async with another_process(world, link.endpoint) as second:
+            async with another_process(world, spicedb_endpoint=link.endpoint, **other) as second:
                 yield second, link
         finally:
             await link.down()

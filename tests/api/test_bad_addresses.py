@@ -2,6 +2,7 @@
 
 import base64
 import json
+from typing import Any
 
 import pytest
 
@@ -31,8 +32,10 @@ NAMES = [
         "9" * 30,
         "9" * 5000,
     ),
-    *("٣", "1_0", "%2b1", "user:ana", "..;", "%252e"),
+    *("user:ana", "..;", "%252e"),
 ]
+NUMERALS = ["٣", "1_0", "%2b1"]
+"""Ways to write a number that nobody would forbid, and no ids."""
 
 LIMITS = [
     "0",
@@ -54,17 +57,15 @@ STATUSES = ["x", "", "PENDING", "%00", "Active", "pending,active", "0"]
 ROLES = ["wizard", "%00", "", "x" * 65, "x" * 5000, "%ff", "'--", "Support"]
 
 
-def cursor(key: object) -> str:
+def cursor(key: Any) -> str:
     """A cursor as the lists make them, of something that they would not put into it."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 
 
 CURSORS = [
     *("", "x", "%00", "%25", "%ff%fe", "====", "AAAA", "x" * 501, "é", "W10", "bnVsbA", "!!!!"),
-    *(
-        cursor(key)
-        for key in ([], {}, 0, None, "x", ["x"], ["x", "y"], [1, 2], ["2030-01-01", "a"])
-    ),
+    *(cursor([]), cursor({}), cursor(0), cursor(None), cursor("x"), cursor(["x"])),
+    *(cursor(["x", "y"]), cursor([1, 2]), cursor(["2030-01-01", "a"])),
     cursor(["2030-01-01T00:00:00", "usr_1"]),
     cursor(["2030-01-01T00:00:00Z", "usr_1\x00"]),
     cursor(["2030-01-01T00:00:00Z", "usr_1", "more"]),
@@ -103,7 +104,7 @@ async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
     ana = stage.team.administrator
     before = await snapshot(stage.team)
     for part in [each for each in route.path.split("/") if each.startswith("{")]:
-        for name in NAMES:
+        for name in [*NAMES, *(NUMERALS if part != "{position}" else [])]:
             url = stage.url(route, **{part.strip("{}"): name})
             answer = await ana.ask(route.method, url, json=stage.body(route))
             told = f"{route.method} {url[:120]}: {answer.status_code} {answer.text[:300]}"

@@ -17,6 +17,7 @@ from teamaccess import logs
 from teamaccess.api import problems
 from teamaccess.api.authentication import Authentication, provide_user, request_id
 from teamaccess.api.bodies import Body
+from teamaccess.api.description import describe
 from teamaccess.api.routes import ALL
 from teamaccess.service import Service, open_service
 from teamaccess.settings import Settings
@@ -44,8 +45,8 @@ def create_app(settings: Settings) -> Litestar:
                 relaying.cancel()
                 await asyncio.wait([relaying])  # its connections go back before the pools close
 
-    return Litestar(
-        route_handlers=[*ALL, PrometheusController],
+    app = Litestar(
+        route_handlers=[*ALL, Metrics],
         lifespan=[connected],
         middleware=[
             PrometheusConfig(
@@ -64,9 +65,19 @@ def create_app(settings: Settings) -> Litestar:
         dto=Body,
         return_dto=None,
         request_max_body_size=LARGEST_BODY,
-        openapi_config=OpenAPIConfig(title="teamaccess", version="1", path="/schema"),
+        openapi_config=OpenAPIConfig(
+            title="teamaccess", version="1", path="/schema", use_handler_docstrings=True
+        ),
         logging_config=None,
     )
+    describe(app)
+    return app
+
+
+class Metrics(PrometheusController):
+    """What Prometheus scrapes, which is not JSON."""
+
+    include_in_schema = False
 
 
 def provide_service(state: State) -> Service:

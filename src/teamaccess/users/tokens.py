@@ -78,5 +78,5 @@ def verify(keys: Keys, token: str) -> Claims:
             claims["sub"],
             datetime.fromtimestamp(claims["iat"], UTC),
         )
-    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError) as error:
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
         raise InvalidToken(cause=str(error) or type(error).__name__) from None

@@ -1,6 +1,7 @@
 """Whether the process lives, and whether it can do its work."""
 
 from litestar import Response, get
+from litestar.openapi import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from sqlalchemy import select, text
 from sqlalchemy.exc import SQLAlchemyError
@@ -17,7 +18,14 @@ async def alive() -> dict[str, str]:
     return {"status": "ok"}
 
 
-@get("/readyz")
+@get(
+    "/readyz",
+    responses={
+        503: ResponseSpec(
+            dict[str, object], generate_examples=False, description="Something does not answer"
+        )
+    },
+)
 async def ready(service: TheService) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, else 503; names organizations that stopped."""
     parts = {"database": await _database(service), "engine": await _engine(service)}

@@ -1,0 +1,136 @@
+"""CheckPermission as a service asks it, at each freshness."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
+
+import grpc
+from authzed.api.v1 import (
+    CheckPermissionRequest,
+    Consistency,
+    Relationship,
+    RelationshipUpdate,
+    SubjectReference,
+    ZedToken,
+)
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+
+from benchmarks import others, population
+from benchmarks.bare import Parts, parts, reference
+from benchmarks.load import Step, interleave
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.service import open_service
+
+MEMBERS = 1000
+CHANGES_A_SECOND = 10
+
+Freshness = Callable[[str], Consistency]
+"""From the newest ZedToken to what is asked for."""
+
+FRESHNESS: dict[str, Freshness] = {
+    "minimize_latency": lambda token: Consistency(minimize_latency=True),
+    "at_least_as_fresh": lambda token: Consistency(at_least_as_fresh=ZedToken(token=token)),
+    "fully_consistent": lambda token: Consistency(fully_consistent=True),
+}
+
+
+class Checking:
+    """A service's worker, asked about one member after another."""
+
+    def __init__(
+        self,
+        parts: Parts,
+        engine: PermissionsServiceStub,
+        organization: OrganizationId,
+        users: Sequence[UserId],
+        fresh: Freshness,
+    ) -> None:
+        self._parts, self._engine, self._fresh = parts, engine, fresh
+        self._organization = organization
+        self._users = itertools.cycle(users)
+
+    async def __call__(self) -> None:
+        """Ask whether the next one may refund."""
+        await self._engine.CheckPermission(
+            CheckPermissionRequest(
+                consistency=self._fresh(self._parts.newest[self._organization]),
+                resource=reference("organization", self._organization),
+                permission="refunds_create",
+                subject=SubjectReference(object=reference("user", next(self._users))),
+            ),
+            metadata=self._parts.key,
+        )
+
+
+async def measure(site: Site) -> list[Table]:
+    """Ask in a full datastore, while nothing changes and while roles do."""
+    rows: list[Row] = []
+    async with open_service(site.settings) as service, parts(site) as bare:
+        id = await population.organization(service)
+        users = await population.join(service, id, "support", MEMBERS)
+        await others.fill(site)
+        await _change(bare, id, 0)
+        for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
+            loads: list[list[Step]] = [
+                [
+                    Checking(bare, bare.engine, id, users[worker::workers], fresh)
+                    for worker in range(workers)
+                ]
+                for fresh in FRESHNESS.values()
+            ]
+            title = f"checks, {workers} at once, {changes} changes a second"
+            async with _changing(bare, id, changes):
+                figures = await interleave(title, *loads)
+            for name, each in zip(FRESHNESS, figures, strict=True):
+                rows.append(
+                    {
+                        "freshness": name,
+                        "callers": str(workers),
+                        "changes /s": str(changes),
+                        "checks /s": each.per_second,
+                        "median ms": each.median_ms,
+                        "p95 ms": each.p95_ms,
+                    }
+                )
+    return [Table("Checks: CheckPermission from one Python process", rows)]
+
+
+@asynccontextmanager
+async def _changing(
+    parts: Parts, organization: OrganizationId, a_second: int
+) -> AsyncIterator[None]:
+    """Change somebody's role in the organization so often, meanwhile."""
+
+    async def change() -> None:
+        for number in itertools.count(1):
+            await asyncio.sleep(1 / a_second)
+            await _change(parts, organization, number)
+
+    if a_second == 0:
+        yield
+        return
+    changing = asyncio.create_task(change())
+    yield
+    changing.cancel()
+    with suppress(asyncio.CancelledError):
+        await changing
+
+
+async def _change(parts: Parts, organization: OrganizationId, number: int) -> None:
+    with suppress(grpc.aio.AioRpcError):
+        await parts.write(
+            organization,
+            [
+                RelationshipUpdate(
+                    operation=RelationshipUpdate.OPERATION_TOUCH,
+                    relationship=Relationship(
+                        resource=reference("organization", organization),
+                        relation="product",
+                        subject=SubjectReference(object=reference("user", f"changed-{number}")),
+                    ),
+                )
+            ],
+        )

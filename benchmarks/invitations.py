@@ -1,0 +1,97 @@
+"""Invitations sent and accepted, one after another and from many organizations at once."""
+
+import email
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from benchmarks import population
+from benchmarks.http import Connection
+from benchmarks.load import Done, Figures, Run, drive
+from benchmarks.population import Person
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.local.progress import Meter
+from teamaccess.models import OrganizationId
+from teamaccess.service import open_service
+
+EACH = 100
+"""Invitations of one organization."""
+
+
+class Inviting:
+    """An administrator's worker, who invites one new address after another."""
+
+    def __init__(self, port: int, organization: OrganizationId, administrator: Person) -> None:
+        self._connection = Connection(port)
+        self._organization, self._token = organization, administrator.token
+        self._left = EACH
+
+    async def __call__(self) -> None:
+        """Invite the next one."""
+        if self._left == 0:
+            raise Done
+        self._left -= 1
+        wanted = {"email": f"{self._left}@{self._organization}.example", "roles": ["support"]}
+        path = f"/v1/organizations/{self._organization}/invitations"
+        await self._connection.ask(201, "POST", path, self._token, wanted)
+
+
+class Accepting:
+    """The invited of one organization, one after another, each new and with the mail's link."""
+
+    def __init__(self, port: int, secrets: list[str]) -> None:
+        self._connection = Connection(port)
+        self._secrets = secrets
+
+    async def __call__(self) -> None:
+        """Accept the next one."""
+        if not self._secrets:
+            raise Done
+        accepted = {"token": self._secrets.pop(), "name": "Somebody New"}
+        await self._connection.ask(200, "POST", "/v1/invitations/accept", body=accepted)
+
+
+async def measure(site: Site) -> list[Table]:
+    """Invite, then accept what was sent."""
+    rows: list[Row] = []
+    async with open_service(site.settings) as service:
+        for organizations in (1, 8, 64):
+            inviting = []
+            for _ in range(organizations):
+                id = await population.organization(service)
+                [administrator] = await population.administrators(service, id, 1)
+                inviting.append(Inviting(site.port, id, administrator))
+            with Meter(f"invitations, {organizations} at once", "passes", 2) as meter:
+                sent = await drive(inviting)
+                meter.step()
+                accepting = [Accepting(site.port, each) for each in _secrets(site.settings.home)]
+                accepted = await drive(accepting)
+                meter.step()
+            rows += [_row("invitations", organizations, sent)]
+            rows += [_row("acceptances", organizations, accepted)]
+    return [Table("Invitations: sent as files, accepted by new people", rows)]
+
+
+def _row(what: str, organizations: int, run: Run) -> Row:
+    figures = Figures([run])
+    return {
+        "what": what,
+        "organizations at once": str(organizations),
+        "per second": figures.per_second,
+        "median ms": figures.median_ms,
+        "p95 ms": figures.p95_ms,
+        "late": figures.late,
+    }
+
+
+def _secrets(home: Path) -> list[list[str]]:
+    """Take the mails away, and return the secrets in them by organization."""
+    found: dict[str, list[str]] = defaultdict(list)
+    for path in (home / "mail").glob("*.eml"):
+        mail = email.message_from_bytes(path.read_bytes())
+        secret = re.search(r"[?&]token=([\w-]+)", str(mail.get_payload(decode=True), "utf-8"))
+        if secret is not None:
+            found[str(mail["To"]).partition("@")[2]].append(secret[1])
+        path.unlink()
+    return list(found.values())

@@ -1,0 +1,43 @@
+"""Relationships of other tenants, so that a datastore is as full as in a real deployment."""
+
+import secrets
+from collections.abc import AsyncIterator, Iterator
+
+import grpc
+from authzed.api.v1 import Relationship, SubjectReference
+from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+
+from benchmarks.bare import reference
+from benchmarks.site import Site
+from teamaccess.local.postgres import SPICEDB
+from teamaccess.local.progress import Meter
+
+RELATIONSHIPS = 100_000
+PER_TENANT = 1000
+
+
+async def fill(site: Site) -> None:
+    """Import 100,000 relationships, and have PostgreSQL look at what it has now."""
+    key = site.settings.spicedb_preshared_key.get_secret_value()
+    with Meter("Filling the datastore", "relationships", RELATIONSHIPS) as meter:
+        async with grpc.aio.insecure_channel(site.settings.spicedb_endpoint) as channel:
+            await PermissionsServiceStub(channel).ImportBulkRelationships(
+                _requests(meter), metadata=(("authorization", f"Bearer {key}"),)
+            )
+    site.stack.postgres.psql("ANALYZE", database=SPICEDB)
+
+
+async def _requests(meter: Meter) -> AsyncIterator[ImportBulkRelationshipsRequest]:
+    for _ in range(RELATIONSHIPS // PER_TENANT):
+        yield ImportBulkRelationshipsRequest(relationships=_tenant())
+        for _ in range(PER_TENANT):
+            meter.step()
+
+
+def _tenant() -> Iterator[Relationship]:
+    resource = reference("organization", f"other-{secrets.token_hex(6)}")
+    for _ in range(PER_TENANT // 2):
+        subject = SubjectReference(object=reference("user", f"usr_{secrets.token_hex(10)}"))
+        for relation in ("member", "support"):
+            yield Relationship(resource=resource, relation=relation, subject=subject)

@@ -1,0 +1,97 @@
+"""What the OpenAPI document says beyond the types of bodies: refusals, headers, who may ask."""
+
+from collections.abc import Iterator
+
+from litestar import Litestar
+from litestar.openapi.spec import (
+    OpenAPI,
+    OpenAPIHeader,
+    OpenAPIMediaType,
+    OpenAPIResponse,
+    OpenAPIType,
+    Operation,
+    Parameter,
+    Reference,
+    Schema,
+    SecurityScheme,
+)
+
+from teamaccess.api.views import Request
+
+TEXT = Schema(type=OpenAPIType.STRING)
+PROBLEM = Schema(
+    title="Problem",
+    description="A refusal (RFC 9457). The facts of the case are further members.",
+    type=OpenAPIType.OBJECT,
+    required=["status", "title", "detail", "code"],
+    properties={
+        "status": Schema(type=OpenAPIType.INTEGER),
+        "title": TEXT,
+        "detail": Schema(type=OpenAPIType.STRING, description="A sentence for people."),
+        "code": Schema(type=OpenAPIType.STRING, description="A stable name for programs."),
+    },
+)
+ENFORCED = {
+    "Teamaccess-Change": OpenAPIHeader(
+        description="`<organization>:<last position>`, one for each organization that changed.",
+        schema=TEXT,
+    ),
+    "Zed-Token": OpenAPIHeader(
+        description="Checks at least as fresh as this know of the change.", schema=TEXT
+    ),
+}
+PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
+ONCE = Parameter(
+    name="Idempotency-Key",
+    param_in="header",
+    required=False,
+    schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[ -~]+$"),
+    description="The same request sent again with the key within a day is not done again.",
+)
+
+
+def describe(app: Litestar) -> None:
+    """Complete the document that is made of the routes."""
+    document = app.openapi_schema
+    document.components.schemas["Problem"] = PROBLEM
+    for body in Request.__subclasses__():
+        if isinstance(schema := document.components.schemas.get(body.__name__), Schema):
+            schema.additional_properties = False
+    document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
+    document.security = [{"token": []}, {}]
+    for method, path, operation in operations(document):
+        _refusals(operation)
+        if method != "get" and path != "/v1/invitations/accept":
+            _change(operation, once=method == "post")
+
+
+def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:
+    """Yield every operation with its method and path."""
+    for path, item in (document.paths or {}).items():
+        for method in ("get", "put", "post", "patch", "delete"):
+            operation = getattr(item, method)
+            if operation is not None:
+                yield method, path, operation
+
+
+def _refusals(operation: Operation) -> None:
+    responses = operation.responses or {}
+    responses.pop("400", None)
+    problem = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
+    responses["default"] = OpenAPIResponse(
+        description="A refusal", content={"application/problem+json": problem}
+    )
+
+
+def _change(operation: Operation, *, once: bool) -> None:
+    if once:
+        operation.parameters = [*(operation.parameters or []), ONCE]
+    responses = operation.responses or {}
+    done = next(each for status, each in responses.items() if status.startswith("2"))
+    assert isinstance(done, OpenAPIResponse)  # noqa: S101 - the routes document no references
+    done.headers = {**(done.headers or {}), **ENFORCED}
+    responses["202"] = OpenAPIResponse(
+        description="Decided, and not yet confirmed by the permission engine",
+        content=done.content,
+        headers={**ENFORCED, "Location": PENDING},
+    )

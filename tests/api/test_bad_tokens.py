@@ -1,0 +1,160 @@
+"""Access tokens that are not ours, not for us, or over: 401 for every one, whatever is wrong with it."""
+
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+
+from teamaccess.users.keys import Keys
+from teamaccess.users.tokens import Audience
+from tests.steps import refused
+from tests.world import Team, World
+
+NOW = time.time()
+OTHERS = Keys.from_secret("another secret")
+
+
+def claims(team: Team, **instead: Any) -> dict[str, Any]:
+    """What a good token of the administrator says, with something else in it."""
+    good = {
+        "aud": Audience.USER,
+        "sub": team.administrator.id,
+        "iat": time.time(),
+        "exp": NOW + 3600,
+        "jti": "1",
+    }
+    return {name: value for name, value in {**good, **instead}.items() if value is not ...}
+
+
+def signed(team: Team, key: bytes | None = None, kid: Any = "", **instead: Any) -> str:
+    """A token with our signature, unless another key is given."""
+    keys = team.world.service.keys
+    header = {"kid": keys.token_key_id if kid == "" else kid}
+    return by_hand(
+        {"alg": "HS256", "typ": "JWT", **header}, claims(team, **instead), key or keys.tokens
+    )
+
+
+def by_hand(header: dict[str, Any], said: Any, key: bytes) -> str:
+    """A token that no library would make."""
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).rstrip(b"=") for part in (header, said)
+    ]
+    algorithm = jwt.get_algorithm_by_name("HS256")
+    signature = base64.urlsafe_b64encode(algorithm.sign(b".".join(parts), key)).rstrip(b"=")
+    return b".".join([*parts, signature]).decode()
+
+
+def each(claim: str, *values: Any) -> list[dict[str, Any]]:
+    """One claim, with one of the values at a time."""
+    return [{claim: value} for value in values]
+
+
+WRONG = [
+    *each("aud", "other", "", None, ..., 1, ["other"], ["teamaccess", "other"], {}),
+    *each("sub", None, ..., 1, "", "nobody", "a\x00b", "a\nb", "x" * 101, [], "a b"),
+    *each("iat", None, ..., "soon", True, [], -1, 0, 1e18, -1e18, 1e300, NOW - 1e8),
+    *each("iat", float("nan"), float("inf"), NOW + 36_000, 10**400),
+    *each("exp", None, ..., "soon", NOW - 60, 0, -1, [], -1e300),
+    *each("jti", None, ...),
+    *each("nbf", NOW + 36_000, "later", []),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+async def test_a_token_of_ours_that_says_something_wrong_is_refused(
+    acme: Team, wrong: dict[str, Any]
+) -> None:
+    acme.administrator.token = signed(acme, **wrong)
+    answer = await acme.administrator.ask("GET", "/v1/me")
+    refused(answer, 401, "invalid_token")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+async def test_the_same_token_with_nothing_wrong_is_good(acme: Team) -> None:
+    acme.administrator.token = signed(acme)
+    assert (await acme.administrator.ask("GET", "/v1/me")).status_code == 200
+
+
+ALGORITHMS = ["none", "None", "", None, 1, "RS256", "hs256", "HS384"]
+
+
+async def test_a_token_signed_otherwise_is_refused(acme: Team) -> None:
+    keys = acme.world.service.keys
+    said, good = claims(acme), signed(acme)
+    head, body, signature = good.split(".")
+    forged = [
+        signed(acme, key=OTHERS.tokens),
+        signed(acme, key=OTHERS.tokens, kid=OTHERS.token_key_id),
+        *(signed(acme, kid=kid) for kid in (None, OTHERS.token_key_id, 1, "../../key", "x" * 9000)),
+        jwt.encode(said, None, algorithm="none"),
+        jwt.encode(said, keys.tokens * 2, algorithm="HS512", headers={"kid": keys.token_key_id}),
+        *(by_hand({"alg": alg, "kid": keys.token_key_id}, said, keys.tokens) for alg in ALGORITHMS),
+        by_hand({"alg": "HS256", "kid": keys.token_key_id, "crit": ["x"]}, said, keys.tokens),
+        by_hand({"alg": "HS256", "kid": keys.token_key_id}, [], keys.tokens),
+        by_hand({"alg": "HS256", "kid": keys.token_key_id}, "x", keys.tokens),
+        *(
+            f"{head}.{body}",
+            f"{head}.{body}.",
+            f"{head}..{signature}",
+            f"{head}.{body}.{signature}.",
+        ),
+        f"{head}.{body}x.{signature}",
+        f"{good}x",
+    ]
+    for token in forged:
+        acme.administrator.token = token
+        refused(await acme.administrator.ask("GET", "/v1/me"), 401, "invalid_token")
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("", "Bearer", "Bearer ", "Bearer x", "Bearer x.y.z", "Bearer ...", "Bearer null"),
+        *(
+            "Basic YTpi",
+            "Digest x",
+            "Token x",
+            "Bearer é",
+            "Bearer \xff",
+            "Bearer " + "x" * 100_000,
+        ),
+        *("Bearer a b c", "Bearer\tx", "Negotiate", "Bearer eyJhbGciOiJub25lIn0.e30."),
+    ],
+)
+async def test_an_authorization_that_is_no_token_is_refused_on_every_kind_of_path(
+    fintoc: World, header: str
+) -> None:
+    for path in ("/v1/me", "/v1/catalog", "/v1/organizations/acme", "/healthz"):
+        sent = {b"Authorization": header.encode("latin-1")}
+        refused(await fintoc.http.get(path, headers=sent), 401, "invalid_token")
+
+
+async def test_the_scheme_is_written_in_any_case(acme: Team) -> None:
+    for scheme in ("bearer", "BEARER"):
+        sent = {"Authorization": f"{scheme} {acme.administrator.token}"}
+        assert (await acme.world.http.get("/v1/me", headers=sent)).status_code == 200
+
+
+async def test_a_users_token_does_not_make_an_operator_nor_an_operators_a_user(
+    acme: Team,
+) -> None:
+    operator = await acme.world.signed_in_operator()
+    refused(await operator.ask("GET", "/v1/me"), 401, "sign_in_required")
+    body = {"id": f"{acme.id}-x", "name": "X"}
+    answer = await acme.administrator.ask("POST", "/v1/organizations", json=body)
+    refused(answer, 403, "only_operators_found")
+
+
+async def test_signing_out_ends_every_session_that_was_and_none_that_comes(acme: Team) -> None:
+    ana = acme.administrator
+    old = [ana.token, await acme.world.token(ana.id)]
+    assert (await ana.ask("POST", "/v1/me/sign-out")).status_code == 204
+    for token in old:
+        ana.token = token
+        refused(await ana.ask("GET", "/v1/me"), 401, "invalid_token")
+    ana.token = await acme.world.token(ana.id)
+    assert (await ana.ask("GET", "/v1/me")).status_code == 200

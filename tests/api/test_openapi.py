@@ -1,0 +1,107 @@
+"""The API against its own description, asked over HTTP with whatever that makes one think of."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from schemathesis import Case, GenerationMode
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    negative_data_rejection,
+    response_headers_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from tests.api.conftest import Served
+from tests.api.requests import ASKS, Route, Stage, routes
+from tests.world import World
+
+UNDESCRIBED = {"/metrics", "/invitations/accept"}
+"""What does not speak JSON."""
+DESCRIBED = sorted((route for route in routes() if route.path not in UNDESCRIBED), key=str)
+ENDING = Route("DELETE", "/v1/organizations/{organization}")
+CHECKS = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_headers_conformance,
+    response_schema_conformance,
+    negative_data_rejection,
+]
+EXAMPLES = 30
+"""For each route, which makes well under a minute for all."""
+
+
+@pytest.fixture(scope="module")
+def schema(served: Served) -> Any:
+    """The description, as the server gives it out."""
+    return schemathesis.openapi.from_url(f"{served.url}/schema/openapi.json")
+
+
+@pytest.fixture(scope="module")
+async def stage(fintoc: World) -> Stage:
+    return await Stage.set(await fintoc.found("acme"))
+
+
+def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:
+    described = {
+        Route(method.upper(), path)
+        for path, item in schema.raw_schema["paths"].items()
+        for method in item
+    }
+    assert described == set(DESCRIBED)
+
+
+def test_refusals_are_described_as_the_problems_that_they_are(schema: Any) -> None:
+    for route in DESCRIBED:
+        responses = schema.raw_schema["paths"][route.path][route.method.lower()]["responses"]
+        assert list(responses["default"]["content"]) == ["application/problem+json"]
+        assert str(ASKS[route].success) in responses
+        assert "400" not in responses
+
+
+@pytest.mark.parametrize("route", DESCRIBED, ids=str)
+def test_whatever_is_asked_is_answered_as_described_and_never_with_an_error(
+    served: Served, schema: Any, stage: Stage, route: Route
+) -> None:
+    operation = schema[route.path][route.method]
+    names = {**stage.names, "user": stage.names["active"]}
+
+    @given(
+        case=st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode]),
+        here=st.booleans(),
+        by=st.sampled_from(["administrator", "operator", "nobody"]),
+    )
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        database=None,
+        derandomize=True,
+        phases=[Phase.explicit, Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    def ask(case: Case[Any], here: bool, by: str) -> None:
+        if here and route != ENDING:
+            case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
+        case.call_and_validate(headers=sign(served.world, stage, by), checks=CHECKS)
+
+    ask()
+
+
+def sign(world: World, stage: Stage, by: str) -> dict[str, str]:
+    """A fresh token each time, for one of the requests signs out."""
+    audiences = {
+        "administrator": (Audience.USER, stage.team.administrator.id),
+        "operator": (Audience.OPERATOR, "tests"),
+    }
+    if by not in audiences:
+        return {}
+    audience, subject = audiences[by]
+    token = issue(world.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE)
+    return {"Authorization": f"Bearer {token}"}
