@@ -4,6 +4,7 @@ import itertools
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, cast
 
 import asyncpg
 import grpc
@@ -26,6 +27,9 @@ from benchmarks.site import Site
 from teamaccess.local.postgres import APPLICATION, OWNER
 from teamaccess.models import OrganizationId, UserId
 
+if TYPE_CHECKING:
+    from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
+
 HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 CONNECTIONS = 16
 TABLE = """
@@ -40,7 +44,7 @@ class Parts:
     """PostgreSQL and SpiceDB, with nothing between them and us."""
 
     database: asyncpg.Pool
-    engine: PermissionsServiceStub
+    engine: "PermissionsServiceAsyncStub"
     key: tuple[tuple[str, str], ...]
     newest: dict[OrganizationId, str] = field(default_factory=dict)
     """The ZedToken of the last write, at which the next change there has to be judged."""
@@ -95,9 +99,9 @@ async def parts(site: Site) -> AsyncIterator[Parts]:
         grpc.aio.insecure_channel(settings.spicedb_endpoint) as channel,
     ):
         key = settings.spicedb_preshared_key.get_secret_value()
-        yield Parts(
-            database, PermissionsServiceStub(channel), (("authorization", f"Bearer {key}"),)
-        )
+        # the stub is what its channel is: typed for both, and ours answers with awaitables
+        engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
+        yield Parts(database, engine, (("authorization", f"Bearer {key}"),))
 
 
 class BareChange:

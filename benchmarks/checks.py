@@ -14,7 +14,6 @@ from authzed.api.v1 import (
     SubjectReference,
     ZedToken,
 )
-from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
 from benchmarks import others, population
 from benchmarks.bare import Parts, parts, reference
@@ -43,18 +42,17 @@ class Checking:
     def __init__(
         self,
         parts: Parts,
-        engine: PermissionsServiceStub,
         organization: OrganizationId,
         users: Sequence[UserId],
         fresh: Freshness,
     ) -> None:
-        self._parts, self._engine, self._fresh = parts, engine, fresh
+        self._parts, self._fresh = parts, fresh
         self._organization = organization
         self._users = itertools.cycle(users)
 
     async def __call__(self) -> None:
         """Ask whether the next one may refund."""
-        await self._engine.CheckPermission(
+        await self._parts.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=self._fresh(self._parts.newest[self._organization]),
                 resource=reference("organization", self._organization),
@@ -71,14 +69,11 @@ async def measure(site: Site) -> list[Table]:
     async with open_service(site.settings) as service, parts(site) as bare:
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
-        await others.fill(site)
+        await asyncio.to_thread(others.fill, site)
         await _change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [
-                [
-                    Checking(bare, bare.engine, id, users[worker::workers], fresh)
-                    for worker in range(workers)
-                ]
+                [Checking(bare, id, users[worker::workers], fresh) for worker in range(workers)]
                 for fresh in FRESHNESS.values()
             ]
             title = f"checks, {workers} at once, {changes} changes a second"

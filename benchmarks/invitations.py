@@ -15,17 +15,19 @@ from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.service import open_service
 
-EACH = 100
-"""Invitations of one organization."""
+EACH = {1: 128, 8: 32, 64: 8}
+"""How many invitations each of so many organizations sends."""
 
 
 class Inviting:
     """An administrator's worker, who invites one new address after another."""
 
-    def __init__(self, port: int, organization: OrganizationId, administrator: Person) -> None:
+    def __init__(
+        self, port: int, organization: OrganizationId, administrator: Person, invitations: int
+    ) -> None:
         self._connection = Connection(port)
         self._organization, self._token = organization, administrator.token
-        self._left = EACH
+        self._left = invitations
 
     async def __call__(self) -> None:
         """Invite the next one."""
@@ -56,16 +58,17 @@ async def measure(site: Site) -> list[Table]:
     """Invite, then accept what was sent."""
     rows: list[Row] = []
     async with open_service(site.settings) as service:
-        for organizations in (1, 8, 64):
+        for organizations, each in EACH.items():
             inviting = []
             for _ in range(organizations):
                 id = await population.organization(service)
                 [administrator] = await population.administrators(service, id, 1)
-                inviting.append(Inviting(site.port, id, administrator))
+                inviting.append(Inviting(site.port, id, administrator, each))
             with Meter(f"invitations, {organizations} at once", "passes", 2) as meter:
                 sent = await drive(inviting)
                 meter.step()
-                accepting = [Accepting(site.port, each) for each in _secrets(site.settings.home)]
+                mails = _secrets(site.settings.home)
+                accepting = [Accepting(site.port, secrets) for secrets in mails]
                 accepted = await drive(accepting)
                 meter.step()
             rows += [_row("invitations", organizations, sent)]
@@ -90,7 +93,7 @@ def _secrets(home: Path) -> list[list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for path in (home / "mail").glob("*.eml"):
         mail = email.message_from_bytes(path.read_bytes())
-        secret = re.search(r"[?&]token=([\w-]+)", str(mail.get_payload(decode=True), "utf-8"))
+        secret = re.search(r"[?&]token=([\w-]+)", str(mail.get_payload()))
         if secret is not None:
             found[str(mail["To"]).partition("@")[2]].append(secret[1])
         path.unlink()

@@ -124,9 +124,10 @@ async def _queries(
 ) -> int:
     """Count all statements of one request, in an API of our own that can be watched."""
     app = create_app(settings)
+    transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type] # Litestar's types are its own
     async with (
         app.lifespan(),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://api") as http,
+        httpx.AsyncClient(transport=transport, base_url="http://api") as http,
     ):
 
         async def ask() -> None:

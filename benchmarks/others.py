@@ -1,7 +1,7 @@
 """Relationships of other tenants, so that a datastore is as full as in a real deployment."""
 
 import secrets
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 
 import grpc
 from authzed.api.v1 import Relationship, SubjectReference
@@ -17,18 +17,18 @@ RELATIONSHIPS = 100_000
 PER_TENANT = 1000
 
 
-async def fill(site: Site) -> None:
+def fill(site: Site) -> None:
     """Import 100,000 relationships, and have PostgreSQL look at what it has now."""
     key = site.settings.spicedb_preshared_key.get_secret_value()
     with Meter("Filling the datastore", "relationships", RELATIONSHIPS) as meter:
-        async with grpc.aio.insecure_channel(site.settings.spicedb_endpoint) as channel:
-            await PermissionsServiceStub(channel).ImportBulkRelationships(
+        with grpc.insecure_channel(site.settings.spicedb_endpoint) as channel:
+            PermissionsServiceStub(channel).ImportBulkRelationships(
                 _requests(meter), metadata=(("authorization", f"Bearer {key}"),)
             )
     site.stack.postgres.psql("ANALYZE", database=SPICEDB)
 
 
-async def _requests(meter: Meter) -> AsyncIterator[ImportBulkRelationshipsRequest]:
+def _requests(meter: Meter) -> Iterator[ImportBulkRelationshipsRequest]:
     for _ in range(RELATIONSHIPS // PER_TENANT):
         yield ImportBulkRelationshipsRequest(relationships=_tenant())
         for _ in range(PER_TENANT):

@@ -1,5 +1,6 @@
 """A role change through the API against the bare things it cannot do without."""
 
+import asyncio
 import itertools
 from dataclasses import dataclass
 
@@ -59,7 +60,7 @@ async def measure(site: Site) -> list[Table]:
         loads = [await _loads(site, service, bare, scenario) for scenario in SCENARIOS]
         for datastore in ("young", "analyzed"):
             if datastore == "analyzed":
-                await others.fill(site)
+                await asyncio.to_thread(others.fill, site)
             for scenario, (ours, bares) in zip(SCENARIOS, loads, strict=True):
                 title = f"role_change, {datastore} datastore, {scenario.name}"
                 rows.append(_row(datastore, scenario, *await interleave(title, ours, bares)))

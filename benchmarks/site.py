@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from pydantic import SecretStr
+
 from teamaccess.local.dev import Options, everything
 from teamaccess.local.stack import LocalStack
 from teamaccess.settings import Settings
@@ -37,8 +39,8 @@ def open_site() -> Iterator[Site]:
             catalog=told["catalog"],
             database_url=told["database_url"],
             spicedb_endpoint=told["spicedb"]["endpoint"],
-            spicedb_preshared_key=told["spicedb"]["preshared_key"],
-            secret_key=stack.home.secrets().secret_key,
+            spicedb_preshared_key=SecretStr(told["spicedb"]["preshared_key"]),
+            secret_key=SecretStr(stack.home.secrets().secret_key),
             public_url=told["api"],
         )
         yield Site(stack, settings, int(told["api"].rpartition(":")[2]))

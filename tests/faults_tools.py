@@ -1,14 +1,17 @@
 """Faults between the application and SpiceDB, on command. The SpiceDB behind is the real one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import grpc
+import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
+from teamaccess.ledger import Applier
+from teamaccess.models import OrganizationId
 from tests.world import Person, Team, World, open_world
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
@@ -166,6 +169,18 @@ async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Li
                 yield second, link
         finally:
             await link.down()
+
+
+@contextmanager
+def nobody_looks() -> Iterator[None]:
+    """Nothing is brought in by a process to which it was not handed over, until somebody needs it."""
+
+    async def nothing(self: Applier, *, stopped: bool = False) -> list[OrganizationId]:
+        return []
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Applier, "waiting", nothing)
+        yield
 
 
 def through(world: World, team: Team) -> Team:

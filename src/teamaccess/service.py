@@ -47,12 +47,13 @@ class Service:
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and close both at the end."""
-    catalog = load(settings.catalog)
+    catalog, url = load(settings.catalog), settings.sqlalchemy_url
     async with AsyncExitStack() as stack:
-        pool = database(settings.sqlalchemy_url)
-        stack.push_async_callback(pool.dispose)
-        marks = database(settings.sqlalchemy_url, synchronous_commit="off")
-        stack.push_async_callback(marks.dispose)
+        # pools of their own: whoever waits for a lock keeps no question and no mark waiting
+        writes, reads = database(url, connections=32), database(url, connections=16)
+        marks = database(url, synchronous_commit="off")
+        for pool in (writes, reads, marks):
+            stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
             Engine(
                 settings.spicedb_endpoint,
@@ -60,19 +61,20 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_tls_ca,
             )
         )
-        maker = sessions(pool, catalog)
-        reads = async_sessionmaker(pool.execution_options(**ALONE), expire_on_commit=False)
+        maker = sessions(writes, catalog)
+        questions = async_sessionmaker(reads.execution_options(**ALONE), expire_on_commit=False)
+        activity = ActivityLog(maker)
         yield Service(
             settings=settings,
             catalog=catalog,
             keys=Keys.from_secret(settings.secret_key.get_secret_value()),
             engine=engine,
             sessions=maker,
-            reads=reads,
+            reads=questions,
             ledger=Ledger(
                 maker, Applier(engine, marks.execution_options(**ALONE)), engine, catalog
             ),
-            reading=Reading(reads, engine, catalog),
-            activity=ActivityLog(maker),
+            reading=Reading(questions, engine, catalog, activity.seen),
+            activity=activity,
             mailer=mailer(settings),
         )

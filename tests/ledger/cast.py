@@ -52,19 +52,10 @@ class Cast:
         """Let an operator found another organization."""
         self.teams.append(through(self.world, await self.elsewhere.found(name)))
 
-    def team(self, number: int) -> Team:
-        """One of the living organizations."""
-        return self.teams[number % len(self.teams)]
-
     def people(self, team: Team) -> list[Person]:
         """Everybody who ever signed in, the organization's founder first."""
         known = [guest.person for guest in self.guests if guest.person is not None]
         return [team.administrator, *(each for each in known if each.id != team.administrator.id)]
-
-    def person(self, team: Team, number: int) -> Person:
-        """One of them."""
-        people = self.people(team)
-        return people[number % len(people)]
 
     async def administrators(self, team: Team) -> set[UserId]:
         """The active administrators without an end, as the rows say."""
@@ -108,8 +99,8 @@ class Cast:
                     guest.secrets.append(match.group(1))
             path.unlink()
 
-    def answered(self, team: Team, answer: httpx.Response) -> httpx.Response:
-        """Take an answer in; it may fail only for want of the engine."""
+    def answered(self, team: Team, answer: httpx.Response) -> str:
+        """Take an answer in; it may fail only for want of the engine. Returns its sense."""
         if answer.status_code >= 500:
             assert answer.json()["code"] == "organization_busy", answer.text
             self.excuse()
@@ -117,7 +108,8 @@ class Cast:
             self.received([Receipt(team.id, 1, None)])
         elif "Zed-Token" in answer.headers:
             self.received([Receipt(team.id, 1, answer.headers["Zed-Token"])])
-        return answer
+        code = answer.json()["code"] if answer.status_code >= 400 else ""
+        return f"{answer.request.method} {answer.request.url.path} {answer.status_code} {code}"
 
     def received(self, receipts: Iterable[Receipt]) -> None:
         """Take in how far a change has come."""
@@ -128,15 +120,16 @@ class Cast:
             elif receipt.zed_token is not None:
                 self.behind.discard(receipt.organization)
 
-    def excuse(self) -> None:
+    def excuse(self) -> str:
         """Only a broken link is one."""
         assert self.link.writes is Writes.FAIL
+        return "the link is broken"
 
     async def mend(self) -> None:
         """Mend the link, and have another process bring in all that is pending anywhere."""
         self.link.writes = Writes.ARRIVE
         settings = self.world.settings
-        marks = database(settings.sqlalchemy_url)
+        marks = database(settings.sqlalchemy_url, connections=1)
         applier = Applier(self.world.service.engine, marks)
         for team in [*self.teams, *self.ended]:
             if await entries(team):

@@ -1,6 +1,6 @@
 """Connections to the fintoc database that know nothing of the application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -8,6 +8,7 @@ import asyncpg
 import pytest
 
 from teamaccess.local.postgres import OWNER, SUPERUSER
+from tests.faults_tools import nobody_looks
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -35,6 +36,13 @@ async def superuser(fintoc: World) -> AsyncIterator[Connection]:
     """Signed in as who may do anything, and whom only the hashes give away."""
     async with _connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
         yield connection
+
+
+@pytest.fixture
+def undisturbed() -> Iterator[None]:
+    """What a test leaves undone stays so: no relay comes round."""
+    with nobody_looks():
+        yield
 
 
 async def transaction(connection: Connection, *statements: str) -> None:

@@ -22,34 +22,39 @@ class End(StrEnum):
 
 
 LATER = {End.TOMORROW: timedelta(days=1), End.NEXT_YEAR: timedelta(days=365)}
+NOTHING = "nothing to do it with"
 
 
-async def invite(cast: Cast, team: Team, by: Person, guest: Guest, roles: list[str]) -> None:
+async def invite(cast: Cast, team: Team, by: Person, guest: Guest, roles: list[str]) -> str:
     """Offer somebody roles."""
     body = {"email": guest.address, "roles": roles}
-    cast.answered(team, await by.ask("POST", f"{team.path}/invitations", json=body))
+    answer = await by.ask("POST", f"{team.path}/invitations", json=body)
     cast.open_mails()
+    return cast.answered(team, answer)
 
 
-async def resend(cast: Cast, team: Team, by: Person, which: int) -> None:
+async def resend(cast: Cast, team: Team, by: Person, which: int) -> str:
     """Send an invitation again."""
     if found := await cast.invitations(team):
         path = f"{team.path}/invitations/{found[which % len(found)]}/resend"
-        cast.answered(team, await by.ask("POST", path))
+        answer = await by.ask("POST", path)
         cast.open_mails()
+        return cast.answered(team, answer)
+    return NOTHING
 
 
-async def cancel(cast: Cast, team: Team, by: Person, which: int) -> None:
+async def cancel(cast: Cast, team: Team, by: Person, which: int) -> str:
     """Take an invitation back."""
     if found := await cast.invitations(team):
         path = f"{team.path}/invitations/{found[which % len(found)]}"
-        cast.answered(team, await by.ask("DELETE", path))
+        return cast.answered(team, await by.ask("DELETE", path))
+    return NOTHING
 
 
-async def accept(cast: Cast, guest: Guest, which: int, stranger: Guest | None) -> None:
+async def accept(cast: Cast, guest: Guest, which: int, stranger: Guest | None) -> str:
     """Present the secret of any mail, signed in as oneself or, wrongly, as somebody else."""
     if not guest.secrets:
-        return
+        return NOTHING
     who = (stranger or guest).person
     headers = {"Authorization": f"Bearer {who.token}"} if who is not None else {}
     secret = guest.secrets[which % len(guest.secrets)]
@@ -58,16 +63,16 @@ async def accept(cast: Cast, guest: Guest, which: int, stranger: Guest | None) -
     )
     body = answer.json()
     team = next((each for each in cast.teams if each.id == body.get("organization")), cast.teams[0])
-    cast.answered(team, answer)
-    if answer.status_code in (200, 202):
+    if answer.is_success:
         user = UserId(body["user"])
         assert guest.person is None or guest.person.id == user
         guest.person = Person(cast.world, user, guest.address, body["access_token"])
+    return cast.answered(team, answer)
 
 
 async def change_roles(
     cast: Cast, team: Team, by: Person, whom: Person, roles: dict[str, End]
-) -> None:
+) -> str:
     """Give somebody exactly these roles."""
     now = await cast.world.service.now()
     wanted = [
@@ -75,44 +80,45 @@ async def change_roles(
         for role, end in roles.items()
     ]
     path = f"{team.path}/members/{whom.id}/roles"
-    cast.answered(team, await by.ask("PUT", path, json={"roles": wanted}))
+    return cast.answered(team, await by.ask("PUT", path, json={"roles": wanted}))
 
 
-async def act(cast: Cast, team: Team, by: Person, whom: Person, verb: str) -> None:
+async def act(cast: Cast, team: Team, by: Person, whom: Person, verb: str) -> str:
     """Suspend, reactivate or remove somebody; those removed sign in again."""
-    await _sessions_ended(cast, team, whom, await team.act(verb, whom, by=by))
+    return await _sessions_ended(cast, team, whom, await team.act(verb, whom, by=by))
 
 
-async def leave(cast: Cast, team: Team, who: Person) -> None:
+async def leave(cast: Cast, team: Team, who: Person) -> str:
     """Go."""
-    await _sessions_ended(cast, team, who, await who.ask("POST", f"{team.path}/leave"))
+    return await _sessions_ended(cast, team, who, await who.ask("POST", f"{team.path}/leave"))
 
 
-async def rename(cast: Cast, team: Team, by: Person) -> None:
+async def rename(cast: Cast, team: Team, by: Person) -> str:
     """Give the organization another name, which is no change of who may do what."""
-    cast.answered(team, await by.ask("PATCH", team.path, json={"name": "Another"}))
+    return cast.answered(team, await by.ask("PATCH", team.path, json={"name": "Another"}))
 
 
-async def end(cast: Cast, team: Team, by: Person) -> None:
+async def end(cast: Cast, team: Team, by: Person) -> str:
     """End the organization; another one is founded in its place."""
-    answer = cast.answered(team, await by.ask("DELETE", team.path))
+    answer = await by.ask("DELETE", team.path)
     if answer.is_success:
         cast.teams.remove(team)
         cast.ended.append(team)
         await cast.found("phoenix")
+    return cast.answered(team, answer)
 
 
-async def found(cast: Cast, by: Person) -> None:
+async def found(cast: Cast, by: Person) -> str:
     """Found an organization, where everybody may."""
     id = OrganizationId(f"own-{secrets.token_hex(4)}")
     answer = await by.ask("POST", "/v1/organizations", json={"id": id, "name": "Own"})
     team = Team(cast.world, id, by)
-    cast.answered(team, answer)
     if answer.is_success:
         cast.teams.append(team)
+    return cast.answered(team, answer)
 
 
-async def grant(cast: Cast, team: Team, guest: Guest) -> None:
+async def grant(cast: Cast, team: Team, guest: Guest) -> str:
     """Make somebody administrator, as an operator."""
     ledger = cast.world.service.ledger
     try:
@@ -120,13 +126,14 @@ async def grant(cast: Cast, team: Team, guest: Guest) -> None:
             membership = await grant_administrator(change, team.id, guest.address, "as agreed")
             cast.received(await ledger.commit(change))
     except OrganizationBusy:
-        cast.excuse()
-        return
+        return cast.excuse()
     if guest.person is None:
         token = await cast.world.token(membership.user_id)
         guest.person = Person(cast.world, membership.user_id, guest.address, token)
+    return "granted"
 
 
-async def _sessions_ended(cast: Cast, team: Team, whom: Person, answer: httpx.Response) -> None:
-    if cast.answered(team, answer).is_success:
+async def _sessions_ended(cast: Cast, team: Team, whom: Person, answer: httpx.Response) -> str:
+    if answer.is_success:
         whom.token = await cast.world.token(whom.id)
+    return cast.answered(team, answer)

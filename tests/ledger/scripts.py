@@ -58,11 +58,11 @@ async def run(
     cast: Cast,
     here: Team,
     there: Team,
-    steps: list[tuple[int, bool]],
+    script: list[tuple[str, bool]],
     who: int,
     role: str,
     ending: Ending,
-) -> None:
+) -> str:
     """Run statements, each in a savepoint of its own that is kept or not, and end.
 
     They keep away from the last administrators, whom only the product's rules protect.
@@ -70,15 +70,14 @@ async def run(
     kept = await cast.administrators(here)
     others = [person.id for person in cast.people(here) if person.id not in kept]
     if not others:
-        return
+        return "nobody to do it to"
     one, two = (others[(who + each) % len(others)] for each in (0, 1))
     names: dict[str, Any] = {"here": here.id, "there": there.id, "one": one, "two": two}
     names |= {"role": role, "kept": sorted(kept)}
     ledger = cast.world.service.ledger
     try:
         async with ledger.change(OPERATOR, *{here.id, there.id}) as change:
-            for number, keep in steps:
-                statement = STATEMENTS[number % len(STATEMENTS)]
+            for statement, keep in script:
                 await _try(change.session, statement, names, keep=keep)
             if ending is Ending.COMMIT:
                 cast.received(await ledger.commit(change))
@@ -86,7 +85,8 @@ async def run(
                 await change.session.commit()
                 cast.behind.update(entry.organization for entry in change.entries)
     except OrganizationBusy:
-        cast.excuse()
+        return cast.excuse()
+    return f"{script} {names} {ending}"
 
 
 async def _try(session: AsyncSession, sql: str, names: dict[str, Any], *, keep: bool) -> None:

@@ -77,12 +77,22 @@ async def holdings(team: Team) -> set[Relationship]:
 
 async def graph(team: Team) -> set[Relationship]:
     """What SpiceDB holds of the tenant, markers aside."""
-    return {each for each in await holdings(team) if each.relation != MARKER}
+    return markers_aside(await holdings(team))
 
 
 async def markers(team: Team) -> dict[int, str]:
     """Which positions SpiceDB says it has, with the hash of each."""
-    subjects = [each.subject.object.id for each in await holdings(team) if each.relation == MARKER]
+    return marked(await holdings(team))
+
+
+def markers_aside(held: set[Relationship]) -> set[Relationship]:
+    """What is no marker."""
+    return {each for each in held if each.relation != MARKER}
+
+
+def marked(held: set[Relationship]) -> dict[int, str]:
+    """The positions that the markers among these name, with their hashes."""
+    subjects = [each.subject.object.id for each in held if each.relation == MARKER]
     return {int(id.partition("-")[0]): id.partition("-")[2] for id in subjects}
 
 

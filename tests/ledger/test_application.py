@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from authzed.api.v1 import WatchRequest, ZedToken
 from authzed.api.v1.watch_service_pb2_grpc import WatchServiceStub
 from google.protobuf.json_format import MessageToDict
@@ -14,6 +15,8 @@ from tests.faults_tools import another_process
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import MARKER, agreed, changing, entries, graph, holdings, markers, seat
 from tests.world import OPERATOR, Team, World
+
+pytestmark = pytest.mark.usefixtures("undisturbed")
 
 TAKE = (
     "DELETE FROM role_assignments WHERE organization_id = :acme AND user_id = :bob AND role = :role"

@@ -3,6 +3,8 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.steps import end_role, enlist, last_seen, refused
 from tests.world import Person, Team
 
@@ -40,6 +42,23 @@ async def test_a_member_is_shown_with_roles_status_and_last_activity(acme: Team)
     assert datetime.fromisoformat(member["last_active_at"]) > before
     alone = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
     assert alone.json() == member
+
+
+READS = ["", "/permissions", "/members", "/members/{user}", "/changes/1"]
+
+
+@pytest.mark.parametrize("path", READS)
+async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_not_theirs(
+    acme: Team, path: str
+) -> None:
+    bob, eve = (await enlist(acme, {"bob": ["support"], "eve": ["support"]})).values()
+    before = datetime.now(UTC) - timedelta(seconds=5)
+
+    assert (await bob.ask("GET", acme.path + path.format(user=eve.id))).status_code == 200
+
+    seen = {member["user"]: member["last_active_at"] for member in await listed(acme)}
+    assert datetime.fromisoformat(seen[bob.id]) > before
+    assert seen[eve.id] is None
 
 
 async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeats(

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceAsyncStub
 
 CHECK_SECONDS = 2.0
+LOOKUP_SECONDS = 5.0
 WRITE_SECONDS = 2.0
 
 # SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
@@ -181,11 +182,18 @@ class Engine:
         return str(response.written_at.token)
 
     async def read(
-        self, relationship_filter: RelationshipFilter, at: Consistency = FULLY_CONSISTENT
+        self,
+        relationship_filter: RelationshipFilter,
+        at: Consistency = FULLY_CONSISTENT,
+        seconds: float | None = None,
     ) -> AsyncIterator[tuple[Relationship, str]]:
-        """Yield what SpiceDB holds, each with the ZedToken at which it was read."""
+        """Yield what SpiceDB holds, each with the ZedToken at which it was read.
+
+        It may take `seconds`, by default as long as there is something to read.
+        """
         call = self._permissions.ReadRelationships(
             ReadRelationshipsRequest(consistency=at, relationship_filter=relationship_filter),
+            timeout=seconds,
             metadata=self._metadata,
         )
         try:
@@ -205,7 +213,8 @@ class Engine:
                 optional_subject_filter=SubjectFilter(
                     subject_type=subject.object.type, optional_subject_id=subject.object.id
                 ),
-            )
+            ),
+            seconds=CHECK_SECONDS,
         )
         return await anext((token async for _, token in held), None)
 
@@ -224,6 +233,7 @@ class Engine:
                 permission=permission,
                 subject=subject_message(SubjectReference(subject)),
             ),
+            timeout=LOOKUP_SECONDS,
             metadata=self._metadata,
         )
         try:

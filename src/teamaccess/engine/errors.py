@@ -6,19 +6,10 @@ from grpc.aio import AioRpcError
 
 from teamaccess.errors import Unavailable
 
-OUTAGES = frozenset(
-    {
-        StatusCode.UNAVAILABLE,
-        StatusCode.DEADLINE_EXCEEDED,
-        StatusCode.ABORTED,
-        StatusCode.CANCELLED,
-        StatusCode.RESOURCE_EXHAUSTED,
-        StatusCode.UNKNOWN,
-        StatusCode.INTERNAL,
-        StatusCode.UNAUTHENTICATED,
-    }
+REFUSALS = frozenset(
+    {StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND, StatusCode.OUT_OF_RANGE}
 )
-"""Failures that may pass by themselves or by an operator's hand; the request was not judged."""
+"""Codes that judge a request, if SpiceDB itself gave them: then its ErrorInfo says why."""
 
 
 class EngineUnavailable(Unavailable):
@@ -38,13 +29,17 @@ class AlreadyThere(Exception):
 
 
 def translate(error: AioRpcError) -> Exception:
-    """Return our own exception for a failed call, told apart by SpiceDB's ErrorInfo."""
-    if error.code() in OUTAGES:
-        return EngineUnavailable(cause=f"{error.code().name}: {error.details()}")
-    reason = _reason(error) or error.code().name
-    if reason in ("ERROR_REASON_ATTEMPT_TO_RECREATE_RELATIONSHIP", "ALREADY_EXISTS"):
+    """Return our own exception for a failed call, told apart by SpiceDB's ErrorInfo.
+
+    What does not plainly judge the request is an outage: it may pass by itself or by an operator's
+    hand, as a wrong key does, and a change must not be given up for it.
+    """
+    code, reason = error.code(), _reason(error)
+    if code is StatusCode.ALREADY_EXISTS:
         return AlreadyThere(error.details())
-    return EngineRefused(reason, error.details() or "")
+    if code is StatusCode.INVALID_ARGUMENT or (code in REFUSALS and reason is not None):
+        return EngineRefused(reason or code.name, error.details() or "")
+    return EngineUnavailable(cause=f"{code.name}: {error.details()}")
 
 
 def _reason(error: AioRpcError) -> str | None:

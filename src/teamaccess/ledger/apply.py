@@ -1,19 +1,22 @@
 """Bring decided entries into SpiceDB: in order, exactly once, whoever tries and however often."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from math import inf
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
-from sqlalchemy import Select, func, select, update
+from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
+from sqlalchemy.orm import aliased
 
 from teamaccess.engine import AlreadyThere, Engine, EngineRefused
 from teamaccess.ledger.entry import Entry
 from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
-from teamaccess.relationships import Relationship
+from teamaccess.relationships import Touch
 
 log = structlog.get_logger()
 
@@ -34,10 +37,11 @@ def newest_token(organization: OrganizationId) -> Select[str | None]:
 
 
 class Confirmed(NamedTuple):
-    """The last entry of an organization that this process saw arrive in SpiceDB."""
+    """The last entry of an organization that this process saw arrive in SpiceDB, and when."""
 
     hash: bytes
     token: str
+    at: float
 
 
 class Applier:
@@ -60,38 +64,33 @@ class Applier:
         rest stays pending), and EngineRefused where it never will (the organization stops).
         """
         async with self._lock(entries[0].organization):
-            tokens = [await self._confirm(entry) for entry in entries]
+            tokens = [self._known(entry) or await self._confirm(entry) for entry in entries]
         return tokens[-1]
 
-    async def catch_up(self, organization: OrganizationId, head: bytes | None = None) -> str:
-        """Apply all that is pending; return the token at which it holds.
+    async def catch_up(
+        self, organization: OrganizationId, head: bytes | None = None, since: float = inf
+    ) -> str | None:
+        """Apply all that is pending; return the token at which it holds, None where nothing was.
 
-        `head` is the hash up to which it must be there, where the caller knows it: often another
-        request of this process has just brought it in.
+        `head` is the hash up to which it must be there and `since` when its caller began to look,
+        by `time.monotonic()`: often another request of this process has brought it in meanwhile.
+        What was confirmed before that is not believed: a database that calls it pending all the same
+        has lost the mark or was restored, and so may SpiceDB have been.
         """
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
-            if confirmed is not None and confirmed.hash == head:
+            if confirmed is not None and confirmed.hash == head and confirmed.at >= since:
                 return confirmed.token
-            token = None
-            for entry in await self._pending(organization):
-                token = await self._confirm(entry)
-            return token or await self._newest_token(organization)
+            tokens = [await self._confirm(entry) for entry in await self._pending(organization)]
+            return tokens[-1] if tokens else await self._newest_token(organization)
 
-    async def waiting(self) -> list[OrganizationId]:
-        """Return the organizations that have something pending and are not stopped."""
-        stopped = (
-            select(LedgerApplication.organization_id)
-            .where(LedgerApplication.status == ApplicationStatus.REFUSED)
-            .scalar_subquery()
-        )
+    async def waiting(self, *, stopped: bool = False) -> list[OrganizationId]:
+        """Return the organizations that have something pending; those that `stopped` if asked."""
+        status = ApplicationStatus.REFUSED if stopped else ApplicationStatus.PENDING
         async with self._marks.connect() as connection:
             rows = await connection.scalars(
                 select(LedgerApplication.organization_id)
-                .where(
-                    LedgerApplication.status == ApplicationStatus.PENDING,
-                    LedgerApplication.organization_id.not_in(stopped),
-                )
+                .where(LedgerApplication.status == status, _beyond_applied())
                 .distinct()
             )
             return list(rows)
@@ -99,10 +98,12 @@ class Applier:
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
 
-    async def _confirm(self, entry: Entry) -> str:
+    def _known(self, entry: Entry) -> str | None:
+        """Return the token of an entry that another request has confirmed meanwhile."""
         confirmed = self._confirmed.get(entry.organization)
-        if confirmed is not None and confirmed.hash == entry.hash:
-            return confirmed.token
+        return confirmed.token if confirmed and confirmed.hash == entry.hash else None
+
+    async def _confirm(self, entry: Entry) -> str:
         try:
             token = await self._write(entry)
         except EngineRefused as refused:
@@ -114,7 +115,7 @@ class Applier:
         await self._mark(entry, status=ApplicationStatus.APPLIED, zed_token=token, enforced_at=now)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()
-        self._confirmed[entry.organization] = Confirmed(entry.hash, token)
+        self._confirmed[entry.organization] = Confirmed(entry.hash, token, time.monotonic())
         return token
 
     async def _write(self, entry: Entry) -> str:
@@ -122,26 +123,28 @@ class Applier:
         try:
             return await self._engine.write(entry.updates, create=[marker], metadata=entry.metadata)
         except AlreadyThere:
-            return await self._token_of(marker)
-
-    async def _token_of(self, marker: Relationship) -> str:
-        """Return a token at which the marker is there: somebody else has applied the entry."""
-        token = await self._engine.find(marker)
-        if token is None:
-            raise EngineRefused("MARKER_MISSING", f"{marker} is said to be there and is not")
-        return token
+            # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
+            # away yet; that one is renewed, which gives a token as well.
+            return await self._engine.find(marker) or await self._engine.write(
+                [Touch(marker)], metadata=entry.metadata
+            )
 
     async def _mark(self, entry: Entry, **outcome: object) -> None:
         # Losing this row in a crash loses nothing: the marker answers for it at the next attempt. So
-        # the connections of `marks` do not wait for the disk.
+        # the connections of `marks` do not wait for the disk. What lies before an applied entry was
+        # applied before it, also where the mark that said so was lost.
+        theirs = LedgerApplication.position == entry.position
+        if outcome["status"] == ApplicationStatus.APPLIED:
+            theirs = LedgerApplication.position <= entry.position
         async with self._marks.begin() as connection:
             await connection.execute(
                 update(LedgerApplication)
                 .where(
                     LedgerApplication.organization_id == entry.organization,
-                    LedgerApplication.position == entry.position,
+                    LedgerApplication.status != ApplicationStatus.APPLIED,
+                    theirs,
                 )
-                .values(attempts=LedgerApplication.attempts + 1, **outcome)
+                .values(attempts=LedgerApplication.attempts + 1, **{"refusal": None, **outcome})
             )
 
     async def _pending(self, organization: OrganizationId) -> list[Entry]:
@@ -164,11 +167,28 @@ class Applier:
                 .where(
                     LedgerEntry.organization_id == organization,
                     LedgerApplication.status != ApplicationStatus.APPLIED,
+                    _beyond_applied(),
                 )
                 .order_by(LedgerEntry.position)
             )
             return [Entry.of(row) for row in rows]
 
-    async def _newest_token(self, organization: OrganizationId) -> str:
+    async def _newest_token(self, organization: OrganizationId) -> str | None:
         async with self._marks.connect() as connection:
-            return str(await connection.scalar(newest_token(organization)))
+            token: str | None = await connection.scalar(newest_token(organization))
+            return token
+
+
+def _beyond_applied() -> ColumnElement[bool]:
+    """Whether an application lies beyond all that is applied: only that can be missing."""
+    applied = aliased(LedgerApplication)
+    newest = (
+        select(func.coalesce(func.max(applied.position), 0))
+        .where(
+            applied.organization_id == LedgerApplication.organization_id,
+            applied.status == ApplicationStatus.APPLIED,
+        )
+        .correlate(LedgerApplication)
+        .scalar_subquery()
+    )
+    return LedgerApplication.position > newest

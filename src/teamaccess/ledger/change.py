@@ -1,6 +1,7 @@
 """A change of who may do what: opened under a lock, judged on a fresh graph, committed, enforced."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,6 +12,7 @@ from typing import Any
 
 import structlog
 from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
@@ -18,7 +20,12 @@ from teamaccess.engine import Engine, EngineRefused, EngineUnavailable, at_least
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.errors import OrganizationBusy, OrganizationStopped, UnknownOrganization
+from teamaccess.ledger.errors import (
+    OrganizationBusy,
+    OrganizationStopped,
+    OutcomeUnknown,
+    UnknownOrganization,
+)
 from teamaccess.ledger.relay import Relay
 from teamaccess.ledger.session import Sessions, clock, drain
 from teamaccess.models import OrganizationId, Reason, UserId
@@ -29,6 +36,8 @@ log = structlog.get_logger()
 
 LOCK = text("SELECT * FROM ledger_lock(:organizations)")
 PATIENCE_SECONDS = 2.0
+LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
 
 
 @dataclass(frozen=True)
@@ -126,8 +135,11 @@ class Ledger:
             yield Change(session, attribution, self._catalog, now, self._engine, standing)
 
     async def commit(self, change: Change) -> list[Receipt]:
-        """Commit, then enforce; never fails once the change is committed."""
-        await change.session.commit()
+        """Commit, then enforce; whatever fails after the commit is not the change's failure.
+
+        Raises OutcomeUnknown where PostgreSQL did not say whether it committed.
+        """
+        await self._commit(change)
         by_organization = attrgetter("organization")
         decided = groupby(sorted(change.entries, key=by_organization), by_organization)
         locked = {at.organization for at in change.standing}
@@ -142,31 +154,51 @@ class Ledger:
         changed = {receipt.organization for receipt in receipts}
         return [*receipts, *(at for at in change.standing if at.organization not in changed)]
 
+    async def _commit(self, change: Change) -> None:
+        """Commit; what may have been committed although PostgreSQL did not say so is looked after."""
+        try:
+            await change.session.commit()
+        except BaseException as cause:
+            locked = [at.organization for at in change.standing]
+            for organization in {*locked, *(entry.organization for entry in change.entries)}:
+                self.relay.hand_over(organization)
+            if isinstance(cause, DBAPIError | OSError) and not isinstance(cause, IntegrityError):
+                raise OutcomeUnknown from cause
+            raise
+
     async def _lock(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> tuple[datetime, list[Receipt]]:
         if not organizations:
             return await clock(session), []
-        found = (await session.execute(LOCK, {"organizations": list(organizations)})).all()
+        since = time.monotonic()
+        try:
+            found = (await session.execute(LOCK, {"organizations": list(organizations)})).all()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                raise OrganizationBusy(organization=", ".join(organizations)) from error
+            raise
         for wanted in organizations:
             if wanted not in [row.organization_id for row in found]:
                 raise UnknownOrganization(organization=wanted)
-        standing = [await self._stand(row) for row in found]
+        standing = [await self._stand(row, since) for row in found]
         return max(row.now for row in found), standing
 
-    async def _stand(self, row: Row[Any]) -> Receipt:
+    async def _stand(self, row: Row[Any], since: float) -> Receipt:
         organization = OrganizationId(row.organization_id)
         if row.refusal is not None:
             raise OrganizationStopped(organization=organization, refusal=row.refusal)
         token = row.zed_token
         if row.applied < row.head:
-            token = await self._catch_up(organization, row.hash)
+            token = await self._catch_up(organization, row.hash, since)
         return Receipt(organization, row.head, token)
 
-    async def _catch_up(self, organization: OrganizationId, head: bytes) -> str:
+    async def _catch_up(
+        self, organization: OrganizationId, head: bytes, since: float
+    ) -> str | None:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
-                return await self._applier.catch_up(organization, head)
+                return await self._applier.catch_up(organization, head, since)
         except (EngineUnavailable, TimeoutError) as cause:
             raise OrganizationBusy(organization=organization) from cause
         except EngineRefused as refused:
@@ -179,9 +211,7 @@ class Ledger:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 # where nobody has looked what is pending, these entries may not be the next ones
                 token = await (
-                    self._applier.apply(entries)
-                    if locked
-                    else self._applier.catch_up(organization, entries[-1].hash)
+                    self._applier.apply(entries) if locked else self._applier.catch_up(organization)
                 )
         except Exception as cause:
             log.warning("change_pending", organization=organization, cause=repr(cause))

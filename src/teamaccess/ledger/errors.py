@@ -17,6 +17,10 @@ class OrganizationStopped(Unavailable):
     retry_after = 60
 
 
+class OutcomeUnknown(Unavailable):
+    """The database did not say whether the change was made. Look before you make it again, or send the same Idempotency-Key."""  # noqa: E501 - a sentence is one line
+
+
 class UnattributedChange(RuntimeError):
     """Rows that mean access were changed in a session that does not say who changes them."""
 

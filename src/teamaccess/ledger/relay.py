@@ -2,18 +2,20 @@
 
 import asyncio
 import random
+from contextlib import suppress
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess.engine import EngineRefused, EngineUnavailable
+from teamaccess.engine import EngineUnavailable
 from teamaccess.ledger.apply import Applier
 from teamaccess.models import OrganizationId
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
+POLL_SECONDS = 5.0
+ATTEMPT_SECONDS = 10.0
 OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError)
 """What passes by itself or by an operator's hand."""
 
@@ -21,49 +23,67 @@ OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError)
 class Relay:
     """Retries what is pending until SpiceDB has it, as long as that takes.
 
-    It begins with whatever an earlier process left, and goes on with what is handed over to it.
+    It looks every few seconds for what any process or command left, at once when something is handed
+    over, and at its start also for what an earlier SpiceDB refused.
     """
 
     def __init__(self, applier: Applier) -> None:
         self._applier = applier
-        self._waiting: set[OrganizationId] = set()
+        self._handed_over: set[OrganizationId] = set()
         self._woken = asyncio.Event()
 
     def hand_over(self, organization: OrganizationId) -> None:
         """Take over what is pending in the organization."""
-        self._waiting.add(organization)
+        self._handed_over.add(organization)
         self._woken.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        pause = FIRST_PAUSE_SECONDS
-        begun = False
+        self._handed_over.update(await self._look(stopped=True))
+        failures = 0
         while True:
-            try:
-                if not begun:
-                    self._waiting.update(await self._applier.waiting())
-                    begun = True
-                await self._bring_in()
-                pause = FIRST_PAUSE_SECONDS
-                self._woken.clear()
-                if not self._waiting:
-                    await self._woken.wait()
-            except OUTAGES as cause:
-                log.warning("relay_waits", pause=pause, cause=repr(cause))
-                # jitter, so that many processes do not knock at a recovering engine together
-                await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
-                pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            self._woken.clear()
+            waiting = {*self._handed_over, *await self._look()}
+            self._handed_over.clear()
+            done = [await self._bring_in(organization) for organization in _any_order(waiting)]
+            failures = 0 if all(done) else failures + 1
+            await self._pause(failures)
 
-    async def _bring_in(self) -> None:
-        for organization in sorted(self._waiting):
-            self._waiting.discard(organization)
-            try:
+    async def _look(self, *, stopped: bool = False) -> list[OrganizationId]:
+        try:
+            return await self._applier.waiting(stopped=stopped)
+        except OUTAGES as cause:
+            log.warning("relay_cannot_look", cause=repr(cause))
+            return []
+
+    async def _bring_in(self, organization: OrganizationId) -> bool:
+        """Return whether nothing is left to be done; the trouble of one stays its own."""
+        try:
+            async with asyncio.timeout(ATTEMPT_SECONDS):
                 await self._applier.catch_up(organization)
-            except EngineRefused:
-                log.error("organization_stopped", organization=organization)
-            except OUTAGES:
-                self._waiting.add(organization)
-                raise
-            except Exception:
-                # an entry that nobody can read must not keep the other organizations waiting
-                log.exception("organization_stopped", organization=organization)
+        except OUTAGES as cause:
+            log.warning("relay_waits", organization=organization, cause=repr(cause))
+            self._handed_over.add(organization)
+            return False
+        except Exception:
+            # refused for good, or an entry that nobody can read
+            log.exception("organization_stopped", organization=organization)
+        return True
+
+    async def _pause(self, failures: int) -> None:
+        """Wait for the next look, or for something handed over; after failures for longer and longer.
+
+        With jitter, so that many processes do not knock at a recovering engine together.
+        """
+        if failures:
+            longest = min(FIRST_PAUSE_SECONDS * 2**failures, POLL_SECONDS)
+            await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._woken.wait()
+
+
+def _any_order(organizations: set[OrganizationId]) -> list[OrganizationId]:
+    """In no order that would let one that always fails keep the same others waiting."""
+    return random.sample(sorted(organizations), len(organizations))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import event, func, insert, select, text
 from sqlalchemy.ext.asyncio import (
@@ -50,13 +49,21 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
     )
 
 
-def database(url: str, **options: Any) -> AsyncEngine:
+PATIENCE = {
+    "lock_timeout": "2s",
+    "idle_in_transaction_session_timeout": "15s",
+}
+"""Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
+
+
+def database(url: str, connections: int = 8, **options: str) -> AsyncEngine:
     """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone."""
     return create_async_engine(
         url,
-        connect_args={"server_settings": {"timezone": "UTC", **options}},
-        pool_size=16,
-        max_overflow=48,
+        connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=5,
         hide_parameters=True,  # an error that is logged names no address and no hash
     )
 

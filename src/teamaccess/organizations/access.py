@@ -1,6 +1,6 @@
 """Who may do what in an organization: always the engine's word, through the catalog's guards."""
 
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine, at_least
@@ -54,13 +54,20 @@ def refuse_unless(held: frozenset[str], organization: OrganizationId, guard: str
         raise MissingPermission(permission=guard, organization=organization)
 
 
-class Reading:
-    """Permissions for questions that change nothing, as fresh as the last applied change."""
+Seen = Callable[[OrganizationId, UserId], Awaitable[None]]
 
-    def __init__(self, sessions: Sessions, engine: Engine, catalog: Catalog) -> None:
+
+class Reading:
+    """Permissions for questions that change nothing, as fresh as the last applied change.
+
+    Every member who asks is told to `seen`.
+    """
+
+    def __init__(self, sessions: Sessions, engine: Engine, catalog: Catalog, seen: Seen) -> None:
         self._sessions = sessions
         self._engine = engine
         self._catalog = catalog
+        self._seen = seen
 
     async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
         """Return if the user may; raises UnknownOrganization or MissingPermission."""
@@ -94,6 +101,9 @@ class Reading:
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
             token = await session.scalar(newest_token(organization))
-        return await self._engine.permitted(
+        held = await self._engine.permitted(
             organization_object(organization), permissions, user_object(user), at_least(token)
         )
+        if MEMBERSHIP in held:
+            await self._seen(organization, user)
+        return held

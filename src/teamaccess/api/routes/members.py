@@ -47,7 +47,6 @@ async def show_members(
     """List members in the order they joined, with roles, status and last activity."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
-    await service.activity.seen(id, actor.id)
     now = await service.now()
     refuse_unknown(service.catalog, [RoleId(role)] if role is not None else [])
     wanted = MemberFilter(RoleId(role) if role is not None else None, status, inactive_days)

@@ -1,0 +1,82 @@
+"""When something goes wrong here: told as what it is, without a word of what the request carried."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import OperationalError
+
+from teamaccess.engine import EngineUnavailable
+from tests.steps import refused
+from tests.world import Team
+
+
+class Breaking:
+    """A part that fails whatever it is asked."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def __getattr__(self, name: str) -> Any:
+        raise self._error
+
+
+@pytest.fixture
+def breaking(acme: Team, request: pytest.FixtureRequest) -> Iterator[None]:
+    """The part that answers for permissions fails with an error."""
+    service = acme.world.service
+    works = service.reading
+    object.__setattr__(service, "reading", Breaking(request.param))
+    yield
+    object.__setattr__(service, "reading", works)
+
+
+ERRORS = [
+    (RuntimeError("bob@example.com"), 500, "internal_error"),
+    (
+        OperationalError("SELECT 1", {"email": "bob@example.com"}, OSError()),
+        503,
+        "database_unavailable",
+    ),
+    (ConnectionRefusedError("no"), 503, "database_unavailable"),
+    (EngineUnavailable(cause="UNAVAILABLE"), 503, "engine_unavailable"),
+]
+
+
+@pytest.mark.parametrize(
+    ("breaking", "status", "code"),
+    ERRORS,
+    indirect=["breaking"],
+    ids=[each[2] for each in ERRORS[:2]] + ["socket", "engine"],
+)
+async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
+    acme: Team, breaking: None, status: int, code: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ana = acme.administrator
+
+    answer = await ana.ask("GET", f"{acme.path}/members?cursor=what-was-asked")
+
+    problem = refused(answer, status, code)
+    assert ("Retry-After" in answer.headers) == (status == 503)
+    told = str(problem) + capsys.readouterr().out
+    assert ana.token not in told
+    assert ana.token.rpartition(".")[2] not in told
+    assert "what-was-asked" not in told
+
+
+async def test_changing_something_while_permissions_are_not_answered_changes_nothing(
+    acme: Team,
+) -> None:
+    before = await acme.ledger()
+    service = acme.world.service
+    works = service.ledger._engine
+    service.ledger._engine = Breaking(EngineUnavailable(cause="UNAVAILABLE"))  # type: ignore[assignment]
+    try:
+        answer = await acme.invite("bob", ["support"])
+    finally:
+        service.ledger._engine = works
+
+    refused(answer, 503, "engine_unavailable")
+    assert answer.headers["Retry-After"]
+    assert await acme.ledger() == before
+    assert acme.world.mails_to(acme.address("bob")) == []

@@ -1,0 +1,95 @@
+"""Requests that meet: the organization's lock lets one of them be first."""
+
+import asyncio
+
+from teamaccess.models import UserId
+from tests.steps import enlist, members, refused
+from tests.world import Person, Team, World
+
+
+async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Team) -> None:
+    answers = await asyncio.gather(*(acme.invite("bob", ["support"]) for _ in range(10)))
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+
+
+async def test_one_id_founded_ten_times_at_once_is_founded_once(initech: Team) -> None:
+    body = {"id": f"{initech.id}-b", "name": "B"}
+    founders = (await enlist(initech, {f"founder{number}": [] for number in range(10)})).values()
+
+    answers = await asyncio.gather(
+        *(founder.ask("POST", "/v1/organizations", json=body) for founder in founders)
+    )
+
+    assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
+    for founder, answer in zip(founders, answers, strict=True):
+        may = await initech.world.check(body["id"], founder.id, "members_invite")
+        assert may == (answer.status_code == 201)
+
+
+async def test_a_new_address_that_accepts_two_organizations_at_once_becomes_one_user(
+    acme: Team, globex: Team
+) -> None:
+    for number in range(5):
+        address = f"bob{number}@{acme.id}.example"
+        secrets = []
+        for team in (acme, globex):
+            body = {"email": address, "roles": ["support"]}
+            await team.administrator.ask("POST", f"{team.path}/invitations", json=body)
+            secrets.append(acme.world.secret_for(address))
+
+        answers = await asyncio.gather(
+            *(acme.world.http.post("/v1/invitations/accept", json={"token": s}) for s in secrets)
+        )
+
+        made, told = sorted(answers, key=lambda answer: answer.status_code)
+        refused(told, 401, "sign_in_to_accept")
+        bob = Person(acme.world, UserId(made.json()["user"]), "", made.json()["access_token"])
+        rest = [await bob.ask("POST", "/v1/invitations/accept", json={"token": s}) for s in secrets]
+        assert sorted(answer.status_code for answer in rest) == [200, 409]
+
+
+async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
+    acme: Team,
+) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    before = len(await acme.ledger())
+    roles = ["support", "product", "developer", "operations", "finance_and_accounting"]
+
+    answers = await asyncio.gather(*(acme.change_roles(bob, role) for role in roles))
+
+    assert {answer.status_code for answer in answers} == {200}
+    places = [int(each.headers["Teamaccess-Change"].rpartition(":")[2]) for each in answers]
+    assert sorted(places) == list(range(before + 1, before + 6))
+    last = roles[places.index(before + 5)]
+    assert (await members(acme))[bob.id] == [last]
+    mine = await bob.ask("GET", f"{acme.path}/permissions")
+    assert mine.json()["actions"] == sorted(acme.world.service.catalog.actions_of([last]))
+
+
+async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_all(
+    acme: Team,
+) -> None:
+    for number in range(5):
+        ada = (await enlist(acme, {f"ada{number}": ["administrator"]}))[f"ada{number}"]
+        invited, removed = await asyncio.gather(
+            acme.invite(f"bob{number}", ["support"], by=ada), acme.act("remove", ada)
+        )
+        assert removed.status_code == 204
+        assert invited.status_code in (201, 404)
+        if invited.status_code == 201:
+            refused(await acme.accept(f"bob{number}"), 409, "inviter_lost_rights")
+
+
+async def test_reading_members_while_they_are_removed_never_fails(fintoc: World) -> None:
+    acme = await fintoc.found("acme")
+    people = await enlist(acme, {f"member{number}": ["support"] for number in range(12)})
+
+    answers = await asyncio.gather(
+        *(person.ask("GET", f"{acme.path}/members") for person in people.values()),
+        *(acme.act("remove", person) for person in people.values()),
+        *(person.ask("GET", acme.path) for person in people.values()),
+    )
+
+    assert {answer.status_code for answer in answers} <= {200, 204, 401, 404}
+    assert [answer.status_code for answer in answers].count(204) == 12
