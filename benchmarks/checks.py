@@ -23,7 +23,7 @@ from benchmarks.site import Site
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.service import open_service
 
-MEMBERS = 1000
+MEMBERS = 100
 CHANGES_A_SECOND = 10
 
 Freshness = Callable[[str], Consistency]

@@ -20,11 +20,13 @@ PER_TENANT = 1000
 def fill(site: Site) -> None:
     """Import 100,000 relationships, and have PostgreSQL look at what it has now."""
     key = site.settings.spicedb_preshared_key.get_secret_value()
-    with Meter("Filling the datastore", "relationships", RELATIONSHIPS) as meter:
-        with grpc.insecure_channel(site.settings.spicedb_endpoint) as channel:
-            PermissionsServiceStub(channel).ImportBulkRelationships(
-                _requests(meter), metadata=(("authorization", f"Bearer {key}"),)
-            )
+    with (
+        Meter("Filling the datastore", "relationships", RELATIONSHIPS) as meter,
+        grpc.insecure_channel(site.settings.spicedb_endpoint) as channel,
+    ):
+        PermissionsServiceStub(channel).ImportBulkRelationships(
+            _requests(meter), metadata=(("authorization", f"Bearer {key}"),)
+        )
     site.stack.postgres.psql("ANALYZE", database=SPICEDB)
 
 

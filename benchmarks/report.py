@@ -3,10 +3,13 @@
 import json
 from dataclasses import dataclass
 
-from rich.console import Console
+from rich import box
+from rich.console import Console, JustifyMethod
 from rich.table import Table as Drawn
 
 Row = dict[str, str | float]
+WIDE = 200
+"""Columns of text; a table that is cut says nothing."""
 
 
 @dataclass(frozen=True)
@@ -18,14 +21,16 @@ class Table:
 
 
 def draw(tables: list[Table]) -> None:
-    """Print tables."""
-    console = Console()
+    """Print tables, as Markdown has them."""
+    console = Console(width=WIDE, highlight=False)
     for table in tables:
-        drawn = Drawn(title=table.title, title_justify="left")
+        drawn = Drawn(box=box.MARKDOWN)
         for column, value in table.rows[0].items():
-            drawn.add_column(column, justify="left" if isinstance(value, str) else "right")
+            justify: JustifyMethod = "left" if isinstance(value, str) else "right"
+            drawn.add_column(column, justify=justify, no_wrap=True)
         for row in table.rows:
             drawn.add_row(*(_text(value) for value in row.values()))
+        console.print(table.title)
         console.print(drawn)
 
 

@@ -19,6 +19,7 @@ from teamaccess.models import (
     User,
     new_user_id,
 )
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
 from tests.world import Person, Team
 
 PROBLEM = "application/problem+json"
@@ -53,8 +54,10 @@ async def enlist(
                 )
             )
             enlisted[name] = user
+    service = team.world.service
+    now = await service.now()
     for name, user in enlisted.items():
-        token = await team.world.token(user.id)
+        token = issue(service.keys, Audience.USER, user.id, now, LONGEST_LIFE)
         team.people[name] = Person(team.world, user.id, user.email, token)
     return {name: team.people[name] for name in people}
 

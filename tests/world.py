@@ -24,9 +24,10 @@ from sqlalchemy import select
 
 from teamaccess.api import create_app
 from teamaccess.ledger import Attribution, Change
+from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import Channel as Door
 from teamaccess.models import LedgerEntry, Membership, OrganizationId, UserId
-from teamaccess.organizations.found import found, grant_administrator
+from teamaccess.organizations.found import found
 from teamaccess.service import Service
 from teamaccess.settings import Settings
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue

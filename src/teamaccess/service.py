@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
+from teamaccess.events import Refusals
 from teamaccess.ledger import Applier, Ledger, Sessions, clock, database, sessions
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
@@ -36,6 +37,7 @@ class Service:
     ledger: Ledger
     reading: Reading
     activity: ActivityLog
+    refusals: Refusals
     mailer: Mailer
 
     async def now(self) -> datetime:
@@ -76,5 +78,6 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             ),
             reading=Reading(questions, engine, catalog, activity.seen),
             activity=activity,
+            refusals=Refusals(maker),
             mailer=mailer(settings),
         )

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -40,13 +40,13 @@ class Settings(BaseSettings):
 
     spicedb_endpoint: str
     """host:port of SpiceDB's gRPC API."""
-    spicedb_preshared_key: SecretStr
+    spicedb_preshared_key: SecretStr = Field(min_length=1)
     spicedb_tls_ca: Path | None = None
     """The authority that signed SpiceDB's certificate; without it the channel is plaintext."""
     spicedb_binary: Path | None = None
     """A SpiceDB that the local stack starts instead of building one."""
 
-    secret_key: SecretStr
+    secret_key: SecretStr = Field(min_length=16)
     """Signs tokens and hashes addresses; whoever has it can be anybody."""
     public_url: str = "http://127.0.0.1:8000"
     """The address that people follow from a mail."""

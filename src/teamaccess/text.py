@@ -4,6 +4,9 @@ import unicodedata
 
 from teamaccess.errors import Invalid
 
+LONGEST_NAME = 100
+LONGEST_REASON = 1000
+
 
 class InvalidText(Invalid):
     """{field} must have 1 to {longest} characters, without control characters."""

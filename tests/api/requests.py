@@ -98,7 +98,7 @@ def routes() -> Iterator[Route]:
             database_url="postgresql://nowhere/none",
             spicedb_endpoint="nowhere:1",
             spicedb_preshared_key=SecretStr("none"),
-            secret_key=SecretStr("none"),
+            secret_key=SecretStr("a secret of nobody"),
         )
     )
     for route in app.routes:

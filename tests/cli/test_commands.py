@@ -161,3 +161,27 @@ async def test_a_database_that_does_not_answer_is_told_in_a_sentence(
     refused = await run("token", "issue", "ana@acme.example")
     assert refused.exit_code == 2
     assert refused.stderr.startswith("PostgreSQL does not answer")
+
+
+async def test_applying_the_schema_again_changes_nothing(run: Run, fintoc: World) -> None:
+    applied = await run("schema", "apply", "--json")
+    assert json.loads(applied.stdout) == {"differences": []}
+
+
+async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
+    run: Run, fintoc: World
+) -> None:
+    whole = fintoc.service.catalog.schema()
+    behind = whole.replace("relation product: ", "relation produce: ").replace(
+        " product ", " produce "
+    )
+    engine = fintoc.service.engine
+    assert await engine.lacks(whole) == []
+    assert "relation_removed" in await engine.lacks(behind)
+
+
+async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:
+    odd = await run("check", acme.id, "ana maria", "users_invite")
+    stale = await run("check", acme.id, "usr_1", "users_invite", "--at", "nonsense")
+    assert (odd.exit_code, stale.exit_code) == (2, 2)
+    assert odd.stdout + stale.stdout == ""

@@ -7,8 +7,8 @@ from enum import StrEnum
 import httpx
 
 from teamaccess.ledger import OrganizationBusy
+from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import OrganizationId, UserId
-from teamaccess.organizations.found import grant_administrator
 from tests.ledger.cast import Cast, Guest
 from tests.world import OPERATOR, Person, Team
 

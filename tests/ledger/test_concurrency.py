@@ -5,8 +5,8 @@ from collections.abc import Awaitable
 
 from sqlalchemy import text
 
+from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import RoleAssignment, RoleId, UserId
-from teamaccess.organizations.found import grant_administrator
 from tests.faults_tools import another_process, through, until
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, changing, entries, markers, seat

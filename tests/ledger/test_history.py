@@ -32,7 +32,7 @@ from tests.world import World
 pytestmark = pytest.mark.usefixtures("undisturbed")
 
 SHORT = settings(
-    max_examples=6,
+    max_examples=5,
     stateful_step_count=45,
     deadline=None,
     suppress_health_check=list(HealthCheck),

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from grpc import StatusCode
 
-from teamaccess.organizations.found import grant_administrator
+from teamaccess.members.administrators import grant_administrator
 from tests.faults_tools import WRITE, Writes, linked, through, until
 from tests.ledger.sides import agreed, graph, markers
 from tests.world import Person, Team, World

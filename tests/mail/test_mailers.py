@@ -154,7 +154,7 @@ def test_the_settings_say_which_way_mails_leave(tmp_path: Path) -> None:
         database_url="postgresql://none/none",
         spicedb_endpoint="none:1",
         spicedb_preshared_key=SecretStr("none"),
-        secret_key=SecretStr("none"),
+        secret_key=SecretStr("a secret of nobody"),
     )
     assert isinstance(mailer(settings), FileMailer)
     by_smtp = settings.model_copy(update={"smtp_url": SecretStr("smtp://mail.example:25")})

@@ -4,6 +4,7 @@ import asyncio
 
 import httpx
 
+from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import Event
 from tests.steps import chain, enlist, events, invitation_of, members, offer_instead, refused
 from tests.world import Person, Team, World
@@ -87,7 +88,7 @@ async def test_an_invitation_is_accepted_once(acme: Team) -> None:
     before = await acme.ledger()
 
     refused(await accept(bob, secret), 409, "invitation_ended")
-    refused(await acme.accept("bob"), 401, "sign_in_to_accept")
+    refused(await acme.accept("bob"), 409, "invitation_ended")
 
     assert await acme.ledger() == before
 
@@ -196,7 +197,7 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme:
     accepted = await acme.accept("bob")
     bob = accepted.json()["user"]
 
-    told = (await events(acme))[-1]
+    told, signed_in = (await events(acme))[-2:]
     assert (told.kind, told.actor) == ("invitation_accepted", "anonymous")
     assert told.subject == f"invitation:{id}"
     assert told.details == {
@@ -205,7 +206,35 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme:
         "invited_by": acme.administrator.id,
     }
     assert told.request_id == accepted.headers["X-Request-Id"]
-    signed_in = [
-        each for each in await chain(acme, Event.PLATFORM) if each.subject == f"user:{bob}"
-    ]
-    assert [each.kind for each in signed_in] == ["signed_in"]
+    assert (signed_in.kind, signed_in.subject) == ("signed_in", f"user:{bob}")
+
+
+async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Team) -> None:
+    await acme.invite("bob", ["developer"])
+    async with acme.world.operator(acme.id) as change:
+        bob = await grant_administrator(change, acme.id, acme.address("bob"), "in a hurry")
+    person = Person(acme.world, bob.user_id, "", await acme.world.token(bob.user_id))
+    await acme.invite("eve", ["support"], by=person)
+    assert (await acme.act("remove", person)).status_code == 204
+
+    person.token = await acme.world.token(person.id)
+    refused(
+        await accept(person, acme.world.secret_for(acme.address("bob"))), 409, "invitation_ended"
+    )
+    assert not await acme.can(person, "webhooks_create")
+
+
+async def test_an_old_link_keeps_no_organization_busy_and_fills_no_chain(acme: Team) -> None:
+    await acme.member("bob", ["support"])
+    before = len(await events(acme))
+    async with acme.world.operator(acme.id):
+        for _ in range(20):
+            refused(await acme.accept("bob"), 409, "invitation_ended")
+    platform = len(await chain(acme, Event.PLATFORM))
+    for guess in range(20):
+        tried = await acme.world.http.post(
+            "/v1/invitations/accept", json={"token": f"guess-{guess}"}
+        )
+        refused(tried, 404, "unknown_invitation_token")
+    assert len(await events(acme)) == before
+    assert len(await chain(acme, Event.PLATFORM)) == platform

@@ -9,7 +9,7 @@ import pytest
 
 from teamaccess.organizations.found import found
 from tests.steps import enlist, refused
-from tests.world import Person, Team
+from tests.world import Person, Team, World
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
@@ -58,23 +58,30 @@ async def ask(person: Person, team: Team, ask: tuple[str, str, Any], id: str) ->
     return await person.ask(method, f"/v1/organizations/{id}{path}", **more)
 
 
-@pytest.fixture
-async def theirs(globex: Team) -> Team:
-    """Another tenant, with an invitation."""
+@pytest.fixture(scope="module")
+async def theirs(fintoc: World) -> Team:
+    """Another tenant, with an invitation and a suspended administrator."""
+    globex = await fintoc.found("globex")
     invited = await globex.invite("guest", ["support"])
     globex.people["guest"] = Person(globex.world, invited.json()["id"], "", "")
+    await enlist(globex, {"sue": ["administrator"]}, suspended=["sue"])
     return globex
+
+
+@pytest.fixture(scope="module")
+async def outsider(fintoc: World) -> Person:
+    """Who administers an organization of their own."""
+    return (await fintoc.found("acme")).administrator
 
 
 @pytest.mark.parametrize("wanted", ASKS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}")
 async def test_what_is_others_looks_like_what_does_not_exist(
-    acme: Team, theirs: Team, wanted: tuple[str, str, Any]
+    outsider: Person, theirs: Team, wanted: tuple[str, str, Any]
 ) -> None:
     nowhere = f"globex-{secrets.token_hex(4)}"
-    people = await enlist(theirs, {"sue": ["administrator"]}, suspended=["sue"])
     before = await theirs.ledger()
 
-    for person in (acme.administrator, people["sue"]):
+    for person in (outsider, theirs.people["sue"]):
         foreign = await ask(person, theirs, wanted, theirs.id)
         missing = await ask(person, theirs, wanted, nowhere)
         assert foreign.status_code == 404

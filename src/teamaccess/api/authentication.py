@@ -11,8 +11,7 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import Scope
 
-from teamaccess.errors import Forbidden, Unauthenticated
-from teamaccess.events import record_alone
+from teamaccess.errors import Unauthenticated
 from teamaccess.ledger import Attribution
 from teamaccess.models import Channel, User
 from teamaccess.service import Service
@@ -23,10 +22,6 @@ SCHEME = "bearer"
 
 class SignInRequired(Unauthenticated):
     """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
-
-
-class OnlyOperators(Forbidden):
-    """Only whoever operates this service may do this."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +65,7 @@ async def _caller(
         claims.refuse_if_ended(user)
     except InvalidToken as refused:
         actor = Attribution(f"user:{claims.subject}", Channel.API, request_id(connection.scope))
-        await record_alone(service.sessions, actor, "sign_in_refused", cause=refused.facts["cause"])
+        await service.refusals.record(actor, "sign_in_refused", cause=refused.facts["cause"])
         raise
     return user
 

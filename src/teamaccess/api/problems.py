@@ -12,13 +12,13 @@ from litestar.plugins.problem_details import (
     ProblemDetailsPlugin,
 )
 from litestar.types import Scope
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from teamaccess import errors
 from teamaccess.api.authentication import attribution
-from teamaccess.events import record_alone
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.models import Event, is_organization_id
+from teamaccess.service import Service
 
 log = structlog.get_logger()
 
@@ -76,15 +76,25 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
     )
 
 
-def database_error(error: SQLAlchemyError) -> ProblemDetailsException:
+def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
-    log.error("database_error", error=repr(error))
+    if isinstance(error, DBAPIError) and not _passes_by_itself(error):
+        return unexpected(error)
+    log.error("database_error", error=type(error).__name__)
     return ProblemDetailsException(
         status_code=503,
         title="Service Unavailable",
         detail="The database does not answer. Nothing was changed; try again shortly.",
         headers={"Retry-After": "2"},
         extra={"code": "database_unavailable"},
+    )
+
+
+def _passes_by_itself(error: DBAPIError) -> bool:
+    """Whether the database was away, busy or shutting down, rather than right to refuse us."""
+    code = str(getattr(error.orig, "sqlstate", None) or "08000")
+    return error.connection_invalidated or code.startswith(
+        ("08", "25P03", "40", "53", "55P03", "57")
     )
 
 
@@ -126,8 +136,8 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
     if organization and not is_organization_id(organization):
         return  # somebody's free text, which no chain may keep
     known = isinstance(error, errors.Forbidden) and organization
-    await record_alone(
-        scope["litestar_app"].state.service.sessions,
+    service: Service = scope["litestar_app"].state.service
+    await service.refusals.record(
         attribution(request),
         "refused",
         chain=organization if known else Event.PLATFORM,

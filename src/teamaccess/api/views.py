@@ -8,11 +8,10 @@ from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Action, Catalog, Resource, Role
 from teamaccess.models import ApplicationStatus, Invitation, Membership, Organization, User
-
-LONGEST_REASON = 1000
+from teamaccess.text import LONGEST_NAME, LONGEST_REASON
 
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
-Name = Annotated[str, Meta(min_length=1, max_length=100)]
+Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
 

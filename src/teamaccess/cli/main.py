@@ -1,13 +1,16 @@
 """The command `teamaccess`: which subcommands there are and how a refusal is told."""
 
+import traceback
 from importlib import import_module
 from typing import Any
 
 import typer
+from click import ClickException
 from typer.core import TyperGroup
 
 from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.errors import TeamaccessError
+from teamaccess.relationships import InvalidRelationship
 
 COMMANDS = ("dev", "serve", "migrate", "schema", "token", "operator", "check")
 """Each is the `app` (a Typer without completion) of the module here that has its name."""
@@ -33,9 +36,14 @@ class Subcommands(TyperGroup):
     def invoke(self, ctx: Any) -> Any:
         try:
             return super().invoke(ctx)
-        except (TeamaccessError, InvalidCatalog, UnknownCatalog) as refusal:
+        except (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship) as refusal:
             typer.secho(str(refusal), err=True, fg="red")
             raise typer.Exit(COULD_NOT) from refusal
+        except (ClickException, typer.Exit, typer.Abort):
+            raise
+        except Exception as mistake:  # a crash must not exit like a command that answers "no"
+            traceback.print_exc()
+            raise typer.Exit(COULD_NOT) from mistake
 
 
 app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)

@@ -5,15 +5,13 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, operator, progress_of, tell
+from teamaccess.members.administrators import grant_administrator as grant
 from teamaccess.models import OrganizationId
 from teamaccess.organizations.found import found
-from teamaccess.organizations.found import grant_administrator as grant
 from teamaccess.service import Service
-from teamaccess.text import clean
+from teamaccess.text import LONGEST_REASON, clean
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-LONGEST_REASON = 1000
 
 
 @app.callback()

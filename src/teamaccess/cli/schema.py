@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 import typer
 
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
+from teamaccess.cli.connected import AsJson, connected, tell
+from teamaccess.service import Service
 
 app = typer.Typer(
     add_completion=False, no_args_is_help=True, help="Check catalogs and compile them for SpiceDB."
@@ -22,7 +24,6 @@ Files = Annotated[
     list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
 ]
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Answer in JSON.")]
 
 
 @dataclass
@@ -52,6 +53,24 @@ def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJso
 def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
     """List everything that is wrong with each catalog, by line."""
     _tell([_validated(path)[0] for path in _paths(paths)], as_json)
+
+
+@app.command("apply")
+def apply_catalog(as_json: AsJson = False) -> None:
+    """Give SpiceDB the schema of the deployment's catalog; does nothing where it has it.
+
+    SpiceDB itself refuses a schema that would orphan relationships.
+    """
+
+    async def apply(service: Service) -> list[str]:
+        schema = service.catalog.schema()
+        differences = await service.engine.lacks(schema)
+        if differences:
+            await service.engine.write_schema(schema)
+        return differences
+
+    differences = connected(apply)
+    tell(as_json, "The schema is in force.", differences=differences)
 
 
 def _paths(names: list[str] | None) -> Iterator[Path]:

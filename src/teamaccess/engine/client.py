@@ -14,7 +14,6 @@ from authzed.api.v1 import (
     Consistency,
     LookupResourcesRequest,
     ReadRelationshipsRequest,
-    ReadSchemaRequest,
     RelationshipFilter,
     SubjectFilter,
     WriteRelationshipsRequest,
@@ -22,6 +21,7 @@ from authzed.api.v1 import (
     ZedToken,
 )
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from google.protobuf.struct_pb2 import Struct
 from grpc.aio import AioRpcError, Channel
@@ -33,7 +33,7 @@ from teamaccess.engine.convert import (
     subject_message,
     update_message,
 )
-from teamaccess.engine.errors import EngineRefused, translate
+from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ class Engine:
         at: Consistency = FULLY_CONSISTENT,
     ) -> bool:
         """Return whether the subject has the permission on the resource (CheckPermission)."""
-        response = await self._call(
+        response = await self._ask(
             self._permissions.CheckPermission(
                 CheckPermissionRequest(
                     consistency=at,
@@ -130,7 +130,7 @@ class Engine:
         asked = sorted(set(permissions))
         if not asked:
             return frozenset()
-        response = await self._call(
+        response = await self._ask(
             self._permissions.CheckBulkPermissions(
                 CheckBulkPermissionsRequest(
                     consistency=at,
@@ -149,7 +149,7 @@ class Engine:
         )
         for pair in response.pairs:
             if pair.HasField("error"):
-                raise EngineRefused(f"check {pair.request.permission}", pair.error.message)
+                raise EngineUnavailable(cause=f"{pair.request.permission}: {pair.error.message}")
         return frozenset(
             pair.request.permission for pair in response.pairs if pair.item.permissionship == _YES
         )
@@ -249,17 +249,24 @@ class Engine:
         )
         return str((await self._call(request)).written_at.token)
 
-    async def read_schema(self) -> str | None:
-        """Return the schema's text as SpiceDB keeps it, or None where there is none yet."""
-        request = self._schema.ReadSchema(
-            ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
+    async def lacks(self, schema: str) -> list[str]:
+        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not."""
+        response = await self._ask(
+            self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs leave it out
+                DiffSchemaRequest(comparison_schema=schema, consistency=FULLY_CONSISTENT),
+                timeout=CHECK_SECONDS,
+                metadata=self._metadata,
+            )
         )
+        kinds = [str(diff.WhichOneof("diff")) for diff in response.diffs]
+        return [kind for kind in kinds if not kind.endswith("doc_comment_changed")]
+
+    async def _ask(self, question: Awaitable[Any]) -> Any:
+        """A question that SpiceDB cannot answer, for whatever reason, is not answered with yes."""
         try:
-            return str((await self._call(request)).schema_text)
+            return await self._call(question)
         except EngineRefused as refused:
-            if refused.reason == "NOT_FOUND":
-                return None
-            raise
+            raise EngineUnavailable(cause=refused) from refused
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:

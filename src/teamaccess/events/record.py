@@ -6,6 +6,7 @@ from sqlalchemy import insert
 
 from teamaccess.ledger import Attribution, Change, Sessions
 from teamaccess.models import Event
+from teamaccess.seldom import Seldom
 
 
 def record(
@@ -54,3 +55,26 @@ async def record_alone(
             },
         )
         await session.commit()
+
+
+class Refusals:
+    """Records what was refused, the same refusal of the same person once a minute.
+
+    A chain cannot be pruned, so nobody may fill one by asking again and again.
+    """
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._due = Seldom(60.0)
+
+    async def record(
+        self,
+        attribution: Attribution,
+        kind: str,
+        chain: str = Event.PLATFORM,
+        subject: str | None = None,
+        **details: Any,
+    ) -> None:
+        """Tell what was refused, in a transaction of its own."""
+        if self._due.allows((attribution.actor, kind, chain, subject, repr(details))):
+            await record_alone(self._sessions, attribution, kind, chain, subject, **details)

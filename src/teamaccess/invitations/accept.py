@@ -1,6 +1,6 @@
 """Accept an invitation: the one moment at which a mail becomes a membership."""
 
-from dataclasses import dataclass
+from datetime import datetime
 
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -23,7 +23,6 @@ from teamaccess.models import (
     InvitationId,
     Membership,
     OrganizationId,
-    RoleAssignment,
     User,
     new_user_id,
 )
@@ -46,31 +45,17 @@ class InviterLostRights(Conflict):
     """Whoever invited you may no longer give these roles, so the invitation cannot be accepted. Ask for a new one."""  # noqa: E501 - a sentence is one line
 
 
-@dataclass(frozen=True)
-class Acceptance:
-    """What an accepted invitation came to."""
+async def addressed(session: AsyncSession, secret: str, now: datetime) -> Invitation:
+    """Return the invitation that a secret belongs to, before anything is locked.
 
-    membership: Membership
-    user: User
-    new: bool
-    """Whether the user was made by this acceptance, with the mail's secret as the proof."""
-
-
-async def addressed(session: AsyncSession, secret: str) -> tuple[OrganizationId, InvitationId]:
-    """Return which invitation a secret belongs to, before anything is locked.
-
-    Raises UnknownInvitationToken.
+    Raises UnknownInvitationToken, and InvitationEnded for one that cannot be accepted any more:
+    whoever keeps an old link must not be able to keep an organization busy with it.
     """
-    row = (
-        await session.execute(
-            select(Invitation.organization_id, Invitation.id).where(
-                Invitation.token_hash == hash_of(secret)
-            )
-        )
-    ).one_or_none()
-    if row is None:
+    found = await session.scalar(select(Invitation).where(Invitation.token_hash == hash_of(secret)))
+    if found is None:
         raise UnknownInvitationToken
-    return row.organization_id, row.id
+    found.refuse_unless_pending(now)
+    return found
 
 
 async def accept(
@@ -80,8 +65,8 @@ async def accept(
     secret: str,
     signed_in: User | None,
     name: str | None,
-) -> Acceptance:
-    """Make the membership with the offered roles, under the organization's lock.
+) -> User:
+    """Make the membership with the offered roles, under the organization's lock; return the user.
 
     The inviter is asked about again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
@@ -92,10 +77,10 @@ async def accept(
         raise UnknownInvitationToken
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse
-    user, new = await _invited(change, invitation, signed_in, name)
+    user = await _invited(change, invitation, signed_in, name)
     invitation.accept(user.id, change.now)
     await _ask_about_inviter(change, invitation)
-    membership = await _join(change, invitation, user)
+    await _join(change, invitation, user)
     record(
         change,
         "invitation_accepted",
@@ -105,16 +90,17 @@ async def accept(
         roles=invitation.roles,
         invited_by=invitation.invited_by,
     )
-    return Acceptance(membership, user, new)
+    record(change, "signed_in", organization, f"user:{user.id}", by="invitation")
+    return user
 
 
 async def _invited(
     change: Change, invitation: Invitation, signed_in: User | None, name: str | None
-) -> tuple[User, bool]:
+) -> User:
     """Return the invited user, who is made where the address is new."""
     if signed_in is not None:
-        return signed_in, False
-    made = await change.session.scalar(
+        return signed_in
+    made: User | None = await change.session.scalar(
         insert(User)
         .values(
             id=new_user_id(),
@@ -128,7 +114,7 @@ async def _invited(
     )
     if made is None:
         raise SignInToAccept
-    return made, True
+    return made
 
 
 async def _ask_about_inviter(change: Change, invitation: Invitation) -> None:
@@ -145,21 +131,8 @@ async def _ask_about_inviter(change: Change, invitation: Invitation) -> None:
         raise InviterLostRights from lost
 
 
-async def _join(change: Change, invitation: Invitation, user: User) -> Membership:
+async def _join(change: Change, invitation: Invitation, user: User) -> None:
     organization = invitation.organization_id
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)
-    membership = Membership(
-        organization_id=organization,
-        user_id=user.id,
-        joined_at=change.now,
-        suspended_at=None,
-        user=user,
-        assignments=[
-            RoleAssignment(role=role, granted_at=change.now, expires_at=None)
-            for role in invitation.roles
-        ],
-    )
-    change.session.add(membership)
-    await change.session.flush()
-    return membership
+    change.session.add(Membership.begin(organization, user, invitation.roles, change.now))

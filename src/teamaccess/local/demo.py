@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import exists, select
 
 from teamaccess.ledger import Attribution
+from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import Channel, Organization, OrganizationId, User
 from teamaccess.organizations import found
 from teamaccess.service import Service
@@ -30,7 +31,7 @@ async def provide_demo(service: Service) -> Demo:
     async with service.ledger.change(BY_DEV) as change:
         if not await change.session.scalar(select(exists(select(Organization)))):
             await found.found(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
-            await found.grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
+            await grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
             await service.ledger.commit(change)
     async with service.sessions() as session:
         user = await session.scalar(select(User.id).where(User.email == ADMINISTRATOR))

@@ -16,8 +16,9 @@ from teamaccess.members.rules import (
     refuse_operator_only,
     refuse_unknown,
 )
+from teamaccess.members.withdraw import withdraw
 from teamaccess.models import Membership, OrganizationId, RoleId, UserId
-from teamaccess.organizations.access import may
+from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
 
 
 class EndInThePast(Invalid):
@@ -87,7 +88,9 @@ async def remove(change: Change, actor: UserId, organization: OrganizationId, us
 
 
 async def leave(change: Change, organization: OrganizationId, user: UserId) -> None:
-    """End one's own membership; the engine has said that there is one."""
+    """End one's own membership; that takes no permission, only a membership that the engine knows."""
+    held = await change.permitted(organization, user, [MEMBERSHIP])
+    refuse_unless(held, organization, MEMBERSHIP)
     member = _known(await find_member(change.session, organization, user), organization, user)
     await _end(change, member)
     record(change, "member_left", organization, f"user:{user}", roles=member.roles)
@@ -95,6 +98,7 @@ async def leave(change: Change, organization: OrganizationId, user: UserId) -> N
 
 async def _end(change: Change, member: Membership) -> None:
     await keep_one_administrator(change, member)
+    await withdraw(change, member.organization_id, member.user.email)
     member.user.end_sessions(change.now)
     await change.session.delete(member)
 

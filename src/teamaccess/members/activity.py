@@ -1,7 +1,5 @@
 """Remember when members were last active. No decision rests on it."""
 
-import time
-
 import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -10,11 +8,11 @@ from sqlalchemy.sql import func
 
 from teamaccess.ledger import Sessions
 from teamaccess.models import Activity, Membership, OrganizationId, UserId
+from teamaccess.seldom import Seldom
 
 log = structlog.get_logger()
 
 GRAIN_SECONDS = 60.0
-REMEMBERED = 100_000
 
 
 class ActivityLog:
@@ -22,17 +20,12 @@ class ActivityLog:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._written: dict[tuple[OrganizationId, UserId], float] = {}
+        self._due = Seldom(GRAIN_SECONDS)
 
     async def seen(self, organization: OrganizationId, user: UserId) -> None:
         """Note that the member has just done something, unless that is known to the minute."""
-        now = time.monotonic()
-        key = organization, user
-        if now - self._written.get(key, -GRAIN_SECONDS) < GRAIN_SECONDS:
+        if not self._due.allows((organization, user)):
             return
-        if len(self._written) >= REMEMBERED:
-            self._written.clear()
-        self._written[key] = now
         at = func.clock_timestamp()
         # selected from the memberships, so that somebody just removed leaves nothing behind
         mine = select(Membership.organization_id, Membership.user_id, at).where(

@@ -19,6 +19,10 @@ class UnknownRole(Invalid):
     """There is no role {role}. The roles are {roles}."""
 
 
+class RoleTwice(Invalid):
+    """The role {role} is named twice; name each role once."""
+
+
 class OperatorOnlyRole(Forbidden):
     """The role {role} cannot be granted here; ask whoever operates this service."""
 

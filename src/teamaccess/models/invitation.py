@@ -104,8 +104,12 @@ class Invitation(RelationshipSource):
 
     def accept(self, user_id: UserId, at: datetime) -> None:
         """Use it up; only a pending one can be."""
-        self._refuse_unless(at, "accepted", InvitationStatus.PENDING)
+        self.refuse_unless_pending(at)
         self.accepted_at, self.accepted_by = at, user_id
+
+    def refuse_unless_pending(self, at: datetime) -> None:
+        """Raise InvitationEnded if it can no longer be accepted."""
+        self._refuse_unless(at, "accepted", InvitationStatus.PENDING)
 
     def cancel(self, at: datetime) -> None:
         """Withdraw it; an expired one too, so that a list can be tidied."""

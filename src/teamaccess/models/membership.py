@@ -1,8 +1,9 @@
 """A user's place in one organization."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
+from typing import Self
 
 from sqlalchemy import ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
@@ -59,6 +60,22 @@ class Membership(RelationshipSource):
         passive_deletes=True,
         order_by=RoleAssignment.role,
     )
+
+    @classmethod
+    def begin(
+        cls, organization_id: OrganizationId, user: User, roles: Iterable[RoleId], at: datetime
+    ) -> Self:
+        """Return a new active membership that holds the roles without an end."""
+        return cls(
+            organization_id=organization_id,
+            user_id=user.id,
+            joined_at=at,
+            suspended_at=None,
+            user=user,
+            assignments=[
+                RoleAssignment(role=role, granted_at=at, expires_at=None) for role in roles
+            ],
+        )
 
     def relationships(self) -> Iterator[Relationship]:
         """Yield the gate, while the member is not suspended."""

@@ -23,4 +23,4 @@ class User(Base):
 
     def end_sessions(self, at: datetime) -> None:
         """Refuse every access token issued before `at`."""
-        self.tokens_valid_from = at
+        self.tokens_valid_from = func.greatest(User.tokens_valid_from, at)  # never back

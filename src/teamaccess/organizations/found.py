@@ -1,6 +1,6 @@
-"""Found, rename and end organizations, and make their administrators."""
+"""Found, rename and end organizations."""
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.errors import Conflict, Forbidden, Invalid
@@ -11,18 +11,13 @@ from teamaccess.models import (
     Membership,
     Organization,
     OrganizationId,
-    RoleAssignment,
     RoleId,
     User,
     UserId,
     is_organization_id,
-    new_user_id,
 )
 from teamaccess.organizations.access import may
-from teamaccess.text import clean
-from teamaccess.users.addresses import normalise
-
-LONGEST_NAME = 100
+from teamaccess.text import LONGEST_NAME, clean
 
 
 class InvalidOrganizationId(Invalid):
@@ -59,7 +54,7 @@ async def found(
     if made is None:
         raise OrganizationExists(id=id)
     if founder is not None and role is not None:
-        change.session.add(_membership(change, made.id, founder, RoleId(role)))
+        change.session.add(Membership.begin(made.id, founder, [RoleId(role)], change.now))
     record(change, "organization_created", made.id, f"organization:{made.id}", reason)
     return made
 
@@ -82,51 +77,3 @@ async def end(change: Change, actor: UserId, organization: OrganizationId) -> No
         await change.session.execute(delete(source).where(source.organization_id == organization))
     (await change.session.get_one(Organization, organization)).end(change.now)
     record(change, "organization_deleted", organization, f"organization:{organization}")
-
-
-async def grant_administrator(
-    change: Change, organization: OrganizationId, email: str, reason: str
-) -> Membership:
-    """Make somebody administrator without an end, as an operator; return the membership.
-
-    Whoever is new becomes a user and a member; whoever is suspended is active again. "If you need
-    to assign Administrator privileges to a user, please contact us" (fintoc's page).
-    """
-    user = await _user(change, normalise(email))
-    role = RoleId(change.catalog.administrator)
-    membership = await change.session.get(Membership, (organization, user.id))
-    if membership is None:
-        membership = _membership(change, organization, user, role)
-        change.session.add(membership)
-    else:
-        await change.session.refresh(membership, ["assignments"])
-        membership.suspended_at = None
-        ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
-        membership.replace_roles({**ends, role: None}, change.now)
-    record(change, "administrator_granted", organization, f"user:{user.id}", reason)
-    return membership
-
-
-async def _user(change: Change, address: str) -> User:
-    await change.session.execute(
-        insert(User)
-        .values(
-            id=new_user_id(), email=address, created_at=change.now, tokens_valid_from=change.now
-        )
-        .on_conflict_do_nothing(index_elements=[User.email])
-    )
-    return (await change.session.scalars(select(User).where(User.email == address))).one()
-
-
-def _membership(
-    change: Change, organization: OrganizationId, user: User, role: RoleId
-) -> Membership:
-    assignment = RoleAssignment(role=role, granted_at=change.now, expires_at=None)
-    return Membership(
-        organization_id=organization,
-        user_id=user.id,
-        joined_at=change.now,
-        suspended_at=None,
-        user=user,
-        assignments=[assignment],
-    )

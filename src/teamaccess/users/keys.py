@@ -11,7 +11,6 @@ class Keys:
 
     tokens: bytes
     invitees: bytes
-    cursors: bytes
 
     @classmethod
     def from_secret(cls, secret: str) -> "Keys":
@@ -20,7 +19,7 @@ class Keys:
         def derive(purpose: str) -> bytes:
             return hmac.new(secret.encode(), f"teamaccess/{purpose}".encode(), "sha256").digest()
 
-        return cls(derive("tokens"), derive("invitees"), derive("cursors"))
+        return cls(derive("tokens"), derive("invitees"))
 
     @property
     def token_key_id(self) -> str:

@@ -3,11 +3,11 @@
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.parameters import TheService
-from teamaccess.engine import EngineRefused, EngineUnavailable
+from teamaccess.engine import EngineUnavailable
 from teamaccess.models import ApplicationStatus, LedgerApplication
 from teamaccess.service import Service
 
@@ -27,9 +27,9 @@ async def alive() -> dict[str, str]:
     },
 )
 async def ready(service: TheService) -> Response[dict[str, object]]:
-    """Return 200 if PostgreSQL and SpiceDB answer, else 503; names organizations that stopped."""
+    """Return 200 if PostgreSQL and SpiceDB answer, else 503; counts organizations that stopped."""
     parts = {"database": await _database(service), "engine": await _engine(service)}
-    stopped = await _stopped(service) if parts["database"] == "ok" else []
+    stopped = await _stopped(service) if parts["database"] == "ok" else 0
     fine = all(state == "ok" for state in parts.values())
     return Response(
         {"status": "ok" if fine else "unavailable", **parts, "stopped_organizations": stopped},
@@ -48,22 +48,18 @@ async def _database(service: Service) -> str:
 
 async def _engine(service: Service) -> str:
     try:
-        schema = await service.engine.read_schema()
-    except (EngineUnavailable, EngineRefused) as error:
+        differences = await service.engine.lacks(service.catalog.schema())
+    except EngineUnavailable as error:
         return type(error).__name__
-    return "ok" if schema else "no schema"
+    return "another schema than the catalog's" if differences else "ok"
 
 
-async def _stopped(service: Service) -> list[str]:
-    """One organization's trouble is not everybody's: it is told, and does not make us unready."""
+async def _stopped(service: Service) -> int:
+    """One organization's trouble is not everybody's: it is counted, and does not make us unready."""
+    refused = LedgerApplication.status == ApplicationStatus.REFUSED
     async with service.reads() as session:
-        rows = await session.scalars(
-            select(LedgerApplication.organization_id)
-            .where(LedgerApplication.status == ApplicationStatus.REFUSED)
-            .distinct()
-            .limit(100)
-        )
-        return [str(row) for row in rows]
+        count = select(func.count(LedgerApplication.organization_id.distinct())).where(refused)
+        return await session.scalar(count) or 0
 
 
 routes = [alive, ready]

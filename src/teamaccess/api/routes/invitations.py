@@ -11,18 +11,16 @@ from teamaccess.api.authentication import Operator, attribution
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.routes.members import RoleTwice
 from teamaccess.api.views import AcceptedView, AcceptInvitation, InvitationView, NewInvitation
 from teamaccess.errors import TeamaccessError
-from teamaccess.events import record, record_alone
 from teamaccess.invitations import accept as acceptance
 from teamaccess.invitations import offer
 from teamaccess.invitations.find import list_invitations
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
 from teamaccess.ledger import Change
+from teamaccess.members.rules import RoleTwice
 from teamaccess.models import (
-    Event,
     InvitationId,
     InvitationStatus,
     Organization,
@@ -31,7 +29,7 @@ from teamaccess.models import (
     User,
 )
 from teamaccess.service import Service
-from teamaccess.text import clean
+from teamaccess.text import LONGEST_NAME, clean
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
 
 log = structlog.get_logger()
@@ -124,28 +122,29 @@ async def accept(
     request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:
     """Accept an invitation: for a new address the link is the proof, a known user signs in."""
-    name = clean("name", data.name, 100) if data.name is not None else None
-    who, told = attribution(request), {}
+    name = clean("name", data.name, LONGEST_NAME) if data.name is not None else None
+    if isinstance(request.user, Operator):
+        raise acceptance.AcceptsForSomebodyElse
+    who = attribution(request)
+    async with service.reads() as session:
+        offered = await acceptance.addressed(session, data.token, await service.now())
+    organization = offered.organization_id
     try:
-        async with service.reads() as session:
-            organization, id = await acceptance.addressed(session, data.token)
-        told = {"chain": organization, "subject": f"invitation:{id}"}
-        if isinstance(request.user, Operator):
-            raise acceptance.AcceptsForSomebodyElse
         async with service.ledger.change(who, organization) as change:
-            signed_in = request.user if isinstance(request.user, User) else None
+            signed_in = request.user
             if signed_in is not None:
                 signed_in = await change.session.get_one(User, signed_in.id)
-            accepted = await acceptance.accept(
-                change, organization, id, data.token, signed_in, name
+            user = await acceptance.accept(
+                change, organization, offered.id, data.token, signed_in, name
             )
-            user = accepted.user
-            record(change, "signed_in", Event.PLATFORM, f"user:{user.id}", by="invitation")
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
-        await record_alone(service.sessions, who, "acceptance_refused", code=refused.code, **told)
+        about = f"invitation:{offered.id}"
+        await service.refusals.record(
+            who, "acceptance_refused", organization, about, code=refused.code
+        )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
 

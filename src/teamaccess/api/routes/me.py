@@ -8,7 +8,7 @@ from teamaccess.api.parameters import SignedIn, TheService
 from teamaccess.api.views import CatalogView, MeView
 from teamaccess.events import record
 from teamaccess.ledger import Change
-from teamaccess.models import Event
+from teamaccess.models import Event, User
 
 
 @get("/v1/catalog")
@@ -27,7 +27,7 @@ async def show_me(actor: SignedIn) -> MeView:
 @changes
 async def sign_out(change: Change, actor: SignedIn) -> None:
     """End every session of the caller; each access token issued before is refused from now on."""
-    mine = await change.session.merge(actor)
+    mine = await change.session.get_one(User, actor.id)
     mine.end_sessions(change.now)
     record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
 

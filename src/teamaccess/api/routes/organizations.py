@@ -85,7 +85,8 @@ async def show_permissions(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> PermissionsView:
     """Return every action that the caller may do."""
-    actions = await service.reading.actions(OrganizationId(organization), actor.id)
+    id = OrganizationId(organization)
+    actions = await service.reading.actions(id, actor.id)
     return PermissionsView(organization, actor.id, sorted(actions))
 
 

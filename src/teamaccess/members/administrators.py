@@ -1,0 +1,45 @@
+"""Make administrators, as an operator."""
+
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+
+from teamaccess.events import record
+from teamaccess.ledger import Change
+from teamaccess.members.withdraw import withdraw
+from teamaccess.models import Membership, OrganizationId, RoleId, User, new_user_id
+from teamaccess.users.addresses import normalise
+
+
+async def grant_administrator(
+    change: Change, organization: OrganizationId, email: str, reason: str
+) -> Membership:
+    """Make somebody administrator without an end, as an operator; return the membership.
+
+    Whoever is new becomes a user and a member; whoever is suspended is active again. "If you need
+    to assign Administrator privileges to a user, please contact us" (fintoc's page).
+    """
+    user = await _user(change, normalise(email))
+    role = RoleId(change.catalog.administrator)
+    membership = await change.session.get(Membership, (organization, user.id))
+    if membership is None:
+        membership = Membership.begin(organization, user, [role], change.now)
+        change.session.add(membership)
+    else:
+        await change.session.refresh(membership, ["assignments"])
+        membership.suspended_at = None
+        ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
+        membership.replace_roles({**ends, role: None}, change.now)
+    await withdraw(change, organization, user.email)
+    record(change, "administrator_granted", organization, f"user:{user.id}", reason)
+    return membership
+
+
+async def _user(change: Change, address: str) -> User:
+    await change.session.execute(
+        insert(User)
+        .values(
+            id=new_user_id(), email=address, created_at=change.now, tokens_valid_from=change.now
+        )
+        .on_conflict_do_nothing(index_elements=[User.email])
+    )
+    return (await change.session.scalars(select(User).where(User.email == address))).one()

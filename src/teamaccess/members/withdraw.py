@@ -1,0 +1,23 @@
+"""Take back what is still on offer to somebody."""
+
+from sqlalchemy import select
+
+from teamaccess.ledger import Change
+from teamaccess.models import Invitation, OrganizationId
+
+
+async def withdraw(change: Change, organization: OrganizationId, email: str) -> None:
+    """Cancel what is on offer to an address whose membership has begun or ended otherwise.
+
+    An old link must not bring back somebody who was removed after it was sent.
+    """
+    offers = await change.session.scalars(
+        select(Invitation).where(
+            Invitation.organization_id == organization,
+            Invitation.email == email,
+            Invitation.accepted_at.is_(None),
+            Invitation.cancelled_at.is_(None),
+        )
+    )
+    for invitation in offers:
+        invitation.cancel(change.now)
