@@ -8,8 +8,8 @@ from typing import Any
 
 from benchmarks.load import Late
 
-LATE = (HTTPStatus.ACCEPTED, HTTPStatus.SERVICE_UNAVAILABLE)
-"""Not in force yet; not begun, because something before it is not."""
+BUSY = ("organization_busy", "engine_unavailable")
+"""The codes of a change that was not begun, because SpiceDB does not keep up."""
 
 
 class Unexpected(Exception):
@@ -24,9 +24,12 @@ class Answer:
     headers: dict[str, str]
     body: bytes
 
-    def json(self) -> Any:
-        """Return what the body says."""
-        return json.loads(self.body)
+    @property
+    def late(self) -> bool:
+        """Whether the change is not in force yet, or was not begun because one before it is not."""
+        if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
+            return json.loads(self.body)["code"] in BUSY
+        return self.status == HTTPStatus.ACCEPTED
 
 
 class Connection:
@@ -49,7 +52,7 @@ class Connection:
         reader, writer = await self._connected()
         writer.write(head.encode() + content)
         answer = await _read(reader)
-        if answer.status in LATE:
+        if answer.late:
             raise Late(answer.status)
         if answer.status != expected:
             raise Unexpected(f"{method} {path}: {answer.status} {answer.body.decode()}")

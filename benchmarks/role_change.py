@@ -44,11 +44,14 @@ class Scenario:
     organizations: int
     administrators: int
     """In each organization."""
+    in_turns: bool = False
+    """Whether the bare side, too, judges a change only when the one before it is in force."""
 
 
 SCENARIOS = (
     Scenario("one", 1, 1),
     Scenario("8 of one organization", 1, 8),
+    Scenario("8 of one organization, both in turns", 1, 8, in_turns=True),
     Scenario("64 of 64 organizations", 64, 1),
 )
 
@@ -96,7 +99,17 @@ async def _loads(
         id = await population.organization(service)
         people = await population.administrators(service, id, scenario.administrators)
         members = await population.join(service, id, ROLES[0], scenario.administrators)
+        turns = asyncio.Lock() if scenario.in_turns else None
         for person, member in zip(people, members, strict=True):
             ours.append(Changing(site.port, id, person, member))
-            bares.append(BareChange(bare, id, person.id, asked, ROLES))
+            change = BareChange(bare, id, person.id, asked, ROLES)
+            bares.append(_in_turns(change, turns) if turns else change)
     return ours, bares
+
+
+def _in_turns(step: Step, turns: asyncio.Lock) -> Step:
+    async def wait_and_do() -> None:
+        async with turns:
+            await step()
+
+    return wait_and_do

@@ -49,6 +49,8 @@ class Link(grpc.GenericRpcHandler):
         self._server: grpc.aio.Server | None = None
         self.endpoint = "127.0.0.1:0"
         self.writes = Writes.ARRIVE
+        self.answers = True
+        """Whether anybody on the other side says a word."""
         self.seen: list[str] = []
         """The methods called, in order."""
         self.lingering: list[Lingering] = []
@@ -99,6 +101,7 @@ class Link(grpc.GenericRpcHandler):
 
     async def _call(self, method: str, request: bytes, context: Context) -> bytes:
         self.seen.append(method)
+        await self._answering()
         metadata = _passed_on(context)
         if method == WRITE and self.writes is Writes.LINGER:
             async with self.came:
@@ -116,6 +119,10 @@ class Link(grpc.GenericRpcHandler):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer got lost")
         return answer
 
+    async def _answering(self) -> None:
+        if not self.answers:
+            await asyncio.Event().wait()  # until the caller gives up
+
     async def _forward(self, method: str, request: bytes, metadata: Headers) -> bytes:
         forward: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
         forward = self._channel.unary_unary(method)
@@ -123,6 +130,7 @@ class Link(grpc.GenericRpcHandler):
 
     async def _stream(self, method: str, request: bytes, context: Context) -> AsyncIterator[bytes]:
         self.seen.append(method)
+        await self._answering()
         forward: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
         forward = self._channel.unary_stream(method)
         answers = forward(request, metadata=Metadata(*_passed_on(context)))

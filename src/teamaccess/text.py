@@ -4,6 +4,8 @@ import unicodedata
 
 from teamaccess.errors import Invalid
 
+JOINERS = "\u200c\u200d"
+"""Persian names and composed emoji need them; they reorder and hide nothing."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 
@@ -19,7 +21,11 @@ def clean(field: str, text: str, longest: int) -> str:
     log or page should be sent.
     """
     text = unicodedata.normalize("NFC", text).strip()
-    forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
-    if not 0 < len(text) <= longest or any(unicodedata.category(c) in forbidden for c in text):
+    if not 0 < len(text) <= longest or any(_unspeakable(character) for character in text):
         raise InvalidText(field=field, longest=longest)
     return text
+
+
+def _unspeakable(character: str) -> bool:
+    forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
+    return unicodedata.category(character) in forbidden and character not in JOINERS

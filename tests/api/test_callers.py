@@ -51,10 +51,12 @@ async def cast(stage: Stage, elsewhere: Team) -> dict[str, Person | None]:
     catalog = stage.team.world.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
     people = await enlist(stage.team, {**roles, "sue": [catalog.administrator]}, suspended=["sue"])
+    outsider = elsewhere.administrator
+    outsider.token = await elsewhere.world.token(outsider.id)  # for one route signs them out
     by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
     return {
         "nobody": None,
-        "outsider": elsewhere.administrator,
+        "outsider": outsider,
         "operator": await stage.team.world.signed_in_operator(),
         "suspended administrator": people["sue"],
         **by_role,

@@ -1,5 +1,6 @@
 """Every position arrives in SpiceDB once, in its turn, whoever brings it and however often."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from grpc.aio import insecure_channel
 from sqlalchemy import text
 
 from teamaccess.models import UserId
+from teamaccess.relationships import Touch
 from tests.faults_tools import another_process
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import MARKER, agreed, changing, entries, graph, holdings, markers, seat
@@ -23,6 +25,10 @@ TAKE = (
 )
 GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:acme, :bob, :role)"
 APPLICATION = "SELECT * FROM ledger_applications WHERE organization_id = $1 AND position = $2"
+UNMARKED = """
+SELECT count(*) FROM ledger_applications
+WHERE organization_id = $1 AND (status <> 'applied' OR zed_token IS NULL OR enforced_at IS NULL)
+"""
 ENFORCED = (
     "SELECT enforced_at FROM ledger_applications WHERE organization_id = $1 AND position = $2"
 )
@@ -100,6 +106,18 @@ async def test_an_entry_sent_again_is_confirmed_and_changes_nothing(
     await agreed(acme)
 
 
+async def test_marks_lost_under_a_running_process_are_made_again(
+    acme: Team, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    await _forget(application, acme)
+    async with changing(acme) as session:
+        await session.execute(text(TAKE), {"acme": acme.id, "bob": bob, "role": "support"})
+    left = await application.fetchval(UNMARKED, acme.id)
+    assert left == 0
+    await agreed(acme)
+
+
 async def test_an_entry_sent_again_after_it_was_undone_stays_undone(
     acme: Team, fintoc: World, application: Connection
 ) -> None:
@@ -111,6 +129,26 @@ async def test_an_entry_sent_again_after_it_was_undone_stays_undone(
     async with another_process(fintoc) as second, second.operator(acme.id):
         assert not await second.check(acme.id, bob, "refunds_create")
     assert not await acme.world.check(acme.id, bob, "refunds_create")
+    await agreed(acme)
+
+
+async def test_a_marker_whose_time_is_over_still_keeps_its_entry_from_being_applied_twice(
+    acme: Team, fintoc: World, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    async with changing(acme) as session:
+        await session.execute(text(TAKE), {"acme": acme.id, "bob": bob, "role": "support"})
+    ended = [
+        Touch(replace(each, expiration=datetime.now(UTC) - timedelta(seconds=1)))
+        for each in await holdings(acme)
+        if each.relation == MARKER
+    ]
+    await fintoc.service.engine.write(ended)
+    assert await markers(acme) == {}
+    await _forget(application, acme)
+    async with another_process(fintoc) as second, second.operator(acme.id) as change:
+        assert not await change.permitted(acme.id, bob, ["refunds_create"])
+    assert len(await markers(acme)) == len(await acme.ledger())
     await agreed(acme)
 
 

@@ -5,9 +5,11 @@ from collections.abc import Awaitable
 
 from sqlalchemy import text
 
+from teamaccess.events import record_alone
 from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import RoleAssignment, RoleId, UserId
 from tests.faults_tools import another_process, through, until
+from tests.ledger.chain import broken_events
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, changing, entries, markers, seat
 from tests.world import OPERATOR, Person, Team, World
@@ -50,6 +52,14 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(acme: Te
     await _together(first(locked), second(locked))
     assert order == ["first", "second"]
     await agreed(acme)
+
+
+async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(acme: Team) -> None:
+    before = len(await acme.ledger())
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        busy = await acme.invite("bob", ["support"])
+    assert (busy.status_code, busy.json()["code"]) == (503, "organization_busy")
+    assert len(await acme.ledger()) == before
 
 
 async def test_a_change_of_another_organization_does_not_wait(acme: Team, globex: Team) -> None:
@@ -118,6 +128,17 @@ async def test_of_two_administrators_who_remove_each_other_one_stays(
     )
     assert sorted(answer.status_code for answer in answers) == [204, 404]
     assert len([each for each in await agreed(acme) if "#administrator@" in each]) == 1
+
+
+async def test_events_told_at_once_make_a_dense_chain_too(
+    acme: Team, superuser: Connection
+) -> None:
+    chain = f"{acme.id}-told"
+    sessions = acme.world.service.sessions
+    await _together(*(record_alone(sessions, OPERATOR, "told", chain) for _ in range(20)))
+    places = await superuser.fetch("SELECT position FROM events WHERE chain = $1 ORDER BY 1", chain)
+    assert [row["position"] for row in places] == list(range(1, 21))
+    assert await broken_events(superuser, chain) == []
 
 
 async def test_a_time_of_decision_never_goes_back_even_if_the_clock_does(

@@ -1,17 +1,26 @@
 """What the application's role may not do, whoever has got hold of it."""
 
 import pytest
-from asyncpg import InsufficientPrivilegeError, PostgresError
+from asyncpg import (
+    DataError,
+    InsufficientPrivilegeError,
+    IntegrityConstraintViolationError,
+    PostgresError,
+)
 
 from teamaccess.models import Base
 from tests.ledger.conftest import Connection, transaction
-from tests.ledger.sides import agreed, entries
+from tests.ledger.sides import agreed, entries, markers
 from tests.world import Team
 
 TABLES = sorted([*Base.metadata.tables, "alembic_version"])
 LEDGER = (
     "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version, {})"
 )
+FORGED = """
+INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
+VALUES ('{}', {}, 'user:eve', 'api', 'forged', 'none')
+"""
 EVENTS = "INSERT INTO events (chain, kind, actor, channel, request_id, details, {})"
 
 
@@ -91,6 +100,17 @@ async def test_places_times_and_hashes_are_not_the_application_s_to_write(
 ) -> None:
     with pytest.raises(InsufficientPrivilegeError):
         await application.execute(statement)
+
+
+@pytest.mark.parametrize(
+    "updates", ["'{}'", "ARRAY[NULL]::text[]", "'{{a,b}}'", "NULL", "ARRAY[E'a\\nb']"]
+)
+async def test_no_entry_can_be_made_that_its_hash_would_not_tell_from_another(
+    acme: Team, application: Connection, updates: str
+) -> None:
+    with pytest.raises((IntegrityConstraintViolationError, DataError)):
+        await application.execute(FORGED.format(acme.id, updates))
+    assert len(await entries(acme)) == len(await markers(acme))
 
 
 @pytest.mark.parametrize(

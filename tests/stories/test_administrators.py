@@ -169,6 +169,17 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
     refused(answer, 403, "operator_only_role")
 
 
+async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_gave(
+    acme: Team,
+) -> None:
+    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    await acme.act("suspend", ada)
+    refused(await ada.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
+
+    assert (await acme.act("reactivate", ada)).status_code == 204
+    assert await acme.can(ada, "users_invite")
+
+
 async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(acme: Team) -> None:
     ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
     assert (await acme.change_roles(ada, "developer")).status_code == 200

@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 
 import pytest
 
+from teamaccess.invitations import limits
 from teamaccess.invitations.secret import hash_of
 from tests.steps import age, invitation_of, refused
 from tests.world import Team
@@ -177,6 +178,21 @@ async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(a
 async def test_members_are_not_invited(acme: Team) -> None:
     await acme.member("bob", roles=["support"])
     refused(await acme.invite("bob", ["developer"]), 409, "already_member")
+
+
+async def test_an_organization_sends_only_so_many_mails_an_hour(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "AN_HOUR_FROM_ONE_ORGANIZATION", 3)
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    path = f"{acme.path}/invitations/{id}/resend"
+    assert (await acme.administrator.ask("POST", path)).status_code == 200
+    assert (await acme.invite("eve", ["support"])).status_code == 201
+
+    refused(await acme.invite("max", ["support"]), 429, "too_many_invitations")
+    refused(await acme.administrator.ask("POST", path), 429, "too_many_invitations")
+    await age(acme, id, by=timedelta(hours=1, seconds=1))
+    assert (await acme.invite("max", ["support"])).status_code == 201
 
 
 async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Team) -> None:

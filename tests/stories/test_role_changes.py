@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from authzed.api.v1 import RelationshipFilter
 
 from tests.steps import end_role, enlist, events, members, refused
 from tests.world import Team
@@ -85,6 +86,44 @@ async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Team) -> 
 
     assert not await acme.can(bob, "webhooks_create")
     assert await acme.can(bob, "refunds_create")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "kept"),
+    [
+        ("9999-12-31T23:59:59.999998Z", "9999-12-31T23:59:59.999998+00:00"),
+        ("2130-01-01T00:00:00.1234567Z", "2130-01-01T00:00:00.123457+00:00"),
+        ("2130-01-01T05:30:00+05:30", "2130-01-01T00:00:00+00:00"),
+        ("2130-01-01t00:00:00z", "2130-01-01T00:00:00+00:00"),
+    ],
+)
+async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
+    acme: Team, wanted: str, kept: str
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    body = {"roles": [{"role": "support", "expires_at": wanted}]}
+
+    changed = await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=body)
+
+    assert changed.status_code == 200, changed.text
+    shown = datetime.fromisoformat(changed.json()["roles"][0]["expires_at"])
+    assert shown == datetime.fromisoformat(kept)
+    stamp = kept.replace("+00:00", "Z")
+    held = f"organization:{acme.id}#support@user:{bob.id}"
+    assert (await acme.ledger())[-1] == [f"TOUCH {held}[expiration:{stamp}] WAS {held}"]
+    engine = acme.world.service.engine
+    found = [
+        each.expiration
+        async for each, _ in engine.read(
+            RelationshipFilter(
+                resource_type="organization",
+                optional_resource_id=acme.id,
+                optional_relation="support",
+            )
+        )
+    ]
+    assert found == [shown]
+    assert await acme.can(bob, "refunds_create", at=changed.headers["Zed-Token"])
 
 
 @pytest.mark.parametrize(

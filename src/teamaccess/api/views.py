@@ -16,6 +16,10 @@ RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 
+INFINITY = datetime.max.replace(tzinfo=UTC)
+"""What the driver writes as PostgreSQL's `infinity`, so that it is no time any more."""
+
+
 class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     """Something sent to us; a field that we do not know is a mistake, not a wish."""
 
@@ -45,7 +49,9 @@ class RoleWanted(Request):
             try:
                 self.expires_at = self.expires_at.astimezone(UTC)
             except OverflowError:
-                raise ValueError("This time is beyond the calendar") from None
+                self.expires_at = INFINITY
+            if self.expires_at == INFINITY:
+                raise ValueError("This time is beyond the calendar")
 
 
 class RolesWanted(Request):

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import select
 
-from teamaccess.errors import Conflict, NotFound, TooMany
+from teamaccess.errors import Conflict, NotFound
 from teamaccess.events import record
+from teamaccess.invitations.limits import refuse_flood
 from teamaccess.invitations.secret import hash_of, new_secret
 from teamaccess.ledger import Change
 from teamaccess.members.rules import refuse_beyond, refuse_operator_only, refuse_unknown
@@ -30,10 +31,6 @@ from teamaccess.users.addresses import invitee, normalise
 
 DEFAULT_LIFE = timedelta(days=7)
 LONGEST_LIFE = timedelta(days=30)
-SENDINGS_AN_HOUR = 1000
-"""How many mails one organization may cause in an hour."""
-SENDINGS_EACH = 10
-"""How many of them may go to one address within a day, however they come about."""
 
 
 class AlreadyMember(Conflict):
@@ -46,18 +43,6 @@ class AlreadyInvited(Conflict):
 
 class UnknownInvitation(NotFound):
     """There is no invitation {invitation} in {organization}."""
-
-
-class TooManyInvitations(TooMany):
-    """{organization} has sent {sent} invitations within the hour, which is the limit. Try again later."""
-
-    retry_after = 600
-
-
-class SentTooOften(TooMany):
-    """{organization} has sent {sent} invitations to {email}, which is the limit. Try again tomorrow."""
-
-    retry_after = 86_400
 
 
 @dataclass(frozen=True)
@@ -90,7 +75,7 @@ async def invite(
     refuse_beyond(change.catalog, roles, held)
     await _refuse_members(change, organization, address)
     await _make_room(change, organization, address)
-    await _refuse_flood(change, organization, address)
+    await refuse_flood(change, organization, address)
     letter = _write(change, actor, organization, address, invitee_key, roles, life)
     # ids only: the address is in the invitation's row, which can be erased
     record(
@@ -122,7 +107,7 @@ async def resend(
     await _refuse_members(change, organization, invitation.email)
     if invitation.lapsed_at is not None:
         await _make_room(change, organization, invitation.email)
-    await _refuse_flood(change, organization, invitation.email)
+    await refuse_flood(change, organization, invitation.email)
     secret = new_secret()
     invitation.renew(hash_of(secret), by=actor, at=change.now)
     ends = invitation.expires_at.isoformat()
@@ -210,21 +195,6 @@ async def _make_room(change: Change, organization: OrganizationId, address: str)
         raise AlreadyInvited(email=address, invitation=open_one.id)
     open_one.lapse()
     await change.session.flush()
-
-
-async def _refuse_flood(change: Change, organization: OrganizationId, address: str) -> None:
-    sendings = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(
-        Invitation.organization_id == organization
-    )
-    within_an_hour = Invitation.sent_at > change.now - timedelta(hours=1)
-    sent = await change.session.scalar(sendings.where(within_an_hour)) or 0
-    if sent >= SENDINGS_AN_HOUR:
-        raise TooManyInvitations(organization=organization, sent=sent)
-    within_a_day = Invitation.sent_at > change.now - timedelta(days=1)
-    there = sendings.where(Invitation.email == address, within_a_day)
-    sent = await change.session.scalar(there) or 0
-    if sent >= SENDINGS_EACH:
-        raise SentTooOften(organization=organization, email=address, sent=sent)
 
 
 def _known(

@@ -50,7 +50,7 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 
 
 PATIENCE = {
-    "lock_timeout": "2s",
+    "lock_timeout": "5s",
     "idle_in_transaction_session_timeout": "15s",
 }
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
@@ -63,7 +63,7 @@ def database(url: str, connections: int = 8, **options: str) -> AsyncEngine:
         connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
         pool_size=connections,
         max_overflow=0,
-        pool_timeout=5,
+        pool_timeout=10,
         hide_parameters=True,  # an error that is logged names no address and no hash
     )
 

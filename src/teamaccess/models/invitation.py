@@ -56,6 +56,8 @@ class Invitation(RelationshipSource):
         ),
         Index("invitations_expires_at_idx", "expires_at", postgresql_where=OPEN),
         Index("invitations_organization_id_created_at_idx", "organization_id", "created_at"),
+        Index("invitations_organization_id_sent_at_idx", "organization_id", "sent_at"),
+        Index("invitations_email_sent_at_idx", "email", "sent_at"),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(

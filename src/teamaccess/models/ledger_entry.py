@@ -41,6 +41,10 @@ class LedgerEntry(Base):
             "concat(actor, channel, request_id, catalog_version, array_to_string(updates, '')) !~ E'\\n'",
             name="one_line",  # the hash joins its parts with newlines
         ),
+        CheckConstraint(
+            "coalesce(array_ndims(updates), 0) = 1 AND array_position(updates, NULL) IS NULL",
+            name="updates",  # the hash would not tell NULLs and dimensions from their absence
+        ),
         Index("ledger_decided_at_idx", "decided_at"),
     )
 

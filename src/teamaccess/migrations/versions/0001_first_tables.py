@@ -201,6 +201,10 @@ def tables() -> None:
         unique=True,
         postgresql_where="accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL",
     )
+    op.create_index("invitations_email_sent_at_idx", "invitations", ["email", "sent_at"])
+    op.create_index(
+        "invitations_organization_id_sent_at_idx", "invitations", ["organization_id", "sent_at"]
+    )
     op.create_index(
         "invitations_organization_id_created_at_idx",
         "invitations",
@@ -236,6 +240,10 @@ def tables() -> None:
         sa.CheckConstraint(
             "concat(actor, channel, request_id, catalog_version, array_to_string(updates, '')) !~ E'\\n'",
             name=op.f("ledger_one_line_check"),
+        ),
+        sa.CheckConstraint(
+            "coalesce(array_ndims(updates), 0) = 1 AND array_position(updates, NULL) IS NULL",
+            name=op.f("ledger_updates_check"),
         ),
         sa.ForeignKeyConstraint(
             ["organization_id"], ["organizations.id"], name=op.f("ledger_organization_id_fkey")
