@@ -17,9 +17,14 @@ from teamaccess.local.stack import LocalStack
 from tests.local.conftest import NewStack
 
 SUPERVISOR = """
+import signal
 import sys
 from pathlib import Path
 from teamaccess.local.stack import LocalStack
+
+# whoever runs the tests in the background may have taught them to ignore these
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 with LocalStack(Path(sys.argv[1])) as stack, stack.supervisor.stopping_on_signals():
     stack.postgres.start()
@@ -37,7 +42,11 @@ def supervisor_in(home: Path) -> Iterator[psutil.Popen]:
         [sys.executable, "-c", SUPERVISOR, home], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout.readline() == "up\n"
-        yield process
+        try:
+            yield process
+        finally:
+            if process.poll() is None:
+                process.kill()
 
 
 @contextmanager

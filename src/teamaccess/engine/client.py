@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceAsyncStub
 
 CHECK_SECONDS = 2.0
-LOOKUP_SECONDS = 5.0
+LOOKUP_SECONDS = 2.0
 WRITE_SECONDS = 2.0
 
 # SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
-from sqlalchemy import ColumnElement, Select, func, select, update
+from sqlalchemy import ColumnElement, Select, Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
 from sqlalchemy.orm import aliased
 
@@ -21,6 +21,27 @@ from teamaccess.relationships import Touch
 log = structlog.get_logger()
 
 REMEMBERED = 100_000
+WRITES_AT_ONCE = 6
+"""More of them only make SpiceDB's transactions fail to serialize, and be tried again."""
+
+_OPEN = (
+    update(LedgerApplication)
+    .where(
+        LedgerApplication.organization_id == bindparam("organization"),
+        LedgerApplication.status != ApplicationStatus.APPLIED,
+    )
+    .values(attempts=LedgerApplication.attempts + 1)
+)
+APPLIED = _OPEN.where(LedgerApplication.position <= bindparam("until")).values(
+    status=ApplicationStatus.APPLIED,
+    zed_token=bindparam("token"),
+    enforced_at=func.clock_timestamp(),
+    refusal=None,
+)
+"""What lies before an applied entry was applied before it, also where the mark of that was lost."""
+REFUSED = _OPEN.where(LedgerApplication.position == bindparam("until")).values(
+    status=ApplicationStatus.REFUSED, refusal=bindparam("why")
+)
 
 
 def newest_token(organization: OrganizationId) -> Select[str | None]:
@@ -56,6 +77,7 @@ class Applier:
         self._marks = marks
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
+        self._writing = asyncio.Semaphore(WRITES_AT_ONCE)
 
     async def apply(self, entries: Sequence[Entry]) -> str:
         """Apply entries of one organization that follow on what is confirmed.
@@ -107,12 +129,11 @@ class Applier:
         try:
             token = await self._write(entry)
         except EngineRefused as refused:
-            await self._mark(entry, status=ApplicationStatus.REFUSED, refusal=str(refused))
+            await self._mark(REFUSED, entry, why=str(refused))
             name = f"{entry.organization}:{entry.position}"
             log.error("entry_refused", entry=name, why=str(refused))
             raise
-        now = func.clock_timestamp()
-        await self._mark(entry, status=ApplicationStatus.APPLIED, zed_token=token, enforced_at=now)
+        await self._mark(APPLIED, entry, token=token)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()
         self._confirmed[entry.organization] = Confirmed(entry.hash, token, time.monotonic())
@@ -121,7 +142,10 @@ class Applier:
     async def _write(self, entry: Entry) -> str:
         marker = entry.marker(datetime.now(UTC))
         try:
-            return await self._engine.write(entry.updates, create=[marker], metadata=entry.metadata)
+            async with self._writing:
+                return await self._engine.write(
+                    entry.updates, create=[marker], metadata=entry.metadata
+                )
         except AlreadyThere:
             # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
             # away yet; that one is renewed, which gives a token as well.
@@ -129,23 +153,12 @@ class Applier:
                 [Touch(marker)], metadata=entry.metadata
             )
 
-    async def _mark(self, entry: Entry, **outcome: object) -> None:
+    async def _mark(self, statement: Update, entry: Entry, **outcome: str) -> None:
         # Losing this row in a crash loses nothing: the marker answers for it at the next attempt. So
-        # the connections of `marks` do not wait for the disk. What lies before an applied entry was
-        # applied before it, also where the mark that said so was lost.
-        theirs = LedgerApplication.position == entry.position
-        if outcome["status"] == ApplicationStatus.APPLIED:
-            theirs = LedgerApplication.position <= entry.position
+        # the connections of `marks` do not wait for the disk.
+        which = {"organization": entry.organization, "until": entry.position}
         async with self._marks.begin() as connection:
-            await connection.execute(
-                update(LedgerApplication)
-                .where(
-                    LedgerApplication.organization_id == entry.organization,
-                    LedgerApplication.status != ApplicationStatus.APPLIED,
-                    theirs,
-                )
-                .values(attempts=LedgerApplication.attempts + 1, **{"refusal": None, **outcome})
-            )
+            await connection.execute(statement, {**which, **outcome})
 
     async def _pending(self, organization: OrganizationId) -> list[Entry]:
         columns = [

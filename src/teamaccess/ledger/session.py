@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import cast
 
-from sqlalchemy import event, func, insert, select, text
+from sqlalchemy import Table, event, func, insert, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -20,6 +21,8 @@ from teamaccess.ledger.errors import SchemaViolation, UnattributedChange
 from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
 
+LEDGER = cast(Table, LedgerEntry.__table__)
+APPEND = insert(LEDGER).returning(LEDGER)
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
@@ -50,7 +53,7 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
 
 
 PATIENCE = {
-    "lock_timeout": "5s",
+    "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
 }
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
@@ -96,18 +99,22 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
         )
     _refuse_foreign(catalog.permits, updates)
-    row = session.scalars(
-        insert(LedgerEntry).returning(LedgerEntry),
-        {
-            "organization_id": organization,
-            "updates": [str(update) for update in updates],
-            "actor": attribution.actor,
-            "channel": attribution.channel,
-            "request_id": attribution.request_id,
-            "catalog_version": catalog.version,
-            "reason_hash": session.info.get("reason_hash"),
-        },
-    ).one()
+    row = (
+        session.connection()
+        .execute(
+            APPEND,
+            {
+                "organization_id": organization,
+                "updates": [str(update) for update in updates],
+                "actor": attribution.actor,
+                "channel": attribution.channel,
+                "request_id": attribution.request_id,
+                "catalog_version": catalog.version,
+                "reason_hash": session.info.get("reason_hash"),
+            },
+        )
+        .one()
+    )
     return Entry.of(row)
 
 
