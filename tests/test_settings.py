@@ -28,7 +28,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def stack(home: Path) -> None:
     """What `teamaccess dev` leaves for others to find."""
     (home / "dev.json").write_text(json.dumps(STACK))
-    (home / "secrets.json").write_text(json.dumps({"secret_key": "of the home"}))
+    (home / "secrets.json").write_text(json.dumps({"secret_key": "a secret of the home"}))
 
 
 @pytest.mark.usefixtures("stack")
@@ -37,7 +37,7 @@ def test_without_an_environment_the_local_stack_is_found() -> None:
     assert settings.catalog == "finicom"
     assert settings.spicedb_endpoint == "127.0.0.1:50123"
     assert settings.spicedb_preshared_key.get_secret_value() == "of the stack"
-    assert settings.secret_key.get_secret_value() == "of the home"
+    assert settings.secret_key.get_secret_value() == "a secret of the home"
     assert settings.public_url == "http://127.0.0.1:8123"
 
 
@@ -70,7 +70,7 @@ def test_a_value_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.usefixtures("stack")
 def test_secrets_are_not_printed() -> None:
     printed = repr(Settings.discover())
-    assert "of the home" not in printed
+    assert "a secret of the home" not in printed
     assert "of the stack" not in printed
 
 
@@ -78,3 +78,10 @@ def test_secrets_are_not_printed() -> None:
 def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
     url = Settings.discover().sqlalchemy_url
     assert url == "postgresql+asyncpg://teamaccess@/teamaccess?host=%2Ftmp%2Fsockets"
+
+
+@pytest.mark.usefixtures("stack")
+def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_SECRET_KEY: .* at least 16"):
+        Settings.discover()
