@@ -83,5 +83,5 @@ def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
 @pytest.mark.usefixtures("stack")
 def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
-    with pytest.raises(InvalidSettings, match="TEAMACCESS_SECRET_KEY: .* at least 16"):
+    with pytest.raises(InvalidSettings, match=r"TEAMACCESS_SECRET_KEY: .* at least 16"):
         Settings.discover()
