@@ -11,6 +11,7 @@ import grpc
 import pytest
 from authzed.api.v1.schema_service_pb2 import WriteSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
+from hypothesis import HealthCheck, settings
 
 from teamaccess.catalog import compile_schema, load
 from teamaccess.local.postgres import LocalPostgres
@@ -19,6 +20,11 @@ from teamaccess.local.stack import LocalStack
 from tests.local.dev_process import Dev, StartDev
 
 pytest_plugins = ["tests.world_fixtures"]
+
+# The tests measure no time; in CI hypothesis has a profile of its own that does not either.
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if "CI" not in os.environ:
+    settings.load_profile("unhurried")
 
 SpiceDBFor = Callable[[str], LocalSpiceDB]
 Report = TypeVar("Report", pytest.TestReport, pytest.CollectReport)

@@ -13,6 +13,7 @@ from teamaccess.models import OrganizationId
 
 log = structlog.get_logger()
 
+CHANCE = random.SystemRandom()
 FIRST_PAUSE_SECONDS = 0.1
 POLL_SECONDS = 5.0
 ATTEMPT_SECONDS = 10.0
@@ -77,7 +78,7 @@ class Relay:
         """
         if failures:
             longest = min(FIRST_PAUSE_SECONDS * 2**failures, POLL_SECONDS)
-            await asyncio.sleep(longest * random.uniform(0.5, 1.0))  # noqa: S311 - no secret
+            await asyncio.sleep(longest * CHANCE.uniform(0.5, 1.0))
             return
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
@@ -86,4 +87,4 @@ class Relay:
 
 def _any_order(organizations: set[OrganizationId]) -> list[OrganizationId]:
     """In no order that would let one that always fails keep the same others waiting."""
-    return random.sample(sorted(organizations), len(organizations))
+    return CHANCE.sample(sorted(organizations), len(organizations))
