@@ -1,6 +1,6 @@
 """An entry that SpiceDB will never take stops its organization, loudly, and nobody else."""
 
-from tests.faults_tools import another_process, until
+from tests.faults_tools import another_process, until, working
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, graph, markers, seat
 from tests.world import Team, World
@@ -43,7 +43,7 @@ async def test_a_new_process_leaves_what_was_refused_and_brings_in_the_rest(
         assert (await team.invite("eve", ["product"])).status_code == 503
     late = await fintoc.found("late")
     await application.execute(FORGED, late.id, f"TOUCH organization:{late.id}#product@user:eve")
-    async with another_process(fintoc):
+    async with another_process(fintoc) as second, working(second):
         await until(lambda: _arrived(late))
     assert len(await markers(acme)) == len(await acme.ledger()) - 1
 
@@ -54,7 +54,7 @@ async def test_an_entry_that_nobody_can_read_does_not_keep_others_waiting(
     await application.execute(FORGED, acme.id, "GRANT everything TO eve")
     late = await fintoc.found("zzz")
     await application.execute(FORGED, late.id, f"TOUCH organization:{late.id}#product@user:eve")
-    async with another_process(fintoc):
+    async with another_process(fintoc) as second, working(second):
         await until(lambda: _arrived(late))
 
 

@@ -1,6 +1,5 @@
 """The application: routes, who is asking, refusals, the connections' life."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -38,12 +37,7 @@ def create_app(settings: Settings) -> Litestar:
     async def connected(app: Litestar) -> AsyncIterator[None]:
         async with open_service(settings) as service:
             app.state.service = service
-            relaying = asyncio.create_task(service.ledger.relay.run())
-            try:
-                yield
-            finally:
-                relaying.cancel()
-                await asyncio.wait([relaying])  # its connections go back before the pools close
+            yield
 
     app = Litestar(
         route_handlers=[*ALL, Metrics],

@@ -1,6 +1,6 @@
 """The only room that speaks to SpiceDB."""
 
-from teamaccess.engine.client import FULLY_CONSISTENT, Engine, at_least
+from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
 
 __all__ = [
@@ -9,5 +9,6 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "EngineUnavailable",
+    "Question",
     "at_least",
 ]

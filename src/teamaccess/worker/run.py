@@ -1,0 +1,11 @@
+"""Everything that one worker does, side by side."""
+
+import asyncio
+
+from teamaccess.service import Service
+
+
+async def work(service: Service) -> None:
+    """Work until cancelled. Any number of workers may run side by side."""
+    async with asyncio.TaskGroup() as jobs:
+        jobs.create_task(service.relay.run())
