@@ -35,6 +35,7 @@ class Service:
     reads: Sessions
     """For single questions: each statement sees what is committed by then, without a transaction."""
     ledger: Ledger
+    applier: Applier
     relay: Relay
     """What a worker runs."""
     reading: Reading
@@ -78,6 +79,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             sessions=maker,
             reads=questions,
             ledger=Ledger(maker, applier, engine, catalog, settings.enforcement_seconds),
+            applier=applier,
             relay=Relay(applier, marks.execution_options(**ALONE)),
             reading=Reading(questions, engine, catalog, activity.seen),
             activity=activity,

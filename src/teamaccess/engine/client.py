@@ -34,6 +34,7 @@ from teamaccess.engine.convert import (
     update_message,
 )
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
+from teamaccess.engine.watch import Observed, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
 if TYPE_CHECKING:
@@ -255,6 +256,10 @@ class Engine:
                 yield response.resource_object_id
         except AioRpcError as error:
             raise translate(error) from error
+
+    def watch(self, since: str | None = None) -> AsyncIterator[Observed]:
+        """Yield every write after the token, or from now on (Watch)."""
+        return watch(self._channel, self._metadata, since)
 
     async def write_schema(self, text: str) -> str:
         """Replace the schema, and return the ZedToken at which it holds."""

@@ -1,10 +1,11 @@
 """How far entries have come on their way into SpiceDB, as `ledger_applications` keeps it.
 
-Every function takes a connection of its own statements: none of them needs a transaction.
+Single statements, none of which needs a transaction; what an operator decides is part of one.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 from sqlalchemy import (
     ARRAY,
@@ -18,7 +19,7 @@ from sqlalchemy import (
     text,
     update,
 )
-from sqlalchemy.ext.asyncio import AsyncConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import aliased
 
 from teamaccess.ledger.entry import Entry
@@ -35,6 +36,9 @@ from teamaccess.relationships import InvalidRelationship
 HANDED_OVER = "teamaccess_ledger"
 """The channel on which workers are told that something is left to them."""
 
+SAME_POSITION = (LedgerApplication.organization_id == LedgerEntry.organization_id) & (
+    LedgerApplication.position == LedgerEntry.position
+)
 _places = (
     func.unnest(
         bindparam("organizations", type_=ARRAY(Text)), bindparam("until", type_=ARRAY(BigInteger))
@@ -64,6 +68,21 @@ _OPEN = update(LedgerApplication).where(
 REFUSE = _OPEN.where(LedgerApplication.position == bindparam("at")).values(
     status=ApplicationStatus.REFUSED, refusal=bindparam("why")
 )
+SKIP = (
+    update(LedgerApplication)
+    .where(
+        LedgerApplication.organization_id == bindparam("organization"),
+        LedgerApplication.position == bindparam("at"),
+    )
+    .values(
+        status=ApplicationStatus.SKIPPED,
+        zed_token=bindparam("token"),
+        enforced_at=func.clock_timestamp(),
+    )
+)
+RETRY = _OPEN.where(LedgerApplication.status == ApplicationStatus.REFUSED).values(
+    status=ApplicationStatus.PENDING, refusal=None, due_at=func.clock_timestamp()
+)
 DUE_NOW = _OPEN.values(due_at=func.clock_timestamp())
 PUT_OFF = _OPEN.values(due_at=func.clock_timestamp() + bindparam("pause"))
 NOTIFY = select(func.pg_notify(HANDED_OVER, bindparam("organization")))
@@ -85,11 +104,7 @@ def newest(organization: OrganizationId) -> Select[int, bytes, str | None]:
     """Select position, hash and ZedToken of the organization's last confirmed change."""
     return (
         select(LedgerEntry.position, LedgerEntry.hash, LedgerApplication.zed_token)
-        .join(
-            LedgerApplication,
-            (LedgerApplication.organization_id == LedgerEntry.organization_id)
-            & (LedgerApplication.position == LedgerEntry.position),
-        )
+        .join(LedgerApplication, SAME_POSITION)
         .where(
             LedgerApplication.organization_id == organization,
             LedgerApplication.status.in_(DONE),
@@ -99,33 +114,18 @@ def newest(organization: OrganizationId) -> Select[int, bytes, str | None]:
     )
 
 
+def changed_last() -> Select[OrganizationId]:
+    """Select the organization that was changed last."""
+    return select(LedgerEntry.organization_id).order_by(LedgerEntry.decided_at.desc()).limit(1)
+
+
 async def pending(connection: AsyncConnection, organization: OrganizationId) -> list[Entry]:
     """Return what SpiceDB may not have yet, in order, as far as it can be read.
 
     Raises PositionRefused for a first entry that cannot be.
     """
-    columns = [
-        LedgerEntry.organization_id,
-        LedgerEntry.position,
-        LedgerEntry.hash,
-        LedgerEntry.previous_hash,
-        LedgerEntry.updates,
-        LedgerEntry.actor,
-        LedgerEntry.request_id,
-    ]
     rows = await connection.execute(
-        select(*columns)
-        .join(
-            LedgerApplication,
-            (LedgerApplication.organization_id == LedgerEntry.organization_id)
-            & (LedgerApplication.position == LedgerEntry.position),
-        )
-        .where(
-            LedgerEntry.organization_id == organization,
-            LedgerApplication.status.not_in(DONE),
-            _beyond_done(),
-        )
-        .order_by(LedgerEntry.position)
+        _entries(organization).where(LedgerApplication.status.not_in(DONE), _beyond_done())
     )
     entries: list[Entry] = []
     for row in rows:
@@ -176,6 +176,40 @@ async def refuse(connection: AsyncConnection, refused: PositionRefused) -> None:
     )
 
 
+async def refused(session: AsyncSession, organization: OrganizationId) -> Entry | None:
+    """Return the entry that stops the organization, None where none does; its updates may be unreadable.
+
+    They are left out then.
+    """
+    row = (
+        await session.execute(
+            _entries(organization)
+            .where(LedgerApplication.status == ApplicationStatus.REFUSED)
+            .limit(1)
+        )
+    ).one_or_none()
+    if row is None:
+        return None
+    try:
+        return Entry.of(row)
+    except InvalidRelationship:
+        return Entry.of(row, updates=())
+
+
+async def retry(session: AsyncSession, organization: OrganizationId) -> None:
+    """Let what was refused be sent again, now."""
+    await session.execute(RETRY, {"organization": organization})
+    await session.execute(NOTIFY, {"organization": organization})
+
+
+async def skip(session: AsyncSession, entry: Entry, token: str) -> None:
+    """Keep that the entry was given up, and let what waits behind it follow, now."""
+    skipped = {"organization": entry.organization, "at": entry.position, "token": token}
+    await session.execute(SKIP, skipped)
+    await session.execute(DUE_NOW, {"organization": entry.organization})
+    await session.execute(NOTIFY, {"organization": entry.organization})
+
+
 async def hand_over(connection: AsyncConnection, organization: OrganizationId) -> None:
     """Leave what is pending to the workers, from now on, and tell them."""
     await connection.execute(DUE_NOW, {"organization": organization})
@@ -198,6 +232,24 @@ async def put_off(
 ) -> None:
     """Let what is pending rest for so long."""
     await connection.execute(PUT_OFF, {"organization": organization, "pause": pause})
+
+
+def _entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
+    """Select what makes entries, in order."""
+    return (
+        select(
+            LedgerEntry.organization_id,
+            LedgerEntry.position,
+            LedgerEntry.hash,
+            LedgerEntry.previous_hash,
+            LedgerEntry.updates,
+            LedgerEntry.actor,
+            LedgerEntry.request_id,
+        )
+        .join(LedgerApplication, SAME_POSITION)
+        .where(LedgerEntry.organization_id == organization)
+        .order_by(LedgerEntry.position)
+    )
 
 
 def _beyond_done() -> ColumnElement[bool]:

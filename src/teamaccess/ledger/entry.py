@@ -24,14 +24,21 @@ class Entry:
     request_id: str
 
     @classmethod
-    def of(cls, row: LedgerEntry | Row[*tuple[Any, ...]]) -> "Entry":
-        """Return the entry as the ledger keeps it; a row may be the columns alone."""
+    def of(
+        cls, row: LedgerEntry | Row[*tuple[Any, ...]], updates: tuple[Update, ...] | None = None
+    ) -> "Entry":
+        """Return the entry as the ledger keeps it; a row may be the columns alone.
+
+        Raises InvalidRelationship for updates that nobody can read, unless others are given instead.
+        """
+        if updates is None:
+            updates = tuple(parse_update(text) for text in row.updates)
         return cls(
             organization=row.organization_id,
             position=row.position,
             hash=row.hash,
             previous_hash=row.previous_hash,
-            updates=tuple(parse_update(text) for text in row.updates),
+            updates=updates,
             actor=row.actor,
             request_id=row.request_id,
         )

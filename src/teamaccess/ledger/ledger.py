@@ -16,6 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
+from teamaccess.ledger import delivery
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.change import Change, Receipt
@@ -109,6 +110,28 @@ class Ledger:
             *receipts,
             *(Receipt(at.organization, at.position, at.zed_token) for at in untouched),
         ]
+
+    async def retry(self, change: Change, organization: OrganizationId) -> int | None:
+        """Hand the entry that stops the organization to the workers once more, after the commit.
+
+        Returns its position, None where nothing is stopped.
+        """
+        refused = await delivery.refused(change.session, organization)
+        if refused is not None:
+            await delivery.retry(change.session, organization)
+        return refused.position if refused else None
+
+    async def skip(self, change: Change, organization: OrganizationId) -> int | None:
+        """Mark the entry that stops the organization in SpiceDB as arrived, without what it says.
+
+        What waits behind it goes to the workers after the commit. Returns its position, None where
+        nothing is stopped.
+        """
+        refused = await delivery.refused(change.session, organization)
+        if refused is not None:
+            token = await self._applier.skip(refused)
+            await delivery.skip(change.session, refused, token)
+        return refused.position if refused else None
 
     async def _commit(self, change: Change) -> None:
         """Commit; where PostgreSQL does not say what came of it, ask until it does."""

@@ -3,7 +3,10 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from teamaccess.engine import Engine, Question, at_least
+from teamaccess.ledger.delivery import newest
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.ledger.markers import APPLIED, HEAD
 from teamaccess.models import OrganizationId, UserId
@@ -43,9 +46,9 @@ class Standing:
             raise OtherHistory(organization=self.organization)
         return frozenset(each for each, answer in zip(asked, answers, strict=False) if answer)
 
-    async def prove(self, engine: Engine) -> None:
+    async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
         """Return if SpiceDB stands at this position; raises OtherHistory."""
-        places = self._places(or_later=False)
+        places = self._places(or_later=or_later)
         if places and not any(await engine.answers(places, at_least(self.zed_token))):
             raise OtherHistory(organization=self.organization)
 
@@ -57,3 +60,9 @@ class Standing:
         position = ledger_position(self.position, self.hash.hex())
         relations = (HEAD, APPLIED) if or_later else (HEAD,)
         return [Question(here, relation, position) for relation in relations]
+
+
+async def standing_of(session: AsyncSession, organization: OrganizationId) -> Standing | None:
+    """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
+    found = (await session.execute(newest(organization))).one_or_none()
+    return Standing(organization, *found) if found else None

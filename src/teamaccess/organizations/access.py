@@ -6,9 +6,8 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
 from teamaccess.errors import Forbidden
 from teamaccess.ledger import Change, UnknownOrganization
-from teamaccess.ledger.delivery import newest
 from teamaccess.ledger.session import Sessions
-from teamaccess.ledger.standing import Standing
+from teamaccess.ledger.standing import standing_of
 from teamaccess.models import OrganizationId, UserId, is_organization_id
 from teamaccess.relationships import user as user_object
 
@@ -101,10 +100,9 @@ class Reading:
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
-            found = (await session.execute(newest(organization))).one_or_none()
-        if found is None:
+            standing = await standing_of(session, organization)
+        if standing is None:
             raise UnknownOrganization(organization=organization)
-        standing = Standing(organization, *found)
         held = await standing.permitted(self._engine, user, permissions, or_later=True)
         if MEMBERSHIP in held:
             await self._seen(organization, user)
