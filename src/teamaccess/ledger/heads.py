@@ -31,7 +31,7 @@ ORDER BY 1 DESC, 2
 """)
 PRESENT = text("""
 SELECT coalesce(entry.hash, event.hash),
-       CASE kind WHEN 'ledger' THEN EXISTS (SELECT FROM ledger_heads WHERE organization_id = name)
+       CASE kept.kind WHEN 'ledger' THEN EXISTS (SELECT FROM ledger_heads WHERE organization_id = name)
                  ELSE EXISTS (SELECT FROM event_heads WHERE chain = name) END
 FROM unnest(CAST(:kinds AS text[]), CAST(:chains AS text[]), CAST(:positions AS bigint[]))
   WITH ORDINALITY AS kept (kind, name, place, number)
@@ -52,7 +52,7 @@ class KeptHead(Struct, frozen=True):
     kind: ChainKind
     chain: Annotated[str, Meta(pattern="^(-|[a-z0-9-]{3,64})$")]
     """The organization's id; `-` for the events that belong to none."""
-    position: Annotated[int, Meta(ge=0, lt=2**63)]
+    position: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     at: datetime | None
     """When the entry was decided or the event occurred."""
