@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import cast
 
+import msgspec
 from sqlalchemy import Table, event, func, insert, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -22,7 +23,7 @@ from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
 
 LEDGER = cast(Table, LedgerEntry.__table__)
-APPEND = insert(LEDGER).returning(LEDGER)
+APPEND = insert(LEDGER).returning(LEDGER.c.position, LEDGER.c.hash, LEDGER.c.previous_hash)
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
@@ -68,6 +69,7 @@ def database(url: str, connections: int = 8, **options: str) -> AsyncEngine:
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
+        json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # an error that is logged names no address and no hash
     )
 
@@ -117,7 +119,15 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         )
         .one()
     )
-    return Entry.of(row)
+    return Entry(
+        organization=organization,
+        position=row.position,
+        hash=row.hash,
+        previous_hash=row.previous_hash,
+        updates=tuple(updates),
+        actor=attribution.actor,
+        request_id=attribution.request_id,
+    )
 
 
 def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:
