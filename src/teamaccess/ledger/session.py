@@ -24,12 +24,13 @@ from teamaccess.relationships import Update
 
 LEDGER = cast(Table, LedgerEntry.__table__)
 APPEND = insert(LEDGER).returning(LEDGER.c.position, LEDGER.c.hash, LEDGER.c.previous_hash)
+NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
 async def clock(session: AsyncSession) -> datetime:
     """Return PostgreSQL's clock, the one by which everything is decided."""
-    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (await session.execute(NOW)).scalar_one()
     return now
 
 
@@ -61,10 +62,16 @@ PATIENCE = {
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
 
 
-def database(url: str, connections: int = 8, **options: str) -> AsyncEngine:
-    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone."""
+def database(
+    url: str, connections: int = 8, *, transactions: bool = True, **options: str
+) -> AsyncEngine:
+    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone.
+
+    Without `transactions` each statement stands alone: no BEGIN before and no COMMIT after it.
+    """
     return create_async_engine(
         url,
+        isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
         pool_size=connections,
         max_overflow=0,
