@@ -91,7 +91,7 @@ async def _join(change: Change, organization: OrganizationId, batch: Sequence[Ne
     await change.session.execute(ROLES, {**here, "users": list(users), "roles": list(roles)})
     await change.session.execute(WITHDRAW, {**here, "emails": list(people)})
     about = f"organization:{organization}"
-    record(change, "members_imported", organization, about, members=len(joined))
+    await record(change, "members_imported", organization, about, members=len(joined))
     return len(joined)
 
 
