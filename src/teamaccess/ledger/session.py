@@ -87,7 +87,7 @@ def drain(session: Session) -> None:
     if session.in_nested_transaction():
         return
     session.flush()
-    notes = [Note(*row) for row in session.execute(DRAIN)]
+    notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     session.info.setdefault("entries", []).extend(
         _append(session, organization, updates)
         for organization, all_updates in net_updates(notes).items()
