@@ -102,7 +102,7 @@ class LedgerApplication(Base):
     status: Mapped[str] = mapped_column(server_default=ApplicationStatus.PENDING)
     attempts: Mapped[int] = mapped_column(server_default="0")
     due_at: Mapped[datetime] = mapped_column(
-        server_default=text("clock_timestamp() + interval '3 seconds'")
+        server_default=text("(clock_timestamp() + '00:00:03'::interval)")
     )
     """From when a worker may take it up: until then the request that made it, or another worker that
     has taken it up, is trying."""

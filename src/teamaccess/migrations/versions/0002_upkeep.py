@@ -48,7 +48,7 @@ def applications() -> None:
         sa.Column(
             "due_at",
             sa.DateTime(timezone=True),
-            server_default=sa.text("clock_timestamp() + interval '3 seconds'"),
+            server_default=sa.text("(clock_timestamp() + '00:00:03'::interval)"),
             nullable=False,
         ),
     )
