@@ -10,6 +10,10 @@ from teamaccess.settings import Settings
 
 app = typer.Typer(add_completion=False)
 
+KEPT_SECONDS = 75
+"""How long an idle connection stays open: longer than proxies and clients keep theirs (60 s is usual),
+so that none of them sends a request at the moment at which it is closed here."""
+
 
 @app.command()
 def serve(
@@ -27,4 +31,5 @@ def serve(
         log_level="warning",
         access_log=False,
         server_header=False,
+        timeout_keep_alive=KEPT_SECONDS,
     )
