@@ -59,7 +59,7 @@ class Connection:
         return answer
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The server ends a connection that has been idle for some seconds."""
+        """The server ends a connection that has been idle for longer than a benchmark's rounds."""
         if self._streams is None or self._streams[0].at_eof():
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
         return self._streams
