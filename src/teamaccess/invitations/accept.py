@@ -5,6 +5,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import raiseload
 
 from teamaccess.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from teamaccess.events import record
@@ -51,7 +52,11 @@ async def addressed(session: AsyncSession, secret: str, now: datetime) -> Invita
     Raises UnknownInvitationToken, and InvitationEnded for one that cannot be accepted any more:
     whoever keeps an old link must not be able to keep an organization busy with it.
     """
-    found = await session.scalar(select(Invitation).where(Invitation.token_hash == hash_of(secret)))
+    found = await session.scalar(
+        select(Invitation)
+        .where(Invitation.token_hash == hash_of(secret))
+        .options(raiseload(Invitation.offers))  # they are read under the lock
+    )
     if found is None:
         raise UnknownInvitationToken
     found.refuse_unless_pending(now)

@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, select
 
 from teamaccess.errors import TooMany
 from teamaccess.ledger import Change
@@ -32,16 +32,19 @@ async def refuse_flood(change: Change, organization: OrganizationId, address: st
     hour, day = (change.now - timedelta(hours=1), change.now - timedelta(days=1))
     ours = Invitation.organization_id == organization
     theirs = Invitation.email == address
-    sent = await _sent(change, ours, Invitation.sent_at > hour)
-    if sent >= AN_HOUR_FROM_ONE_ORGANIZATION:
-        raise TooManyInvitations(organization=organization, sent=sent)
-    if (
-        await _sent(change, ours, theirs, Invitation.sent_at > day) >= A_DAY_TO_ONE_ADDRESS
-        or await _sent(change, theirs, Invitation.sent_at > day) >= A_DAY_FROM_EVERYWHERE
-    ):
+    sent = await change.session.execute(
+        select(
+            _sent(ours, Invitation.sent_at > hour),
+            _sent(ours, theirs, Invitation.sent_at > day),
+            _sent(theirs, Invitation.sent_at > day),
+        )
+    )
+    within_hour, ours_today, today = sent.one()
+    if within_hour >= AN_HOUR_FROM_ONE_ORGANIZATION:
+        raise TooManyInvitations(organization=organization, sent=within_hour)
+    if ours_today >= A_DAY_TO_ONE_ADDRESS or today >= A_DAY_FROM_EVERYWHERE:
         raise SentTooOften(email=address)
 
 
-async def _sent(change: Change, *which: ColumnElement[bool]) -> int:
-    sendings = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(*which)
-    return await change.session.scalar(sendings) or 0
+def _sent(*which: ColumnElement[bool]) -> ScalarSelect[int]:
+    return select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(*which).scalar_subquery()

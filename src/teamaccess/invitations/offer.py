@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import select
+from sqlalchemy.orm import joinedload
 
 from teamaccess.errors import Conflict, NotFound
 from teamaccess.events import record
@@ -133,7 +134,9 @@ async def find_invitation(
     """Return the invitation with its roles, or None."""
     if not is_local_id(id):
         return None
-    return await change.session.get(Invitation, (organization, id))
+    return await change.session.get(
+        Invitation, (organization, id), options=[joinedload(Invitation.offers)]
+    )
 
 
 def same_secret(invitation: Invitation, secret: str) -> bool:
