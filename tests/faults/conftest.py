@@ -20,6 +20,8 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Dep
 async def deployment(running: Deployment) -> Deployment:
     """The deployment, with nothing broken."""
     await running.mend()
+    for program in running.programs.values():
+        program.said()
     return running
 
 

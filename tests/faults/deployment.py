@@ -201,6 +201,7 @@ class Deployment:
             self.stack.supervisor,
             command,
             folder,
+            self.stack.home.logs / f"{name}.log",
             {**self._settings, **reached, **more},
             database=database,
             spicedb=spicedb,

@@ -33,6 +33,7 @@ SELECT memberships.user_id, role FROM memberships LEFT JOIN role_assignments
   AND (role_assignments.expires_at IS NULL OR role_assignments.expires_at > clock_timestamp())
 WHERE memberships.organization_id = $1 AND suspended_at IS NULL
 """
+COMPLAINTS = ("unexpected_error", "organization_stopped", "entry_refused", "Traceback")
 SETTLING_SECONDS = 90
 
 
@@ -58,6 +59,7 @@ async def findings(deployment: Deployment, crowd: Crowd) -> list[str]:
             found += [each async for each in _gate(deployment, connection, world, id, ledgers[id])]
         decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
         recorded = {row["request_id"] for row in await connection.fetch(TOLD)}
+    found += _complaints(deployment)
     found += _promises(crowd.record, ledgers, recorded)
     found += _false_refusals(crowd.record, decided | recorded)
     found += [each async for each in _doors(deployment, crowd.record, ledgers)]
@@ -153,6 +155,14 @@ def _false_refusals(record: Record, done: set[str]) -> Iterator[str]:
                 yield f"refused, and done all the same: {deed}"
             if answer.status == 500:
                 yield f"an own mistake, request {answer.request}: {deed}"
+
+
+def _complaints(deployment: Deployment) -> Iterator[str]:
+    """No program met anything that it has no name for."""
+    for program in deployment.programs.values():
+        for line in program.said():
+            if any(word in line for word in COMPLAINTS):
+                yield f"{program.name} complains: {line}"
 
 
 async def _doors(

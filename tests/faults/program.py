@@ -27,6 +27,7 @@ class Program:
         supervisor: Supervisor,
         command: tuple[str, ...],
         folder: Path,
+        log: Path,
         settings: Mapping[str, str],
         *,
         database: Proxy,
@@ -47,6 +48,7 @@ class Program:
         theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         ours = {PREFIX + name.upper(): value for name, value in settings.items()}
         self._environment = theirs | ours
+        self._log, self._read = log, 0
         self._child: Child | None = None
 
     async def start(self) -> None:
@@ -80,6 +82,14 @@ class Program:
         """Let it go on as if no time had passed."""
         self._signal(signal.SIGCONT)
 
+    def said(self) -> list[str]:
+        """What it wrote into its log since somebody asked last."""
+        with self._log.open(errors="replace") as log:
+            log.seek(self._read)
+            lines = log.read().splitlines()
+            self._read = log.tell()
+        return lines
+
     @property
     def runs(self) -> bool:
         """Whether it is there, frozen or not."""
@@ -90,17 +100,17 @@ class Program:
         """Whether it is there and does nothing."""
         return self.runs and self._process is not None and self._process.status() == "stopped"
 
-    async def dead(self) -> None:
+    async def dead(self, seconds: float = 20) -> None:
         """Wait until it is."""
-        await until(self._is_dead, seconds=20)
+        await until(self._is_dead, seconds)
 
-    async def stands_still(self) -> None:
+    async def stands_still(self, seconds: float = 20) -> None:
         """Wait until it is frozen."""
-        await until(self._is_frozen, seconds=20)
+        await until(self._is_frozen, seconds)
 
-    async def passed(self, point: Point) -> None:
+    async def passed(self, point: Point, seconds: float = 20) -> None:
         """Wait until a change has passed the point."""
-        await until(lambda: _true(not self.points.armed(point)), seconds=20)
+        await until(lambda: _true(not self.points.armed(point)), seconds)
 
     @property
     def _process(self) -> psutil.Process | None:
