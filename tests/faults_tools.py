@@ -1,17 +1,15 @@
 """Faults between the application and SpiceDB, on command. The SpiceDB behind is the real one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 
 import grpc
-import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
-from teamaccess.ledger import Applier
-from teamaccess.models import OrganizationId
+from teamaccess.worker import work
 from tests.world import Person, Team, World, open_world
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
@@ -181,16 +179,15 @@ async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Li
             await link.down()
 
 
-@contextmanager
-def nobody_looks() -> Iterator[None]:
-    """Nothing is brought in by a process to which it was not handed over, until somebody needs it."""
-
-    async def nothing(self: Applier, *, stopped: bool = False) -> list[OrganizationId]:
-        return []
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Applier, "waiting", nothing)
+@asynccontextmanager
+async def working(world: World) -> AsyncIterator[None]:
+    """A worker runs beside it."""
+    job = asyncio.create_task(work(world.service))
+    try:
         yield
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
 
 
 def through(world: World, team: Team) -> Team:

@@ -99,9 +99,13 @@ class World:
         return Team(self, id, ana, {"ana": ana})
 
     @asynccontextmanager
-    async def operator(self, *organizations: OrganizationId) -> AsyncIterator[Change]:
+    async def operator(
+        self, *organizations: OrganizationId, even_if_stopped: bool = False
+    ) -> AsyncIterator[Change]:
         """A change by an operator, committed and enforced at the end."""
-        async with self.service.ledger.change(OPERATOR, *organizations) as change:
+        async with self.service.ledger.change(
+            OPERATOR, *organizations, even_if_stopped=even_if_stopped
+        ) as change:
             yield change
             await self.service.ledger.commit(change)
 

@@ -11,7 +11,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
 from teamaccess.events import Refusals
-from teamaccess.ledger import Applier, Ledger, Sessions, clock, database, sessions
+from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database, sessions
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
@@ -35,6 +35,9 @@ class Service:
     reads: Sessions
     """For single questions: each statement sees what is committed by then, without a transaction."""
     ledger: Ledger
+    applier: Applier
+    relay: Relay
+    """What a worker runs."""
     reading: Reading
     activity: ActivityLog
     refusals: Refusals
@@ -63,6 +66,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_tls_ca,
             )
         )
+        applier = Applier(engine, marks.execution_options(**ALONE))
+        stack.push_async_callback(applier.close)
         maker = sessions(writes, catalog)
         questions = async_sessionmaker(reads.execution_options(**ALONE), expire_on_commit=False)
         activity = ActivityLog(maker)
@@ -73,9 +78,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             engine=engine,
             sessions=maker,
             reads=questions,
-            ledger=Ledger(
-                maker, Applier(engine, marks.execution_options(**ALONE)), engine, catalog
-            ),
+            ledger=Ledger(maker, applier, engine, catalog, settings.enforcement_seconds),
+            applier=applier,
+            relay=Relay(applier, marks.execution_options(**ALONE)),
             reading=Reading(questions, engine, catalog, activity.seen),
             activity=activity,
             refusals=Refusals(maker),

@@ -53,6 +53,8 @@ class Settings(BaseSettings):
     smtp_url: SecretStr | None = None
     """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
     port: int = 8000
+    enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
+    """How long a request waits for its committed change to be in force; then it answers 202."""
     log_format: Literal["console", "json"] = "console"
 
     @property

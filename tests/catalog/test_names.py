@@ -78,6 +78,7 @@ def test_an_action_of_an_object_leaves_room_for_the_relation_that_grants_it() ->
     [
         ("member", "the product itself"),
         ("applied", "the product itself"),
+        ("head", "the product itself"),
         ("membership", "the product itself"),
         ("team_manage", "line 35"),
         ("granted_team_manage", "line 35"),

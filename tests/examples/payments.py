@@ -16,7 +16,7 @@ from examples.payments_service.payments_pb2 import (
     RefundPaymentRequest,
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
-from teamaccess.ledger import newest_token
+from teamaccess.ledger.delivery import newest as newest_change
 from tests.world import Person, Team
 
 CHECKOUT = Path(__file__).parents[2]
@@ -76,9 +76,9 @@ class Payments:
 async def newest(team: Team) -> str:
     """Return the ZedToken of the organization's last change, as its answer carried it."""
     async with team.world.service.sessions() as session:
-        token = await session.scalar(newest_token(team.id))
-    assert token is not None
-    return token
+        change = (await session.execute(newest_change(team.id))).one()
+    assert change.zed_token is not None
+    return str(change.zed_token)
 
 
 def _metadata(by: Person | None, at: str | None = None) -> tuple[tuple[str, str], ...]:

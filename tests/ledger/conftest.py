@@ -1,6 +1,6 @@
 """Connections to the fintoc database that know nothing of the application."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -8,7 +8,6 @@ import asyncpg
 import pytest
 
 from teamaccess.local.postgres import OWNER, SUPERUSER
-from tests.faults_tools import nobody_looks
 from tests.world import World
 
 if TYPE_CHECKING:
@@ -36,13 +35,6 @@ async def superuser(fintoc: World) -> AsyncIterator[Connection]:
     """Signed in as who may do anything, and whom only the hashes give away."""
     async with _connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
         yield connection
-
-
-@pytest.fixture
-def undisturbed() -> Iterator[None]:
-    """What a test leaves undone stays so: no relay comes round."""
-    with nobody_looks():
-        yield
 
 
 async def transaction(connection: Connection, *statements: str) -> None:

@@ -24,7 +24,7 @@ from teamaccess.models import (
 from teamaccess.relationships import Relationship, parse_update, replay
 from tests.world import Team
 
-MARKER = "applied"
+MARKER, HEAD = "applied", "head"
 
 
 async def rows(team: Team) -> set[Relationship]:
@@ -87,7 +87,13 @@ async def markers(team: Team) -> dict[int, str]:
 
 def markers_aside(held: set[Relationship]) -> set[Relationship]:
     """What is no marker."""
-    return {each for each in held if each.relation != MARKER}
+    return {each for each in held if each.relation not in (MARKER, HEAD)}
+
+
+def newest(held: set[Relationship]) -> dict[int, str]:
+    """The position that SpiceDB calls the newest one, with its hash; never more than one."""
+    subjects = [each.subject.object.id for each in held if each.relation == HEAD]
+    return {int(id.partition("-")[0]): id.partition("-")[2] for id in subjects}
 
 
 def marked(held: set[Relationship]) -> dict[int, str]:

@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pytest
 from authzed.api.v1 import WatchRequest, ZedToken
 from authzed.api.v1.watch_service_pb2_grpc import WatchServiceStub
 from google.protobuf.json_format import MessageToDict
@@ -17,8 +16,6 @@ from tests.faults_tools import another_process
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import MARKER, agreed, changing, entries, graph, holdings, markers, seat
 from tests.world import OPERATOR, Team, World
-
-pytestmark = pytest.mark.usefixtures("undisturbed")
 
 TAKE = (
     "DELETE FROM role_assignments WHERE organization_id = :acme AND user_id = :bob AND role = :role"
@@ -172,10 +169,14 @@ async def test_watch_tells_whose_change_each_write_was(acme: Team) -> None:
                 break
     assert MessageToDict(told.optional_transaction_metadata) == {
         "teamaccess": {
-            "organization": acme.id,
-            "positions": [changed.headers["Teamaccess-Change"].rpartition(":")[2]],
-            "actor": f"user:{acme.administrator.id}",
-            "request_id": changed.headers["X-Request-Id"],
+            "changes": [
+                {
+                    "organization": acme.id,
+                    "position": changed.headers["Teamaccess-Change"].rpartition(":")[2],
+                    "actor": f"user:{acme.administrator.id}",
+                    "request_id": changed.headers["X-Request-Id"],
+                }
+            ]
         }
     }
     assert last.request_id == changed.headers["X-Request-Id"]
@@ -183,6 +184,7 @@ async def test_watch_tells_whose_change_each_write_was(acme: Team) -> None:
         "developer",
         "support",
         "applied",
+        "head",
     }
 
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from random import Random
 from typing import Any, ClassVar
 
-import pytest
 from hypothesis import HealthCheck, Phase, note, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -28,8 +27,6 @@ from tests.ledger import truths
 from tests.ledger.cast import Cast, gather_cast
 from tests.ledger.fate import prelude, something
 from tests.world import World
-
-pytestmark = pytest.mark.usefixtures("undisturbed")
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "5")),

@@ -4,15 +4,12 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from grpc import StatusCode
 
 from teamaccess.members.administrators import grant_administrator
-from tests.faults_tools import WRITE, Writes, linked, through, until
+from tests.faults_tools import WRITE, Writes, linked, through, until, working
 from tests.ledger.sides import agreed, graph, markers
 from tests.world import Person, Team, World
-
-pytestmark = pytest.mark.usefixtures("undisturbed")
 
 
 async def _status(team: Team, position: str) -> str:
@@ -81,9 +78,9 @@ async def test_a_write_that_arrives_after_everybody_gave_it_up_changes_nothing(
     await agreed(acme)
 
 
-async def test_the_relay_brings_in_what_a_request_left_behind(acme: Team, fintoc: World) -> None:
+async def test_a_worker_brings_in_what_a_request_left_behind(acme: Team, fintoc: World) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link):
+    async with linked(fintoc) as (second, link), working(second):
         link.writes = Writes.FAIL
         late = await through(second, acme).act("remove", bob)
         assert late.status_code == 202
@@ -129,10 +126,11 @@ async def test_an_engine_that_never_answers_is_no_better_and_nobody_waits_for_lo
 async def test_an_operator_s_change_waits_for_the_engine_to_come_back(
     acme: Team, fintoc: World
 ) -> None:
-    async with linked(fintoc) as (second, link):
-        await link.down()
+    async with linked(fintoc) as (second, link), working(second):
         async with second.operator(acme.id) as change:
             await grant_administrator(change, acme.id, acme.address("eve"), "ana is on leave")
+            await change.prove()
+            await link.down()
         assert len(await markers(acme)) == len(await acme.ledger()) - 1
         await link.up()
         await until(lambda: _all_there(acme))

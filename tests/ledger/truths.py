@@ -8,7 +8,7 @@ from sqlalchemy import text
 from teamaccess.organizations.access import MEMBERSHIP
 from teamaccess.relationships import Relationship, organization, user
 from tests.ledger.cast import Cast
-from tests.ledger.sides import entries, holdings, marked, markers_aside, rows, told
+from tests.ledger.sides import entries, holdings, marked, markers_aside, newest, rows, told
 from tests.world import Person, Team
 
 ACTIVE = """
@@ -28,6 +28,7 @@ async def sides_agree(cast: Cast, team: Team) -> None:
     there = marked(everything)
     arrived = ledger[: len(there)]
     assert there == {entry.position: entry.hash.hex()[:12] for entry in arrived}
+    assert newest(everything) == {entry.position: entry.hash.hex()[:12] for entry in arrived[-1:]}
     if team.id not in cast.behind:
         assert len(arrived) == len(ledger)
     assert _living(await rows(team), now) == _living(told(ledger), now)

@@ -63,13 +63,24 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "ledger_applications": "SELECT",
         "events": "SELECT",
         "event_heads": "SELECT",
+        "reconciliations": "INSERT SELECT UPDATE",
+        "watch_cursor": "INSERT SELECT UPDATE",
+        "findings": "INSERT SELECT",
     }
 
 
 async def test_and_these_on_single_columns(superuser: Connection) -> None:
     assert await _pairs(superuser, COLUMN_RIGHTS) == {
         "ledger INSERT": INSERTED_ENTRY.split(),
-        "ledger_applications UPDATE": ["attempts", "enforced_at", "refusal", "status", "zed_token"],
+        "ledger_applications UPDATE": [
+            "attempts",
+            "due_at",
+            "enforced_at",
+            "refusal",
+            "status",
+            "zed_token",
+        ],
+        "findings UPDATE": ["resolved_at"],
         "events INSERT": INSERTED_EVENT.split(),
     }
 

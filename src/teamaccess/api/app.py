@@ -1,6 +1,5 @@
 """The application: routes, who is asking, refusals, the connections' life."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -10,7 +9,7 @@ from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.plugins.prometheus import PrometheusConfig, PrometheusController
+from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import Message, Scope
 
 from teamaccess import logs
@@ -18,6 +17,7 @@ from teamaccess.api import problems
 from teamaccess.api.authentication import Authentication, provide_user, request_id
 from teamaccess.api.bodies import Body
 from teamaccess.api.description import describe
+from teamaccess.api.metrics import Metrics
 from teamaccess.api.routes import ALL
 from teamaccess.service import Service, open_service
 from teamaccess.settings import Settings
@@ -38,12 +38,7 @@ def create_app(settings: Settings) -> Litestar:
     async def connected(app: Litestar) -> AsyncIterator[None]:
         async with open_service(settings) as service:
             app.state.service = service
-            relaying = asyncio.create_task(service.ledger.relay.run())
-            try:
-                yield
-            finally:
-                relaying.cancel()
-                await asyncio.wait([relaying])  # its connections go back before the pools close
+            yield
 
     app = Litestar(
         route_handlers=[*ALL, Metrics],
@@ -72,12 +67,6 @@ def create_app(settings: Settings) -> Litestar:
     )
     describe(app)
     return app
-
-
-class Metrics(PrometheusController):
-    """What Prometheus scrapes, which is not JSON."""
-
-    include_in_schema = False
 
 
 def provide_service(state: State) -> Service:

@@ -26,7 +26,12 @@ Handler = Callable[..., Awaitable[Any]]
 HTTP_ACCEPTED = 202
 
 
-def changes(handler: Handler) -> Handler:
+def revokes(handler: Handler) -> Handler:
+    """Make a route of a function that only takes away: possible where a ledger has stopped, too."""
+    return changes(handler, even_if_stopped=True)
+
+
+def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     """Make a route of a function that takes a `change`.
 
     The organization of the path, where there is one, is locked.
@@ -39,7 +44,9 @@ def changes(handler: Handler) -> Handler:
         organization = named_in_path(request)
         locked = [organization] if organization is not None else []
         try:
-            async with service.ledger.change(attribution(request), *locked) as change:
+            async with service.ledger.change(
+                attribution(request), *locked, even_if_stopped=even_if_stopped
+            ) as change:
                 return await run(handler, request, service, change, arguments)
         except TeamaccessError as refused:
             await hide_from_outsiders(request, service, organization, refused)

@@ -21,7 +21,7 @@ use expiration
 
 # What every schema has, so that no catalog can give these names to something else.
 BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organization", "invitation")
-BUILT_IN_RELATIONS = ("applied", "member", "membership", "administration")
+BUILT_IN_RELATIONS = ("applied", "head", "member", "membership", "administration")
 BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
 
 USER = (SubjectType("user"), SubjectType("user", expires=True))
@@ -66,8 +66,9 @@ def organization(catalog: "Catalog") -> Definition:
     applied = Relation(
         "applied",
         (SubjectType("ledger_position", expires=True),),
-        "The positions of the organization's ledger that have arrived here.",
+        "The positions of the organization's ledger that have arrived here, for thirty days.",
     )
+    head = Relation("head", (SubjectType("ledger_position"),), "The newest of them, and no other.")
     membership = (
         Relation("member", USER, "Active members. Without this relationship, nothing below holds."),
         Permission("membership", "member"),
@@ -83,7 +84,7 @@ def organization(catalog: "Catalog") -> Definition:
     return Definition(
         "organization",
         "A tenant: its members, their roles, and what these may do.",
-        [[applied], membership, roles, *actions],
+        [[applied, head], membership, roles, *actions],
     )
 
 

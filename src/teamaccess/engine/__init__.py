@@ -1,7 +1,8 @@
 """The only room that speaks to SpiceDB."""
 
-from teamaccess.engine.client import FULLY_CONSISTENT, Engine, at_least
+from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
+from teamaccess.engine.watch import Observed
 
 __all__ = [
     "FULLY_CONSISTENT",
@@ -9,5 +10,7 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "EngineUnavailable",
+    "Observed",
+    "Question",
     "at_least",
 ]

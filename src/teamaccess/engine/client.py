@@ -3,7 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
 import grpc
 from authzed.api.v1 import (
@@ -34,6 +34,7 @@ from teamaccess.engine.convert import (
     update_message,
 )
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
+from teamaccess.engine.watch import Observed, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
 if TYPE_CHECKING:
@@ -71,6 +72,14 @@ def at_least(zed_token: str | None) -> Consistency:
     if zed_token is None:
         return FULLY_CONSISTENT
     return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
+
+
+class Question(NamedTuple):
+    """Whether a subject has a permission, or a relation, to a resource."""
+
+    resource: ObjectReference
+    permission: str
+    subject: ObjectReference
 
 
 class Engine:
@@ -128,19 +137,27 @@ class Engine:
     ) -> frozenset[str]:
         """Return which of the permissions the subject has, all judged at one revision."""
         asked = sorted(set(permissions))
-        if not asked:
-            return frozenset()
+        questions = [Question(resource, permission, subject) for permission in asked]
+        answers = await self.answers(questions, at)
+        return frozenset(each for each, answer in zip(asked, answers, strict=True) if answer)
+
+    async def answers(
+        self, questions: Sequence[Question], at: Consistency = FULLY_CONSISTENT
+    ) -> list[bool]:
+        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions)."""
+        if not questions:
+            return []
         response = await self._ask(
             self._permissions.CheckBulkPermissions(
                 CheckBulkPermissionsRequest(
                     consistency=at,
                     items=[
                         CheckBulkPermissionsRequestItem(
-                            resource=object_message(resource),
-                            permission=permission,
-                            subject=subject_message(SubjectReference(subject)),
+                            resource=object_message(question.resource),
+                            permission=question.permission,
+                            subject=subject_message(SubjectReference(question.subject)),
                         )
-                        for permission in asked
+                        for question in questions
                     ],
                 ),
                 timeout=CHECK_SECONDS,
@@ -150,9 +167,7 @@ class Engine:
         for pair in response.pairs:
             if pair.HasField("error"):
                 raise EngineUnavailable(cause=f"{pair.request.permission}: {pair.error.message}")
-        return frozenset(
-            pair.request.permission for pair in response.pairs if pair.item.permissionship == _YES
-        )
+        return [pair.item.permissionship == _YES for pair in response.pairs]
 
     async def write(
         self,
@@ -241,6 +256,10 @@ class Engine:
                 yield response.resource_object_id
         except AioRpcError as error:
             raise translate(error) from error
+
+    def watch(self, since: str | None = None) -> AsyncIterator[Observed]:
+        """Yield every write after the token, or from now on (Watch)."""
+        return watch(self._channel, self._metadata, since)
 
     async def write_schema(self, text: str) -> str:
         """Replace the schema, and return the ZedToken at which it holds."""

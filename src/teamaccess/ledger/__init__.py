@@ -1,14 +1,17 @@
 """From a changed row to an enforced relationship, with a record of every step."""
 
-from teamaccess.ledger.apply import Applier, newest_token
+from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.change import Change, Ledger, Receipt
+from teamaccess.ledger.change import Change, Receipt
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
     OrganizationBusy,
     OrganizationStopped,
+    OtherHistory,
     UnknownOrganization,
 )
+from teamaccess.ledger.ledger import Ledger
+from teamaccess.ledger.relay import Relay
 from teamaccess.ledger.session import Sessions, clock, database, sessions
 
 __all__ = [
@@ -19,11 +22,12 @@ __all__ = [
     "Ledger",
     "OrganizationBusy",
     "OrganizationStopped",
+    "OtherHistory",
     "Receipt",
+    "Relay",
     "Sessions",
     "UnknownOrganization",
     "clock",
     "database",
-    "newest_token",
     "sessions",
 ]

@@ -3,58 +3,25 @@
 import asyncio
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 from weakref import WeakValueDictionary
 
 import structlog
-from sqlalchemy import ColumnElement, Select, Update, bindparam, func, select, update
 from sqlalchemy.ext.asyncio import AsyncEngine
-from sqlalchemy.orm import aliased
 
-from teamaccess.engine import AlreadyThere, Engine, EngineRefused
+from teamaccess.engine import Engine
+from teamaccess.ledger import delivery
 from teamaccess.ledger.entry import Entry
-from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
-from teamaccess.relationships import Touch
+from teamaccess.ledger.errors import PositionRefused
+from teamaccess.ledger.write import Write, merged, metadata
+from teamaccess.ledger.writer import Writer
+from teamaccess.models import OrganizationId
 
 log = structlog.get_logger()
 
 REMEMBERED = 100_000
-WRITES_AT_ONCE = 6
-"""More of them only make SpiceDB's transactions fail to serialize, and be tried again."""
-
-_OPEN = (
-    update(LedgerApplication)
-    .where(
-        LedgerApplication.organization_id == bindparam("organization"),
-        LedgerApplication.status != ApplicationStatus.APPLIED,
-    )
-    .values(attempts=LedgerApplication.attempts + 1)
-)
-APPLIED = _OPEN.where(LedgerApplication.position <= bindparam("until")).values(
-    status=ApplicationStatus.APPLIED,
-    zed_token=bindparam("token"),
-    enforced_at=func.clock_timestamp(),
-    refusal=None,
-)
-"""What lies before an applied entry was applied before it, also where the mark of that was lost."""
-REFUSED = _OPEN.where(LedgerApplication.position == bindparam("until")).values(
-    status=ApplicationStatus.REFUSED, refusal=bindparam("why")
-)
-
-
-def newest_token(organization: OrganizationId) -> Select[str | None]:
-    """Select the ZedToken of the organization's last confirmed change."""
-    return (
-        select(LedgerApplication.zed_token)
-        .where(
-            LedgerApplication.organization_id == organization,
-            LedgerApplication.status == ApplicationStatus.APPLIED,
-        )
-        .order_by(LedgerApplication.position.desc())
-        .limit(1)
-    )
 
 
 class Confirmed(NamedTuple):
@@ -75,9 +42,13 @@ class Applier:
     def __init__(self, engine: Engine, marks: AsyncEngine) -> None:
         self._engine = engine
         self._marks = marks
+        self._writer = Writer(engine, self._mark)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
-        self._writing = asyncio.Semaphore(WRITES_AT_ONCE)
+
+    async def close(self) -> None:
+        """Wait for what is on its way; the connections must live so long."""
+        await self._writer.close()
 
     async def apply(self, entries: Sequence[Entry]) -> str:
         """Apply entries of one organization that follow on what is confirmed.
@@ -85,9 +56,12 @@ class Applier:
         Returns the last one's token. Raises EngineUnavailable where SpiceDB does not answer (the
         rest stays pending), and EngineRefused where it never will (the organization stops).
         """
-        async with self._lock(entries[0].organization):
-            tokens = [self._known(entry) or await self._confirm(entry) for entry in entries]
-        return tokens[-1]
+        organization, last = entries[0].organization, entries[-1]
+        async with self._lock(organization):
+            confirmed = self._confirmed.get(organization)
+            if confirmed is not None and confirmed.hash == last.hash:
+                return confirmed.token  # another request has brought it in meanwhile
+            return await self._send(entries)
 
     async def catch_up(
         self, organization: OrganizationId, head: bytes | None = None, since: float = inf
@@ -103,105 +77,70 @@ class Applier:
             confirmed = self._confirmed.get(organization)
             if confirmed is not None and confirmed.hash == head and confirmed.at >= since:
                 return confirmed.token
-            tokens = [await self._confirm(entry) for entry in await self._pending(organization)]
-            return tokens[-1] if tokens else await self._newest_token(organization)
+            token: str | None = None
+            while pending := await self._pending(organization):
+                token = await self._send(pending)
+            if token is None:
+                async with self._marks.begin() as connection:
+                    token = await delivery.settle(connection, organization)
+            return token
 
-    async def waiting(self, *, stopped: bool = False) -> list[OrganizationId]:
-        """Return the organizations that have something pending; those that `stopped` if asked."""
-        status = ApplicationStatus.REFUSED if stopped else ApplicationStatus.PENDING
-        async with self._marks.connect() as connection:
-            rows = await connection.scalars(
-                select(LedgerApplication.organization_id)
-                .where(LedgerApplication.status == status, _beyond_applied())
-                .distinct()
-            )
-            return list(rows)
+    async def revoke_ahead(self, entries: Sequence[Entry]) -> str:
+        """Take away at once what entries take away whose turn has not come; return the token.
+
+        They are written again in their turn, which then changes nothing.
+        """
+        tokens = [
+            await self._engine.write(entry.updates, metadata=metadata([entry], ahead=True))
+            for entry in entries
+        ]
+        return tokens[-1]
+
+    async def skip(self, entry: Entry) -> str:
+        """Have SpiceDB count an entry as arrived without what it says; return the token."""
+        nothing = replace(entry, updates=())
+        async with self._lock(entry.organization):
+            return await self._writer.send(Write((nothing,)))
+
+    async def hand_over(self, organization: OrganizationId) -> None:
+        """Leave what is pending to the workers, from now on."""
+        async with self._marks.begin() as connection:
+            await delivery.hand_over(connection, organization)
 
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
 
-    def _known(self, entry: Entry) -> str | None:
-        """Return the token of an entry that another request has confirmed meanwhile."""
-        confirmed = self._confirmed.get(entry.organization)
-        return confirmed.token if confirmed and confirmed.hash == entry.hash else None
+    async def _pending(self, organization: OrganizationId) -> list[Entry]:
+        async with self._marks.begin() as connection:
+            try:
+                return await delivery.pending(connection, organization)
+            except PositionRefused as unreadable:
+                await self._stop(unreadable)
+                raise
 
-    async def _confirm(self, entry: Entry) -> str:
+    async def _send(self, entries: Sequence[Entry]) -> str:
+        """Return the token of the last write; what is refused stops the organization."""
         try:
-            token = await self._write(entry)
-        except EngineRefused as refused:
-            await self._mark(REFUSED, entry, why=str(refused))
-            name = f"{entry.organization}:{entry.position}"
-            log.error("entry_refused", entry=name, why=str(refused))
+            tokens = [await self._writer.send(write) for write in merged(entries)]
+        except PositionRefused as refused:
+            await self._stop(refused)
             raise
-        await self._mark(APPLIED, entry, token=token)
+        return tokens[-1]
+
+    async def _stop(self, refused: PositionRefused) -> None:
+        async with self._marks.begin() as connection:
+            await delivery.refuse(connection, refused)
+        entry = f"{refused.organization}:{refused.position}"
+        log.error("organization_stopped", entry=entry, why=str(refused))
+
+    async def _mark(self, writes: Sequence[Write], token: str) -> None:
+        # Losing these rows in a crash loses nothing: the markers answer for them at the next attempt.
+        # So the connections of `marks` do not wait for the disk.
+        async with self._marks.begin() as connection:
+            await delivery.confirm(connection, [write.last for write in writes], token)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()
-        self._confirmed[entry.organization] = Confirmed(entry.hash, token, time.monotonic())
-        return token
-
-    async def _write(self, entry: Entry) -> str:
-        marker = entry.marker(datetime.now(UTC))
-        try:
-            async with self._writing:
-                return await self._engine.write(
-                    entry.updates, create=[marker], metadata=entry.metadata
-                )
-        except AlreadyThere:
-            # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
-            # away yet; that one is renewed, which gives a token as well.
-            return await self._engine.find(marker) or await self._engine.write(
-                [Touch(marker)], metadata=entry.metadata
+        for write in writes:
+            self._confirmed[write.organization] = Confirmed(
+                write.last.hash, token, time.monotonic()
             )
-
-    async def _mark(self, statement: Update, entry: Entry, **outcome: str) -> None:
-        # Losing this row in a crash loses nothing: the marker answers for it at the next attempt. So
-        # the connections of `marks` do not wait for the disk.
-        which = {"organization": entry.organization, "until": entry.position}
-        async with self._marks.begin() as connection:
-            await connection.execute(statement, {**which, **outcome})
-
-    async def _pending(self, organization: OrganizationId) -> list[Entry]:
-        columns = [
-            LedgerEntry.organization_id,
-            LedgerEntry.position,
-            LedgerEntry.hash,
-            LedgerEntry.updates,
-            LedgerEntry.actor,
-            LedgerEntry.request_id,
-        ]
-        async with self._marks.connect() as connection:
-            rows = await connection.execute(
-                select(*columns)
-                .join(
-                    LedgerApplication,
-                    (LedgerApplication.organization_id == LedgerEntry.organization_id)
-                    & (LedgerApplication.position == LedgerEntry.position),
-                )
-                .where(
-                    LedgerEntry.organization_id == organization,
-                    LedgerApplication.status != ApplicationStatus.APPLIED,
-                    _beyond_applied(),
-                )
-                .order_by(LedgerEntry.position)
-            )
-            return [Entry.of(row) for row in rows]
-
-    async def _newest_token(self, organization: OrganizationId) -> str | None:
-        async with self._marks.connect() as connection:
-            token: str | None = await connection.scalar(newest_token(organization))
-            return token
-
-
-def _beyond_applied() -> ColumnElement[bool]:
-    """Whether an application lies beyond all that is applied: only that can be missing."""
-    applied = aliased(LedgerApplication)
-    newest = (
-        select(func.coalesce(func.max(applied.position), 0))
-        .where(
-            applied.organization_id == LedgerApplication.organization_id,
-            applied.status == ApplicationStatus.APPLIED,
-        )
-        .correlate(LedgerApplication)
-        .scalar_subquery()
-    )
-    return LedgerApplication.position > newest

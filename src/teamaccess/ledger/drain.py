@@ -11,8 +11,8 @@ from teamaccess.relationships import Delete, InvalidRelationship, Relationship, 
 UPDATES_PER_POSITION = 900
 """SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
 
-UPDATES_IN_ANY_CASE = 999
-"""Of one subject, whose updates stay together: the limit and one marker."""
+UPDATES_IN_ANY_CASE = 997
+"""Of one subject, whose updates stay together: the limit and what marks the position."""
 
 
 class Note(NamedTuple):

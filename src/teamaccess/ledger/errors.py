@@ -1,5 +1,6 @@
 """What can go wrong between a row and the graph."""
 
+from teamaccess.engine import EngineRefused
 from teamaccess.errors import NotFound, Unavailable
 
 
@@ -17,8 +18,26 @@ class OrganizationStopped(Unavailable):
     retry_after = 60
 
 
+class OtherHistory(Unavailable):
+    """The permission engine and the ledger of {organization} have different histories: one of them was replaced or restored. Nothing was changed; an operator must run `teamaccess reconcile --rebuild`."""  # noqa: E501 - a sentence is one line
+
+    retry_after = 60
+
+
+class NotCommitted(Unavailable):
+    """The database went away before the change was made. Nothing was changed; try again."""
+
+
 class OutcomeUnknown(Unavailable):
     """The database did not say whether the change was made. Look before you make it again, or send the same Idempotency-Key."""  # noqa: E501 - a sentence is one line
+
+
+class PositionRefused(EngineRefused):
+    """SpiceDB will never accept this position of a ledger."""
+
+    def __init__(self, organization: str, position: int, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.organization, self.position = organization, position
 
 
 class UnattributedChange(RuntimeError):

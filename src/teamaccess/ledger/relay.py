@@ -2,89 +2,106 @@
 
 import asyncio
 import random
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
+from typing import Any
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
-from teamaccess.engine import EngineUnavailable
+from teamaccess.engine import EngineRefused, EngineUnavailable
+from teamaccess.ledger import delivery
 from teamaccess.ledger.apply import Applier
 from teamaccess.models import OrganizationId
 
 log = structlog.get_logger()
 
 CHANCE = random.SystemRandom()
-FIRST_PAUSE_SECONDS = 0.1
-POLL_SECONDS = 5.0
+LEASE = timedelta(seconds=15)
+"""How long what a worker has taken up is left to it; nothing is lost if it dies or comes back late."""
 ATTEMPT_SECONDS = 10.0
-OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError)
+POLL_SECONDS = 1.0
+AT_ONCE = 32
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError, TimeoutError)
 """What passes by itself or by an operator's hand."""
 
 
 class Relay:
     """Retries what is pending until SpiceDB has it, as long as that takes.
 
-    It looks every few seconds for what any process or command left, at once when something is handed
-    over, and at its start also for what an earlier SpiceDB refused.
+    Any number of relays may run side by side: each organization is one's at a time. Told at once of what
+    is handed over, and looking every second for what nobody told of.
     """
 
-    def __init__(self, applier: Applier) -> None:
-        self._applier = applier
-        self._handed_over: set[OrganizationId] = set()
+    def __init__(self, applier: Applier, marks: AsyncEngine) -> None:
+        self._applier, self._marks = applier, marks
         self._woken = asyncio.Event()
-
-    def hand_over(self, organization: OrganizationId) -> None:
-        """Take over what is pending in the organization."""
-        self._handed_over.add(organization)
-        self._woken.set()
 
     async def run(self) -> None:
         """Work until cancelled."""
-        self._handed_over.update(await self._look(stopped=True))
-        failures = 0
         while True:
-            self._woken.clear()
-            waiting = {*self._handed_over, *await self._look()}
-            self._handed_over.clear()
-            done = [await self._bring_in(organization) for organization in _any_order(waiting)]
-            failures = 0 if all(done) else failures + 1
-            await self._pause(failures)
+            try:
+                async with self._listening():
+                    while True:
+                        await self._round()
+            except OUTAGES as cause:
+                log.warning("relay_cannot_look", cause=repr(cause))
+                await asyncio.sleep(POLL_SECONDS)
 
-    async def _look(self, *, stopped: bool = False) -> list[OrganizationId]:
-        try:
-            return await self._applier.waiting(stopped=stopped)
-        except OUTAGES as cause:
-            log.warning("relay_cannot_look", cause=repr(cause))
-            return []
+    async def _round(self) -> None:
+        """Bring in what is due, or wait until something is."""
+        self._woken.clear()
+        async with self._marks.begin() as connection:
+            taken = await delivery.take_up(connection, AT_ONCE, LEASE)
+        await asyncio.gather(*(self._bring_in(*each) for each in taken))
+        if not taken:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS):
+                    await self._woken.wait()
 
-    async def _bring_in(self, organization: OrganizationId) -> bool:
-        """Return whether nothing is left to be done; the trouble of one stays its own."""
+    async def _bring_in(self, organization: OrganizationId, attempts: int) -> None:
+        """Apply what is pending there; the trouble of one organization stays its own."""
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 await self._applier.catch_up(organization)
         except OUTAGES as cause:
             log.warning("relay_waits", organization=organization, cause=repr(cause))
-            self._handed_over.add(organization)
-            return False
+            await self._put_off(organization, attempts)
+        except EngineRefused:
+            pass  # stopped, which is kept and was said
         except Exception:
-            # refused for good, or an entry that nobody can read
-            log.exception("organization_stopped", organization=organization)
-        return True
+            log.exception("organization_unreadable", organization=organization)
+            await self._put_off(organization, attempts)
 
-    async def _pause(self, failures: int) -> None:
-        """Wait for the next look, or for something handed over; after failures for longer and longer.
+    async def _put_off(self, organization: OrganizationId, attempts: int) -> None:
+        with suppress(*OUTAGES):  # then its lease runs out
+            async with self._marks.begin() as connection:
+                await delivery.put_off(connection, organization, pause(attempts))
 
-        With jitter, so that many processes do not knock at a recovering engine together.
-        """
-        if failures:
-            longest = min(FIRST_PAUSE_SECONDS * 2**failures, POLL_SECONDS)
-            await asyncio.sleep(longest * CHANCE.uniform(0.5, 1.0))
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(POLL_SECONDS):
-                await self._woken.wait()
+    @asynccontextmanager
+    async def _listening(self) -> AsyncIterator[None]:
+        """Be woken by whoever hands something over."""
+        async with self._marks.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            await raw.add_listener(delivery.HANDED_OVER, self._wake)
+            try:
+                yield
+            finally:
+                with suppress(*OUTAGES):
+                    await raw.remove_listener(delivery.HANDED_OVER, self._wake)
+
+    def _wake(self, *_: Any) -> None:
+        self._woken.set()
 
 
-def _any_order(organizations: set[OrganizationId]) -> list[OrganizationId]:
-    """In no order that would let one that always fails keep the same others waiting."""
-    return CHANCE.sample(sorted(organizations), len(organizations))
+def pause(attempts: int) -> timedelta:
+    """Return how long to wait after so many attempts: longer and longer, up to a limit, with jitter.
+
+    So many workers do not knock at a recovering engine together.
+    """
+    longest = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10), LONGEST_PAUSE_SECONDS)
+    return timedelta(seconds=longest * CHANCE.uniform(0.5, 1.0))

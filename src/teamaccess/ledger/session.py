@@ -35,7 +35,8 @@ async def clock(session: AsyncSession) -> datetime:
 class LedgerSession(Session):
     """A session that drains PostgreSQL's notes into the ledger before each commit.
 
-    `info["attribution"]` says who changes; `info["entries"]` gathers what was decided.
+    `info["attribution"]` says who changes; `info["entries"]` gathers what was decided, and
+    `info["committing"]` still has it where nobody knows what came of the commit.
     """
 
 
@@ -83,6 +84,7 @@ def drain(session: Session) -> None:
         for organization, all_updates in net_updates(notes).items()
         for updates in positions(all_updates)
     )
+    session.info["committing"] = session.info["entries"]
 
 
 @event.listens_for(LedgerSession, "after_rollback")

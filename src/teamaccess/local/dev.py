@@ -74,9 +74,16 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
     spicedb = stack.start_spicedb(port=spicedb_port)
     settings = _settings(stack, spicedb, catalog, port)
     demo = asyncio.run(_populate(Settings(**settings)))
-    report("Starting the API")
-    api = _start_api(stack, settings, port)
-    pids = {"api": api.pid, "spicedb": spicedb.pid, "postgres": stack.postgres.pid}
+    report("Starting the API and the worker")
+    worker = _start_ours(stack, "worker", settings)
+    api = _start_ours(stack, "api", settings, command="serve")
+    stack.supervisor.wait_until(api, lambda: _is_ready(port), seconds=60)
+    pids = {
+        "api": api.pid,
+        "worker": worker.pid,
+        "spicedb": spicedb.pid,
+        "postgres": stack.postgres.pid,
+    }
     return _told(settings, demo, pids)
 
 
@@ -112,14 +119,14 @@ async def _populate(settings: Settings) -> Demo:
         return await provide_demo(service)
 
 
-def _start_api(stack: LocalStack, settings: dict[str, Any], port: int) -> Child:
+def _start_ours(
+    stack: LocalStack, name: str, settings: dict[str, Any], command: str | None = None
+) -> Child:
+    """Start a program of our own, with these settings and no others."""
     theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     ours = {PREFIX + name.upper(): value for name, value in settings.items()}
-    api = stack.supervisor.start(
-        "api", [sys.executable, "-m", "teamaccess", "serve"], environment=theirs | ours
-    )
-    stack.supervisor.wait_until(api, lambda: _is_ready(port), seconds=60)
-    return api
+    called = [sys.executable, "-m", "teamaccess", command or name]
+    return stack.supervisor.start(name, called, environment=theirs | ours)
 
 
 def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:

@@ -104,6 +104,7 @@ async def keep_one_administrator(change: Change, member: Membership) -> None:
             RoleAssignment.role == change.catalog.administrator,
             RoleAssignment.expires_at.is_(None),
             Membership.suspended_at.is_(None),
+            Membership.expires_at.is_(None),
         )
         .order_by(RoleAssignment.user_id != member.user_id)
         .limit(2)

@@ -12,6 +12,7 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Text,
+    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -71,6 +72,12 @@ class ApplicationStatus(StrEnum):
     PENDING = "pending"
     APPLIED = "applied"
     REFUSED = "refused"
+    SKIPPED = "skipped"
+    """An operator gave a refused entry up: its marker is in SpiceDB, its updates are not."""
+
+
+DONE = (ApplicationStatus.APPLIED, ApplicationStatus.SKIPPED)
+"""What needs no further attempt."""
 
 
 class LedgerApplication(Base):
@@ -85,14 +92,20 @@ class LedgerApplication(Base):
             "ledger_applications_open_idx",
             "organization_id",
             "position",
-            postgresql_where="status <> 'applied'",
+            postgresql_where="status NOT IN ('applied', 'skipped')",
         ),
+        Index("ledger_applications_due_idx", "due_at", postgresql_where="status = 'pending'"),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
     position: Mapped[int] = mapped_column(BigInteger, primary_key=True, autoincrement=False)
     status: Mapped[str] = mapped_column(server_default=ApplicationStatus.PENDING)
     attempts: Mapped[int] = mapped_column(server_default="0")
+    due_at: Mapped[datetime] = mapped_column(
+        server_default=text("clock_timestamp() + interval '3 seconds'")
+    )
+    """From when a worker may take it up: until then the request that made it, or another worker that
+    has taken it up, is trying."""
     zed_token: Mapped[str | None]
     enforced_at: Mapped[datetime | None]
     refusal: Mapped[str | None]

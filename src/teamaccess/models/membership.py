@@ -5,14 +5,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from sqlalchemy import ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.errors import Conflict
 from teamaccess.models.activity import Activity
 from teamaccess.models.ids import OrganizationId, RoleId, UserId
 from teamaccess.models.role_assignment import RoleAssignment
-from teamaccess.models.source import RelationshipSource
+from teamaccess.models.source import IN_RANGE, RelationshipSource
 from teamaccess.models.user import User
 from teamaccess.relationships import Relationship, organization, user
 
@@ -41,8 +41,12 @@ class Membership(RelationshipSource):
 
     __tablename__ = "memberships"
     __table_args__ = (
+        CheckConstraint(IN_RANGE, name="expires_at"),
         Index("memberships_user_id_idx", "user_id"),
         Index("memberships_in_order_idx", "organization_id", "joined_at", "user_id"),
+        Index(
+            "memberships_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"
+        ),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(
@@ -51,6 +55,7 @@ class Membership(RelationshipSource):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"), primary_key=True)
     joined_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     suspended_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]
 
     user: Mapped[User] = relationship(lazy="raise")
     activity: Mapped[Activity | None] = relationship(lazy="raise", viewonly=True)
@@ -78,9 +83,11 @@ class Membership(RelationshipSource):
         )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the gate, while the member is not suspended."""
+        """Yield the gate, while the member is not suspended; SpiceDB itself ends it in time."""
         if self.suspended_at is None:
-            yield organization(self.organization_id).relates("member", user(self.user_id))
+            yield organization(self.organization_id).relates(
+                "member", user(self.user_id), until=self.expires_at
+            )
 
     @property
     def status(self) -> MembershipStatus:
@@ -93,9 +100,11 @@ class Membership(RelationshipSource):
         return sorted(assignment.role for assignment in self.assignments)
 
     def lasting_role(self, role: RoleId) -> bool:
-        """Whether an active member holds the role without an end."""
-        return self.suspended_at is None and any(
-            each.role == role and each.expires_at is None for each in self.assignments
+        """Whether an active member holds the role without an end, the membership's own included."""
+        return (
+            self.suspended_at is None
+            and self.expires_at is None
+            and any(each.role == role and each.expires_at is None for each in self.assignments)
         )
 
     def suspend(self, at: datetime) -> None:

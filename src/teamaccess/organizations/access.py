@@ -3,12 +3,12 @@
 from collections.abc import Awaitable, Callable, Iterable
 
 from teamaccess.catalog import Catalog
-from teamaccess.engine import Engine, at_least
+from teamaccess.engine import Engine
 from teamaccess.errors import Forbidden
-from teamaccess.ledger import Change, UnknownOrganization, newest_token
+from teamaccess.ledger import Change, UnknownOrganization
 from teamaccess.ledger.session import Sessions
+from teamaccess.ledger.standing import standing_of
 from teamaccess.models import OrganizationId, UserId, is_organization_id
-from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 
 MEMBERSHIP = "membership"
@@ -100,10 +100,10 @@ class Reading:
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
-            token = await session.scalar(newest_token(organization))
-        held = await self._engine.permitted(
-            organization_object(organization), permissions, user_object(user), at_least(token)
-        )
+            standing = await standing_of(session, organization)
+        if standing is None:
+            raise UnknownOrganization(organization=organization)
+        held = await standing.permitted(self._engine, user, permissions, or_later=True)
         if MEMBERSHIP in held:
             await self._seen(organization, user)
         return held

@@ -28,7 +28,10 @@ async def show_change(
         found = await session.get(LedgerApplication, (id, position))
     if found is None:
         raise UnknownChange(organization=organization, position=position)
-    return ChangeView(status=ApplicationStatus(found.status), zed_token=found.zed_token)
+    status = ApplicationStatus(found.status)
+    if status is ApplicationStatus.SKIPPED:
+        status = ApplicationStatus.REFUSED  # it was, and an operator has given it up
+    return ChangeView(status=status, zed_token=found.zed_token)
 
 
 routes = [show_change]

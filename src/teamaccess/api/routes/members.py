@@ -8,7 +8,7 @@ from litestar import Response, delete, get, post, put
 from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes
+from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
 from teamaccess.api.views import MemberView, RolesWanted, RoleWanted
@@ -91,7 +91,7 @@ async def change_member_roles(
     "/v1/organizations/{organization:str}/members/{user:str}/suspend",
     status_code=HTTP_204_NO_CONTENT,
 )
-@changes
+@revokes
 async def suspend_member(
     organization: InPath, user: InPath, change: Change, actor: SignedIn
 ) -> None:
@@ -112,7 +112,7 @@ async def reactivate_member(
 
 
 @delete("/v1/organizations/{organization:str}/members/{user:str}", status_code=HTTP_204_NO_CONTENT)
-@changes
+@revokes
 async def remove_member(
     organization: InPath, user: InPath, change: Change, actor: SignedIn
 ) -> None:
@@ -121,7 +121,7 @@ async def remove_member(
 
 
 @post("/v1/organizations/{organization:str}/leave", status_code=HTTP_204_NO_CONTENT)
-@changes
+@revokes
 async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
     """End one's own membership."""
     await act.leave(change, OrganizationId(organization), actor.id)

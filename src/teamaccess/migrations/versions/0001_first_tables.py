@@ -1,31 +1,21 @@
 """The first tables: people, organizations, members, roles, invitations, the ledger and the events."""
 
-from pathlib import Path
-
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
+from teamaccess.migrations.scripts import run
 from teamaccess.models.ledger_note import TransactionId
 
 revision = "0001"
 down_revision = None
-
-HERE = Path(__file__).parent
 
 
 def upgrade() -> None:
     """Make the tables, what PostgreSQL itself sees to, and what the application may do."""
     tables()
     for script in ("0001_ledger.sql", "0001_grants.sql"):
-        run((HERE / script).read_text())
-
-
-def run(script: str) -> None:
-    """Run a script of several statements, which asyncpg takes only when it is not prepared."""
-    connection = op.get_bind().connection.dbapi_connection
-    assert connection is not None
-    connection.run_async(lambda asyncpg: asyncpg.execute(script))
+        run(script)
 
 
 def tables() -> None:

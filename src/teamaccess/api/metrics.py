@@ -1,0 +1,46 @@
+"""What a monitor reads: requests, and how the ledgers stand."""
+
+from typing import Any
+
+from litestar import Response, get
+from litestar.plugins.prometheus import PrometheusController
+from prometheus_client import Gauge
+
+from teamaccess.api.parameters import TheService
+from teamaccess.ledger.status import ledger_status
+
+PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
+OLDEST_PENDING = Gauge(
+    "teamaccess_ledger_oldest_pending_seconds", "How long the oldest of them has waited"
+)
+STOPPED = Gauge(
+    "teamaccess_organizations_stopped", "Organizations of which SpiceDB refuses an entry for good"
+)
+FINDINGS = Gauge("teamaccess_findings_open", "Findings that nobody has dealt with")
+OLDEST_CHECK = Gauge(
+    "teamaccess_reconcile_oldest_check_seconds",
+    "How long ago the organization was compared with SpiceDB whose turn is next",
+)
+UNCHECKED = Gauge(
+    "teamaccess_organizations_never_checked", "Organizations never compared with SpiceDB"
+)
+
+
+class Metrics(PrometheusController):
+    """What Prometheus scrapes, which is not JSON."""
+
+    include_in_schema = False
+
+    @get()
+    async def get(self, service: TheService) -> Response[Any]:
+        """Return all metrics; those of the ledgers are read for every scrape."""
+        async with service.reads() as session:
+            status = await ledger_status(session)
+        PENDING.set(status.pending)
+        OLDEST_PENDING.set(status.oldest_pending_seconds)
+        STOPPED.set(len(status.stopped))
+        FINDINGS.set(status.open_findings)
+        OLDEST_CHECK.set(status.oldest_check_seconds)
+        UNCHECKED.set(status.unchecked_organizations)
+        answer: Response[Any] = await PrometheusController.get.fn(self)
+        return answer

@@ -1,0 +1,228 @@
+"""Opens changes, commits them, and brings what they decide into SpiceDB."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any
+
+import structlog
+from sqlalchemy import Row, text
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
+from teamaccess.ledger import delivery
+from teamaccess.ledger.apply import Applier
+from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.change import Change, Receipt
+from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.errors import (
+    OrganizationBusy,
+    OrganizationStopped,
+    UnknownOrganization,
+)
+from teamaccess.ledger.outcome import learn_outcome
+from teamaccess.ledger.session import Sessions
+from teamaccess.ledger.standing import Standing
+from teamaccess.models import OrganizationId
+from teamaccess.relationships import Delete
+
+log = structlog.get_logger()
+
+LOCK = text("SELECT * FROM ledger_lock(:organizations)")
+BEGIN = text("SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction")
+PATIENCE_SECONDS = 2.0
+"""How long a change waits for what is pending before it."""
+LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
+
+
+class Ledger:
+    """Opens changes and brings what they decide into SpiceDB.
+
+    A committed change that is not in force after `budget` seconds is left to the workers.
+    """
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        applier: Applier,
+        engine: Engine,
+        catalog: Catalog,
+        budget: float = PATIENCE_SECONDS,
+    ) -> None:
+        self.sessions = sessions
+        self._applier = applier
+        self._engine = engine
+        self._catalog = catalog
+        self._budget = budget
+
+    @asynccontextmanager
+    async def change(
+        self,
+        attribution: Attribution,
+        *organizations: OrganizationId,
+        even_if_stopped: bool = False,
+    ) -> AsyncIterator[Change]:
+        """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
+
+        Leaving without `commit` rolls everything back. Raises UnknownOrganization, OrganizationBusy
+        (what is pending could not be brought in within two seconds) and OrganizationStopped; the last
+        one not for a change that only takes away, which is possible even then.
+        """
+        async with self.sessions() as session:
+            session.sync_session.info["attribution"] = attribution
+            now, transaction, standing = await self._lock(session, organizations)
+            for each in standing:
+                if each.stopped is not None and not even_if_stopped:
+                    raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
+            yield Change(
+                session, attribution, self._catalog, now, transaction, self._engine, standing
+            )
+
+    async def commit(self, change: Change) -> list[Receipt]:
+        """Commit, then enforce; whatever fails after the commit is not the change's failure.
+
+        Raises OtherHistory, and OutcomeUnknown where PostgreSQL did not say whether it committed.
+        """
+        await change.prove()
+        if change.stopped:
+            await _refuse_giving(change)
+        await self._commit(change)
+        by_organization = attrgetter("organization")
+        decided = groupby(sorted(change.entries, key=by_organization), by_organization)
+        receipts = await asyncio.gather(
+            *(
+                self._enforce(change, organization, list(entries))
+                for organization, entries in decided
+            )
+        )
+        for then in change.after_commit:
+            await _whatever_comes(then)
+        changed = {receipt.organization for receipt in receipts}
+        untouched = [at for at in change.standing if at.organization not in changed]
+        return [
+            *receipts,
+            *(Receipt(at.organization, at.position, at.zed_token) for at in untouched),
+        ]
+
+    async def retry(self, change: Change, organization: OrganizationId) -> int | None:
+        """Hand the entry that stops the organization to the workers once more, after the commit.
+
+        Returns its position, None where nothing is stopped.
+        """
+        refused = await delivery.refused(change.session, organization)
+        if refused is not None:
+            await delivery.retry(change.session, organization)
+        return refused.position if refused else None
+
+    async def skip(self, change: Change, organization: OrganizationId) -> int | None:
+        """Mark the entry that stops the organization in SpiceDB as arrived, without what it says.
+
+        What waits behind it goes to the workers after the commit. Returns its position, None where
+        nothing is stopped.
+        """
+        refused = await delivery.refused(change.session, organization)
+        if refused is not None:
+            token = await self._applier.skip(refused)
+            await delivery.skip(change.session, refused, token)
+        return refused.position if refused else None
+
+    async def _commit(self, change: Change) -> None:
+        """Commit; where PostgreSQL does not say what came of it, ask until it does."""
+        try:
+            await change.session.commit()
+        except (DBAPIError, OSError) as cause:
+            if isinstance(cause, IntegrityError):
+                raise
+            info = change.session.sync_session.info
+            decided = info.get("committing", [])
+            with suppress(DBAPIError, OSError):
+                await change.session.invalidate()  # what is not committed by now never will be
+            await learn_outcome(self.sessions, change.transaction, cause)
+            info["entries"] = decided
+        except asyncio.CancelledError:
+            await self._leave(change)  # nobody waits any more; it may have been committed
+            raise
+
+    async def _leave(self, change: Change) -> None:
+        for organization in {entry.organization for entry in change.entries}:
+            await self._hand_over(organization)
+
+    async def _hand_over(self, organization: OrganizationId) -> None:
+        with suppress(DBAPIError, OSError):  # the workers find it all the same, a little later
+            await self._applier.hand_over(organization)
+
+    async def _lock(
+        self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
+    ) -> tuple[datetime, str, list[Standing]]:
+        if not organizations:
+            begun = (await session.execute(BEGIN)).one()
+            return begun.now, begun.transaction, []
+        since = time.monotonic()
+        try:
+            found = (await session.execute(LOCK, {"organizations": list(organizations)})).all()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                raise OrganizationBusy(organization=", ".join(organizations)) from error
+            raise
+        for wanted in organizations:
+            if wanted not in [row.organization_id for row in found]:
+                raise UnknownOrganization(organization=wanted)
+        standing = [await self._stand(row, since) for row in found]
+        return max(row.now for row in found), found[0].transaction, standing
+
+    async def _stand(self, row: Row[Any], since: float) -> Standing:
+        organization = OrganizationId(row.organization_id)
+        token, refusal = row.zed_token, row.refusal
+        if refusal is None and row.applied < row.head:
+            try:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    token = await self._applier.catch_up(organization, row.hash, since)
+            except (EngineUnavailable, TimeoutError) as cause:
+                raise OrganizationBusy(organization=organization) from cause
+            except EngineRefused as refused:
+                refusal = str(refused)
+        if refusal is not None:
+            token = None  # what is asked is answered as the engine says it at this moment
+        return Standing(organization, row.head, row.hash, token, stopped=refusal)
+
+    async def _enforce(
+        self, change: Change, organization: OrganizationId, entries: list[Entry]
+    ) -> Receipt:
+        token: str | None = None
+        try:
+            async with asyncio.timeout(self._budget):
+                if organization in change.stopped:
+                    token = await self._applier.revoke_ahead(entries)
+                elif organization in [at.organization for at in change.standing]:
+                    token = await self._applier.apply(entries)
+                else:
+                    # nobody has looked what is pending there: these may not be the next ones
+                    token = await self._applier.catch_up(organization)
+        except Exception as cause:
+            log.warning("change_pending", organization=organization, cause=repr(cause))
+            await self._hand_over(organization)
+        return Receipt(organization, entries[-1].position, token)
+
+
+async def _refuse_giving(change: Change) -> None:
+    """Raise OrganizationStopped for what gives something where only taking away is possible."""
+    await change.decide()
+    for entry in change.entries:
+        refusal = change.stopped.get(entry.organization)
+        if refusal and not all(isinstance(update, Delete) for update in entry.updates):
+            raise OrganizationStopped(organization=entry.organization, refusal=refusal)
+
+
+async def _whatever_comes(then: Callable[[], Awaitable[None]]) -> None:
+    """Run what follows a commit: its failure is not the failure of what is committed."""
+    try:
+        await then()
+    except Exception:
+        log.exception("after_commit_failed")

@@ -1,0 +1,90 @@
+"""Whether a write that SpiceDB tells of is what the ledgers say, or somebody going round them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.markers import is_marker
+from teamaccess.models import OrganizationId
+from teamaccess.relationships import Delete, Relationship, Touch, Update
+
+ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
+Place = tuple[OrganizationId, int]
+"""A position of an organization's ledger."""
+
+
+class Claimed(msgspec.Struct):
+    """One position that a write says it carries."""
+
+    organization: str
+    position: int
+
+    @property
+    def place(self) -> Place:
+        """Where that is."""
+        return OrganizationId(self.organization), self.position
+
+
+class Claim(msgspec.Struct):
+    """What a write says of itself; one that claims nothing cannot be ours."""
+
+    changes: list[Claimed] = []
+    """Positions in their turn."""
+    ahead: list[Claimed] = []
+    """Positions whose revocations could not wait for their turn."""
+
+    @property
+    def places(self) -> list[Place]:
+        """Every position named."""
+        return [each.place for each in (*self.changes, *self.ahead)]
+
+
+def claim(metadata: Mapping[str, Any]) -> Claim:
+    """Return what the metadata of a write claims; nothing where it cannot be read."""
+    try:
+        return msgspec.convert(metadata.get("teamaccess", {}), Claim, strict=False)
+    except msgspec.ValidationError:
+        return Claim()
+
+
+def unexplained(
+    updates: Sequence[Update], claimed: Claim, ledger: Mapping[Place, Entry]
+) -> list[Update]:
+    """Return the updates that the claimed positions do not account for.
+
+    A position in its turn comes with its marker, which SpiceDB lets nobody create twice: so an old
+    position's updates cannot be passed off again as what they once were.
+    """
+    told = {_what(update) for update in updates}
+    expected: set[str] = set()
+    for entry in (ledger[each.place] for each in claimed.changes if each.place in ledger):
+        marker = _what(Touch(entry.marker(ANY_TIME)))
+        expected |= {marker, *map(_what, entry.head_updates(since=entry))}
+        if marker in told:
+            expected.update(map(_what, entry.updates))
+    for entry in (ledger[each.place] for each in claimed.ahead if each.place in ledger):
+        expected.update(_what(update) for update in entry.updates if isinstance(update, Delete))
+    return [update for update in updates if _what(update) not in expected]
+
+
+def _what(update: Update) -> str:
+    """What an update does, in the same words wherever it is told."""
+    relationship = update.relationship
+    if isinstance(update, Delete):
+        return f"DELETE {relationship.identity}"
+    # a marker's end is counted from whenever it was sent
+    return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
+
+
+def organizations_of(updates: Iterable[Update]) -> list[str]:
+    """Return whom updates concern, markers aside: the tenants that their resources belong to."""
+    return sorted(
+        {_tenant(update.relationship) for update in updates if not is_marker(update.relationship)}
+    )
+
+
+def _tenant(relationship: Relationship) -> str:
+    return relationship.resource.id.partition("/")[0]

@@ -1,0 +1,68 @@
+"""Where an organization's ledger stands, and questions to a SpiceDB that stands at the same place."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.engine import Engine, Question, at_least
+from teamaccess.ledger.delivery import newest
+from teamaccess.ledger.errors import OtherHistory
+from teamaccess.ledger.markers import APPLIED, HEAD
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.relationships import ledger_position, user
+from teamaccess.relationships import organization as organization_object
+
+
+@dataclass(frozen=True)
+class Standing:
+    """The newest position of an organization that SpiceDB has confirmed, and when it held there."""
+
+    organization: OrganizationId
+    position: int
+    hash: bytes
+    zed_token: str | None
+    stopped: str | None = None
+    """Why the position after it is refused for good, if it is."""
+
+    async def permitted(
+        self,
+        engine: Engine,
+        who: UserId,
+        permissions: Iterable[str],
+        *,
+        or_later: bool = False,
+    ) -> frozenset[str]:
+        """Return which permissions somebody has here, as SpiceDB says it at this position.
+
+        `or_later` is for who holds no lock, so that the ledger may have gone on. Raises OtherHistory for
+        a SpiceDB that stands elsewhere: nothing it says is about this organization as it is.
+        """
+        here, asked = organization_object(self.organization), sorted(set(permissions))
+        questions = [Question(here, permission, user(who)) for permission in asked]
+        places = self._places(or_later=or_later)
+        answers = await engine.answers([*questions, *places], at_least(self.zed_token))
+        if places and not any(answers[len(questions) :]):
+            raise OtherHistory(organization=self.organization)
+        return frozenset(each for each, answer in zip(asked, answers, strict=False) if answer)
+
+    async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
+        """Return if SpiceDB stands at this position; raises OtherHistory."""
+        places = self._places(or_later=or_later)
+        if places and not any(await engine.answers(places, at_least(self.zed_token))):
+            raise OtherHistory(organization=self.organization)
+
+    def _places(self, *, or_later: bool) -> list[Question]:
+        """Return questions of which SpiceDB answers one with yes if it has the same history."""
+        if self.position == 0 or self.stopped:
+            return []
+        here = organization_object(self.organization)
+        position = ledger_position(self.position, self.hash.hex())
+        relations = (HEAD, APPLIED) if or_later else (HEAD,)
+        return [Question(here, relation, position) for relation in relations]
+
+
+async def standing_of(session: AsyncSession, organization: OrganizationId) -> Standing | None:
+    """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
+    found = (await session.execute(newest(organization))).one_or_none()
+    return Standing(organization, *found) if found else None

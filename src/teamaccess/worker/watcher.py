@@ -1,0 +1,121 @@
+"""Looks at every write that SpiceDB tells of: whoever goes round us is found within seconds."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import structlog
+from sqlalchemy import select, text, tuple_
+from sqlalchemy.dialects.postgresql import insert
+
+from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
+from teamaccess.ledger import Entry
+from teamaccess.ledger.findings import record
+from teamaccess.ledger.provenance import Place, claim, organizations_of, unexplained
+from teamaccess.ledger.relay import OUTAGES
+from teamaccess.models import FindingKind, LedgerEntry, WatchCursor
+from teamaccess.relationships import Update
+from teamaccess.service import Service
+
+log = structlog.get_logger()
+
+ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
+"""Held by a connection as long as it lives: of any number of workers one watches."""
+PAUSE_SECONDS = 2.0
+KEEP_SECONDS = 5.0
+"""How often it is kept that nothing was written; what was written is kept at once."""
+MOST_TOLD = 100
+"""Updates that a finding names one by one."""
+
+
+class Watcher:
+    """Follows SpiceDB's Watch from where it was left, and records every write that is not ours."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._kept_at = 0.0
+
+    async def run(self) -> None:
+        """Watch until cancelled, while no other worker does."""
+        while True:
+            try:
+                async with self._turn() as mine:
+                    while mine:
+                        await self._watch()
+            except OUTAGES as cause:
+                log.warning("watch_waits", cause=repr(cause))
+            await asyncio.sleep(PAUSE_SECONDS)
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[bool]:
+        async with self._service.reads() as session:
+            mine = bool(await session.scalar(ONE_WATCHES))
+            try:
+                yield mine
+            finally:
+                if mine:
+                    await session.invalidate()  # ends the connection, and with it the lock
+
+    async def _watch(self) -> None:
+        """Follow one stream to its end; SpiceDB ends each after half a minute."""
+        async with self._service.reads() as session:
+            since = await session.scalar(select(WatchCursor.zed_token))
+        heard = False
+        try:
+            async for observed in self._service.engine.watch(since):
+                heard = True
+                if observed.updates:
+                    await self._judge(observed)
+                await self._keep(observed)
+        except EngineUnavailable:
+            if not heard:
+                raise
+        except EngineRefused as refused:
+            log.error("watch_starts_again", why=str(refused))
+            await self._forget()
+
+    async def _judge(self, observed: Observed) -> None:
+        claimed = claim(observed.metadata)
+        ledger = await self._entries(claimed.places)
+        if foreign := unexplained(observed.updates, claimed, ledger):
+            await self._found(observed, foreign)
+
+    async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:
+        """Return the entries that a write claims to carry; what is in no ledger is left out."""
+        key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)
+        async with self._service.reads() as session:
+            rows = await session.scalars(select(LedgerEntry).where(key.in_(places)))
+            return {(row.organization_id, row.position): Entry.of(row) for row in rows}
+
+    async def _found(self, observed: Observed, foreign: list[Update]) -> None:
+        details = {
+            "updates": [str(update) for update in foreign[:MOST_TOLD]],
+            "count": len(foreign),
+            "metadata": observed.metadata,
+            "zed_token": observed.zed_token,
+        }
+        about: list[str | None] = [*organizations_of(foreign)]
+        for organization in about or [None]:
+            log.error("foreign_write", organization=organization, count=len(foreign))
+            async with self._service.reads() as session:
+                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+
+    async def _keep(self, observed: Observed) -> None:
+        """Keep how far it was read; a write's place at once, an idle one's now and then."""
+        now = asyncio.get_running_loop().time()
+        if not observed.updates and now - self._kept_at < KEEP_SECONDS:
+            return
+        self._kept_at = now
+        async with self._service.reads() as session:
+            await session.execute(
+                insert(WatchCursor)
+                .values(id=1, zed_token=observed.zed_token)
+                .on_conflict_do_update(
+                    index_elements=[WatchCursor.id], set_={"zed_token": observed.zed_token}
+                )
+            )
+
+    async def _forget(self) -> None:
+        """Begin at the present: what lies between is what a comparison finds."""
+        async with self._service.reads() as session:
+            await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))

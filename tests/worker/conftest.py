@@ -1,0 +1,15 @@
+"""A worker for a test's own time."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.faults_tools import working
+from tests.world import World
+
+
+@pytest.fixture
+async def worker(fintoc: World) -> AsyncIterator[None]:
+    """A worker runs beside the API."""
+    async with working(fintoc):
+        yield

@@ -1,0 +1,93 @@
+"""Every write to SpiceDB that no ledger tells of is found within seconds, with what it changed."""
+
+import asyncio
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from teamaccess.models import Finding, FindingKind
+from teamaccess.relationships import Delete, Relationship, Touch, Update
+from tests.faults_tools import until
+from tests.ledger.sides import agreed, entries, seat
+from tests.world import Team, World
+
+pytestmark = pytest.mark.usefixtures("worker")
+
+
+async def found(team: Team) -> list[dict[str, Any]]:
+    """What was found about the organization, the oldest first."""
+    async with team.world.service.reads() as session:
+        rows = await session.scalars(
+            select(Finding.details)
+            .where(Finding.organization_id == team.id, Finding.kind == FindingKind.FOREIGN_WRITE)
+            .order_by(Finding.id)
+        )
+        return list(rows)
+
+
+async def write(world: World, *updates: Update, **metadata: Any) -> None:
+    """Write to SpiceDB as somebody who has the key and goes round us."""
+    await world.service.engine.write(updates, metadata=metadata)
+
+
+async def watching(team: Team) -> None:
+    """Wait until the worker sees what is written: it finds a first write of somebody else's."""
+    probe = Touch(Relationship.parse(f"organization:{team.id}#product@user:probe"))
+    await until(lambda: _seen(team, probe), seconds=20)
+
+
+async def _seen(team: Team, probe: Touch) -> bool:
+    await write(team.world, probe)
+    await write(team.world, Delete(probe.relationship))
+    await asyncio.sleep(0.1)
+    return bool(await found(team))
+
+
+async def test_a_write_past_the_ledger_is_found_with_what_it_changed(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    forged = f"organization:{acme.id}#administrator@user:eve"
+    await write(acme.world, Touch(Relationship.parse(forged)))
+    await until(lambda: _anything(acme))
+    [finding] = await found(acme)
+    assert finding["updates"] == [f"TOUCH {forged}"]
+    assert finding["metadata"] == {}
+
+
+async def test_what_goes_through_the_ledger_is_no_finding(acme: Team, globex: Team) -> None:
+    await watching(globex)
+    bob = await acme.member("bob", roles=["product"])
+    await acme.change_roles(bob, "support")
+    await acme.act("suspend", bob)
+    await acme.act("remove", bob)
+    await seat(acme, eve=["support"], dan=["product"])
+    before = len(await found(globex))
+    await write(globex.world, Touch(Relationship.parse(f"organization:{globex.id}#product@user:z")))
+    await until(lambda: _more(globex, before))
+    assert await found(acme) == []
+    await agreed(acme)
+
+
+async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    bob = await acme.member("bob", roles=["support"])
+    await acme.change_roles(bob, "product")
+    given = (await entries(acme))[-2]
+    claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
+    again = f"organization:{acme.id}#support@user:{bob.id}"
+    await write(acme.world, Touch(Relationship.parse(again)), teamaccess=claimed)
+    await until(lambda: _anything(acme))
+    [finding] = await found(acme)
+    assert finding["updates"] == [f"TOUCH {again}"]
+
+
+async def _anything(team: Team) -> bool:
+    return bool(await found(team))
+
+
+async def _more(team: Team, before: int) -> bool:
+    return len(await found(team)) > before
