@@ -30,12 +30,13 @@ from tests.faults_tools import Link
 from tests.world import World
 
 APIS = ("north", "south")
+WORKER = "worker"
 QUICK = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
 SOCKET = ".s.PGSQL.5432"
 
 
 class Deployment:
-    """PostgreSQL, SpiceDB and two APIs; between them lie proxies, and a link that knows gRPC."""
+    """PostgreSQL, SpiceDB, two APIs and a worker; between them lie proxies, and a link for errors."""
 
     def __init__(self, stack: LocalStack, spicedb: LocalSpiceDB, sockets: Path) -> None:
         self.stack, self.postgres, self.spicedb = stack, stack.postgres, spicedb
@@ -82,6 +83,7 @@ class Deployment:
             await service.engine.write_schema(service.catalog.schema())
         for name in APIS:
             await self._add_api(name)
+        self.programs[WORKER] = await self._program(WORKER, ("worker",), _at_once)
         await asyncio.gather(*(program.start() for program in self.programs.values()))
 
     async def close(self) -> None:
@@ -250,6 +252,11 @@ def _short_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder)
+
+
+async def _at_once() -> bool:
+    """A worker has nothing that could be asked."""
+    return True
 
 
 def _lives(pid: int) -> bool:

@@ -15,14 +15,15 @@ from tests.faults.record import Deed, Record
 from tests.faults_tools import until
 from tests.ledger.chain import broken_entries, broken_events
 from tests.ledger.conftest import Connection
-from tests.ledger.sides import entries, holdings, living, marked, markers_aside, rows, told
+from tests.ledger.sides import entries, holdings, living, marked, markers_aside, newest, rows, told
 from tests.world import Person, Team, World
 
 BEHIND = """
 SELECT count(*) FROM ledger_heads heads WHERE organization_id = ANY($1) AND position > coalesce(
   (SELECT max(position) FROM ledger_applications
-   WHERE organization_id = heads.organization_id AND status = 'applied'), 0)
+   WHERE organization_id = heads.organization_id AND status IN ('applied', 'skipped')), 0)
 """
+FOUND = "SELECT kind, organization_id, details FROM findings WHERE organization_id = ANY($1)"
 TOLD = """
 SELECT request_id FROM events WHERE kind NOT IN ('refused', 'acceptance_refused', 'sign_in_refused')
 """
@@ -57,6 +58,8 @@ async def findings(deployment: Deployment, crowd: Crowd) -> list[str]:
             found += [f"{id}: broken at {at}" for at in await broken_entries(connection, id)]
             found += [f"{id}: events broken at {at}" for at in await broken_events(connection, id)]
             found += [each async for each in _gate(deployment, connection, world, id, ledgers[id])]
+        for row in await connection.fetch(FOUND, organizations):
+            found.append("finding: {} {} {}".format(*row))
         decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
         recorded = {row["request_id"] for row in await connection.fetch(TOLD)}
     found += _complaints(deployment)
@@ -84,6 +87,8 @@ async def _sides(team: Team, ledger: list[LedgerEntry]) -> AsyncIterator[str]:
             yield f"{team.id}: {side} lacks {lacks} and has {more} beyond the ledger"
     if marked(held) != {entry.position: entry.hash.hex()[:12] for entry in ledger}:
         yield f"{team.id}: SpiceDB's markers are not those of the ledger"
+    if newest(held) != {entry.position: entry.hash.hex()[:12] for entry in ledger[-1:]}:
+        yield f"{team.id}: SpiceDB's newest position is not the ledger's"
 
 
 async def _gate(

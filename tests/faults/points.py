@@ -5,6 +5,7 @@ The product knows nothing of this: `python -m tests.faults.armed` wraps its seam
 
 import json
 import os
+import re
 import signal
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
@@ -21,7 +22,7 @@ from teamaccess.engine import Engine
 from teamaccess.ledger import Ledger
 from teamaccess.ledger.session import LedgerSession
 
-MARK = "UPDATE ledger_applications"
+MARK = re.compile("UPDATE ledger_applications SET status=.* FROM unnest", re.DOTALL)
 
 
 class Point(StrEnum):
@@ -87,7 +88,7 @@ class Points:
 
     def _told_of_marks(self, point: Point) -> Callable[..., None]:
         def passing(connection: object, cursor: object, statement: str, *more: object) -> None:
-            if statement.startswith(MARK):
+            if MARK.match(statement):
                 self.passing(point)
 
         return passing

@@ -45,8 +45,6 @@ class Storm:
         began = time.monotonic()
         raging = asyncio.create_task(self.weather.rage())
         working = asyncio.create_task(self._everybody())
-            *(self._work(number) for number in range(WORKERS))
-        )
         try:
             await asyncio.wait({raging, working}, return_when=asyncio.FIRST_COMPLETED)
             if raging.done():
