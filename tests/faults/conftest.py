@@ -6,6 +6,7 @@ from random import Random
 import pytest
 
 from tests.faults.crowd import Crowd
+from tests.faults.deeds import acquaint
 from tests.faults.deployment import Deployment, deployed
 
 
@@ -30,4 +31,5 @@ async def crowd(deployment: Deployment) -> Crowd:
     """People of one new organization."""
     crowd = Crowd(deployment, Random(1))  # noqa: S311 - nothing secret hangs on it
     await crowd.gather(1)
+    await acquaint(crowd, deployment.apis)
     return crowd

@@ -57,7 +57,7 @@ class Manner:
     by: Someone | None
     stubborn: bool = False
     """Asks again while something does not work, with the same Idempotency-Key; where nobody knows
-    what came of it every second time."""
+    what came of it most of the time."""
     api: str | None = None
     """Which of the APIs; any of them if it does not matter."""
 
@@ -109,7 +109,7 @@ class Crowd:
         return response if deed.acknowledged else None
 
     def _worth_another(self, answer: Answer) -> bool:
-        return answer.failed or (answer.unknown and self._chance.random() < 0.5)
+        return answer.failed or (answer.unknown and self._chance.random() < 0.8)
 
     async def _attempt(
         self,

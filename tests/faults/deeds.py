@@ -1,5 +1,7 @@
 """What people do over the API, each with what must be true of the graph once it is acknowledged."""
 
+from collections.abc import Iterable
+
 from teamaccess.models import UserId
 from tests.faults.crowd import Crowd, House, Manner, Someone
 from tests.faults.record import Deed
@@ -97,6 +99,13 @@ async def rename(crowd: Crowd, house: House, manner: Manner, name: str) -> Deed:
     deed = Deed("rename", house.id)
     await crowd.do(deed, manner, "PATCH", house.path, {"name": name})
     return deed
+
+
+async def acquaint(crowd: Crowd, apis: Iterable[str]) -> None:
+    """Ask each API for something, until it has noticed that its old connections are gone."""
+    house = crowd.houses[0]
+    for api in apis:
+        await rename(crowd, house, Manner(house.administrators[0], stubborn=True, api=api), api)
 
 
 def _shut_out(verb: str, house: House, whom: Someone) -> Deed:

@@ -83,15 +83,20 @@ class Deployment:
             await service.engine.write_schema(service.catalog.schema())
         for name in APIS:
             await self._add_api(name)
-        self.programs[WORKER] = await self._program(WORKER, ("worker",), _at_once)
+        await self.add_worker(WORKER)
         await asyncio.gather(*(program.start() for program in self.programs.values()))
+
+    async def add_worker(self, name: str) -> None:
+        """Have another worker run."""
+        self.programs[name] = await self._program(name, ("worker",), _at_once)
+        await self.programs[name].start()
 
     async def close(self) -> None:
         """End what the event loop of the tests has of it."""
         for program in self.programs.values():
             program.thaw()
-            program.spicedb.refuse()
-            program.database.refuse()
+            await program.spicedb.refuse()
+            await program.database.refuse()
         for client in self.apis.values():
             await client.aclose()
 
@@ -189,7 +194,7 @@ class Deployment:
         self, name: str, command: tuple[str, ...], ready: Ready, **more: str
     ) -> Program:
         folder = self._sockets / name
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         theirs = Path(self.postgres.psql("SHOW unix_socket_directories").strip()) / SOCKET
         database = Proxy(folder / SOCKET, theirs)
         spicedb = Proxy(("127.0.0.1", 0), self.spicedb_address)

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import signal
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from enum import StrEnum
@@ -68,7 +69,11 @@ class Points:
         with suppress(FileNotFoundError):
             blow, pid = json.loads((self._folder / point).read_text())
             (self._folder / point).unlink()
-            os.kill(pid or os.getpid(), signal.Signals(blow))
+            if pid is None:
+                # said to this thread, so that it does not take another step
+                signal.pthread_kill(threading.get_ident(), signal.Signals(blow))
+            else:
+                os.kill(pid, signal.Signals(blow))
 
     def install(self) -> None:
         """Put the points into this process; what follows the drain must be told after it."""

@@ -46,6 +46,7 @@ class Proxy:
         self.requests, self.answers = Lane(), Lane()
         self._last_words: bytes | None = None
         self._torn = asyncio.Event()
+        self._connections: set[asyncio.Future[None]] = set()
         self._listener: asyncio.Server | None = None
 
     @property
@@ -66,17 +67,20 @@ class Proxy:
             host, port = self._listener.sockets[0].getsockname()
             self.address = (host, port)
 
-    def refuse(self) -> None:
+    async def refuse(self) -> None:
         """Tear every connection, and refuse new ones."""
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        self.tear()
+        await self.tear()
 
-    def tear(self) -> None:
-        """End every connection; what was held on them is lost."""
+    async def tear(self) -> None:
+        """End every connection, before anything else happens; what was held on them is lost."""
         self._torn.set()
         self._torn = asyncio.Event()
+        while self._connections:
+            await asyncio.wait(self._connections)
+        await asyncio.sleep(0)  # by now the sockets are closed
 
     def fall_silent_after(self, words: bytes) -> None:
         """Hold the answers from the moment at which the process has said these words."""
@@ -95,12 +99,13 @@ class Proxy:
         await self.accept()
 
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
-        torn = self._torn
+        torn, ended = self._torn, asyncio.get_running_loop().create_future()
         try:
             answers, requests = await _open(self.server)
         except OSError:
             writer.transport.abort()
             return
+        self._connections.add(ended)
         ends = [
             asyncio.create_task(self._ask(reader, requests)),
             asyncio.create_task(self._answer(answers, writer)),
@@ -113,6 +118,8 @@ class Proxy:
                 end.cancel()
             writer.transport.abort()
             requests.transport.abort()
+            self._connections.discard(ended)
+            ended.set_result(None)
 
     async def _ask(self, reader: StreamReader, writer: StreamWriter) -> None:
         with suppress(OSError):

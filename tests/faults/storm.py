@@ -63,6 +63,7 @@ class Storm:
         """What happened, in numbers."""
         record = self._crowd.record
         answers = Counter(_sense(deed) for deed in record.deeds)
+        codes = Counter(f"{a.status} {a.code}" for d in record.deeds for a in d.answers if a.code)
         lost = [each for each in found if each.startswith("lost")]
         return "\n".join(
             [
@@ -71,6 +72,7 @@ class Storm:
                 f"acknowledged changes  {len(record.acknowledged)}",
                 *(f"  {verb:<19} {count}" for verb, count in sorted(self._verbs().items())),
                 *(f"{sense:<21} {count}" for sense, count in sorted(answers.items())),
+                *(f"  {code:<29} {n}" for code, n in sorted(codes.items())),
                 f"faults                {self.weather.faults.total()}",
                 *(f"  {name:<29} {n}" for name, n in sorted(self.weather.faults.items())),
                 f"lost                  {len(lost)}",
@@ -122,9 +124,9 @@ class Storm:
             case "rename":
                 await deeds.rename(crowd, house, manner, f"House {chance.randrange(1000)}")
             case "ruler":
-                whom = chance.choice(house.administrators)
-                act = chance.choice([deeds.suspend, deeds.reactivate, deeds.reactivate])
-                await act(crowd, house, manner, whom)
+                one, another = chance.sample(house.administrators, 2)
+                await deeds.suspend(crowd, house, Manner(one, stubborn=True), another)
+                await deeds.reactivate(crowd, house, Manner(one, stubborn=True), another)
 
     async def _accept(self, chance: Random, house: House, manner: Manner) -> None:
         self._crowd.open_mails()

@@ -2,12 +2,19 @@
 
 import asyncio
 import signal
+from collections.abc import Awaitable, Callable
 
+import pytest
+
+from teamaccess.local.postgres import APPLICATION
+from tests.faults.busy import busy
 from tests.faults.crowd import Crowd, Manner
 from tests.faults.deeds import suspend
 from tests.faults.deployment import Deployment
 from tests.faults.judgement import everything_holds
+from tests.faults.moments import held
 from tests.faults.points import Point
+from tests.faults_tools import until
 
 LAZY = """
 ALTER SYSTEM SET wal_writer_delay = '10s';
@@ -29,15 +36,87 @@ async def test_a_crash_before_the_commit_is_never_taken_for_a_commit(
     # PostgreSQL gives the numbers of transactions that left no trace on the disk to others.
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
     deployment.postgres.psql(LAZY)
-    north.points.arm(Point.BEFORE_COMMIT, signal.SIGSTOP)
+    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+        await deployment.stop_postgres(signal.SIGQUIT)
+        await deployment.start_postgres()
+        deployment.postgres.psql(DILIGENT + OTHERS)
+    assert not (await asking).acknowledged
+    await everything_holds(deployment, crowd)
+
+
+async def test_a_crash_before_the_commit_is_told_as_nothing_done(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    ana, bob = house.administrators[0], house.people[0]
+    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+        await deployment.stop_postgres(signal.SIGQUIT)
+        await deployment.start_postgres()
+    assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
+        deployment.programs["north"].said()
+    )
+    await everything_holds(deployment, crowd)
+
+
+async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    ana, bob = house.administrators[0], house.people[0]
+    wire = deployment.programs["north"].database
+    wire.fall_silent_after(b"COMMIT")
     asking = asyncio.create_task(suspend(crowd, house, Manner(ana, api="north"), bob))
-    await north.stands_still()
+
+    async def committed() -> bool:
+        last = f"SELECT max(position) FROM ledger WHERE organization_id = '{house.id}'"
+        return deployment.postgres.psql(last, APPLICATION) == "4\n"
+
+    await until(committed)
+    await wire.tear()
+    await wire.mend()
+    assert (await asking).acknowledged
+    await everything_holds(deployment, crowd)
+
+
+async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    ana, bob = house.administrators[0], house.people[0]
+    north = deployment.programs["north"]
+    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_COMMIT, asked) as asking:
+        await north.database.tear()
+    assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
+        deployment.programs["north"].said()
+    )
+    await everything_holds(deployment, crowd)
+
+
+async def _fast(deployment: Deployment) -> None:
+    await deployment.stop_postgres(signal.SIGINT)
+
+
+async def _immediate(deployment: Deployment) -> None:
     await deployment.stop_postgres(signal.SIGQUIT)
-    await deployment.start_postgres()
-    deployment.postgres.psql(DILIGENT + OTHERS)
-    north.thaw()
-    deed = await asking
-    assert not deed.acknowledged
+
+
+async def _killed(deployment: Deployment) -> None:
+    await deployment.kill_postgres()
+
+
+@pytest.mark.parametrize("end", [_fast, _immediate, _killed])
+async def test_ended_and_started_again_among_changes_it_loses_none(
+    deployment: Deployment, crowd: Crowd, end: Callable[[Deployment], Awaitable[None]]
+) -> None:
+    await crowd.gather(3)
+    async with busy(crowd) as work:
+        for _ in range(2):
+            await work.goes_on()
+            await end(deployment)
+            await deployment.start_postgres()
+        await work.goes_on()
     await everything_holds(deployment, crowd)

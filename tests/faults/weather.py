@@ -125,13 +125,13 @@ async def spicedb_cut_after_applying(deployment: Deployment, chance: Random) -> 
     wire = _some(deployment, chance).spicedb
     wire.answers.hold()
     await _lasting(chance, 0.1, 0.6)
-    wire.tear()
+    await wire.tear()
     await wire.mend()
 
 
 async def spicedb_refusing_connections(deployment: Deployment, chance: Random) -> None:
     wire = _some(deployment, chance).spicedb
-    wire.refuse()
+    await wire.refuse()
     await _lasting(chance, 0.2, 2)
     await wire.mend()
 
@@ -143,7 +143,7 @@ async def spicedb_in_a_black_hole(deployment: Deployment, chance: Random) -> Non
     wire.answers.hold()
     await _lasting(chance, 0.5, 5)
     if chance.random() < 0.5:
-        wire.tear()
+        await wire.tear()
     await wire.mend()
 
 
@@ -152,26 +152,26 @@ async def spicedb_answering_errors(deployment: Deployment, chance: Random) -> No
     deployment.link.code = chance.choice(CODES)
     deployment.link.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
     wire.server = deployment.link_address
-    wire.tear()
+    await wire.tear()
     await _lasting(chance, 0.5, 3)
     wire.server = deployment.spicedb_address
-    wire.tear()
+    await wire.tear()
 
 
 async def commit_without_an_answer(deployment: Deployment, chance: Random) -> None:
     wire = _some(deployment, chance).database
     wire.fall_silent_after(b"COMMIT")
     await _lasting(chance, 0.2, 1)
-    wire.tear()
+    await wire.tear()
     await wire.mend()
 
 
 async def postgres_connections_torn(deployment: Deployment, chance: Random) -> None:
     wire = _some(deployment, chance).database
     if chance.random() < 0.5:
-        wire.tear()
+        await wire.tear()
         return
-    wire.refuse()
+    await wire.refuse()
     await _lasting(chance, 0.1, 1)
     await wire.mend()
 
