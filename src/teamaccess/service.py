@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
@@ -17,9 +16,6 @@ from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
 from teamaccess.settings import Settings
 from teamaccess.users.keys import Keys
-
-ALONE: dict[str, Any] = {"isolation_level": "AUTOCOMMIT"}
-"""For statements that stand alone: no BEGIN before and no COMMIT after them."""
 
 
 @dataclass(frozen=True)
@@ -55,8 +51,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
     catalog, url = load(settings.catalog), settings.sqlalchemy_url
     async with AsyncExitStack() as stack:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
-        writes, reads = database(url, connections=32), database(url, connections=16)
-        marks = database(url, synchronous_commit="off")
+        writes = database(url, connections=32)
+        reads = database(url, connections=16, transactions=False)
+        marks = database(url, transactions=False, synchronous_commit="off")
         for pool in (writes, reads, marks):
             stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
@@ -66,10 +63,10 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_tls_ca,
             )
         )
-        applier = Applier(engine, marks.execution_options(**ALONE))
+        applier = Applier(engine, marks)
         stack.push_async_callback(applier.close)
         maker = sessions(writes, catalog)
-        questions = async_sessionmaker(reads.execution_options(**ALONE), expire_on_commit=False)
+        questions = async_sessionmaker(reads, expire_on_commit=False)
         activity = ActivityLog(maker)
         yield Service(
             settings=settings,
@@ -80,7 +77,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             reads=questions,
             ledger=Ledger(maker, applier, engine, catalog, settings.enforcement_seconds),
             applier=applier,
-            relay=Relay(applier, marks.execution_options(**ALONE)),
+            relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
             activity=activity,
             refusals=Refusals(maker),

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
+from teamaccess.ledger import database
 from teamaccess.local.postgres import OWNER, SUPERUSER
-from tests.world import World
+from tests.ledger.intruder import Intruder
+from tests.world import Team, World
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -35,6 +37,30 @@ async def superuser(fintoc: World) -> AsyncIterator[Connection]:
     """Signed in as who may do anything, and whom only the hashes give away."""
     async with _connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
         yield connection
+
+
+@pytest.fixture
+async def intruder(fintoc: World) -> AsyncIterator[Intruder]:
+    """A superuser whom no trigger hinders; what they do to the tables is undone at the end."""
+    url = fintoc.owner_url.replace(OWNER, SUPERUSER, 1).partition("://")[2]
+    engine = database(f"postgresql+asyncpg://{url}", connections=1)
+    async with engine.connect() as connection:
+        intruder = Intruder(connection)
+        await intruder.do("SET LOCAL session_replication_role = replica")
+        yield intruder
+        await connection.rollback()
+    await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+async def history(fintoc: World) -> Team:
+    """An organization in which a few things have happened; tests leave it as it was."""
+    team = await fintoc.found("history")
+    bob = await team.member("bob", roles=["product"])
+    await team.change_roles(bob, "support")
+    for verb in ("suspend", "reactivate", "remove"):
+        await team.act(verb, bob)
+    return team
 
 
 async def transaction(connection: Connection, *statements: str) -> None:

@@ -6,7 +6,7 @@ from asyncpg import InsufficientPrivilegeError
 from tests.ledger.chain import broken_entries, broken_events
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import entries
-from tests.world import Team, World
+from tests.world import Team
 
 REWRITE = [
     "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",
@@ -19,17 +19,6 @@ INSERT INTO {table} SELECT * FROM {table} WHERE {key} = '{id}'
 ON CONFLICT ({key}, position) DO UPDATE SET actor = 'nobody'
 """
 CHAINS = [("ledger", "organization_id"), ("events", "chain")]
-
-
-@pytest.fixture(scope="module")
-async def history(fintoc: World) -> Team:
-    """An organization in which a few things have happened; tests leave it as it was."""
-    team = await fintoc.found("history")
-    bob = await team.member("bob", roles=["product"])
-    await team.change_roles(bob, "support")
-    for verb in ("suspend", "reactivate", "remove"):
-        await team.act(verb, bob)
-    return team
 
 
 async def _rewrite(team: Team, connection: Connection, statement: str) -> None:

@@ -87,16 +87,21 @@ def _update(number: int, relation: str, touch: bool) -> Update:
 
 def _changed(rows: Rows, key: Key, to: Key | None, suspended_at: str | None) -> Note:
     """Make, change, move or (without `to`) delete the row with that key."""
-    before = _image(key, rows.pop(key)) if key in rows else None
+    before = [_image(key, rows.pop(key))] if key in rows else []
     if to is None:
-        return Note("memberships", before, None)
-    to = key if before is None or to in rows else to
+        return Note("memberships", before, [])
+    to = to if before and to not in rows else key
     rows[to] = suspended_at
-    return Note("memberships", before, _image(to, suspended_at))
+    return Note("memberships", before, [_image(to, suspended_at)])
 
 
 def _image(key: Key, suspended_at: str | None) -> dict[str, Any]:
-    return {"organization_id": key[0], "user_id": key[1], "suspended_at": suspended_at}
+    return {
+        "organization_id": key[0],
+        "user_id": key[1],
+        "suspended_at": suspended_at,
+        "expires_at": None,
+    }
 
 
 def _meant(rows: Rows, tenant: str) -> list[Relationship]:

@@ -9,7 +9,7 @@ from teamaccess.ledger.errors import OverlappingRows, SchemaViolation
 from tests.ledger.sides import agreed, changing, seat
 from tests.world import Team
 
-ROW = {"organization_id": "acme", "user_id": "bob", "suspended_at": None}
+ROW = {"organization_id": "acme", "user_id": "bob", "suspended_at": None, "expires_at": None}
 GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:acme, :bob, :role)"
 
 
@@ -70,7 +70,7 @@ async def test_ids_that_would_mean_something_else_in_the_graph_are_refused_by_th
 
 
 def test_two_rows_for_one_relationship_are_refused() -> None:
-    notes = [Note("memberships", None, ROW), Note("memberships", None, ROW)]
+    notes = [Note("memberships", [], [ROW]), Note("memberships", [], [ROW])]
     with pytest.raises(OverlappingRows, match="2 rows stand for organization:acme#member@user:bob"):
         net_updates(notes)
 
@@ -78,8 +78,8 @@ def test_two_rows_for_one_relationship_are_refused() -> None:
 def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None:
     role = {"organization_id": "acme", "user_id": "bob", "role": "support"}
     notes = [
-        Note("role_assignments", None, role | {"expires_at": None}),
-        Note("role_assignments", None, role | {"expires_at": "2030-01-01T00:00:00+00:00"}),
+        Note("role_assignments", [], [role | {"expires_at": None}]),
+        Note("role_assignments", [], [role | {"expires_at": "2030-01-01T00:00:00+00:00"}]),
     ]
     with pytest.raises(OverlappingRows):
         net_updates(notes)
@@ -88,7 +88,7 @@ def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None
 def test_images_of_any_time_zone_are_the_same_instant() -> None:
     role = {"organization_id": "acme", "user_id": "bob", "role": "support"}
     notes = [
-        Note("role_assignments", None, role | {"expires_at": "2030-01-01T05:30:00.5+05:30"}),
-        Note("role_assignments", role | {"expires_at": "2030-01-01T00:00:00.500000+00:00"}, None),
+        Note("role_assignments", [], [role | {"expires_at": "2030-01-01T05:30:00.5+05:30"}]),
+        Note("role_assignments", [role | {"expires_at": "2030-01-01T00:00:00.500000+00:00"}], []),
     ]
     assert net_updates(notes) == {}

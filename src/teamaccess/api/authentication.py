@@ -13,8 +13,9 @@ from litestar.types import Scope
 
 from teamaccess.errors import Unauthenticated
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, User
+from teamaccess.models import Channel, User, UserId
 from teamaccess.service import Service
+from teamaccess.users.find import user_now
 from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
 
 SCHEME = "bearer"
@@ -58,7 +59,7 @@ async def _caller(
     if claims.audience is Audience.OPERATOR:
         return Operator(claims.subject)
     async with service.reads() as session:
-        user = await session.get(User, claims.subject)
+        user = await user_now(session, UserId(claims.subject))
     try:
         if user is None:
             raise InvalidToken(cause="its user does not exist")

@@ -37,10 +37,13 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     The organization of the path, where there is one, is locked.
     """
     signature = inspect.signature(handler, eval_str=True)
+    takes_request = "request" in signature.parameters
 
     @wraps(handler)
     async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
         service: Service = request.app.state.service
+        if takes_request:
+            arguments["request"] = request
         organization = named_in_path(request)
         locked = [organization] if organization is not None else []
         try:
@@ -102,8 +105,6 @@ async def run(
     except Replay as replay:
         await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
-    if "request" in inspect.signature(handler).parameters:
-        arguments["request"] = request
     body = await handler(change=change, **arguments)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)

@@ -7,7 +7,15 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Action, Catalog, Resource, Role
-from teamaccess.models import ApplicationStatus, Invitation, Membership, Organization, User
+from teamaccess.members.listing import Listed
+from teamaccess.models import (
+    ApplicationStatus,
+    Invitation,
+    Membership,
+    MembershipStatus,
+    Organization,
+    User,
+)
 from teamaccess.text import LONGEST_NAME, LONGEST_REASON
 
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
@@ -135,6 +143,20 @@ class MemberView(msgspec.Struct):
     joined_at: datetime
     suspended_at: datetime | None
     last_active_at: datetime | None
+
+    @classmethod
+    def listed(cls, member: Listed) -> "MemberView":
+        """Return a member of a list."""
+        return cls(
+            user=member.user_id,
+            email=member.email,
+            name=member.name,
+            status=MembershipStatus.since(member.suspended_at),
+            roles=[AssignedRole(*held) for held in member.roles],
+            joined_at=member.joined_at,
+            suspended_at=member.suspended_at,
+            last_active_at=member.last_active_at,
+        )
 
     @classmethod
     def of(cls, member: Membership, now: datetime) -> "MemberView":

@@ -148,14 +148,12 @@ def _opened(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
 
 def _sentences(found: Verification) -> str:
     """Return a line for everything that does not hold, and what was looked at."""
-    looked = f"{found.chains} chains with {found.entries} entries and {found.reasons} reasons"
-    if found.kept_heads:
-        looked += f", beside {found.kept_heads} kept heads"
-    if found.reasons_erased:
-        looked += f" ({found.reasons_erased} reasons were erased)"
-    if found.holds:
-        return f"Everything holds: {looked}."
-    return "\n".join([*map(str, found.findings), f"Not everything holds: {looked}."])
+    looked_at = (
+        f"Looked at: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
+        f"reasons {found.reasons} ({found.reasons_erased} erased)."
+    )
+    verdict = "Everything holds." if found.holds else "Not everything holds."
+    return "\n".join([*map(str, found.findings), f"{verdict} {looked_at}"])
 
 
 def _status_sentences(status: LedgerStatus) -> str:

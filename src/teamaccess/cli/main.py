@@ -12,18 +12,19 @@ from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
-COMMANDS = (
-    "dev",
-    "serve",
-    "worker",
-    "migrate",
-    "schema",
-    "token",
-    "operator",
-    "check",
-    "ledger",
-)
-"""Each is the `app` (a Typer without completion) of the module here that has its name."""
+COMMANDS = {
+    "dev": "dev",
+    "serve": "serve",
+    "worker": "worker",
+    "migrate": "migrate",
+    "schema": "schema",
+    "token": "token",
+    "operator": "operator",
+    "check": "check",
+    "import": "imports",
+    "ledger": "ledger",
+}
+"""Each is the `app` (a Typer without completion) of the module here that is named beside it."""
 
 
 COULD_NOT = 2
@@ -39,7 +40,7 @@ class Subcommands(TyperGroup):
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
             return None
-        command = typer.main.get_command(import_module(f"teamaccess.cli.{cmd_name}").app)
+        command = typer.main.get_command(import_module(f"teamaccess.cli.{COMMANDS[cmd_name]}").app)
         command.name = cmd_name
         return command
 

@@ -1,15 +1,18 @@
 """Write events: with the change they tell of, or alone when nothing was changed."""
 
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import insert
+from sqlalchemy import Table, insert
 
 from teamaccess.ledger import Attribution, Change, Sessions
 from teamaccess.models import Event
 from teamaccess.seldom import Seldom
 
+TELL = insert(cast(Table, Event.__table__)).inline()
+"""Built once, and nothing of it is read back: an event is never changed."""
 
-def record(
+
+async def record(
     change: Change,
     kind: str,
     chain: str,
@@ -18,18 +21,9 @@ def record(
     **details: Any,
 ) -> None:
     """Tell what this change does, in the same transaction. `chain` is the organization's id."""
-    change.session.add(
-        Event(
-            chain=chain,
-            kind=kind,
-            subject=subject,
-            details=details,
-            reason_hash=change.because(reason),
-            actor=change.attribution.actor,
-            channel=change.attribution.channel,
-            request_id=change.attribution.request_id,
-        )
-    )
+    reason_hash = change.because(reason)
+    event = _event(change.attribution, kind, chain, subject, details, reason_hash)
+    await change.session.execute(TELL, event)
 
 
 async def record_alone(
@@ -42,19 +36,28 @@ async def record_alone(
 ) -> None:
     """Tell what came to nothing, or concerned no organization, in a transaction of its own."""
     async with sessions() as session:
-        await session.execute(
-            insert(Event),
-            {
-                "chain": chain,
-                "kind": kind,
-                "subject": subject,
-                "details": details,
-                "actor": attribution.actor,
-                "channel": attribution.channel,
-                "request_id": attribution.request_id,
-            },
-        )
+        await session.execute(TELL, _event(attribution, kind, chain, subject, details))
         await session.commit()
+
+
+def _event(
+    attribution: Attribution,
+    kind: str,
+    chain: str,
+    subject: str | None,
+    details: dict[str, Any],
+    reason_hash: bytes | None = None,
+) -> dict[str, Any]:
+    return {
+        "chain": chain,
+        "kind": kind,
+        "subject": subject,
+        "details": details,
+        "reason_hash": reason_hash,
+        "actor": attribution.actor,
+        "channel": attribution.channel,
+        "request_id": attribution.request_id,
+    }
 
 
 class Refusals:

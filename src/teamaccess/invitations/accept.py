@@ -81,7 +81,7 @@ async def accept(
     invitation.accept(user.id, change.now)
     await _ask_about_inviter(change, invitation)
     await _join(change, invitation, user)
-    record(
+    await record(
         change,
         "invitation_accepted",
         organization,
@@ -90,7 +90,7 @@ async def accept(
         roles=invitation.roles,
         invited_by=invitation.invited_by,
     )
-    record(change, "signed_in", organization, f"user:{user.id}", by="invitation")
+    await record(change, "signed_in", organization, f"user:{user.id}", by="invitation")
     return user
 
 

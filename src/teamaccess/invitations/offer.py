@@ -78,7 +78,7 @@ async def invite(
     await refuse_flood(change, organization, address)
     letter = _write(change, actor, organization, address, invitee_key, roles, life)
     # ids only: the address is in the invitation's row, which can be erased
-    record(
+    await record(
         change,
         "member_invited",
         organization,
@@ -111,7 +111,7 @@ async def resend(
     secret = new_secret()
     invitation.renew(hash_of(secret), by=actor, at=change.now)
     ends = invitation.expires_at.isoformat()
-    record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
+    await record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
     return Letter(invitation, secret)
 
 
@@ -123,7 +123,7 @@ async def cancel(
     await may(change, actor, organization, "cancel_invitation")
     invitation = _known(invitation, organization, id)
     invitation.cancel(change.now)
-    record(change, "invitation_cancelled", organization, f"invitation:{id}")
+    await record(change, "invitation_cancelled", organization, f"invitation:{id}")
     return invitation
 
 

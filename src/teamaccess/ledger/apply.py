@@ -15,6 +15,7 @@ from teamaccess.engine import Engine
 from teamaccess.ledger import delivery
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
+from teamaccess.ledger.standing import follows
 from teamaccess.ledger.write import Write, merged, metadata
 from teamaccess.ledger.writer import Writer
 from teamaccess.models import OrganizationId
@@ -71,7 +72,7 @@ class Applier:
         `head` is the hash up to which it must be there and `since` when its caller began to look,
         by `time.monotonic()`: often another request of this process has brought it in meanwhile.
         What was confirmed before that is not believed: a database that calls it pending all the same
-        has lost the mark or was restored, and so may SpiceDB have been.
+        has lost the mark or was restored, and so may SpiceDB have been. Raises OtherHistory then.
         """
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
@@ -79,6 +80,7 @@ class Applier:
                 return confirmed.token
             token: str | None = None
             while pending := await self._pending(organization):
+                await follows(self._engine, pending[0])
                 token = await self._send(pending)
             if token is None:
                 async with self._marks.begin() as connection:

@@ -1,7 +1,7 @@
 """From what PostgreSQL noted of the rows to the updates that they mean."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from teamaccess.ledger.errors import IndivisibleChange, OverlappingRows
@@ -15,28 +15,33 @@ UPDATES_IN_ANY_CASE = 997
 """Of one subject, whose updates stay together: the limit and what marks the position."""
 
 
+Image = Mapping[str, Any]
+"""A row as PostgreSQL's `to_jsonb` shows it."""
+
+
 class Note(NamedTuple):
-    """A row of a source table before and after one change; None where there was none."""
+    """The rows of a source table before and after one statement."""
 
     source: str
-    before: dict[str, Any] | None
-    after: dict[str, Any] | None
+    before: Sequence[Image]
+    after: Sequence[Image]
 
 
 def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
     """Return what the notes of one transaction come to, by organization in the order of ids.
 
-    A row's intermediate images are the `after` of one note and the `before` of the next, so in the sum
-    over all notes they cancel, and what remains is each row's first old image against its last new
-    one, whatever the order of the notes and even where keys have changed (docs/decisions/0001).
+    A row's intermediate images are among the `after` of one note and the `before` of the next, so in
+    the sum over all notes they cancel, and what remains is each row's first old image against its last
+    new one, whatever the order of the notes and even where keys have changed (docs/decisions/0001).
     """
     tables = RelationshipSource.tables()
     balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
     for note in notes:
-        for image, sign in ((note.before, -1), (note.after, 1)):
-            if image is not None:
+        source = tables[note.source]
+        for images, sign in ((note.before, -1), (note.after, 1)):
+            for image in images:
                 tenant = balance[OrganizationId(image["organization_id"])]
-                for relationship in tables[note.source].from_image(image).relationships():
+                for relationship in source.relationships_of(image):
                     tenant[relationship] += sign
     return {
         organization: updates

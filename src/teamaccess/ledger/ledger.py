@@ -68,16 +68,18 @@ class Ledger:
         attribution: Attribution,
         *organizations: OrganizationId,
         even_if_stopped: bool = False,
+        judging: bool = True,
     ) -> AsyncIterator[Change]:
         """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
 
         Leaving without `commit` rolls everything back. Raises UnknownOrganization, OrganizationBusy
         (what is pending could not be brought in within two seconds) and OrganizationStopped; the last
-        one not for a change that only takes away, which is possible even then.
+        one not for a change that only takes away, which is possible even then. A change that is
+        not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
         """
         async with self.sessions() as session:
             session.sync_session.info["attribution"] = attribution
-            now, transaction, standing = await self._lock(session, organizations)
+            now, transaction, standing = await self._lock(session, organizations, judging=judging)
             for each in standing:
                 if each.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
@@ -91,9 +93,7 @@ class Ledger:
         Raises OtherHistory, and OutcomeUnknown where PostgreSQL did not say whether it committed.
         """
         await change.prove()
-        if change.stopped:
-            await _refuse_giving(change)
-        await self._commit(change)
+        await self.decide(change)
         by_organization = attrgetter("organization")
         decided = groupby(sorted(change.entries, key=by_organization), by_organization)
         receipts = await asyncio.gather(
@@ -110,6 +110,12 @@ class Ledger:
             *receipts,
             *(Receipt(at.organization, at.position, at.zed_token) for at in untouched),
         ]
+
+    async def decide(self, change: Change) -> None:
+        """Commit, and leave it to the caller to have it enforced."""
+        if change.stopped:
+            await _refuse_giving(change)
+        await self._commit(change)
 
     async def retry(self, change: Change, organization: OrganizationId) -> int | None:
         """Hand the entry that stops the organization to the workers once more, after the commit.
@@ -159,7 +165,7 @@ class Ledger:
             await self._applier.hand_over(organization)
 
     async def _lock(
-        self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
+        self, session: AsyncSession, organizations: tuple[OrganizationId, ...], *, judging: bool
     ) -> tuple[datetime, str, list[Standing]]:
         if not organizations:
             begun = (await session.execute(BEGIN)).one()
@@ -174,13 +180,13 @@ class Ledger:
         for wanted in organizations:
             if wanted not in [row.organization_id for row in found]:
                 raise UnknownOrganization(organization=wanted)
-        standing = [await self._stand(row, since) for row in found]
+        standing = [await self._stand(row, since, judging=judging) for row in found]
         return max(row.now for row in found), found[0].transaction, standing
 
-    async def _stand(self, row: Row[Any], since: float) -> Standing:
+    async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> Standing:
         organization = OrganizationId(row.organization_id)
         token, refusal = row.zed_token, row.refusal
-        if refusal is None and row.applied < row.head:
+        if judging and refusal is None and row.applied < row.head:
             try:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     token = await self._applier.catch_up(organization, row.hash, since)

@@ -89,7 +89,8 @@ async def pages(
     """The rows through a cursor of the server's, so that no result is in memory whole."""
     wanted = query.execution_options(yield_per=PAGE)
     async with connection.stream(wanted, parameters) as result:
-        async for page in result.partitions():
+        # an asynchronous result does not know of `yield_per`: without its size a page would be all
+        async for page in result.partitions(PAGE):
             yield page
 
 

@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 from teamaccess.engine import EngineRefused, EngineUnavailable
 from teamaccess.ledger import delivery
 from teamaccess.ledger.apply import Applier
+from teamaccess.ledger.errors import OtherHistory
 from teamaccess.models import OrganizationId
 
 log = structlog.get_logger()
@@ -73,6 +74,9 @@ class Relay:
             await self._put_off(organization, attempts)
         except EngineRefused:
             pass  # stopped, which is kept and was said
+        except OtherHistory as other:
+            log.error("other_history", organization=organization, why=str(other))
+            await self._put_off(organization, attempts)
         except Exception:
             log.exception("organization_unreadable", organization=organization)
             await self._put_off(organization, attempts)

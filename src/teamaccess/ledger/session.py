@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import cast
 
+import msgspec
 from sqlalchemy import Table, event, func, insert, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
@@ -22,13 +23,14 @@ from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
 
 LEDGER = cast(Table, LedgerEntry.__table__)
-APPEND = insert(LEDGER).returning(LEDGER)
+APPEND = insert(LEDGER).returning(LEDGER.c.position, LEDGER.c.hash, LEDGER.c.previous_hash)
+NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
 async def clock(session: AsyncSession) -> datetime:
     """Return PostgreSQL's clock, the one by which everything is decided."""
-    now: datetime = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+    now: datetime = (await session.execute(NOW)).scalar_one()
     return now
 
 
@@ -60,14 +62,21 @@ PATIENCE = {
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
 
 
-def database(url: str, connections: int = 8, **options: str) -> AsyncEngine:
-    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone."""
+def database(
+    url: str, connections: int = 8, *, transactions: bool = True, **options: str
+) -> AsyncEngine:
+    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone.
+
+    Without `transactions` each statement stands alone: no BEGIN before and no COMMIT after it.
+    """
     return create_async_engine(
         url,
+        isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
+        json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # an error that is logged names no address and no hash
     )
 
@@ -78,7 +87,7 @@ def drain(session: Session) -> None:
     if session.in_nested_transaction():
         return
     session.flush()
-    notes = [Note(*row) for row in session.execute(DRAIN)]
+    notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     session.info.setdefault("entries", []).extend(
         _append(session, organization, updates)
         for organization, all_updates in net_updates(notes).items()
@@ -117,7 +126,15 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         )
         .one()
     )
-    return Entry.of(row)
+    return Entry(
+        organization=organization,
+        position=row.position,
+        hash=row.hash,
+        previous_hash=row.previous_hash,
+        updates=tuple(updates),
+        actor=attribution.actor,
+        request_id=attribution.request_id,
+    )
 
 
 def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:

@@ -7,6 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.engine import Engine, Question, at_least
 from teamaccess.ledger.delivery import newest
+from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.ledger.markers import APPLIED, HEAD
 from teamaccess.models import OrganizationId, UserId
@@ -66,3 +67,19 @@ async def standing_of(session: AsyncSession, organization: OrganizationId) -> St
     """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
     found = (await session.execute(newest(organization))).one_or_none()
     return Standing(organization, *found) if found else None
+
+
+async def follows(engine: Engine, entry: Entry) -> None:
+    """Return if SpiceDB stands just before the entry, or has it; raises OtherHistory.
+
+    Whoever writes it has to know: it would become the head of whatever history there is.
+    """
+    if entry.position == 1:
+        return
+    here = organization_object(entry.organization)
+    before = ledger_position(entry.position - 1, entry.previous_hash.hex())
+    itself = ledger_position(entry.position, entry.hash.hex())
+    if not any(
+        await engine.answers([Question(here, HEAD, before), Question(here, APPLIED, itself)])
+    ):
+        raise OtherHistory(organization=entry.organization)

@@ -56,7 +56,9 @@ class Finding:
     fault: Fault
 
     def __str__(self) -> str:
-        return f"{self.kind} of {self.chain}, position {self.position}: {self.fault.sentence}"
+        # an altered name may have what would make a terminal hide this line
+        name = self.chain if self.chain.isprintable() else ascii(self.chain)
+        return f"{self.kind} of {name}, position {self.position}: {self.fault.sentence}"
 
 
 class Link(NamedTuple):

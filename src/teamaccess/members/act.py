@@ -54,7 +54,7 @@ async def change_roles(
     member.replace_roles(roles, change.now)
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
     about = {"before": before, "after": member.roles, "ends": ends}
-    record(change, "roles_changed", organization, f"user:{user}", reason, **about)
+    await record(change, "roles_changed", organization, f"user:{user}", reason, **about)
     return member
 
 
@@ -66,7 +66,7 @@ async def suspend(
     if member.suspended_at is None:
         await keep_one_administrator(change, member)
     member.suspend(change.now)
-    record(change, "member_suspended", organization, f"user:{user}")
+    await record(change, "member_suspended", organization, f"user:{user}")
     return member
 
 
@@ -76,7 +76,7 @@ async def reactivate(
     """Give a suspended member everything back; the actor must hold all of it, as for giving."""
     member = await _under(change, actor, organization, user, "reactivate")
     member.reactivate()
-    record(change, "member_reactivated", organization, f"user:{user}")
+    await record(change, "member_reactivated", organization, f"user:{user}")
     return member
 
 
@@ -84,7 +84,7 @@ async def remove(change: Change, actor: UserId, organization: OrganizationId, us
     """End a membership with everything that hangs on it, and the sessions of the removed."""
     member = await _under(change, actor, organization, user, "remove")
     await _end(change, member)
-    record(change, "member_removed", organization, f"user:{user}", roles=member.roles)
+    await record(change, "member_removed", organization, f"user:{user}", roles=member.roles)
 
 
 async def leave(change: Change, organization: OrganizationId, user: UserId) -> None:
@@ -93,7 +93,7 @@ async def leave(change: Change, organization: OrganizationId, user: UserId) -> N
     refuse_unless(held, organization, MEMBERSHIP)
     member = _known(await find_member(change.session, organization, user), organization, user)
     await _end(change, member)
-    record(change, "member_left", organization, f"user:{user}", roles=member.roles)
+    await record(change, "member_left", organization, f"user:{user}", roles=member.roles)
 
 
 async def _end(change: Change, member: Membership) -> None:

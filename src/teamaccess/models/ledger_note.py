@@ -1,8 +1,9 @@
-"""What PostgreSQL noted of a source row's change, until the ledger has taken it up."""
+"""What PostgreSQL noted of source rows' changes, until the ledger has taken it up."""
 
 from typing import Any
 
 from sqlalchemy import BigInteger, Identity, Index, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
@@ -20,7 +21,7 @@ class TransactionId(UserDefinedType[str]):
 
 
 class LedgerNote(Base):
-    """A row of a source table before and after one change. No committed transaction leaves one."""
+    """The rows of a source table before and after one statement. No committed transaction leaves one."""
 
     __tablename__ = "ledger_notes"
     __table_args__ = (
@@ -33,5 +34,5 @@ class LedgerNote(Base):
         TransactionId, server_default=func.pg_current_xact_id()
     )
     source: Mapped[str]
-    before: Mapped[dict[str, Any] | None]
-    after: Mapped[dict[str, Any] | None]
+    before: Mapped[list[Any]] = mapped_column(JSONB)
+    after: Mapped[list[Any]] = mapped_column(JSONB)

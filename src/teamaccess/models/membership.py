@@ -31,6 +31,11 @@ class MembershipStatus(StrEnum):
     ACTIVE = "active"
     SUSPENDED = "suspended"
 
+    @classmethod
+    def since(cls, suspended_at: datetime | None) -> "MembershipStatus":
+        """Return the status of who was suspended then, or is not."""
+        return cls.ACTIVE if suspended_at is None else cls.SUSPENDED
+
 
 class Membership(RelationshipSource):
     """A user's place in one organization.
@@ -92,7 +97,7 @@ class Membership(RelationshipSource):
     @property
     def status(self) -> MembershipStatus:
         """Whether the member can do anything at present."""
-        return MembershipStatus.SUSPENDED if self.suspended_at else MembershipStatus.ACTIVE
+        return MembershipStatus.since(self.suspended_at)
 
     @property
     def roles(self) -> list[RoleId]:

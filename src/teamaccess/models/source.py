@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from functools import cache
 from typing import Any, Self, cast
 
 from sqlalchemy import DateTime, Table
@@ -13,10 +14,23 @@ IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T0
 """The ends that SpiceDB can keep."""
 
 
+class Noted:
+    """A row's columns, read from its image; all that `relationships` may look at."""
+
+    def __init__(self, source: type["RelationshipSource"], image: Mapping[str, Any]) -> None:
+        self._source, self._image = source, image
+
+    def __getattr__(self, column: str) -> Any:
+        value = self._image[column]
+        if value is not None and column in self._source.times():
+            return datetime.fromisoformat(value)
+        return value
+
+
 class RelationshipSource(Base):
     """A row that means access.
 
-    PostgreSQL notes every change to such a table (the trigger `ledger_note`), whoever makes it and
+    PostgreSQL notes every change to such a table (the procedure `note_changes`), whoever makes it and
     however; before the commit the ledger asks the noted images for their relationships.
     """
 
@@ -31,17 +45,16 @@ class RelationshipSource(Base):
         raise NotImplementedError
 
     @classmethod
-    def from_image(cls, image: Mapping[str, Any]) -> Self:
-        """Return the row as PostgreSQL's `to_jsonb` noted it; it is in no session."""
-        table = cast(Table, cls.__table__)
-        return cls(
-            **{
-                name: datetime.fromisoformat(value)
-                if value is not None and isinstance(table.c[name].type, DateTime)
-                else value
-                for name, value in image.items()
-            }
-        )
+    def relationships_of(cls, image: Mapping[str, Any]) -> Iterator[Relationship]:
+        """Yield what a row stands for of which there is only the image that PostgreSQL noted."""
+        return cls.relationships(cast(Self, Noted(cls, image)))
+
+    @classmethod
+    @cache
+    def times(cls) -> frozenset[str]:
+        """Return the columns that hold an instant, which JSON only has as text."""
+        columns = cast(Table, cls.__table__).columns
+        return frozenset(each.name for each in columns if isinstance(each.type, DateTime))
 
     @classmethod
     def tables(cls) -> "dict[str, type[RelationshipSource]]":

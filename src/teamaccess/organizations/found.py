@@ -55,7 +55,7 @@ async def found(
         raise OrganizationExists(id=id)
     if founder is not None and role is not None:
         change.session.add(Membership.begin(made.id, founder, [RoleId(role)], change.now))
-    record(change, "organization_created", made.id, f"organization:{made.id}", reason)
+    await record(change, "organization_created", made.id, f"organization:{made.id}", reason)
     return made
 
 
@@ -66,7 +66,7 @@ async def rename(
     await may(change, actor, organization, "change_settings")
     found_one = await change.session.get_one(Organization, organization)
     found_one.rename(clean("name", name, LONGEST_NAME))
-    record(change, "organization_renamed", organization, f"organization:{organization}")
+    await record(change, "organization_renamed", organization, f"organization:{organization}")
     return found_one
 
 
@@ -76,4 +76,4 @@ async def end(change: Change, actor: UserId, organization: OrganizationId) -> No
     for source in (Invitation, Membership):
         await change.session.execute(delete(source).where(source.organization_id == organization))
     (await change.session.get_one(Organization, organization)).end(change.now)
-    record(change, "organization_deleted", organization, f"organization:{organization}")
+    await record(change, "organization_deleted", organization, f"organization:{organization}")

@@ -16,7 +16,7 @@ async def retry(ledger: Ledger, change: Change, organization: OrganizationId, re
     Everything waiting behind it follows. Raises NotStopped.
     """
     position = await ledger.retry(change, organization)
-    return _told(change, "ledger_retried", organization, position, reason)
+    return await _told(change, "ledger_retried", organization, position, reason)
 
 
 async def skip(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
@@ -26,14 +26,14 @@ async def skip(ledger: Ledger, change: Change, organization: OrganizationId, rea
     find. Raises NotStopped.
     """
     position = await ledger.skip(change, organization)
-    return _told(change, "ledger_skipped", organization, position, reason)
+    return await _told(change, "ledger_skipped", organization, position, reason)
 
 
-def _told(
+async def _told(
     change: Change, kind: str, organization: OrganizationId, position: int | None, reason: str
 ) -> int:
     if position is None:
         raise NotStopped(organization=organization)
     about = f"organization:{organization}"
-    record(change, kind, organization, about, reason, position=position)
+    await record(change, kind, organization, about, reason, position=position)
     return position

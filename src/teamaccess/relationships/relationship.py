@@ -9,7 +9,7 @@ uses them: types with a prefix (`tenant/document`) and the wildcard subject (`us
 import re
 from dataclasses import dataclass
 from datetime import datetime
-from functools import total_ordering
+from functools import lru_cache, total_ordering
 from typing import Self
 
 from teamaccess.relationships.errors import InvalidRelationship
@@ -20,9 +20,15 @@ ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
 EXPIRATION = re.compile(r"(?P<rest>.*)\[expiration:(?P<instant>[^\[\]]*)\]", re.DOTALL)
 
 
+@lru_cache(4096)
+def _is_name(text: str) -> bool:
+    """The same few names come again and again."""
+    return NAME.fullmatch(text) is not None
+
+
 def check_name(kind: str, name: str) -> None:
     """Raise InvalidRelationship unless SpiceDB takes the name of a type or relation."""
-    if not NAME.fullmatch(name):
+    if not _is_name(name):
         raise InvalidRelationship(
             f"{kind} {name!r} must be 3 to 64 characters of a-z, 0-9 and _, "
             "begin with a letter and not end with _"

@@ -1,15 +1,23 @@
 """Find users."""
 
-from sqlalchemy import or_, select
+from sqlalchemy import bindparam, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import NotFound
 from teamaccess.models import User, UserId
 from teamaccess.users.addresses import InvalidEmail, normalise
 
+BY_ID = select(User).where(User.id == bindparam("id"))
+"""Built once: every request with a token asks it."""
+
 
 class UnknownUser(NotFound):
     """There is no user {user}."""
+
+
+async def user_now(session: AsyncSession, id: UserId) -> User | None:
+    """Return the user as PostgreSQL has them at this moment, or None."""
+    return (await session.scalars(BY_ID, {"id": id})).one_or_none()
 
 
 async def find_user(session: AsyncSession, id_or_email: str) -> User:

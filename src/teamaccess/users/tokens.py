@@ -61,7 +61,7 @@ def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: tim
 def verify(keys: Keys, token: str) -> Claims:
     """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
     try:
-        claims = jwt.decode(
+        verified = jwt.decode_complete(
             token,
             keys.tokens,
             algorithms=["HS256"],
@@ -69,7 +69,8 @@ def verify(keys: Keys, token: str) -> Claims:
             leeway=CLOCK_SKEW,
             options={"require": ["aud", "sub", "iat", "exp", "jti"]},
         )
-        if jwt.get_unverified_header(token).get("kid") != keys.token_key_id:
+        claims = verified["payload"]
+        if verified["header"].get("kid") != keys.token_key_id:
             raise InvalidToken(cause="signed with another key")
         if not SUBJECT.fullmatch(claims["sub"]):
             raise InvalidToken(cause="its subject is no id")

@@ -29,7 +29,7 @@ async def sign_out(change: Change, actor: SignedIn) -> None:
     """End every session of the caller; each access token issued before is refused from now on."""
     mine = await change.session.get_one(User, actor.id)
     mine.end_sessions(change.now)
-    record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
+    await record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
 
 
 routes = [show_catalog, show_me, sign_out]

@@ -15,7 +15,8 @@ from teamaccess.api.views import MemberView, RolesWanted, RoleWanted
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
-from teamaccess.members.find import MemberFilter, find_member, get_member, list_members
+from teamaccess.members.find import find_member, get_member
+from teamaccess.members.listing import Listed, MemberFilter, list_members
 from teamaccess.members.rules import RoleTwice, refuse_unknown
 from teamaccess.models import Membership, MembershipStatus, OrganizationId, RoleId, UserId
 from teamaccess.text import LONGEST_REASON, clean
@@ -50,7 +51,7 @@ async def show_members(
         rows = await list_members(
             session, id, wanted, now, (after[0], UserId(after[1])) if after else None, limit + 1
         )
-    return page(rows, limit, _key, lambda member: MemberView.of(member, now))
+    return page(rows, limit, _key, MemberView.listed)
 
 
 @get("/v1/organizations/{organization:str}/members/{user:str}")
@@ -143,7 +144,7 @@ def etag(member: Membership) -> str:
     return f'"{hashlib.sha256(repr(held).encode()).hexdigest()[:16]}"'
 
 
-def _key(member: Membership) -> tuple[datetime, str]:
+def _key(member: Listed) -> tuple[datetime, str]:
     return member.joined_at, member.user_id
 
 

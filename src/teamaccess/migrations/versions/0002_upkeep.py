@@ -13,6 +13,7 @@ down_revision = "0001"
 def upgrade() -> None:
     """Add columns and tables, and let `ledger_lock` tell more."""
     memberships()
+    notes()
     applications()
     findings()
     run("0002_upkeep.sql")
@@ -32,6 +33,12 @@ def memberships() -> None:
         ["expires_at"],
         postgresql_where="expires_at IS NOT NULL",
     )
+
+
+def notes() -> None:
+    """Let a note hold the images of all rows of a statement."""
+    for images in ("before", "after"):
+        op.alter_column("ledger_notes", images, nullable=False)
 
 
 def applications() -> None:

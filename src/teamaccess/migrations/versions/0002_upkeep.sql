@@ -1,3 +1,54 @@
+-- Notes: one for each statement with the images of all its rows, instead of one for each row. A
+-- change of thousands of rows then costs a few notes, and the deferred constraint looks at a few.
+
+DROP TRIGGER ledger_note ON memberships;
+DROP TRIGGER ledger_note ON role_assignments;
+DROP TRIGGER ledger_note ON invitations;
+DROP FUNCTION ledger_note;
+
+CREATE FUNCTION ledger_note() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  CASE TG_OP
+  WHEN 'INSERT' THEN
+    INSERT INTO ledger_notes (source, before, after)
+    SELECT TG_TABLE_NAME, '[]', jsonb_agg(to_jsonb(new_image)) FROM new_images new_image
+    HAVING count(*) > 0;
+  WHEN 'DELETE' THEN
+    INSERT INTO ledger_notes (source, before, after)
+    SELECT TG_TABLE_NAME, jsonb_agg(to_jsonb(old_image)), '[]' FROM old_images old_image
+    HAVING count(*) > 0;
+  ELSE
+    INSERT INTO ledger_notes (source, before, after)
+    SELECT TG_TABLE_NAME, jsonb_agg(to_jsonb(old_image)),
+           (SELECT jsonb_agg(to_jsonb(new_image)) FROM new_images new_image)
+    FROM old_images old_image HAVING count(*) > 0;
+  END CASE;
+  RETURN NULL;
+END $$;
+
+REVOKE EXECUTE ON FUNCTION ledger_note FROM PUBLIC;
+
+-- Has every change to the table noted.
+CREATE PROCEDURE note_changes(source regclass) LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE format('CREATE TRIGGER ledger_note_insert AFTER INSERT ON %s
+    REFERENCING NEW TABLE AS new_images
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_note()', source);
+  EXECUTE format('CREATE TRIGGER ledger_note_update AFTER UPDATE ON %s
+    REFERENCING OLD TABLE AS old_images NEW TABLE AS new_images
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_note()', source);
+  EXECUTE format('CREATE TRIGGER ledger_note_delete AFTER DELETE ON %s
+    REFERENCING OLD TABLE AS old_images
+    FOR EACH STATEMENT EXECUTE FUNCTION ledger_note()', source);
+END $$;
+
+REVOKE EXECUTE ON PROCEDURE note_changes FROM PUBLIC;
+
+CALL note_changes('memberships');
+CALL note_changes('role_assignments');
+CALL note_changes('invitations');
+
 -- Where an organization stands counts skipped positions as done, and names the transaction, whose
 -- outcome can then be asked for if PostgreSQL goes away while it commits.
 

@@ -1,0 +1,86 @@
+"""Members brought in by the thousand, against bare writes of the same relationships."""
+
+import time
+from collections.abc import Awaitable, Iterator
+
+from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
+
+from benchmarks import population
+from benchmarks.bare import Parts, parts, reference
+from benchmarks.population import BY_BENCHMARKS
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.local.progress import Meter
+from teamaccess.members.imports import BATCH, Newcomer, import_members
+from teamaccess.models import OrganizationId, RoleId, new_user_id
+from teamaccess.service import Service, open_service
+
+SIZES = (10_000, 100_000)
+ROUND = 5_000
+"""Members that one side brings in before it is the other's turn."""
+ROLE = RoleId("support")
+
+
+async def measure(site: Site) -> list[Table]:
+    """Bring in members of one organization, in turns with the bare side."""
+    async with open_service(site.settings) as service, parts(site) as bare:
+        rows = [await _compare(service, bare, members) for members in SIZES]
+    return [Table("Imports: members through the ledger against bare writes", rows)]
+
+
+async def _compare(service: Service, bare: Parts, members: int) -> Row:
+    ours, theirs = await population.organization(service), OrganizationId(f"bare-{members}")
+    seconds, bare_seconds, ratios = 0.0, 0.0, []
+    with Meter(f"imports, {members:,} members", "members", members) as meter:
+        for begin in range(0, members, ROUND):
+            one = await _timed(_through_the_ledger(service, ours, begin))
+            other = await _timed(_bare(bare, theirs))
+            seconds, bare_seconds = seconds + one, bare_seconds + other
+            ratios.append(other / one)
+            for _ in range(ROUND):
+                meter.step()
+    return {
+        "members": f"{members:,}",
+        "members /s": members / seconds,
+        "bare members /s": members / bare_seconds,
+        "of bare's speed": bare_seconds / seconds,
+        "of rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
+    }
+
+
+async def _timed(work: Awaitable[None]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def _through_the_ledger(service: Service, organization: OrganizationId, begin: int) -> None:
+    newcomers = (
+        Newcomer(f"{number}@{organization}.example", f"Member {number}", ROLE)
+        for number in range(begin, begin + ROUND)
+    )
+    batches = import_members(
+        service.ledger, service.applier, BY_BENCHMARKS, organization, newcomers
+    )
+    joined = [new async for _, new in batches]
+    if sum(joined) != ROUND:
+        raise ValueError(f"{sum(joined)} of {ROUND} members have joined")
+
+
+async def _bare(parts: Parts, organization: OrganizationId) -> None:
+    for begin in range(0, ROUND, BATCH):
+        updates = [
+            update for _ in range(min(BATCH, ROUND - begin)) for update in _member(organization)
+        ]
+        await parts.write(organization, updates)
+
+
+def _member(organization: OrganizationId) -> Iterator[RelationshipUpdate]:
+    subject = SubjectReference(object=reference("user", new_user_id()))
+    for relation in ("member", ROLE):
+        yield RelationshipUpdate(
+            operation=RelationshipUpdate.OPERATION_TOUCH,
+            relationship=Relationship(
+                resource=reference("organization", organization), relation=relation, subject=subject
+            ),
+        )

@@ -1,0 +1,123 @@
+"""`teamaccess ledger`, and what its exit codes say."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from teamaccess.local.postgres import OWNER, SUPERUSER
+from tests.cli.conftest import Run
+from tests.world import Team
+
+ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
+ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"
+
+LOOKED_AT = "Looked at: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
+
+
+@asynccontextmanager
+async def altered(team: Team) -> AsyncIterator[None]:
+    """Somebody else did it first, as a superuser has it."""
+    connection = await asyncpg.connect(team.world.owner_url.replace(OWNER, SUPERUSER, 1))
+    await connection.execute("SET session_replication_role = replica")
+    actor = await connection.fetchval(ACTOR, team.id)
+    await connection.execute(ALTER, "user:nobody", team.id)
+    try:
+        yield
+    finally:
+        await connection.execute(ALTER, actor, team.id)
+        await connection.close()
+
+
+async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) -> None:
+    told = await run("ledger", "verify", "--organization", acme.id)
+    as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
+    assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
+    assert told.stdout == f"Everything holds. {LOOKED_AT}\n"
+    facts = json.loads(as_json.stdout)
+    assert facts.pop("as_of").startswith("20")
+    assert facts == {
+        "holds": True,
+        "chains": 2,
+        "entries": 3,
+        "kept_heads": 0,
+        "reasons": 1,
+        "reasons_erased": 0,
+        "findings": [],
+    }
+    assert told.stderr.startswith("Verifying: 0 of 3 entries")
+
+
+async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Team) -> None:
+    async with altered(acme):
+        told = await run("ledger", "verify", "--organization", acme.id)
+        as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
+    assert (told.exit_code, as_json.exit_code) == (1, 1)
+    assert told.stdout.splitlines() == [
+        f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
+        f"Not everything holds. {LOOKED_AT}",
+    ]
+    facts = json.loads(as_json.stdout)
+    assert facts["holds"] is False
+    assert facts["findings"] == [
+        {"kind": "ledger", "chain": acme.id, "position": 1, "fault": "altered"}
+    ]
+    assert (await run("ledger", "verify", "--organization", acme.id)).exit_code == 0
+
+
+async def test_heads_are_exported_and_compared(run: Run, acme: Team, tmp_path: Path) -> None:
+    exported = await run("ledger", "heads", "--organization", acme.id)
+    lines = [json.loads(line) for line in exported.stdout.splitlines()]
+    assert [(line["kind"], line["chain"], line["position"]) for line in lines] == [
+        ("ledger", acme.id, 1),
+        ("events", acme.id, 2),
+    ]
+    assert (await run("ledger", "heads")).stdout.count("\n") > 2
+
+    kept = tmp_path / "heads.jsonl"
+    kept.write_text(exported.stdout)
+    verify = ("ledger", "verify", "--organization", acme.id, "--heads", str(kept))
+    assert "kept heads 2," in (await run(*verify)).stdout
+    kept.write_text(exported.stdout.replace(lines[0]["hash"], "0" * 64))
+    differs = await run(*verify)
+    assert differs.exit_code == 1
+    assert f"{acme.id}, position 1: it was another one when its hash was kept" in differs.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "answer"),
+    [
+        ("", "There is no head to compare with: none was kept of any chain."),
+        ("acme 1 af07\n", "heads.jsonl, line 1: that is no head"),
+        (None, "does not exist"),
+    ],
+)
+async def test_heads_that_cannot_be_read_are_not_a_no(
+    run: Run, tmp_path: Path, text: str | None, answer: str
+) -> None:
+    kept = tmp_path / "heads.jsonl"
+    if text is not None:
+        kept.write_text(text)
+    refused = await run("ledger", "verify", "--heads", str(kept))
+    assert refused.exit_code == 2
+    assert answer in " ".join(refused.stderr.split())
+    assert refused.stdout == ""
+
+
+async def test_an_unknown_organization_has_nothing_that_could_hold(run: Run) -> None:
+    for command in ("verify", "heads"):
+        refused = await run("ledger", command, "--organization", "no-such")
+        assert (refused.exit_code, refused.stdout) == (2, "")
+        assert "There is no organization no-such" in refused.stderr
+
+
+async def test_a_database_that_does_not_answer_is_not_a_no(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")
+    refused = await run("ledger", "verify")
+    assert refused.exit_code == 2
+    assert "PostgreSQL does not answer" in refused.stderr
