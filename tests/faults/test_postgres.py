@@ -8,8 +8,8 @@ import pytest
 
 from teamaccess.local.postgres import APPLICATION
 from tests.faults.busy import busy
-from tests.faults.crowd import Crowd, Manner
-from tests.faults.deeds import suspend
+from tests.faults.crowd import Crowd, House, Manner
+from tests.faults.deeds import leave, suspend
 from tests.faults.deployment import Deployment
 from tests.faults.judgement import everything_holds
 from tests.faults.moments import held
@@ -70,15 +70,27 @@ async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
     wire.fall_silent_after(b"COMMIT")
     asking = asyncio.create_task(suspend(crowd, house, Manner(ana, api="north"), bob))
 
-    async def committed() -> bool:
-        last = f"SELECT max(position) FROM ledger WHERE organization_id = '{house.id}'"
-        return deployment.postgres.psql(last, APPLICATION) == "4\n"
-
-    await until(committed)
+    await until(lambda: _committed(deployment, house))
     await wire.tear()
     await wire.mend()
     assert (await asking).acknowledged
     await everything_holds(deployment, crowd)
+
+
+async def test_who_left_without_an_answer_is_not_told_of_an_unknown_organization(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    bob = house.people[0]
+    north = deployment.programs["north"]
+    north.database.fall_silent_after(b"COMMIT")
+    asking = asyncio.create_task(leave(crowd, house, Manner(bob, api="north"), bob))
+    await until(lambda: _committed(deployment, house))
+    await north.database.refuse()
+    assert (await asking).last.code == "outcome_unknown"
+    await north.database.mend()
+    await everything_holds(deployment, crowd)
+    assert await deployment.bystander.allowed(house.id, bob.id or "") is False
 
 
 async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
@@ -94,6 +106,11 @@ async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
         deployment.programs["north"].said()
     )
     await everything_holds(deployment, crowd)
+
+
+async def _committed(deployment: Deployment, house: House) -> bool:
+    last = f"SELECT max(position) FROM ledger WHERE organization_id = '{house.id}'"
+    return deployment.postgres.psql(last, APPLICATION) == "4\n"
 
 
 async def _fast(deployment: Deployment) -> None:
