@@ -47,6 +47,8 @@ class Link(grpc.GenericRpcHandler):
         self._server: grpc.aio.Server | None = None
         self.endpoint = "127.0.0.1:0"
         self.writes = Writes.ARRIVE
+        self.code = grpc.StatusCode.UNAVAILABLE
+        """What the caller is told of a write that fails, or whose answer gets lost."""
         self.answers = True
         """Whether anybody on the other side says a word."""
         self.seen: list[str] = []
@@ -107,14 +109,14 @@ class Link(grpc.GenericRpcHandler):
                 self.came.notify_all()
             await asyncio.Event().wait()  # until the caller gives up
         if method == WRITE and self.writes is Writes.FAIL:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the link is broken")
+            await context.abort(self.code, "the link is broken")
         try:
             answer = await self._forward(method, request, metadata)
         except AioRpcError as error:
             await _abort(context, error)
             raise
         if method == WRITE and self.writes is Writes.LOSE_ANSWERS:
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "the answer got lost")
+            await context.abort(self.code, "the answer got lost")
         return answer
 
     async def _answering(self) -> None:

@@ -105,13 +105,14 @@ def marked(held: set[Relationship]) -> dict[int, str]:
 async def agreed(team: Team) -> set[str]:
     """Assert that the three sides are the same set at one instant, and return it as text."""
     now = await team.world.service.now()
-    meant, said = _living(await rows(team), now), _living(told(await entries(team)), now)
-    held = _living(await graph(team), now)
+    meant, said = living(await rows(team), now), living(told(await entries(team)), now)
+    held = living(await graph(team), now)
     assert meant == said == held
     return {str(each) for each in held}
 
 
-def _living(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
+def living(relationships: Iterable[Relationship], now: datetime) -> set[Relationship]:
+    """Those that have not ended; SpiceDB shows no others."""
     return {each for each in relationships if not each.expired(now)}
 
 

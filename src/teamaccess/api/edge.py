@@ -17,7 +17,7 @@ from teamaccess.api.authentication import attribution
 from teamaccess.api.idempotency import Replay, begin_once, finish_once
 from teamaccess.engine import EngineUnavailable
 from teamaccess.errors import TeamaccessError
-from teamaccess.ledger import Change, Receipt, UnknownOrganization
+from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown, Receipt, UnknownOrganization
 from teamaccess.models import OrganizationId, User, is_organization_id
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
 from teamaccess.service import Service
@@ -51,6 +51,8 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
                 attribution(request), *locked, even_if_stopped=even_if_stopped
             ) as change:
                 return await run(handler, request, service, change, arguments)
+        except (NotCommitted, OutcomeUnknown):
+            raise  # whoever came so far is a member, or was one
         except TeamaccessError as refused:
             await hide_from_outsiders(request, service, organization, refused)
             raise

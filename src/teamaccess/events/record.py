@@ -24,6 +24,7 @@ async def record(
     reason_hash = change.because(reason)
     event = _event(change.attribution, kind, chain, subject, details, reason_hash)
     await change.session.execute(TELL, event)
+    change.told.add(chain)
 
 
 async def record_alone(

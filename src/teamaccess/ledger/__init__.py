@@ -5,9 +5,11 @@ from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.change import Change, Receipt
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
+    NotCommitted,
     OrganizationBusy,
     OrganizationStopped,
     OtherHistory,
+    OutcomeUnknown,
     UnknownOrganization,
 )
 from teamaccess.ledger.ledger import Ledger
@@ -20,9 +22,11 @@ __all__ = [
     "Change",
     "Entry",
     "Ledger",
+    "NotCommitted",
     "OrganizationBusy",
     "OrganizationStopped",
     "OtherHistory",
+    "OutcomeUnknown",
     "Receipt",
     "Relay",
     "Sessions",

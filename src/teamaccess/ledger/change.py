@@ -45,6 +45,8 @@ class Change:
     """Where each locked organization stood when the change was opened, all of it enforced."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What must not happen unless the change is committed, such as sending a mail."""
+    told: set[str] = field(default_factory=set)
+    """The chains that have events of it."""
     _proven: set[OrganizationId] = field(default_factory=set)
 
     async def permitted(

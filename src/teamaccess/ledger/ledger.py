@@ -150,7 +150,7 @@ class Ledger:
             decided = info.get("committing", [])
             with suppress(DBAPIError, OSError):
                 await change.session.invalidate()  # what is not committed by now never will be
-            await learn_outcome(self.sessions, change.transaction, cause)
+            await learn_outcome(self.sessions, change, decided, cause)
             info["entries"] = decided
         except asyncio.CancelledError:
             await self._leave(change)  # nobody waits any more; it may have been committed

@@ -18,7 +18,7 @@ from teamaccess.invitations import offer
 from teamaccess.invitations.find import list_invitations
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
-from teamaccess.ledger import Change
+from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown
 from teamaccess.members.rules import RoleTwice
 from teamaccess.models import (
     InvitationId,
@@ -139,6 +139,8 @@ async def accept(
             )
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
+    except (NotCommitted, OutcomeUnknown):
+        raise  # that is no refusal
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
         about = f"invitation:{offered.id}"

@@ -1,0 +1,153 @@
+"""People of several organizations, who ask any of the APIs and remember every answer."""
+
+import asyncio
+import email
+import email.policy
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+
+import httpx
+
+from teamaccess.members.administrators import grant_administrator
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.users.keys import Keys
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from tests.faults.deployment import Deployment
+from tests.faults.record import Answer, Deed, Record
+from tests.steps import enlist
+
+LINK = re.compile(r"[?&]token=([\w-]+)")
+PATIENCE_SECONDS = 40
+STAFF = {"bob": ["support"], "dan": ["product"], "eve": ["developer"], "fay": ["operations"]}
+
+
+@dataclass
+class Someone:
+    """A person with an address; a user once they have joined anywhere."""
+
+    address: str
+    id: UserId | None = None
+
+
+@dataclass
+class House:
+    """An organization as its people know it, which may be behind the times."""
+
+    id: OrganizationId
+    administrators: list[Someone]
+    people: list[Someone]
+    invitations: list[tuple[str, Someone]] = field(default_factory=list)
+    """The ids of those that were sent, and to whom."""
+
+    @property
+    def path(self) -> str:
+        """Where the APIs have it."""
+        return f"/v1/organizations/{self.id}"
+
+
+@dataclass(frozen=True)
+class Manner:
+    """Who asks, and how."""
+
+    by: Someone | None
+    stubborn: bool = False
+    """Asks again while something does not work, with the same Idempotency-Key; where nobody knows
+    what came of it most of the time."""
+    api: str | None = None
+    """Which of the APIs; any of them if it does not matter."""
+
+
+class Crowd:
+    """All of them together, and what they were told."""
+
+    def __init__(self, deployment: Deployment, chance: Random) -> None:
+        self.record = Record()
+        self.houses: list[House] = []
+        self.letters: dict[str, list[str]] = {}
+        """The secrets in everybody's mails, the oldest first."""
+        self.roles: list[str] = []
+        self._deployment, self._chance = deployment, chance
+        self._keys = Keys.from_secret(deployment.settings.secret_key.get_secret_value())
+
+    async def gather(self, houses: int) -> None:
+        """Found new organizations, each with three administrators and a few members."""
+        async with self._deployment.world() as world:
+            self.roles = [each for each in world.service.catalog.roles if each != "administrator"]
+            for _ in range(houses):
+                team = await world.found("house")
+                rulers = [Someone(team.administrator.email, team.administrator.id)]
+                async with world.operator(team.id) as change:
+                    for name in ("cyd", "gil"):
+                        address = team.address(name)
+                        ruler = await grant_administrator(change, team.id, address, "for tests")
+                        rulers.append(Someone(address, ruler.user_id))
+                staff = await enlist(team, STAFF)
+                people = [Someone(each.email, each.id) for each in staff.values()]
+                self.houses.append(House(team.id, rulers, people))
+
+    async def do(
+        self, deed: Deed, manner: Manner, method: str, path: str, json: object = None
+    ) -> httpx.Response | None:
+        """Ask for a deed, and keep the answers; the last response, if the deed was done."""
+        self.record.deeds.append(deed)
+        once = {"Idempotency-Key": secrets.token_hex(8)} if method == "POST" else {}
+        headers = {**once, **self._signed_in(manner.by)}
+        response = await self._attempt(deed, manner, method, path, json, headers)
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while manner.stubborn and self._worth_another(deed.last) and time.monotonic() < give_up:
+            await asyncio.sleep(self._chance.uniform(0.05, 0.4))
+            response = await self._attempt(deed, manner, method, path, json, headers)
+        if deed.acknowledged and deed.removed and deed.last.zed_token:
+            deed.allowed_after = await self._deployment.bystander.allowed(
+                deed.organization, deed.removed, at_least=deed.last.zed_token
+            )
+        return response if deed.acknowledged else None
+
+    def _worth_another(self, answer: Answer) -> bool:
+        return answer.failed or (answer.unknown and self._chance.random() < 0.8)
+
+    async def _attempt(
+        self,
+        deed: Deed,
+        manner: Manner,
+        method: str,
+        path: str,
+        json: object,
+        headers: Mapping[str, str],
+    ) -> httpx.Response | None:
+        name = manner.api or self._chance.choice(list(self._deployment.apis))
+        asked_at = datetime.now(UTC)
+        try:
+            response = await self._deployment.apis[name].request(
+                method, path, headers=headers, json=json
+            )
+        except httpx.TransportError as cut:
+            deed.answers.append(Answer(name, asked_at, datetime.now(UTC), body=repr(cut)))
+            return None
+        deed.answers.append(Answer.of(name, asked_at, response))
+        return response
+
+    def _signed_in(self, who: Someone | None) -> dict[str, str]:
+        """A token made just now, so that nobody has to sign in again after a removal."""
+        if who is None or who.id is None:
+            return {}
+        token = issue(self._keys, Audience.USER, who.id, datetime.now(UTC), LONGEST_LIFE)
+        return {"Authorization": f"Bearer {token}"}
+
+    def open_mails(self) -> None:
+        """Let everybody read what has come for them."""
+        for path in (self._deployment.stack.home.mail).glob("*.eml"):
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            match = LINK.search(str(mail.get_content()))
+            assert match is not None
+            self.letters.setdefault(str(mail["To"]), []).append(match.group(1))
+            path.unlink()
+
+    def somebody_new(self) -> Someone:
+        """Somebody whom nobody knows."""
+        return Someone(f"guest-{secrets.token_hex(6)}@guests.example")

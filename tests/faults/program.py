@@ -1,0 +1,139 @@
+"""A teamaccess process: it can be killed, frozen and cut off, and dies at a point if it is told to."""
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+
+import psutil
+
+from teamaccess.local.dev import NOT_OURS
+from teamaccess.local.processes import runs
+from teamaccess.local.supervisor import Child, Supervisor
+from teamaccess.settings import PREFIX
+from tests.faults.points import Point, Points
+from tests.faults.proxy import Proxy
+from tests.faults_tools import until
+
+Ready = Callable[[], Awaitable[bool]]
+
+
+class Program:
+    """One command of teamaccess, with its own ways to PostgreSQL and to SpiceDB."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        command: tuple[str, ...],
+        folder: Path,
+        log: Path,
+        settings: Mapping[str, str],
+        *,
+        database: Proxy,
+        spicedb: Proxy,
+        ready: Ready,
+    ) -> None:
+        self.name = folder.name
+        self.database, self.spicedb = database, spicedb
+        self.points = Points(folder)
+        self._supervisor, self._ready = supervisor, ready
+        self._command: list[str | Path] = [
+            sys.executable,
+            "-m",
+            "tests.faults.armed",
+            folder,
+            *command,
+        ]
+        theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+        ours = {PREFIX + name.upper(): value for name, value in settings.items()}
+        self._environment = theirs | ours
+        self._log, self._read = log, 0
+        self._child: Child | None = None
+
+    async def start(self) -> None:
+        """Run it, with nothing armed, and wait until it works; nothing where it runs already."""
+        if self.runs:
+            return
+        self.points.disarm()
+        if self._child is not None:
+            self._child.stop()
+        self._child = self._supervisor.start(
+            self.name, self._command, environment=self._environment
+        )
+        await until(self._works, seconds=60)
+
+    async def stop(self) -> None:
+        """End it as an operator does."""
+        self.thaw()
+        self._signal(signal.SIGTERM)
+        await self.dead()
+
+    async def kill(self) -> None:
+        """End it as nobody should."""
+        self._signal(signal.SIGKILL)
+        await self.dead()
+
+    def freeze(self) -> None:
+        """Take it off the processor, with everything it holds."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on as if no time had passed."""
+        self._signal(signal.SIGCONT)
+
+    def said(self) -> list[str]:
+        """What it wrote into its log since somebody asked last."""
+        with self._log.open(errors="replace") as log:
+            log.seek(self._read)
+            lines = log.read().splitlines()
+            self._read = log.tell()
+        return lines
+
+    @property
+    def runs(self) -> bool:
+        """Whether it is there, frozen or not."""
+        return self._process is not None and runs(self._process)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether it is there and does nothing."""
+        return self.runs and self._process is not None and self._process.status() == "stopped"
+
+    async def dead(self, seconds: float = 20) -> None:
+        """Wait until it is."""
+        await until(self._is_dead, seconds)
+
+    async def stands_still(self, seconds: float = 20) -> None:
+        """Wait until it is frozen."""
+        await until(self._is_frozen, seconds)
+
+    async def passed(self, point: Point, seconds: float = 20) -> None:
+        """Wait until a change has passed the point."""
+        await until(lambda: _true(not self.points.armed(point)), seconds)
+
+    @property
+    def _process(self) -> psutil.Process | None:
+        try:
+            return psutil.Process(self._child.pid) if self._child is not None else None
+        except psutil.NoSuchProcess:
+            return None
+
+    async def _works(self) -> bool:
+        assert self._child is not None
+        self._child.ensure_running()
+        return await self._ready()
+
+    async def _is_dead(self) -> bool:
+        return not self.runs
+
+    async def _is_frozen(self) -> bool:
+        return self.frozen
+
+    def _signal(self, number: signal.Signals) -> None:
+        if self.runs and self._process is not None:
+            self._process.send_signal(number)
+
+
+async def _true(holds: bool) -> bool:
+    return holds

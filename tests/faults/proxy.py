@@ -1,0 +1,141 @@
+"""A wire between a process and a server that can be slow, silent, torn or missing. It knows bytes."""
+
+import asyncio
+from asyncio import StreamReader, StreamWriter
+from contextlib import suppress
+from pathlib import Path
+
+Address = tuple[str, int] | Path
+"""A port of a host, or a unix socket."""
+CHUNK = 256 * 1024
+
+
+class Lane:
+    """One direction of the wire."""
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        """How late everything arrives."""
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    def hold(self) -> None:
+        """Keep everything on the way; that loses nothing, it is only late."""
+        self._flowing.clear()
+
+    def flow(self) -> None:
+        """Let everything arrive, in time from now on."""
+        self.seconds = 0.0
+        self._flowing.set()
+
+    async def carry(self, chunk: bytes, writer: StreamWriter) -> None:
+        """Hand it over, as soon as this lane allows."""
+        if self.seconds:
+            await asyncio.sleep(self.seconds)
+        await self._flowing.wait()
+        writer.write(chunk)
+        await writer.drain()
+
+
+class Proxy:
+    """Listens for one process and connects it to one server."""
+
+    def __init__(self, listens: Address, server: Address) -> None:
+        self.address = listens
+        self.server = server
+        self.requests, self.answers = Lane(), Lane()
+        self._last_words: bytes | None = None
+        self._torn = asyncio.Event()
+        self._connections: set[asyncio.Future[None]] = set()
+        self._listener: asyncio.Server | None = None
+
+    @property
+    def endpoint(self) -> str:
+        """host:port, where it is reached over TCP."""
+        assert isinstance(self.address, tuple)
+        return "{}:{}".format(*self.address)
+
+    async def accept(self) -> None:
+        """Listen, at the same address every time."""
+        if self._listener is not None:
+            return
+        if isinstance(self.address, Path):
+            self.address.unlink(missing_ok=True)
+            self._listener = await asyncio.start_unix_server(self._connect, self.address)
+        else:
+            self._listener = await asyncio.start_server(self._connect, *self.address)
+            host, port = self._listener.sockets[0].getsockname()
+            self.address = (host, port)
+
+    async def refuse(self) -> None:
+        """Tear every connection, and refuse new ones."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
+        await self.tear()
+
+    async def tear(self) -> None:
+        """End every connection, before anything else happens; what was held on them is lost."""
+        self._torn.set()
+        self._torn = asyncio.Event()
+        while self._connections:
+            await asyncio.wait(self._connections)
+        await asyncio.sleep(0)  # by now the sockets are closed
+
+    def fall_silent_after(self, words: bytes) -> None:
+        """Hold the answers from the moment at which the process has said these words."""
+        self._last_words = words
+
+    @property
+    def listening_for(self) -> bytes | None:
+        """The words that have not been said yet."""
+        return self._last_words
+
+    async def mend(self) -> None:
+        """Listen, and carry everything at once. What was held arrives now."""
+        self._last_words = None
+        self.requests.flow()
+        self.answers.flow()
+        await self.accept()
+
+    async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
+        torn, ended = self._torn, asyncio.get_running_loop().create_future()
+        try:
+            answers, requests = await _open(self.server)
+        except OSError:
+            writer.transport.abort()
+            return
+        self._connections.add(ended)
+        ends = [
+            asyncio.create_task(self._ask(reader, requests)),
+            asyncio.create_task(self._answer(answers, writer)),
+            asyncio.create_task(torn.wait()),
+        ]
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for end in ends:
+                end.cancel()
+            writer.transport.abort()
+            requests.transport.abort()
+            self._connections.discard(ended)
+            ended.set_result(None)
+
+    async def _ask(self, reader: StreamReader, writer: StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                if self._last_words is not None and self._last_words in chunk:
+                    self._last_words = None
+                    self.answers.hold()
+                await self.requests.carry(chunk, writer)
+
+    async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
+        with suppress(OSError):
+            while chunk := await reader.read(CHUNK):
+                await self.answers.carry(chunk, writer)
+
+
+async def _open(server: Address) -> tuple[StreamReader, StreamWriter]:
+    if isinstance(server, Path):
+        return await asyncio.open_unix_connection(server)
+    return await asyncio.open_connection(*server)

@@ -1,0 +1,102 @@
+"""What a request left behind arrives by a worker alone, also where workers die or wake up late."""
+
+import signal
+
+import pytest
+
+from tests.faults.crowd import Crowd, Manner
+from tests.faults.deeds import reactivate, suspend
+from tests.faults.deployment import WORKER, Deployment
+from tests.faults.judgement import everything_holds
+from tests.faults.moments import held
+from tests.faults.points import Point
+from tests.faults.program import Program
+
+
+async def _left_behind(deployment: Deployment, crowd: Crowd) -> None:
+    """An API that does not reach SpiceDB any more, once its change is judged, leaves it to others."""
+    [house] = crowd.houses
+    north = deployment.programs["north"]
+    asked = suspend(crowd, house, Manner(house.administrators[0], api="north"), house.people[0])
+    async with held(north, Point.AFTER_COMMIT, asked) as asking:
+        await north.spicedb.refuse()
+    assert (await asking).last.status == 202
+
+
+@pytest.mark.parametrize(
+    "point", [Point.BEFORE_WRITE, Point.AFTER_WRITE, Point.BEFORE_MARK, Point.AFTER_MARK]
+)
+async def test_a_worker_that_dies_is_replaced(
+    deployment: Deployment, crowd: Crowd, point: Point
+) -> None:
+    worker = deployment.programs[WORKER]
+    worker.points.arm(point, signal.SIGKILL)
+    await _left_behind(deployment, crowd)
+    await worker.dead()
+    await worker.start()
+    await everything_holds(deployment, crowd)
+
+
+async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    ana, bob = house.administrators[0], house.people[0]
+    worker = deployment.programs[WORKER]
+    await _frozen_with_a_write(deployment, crowd, worker)
+    back = await reactivate(crowd, house, Manner(ana, api="south"), bob)
+    assert back.last.status == 204
+    worker.thaw()
+    await everything_holds(deployment, crowd)
+    assert await deployment.bystander.allowed(house.id, bob.id or "")
+
+
+async def test_what_a_frozen_worker_keeps_another_one_brings_in_after_its_lease(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    frozen = deployment.programs[WORKER]
+    await _frozen_with_a_write(deployment, crowd, frozen)
+    await deployment.add_worker("second")
+    try:
+        await everything_holds(deployment, crowd)
+    finally:
+        await deployment.programs.pop("second").stop()
+        frozen.thaw()
+    await everything_holds(deployment, crowd)
+
+
+async def _frozen_with_a_write(deployment: Deployment, crowd: Crowd, worker: Program) -> None:
+    worker.points.arm(Point.BEFORE_WRITE, signal.SIGSTOP)
+    await _left_behind(deployment, crowd)
+    await worker.stands_still()
+
+
+@pytest.mark.parametrize("point", [Point.BEFORE_WRITE, Point.BEFORE_MARK, Point.BEFORE_ANSWER])
+async def test_an_api_that_wakes_up_with_an_old_write_changes_nothing(
+    deployment: Deployment, crowd: Crowd, point: Point
+) -> None:
+    [house] = crowd.houses
+    ana, bob = house.administrators[0], house.people[0]
+    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], point, asked) as asking:
+        back = await reactivate(crowd, house, Manner(ana, api="south"), bob)
+        assert back.last.status == 204
+    assert (await asking).acknowledged
+    await everything_holds(deployment, crowd)
+    assert await deployment.bystander.allowed(house.id, bob.id or "")
+
+
+async def test_an_api_frozen_in_its_change_keeps_nobody_out_for_long(
+    deployment: Deployment, crowd: Crowd
+) -> None:
+    [house] = crowd.houses
+    ana, bob, dan = house.administrators[0], house.people[0], house.people[1]
+    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+        busy = await suspend(crowd, house, Manner(ana, api="south"), dan)
+        assert busy.last.code == "organization_busy"
+        free = await suspend(crowd, house, Manner(ana, stubborn=True, api="south"), dan)
+        assert free.last.status == 204
+    assert (await asking).last.code == "not_committed"
+    await everything_holds(deployment, crowd)
+    assert await deployment.bystander.allowed(house.id, bob.id or "")

@@ -1,0 +1,235 @@
+"""What can break, as a storm breaks it: each fault comes, lasts a moment and passes."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from random import Random
+
+import asyncpg
+from grpc import StatusCode
+
+from teamaccess.local.postgres import APPLICATION, SUPERUSER
+from tests.faults.deployment import Deployment
+from tests.faults.points import Point
+from tests.faults.program import Program
+from tests.faults_tools import Writes
+
+Fault = Callable[[Deployment, Random], Awaitable[None]]
+PASSING_SECONDS = 3.0
+"""How long a point waits for a change before the weather changes."""
+CALM_SECONDS = 4.0
+"""The longest pause between two faults of one front."""
+CODES = [
+    StatusCode.UNAVAILABLE,
+    StatusCode.DEADLINE_EXCEEDED,
+    StatusCode.ABORTED,
+    StatusCode.INTERNAL,
+    StatusCode.RESOURCE_EXHAUSTED,
+]
+TERMINATE = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = '{APPLICATION}' AND random() < $1
+"""
+
+
+async def _lasting(chance: Random, shortest: float, longest: float) -> None:
+    """A fault is what it is by its length."""
+    await asyncio.sleep(chance.uniform(shortest, longest))
+
+
+# The servers ------------------------------------------------------------------------------------
+
+
+async def spicedb_killed(deployment: Deployment, chance: Random) -> None:
+    await deployment.kill_spicedb()
+    await _lasting(chance, 0, 2)
+    await deployment.start_spicedb()
+
+
+async def spicedb_killed_at_a_point(deployment: Deployment, chance: Random) -> None:
+    await _struck(deployment, chance, Point.BEFORE_WRITE, deployment.spicedb.pid, signal.SIGKILL)
+    await deployment.kill_spicedb()
+    await deployment.start_spicedb()
+
+
+async def spicedb_frozen(deployment: Deployment, chance: Random) -> None:
+    deployment.freeze_spicedb()
+    await _lasting(chance, 0.5, 4)
+    deployment.thaw_spicedb()
+
+
+async def postgres_restarted(deployment: Deployment, chance: Random) -> None:
+    await deployment.stop_postgres(chance.choice([signal.SIGINT, signal.SIGQUIT]))
+    await _lasting(chance, 0, 1)
+    await deployment.start_postgres()
+
+
+async def postgres_killed(deployment: Deployment, chance: Random) -> None:
+    await deployment.kill_postgres()
+    await deployment.start_postgres()
+
+
+async def postgres_crashed_at_a_point(deployment: Deployment, chance: Random) -> None:
+    point = chance.choice(list(Point))
+    await _struck(deployment, chance, point, deployment.postgres.pid, signal.SIGQUIT)
+    await deployment.stop_postgres(signal.SIGQUIT)
+    await deployment.start_postgres()
+
+
+async def backends_terminated(deployment: Deployment, chance: Random) -> None:
+    connection = await asyncpg.connect(deployment.postgres.url(APPLICATION, SUPERUSER))
+    try:
+        await connection.fetch(TERMINATE, chance.random())
+    finally:
+        await connection.close()
+
+
+# The programs and their wires -------------------------------------------------------------------
+
+
+async def program_killed(deployment: Deployment, chance: Random) -> None:
+    program = _some(deployment, chance)
+    await program.kill()
+    await program.start()
+
+
+async def program_killed_at_a_point(deployment: Deployment, chance: Random) -> None:
+    program = _some(deployment, chance)
+    program.points.arm(chance.choice(list(Point)), signal.SIGKILL)
+    with suppress(TimeoutError):
+        await program.dead(PASSING_SECONDS)
+    await program.kill()
+    await program.start()
+
+
+async def program_frozen_at_a_point(deployment: Deployment, chance: Random) -> None:
+    program = _some(deployment, chance)
+    program.points.arm(chance.choice(list(Point)), signal.SIGSTOP)
+    with suppress(TimeoutError):
+        await program.stands_still(PASSING_SECONDS)
+        await _lasting(chance, 0.5, 6)
+    program.points.disarm()
+    program.thaw()
+
+
+async def spicedb_late(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).spicedb
+    chance.choice([wire.requests, wire.answers]).seconds = chance.choice([0.2, 0.8, 2.5])
+    await _lasting(chance, 1, 4)
+    await wire.mend()
+
+
+async def spicedb_cut_after_applying(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).spicedb
+    wire.answers.hold()
+    await _lasting(chance, 0.1, 0.6)
+    await wire.tear()
+    await wire.mend()
+
+
+async def spicedb_refusing_connections(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).spicedb
+    await wire.refuse()
+    await _lasting(chance, 0.2, 2)
+    await wire.mend()
+
+
+async def spicedb_in_a_black_hole(deployment: Deployment, chance: Random) -> None:
+    """What was swallowed comes late or never."""
+    wire = _some(deployment, chance).spicedb
+    wire.requests.hold()
+    wire.answers.hold()
+    await _lasting(chance, 0.5, 5)
+    if chance.random() < 0.5:
+        await wire.tear()
+    await wire.mend()
+
+
+async def spicedb_answering_errors(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).spicedb
+    deployment.link.code = chance.choice(CODES)
+    deployment.link.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
+    wire.server = deployment.link_address
+    await wire.tear()
+    await _lasting(chance, 0.5, 3)
+    wire.server = deployment.spicedb_address
+    await wire.tear()
+
+
+async def commit_without_an_answer(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).database
+    wire.fall_silent_after(b"COMMIT")
+    await _lasting(chance, 0.2, 1)
+    await wire.tear()
+    await wire.mend()
+
+
+async def postgres_connections_torn(deployment: Deployment, chance: Random) -> None:
+    wire = _some(deployment, chance).database
+    if chance.random() < 0.5:
+        await wire.tear()
+        return
+    await wire.refuse()
+    await _lasting(chance, 0.1, 1)
+    await wire.mend()
+
+
+SERVERS: Mapping[Fault, int] = {
+    spicedb_killed: 3,
+    spicedb_killed_at_a_point: 3,
+    spicedb_frozen: 3,
+    postgres_restarted: 2,
+    postgres_killed: 1,
+    postgres_crashed_at_a_point: 2,
+    backends_terminated: 4,
+}
+PROGRAMS: Mapping[Fault, int] = {
+    program_killed: 1,
+    program_killed_at_a_point: 4,
+    program_frozen_at_a_point: 3,
+    spicedb_late: 2,
+    spicedb_cut_after_applying: 4,
+    spicedb_refusing_connections: 2,
+    spicedb_in_a_black_hole: 2,
+    spicedb_answering_errors: 4,
+    commit_without_an_answer: 4,
+    postgres_connections_torn: 2,
+}
+
+
+class Weather:
+    """Two fronts, the servers' and the programs'; each brings one fault after another."""
+
+    def __init__(self, deployment: Deployment, chance: Random) -> None:
+        self.faults: Counter[str] = Counter()
+        self._deployment, self._chance = deployment, chance
+
+    async def rage(self) -> None:
+        """Go on until cancelled, which leaves everything as it is."""
+        async with asyncio.TaskGroup() as fronts:
+            for kinds in (SERVERS, PROGRAMS):
+                fronts.create_task(self._front(kinds))
+
+    async def _front(self, kinds: Mapping[Fault, int]) -> None:
+        while True:
+            [fault] = self._chance.choices(list(kinds), list(kinds.values()))
+            self.faults[fault.__name__] += 1
+            await fault(self._deployment, self._chance)
+            await _lasting(self._chance, 0.5, CALM_SECONDS)
+
+
+def _some(deployment: Deployment, chance: Random) -> Program:
+    return chance.choice(list(deployment.programs.values()))
+
+
+async def _struck(
+    deployment: Deployment, chance: Random, point: Point, pid: int, blow: signal.Signals
+) -> None:
+    """Have a server end when a change passes a point, if one comes by."""
+    program = _some(deployment, chance)
+    program.points.arm(point, blow, pid)
+    with suppress(TimeoutError):
+        await program.passed(point, PASSING_SECONDS)
+    program.points.disarm()
