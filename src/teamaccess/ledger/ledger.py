@@ -29,7 +29,7 @@ from teamaccess.ledger.outcome import learn_outcome
 from teamaccess.ledger.session import Sessions
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import OrganizationId
-from teamaccess.relationships import Delete
+from teamaccess.relationships import Revocation
 
 log = structlog.get_logger()
 
@@ -193,7 +193,7 @@ async def _refuse_giving(change: Change) -> None:
     await change.decide()
     for entry in change.entries:
         refusal = change.stopped.get(entry.organization)
-        if refusal and not all(isinstance(update, Delete) for update in entry.updates):
+        if refusal and not all(isinstance(update, Revocation) for update in entry.updates):
             raise OrganizationStopped(organization=entry.organization, refusal=refusal)
 
 
