@@ -12,7 +12,17 @@ from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
-COMMANDS = ("dev", "serve", "worker", "migrate", "schema", "token", "operator", "check")
+COMMANDS = (
+    "dev",
+    "serve",
+    "worker",
+    "migrate",
+    "schema",
+    "token",
+    "operator",
+    "check",
+    "reconcile",
+)
 """Each is the `app` (a Typer without completion) of the module here that has its name."""
 
 

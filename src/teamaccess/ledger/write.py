@@ -78,6 +78,19 @@ def fits(writes: Sequence[Write], another: Write) -> bool:
     )
 
 
+def purging(organization: str, request_id: str) -> dict[str, Any]:
+    """Return what Watch tells of the deletion of a tenant that no ledger knows.
+
+    The platform's events tell of it under the same request id.
+    """
+    return {"teamaccess": {"purge": [{"organization": organization, "request_id": request_id}]}}
+
+
+def rebuilding(organization: OrganizationId, position: int) -> dict[str, Any]:
+    """Return what Watch tells of a write that fills SpiceDB from the rows, as they are at a position."""
+    return {"teamaccess": {"rebuild": [{"organization": organization, "position": str(position)}]}}
+
+
 def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
     """Return what SpiceDB's Watch tells of a write of ours.
 

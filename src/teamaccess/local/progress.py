@@ -41,8 +41,8 @@ class Meter:
     ) -> None:
         self._bar.stop()
 
-    def step(self) -> None:
-        self._done += 1
+    def step(self, by: int = 1) -> None:
+        self._done += by
         self._bar.update(self._task, completed=self._done, state=self._state)
         if not self._console.is_terminal and self._seconds_silent > SECONDS_BETWEEN_LINES:
             self._tell()

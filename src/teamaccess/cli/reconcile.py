@@ -1,0 +1,111 @@
+"""`teamaccess reconcile`: whether SpiceDB holds what the rows stand for, and how it does so again."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from teamaccess.cli.connected import AsJson, connected, operator
+from teamaccess.ledger import OtherHistory
+from teamaccess.local.progress import Meter
+from teamaccess.reconciliation import UNASKED, Allowance, Reconciler, Verdict
+from teamaccess.service import Service
+
+app = typer.Typer(add_completion=False)
+
+DRIFT, NOT_ASKED = 1, 2
+OTHER_HISTORY = OtherHistory(organization="").code
+
+
+@app.command()
+def reconcile(
+    organization: Annotated[str | None, typer.Option(help="Look at this one alone.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Mend what differs.")] = False,
+    max_deletes: Annotated[
+        int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
+    ] = UNASKED,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what the rows stand for with what SpiceDB holds.
+
+    Exits with 0 where nothing differs (any more), with 1 where something does, and with 2 where
+    something could not be compared.
+    """
+    allowance = Allowance(max_deletes) if apply else None
+
+    async def look(service: Service) -> list[Verdict]:
+        reconciler = Reconciler(
+            service.ledger, service.engine, service.catalog, operator(), allowance
+        )
+        verdicts = []
+        with Meter("Comparing", "relationships") as meter:
+            async for verdict in _verdicts(reconciler, organization, meter):
+                verdicts.append(verdict)
+                if not as_json:
+                    _print(verdict)
+        return verdicts
+
+    verdicts = connected(look)
+    if as_json:
+        typer.echo(msgspec.json.encode(_facts(verdicts)).decode())
+    else:
+        _sum_up(verdicts)
+    if any(each.problem and not each.needed and each.problem != OTHER_HISTORY for each in verdicts):
+        raise typer.Exit(NOT_ASKED)
+    if any(each.left or each.problem for each in verdicts):
+        raise typer.Exit(DRIFT)
+
+
+async def _verdicts(
+    reconciler: Reconciler, organization: str | None, meter: Meter
+) -> AsyncIterator[Verdict]:
+    if organization is None:
+        async for verdict in reconciler.everything(meter.step):
+            yield verdict
+        return
+    verdict = await reconciler.one(organization)
+    meter.step(verdict.compared)
+    if verdict.found or verdict.problem:
+        yield verdict
+
+
+def _print(verdict: Verdict) -> None:
+    who = verdict.organization if verdict.known else f"{verdict.organization} (unknown)"
+    counts = ", ".join(f"{count} {kind}" for kind, count in verdict.counts.items())
+    typer.echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
+    for kind, texts in verdict.differences.items():
+        for text in texts:
+            typer.echo(f"  {kind}  {_line(text)}")
+    if verdict.detail:
+        typer.echo(f"  {verdict.detail}")
+
+
+def _outcome(verdict: Verdict) -> str:
+    if not verdict.mended:
+        return ""
+    outcome = "mended" if not verdict.left else f"{verdict.mended} of {verdict.found} mended"
+    return f"; {outcome}{', not confirmed by SpiceDB yet' if verdict.pending else ''}"
+
+
+def _line(text: Any) -> str:
+    return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
+
+
+def _sum_up(verdicts: list[Verdict]) -> None:
+    if not verdicts:
+        typer.echo("SpiceDB holds what the rows stand for, and nothing else.")
+        return
+    found, mended = (sum(getattr(each, name) for each in verdicts) for name in ("found", "mended"))
+    typer.echo(f"{found} differences in {len(verdicts)} organizations; {mended} mended.")
+    if needed := sum(each.needed for each in verdicts):
+        typer.echo(f"Mending the rest takes --max-deletes {needed}.")
+
+
+def _facts(verdicts: list[Verdict]) -> dict[str, Any]:
+    return {
+        "differences": sum(each.found for each in verdicts),
+        "mended": sum(each.mended for each in verdicts),
+        "organizations": [{**asdict(each), "left": each.left} for each in verdicts],
+    }

@@ -1,0 +1,7 @@
+"""What the rows stand for against what SpiceDB holds: compared, mended, and filled anew."""
+
+from teamaccess.reconciliation.allowance import UNASKED, Allowance
+from teamaccess.reconciliation.reconcile import Reconciler
+from teamaccess.reconciliation.verdict import Verdict
+
+__all__ = ["UNASKED", "Allowance", "Reconciler", "Verdict"]
