@@ -7,9 +7,12 @@ import pytest
 
 from teamaccess.local.postgres import LocalPostgres
 from teamaccess.local.stack import LocalStack
+from tests.ledger.conftest import application, superuser
 from tests.reconciliation.apart import Ground
 from tests.world import World
 from tests.world_fixtures import hosted
+
+__all__ = ["apart", "application", "ground", "superuser"]
 
 
 @pytest.fixture

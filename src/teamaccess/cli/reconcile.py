@@ -52,7 +52,7 @@ def reconcile(
         typer.echo(msgspec.json.encode(_facts(verdicts)).decode())
     else:
         _sum_up(verdicts)
-    if any(each.problem and not each.needed and each.problem != OTHER_HISTORY for each in verdicts):
+    if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in verdicts):
         raise typer.Exit(NOT_ASKED)
     if any(each.left or each.problem for each in verdicts):
         raise typer.Exit(DRIFT)

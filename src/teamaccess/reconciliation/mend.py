@@ -4,6 +4,7 @@ from teamaccess.events import record
 from teamaccess.ledger import Attribution
 from teamaccess.models import OrganizationId
 from teamaccess.reconciliation.allowance import Allowance
+from teamaccess.reconciliation.claims import refuse_false_claims
 from teamaccess.reconciliation.examine import Examiner
 from teamaccess.reconciliation.verdict import Verdict
 
@@ -13,7 +14,8 @@ async def mend(
 ) -> Verdict:
     """Compare again under the lock and mend what differs there, as a position of the ledger.
 
-    What takes away comes first. Raises TooManyDeletes, and what keeps an organization from being changed.
+    What takes away comes first. Raises TooManyDeletes, LedgerDisagrees, and what
+    keeps an organization from being changed.
     """
     catalog = examiner.catalog
     async with examiner.locked(attribution, id) as change:
@@ -21,6 +23,7 @@ async def mend(
         verdict = Verdict.of(comparison)
         deletes, touches = comparison.deletes(catalog), comparison.touches()
         if updates := [*deletes, *touches]:
+            await refuse_false_claims(change.session, id, updates)
             allowance.spend(id, len(deletes))
             await change.mend(id, updates)
             record(

@@ -16,6 +16,7 @@ from teamaccess.ledger import (
 )
 from teamaccess.models import Organization, OrganizationId
 from teamaccess.reconciliation.allowance import Allowance, TooManyDeletes
+from teamaccess.reconciliation.claims import LedgerDisagrees
 from teamaccess.reconciliation.comparison import Comparison
 from teamaccess.reconciliation.examine import Examiner
 from teamaccess.reconciliation.keep import (
@@ -100,7 +101,7 @@ class Reconciler:
         except TooManyDeletes as many:
             verdict.needed = len(comparison.deletes(self._catalog))
             return verdict.hindered(many)
-        except HINDRANCES as problem:
+        except (LedgerDisagrees, *HINDRANCES) as problem:
             return verdict.hindered(problem)
 
     async def _stranger(self, stranger: Stranger) -> Verdict:
