@@ -7,11 +7,18 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator
+from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.errors import Invalid
 from teamaccess.ledger import OtherHistory
 from teamaccess.local.progress import Meter
-from teamaccess.reconciliation import UNASKED, Allowance, Reconciler, Verdict
+from teamaccess.models import OrganizationId
+from teamaccess.reconciliation import UNASKED, Allowance, Rebuilder, Rebuilt, Reconciler, Verdict
 from teamaccess.service import Service
+
+
+class OneOrTheOther(Invalid):
+    """--apply mends single differences, --rebuild replaces everything of an organization: say which."""
+
 
 app = typer.Typer(add_completion=False)
 
@@ -26,13 +33,22 @@ def reconcile(
     max_deletes: Annotated[
         int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
     ] = UNASKED,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or another one."),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Compare what the rows stand for with what SpiceDB holds.
 
     Exits with 0 where nothing differs (any more), with 1 where something does, and with 2 where
-    something could not be compared.
+    something could not be compared, or rebuilt.
     """
+    if rebuild:
+        if apply:
+            raise OneOrTheOther
+        _rebuild(organization, as_json)
+        return
     allowance = Allowance(max_deletes) if apply else None
 
     async def look(service: Service) -> list[Verdict]:
@@ -56,6 +72,32 @@ def reconcile(
         raise typer.Exit(NOT_ASKED)
     if any(each.left or each.problem for each in verdicts):
         raise typer.Exit(DRIFT)
+
+
+def _rebuild(organization: str | None, as_json: bool) -> None:
+    async def fill(service: Service) -> Rebuilt:
+        rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, operator())
+        await rebuilder.give_schema()
+        with Meter("Rebuilding", "relationships") as meter:
+            if organization is None:
+                return await rebuilder.everything(meter.step)
+            return await rebuilder.some([OrganizationId(organization)], meter.step)
+
+    rebuilt = connected(fill)
+    tell(
+        as_json,
+        f"{len(rebuilt.organizations)} organizations rebuilt, {rebuilt.relationships} relationships"
+        f" written. {_busy(rebuilt)}",
+        **asdict(rebuilt),
+    )
+    if rebuilt.busy:
+        raise typer.Exit(NOT_ASKED)
+
+
+def _busy(rebuilt: Rebuilt) -> str:
+    if not rebuilt.busy:
+        return "Next: teamaccess reconcile"
+    return f"Run it again for those that were being changed: {', '.join(rebuilt.busy)}"
 
 
 async def _verdicts(

@@ -17,6 +17,7 @@ from authzed.api.v1 import (
     DeleteRelationshipsResponse,
     LookupResourcesRequest,
     ReadRelationshipsRequest,
+    ReadSchemaRequest,
     RelationshipFilter,
     SubjectFilter,
     WriteRelationshipsRequest,
@@ -28,6 +29,7 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from google.protobuf.struct_pb2 import Struct
+from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
 from teamaccess.engine.bulk import PAGE, PAGE_SECONDS, Held, Objects, page_of
@@ -309,6 +311,19 @@ class Engine:
             WriteSchemaRequest(schema=text), timeout=30.0, metadata=self._metadata
         )
         return str((await self._call(request)).written_at.token)
+
+    async def has_schema(self) -> bool:
+        """Return whether SpiceDB has any schema; a new one has none."""
+        reading = self._schema.ReadSchema(
+            ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
+        )
+        try:
+            await reading
+        except AioRpcError as error:
+            if error.code() is StatusCode.NOT_FOUND:
+                return False
+            raise _no_answer(translate(error)) from error
+        return True
 
     async def lacks(self, schema: str) -> list[str]:
         """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not."""

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.place import Place
 from teamaccess.models import OrganizationId
 from teamaccess.relationships import Relationship, Update
 
@@ -86,9 +87,16 @@ def purging(organization: str, request_id: str) -> dict[str, Any]:
     return {"teamaccess": {"purge": [{"organization": organization, "request_id": request_id}]}}
 
 
-def rebuilding(organization: OrganizationId, position: int) -> dict[str, Any]:
-    """Return what Watch tells of a write that fills SpiceDB from the rows, as they are at a position."""
-    return {"teamaccess": {"rebuild": [{"organization": organization, "position": str(position)}]}}
+def rebuilding(places: Iterable[Place]) -> dict[str, Any]:
+    """Return what Watch tells of a write that fills SpiceDB from the rows, as at these places."""
+    return {
+        "teamaccess": {
+            "rebuild": [
+                {"organization": place.organization, "position": str(place.position)}
+                for place in places
+            ]
+        }
+    }
 
 
 def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
