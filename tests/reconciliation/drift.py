@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from teamaccess.reconciliation import Allowance, Reconciler, Verdict
+from teamaccess.reconciliation import Allowance, Inspector, Verdict
 from teamaccess.relationships import Delete, Relationship, Touch
 from tests.ledger.sides import graph
 from tests.world import OPERATOR, Team, World
@@ -18,22 +18,22 @@ async def lose(world: World, *texts: str) -> None:
     await world.service.engine.write([Delete(Relationship.parse(text)) for text in texts])
 
 
-def reconciler(world: World, max_deletes: int | None = None) -> Reconciler:
+def inspector(world: World, max_deletes: int | None = None) -> Inspector:
     """What the command makes; with a number of deletes it mends."""
     service = world.service
     allowance = None if max_deletes is None else Allowance(max_deletes)
-    return Reconciler(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
+    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
 
 
 async def everything(world: World, max_deletes: int | None = None) -> dict[str, Verdict]:
     """Look at everything; return what differs by its name."""
-    looking = reconciler(world, max_deletes).everything(lambda seen: None)
+    looking = inspector(world, max_deletes).everything(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
 
 async def one(team: Team, max_deletes: int | None = None) -> Verdict:
     """Look at one organization."""
-    return await reconciler(team.world, max_deletes).one(team.id)
+    return await inspector(team.world, max_deletes).one(team.id)
 
 
 async def texts(team: Team) -> list[str]:

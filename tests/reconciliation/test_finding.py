@@ -9,7 +9,7 @@ from sqlalchemy import select
 from teamaccess.models import Finding, FindingKind, Reconciliation
 from teamaccess.reconciliation import compare
 from tests.ledger.sides import seat
-from tests.reconciliation.drift import everything, lose, one, put, reconciler
+from tests.reconciliation.drift import everything, inspector, lose, one, put
 from tests.steps import end_role, enlist
 from tests.world import Team, World
 
@@ -154,7 +154,7 @@ async def test_a_running_change_is_no_drift(apart: World) -> None:
     for _ in range(6):
         assert await everything(apart) == {}
         for team in teams:
-            verdict = await reconciler(apart).one(team.id)
+            verdict = await inspector(apart).one(team.id)
             assert (verdict.found, verdict.problem) == (0, None)
     done.set()
     assert min(await asyncio.gather(*changing)) > 5

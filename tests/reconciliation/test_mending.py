@@ -6,7 +6,7 @@ from teamaccess.models import OrganizationId
 from teamaccess.organizations.found import found
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, graph, markers, seat
-from tests.reconciliation.drift import everything, lose, one, put, reconciler
+from tests.reconciliation.drift import everything, inspector, lose, one, put
 from tests.steps import chain, events
 from tests.world import OPERATOR, Team, World
 
@@ -51,7 +51,7 @@ async def test_more_deletes_than_allowed_mend_nothing_and_are_told(
     await put(acme.world, *strange)
     await lose(acme.world, f"organization:{acme.id}#member@user:{acme.administrator.id}")
     await put(acme.world, f"organization:{globex.id}#support@user:stranger")
-    mending = reconciler(acme.world, max_deletes=2)
+    mending = inspector(acme.world, max_deletes=2)
     refused, mended = await mending.one(acme.id), await mending.one(globex.id)
     assert (refused.problem, refused.mended, refused.needed) == ("too_many_deletes", 0, 3)
     assert "--max-deletes" in (refused.detail or "")

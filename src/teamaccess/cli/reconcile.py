@@ -12,7 +12,7 @@ from teamaccess.errors import Invalid
 from teamaccess.ledger import OtherHistory
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
-from teamaccess.reconciliation import UNASKED, Allowance, Rebuilder, Rebuilt, Reconciler, Verdict
+from teamaccess.reconciliation import UNASKED, Allowance, Inspector, Rebuilder, Rebuilt, Verdict
 from teamaccess.service import Service
 
 
@@ -52,12 +52,12 @@ def reconcile(
     allowance = Allowance(max_deletes) if apply else None
 
     async def look(service: Service) -> list[Verdict]:
-        reconciler = Reconciler(
+        inspector = Inspector(
             service.ledger, service.engine, service.catalog, operator(), allowance
         )
         verdicts = []
         with Meter("Comparing", "relationships") as meter:
-            async for verdict in _verdicts(reconciler, organization, meter):
+            async for verdict in _verdicts(inspector, organization, meter):
                 verdicts.append(verdict)
                 if not as_json:
                     _print(verdict)
@@ -101,13 +101,13 @@ def _busy(rebuilt: Rebuilt) -> str:
 
 
 async def _verdicts(
-    reconciler: Reconciler, organization: str | None, meter: Meter
+    inspector: Inspector, organization: str | None, meter: Meter
 ) -> AsyncIterator[Verdict]:
     if organization is None:
-        async for verdict in reconciler.everything(meter.step):
+        async for verdict in inspector.everything(meter.step):
             yield verdict
         return
-    verdict = await reconciler.one(organization)
+    verdict = await inspector.one(organization)
     meter.step(verdict.compared)
     if verdict.found or verdict.problem:
         yield verdict

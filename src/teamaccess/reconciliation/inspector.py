@@ -35,7 +35,7 @@ HINDRANCES = (OtherHistory, OrganizationBusy, OrganizationStopped)
 """What keeps one organization from being compared; the others still are."""
 
 
-class Reconciler:
+class Inspector:
     """Compares rows with SpiceDB; with an allowance it mends what differs."""
 
     def __init__(
