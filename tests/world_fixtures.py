@@ -29,11 +29,11 @@ async def _world(
         spicedb_preshared_key=SecretStr(spicedb.key),
         secret_key=SecretStr("a secret of the tests alone"),
     )
-    async for world in _hosted(settings, owner_url):
+    async for world in hosted(settings, owner_url):
         yield world
 
 
-async def _hosted(settings: Settings, owner_url: str) -> AsyncIterator[World]:
+async def hosted(settings: Settings, owner_url: str) -> AsyncIterator[World]:
     """The application's life must begin and end in one task, and a fixture's does not."""
     opened: asyncio.Future[World] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()

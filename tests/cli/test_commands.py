@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.models import Event, LedgerEntry, Reason
+from teamaccess.relationships import Relationship, Touch
 from teamaccess.users.tokens import Audience, verify
 from tests.cli.conftest import Run
 from tests.world import Team, World
@@ -159,3 +160,40 @@ async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:
     stale = await run("check", acme.id, "usr_1", "users_invite", "--at", "nonsense")
     assert (odd.exit_code, stale.exit_code) == (2, 2)
     assert odd.stdout + stale.stdout == ""
+
+
+async def test_reconcile_finds_drift_and_mends_it(run: Run, acme: Team, fintoc: World) -> None:
+    strange = f"organization:{acme.id}#support@user:stranger"
+    agreeing = await run("reconcile", "--organization", acme.id)
+    assert (agreeing.exit_code, "nothing else" in agreeing.stdout) == (0, True)
+    await fintoc.service.engine.write([Touch(Relationship.parse(strange))])
+
+    found = await run("reconcile", "--organization", acme.id)
+    assert found.exit_code == 1
+    assert f"  extra  {strange}\n" in found.stdout
+    refused = await run("reconcile", "--organization", acme.id, "--apply", "--max-deletes", "0")
+    assert refused.exit_code == 1
+    assert "Mending the rest takes --max-deletes 1." in refused.stdout
+    mended = await run("reconcile", "--organization", acme.id, "--apply", "--json")
+    assert mended.exit_code == 0
+    told = json.loads(mended.stdout)
+    assert (told["differences"], told["mended"]) == (1, 1)
+    assert told["organizations"][0]["differences"] == {"extra": [strange]}
+    async with fintoc.service.reads() as session:
+        last = (
+            select(LedgerEntry)
+            .where(LedgerEntry.organization_id == acme.id)
+            .order_by(LedgerEntry.position.desc())
+            .limit(1)
+        )
+        entry = (await session.scalars(last)).one()
+    assert entry.updates == [f"PURGE {strange}"]
+    assert (entry.channel, entry.actor.startswith("operator:")) == ("operator", True)
+
+
+async def test_reconcile_that_cannot_ask_is_no_drift(
+    run: Run, acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
+    for words in ([], ["--organization", acme.id]):
+        assert (await run("reconcile", *words)).exit_code == 2

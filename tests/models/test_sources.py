@@ -3,10 +3,12 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import inspect
 
+from teamaccess.catalog import load
 from teamaccess.models import (
     Invitation,
     InvitationId,
@@ -18,7 +20,9 @@ from teamaccess.models import (
     UserId,
 )
 from teamaccess.models.ids import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
+from teamaccess.relationships import Relationship
 
+FINTOC = load("fintoc")
 ACME, ANA = OrganizationId("acme"), UserId("ana")
 END = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HMAC = "0123456789abcdef" * 4
@@ -91,6 +95,42 @@ def test_no_two_rows_stand_for_the_same_relationship(several: list[RelationshipS
     by_key = {_key(row): row for row in several}
     identities = [each.identity for row in by_key.values() for each in row.relationships()]
     assert len(identities) == len(set(identities)) == len(by_key)
+
+
+@given(rows)
+def test_what_a_row_stands_for_its_own_table_could_make_and_no_other(
+    row: RelationshipSource,
+) -> None:
+    if isinstance(row, RoleAssignment) and row.role not in FINTOC.roles:
+        row.role = RoleId("support")
+    for relationship in row.relationships():
+        makers = [
+            source
+            for source in RelationshipSource.tables().values()
+            if source.could_make(relationship, FINTOC)
+        ]
+        assert makers == [type(row)]
+        assert relationship.resource.type == type(row).resource_type
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "organization:acme#overlord@user:ana",
+        "organization:acme#support@team:acme/pay#member",
+        "organization:acme#member@user:ana#member",
+        "organization:acme/pay#member@user:ana",
+        "organization:acme#applied@ledger_position:1-0123456789ab",
+        "organization:acme#granted_links_edit@role:acme/treasurer#member",
+        "team:acme/pay#member@user:ana",
+        "invitation:acme#invitee@email:0123[expiration:2030-01-01T12:00:00Z]",
+        "invitation:acme/inv_7#invitee@email:0123",
+    ],
+)
+def test_there_are_relationships_that_no_row_could_stand_for(text: str) -> None:
+    relationship = Relationship.parse(text)
+    for source in RelationshipSource.tables().values():
+        assert not source.could_make(relationship, FINTOC)
 
 
 def _key(row: RelationshipSource) -> tuple[Any, ...]:

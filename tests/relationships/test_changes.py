@@ -9,8 +9,10 @@ from hypothesis import strategies as st
 from teamaccess.relationships import (
     Delete,
     InvalidRelationship,
+    Purge,
     Relationship,
     ReplayConflict,
+    Restore,
     Touch,
     Update,
     difference,
@@ -72,6 +74,19 @@ def test_updates_are_read_back_from_their_text(
     assert [parse_update(str(update)) for update in updates] == updates
 
 
+@given(STATES, STATES)
+def test_what_mends_the_engine_is_read_back_from_its_text_and_changes_no_state(
+    decided: set[Relationship], held: set[Relationship]
+) -> None:
+    names = {each.identity for each in decided}
+    mending: list[Update] = [
+        *(Purge(each) for each in sorted(held) if each.identity not in names),
+        *(Restore(each) for each in sorted(decided - held)),
+    ]
+    assert [parse_update(str(update)) for update in mending] == mending
+    assert replay(mending, onto=decided) == decided
+
+
 @given(STATES)
 def test_nothing_happens_between_equal_states(state: set[Relationship]) -> None:
     assert difference(state, state) == []
@@ -105,6 +120,10 @@ def test_one_identity_cannot_end_at_two_times() -> None:
         ([Touch(ANA)], [ANA_ENDING]),
         ([Touch(ANA, was=ANA_ENDING)], []),
         ([Touch(ANA_ENDING, was=ANA), Touch(ANA_ENDING, was=ANA)], [ANA]),
+        ([Restore(ANA)], []),
+        ([Restore(ANA)], [ANA_ENDING]),
+        ([Purge(ANA)], [ANA]),
+        ([Purge(ANA)], [ANA_ENDING]),
     ],
     ids=lambda part: "; ".join(map(str, part)) or "nothing",
 )
@@ -126,6 +145,8 @@ def test_an_update_that_does_not_fit_the_state_is_refused(
         "TOUCH  organization:acme#member@user:ana",
         "DELETE organization:acme#member@user:ana WAS organization:acme#member@user:ana",
         "TOUCH organization:acme#member@user:ana WAS ",
+        "RESTORE organization:acme#member@user:ana WAS organization:acme#member@user:ana",
+        "PURGE",
         "TOUCH organization:acme#member@user:ana WAS organization:acme#member@user:bob",
     ],
 )

@@ -51,6 +51,11 @@ class Catalog:
         )
         return held in self._subjects.get((relationship.resource.type, relationship.relation), ())
 
+    @cached_property
+    def resource_types(self) -> tuple[str, ...]:
+        """The types of objects that relationships can be about, in the order of their names."""
+        return tuple(sorted({resource for resource, _ in self._subjects}))
+
     def _role(self, role: str) -> Role:
         try:
             return self.roles[role]

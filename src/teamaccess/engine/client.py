@@ -1,7 +1,8 @@
 """The one place that speaks to SpiceDB: checks, writes, reads, the schema. Always gRPC."""
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
@@ -12,20 +13,26 @@ from authzed.api.v1 import (
     CheckPermissionRequest,
     CheckPermissionResponse,
     Consistency,
+    DeleteRelationshipsRequest,
+    DeleteRelationshipsResponse,
     LookupResourcesRequest,
     ReadRelationshipsRequest,
+    ReadSchemaRequest,
     RelationshipFilter,
     SubjectFilter,
     WriteRelationshipsRequest,
     WriteSchemaRequest,
     ZedToken,
 )
+from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from google.protobuf.struct_pb2 import Struct
+from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
+from teamaccess.engine.bulk import PAGE, PAGE_SECONDS, Held, Objects, page_of
 from teamaccess.engine.convert import (
     create_message,
     object_message,
@@ -174,13 +181,12 @@ class Engine:
         updates: Sequence[Update],
         create: Sequence[Relationship] = (),
         metadata: Mapping[str, Any] | None = None,
+        seconds: float = WRITE_SECONDS,
     ) -> str:
         """Write all or nothing, and return the ZedToken at which it holds.
 
         Raises `AlreadyThere` when one of `create` is there: then nothing of this call was written.
         """
-        message = Struct()
-        message.update(dict(metadata or {}))
         response = await self._call(
             self._permissions.WriteRelationships(
                 WriteRelationshipsRequest(
@@ -188,9 +194,9 @@ class Engine:
                         *(update_message(update) for update in updates),
                         *(create_message(relationship) for relationship in create),
                     ],
-                    optional_transaction_metadata=message,
+                    optional_transaction_metadata=_struct(metadata),
                 ),
-                timeout=WRITE_SECONDS,
+                timeout=seconds,
                 metadata=self._metadata,
             )
         )
@@ -233,6 +239,49 @@ class Engine:
         )
         return await anext((token async for _, token in held), None)
 
+    async def export(self, objects: Objects) -> AsyncGenerator[list[Held]]:
+        """Yield all that SpiceDB holds of the objects at one revision, in the order of their ids.
+
+        In pages, so that it takes little time for each relationship and little memory for all.
+        """
+        call = self._permissions.ExportBulkRelationships(
+            ExportBulkRelationshipsRequest(
+                consistency=FULLY_CONSISTENT,
+                optional_limit=PAGE,
+                optional_relationship_filter=objects.filter,
+            ),
+            metadata=self._metadata,
+        )
+        try:
+            while page := cast("Any", await asyncio.wait_for(call.read(), PAGE_SECONDS)):
+                yield page_of(page.relationships)
+        except AioRpcError as error:
+            raise _no_answer(translate(error)) from error
+        except TimeoutError as silence:
+            raise EngineUnavailable(cause="it stopped telling what it holds") from silence
+        finally:
+            call.cancel()
+
+    async def delete(self, objects: Objects, metadata: Mapping[str, Any]) -> int:
+        """Delete all that SpiceDB holds of the objects, a page at a time; return how much it was."""
+        deleted = 0
+        while True:
+            response = await self._call(
+                self._permissions.DeleteRelationships(
+                    DeleteRelationshipsRequest(
+                        relationship_filter=objects.filter,
+                        optional_limit=PAGE,
+                        optional_allow_partial_deletions=True,
+                        optional_transaction_metadata=_struct(metadata),
+                    ),
+                    timeout=PAGE_SECONDS,
+                    metadata=self._metadata,
+                )
+            )
+            deleted += int(response.relationships_deleted_count)
+            if response.deletion_progress == _COMPLETE:
+                return deleted
+
     async def lookup(
         self,
         resource_type: str,
@@ -268,6 +317,19 @@ class Engine:
         )
         return str((await self._call(request)).written_at.token)
 
+    async def has_schema(self) -> bool:
+        """Return whether SpiceDB has any schema; a new one has none."""
+        reading = self._schema.ReadSchema(
+            ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
+        )
+        try:
+            await reading
+        except AioRpcError as error:
+            if error.code() is StatusCode.NOT_FOUND:
+                return False
+            raise _no_answer(translate(error)) from error
+        return True
+
     async def lacks(self, schema: str) -> list[str]:
         """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not."""
         response = await self._ask(
@@ -285,7 +347,7 @@ class Engine:
         try:
             return await self._call(question)
         except EngineRefused as refused:
-            raise EngineUnavailable(cause=refused) from refused
+            raise _no_answer(refused) from refused
 
     async def _call(self, call: Awaitable[Any]) -> Any:
         try:
@@ -295,6 +357,18 @@ class Engine:
 
 
 _YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+_COMPLETE = DeleteRelationshipsResponse.DELETION_PROGRESS_COMPLETE
+
+
+def _no_answer(failure: Exception) -> Exception:
+    """Return what a question's failure is: one that is refused is not answered either."""
+    return EngineUnavailable(cause=failure) if isinstance(failure, EngineRefused) else failure
+
+
+def _struct(metadata: Mapping[str, Any] | None) -> Struct:
+    message = Struct()
+    message.update(dict(metadata or {}))
+    return message
 
 
 def _channel(endpoint: str, tls_ca: Path | None) -> Channel:

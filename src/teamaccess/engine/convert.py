@@ -17,9 +17,9 @@ from authzed.api.v1 import (
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from teamaccess.relationships import (
-    Delete,
     ObjectReference,
     Relationship,
+    Revocation,
     SubjectReference,
     Update,
 )
@@ -59,7 +59,7 @@ def update_message(update: Update) -> RelationshipUpdate:
     """Return a TOUCH or a DELETE; both may be sent again without harm."""
     operation = (
         RelationshipUpdate.OPERATION_DELETE
-        if isinstance(update, Delete)
+        if isinstance(update, Revocation)
         else RelationshipUpdate.OPERATION_TOUCH
     )
     return RelationshipUpdate(

@@ -10,9 +10,10 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.session import drain
+from teamaccess.ledger.session import append, drain
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import OrganizationId, Reason, UserId
+from teamaccess.relationships import Update
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,13 @@ class Change:
         """
         await self.session.run_sync(drain)
         return {entry.organization: entry.position for entry in self.entries}
+
+    async def mend(self, organization: OrganizationId, updates: list[Update]) -> None:
+        """Decide to bring SpiceDB back to what the ledger says already: RESTORE and PURGE, no others.
+
+        What is decided of rows comes from the rows themselves.
+        """
+        await self.session.run_sync(append, organization, updates)
 
     @property
     def entries(self) -> list[Entry]:

@@ -6,7 +6,13 @@ from typing import Any, NamedTuple
 
 from teamaccess.ledger.errors import IndivisibleChange, OverlappingRows
 from teamaccess.models import OrganizationId, RelationshipSource
-from teamaccess.relationships import Delete, InvalidRelationship, Relationship, Update, difference
+from teamaccess.relationships import (
+    InvalidRelationship,
+    Relationship,
+    Revocation,
+    Update,
+    difference,
+)
 
 UPDATES_PER_POSITION = 900
 """SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
@@ -83,7 +89,7 @@ def positions(updates: list[Update]) -> Iterator[list[Update]]:
 
 
 def _only_revokes(group: list[Update]) -> bool:
-    return all(isinstance(update, Delete) for update in group)
+    return all(isinstance(update, Revocation) for update in group)
 
 
 def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from itertools import groupby
@@ -27,10 +27,11 @@ from teamaccess.ledger.errors import (
     UnknownOrganization,
 )
 from teamaccess.ledger.outcome import learn_outcome
-from teamaccess.ledger.session import Sessions
+from teamaccess.ledger.place import newest_places
+from teamaccess.ledger.session import UNHURRIED, Sessions
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import OrganizationId
-from teamaccess.relationships import Delete
+from teamaccess.relationships import Revocation
 
 log = structlog.get_logger()
 
@@ -85,6 +86,29 @@ class Ledger:
                     raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
             yield Change(
                 session, attribution, self._catalog, now, transaction, self._engine, standing
+            )
+
+    @asynccontextmanager
+    async def hold(
+        self, attribution: Attribution, *organizations: OrganizationId
+    ) -> AsyncIterator[Change]:
+        """Lock the organizations as they stand: also ended ones, with whatever is pending or refused.
+
+        For who compares ledgers and SpiceDB themselves, and takes the time that this takes: nobody's
+        permission can be judged on what may not have arrived. Raises OrganizationBusy.
+        """
+        async with self.sessions() as session:
+            session.sync_session.info["attribution"] = attribution
+            await session.execute(UNHURRIED)
+            await self._locked(session, organizations)
+            begun = (await session.execute(BEGIN)).one()
+            places = await newest_places(session, organizations)
+            now = max((begun.now, *(place.decided_at for place in places)))
+            standing = [
+                Standing(each.organization, each.position, each.hash, None) for each in places
+            ]
+            yield Change(
+                session, attribution, self._catalog, now, begun.transaction, self._engine, standing
             )
 
     async def commit(self, change: Change) -> list[Receipt]:
@@ -171,17 +195,22 @@ class Ledger:
             begun = (await session.execute(BEGIN)).one()
             return begun.now, begun.transaction, []
         since = time.monotonic()
-        try:
-            found = (await session.execute(LOCK, {"organizations": list(organizations)})).all()
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-                raise OrganizationBusy(organization=", ".join(organizations)) from error
-            raise
+        found = await self._locked(session, organizations)
         for wanted in organizations:
             if wanted not in [row.organization_id for row in found]:
                 raise UnknownOrganization(organization=wanted)
         standing = [await self._stand(row, since, judging=judging) for row in found]
         return max(row.now for row in found), found[0].transaction, standing
+
+    async def _locked(
+        self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
+    ) -> Sequence[Row[Any]]:
+        try:
+            return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+                raise OrganizationBusy(organization=", ".join(organizations)) from error
+            raise
 
     async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> Standing:
         organization = OrganizationId(row.organization_id)
@@ -222,7 +251,7 @@ async def _refuse_giving(change: Change) -> None:
     await change.decide()
     for entry in change.entries:
         refusal = change.stopped.get(entry.organization)
-        if refusal and not all(isinstance(update, Delete) for update in entry.updates):
+        if refusal and not all(isinstance(update, Revocation) for update in entry.updates):
             raise OrganizationStopped(organization=entry.organization, refusal=refusal)
 
 

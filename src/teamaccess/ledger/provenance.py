@@ -9,7 +9,7 @@ import msgspec
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.markers import is_marker
 from teamaccess.models import OrganizationId
-from teamaccess.relationships import Delete, Relationship, Touch, Update
+from teamaccess.relationships import Revocation, Touch, Update
 
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 Place = tuple[OrganizationId, int]
@@ -28,6 +28,12 @@ class Claimed(msgspec.Struct):
         return OrganizationId(self.organization), self.position
 
 
+class Gone(msgspec.Struct):
+    """A tenant that a write says it removes."""
+
+    organization: str
+
+
 class Claim(msgspec.Struct):
     """What a write says of itself; one that claims nothing cannot be ours."""
 
@@ -35,6 +41,11 @@ class Claim(msgspec.Struct):
     """Positions in their turn."""
     ahead: list[Claimed] = []
     """Positions whose revocations could not wait for their turn."""
+
+    rebuild: list[Claimed] = []
+    """Organizations that are filled from their rows, as at these positions."""
+    purge: list[Gone] = []
+    """Tenants that no ledger knows, and that are removed."""
 
     @property
     def places(self) -> list[Place]:
@@ -66,25 +77,37 @@ def unexplained(
         if marker in told:
             expected.update(map(_what, entry.updates))
     for entry in (ledger[each.place] for each in claimed.ahead if each.place in ledger):
-        expected.update(_what(update) for update in entry.updates if isinstance(update, Delete))
+        expected.update(
+            _what(update) for update in entry.updates if isinstance(update, Revocation)
+        )
     return [update for update in updates if _what(update) not in expected]
+
+
+def taken_at_no_word(updates: Iterable[Update], claimed: Claim) -> set[str]:
+    """Return the organizations that a write says it rebuilds or removes, as far as it concerns them.
+
+    No entry of a ledger can tell whether that is so: only comparing them with their rows can.
+    """
+    filled = {each.organization for each in claimed.rebuild}
+    removed = {each.organization for each in claimed.purge}
+    concerned = {tenant(update): isinstance(update, Revocation) for update in updates}
+    return {id for id, only in concerned.items() if id in filled or (id in removed and only)}
 
 
 def _what(update: Update) -> str:
     """What an update does, in the same words wherever it is told."""
     relationship = update.relationship
-    if isinstance(update, Delete):
+    if isinstance(update, Revocation):
         return f"DELETE {relationship.identity}"
     # a marker's end is counted from whenever it was sent
     return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
 
 
 def organizations_of(updates: Iterable[Update]) -> list[str]:
-    """Return whom updates concern, markers aside: the tenants that their resources belong to."""
-    return sorted(
-        {_tenant(update.relationship) for update in updates if not is_marker(update.relationship)}
-    )
+    """Return whom updates concern."""
+    return sorted({tenant(update) for update in updates})
 
 
-def _tenant(relationship: Relationship) -> str:
-    return relationship.resource.id.partition("/")[0]
+def tenant(update: Update) -> str:
+    """Return whose resource an update is about."""
+    return update.relationship.resource.id.partition("/")[0]

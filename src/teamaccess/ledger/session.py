@@ -62,6 +62,10 @@ PATIENCE = {
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
 
 
+UNHURRIED = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+"""For a transaction in which SpiceDB is asked for all that it holds."""
+
+
 def database(
     url: str, connections: int = 8, *, transactions: bool = True, **options: str
 ) -> AsyncEngine:
@@ -88,12 +92,16 @@ def drain(session: Session) -> None:
         return
     session.flush()
     notes = [Note(*row) for row in session.connection().execute(DRAIN)]
+    for organization, updates in net_updates(notes).items():
+        append(session, organization, updates)
+    session.info["committing"] = session.info.setdefault("entries", [])
+
+
+def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
+    """Append updates to the organization's ledger, as one position or more."""
     session.info.setdefault("entries", []).extend(
-        _append(session, organization, updates)
-        for organization, all_updates in net_updates(notes).items()
-        for updates in positions(all_updates)
+        _append(session, organization, part) for part in positions(updates)
     )
-    session.info["committing"] = session.info["entries"]
 
 
 @event.listens_for(LedgerSession, "after_rollback")

@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.place import Place
 from teamaccess.models import OrganizationId
 from teamaccess.relationships import Relationship, Update
 
@@ -76,6 +77,26 @@ def fits(writes: Sequence[Write], another: Write) -> bool:
         sum(write.size for write in together) <= LARGEST_WRITE
         and sum(len(write.entries) for write in together) <= MOST_POSITIONS
     )
+
+
+def purging(organization: str, request_id: str) -> dict[str, Any]:
+    """Return what Watch tells of the deletion of a tenant that no ledger knows.
+
+    The platform's events tell of it under the same request id.
+    """
+    return {"teamaccess": {"purge": [{"organization": organization, "request_id": request_id}]}}
+
+
+def rebuilding(places: Iterable[Place]) -> dict[str, Any]:
+    """Return what Watch tells of a write that fills SpiceDB from the rows, as at these places."""
+    return {
+        "teamaccess": {
+            "rebuild": [
+                {"organization": place.organization, "position": str(place.position)}
+                for place in places
+            ]
+        }
+    }
 
 
 def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:

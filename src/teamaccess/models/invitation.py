@@ -3,10 +3,12 @@
 from collections.abc import Iterator
 from datetime import datetime
 from enum import StrEnum
+from typing import ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from teamaccess.catalog import Catalog
 from teamaccess.errors import Conflict
 from teamaccess.models.ids import (
     LOCAL_PATTERN,
@@ -14,6 +16,8 @@ from teamaccess.models.ids import (
     OrganizationId,
     RoleId,
     UserId,
+    is_local_id,
+    is_organization_id,
 )
 from teamaccess.models.invitation_role import InvitationRole
 from teamaccess.models.source import IN_RANGE, RelationshipSource
@@ -60,6 +64,8 @@ class Invitation(RelationshipSource):
         Index("invitations_email_sent_at_idx", "email", "sent_at"),
     )
 
+    resource_type: ClassVar[str] = "invitation"
+
     organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id"), primary_key=True
     )
@@ -88,6 +94,20 @@ class Invitation(RelationshipSource):
             yield invitation(self.organization_id, self.id).relates(
                 "invitee", email(self.invitee), until=self.expires_at
             )
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it says until when who may accept an invitation of some organization."""
+        organization, _, id = relationship.resource.id.partition("/")
+        return (
+            relationship.resource.type == cls.resource_type
+            and is_organization_id(organization)
+            and is_local_id(id)
+            and relationship.relation == "invitee"
+            and relationship.subject.object.type == "email"
+            and relationship.subject.relation is None
+            and relationship.expiration is not None
+        )
 
     @property
     def roles(self) -> list[RoleId]:

@@ -3,16 +3,17 @@
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
-from typing import Self
+from typing import ClassVar, Self
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
+from teamaccess.catalog import Catalog
 from teamaccess.errors import Conflict
 from teamaccess.models.activity import Activity
 from teamaccess.models.ids import OrganizationId, RoleId, UserId
 from teamaccess.models.role_assignment import RoleAssignment
-from teamaccess.models.source import IN_RANGE, RelationshipSource
+from teamaccess.models.source import IN_RANGE, RelationshipSource, is_held_by_a_user
 from teamaccess.models.user import User
 from teamaccess.relationships import Relationship, organization, user
 
@@ -54,6 +55,8 @@ class Membership(RelationshipSource):
         ),
     )
 
+    resource_type: ClassVar[str] = "organization"
+
     organization_id: Mapped[OrganizationId] = mapped_column(
         ForeignKey("organizations.id"), primary_key=True
     )
@@ -93,6 +96,11 @@ class Membership(RelationshipSource):
             yield organization(self.organization_id).relates(
                 "member", user(self.user_id), until=self.expires_at
             )
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it is the gate for somebody."""
+        return relationship.relation == "member" and is_held_by_a_user(relationship)
 
     @property
     def status(self) -> MembershipStatus:

@@ -2,12 +2,14 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import ClassVar
 
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
+from teamaccess.catalog import Catalog
 from teamaccess.models.ids import ROLE_PATTERN, OrganizationId, RoleId, UserId
-from teamaccess.models.source import IN_RANGE, RelationshipSource
+from teamaccess.models.source import IN_RANGE, RelationshipSource, is_held_by_a_user
 from teamaccess.relationships import Relationship, organization, user
 
 
@@ -33,6 +35,8 @@ class RoleAssignment(RelationshipSource):
         ),
     )
 
+    resource_type: ClassVar[str] = "organization"
+
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
     user_id: Mapped[UserId] = mapped_column(primary_key=True)
     role: Mapped[RoleId] = mapped_column(primary_key=True)
@@ -44,6 +48,11 @@ class RoleAssignment(RelationshipSource):
         yield organization(self.organization_id).relates(
             self.role, user(self.user_id), until=self.expires_at
         )
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it is somebody's role."""
+        return relationship.relation in catalog.roles and is_held_by_a_user(relationship)
 
     def active(self, at: datetime) -> bool:
         """Return whether the assignment has not ended by `at`."""

@@ -3,11 +3,13 @@
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import cache
-from typing import Any, Self, cast
+from typing import Any, ClassVar, Self, cast
 
 from sqlalchemy import DateTime, Table
 
+from teamaccess.catalog import Catalog
 from teamaccess.models.base import Base
+from teamaccess.models.ids import is_local_id, is_organization_id
 from teamaccess.relationships import Relationship
 
 IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
@@ -36,12 +38,20 @@ class RelationshipSource(Base):
 
     __abstract__ = True
 
+    resource_type: ClassVar[str]
+    """The type of the resource of every relationship that such a row can stand for."""
+
     def relationships(self) -> Iterator[Relationship]:
         """Yield what this row stands for, from its own columns and nothing else.
 
         A relationship belongs to exactly one row: no two rows that can exist at once yield the same
         resource, relation and subject.
         """
+        raise NotImplementedError
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether some row of this table could stand for the relationship; no other table's could."""
         raise NotImplementedError
 
     @classmethod
@@ -60,3 +70,15 @@ class RelationshipSource(Base):
     def tables(cls) -> "dict[str, type[RelationshipSource]]":
         """Return every source by the name of its table."""
         return {source.__tablename__: source for source in cls.__subclasses__()}
+
+
+def is_held_by_a_user(relationship: Relationship) -> bool:
+    """Whether it is one of a user, not of a set of them, to an organization."""
+    resource, subject = relationship.resource, relationship.subject
+    return (
+        resource.type == "organization"
+        and is_organization_id(resource.id)
+        and subject.object.type == "user"
+        and is_local_id(subject.object.id)
+        and subject.relation is None
+    )

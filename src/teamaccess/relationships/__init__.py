@@ -12,14 +12,25 @@ from teamaccess.relationships.names import (
     user,
 )
 from teamaccess.relationships.relationship import ObjectReference, Relationship, SubjectReference
-from teamaccess.relationships.updates import Delete, Touch, Update, parse_update
+from teamaccess.relationships.updates import (
+    Delete,
+    Purge,
+    Restore,
+    Revocation,
+    Touch,
+    Update,
+    parse_update,
+)
 
 __all__ = [
     "Delete",
     "InvalidRelationship",
     "ObjectReference",
+    "Purge",
     "Relationship",
     "ReplayConflict",
+    "Restore",
+    "Revocation",
     "SubjectReference",
     "Touch",
     "Update",

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from teamaccess.relationships.errors import InvalidRelationship, ReplayConflict
 from teamaccess.relationships.relationship import Relationship
-from teamaccess.relationships.updates import Delete, Touch, Update
+from teamaccess.relationships.updates import Delete, Purge, Restore, Touch, Update
 
 
 def by_identity(relationships: Iterable[Relationship]) -> dict[str, Relationship]:
@@ -36,14 +36,28 @@ def replay(updates: Iterable[Update], onto: Iterable[Relationship] = ()) -> set[
     """Return the state that the updates lead to.
 
     Raises ReplayConflict where an update says another thing of the state before it than is so:
-    a delete of what is not there, or a touch whose `was` is not how it stood.
+    a delete of what is not there, a touch whose `was` is not how it stood, a restoring of what does
+    not stand so, or a purging of what stands.
     """
     state = by_identity(onto)
     for update in updates:
+        before, after = _around(update)
         identity = update.relationship.identity
-        claimed = update.was if isinstance(update, Touch) else update.relationship
-        if state.pop(identity, None) != claimed:
+        if state.pop(identity, None) != before:
             raise ReplayConflict(f"{update} does not fit what stood before it")
-        if isinstance(update, Touch):
-            state[identity] = update.relationship
+        if after is not None:
+            state[identity] = after
     return set(state.values())
+
+
+def _around(update: Update) -> tuple[Relationship | None, Relationship | None]:
+    """Return how the relationship stands before the update and after it, as the update has it."""
+    match update:
+        case Touch(new, was):
+            return was, new
+        case Delete(old):
+            return old, None
+        case Restore(kept):
+            return kept, kept
+        case Purge():
+            return None, None

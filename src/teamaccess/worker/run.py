@@ -3,6 +3,7 @@
 import asyncio
 
 from teamaccess.service import Service
+from teamaccess.worker.reconciler import Reconciler
 from teamaccess.worker.watcher import Watcher
 
 
@@ -10,4 +11,5 @@ async def work(service: Service) -> None:
     """Work until cancelled. Any number of workers may run side by side."""
     async with asyncio.TaskGroup() as jobs:
         jobs.create_task(service.relay.run())
+        jobs.create_task(Reconciler(service).run())
         jobs.create_task(Watcher(service).run())

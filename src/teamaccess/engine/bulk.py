@@ -1,0 +1,67 @@
+"""What SpiceDB holds, in pages: for who compares or replaces all of it."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from authzed.api.v1 import Relationship as RelationshipMessage
+from authzed.api.v1 import RelationshipFilter
+
+from teamaccess.relationships.expiration import format_instant
+
+PAGE = 1000
+"""Relationships in one message: even of the longest ids a page stays under gRPC's 4 MiB."""
+PAGE_SECONDS = 30.0
+"""How long one page may take; how many there are nobody knows before."""
+
+
+class Objects(NamedTuple):
+    """Objects of one type: all of them, one, or those whose ids begin with a prefix."""
+
+    type: str
+    id: str = ""
+    prefix: str = ""
+    relation: str = ""
+    """Only what is held through this relation, if it is given."""
+
+    @property
+    def filter(self) -> RelationshipFilter:
+        """Their relationships, as SpiceDB is asked for them."""
+        return RelationshipFilter(
+            resource_type=self.type,
+            optional_resource_id=self.id,
+            optional_resource_id_prefix=self.prefix,
+            optional_relation=self.relation,
+        )
+
+
+class Held(NamedTuple):
+    """A relationship that SpiceDB holds, as text: it may be one that our vocabulary has no place for."""
+
+    resource_id: str
+    relation: str
+    text: str
+
+
+def page_of(messages: Iterable[RelationshipMessage]) -> list[Held]:
+    """Return a page in our text form."""
+    return [
+        Held(message.resource.object_id, message.relation, text_of(message)) for message in messages
+    ]
+
+
+def text_of(message: RelationshipMessage) -> str:
+    """Return the text form, which `Relationship` prints and parses; what it cannot say is marked."""
+    resource, subject = message.resource, message.subject
+    who, userset = subject.object, subject.optional_relation
+    text = (
+        f"{resource.object_type}:{resource.object_id}#{message.relation}"
+        f"@{who.object_type}:{who.object_id}"
+    )
+    if userset:
+        text = f"{text}#{userset}"
+    if message.HasField("optional_caveat"):
+        text = f"{text}[{message.optional_caveat.caveat_name}]"
+    if message.HasField("optional_expires_at"):
+        end = message.optional_expires_at.ToDatetime()
+        text = f"{text}[expiration:{format_instant(end)}]"
+    return text

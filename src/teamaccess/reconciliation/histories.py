@@ -1,0 +1,78 @@
+"""Which organizations have another history in SpiceDB than in their ledgers."""
+
+from collections.abc import AsyncIterator, Sequence
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.engine import Engine, Objects, Question
+from teamaccess.ledger import Sessions
+from teamaccess.ledger.markers import HEAD
+from teamaccess.ledger.place import Place, newest_places
+from teamaccess.models import LedgerEntry, LedgerHead, OrganizationId
+from teamaccess.reconciliation.tenants import ORGANIZATION
+from teamaccess.relationships import ledger_position, organization
+
+BATCH = 50
+
+
+async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
+    """Yield the ids of all organizations, ended ones too, in batches."""
+    last: OrganizationId | None = None
+    while True:
+        ids = select(LedgerHead.organization_id).order_by(LedgerHead.organization_id).limit(BATCH)
+        async with sessions() as session:
+            following = ids if last is None else ids.where(LedgerHead.organization_id > last)
+            batch = list(await session.scalars(following))
+        if not batch:
+            return
+        yield batch
+        last = batch[-1]
+
+
+async def doubtful(
+    session: AsyncSession, engine: Engine, ids: Sequence[OrganizationId]
+) -> list[Place]:
+    """Return those of whose newest position SpiceDB does not say that it is the newest."""
+    places = await newest_places(session, ids)
+    newest = [
+        Question(
+            organization(each.organization), HEAD, ledger_position(each.position, each.hash.hex())
+        )
+        for each in places
+    ]
+    answers = await engine.answers(newest)
+    return [
+        place
+        for place, answer in zip(places, answers, strict=True)
+        if not answer or place.refusal is not None
+    ]
+
+
+async def differs(session: AsyncSession, engine: Engine, place: Place) -> bool:
+    """Return whether what SpiceDB has is no beginning of the ledger, or one that it had gone beyond.
+
+    Positions that only have not arrived yet make no difference, unless SpiceDB refused one for good.
+    """
+    if place.refusal is not None:
+        return True
+    held = await _heads(engine, place.organization)
+    if not held:
+        return place.confirmed > 0
+    rows = await session.execute(
+        select(LedgerEntry.position, LedgerEntry.hash).where(
+            LedgerEntry.organization_id == place.organization,
+            LedgerEntry.position.in_([int(id.partition("-")[0]) for id in held]),
+            LedgerEntry.position >= place.confirmed,
+        )
+    )
+    return not held & {ledger_position(row.position, row.hash.hex()).id for row in rows}
+
+
+async def _heads(engine: Engine, id: OrganizationId) -> set[str]:
+    """Return which positions SpiceDB calls the newest; there is never more than one of ours."""
+    return {
+        held.text.rpartition(":")[2]
+        async for page in engine.export(Objects(ORGANIZATION, id=id, relation=HEAD))
+        for held in page
+    }

@@ -1,0 +1,135 @@
+"""Look at one tenant or at all, and mend what has drifted if that is wanted."""
+
+from collections.abc import AsyncIterator, Iterable
+
+from sqlalchemy import select
+
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Engine
+from teamaccess.ledger import (
+    Attribution,
+    Ledger,
+    OrganizationBusy,
+    OrganizationStopped,
+    OtherHistory,
+    clock,
+)
+from teamaccess.models import Organization, OrganizationId
+from teamaccess.reconciliation.allowance import Allowance, TooManyDeletes
+from teamaccess.reconciliation.claims import LedgerDisagrees
+from teamaccess.reconciliation.comparison import Comparison
+from teamaccess.reconciliation.examine import Examiner
+from teamaccess.reconciliation.keep import (
+    keep,
+    keep_agreement,
+    keep_other_history,
+    keep_stranger,
+)
+from teamaccess.reconciliation.mend import mend
+from teamaccess.reconciliation.scan import Seen, suspicious
+from teamaccess.reconciliation.strangers import Stranger, look, purge, strangers
+from teamaccess.reconciliation.tenants import ORGANIZATION, Tenant
+from teamaccess.reconciliation.verdict import Verdict
+
+HINDRANCES = (OtherHistory, OrganizationBusy, OrganizationStopped)
+"""What keeps one organization from being compared; the others still are."""
+
+
+class Inspector:
+    """Compares rows with SpiceDB; with an allowance it mends what differs."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        engine: Engine,
+        catalog: Catalog,
+        attribution: Attribution,
+        allowance: Allowance | None = None,
+    ) -> None:
+        self._sessions, self._engine, self._catalog = ledger.sessions, engine, catalog
+        self._examiner = Examiner(ledger, engine, catalog)
+        self._attribution, self._allowance = attribution, allowance
+
+    async def everything(self, seen: Seen) -> AsyncIterator[Verdict]:
+        """Yield a verdict for each tenant that differs; all others agree, which is kept."""
+        async with self._sessions() as session:
+            since = await clock(session)
+        suspects = [
+            tenant async for tenant in suspicious(self._sessions, self._engine, self._catalog, seen)
+        ]
+        known = await self._known(suspects)
+        for id in sorted(known):
+            verdict = await self.organization(id)
+            if verdict.found or verdict.problem:
+                yield verdict
+        unknown = [each for each in suspects if each.organization not in known]
+        for stranger in strangers(unknown):
+            verdict = await self._stranger(stranger)
+            if verdict.found:
+                yield verdict
+        names = {*known, *(each.name for each in unknown)}
+        await keep_agreement(self._sessions, since, names)
+
+    async def one(self, name: str) -> Verdict:
+        """Return the verdict for one tenant, which may be one that only SpiceDB knows."""
+        tenants = [
+            Tenant(each, name if each == ORGANIZATION else f"{name}/")
+            for each in self._catalog.resource_types
+        ]
+        if await self._known(tenants):
+            return await self.organization(OrganizationId(name))
+        return await self._stranger((name, tenants))
+
+    async def organization(self, id: OrganizationId) -> Verdict:
+        """Return the verdict for an organization, ended ones too, and keep it."""
+        try:
+            comparison = await self._examiner.examine(self._attribution, id)
+        except HINDRANCES as problem:
+            if isinstance(problem, OtherHistory):
+                await keep_other_history(self._sessions, id)
+            return Verdict(id).hindered(problem)
+        verdict = await self._mended(id, comparison)
+        await keep(self._sessions, verdict, comparison)
+        return verdict
+
+    async def _mended(self, id: OrganizationId, comparison: Comparison) -> Verdict:
+        verdict = Verdict.of(comparison)
+        if self._allowance is None or not verdict.found:
+            return verdict
+        try:
+            return await mend(self._examiner, self._attribution, id, self._allowance)
+        except TooManyDeletes as many:
+            verdict.needed = len(comparison.deletes(self._catalog))
+            return verdict.hindered(many)
+        except (LedgerDisagrees, *HINDRANCES) as problem:
+            return verdict.hindered(problem)
+
+    async def _stranger(self, stranger: Stranger) -> Verdict:
+        verdict = await look(self._engine, stranger)
+        name, tenants = stranger
+        if await self._known(tenants):  # founded since
+            return await self.organization(OrganizationId(name))
+        if verdict.found and self._allowance is not None:
+            try:
+                await purge(
+                    self._sessions,
+                    self._engine,
+                    self._attribution,
+                    stranger,
+                    verdict,
+                    self._allowance,
+                )
+            except TooManyDeletes as many:
+                verdict.needed = verdict.found
+                verdict.hindered(many)
+        if verdict.found:
+            await keep_stranger(self._sessions, verdict)
+        return verdict
+
+    async def _known(self, tenants: Iterable[Tenant]) -> set[OrganizationId]:
+        """Return the organizations among them, the ended ones too."""
+        ids = {id for tenant in tenants if (id := tenant.organization) is not None}
+        async with self._sessions() as session:
+            return set(
+                await session.scalars(select(Organization.id).where(Organization.id.in_(ids)))
+            )

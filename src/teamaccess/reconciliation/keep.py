@@ -1,0 +1,82 @@
+"""Keep what a comparison came to: when it was, how much it found, and the finding itself."""
+
+from datetime import datetime
+
+from sqlalchemy import func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.ledger import Sessions, findings
+from teamaccess.models import Finding, FindingKind, Organization, OrganizationId, Reconciliation
+from teamaccess.reconciliation.comparison import Comparison
+from teamaccess.reconciliation.verdict import Verdict
+
+
+async def keep(sessions: Sessions, verdict: Verdict, comparison: Comparison) -> None:
+    """Keep the result for an organization that was compared; what was mended is resolved."""
+    id = OrganizationId(verdict.organization)
+    async with sessions.begin() as session:
+        await _checked(session, id, verdict.left)
+        found = (
+            [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
+            if verdict.found
+            else []
+        )
+        left = found if verdict.left else []
+        await findings.resolve(session, FindingKind.DRIFT, id, but=left)
+        await findings.resolve(session, FindingKind.OTHER_HISTORY, id)
+
+
+async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
+    """Keep that the ledger and SpiceDB have different histories, so that nothing can be compared."""
+    async with sessions.begin() as session:
+        await _checked(session, id, 1)
+        await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
+
+
+async def keep_stranger(sessions: Sessions, verdict: Verdict) -> None:
+    """Keep that SpiceDB holds something of a tenant that nobody knows."""
+    details = {"counts": verdict.counts, **verdict.differences}
+    name = verdict.organization
+    async with sessions.begin() as session:
+        found = [await findings.record(session, FindingKind.DRIFT, name, details)]
+        left = found if verdict.left else []
+        await findings.resolve(session, FindingKind.DRIFT, name, but=left)
+
+
+async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:
+    """Keep that all others agreed: every organization there was, but those that were suspected."""
+    others = Organization.id.not_in(suspected)
+    checked = select(Organization.id, literal(since), literal(0)).where(
+        others, Organization.created_at <= since
+    )
+    columns = ["organization_id", "checked_at", "differences"]
+    agreeing = insert(Reconciliation).from_select(columns, checked)
+    async with sessions.begin() as session:
+        await session.execute(
+            agreeing.on_conflict_do_update(
+                index_elements=["organization_id"],
+                set_={name: agreeing.excluded[name] for name in columns[1:]},
+                where=Reconciliation.checked_at < since,
+            )
+        )
+        await session.execute(
+            update(Finding)
+            .where(
+                Finding.kind.in_([FindingKind.DRIFT, FindingKind.OTHER_HISTORY]),
+                Finding.resolved_at.is_(None),
+                Finding.found_at < since,
+                Finding.organization_id.not_in(suspected),
+            )
+            .values(resolved_at=func.clock_timestamp())
+        )
+
+
+async def _checked(session: AsyncSession, id: OrganizationId, differences: int) -> None:
+    now = func.clock_timestamp()
+    result = {"checked_at": now, "differences": differences}
+    await session.execute(
+        insert(Reconciliation)
+        .values(organization_id=id, **result)
+        .on_conflict_do_update(index_elements=["organization_id"], set_=result)
+    )

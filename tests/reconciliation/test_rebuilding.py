@@ -1,0 +1,243 @@
+"""A SpiceDB that was replaced or restored, or a database that was: noticed, and filled anew."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from teamaccess.local.postgres import OWNER
+from teamaccess.local.postgres import SPICEDB as SPICEDB_ROLE
+from teamaccess.organizations.found import found
+from teamaccess.reconciliation import Rebuilder, Rebuilt
+from teamaccess.reconciliation import rebuild as rebuilding
+from tests.faults_tools import through, until
+from tests.ledger.sides import agreed, entries, graph, holdings, markers, newest
+from tests.reconciliation.apart import Ground
+from tests.reconciliation.drift import everything, lose, put
+from tests.steps import enlist, events, refused
+from tests.world import OPERATOR, Team, World
+
+
+def rebuilder(world: World) -> Rebuilder:
+    """What the command makes."""
+    service = world.service
+    return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
+
+
+async def rebuild(world: World) -> Rebuilt:
+    """What the command does."""
+    making = rebuilder(world)
+    await making.give_schema()
+    return await making.everything(lambda seen: None)
+
+
+async def _denied(team: Team, code: str = "other_history") -> None:
+    """Whatever is asked of it is refused, and nothing is changed."""
+
+    async def unseen() -> bool:
+        """Until half a second has passed SpiceDB may answer as it was at the token it is asked with."""
+        looked = await team.administrator.ask("GET", f"{team.path}/members")
+        return (looked.status_code, looked.json().get("code")) == (503, code)
+
+    await until(unseen, seconds=3)
+    await _unchangeable(team, code)
+
+
+async def _unchangeable(team: Team, code: str = "other_history") -> None:
+    """Every change of it is refused."""
+    before = await team.ledger()
+    refused(await team.invite("eve", ["product"]), 503, code)
+    named = await team.administrator.ask("PATCH", team.path, json={"name": "Another"})
+    refused(named, 503, code)
+    assert await team.ledger() == before
+
+
+async def _as_it_should_be(team: Team) -> None:
+    await agreed(team)
+    ledger = await entries(team)
+    assert newest(await holdings(team)) == {
+        entry.position: entry.hash.hex()[:12] for entry in ledger[-1:]
+    }
+    assert await markers(team) == {entry.position: entry.hash.hex()[:12] for entry in ledger}
+    assert (await team.invite("late", ["product"])).status_code == 201
+    await agreed(team)
+
+
+async def test_an_empty_spicedb_is_filled_from_the_rows(ground: Ground) -> None:
+    database, (_, first) = await ground.database(), await ground.spicedb()
+    async with ground.world(database, first) as world:
+        await world.service.engine.write_schema(world.service.catalog.schema())
+        acme, globex, ended = [await world.found(name) for name in ("acme", "globex", "ended")]
+        bob = await acme.member("bob", ["support"])
+        await globex.invite("eve", ["product"])
+        await ended.administrator.ask("DELETE", ended.path)
+        before = {team.id: await agreed(team) for team in (acme, globex)}
+    await ground.stop(first)
+    _, second = await ground.spicedb()
+    async with ground.world(database, second) as world:
+        acme, globex, ended = [through(world, team) for team in (acme, globex, ended)]
+        await _denied(acme, "engine_unavailable")
+        await world.service.engine.write_schema(world.service.catalog.schema())
+        await _denied(acme)
+        found = await everything(world)
+        assert {each.problem for each in found.values()} == {"other_history"}
+
+        done = await rebuild(world)
+
+        assert sorted(done.organizations) == sorted([acme.id, globex.id, ended.id])
+        for team in (acme, globex):
+            assert await agreed(team) == before[team.id]
+            await _as_it_should_be(team)
+        assert await acme.can(bob, "refunds_create")
+        assert await graph(ended) == set()
+        assert (await events(acme))[-2].kind == "engine_rebuilt"
+        assert await everything(world) == {}
+        assert (await rebuild(world)).organizations == []
+    await ground.stop(second)
+
+
+async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_rows_are(
+    ground: Ground,
+) -> None:
+    database, (graph_now, first) = await ground.database(), await ground.spicedb()
+    async with ground.world(database, first) as world:
+        await world.service.engine.write_schema(world.service.catalog.schema())
+        acme, idle = await world.found("acme"), await world.found("idle")
+        people = await enlist(acme, {"bob": ["support"], "eve": ["product"]})
+    await ground.stop(first)
+    older = await ground.copy(graph_now, SPICEDB_ROLE)
+    _, again = await ground.spicedb(graph_now)
+    async with ground.world(database, again) as world:
+        acme, idle = through(world, acme), through(world, idle)
+        late = await world.found("late")
+        assert (await acme.act("remove", people["bob"])).status_code == 204
+        assert (await acme.change_roles(people["eve"], "developer")).status_code == 200
+    await ground.stop(again)
+    _, restored = await ground.spicedb(older)
+    async with ground.world(database, restored) as world:
+        acme, idle, late = [through(world, team) for team in (acme, idle, late)]
+        bob = people["bob"]
+        # What services ask SpiceDB itself is answered as it was then; what they ask us is refused.
+        assert await acme.can(bob, "refunds_create")
+        await _denied(acme)
+        await _denied(late)
+        assert (await idle.invite("zoe", ["product"])).status_code == 201
+        done = await rebuild(world)
+        assert sorted(done.organizations) == sorted([acme.id, late.id])
+        assert not await acme.can(bob, "refunds_create")
+        for team in (acme, idle, late):
+            await _as_it_should_be(team)
+        assert await everything(world) == {}
+    await ground.stop(restored)
+
+
+async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: Ground) -> None:
+    database, (_, spicedb) = await ground.database(), await ground.spicedb()
+    async with ground.world(database, spicedb) as world:
+        await world.service.engine.write_schema(world.service.catalog.schema())
+        acme, idle = await world.found("acme"), await world.found("idle")
+        [bob] = (await enlist(acme, {"bob": ["support"]})).values()
+    older = await ground.copy(database, OWNER)
+    async with ground.world(database, spicedb) as world:
+        acme = through(world, acme)
+        assert (await acme.change_roles(bob, "developer")).status_code == 200
+        late = await world.found("late")
+    async with ground.world(older, spicedb) as world:
+        acme, idle = through(world, acme), through(world, idle)
+        await _unchangeable(acme)
+        assert (await rebuild(world)).organizations == [acme.id]
+        assert await acme.can(bob, "refunds_create")
+        assert not await acme.can(bob, "webhooks_create")
+        for team in (acme, idle):
+            await _as_it_should_be(team)
+        # SpiceDB alone knows what was founded since.
+        assert list(await everything(world)) == [late.id]
+        await everything(world, max_deletes=100)
+        assert await everything(world) == {}
+    await ground.stop(spicedb)
+
+
+async def test_an_organization_at_its_beginning_meets_what_another_history_left(
+    apart: World,
+) -> None:
+    acme = await apart.found("acme")
+    async with apart.operator() as change:
+        await found(change, f"{acme.id}-new", "New", founder=None)
+    position = "ledger_position:7-0123456789ab"
+    await put(
+        apart,
+        f"organization:{acme.id}-new#member@user:eve",
+        f"organization:{acme.id}-new#administrator@user:eve",
+        f"organization:{acme.id}-new#head@{position}",
+    )
+    [verdict] = (await everything(apart)).values()
+    assert verdict.problem == "other_history"
+    assert (await rebuild(apart)).organizations == [f"{acme.id}-new"]
+    assert await everything(apart) == {}
+
+
+async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
+    apart: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = await apart.found("acme")
+    people = await enlist(acme, {f"p{number}": ["support"] for number in range(8)})
+    before, ledger = await agreed(acme), await acme.ledger()
+    await _forget_head(apart, acme)
+    monkeypatch.setattr(rebuilding, "PAGE", 3)
+    engine, sent = apart.service.engine, 0
+    write = engine.write
+
+    async def dies(*args: Any, **more: Any) -> str:
+        nonlocal sent
+        sent += 1
+        if sent == 4:
+            raise ConnectionError("pulled the plug")
+        return await write(*args, **more)
+
+    monkeypatch.setattr(engine, "write", dies)
+    with pytest.raises(ConnectionError):
+        await rebuild(apart)
+    held = {str(each) for each in await graph(acme)}
+    assert held < before
+    await _denied(acme)
+    assert (await rebuild(apart)).organizations == [acme.id]
+    assert await agreed(acme) == before
+    assert await acme.ledger() == ledger
+    assert await acme.can(people["p0"], "refunds_create")
+    await _as_it_should_be(acme)
+
+
+async def test_what_was_refused_for_good_is_there_after_rebuilding(
+    apart: World,
+) -> None:
+    acme = await apart.found("acme")
+    async with apart.service.sessions() as session:
+        await session.execute(
+            text(
+                "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
+                " catalog_version) VALUES (:acme, ARRAY[:forged], 'user:eve', 'api', 'x', 'none')"
+            ),
+            {"acme": acme.id, "forged": f"TOUCH organization:{acme.id}#overlord@user:eve"},
+        )
+        await session.commit()
+    assert (await acme.invite("eve", ["product"])).status_code == 503
+    assert (await rebuild(apart)).organizations == [acme.id]
+    assert (await acme.invite("eve", ["product"])).status_code == 201
+    assert await everything(apart) == {}
+
+
+async def test_what_only_has_not_arrived_yet_is_no_other_history(apart: World) -> None:
+    acme = await apart.found("acme")
+    async with apart.service.ledger.change(OPERATOR, acme.id) as change:
+        giving = "INSERT INTO role_assignments VALUES (:acme, :ana, 'support')"
+        keys = {"acme": acme.id, "ana": acme.administrator.id}
+        await change.session.execute(text(giving), keys)
+        await change.session.commit()  # and nobody tells SpiceDB
+    assert (await rebuild(apart)).organizations == []
+    assert (await acme.invite("eve", ["product"])).status_code == 201
+    await agreed(acme)
+
+
+async def _forget_head(world: World, team: Team) -> None:
+    heads = [str(each) for each in await holdings(team) if each.relation == "head"]
+    await lose(world, *heads)
