@@ -1,12 +1,13 @@
 """Every write to SpiceDB that no ledger tells of is found within seconds, with what it changed."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from sqlalchemy import select
 
-from teamaccess.models import Finding, FindingKind
+from teamaccess.models import Finding, FindingKind, OrganizationId
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from tests.faults_tools import until
 from tests.ledger.sides import agreed, entries, seat
@@ -91,3 +92,37 @@ async def _anything(team: Team) -> bool:
 
 async def _more(team: Team, before: int) -> bool:
     return len(await found(team)) > before
+
+
+async def test_a_write_that_says_it_rebuilds_is_believed_only_after_a_comparison(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    claimed = {"rebuild": [{"organization": acme.id, "position": "1"}]}
+    forged = f"organization:{acme.id}#administrator@user:eve"
+    await write(acme.world, Touch(Relationship.parse(forged)), teamaccess=claimed)
+    await until(lambda: _drifted(acme), seconds=60)
+    assert await found(acme) == []
+
+
+async def test_a_write_that_says_it_removes_a_tenant_does_not_give_anything(globex: Team) -> None:
+    await watching(globex)
+    claimed = {"purge": [{"organization": "nobody", "request_id": "1"}]}
+    forged = Relationship.parse("organization:nobody#administrator@user:eve")
+    await write(globex.world, Touch(forged), teamaccess=claimed)
+    nobody = replace(globex, id=OrganizationId("nobody"))
+    await until(lambda: _anything(nobody))
+    told = len(await found(nobody))
+    await write(globex.world, Delete(forged), teamaccess=claimed)
+    before = len(await found(globex))
+    await write(globex.world, Touch(Relationship.parse(f"organization:{globex.id}#product@user:y")))
+    await until(lambda: _more(globex, before))
+    assert len(await found(nobody)) == told
+
+
+async def _drifted(team: Team) -> bool:
+    async with team.world.service.reads() as session:
+        drift = select(Finding.id).where(
+            Finding.organization_id == team.id, Finding.kind == FindingKind.DRIFT
+        )
+        return (await session.scalar(drift)) is not None

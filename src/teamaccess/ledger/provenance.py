@@ -77,21 +77,18 @@ def unexplained(
         if marker in told:
             expected.update(map(_what, entry.updates))
     for entry in (ledger[each.place] for each in claimed.ahead if each.place in ledger):
-        expected.update(
-            _what(update) for update in entry.updates if isinstance(update, Revocation)
-        )
+        expected.update(_what(update) for update in entry.updates if isinstance(update, Revocation))
     return [update for update in updates if _what(update) not in expected]
 
 
 def taken_at_no_word(updates: Iterable[Update], claimed: Claim) -> set[str]:
-    """Return the organizations that a write says it rebuilds or removes, as far as it concerns them.
+    """Return the tenants that a write says it rebuilds or removes, as far as it concerns them.
 
     No entry of a ledger can tell whether that is so: only comparing them with their rows can.
     """
-    filled = {each.organization for each in claimed.rebuild}
-    removed = {each.organization for each in claimed.purge}
-    concerned = {tenant(update): isinstance(update, Revocation) for update in updates}
-    return {id for id, only in concerned.items() if id in filled or (id in removed and only)}
+    named = {each.organization for each in claimed.rebuild}
+    named |= {each.organization for each in claimed.purge}
+    return named & {tenant(update) for update in updates}
 
 
 def _what(update: Update) -> str:

@@ -3,18 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import select, text, tuple_
+from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
 from teamaccess.ledger import Entry
 from teamaccess.ledger.findings import record
-from teamaccess.ledger.provenance import Place, claim, organizations_of, unexplained
+from teamaccess.ledger.provenance import (
+    Place,
+    claim,
+    organizations_of,
+    taken_at_no_word,
+    tenant,
+    unexplained,
+)
 from teamaccess.ledger.relay import OUTAGES
-from teamaccess.models import FindingKind, LedgerEntry, WatchCursor
-from teamaccess.relationships import Update
+from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconciliation, WatchCursor
+from teamaccess.relationships import Revocation, Update
 from teamaccess.service import Service
 
 log = structlog.get_logger()
@@ -24,6 +32,7 @@ ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 PAUSE_SECONDS = 2.0
 KEEP_SECONDS = 5.0
 """How often it is kept that nothing was written; what was written is kept at once."""
+LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_TOLD = 100
 """Updates that a finding names one by one."""
 
@@ -77,8 +86,31 @@ class Watcher:
     async def _judge(self, observed: Observed) -> None:
         claimed = claim(observed.metadata)
         ledger = await self._entries(claimed.places)
-        if foreign := unexplained(observed.updates, claimed, ledger):
+        foreign = unexplained(observed.updates, claimed, ledger)
+        if doubtful := taken_at_no_word(foreign, claimed):
+            compared = await self._compare_next(doubtful)
+            gone = doubtful - compared  # of a tenant that no row knows, anything may be removed
+            foreign = [
+                each
+                for each in foreign
+                if tenant(each) not in compared
+                and not (tenant(each) in gone and isinstance(each, Revocation))
+            ]
+        if foreign:
             await self._found(observed, foreign)
+
+    async def _compare_next(self, names: set[str]) -> set[str]:
+        """Have organizations compared with their rows before all others; return those that exist."""
+        async with self._service.reads() as session:
+            known = set(
+                await session.scalars(select(Organization.id).where(Organization.id.in_(names)))
+            )
+            await session.execute(
+                update(Reconciliation)
+                .where(Reconciliation.organization_id.in_(known))
+                .values(checked_at=LONG_AGO)
+            )
+        return {str(id) for id in known}
 
     async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:
         """Return the entries that a write claims to carry; what is in no ledger is left out."""
@@ -89,7 +121,7 @@ class Watcher:
 
     async def _found(self, observed: Observed, foreign: list[Update]) -> None:
         details = {
-            "updates": [str(update) for update in foreign[:MOST_TOLD]],
+            "updates": [str(each) for each in foreign[:MOST_TOLD]],
             "count": len(foreign),
             "metadata": observed.metadata,
             "zed_token": observed.zed_token,
