@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from benchmarks import checks, invitations, members, role_change
+from benchmarks import checks, invitations, members, reconcile, role_change
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site
 
@@ -15,6 +15,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "invitations": invitations.measure,
     "members": members.measure,
     "checks": checks.measure,
+    "reconcile": reconcile.measure,
 }
 
 
