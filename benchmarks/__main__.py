@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from benchmarks import checks, imports, invitations, members, relay, role_change
+from benchmarks import checks, imports, invitations, members, reconcile, relay, role_change
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site
 
@@ -17,6 +17,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "checks": checks.measure,
     "imports": imports.measure,
     "relay": relay.measure,
+    "reconcile": reconcile.measure,
 }
 
 

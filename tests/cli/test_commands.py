@@ -7,9 +7,10 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.models import Event, LedgerEntry, Reason
-from teamaccess.relationships import Relationship, Touch
+from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.users.tokens import Audience, verify
 from tests.cli.conftest import Run
+from tests.ledger.sides import agreed, holdings
 from tests.world import Team, World
 
 
@@ -197,3 +198,28 @@ async def test_reconcile_that_cannot_ask_is_no_drift(
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
     for words in ([], ["--organization", acme.id]):
         assert (await run("reconcile", *words)).exit_code == 2
+
+
+async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
+    rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id, "--json")
+    assert rebuilt.exit_code == 0
+    assert json.loads(rebuilt.stdout) == {"organizations": [], "relationships": 0, "busy": []}
+    for words in (["--rebuild"], []):
+        unknown = await run("reconcile", *words, "--organization", "no-such")
+        assert (unknown.exit_code, "no-such" in unknown.stderr) == (2, True)
+    both = await run("reconcile", "--rebuild", "--apply")
+    assert (both.exit_code, "say which" in both.stderr) == (2, True)
+
+
+async def test_an_organization_that_another_history_has_is_rebuilt(
+    run: Run, acme: Team, fintoc: World
+) -> None:
+    heads = [each for each in await holdings(acme) if each.relation == "head"]
+    await fintoc.service.engine.write([Delete(each) for each in heads])
+    found = await run("reconcile", "--organization", acme.id)
+    assert (found.exit_code, "reconcile --rebuild" in found.stdout) == (1, True)
+    rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
+    assert rebuilt.exit_code == 0
+    assert rebuilt.stdout.startswith("1 organizations rebuilt, ")
+    assert (await run("reconcile", "--organization", acme.id)).exit_code == 0
+    await agreed(acme)

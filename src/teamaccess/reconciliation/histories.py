@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.engine import Engine, Objects, Question
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.markers import HEAD
-from teamaccess.ledger.place import Place, newest_places
+from teamaccess.ledger.place import Place
 from teamaccess.models import LedgerEntry, LedgerHead, OrganizationId
 from teamaccess.reconciliation.tenants import ORGANIZATION
 from teamaccess.relationships import ledger_position, organization
@@ -30,11 +30,8 @@ async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
         last = batch[-1]
 
 
-async def doubtful(
-    session: AsyncSession, engine: Engine, ids: Sequence[OrganizationId]
-) -> list[Place]:
+async def doubtful(engine: Engine, places: Sequence[Place]) -> list[Place]:
     """Return those of whose newest position SpiceDB does not say that it is the newest."""
-    places = await newest_places(session, ids)
     newest = [
         Question(
             organization(each.organization), HEAD, ledger_position(each.position, each.hash.hex())

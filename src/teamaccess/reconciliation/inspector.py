@@ -12,6 +12,7 @@ from teamaccess.ledger import (
     OrganizationBusy,
     OrganizationStopped,
     OtherHistory,
+    UnknownOrganization,
     clock,
 )
 from teamaccess.models import Organization, OrganizationId
@@ -71,14 +72,20 @@ class Inspector:
         await keep_agreement(self._sessions, since, names)
 
     async def one(self, name: str) -> Verdict:
-        """Return the verdict for one tenant, which may be one that only SpiceDB knows."""
+        """Return the verdict for one tenant, which may be one that only SpiceDB knows.
+
+        Raises UnknownOrganization where nobody does.
+        """
         tenants = [
             Tenant(each, name if each == ORGANIZATION else f"{name}/")
             for each in self._catalog.resource_types
         ]
         if await self._known(tenants):
             return await self.organization(OrganizationId(name))
-        return await self._stranger((name, tenants))
+        verdict = await self._stranger((name, tenants))
+        if not verdict.found:
+            raise UnknownOrganization(organization=name)
+        return verdict
 
     async def organization(self, id: OrganizationId) -> Verdict:
         """Return the verdict for an organization, ended ones too, and keep it."""

@@ -8,7 +8,14 @@ from sqlalchemy import case, func, or_, select, update
 from teamaccess.catalog import Catalog
 from teamaccess.engine import PAGE, Engine, Objects
 from teamaccess.events import record
-from teamaccess.ledger import Attribution, Change, Ledger, OrganizationBusy, findings
+from teamaccess.ledger import (
+    Attribution,
+    Change,
+    Ledger,
+    OrganizationBusy,
+    UnknownOrganization,
+    findings,
+)
 from teamaccess.ledger.markers import LIFE, applied, head
 from teamaccess.ledger.place import Place, newest_places
 from teamaccess.ledger.write import rebuilding
@@ -64,10 +71,14 @@ class Rebuilder:
             await self._engine.write_schema(self._catalog.schema())
 
     async def some(self, ids: Sequence[OrganizationId], seen: Seen) -> Rebuilt:
-        """Rebuild those of a batch that need it."""
+        """Rebuild those of a batch that need it; raises UnknownOrganization where there are none."""
         async with self._ledger.sessions() as session:
-            places = await doubtful(session, self._engine, ids)
-        needing = [place.organization for place in places]
+            places = await newest_places(session, ids)
+        if not places:
+            raise UnknownOrganization(organization=", ".join(ids))
+        needing = [each.organization for each in await doubtful(self._engine, places)]
+        if not needing:
+            return self.done
         try:
             await self._locked(needing, seen)
         except OrganizationBusy:

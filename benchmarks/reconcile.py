@@ -1,0 +1,105 @@
+"""Comparing everything: how fast, and whether memory grows with what is compared."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.local.postgres import APPLICATION, SPICEDB
+
+SIZES = (10_000, 100_000, 1_000_000)
+FEW = 10
+SMALL = 10
+"""Relationships in each of many organizations."""
+KIB = 1024
+
+# Millions of members take hours on the way that changes take, so both databases are filled directly:
+# rows without triggers, and SpiceDB's own table in one of its transactions.
+ROWS = """
+SET session_replication_role = replica;
+TRUNCATE organizations, users, memberships, role_assignments, invitations, ledger_heads,
+  ledger_applications, reconciliations, ledger CASCADE;
+INSERT INTO organizations (id, name)
+  SELECT 'bench-' || team, 'Bench' FROM generate_series(1, {teams}) team;
+INSERT INTO ledger_heads (organization_id, position, hash, decided_at)
+  SELECT id, 0, '', now() FROM organizations;
+INSERT INTO users (id, email, name, tokens_valid_from)
+  SELECT 'usr_' || lpad(n::text, 20, '0'), n || '@example.com', '', now()
+  FROM generate_series(1, {members}) n;
+INSERT INTO memberships (organization_id, user_id)
+  SELECT 'bench-' || n % {teams} + 1, 'usr_' || lpad(n::text, 20, '0')
+  FROM generate_series(1, {members}) n;
+INSERT INTO role_assignments (organization_id, user_id, role)
+  SELECT organization_id, user_id, 'support' FROM memberships;
+ANALYZE;
+"""
+GRAPH = """
+TRUNCATE relation_tuple;
+BEGIN;
+INSERT INTO relation_tuple_transaction DEFAULT VALUES;
+INSERT INTO relation_tuple
+  (namespace, object_id, relation, userset_namespace, userset_object_id, userset_relation)
+  SELECT 'organization', 'bench-' || n % {teams} + 1, relation, 'user',
+    'usr_' || lpad(n::text, 20, '0'), '...'
+  FROM generate_series(1, {members}) n, unnest(ARRAY['member', 'support']) relation;
+COMMIT;
+ANALYZE;
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What one run of the command took, as the system accounts for it."""
+
+    seconds: float
+    cpu_seconds: float
+    mib: float
+
+
+async def measure(site: Site) -> list[Table]:
+    """Compare few large organizations and many small ones, in a process of its own each time."""
+    rows: list[Row] = []
+    for kind in ("few", "many"):
+        for size in SIZES:
+            teams = FEW if kind == "few" else size // SMALL
+            await asyncio.to_thread(_fill, site, teams, size // 2)
+            cost = await asyncio.to_thread(_run, site)
+            rows.append(
+                {
+                    "organizations": teams,
+                    "relationships": size,
+                    "seconds": cost.seconds,
+                    "relationships a second": size / cost.seconds,
+                    "own CPU seconds": cost.cpu_seconds,
+                    "peak memory (MiB)": cost.mib,
+                }
+            )
+    return [Table("teamaccess reconcile, nothing drifted", rows)]
+
+
+def _fill(site: Site, teams: int, members: int) -> None:
+    size = {"teams": teams, "members": members}
+    site.stack.postgres.psql(ROWS.format(**size), APPLICATION)
+    site.stack.postgres.psql(GRAPH.format(**size), SPICEDB)
+
+
+def _run(site: Site) -> Cost:
+    began = time.monotonic()
+    command = [sys.executable, "-m", "teamaccess", "reconcile", "--json"]
+    process = subprocess.Popen(
+        command,
+        env={**os.environ, "TEAMACCESS_HOME": str(site.settings.home)},
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdout is not None  # noqa: S101 - for the type checker
+    told = json.loads(process.stdout.read())
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        raise RuntimeError(f"reconcile exited with {process.returncode}: {told}")
+    return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / KIB)
