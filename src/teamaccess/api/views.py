@@ -133,6 +133,7 @@ class MemberView(msgspec.Struct):
     status: str
     roles: list[AssignedRole]
     joined_at: datetime
+    expires_at: datetime | None
     suspended_at: datetime | None
     last_active_at: datetime | None
 
@@ -150,6 +151,7 @@ class MemberView(msgspec.Struct):
                 if each.active(now)
             ],
             joined_at=member.joined_at,
+            expires_at=member.expires_at,
             suspended_at=member.suspended_at,
             last_active_at=member.activity.last_active_at if member.activity else None,
         )

@@ -5,14 +5,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Self
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.errors import Conflict
 from teamaccess.models.activity import Activity
 from teamaccess.models.ids import OrganizationId, RoleId, UserId
 from teamaccess.models.role_assignment import RoleAssignment
-from teamaccess.models.source import IN_RANGE, RelationshipSource
+from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource
 from teamaccess.models.user import User
 from teamaccess.relationships import Relationship, organization, user
 
@@ -89,6 +89,11 @@ class Membership(RelationshipSource):
                 "member", user(self.user_id), until=self.expires_at
             )
 
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which memberships have come to their end by `at` and are still there."""
+        return cls.expires_at <= at
+
     @property
     def status(self) -> MembershipStatus:
         """Whether the member can do anything at present."""
@@ -118,6 +123,12 @@ class Membership(RelationshipSource):
         if self.suspended_at is None:
             raise NotSuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = None
+
+    def end_what_has_ended(self, at: datetime) -> list[RoleAssignment]:
+        """Hold no role any more whose end has come; return the assignments that are no more."""
+        ended = [each for each in self.assignments if not each.active(at)]
+        self.assignments = [each for each in self.assignments if each.active(at)]
+        return ended
 
     def replace_roles(self, roles: Mapping[RoleId, datetime | None], at: datetime) -> None:
         """Hold exactly these roles; an assignment that stays keeps since when it is held."""

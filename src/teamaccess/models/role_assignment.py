@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKeyConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.ids import ROLE_PATTERN, OrganizationId, RoleId, UserId
-from teamaccess.models.source import IN_RANGE, RelationshipSource
+from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource
 from teamaccess.relationships import Relationship, organization, user
 
 
@@ -44,6 +44,11 @@ class RoleAssignment(RelationshipSource):
         yield organization(self.organization_id).relates(
             self.role, user(self.user_id), until=self.expires_at
         )
+
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which assignments have come to their end by `at` and are still there."""
+        return cls.expires_at <= at
 
     def active(self, at: datetime) -> bool:
         """Return whether the assignment has not ended by `at`."""

@@ -4,10 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any, Self, cast
 
-from sqlalchemy import DateTime, Table
+from sqlalchemy import ColumnElement, DateTime, Table
 
 from teamaccess.models.base import Base
 from teamaccess.relationships import Relationship
+
+Instant = datetime | ColumnElement[datetime]
+"""A time, or what PostgreSQL calls one, such as its clock."""
 
 IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 """The ends that SpiceDB can keep."""
