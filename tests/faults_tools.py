@@ -1,15 +1,17 @@
 """Faults between the application and SpiceDB, on command. The SpiceDB behind is the real one."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from enum import Enum, auto
+from typing import Any
 
 import grpc
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
 from teamaccess.worker import work
+from teamaccess.worker.ends import end_due
 from tests.world import Person, Team, World, open_world
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
@@ -182,12 +184,27 @@ async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Li
 @asynccontextmanager
 async def working(world: World) -> AsyncIterator[None]:
     """A worker runs beside it."""
-    job = asyncio.create_task(work(world.service))
+    async with beside(work(world.service)):
+        yield
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something goes on meanwhile, and is cancelled at the end."""
+    job = asyncio.create_task(work)
     try:
         yield
     finally:
         job.cancel()
         await asyncio.wait([job])
+
+
+async def swept(team: Team) -> int:
+    """End what has come to its end in one organization, as a worker does; return how many rows."""
+    ended = 0
+    while now := await end_due(team.world.service.ledger, team.id):
+        ended += now
+    return ended
 
 
 def through(world: World, team: Team) -> Team:

@@ -90,6 +90,18 @@ async def end_role(team: Team, whom: Person, role: str, at: datetime | None) -> 
         held.expires_at = at
 
 
+async def end_membership(team: Team, whom: Person, at: datetime | None) -> None:
+    """Write an end into somebody's membership, past ends too."""
+    async with team.world.operator(team.id) as change:
+        membership = await change.session.get_one(Membership, (team.id, whom.id))
+        membership.expires_at = at
+
+
+async def end_invitation(team: Team, id: str, at: datetime) -> None:
+    """Let so much time pass for an invitation that its end is there, past ends too."""
+    await age(team, id, (await invitation_of(team, id)).expires_at - at)
+
+
 async def last_seen(team: Team, whom: Person, at: datetime) -> None:
     """Move somebody's last activity."""
     async with team.world.service.sessions.begin() as session:

@@ -141,6 +141,7 @@ class MemberView(msgspec.Struct):
     status: str
     roles: list[AssignedRole]
     joined_at: datetime
+    expires_at: datetime | None
     suspended_at: datetime | None
     last_active_at: datetime | None
 
@@ -154,6 +155,7 @@ class MemberView(msgspec.Struct):
             status=MembershipStatus.since(member.suspended_at),
             roles=[AssignedRole(*held) for held in member.roles],
             joined_at=member.joined_at,
+            expires_at=member.expires_at,
             suspended_at=member.suspended_at,
             last_active_at=member.last_active_at,
         )
@@ -172,6 +174,7 @@ class MemberView(msgspec.Struct):
                 if each.active(now)
             ],
             joined_at=member.joined_at,
+            expires_at=member.expires_at,
             suspended_at=member.suspended_at,
             last_active_at=member.activity.last_active_at if member.activity else None,
         )

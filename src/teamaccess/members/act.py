@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from teamaccess.errors import Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
+from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.rules import (
     Ends,
@@ -16,7 +17,6 @@ from teamaccess.members.rules import (
     refuse_operator_only,
     refuse_unknown,
 )
-from teamaccess.members.withdraw import withdraw
 from teamaccess.models import Membership, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
 
@@ -98,9 +98,7 @@ async def leave(change: Change, organization: OrganizationId, user: UserId) -> N
 
 async def _end(change: Change, member: Membership) -> None:
     await keep_one_administrator(change, member)
-    await withdraw(change, member.organization_id, member.user.email)
-    member.user.end_sessions(change.now)
-    await change.session.delete(member)
+    await end_memberships(change, member.organization_id, [member])
 
 
 async def _under(

@@ -15,7 +15,8 @@ async def grant_administrator(
 ) -> Membership:
     """Make somebody administrator without an end, as an operator; return the membership.
 
-    Whoever is new becomes a user and a member; whoever is suspended is active again. "If you need
+    Whoever is new becomes a user and a member; whoever is suspended is active again, and whose
+    membership has an end stays. "If you need
     to assign Administrator privileges to a user, please contact us" (fintoc's page).
     """
     user = await _user(change, normalise(email))
@@ -26,10 +27,10 @@ async def grant_administrator(
         change.session.add(membership)
     else:
         await change.session.refresh(membership, ["assignments"])
-        membership.suspended_at = None
+        membership.suspended_at = membership.expires_at = None
         ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
         membership.replace_roles({**ends, role: None}, change.now)
-    await withdraw(change, organization, user.email)
+    await withdraw(change, organization, [user.email])
     await record(change, "administrator_granted", organization, f"user:{user.id}", reason)
     return membership
 

@@ -32,6 +32,7 @@ PEOPLE = (
         User.email,
         User.name,
         Membership.joined_at,
+        Membership.expires_at,
         Membership.suspended_at,
         Activity.last_active_at,
     )
@@ -71,6 +72,7 @@ class Listed(NamedTuple):
     email: str
     name: str | None
     joined_at: datetime
+    expires_at: datetime | None
     suspended_at: datetime | None
     last_active_at: datetime | None
     roles: Sequence[Held]

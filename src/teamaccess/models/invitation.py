@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, and_, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
@@ -20,7 +20,7 @@ from teamaccess.models.ids import (
     is_organization_id,
 )
 from teamaccess.models.invitation_role import InvitationRole
-from teamaccess.models.source import IN_RANGE, RelationshipSource
+from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource
 from teamaccess.relationships import Relationship, email, invitation
 
 OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
@@ -82,7 +82,8 @@ class Invitation(RelationshipSource):
     accepted_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
     cancelled_at: Mapped[datetime | None]
     lapsed_at: Mapped[datetime | None]
-    """When an expired invitation was put away, to make room for a new one to the same address."""
+    """The end of an expired invitation that was put away: it stands for nothing any more, and there is
+    room for a new one to the same address."""
 
     offers: Mapped[list[InvitationRole]] = relationship(
         lazy="selectin", cascade="all, delete-orphan", order_by="InvitationRole.role"
@@ -107,6 +108,16 @@ class Invitation(RelationshipSource):
             and relationship.subject.object.type == "email"
             and relationship.subject.relation is None
             and relationship.expiration is not None
+        )
+
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which open invitations have expired by `at` and were not put away."""
+        return and_(
+            cls.expires_at <= at,
+            cls.accepted_at.is_(None),
+            cls.cancelled_at.is_(None),
+            cls.lapsed_at.is_(None),
         )
 
     @property

@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
@@ -13,7 +13,7 @@ from teamaccess.errors import Conflict
 from teamaccess.models.activity import Activity
 from teamaccess.models.ids import OrganizationId, RoleId, UserId
 from teamaccess.models.role_assignment import RoleAssignment
-from teamaccess.models.source import IN_RANGE, RelationshipSource, is_held_by_a_user
+from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource, is_held_by_a_user
 from teamaccess.models.user import User
 from teamaccess.relationships import Relationship, organization, user
 
@@ -102,6 +102,11 @@ class Membership(RelationshipSource):
         """Whether it is the gate for somebody."""
         return relationship.relation == "member" and is_held_by_a_user(relationship)
 
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which memberships have come to their end by `at` and are still there."""
+        return cls.expires_at <= at
+
     @property
     def status(self) -> MembershipStatus:
         """Whether the member can do anything at present."""
@@ -131,6 +136,12 @@ class Membership(RelationshipSource):
         if self.suspended_at is None:
             raise NotSuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = None
+
+    def end_what_has_ended(self, at: datetime) -> list[RoleAssignment]:
+        """Hold no role any more whose end has come; return the assignments that are no more."""
+        ended = [each for each in self.assignments if not each.active(at)]
+        self.assignments = [each for each in self.assignments if each.active(at)]
+        return ended
 
     def replace_roles(self, roles: Mapping[RoleId, datetime | None], at: datetime) -> None:
         """Hold exactly these roles; an assignment that stays keeps since when it is held."""

@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKeyConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.catalog import Catalog
 from teamaccess.models.ids import ROLE_PATTERN, OrganizationId, RoleId, UserId
-from teamaccess.models.source import IN_RANGE, RelationshipSource, is_held_by_a_user
+from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource, is_held_by_a_user
 from teamaccess.relationships import Relationship, organization, user
 
 
@@ -53,6 +53,11 @@ class RoleAssignment(RelationshipSource):
     def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it is somebody's role."""
         return relationship.relation in catalog.roles and is_held_by_a_user(relationship)
+
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which assignments have come to their end by `at` and are still there."""
+        return cls.expires_at <= at
 
     def active(self, at: datetime) -> bool:
         """Return whether the assignment has not ended by `at`."""

@@ -5,12 +5,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import DateTime, Table
+from sqlalchemy import ColumnElement, DateTime, Table
 
 from teamaccess.catalog import Catalog
 from teamaccess.models.base import Base
 from teamaccess.models.ids import is_local_id, is_organization_id
 from teamaccess.relationships import Relationship
+
+Instant = datetime | ColumnElement[datetime]
+"""A time, or what PostgreSQL calls one, such as its clock."""
 
 IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 """The ends that SpiceDB can keep."""

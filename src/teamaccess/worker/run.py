@@ -4,6 +4,7 @@ import asyncio
 
 from teamaccess.service import Service
 from teamaccess.worker.reconciler import Reconciler
+from teamaccess.worker.sweeper import Sweeper
 from teamaccess.worker.watcher import Watcher
 
 
@@ -13,3 +14,4 @@ async def work(service: Service) -> None:
         jobs.create_task(service.relay.run())
         jobs.create_task(Reconciler(service).run())
         jobs.create_task(Watcher(service).run())
+        jobs.create_task(Sweeper(service.ledger, service.reads).run())

@@ -1,0 +1,17 @@
+"""What the end of a membership means, whoever or whatever ends it."""
+
+from collections.abc import Sequence
+
+from teamaccess.ledger import Change
+from teamaccess.members.withdraw import withdraw
+from teamaccess.models import Membership, OrganizationId
+
+
+async def end_memberships(
+    change: Change, organization: OrganizationId, members: Sequence[Membership]
+) -> None:
+    """End memberships with everything that hangs on them, and these people's sessions."""
+    await withdraw(change, organization, [member.user.email for member in members])
+    for member in members:
+        member.user.end_sessions(change.now)
+        await change.session.delete(member)
