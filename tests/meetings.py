@@ -285,7 +285,8 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("201", "409 idempotency_key_reused"),
         ("409 idempotency_key_reused", "201"),
     },
-    found_twice_with_one_key: {("201", "201")},
+    # no lock is there to wait for: who repeats it may be answered before it is in force
+    found_twice_with_one_key: {("201", "201"), ("201", "202"), ("202", "201")},
     accept_and_end_the_organization: {
         ("200", "204"),
         ("404 unknown_organization", "204"),
