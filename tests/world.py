@@ -46,6 +46,10 @@ class World:
     engine: Any
     """SpiceDB as any service reaches it; the types of its stub know no asyncio."""
 
+    def _repr_pretty_(self, printer: Any, _: bool) -> None:
+        """Hypothesis shows what a test was given, and this is a whole application."""
+        printer.text(f"<{self.settings.catalog}>")
+
     async def check(
         self,
         organization: str,

@@ -68,6 +68,13 @@ async def fintoc(
 
 
 @pytest.fixture(scope="session")
+async def fintoc_elsewhere(fintoc: World) -> AsyncIterator[World]:
+    """Another process on fintoc's database: its own connections and its own memory."""
+    async for world in hosted(fintoc.settings, fintoc.owner_url):
+        yield world
+
+
+@pytest.fixture(scope="session")
 async def finicom(
     postgres: LocalPostgres,
     spicedb_for: Callable[[str], LocalSpiceDB],

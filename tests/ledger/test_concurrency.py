@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import Awaitable
 
+import pytest
 from sqlalchemy import text
 
 from teamaccess.events import record_alone
+from teamaccess.ledger import turns
 from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import RoleAssignment, RoleId, UserId
 from tests.faults_tools import another_process, through, until
@@ -14,6 +16,8 @@ from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, changing, entries, markers, seat
 from tests.world import OPERATOR, Person, Team, World
 
+CROWD = 60
+"""More than there are connections to write with."""
 ROLES = ["developer", "finance_and_accounting", "operations", "product", "support"]
 
 
@@ -26,8 +30,12 @@ async def _together(*stories: Awaitable[None]) -> None:
     await asyncio.gather(*stories)
 
 
-async def test_the_second_change_of_an_organization_waits_for_the_first(acme: Team) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_the_second_change_of_an_organization_waits_for_the_first(
+    acme: Team, fintoc_elsewhere: World, processes: int
+) -> None:
     [bob] = await seat(acme, bob=[])
+    elsewhere = fintoc_elsewhere if processes == 2 else acme.world
     order: list[str] = []
 
     async def first(locked: asyncio.Event) -> None:
@@ -37,12 +45,13 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(acme: Te
                 RoleAssignment(organization_id=acme.id, user_id=bob, role=RoleId("support"))
             )
             await session.flush()
-            await _somebody_waits(acme)
+            if processes == 2:
+                await _somebody_waits(acme)
             order.append("first")
 
     async def second(locked: asyncio.Event) -> None:
         await locked.wait()
-        async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+        async with elsewhere.service.ledger.change(OPERATOR, acme.id) as change:
             order.append("second")
             [standing] = change.standing
             assert standing.position == len(await acme.ledger())
@@ -54,12 +63,45 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(acme: Te
     await agreed(acme)
 
 
-async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(acme: Team) -> None:
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(
+    acme: Team, fintoc_elsewhere: World, processes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = len(await acme.ledger())
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    monkeypatch.setattr(turns, "PATIENCE_SECONDS", 0.1 if processes == 1 else 60)
+    elsewhere = fintoc_elsewhere if processes == 2 else acme.world
+    async with elsewhere.service.ledger.change(OPERATOR, acme.id):
         busy = await acme.invite("bob", ["support"])
     assert (busy.status_code, busy.json()["code"]) == (503, "organization_busy")
     assert len(await acme.ledger()) == before
+
+
+async def test_a_crowd_before_one_organization_keeps_nobody_else_waiting(
+    acme: Team, globex: Team, fintoc_elsewhere: World
+) -> None:
+    [bob] = await seat(acme, bob=[])
+    path = f"{acme.path}/members/{bob}/reactivate"
+    async with fintoc_elsewhere.service.ledger.change(OPERATOR, acme.id):
+        crowd = [asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(CROWD)]
+        await _somebody_waits(acme)
+        invited = await globex.invite("eve", ["support"])
+        assert invited.status_code == 201
+        assert not any(each.done() for each in crowd)
+    answers = await asyncio.gather(*crowd)
+    assert {answer.status_code for answer in answers} <= {409, 503}
+    assert answers[0].status_code == 409
+
+
+async def test_who_gives_up_waiting_leaves_the_turn_to_the_next_one(acme: Team) -> None:
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        impatient = asyncio.create_task(acme.invite("bob", ["support"]))
+        patient = asyncio.create_task(acme.invite("eve", ["support"]))
+        await asyncio.wait([impatient], timeout=0.1)
+        impatient.cancel()
+        await asyncio.wait([impatient])
+    assert (await patient).status_code == 201
+    assert acme.world.mails_to(acme.address("bob")) == []
+    await agreed(acme)
 
 
 async def test_a_change_of_another_organization_does_not_wait(acme: Team, globex: Team) -> None:

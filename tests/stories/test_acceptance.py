@@ -101,7 +101,7 @@ async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership
     answers = await asyncio.gather(*(acme.accept("bob") for _ in range(50)))
 
     assert [answer.status_code for answer in answers].count(200) == 1
-    assert {answer.status_code for answer in answers} <= {200, 401, 409}
+    assert {answer.status_code for answer in answers} == {200, 409}
     assert len(await members(acme)) == 2
     assert sum("#member@" in str(updates) for updates in await acme.ledger()) == 2
 

@@ -80,6 +80,7 @@ async def accept(
     invitation = await find_invitation(change, organization, id)
     if invitation is None or not same_secret(invitation, secret):
         raise UnknownInvitationToken
+    invitation.refuse_unless_pending(change.now)  # somebody may have been first meanwhile
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse
     user = await _invited(change, invitation, signed_in, name)

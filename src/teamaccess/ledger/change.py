@@ -12,6 +12,7 @@ from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.session import append, drain
 from teamaccess.ledger.standing import Standing
+from teamaccess.ledger.turns import Turn
 from teamaccess.models import OrganizationId, Reason, UserId
 from teamaccess.relationships import Update
 
@@ -44,6 +45,8 @@ class Change:
     _engine: Engine
     standing: list[Standing]
     """Where each locked organization stood when the change was opened, all of it enforced."""
+    turn: Turn
+    """What keeps the others of this process waiting, until the commit."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What must not happen unless the change is committed, such as sending a mail."""
     told: set[str] = field(default_factory=set)

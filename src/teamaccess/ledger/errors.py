@@ -9,7 +9,7 @@ class UnknownOrganization(NotFound):
 
 
 class OrganizationBusy(Unavailable):
-    """Earlier changes of {organization} have not reached the permission engine yet, so this one cannot be judged. Nothing was changed; try again shortly."""  # noqa: E501 - a sentence is one line
+    """Earlier changes of {organization} are under way, or have not reached the permission engine yet, so this one cannot be judged. Nothing was changed; try again shortly."""  # noqa: E501 - a sentence is one line
 
 
 class OrganizationStopped(Unavailable):

@@ -30,6 +30,7 @@ from teamaccess.ledger.outcome import learn_outcome
 from teamaccess.ledger.place import newest_places
 from teamaccess.ledger.session import UNHURRIED, Sessions
 from teamaccess.ledger.standing import Standing
+from teamaccess.ledger.turns import Turn, Turns
 from teamaccess.models import OrganizationId
 from teamaccess.relationships import Revocation
 
@@ -62,6 +63,7 @@ class Ledger:
         self._engine = engine
         self._catalog = catalog
         self._budget = budget
+        self._turns = Turns()
 
     @asynccontextmanager
     async def change(
@@ -74,18 +76,18 @@ class Ledger:
         """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
 
         Leaving without `commit` rolls everything back. Raises UnknownOrganization, OrganizationBusy
-        (what is pending could not be brought in within two seconds) and OrganizationStopped; the last
-        one not for a change that only takes away, which is possible even then. A change that is
-        not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
+        (too many came before, or what is pending could not be brought in within two seconds) and
+        OrganizationStopped; the last one not for a change that only takes away, which is possible even
+        then. A change that is not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
         """
-        async with self.sessions() as session:
+        async with self._turns.taken(organizations) as turn, self.sessions() as session:
             session.sync_session.info["attribution"] = attribution
             now, transaction, standing = await self._lock(session, organizations, judging=judging)
             for each in standing:
                 if each.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
             yield Change(
-                session, attribution, self._catalog, now, transaction, self._engine, standing
+                session, attribution, self._catalog, now, transaction, self._engine, standing, turn
             )
 
     @asynccontextmanager
@@ -95,7 +97,8 @@ class Ledger:
         """Lock the organizations as they stand: also ended ones, with whatever is pending or refused.
 
         For who compares ledgers and SpiceDB themselves, and takes the time that this takes: nobody's
-        permission can be judged on what may not have arrived. Raises OrganizationBusy.
+        permission can be judged on what may not have arrived. It stands in no queue of the process's,
+        only before PostgreSQL's lock. Raises OrganizationBusy.
         """
         async with self.sessions() as session:
             session.sync_session.info["attribution"] = attribution
@@ -108,7 +111,14 @@ class Ledger:
                 Standing(each.organization, each.position, each.hash, None) for each in places
             ]
             yield Change(
-                session, attribution, self._catalog, now, begun.transaction, self._engine, standing
+                session,
+                attribution,
+                self._catalog,
+                now,
+                begun.transaction,
+                self._engine,
+                standing,
+                Turn(),
             )
 
     async def commit(self, change: Change) -> list[Receipt]:
@@ -139,7 +149,10 @@ class Ledger:
         """Commit, and leave it to the caller to have it enforced."""
         if change.stopped:
             await _refuse_giving(change)
-        await self._commit(change)
+        try:
+            await self._commit(change)
+        finally:
+            change.turn.give_up()  # the next one need not wait until this one is in force
 
     async def retry(self, change: Change, organization: OrganizationId) -> int | None:
         """Hand the entry that stops the organization to the workers once more, after the commit.

@@ -22,5 +22,7 @@ class User(Base):
     tokens_valid_from: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     def end_sessions(self, at: datetime) -> None:
-        """Refuse every access token issued before `at`."""
-        self.tokens_valid_from = func.greatest(User.tokens_valid_from, at)  # never back
+        """Refuse every access token issued before `at`, and what was issued since by who was faster."""
+        self.tokens_valid_from = func.greatest(  # never back
+            User.tokens_valid_from, at, func.clock_timestamp()
+        )

@@ -30,7 +30,7 @@ from teamaccess.models import (
 )
 from teamaccess.service import Service
 from teamaccess.text import LONGEST_NAME, clean
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.users.tokens import LONGEST_LIFE, Audience, Claims, issue
 
 log = structlog.get_logger()
 
@@ -131,9 +131,7 @@ async def accept(
     organization = offered.organization_id
     try:
         async with service.ledger.change(who, organization) as change:
-            signed_in = request.user
-            if signed_in is not None:
-                signed_in = await change.session.get_one(User, signed_in.id)
+            signed_in = await still_signed_in(request, change)
             user = await acceptance.accept(
                 change, organization, offered.id, data.token, signed_in, name
             )
@@ -149,6 +147,20 @@ async def accept(
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
+
+
+async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
+    """Return who asks, None for nobody; raises InvalidToken if their sessions were ended meanwhile.
+
+    Accepting begins a new session, which must not outlive an end of all of them at the same time: that
+    waits for this change, or this for that.
+    """
+    if request.user is None:
+        return None
+    user = await change.session.get_one(User, request.user.id, with_for_update={"key_share": True})
+    claims: Claims = request.auth
+    claims.refuse_if_ended(user)
+    return user
 
 
 async def send(change: Change, service: Service, letter: Letter) -> InvitationView:

@@ -1,0 +1,280 @@
+"""Requests that take turns: which of them goes on, and how far, is decided and not left to chance.
+
+A request is stopped before each of its steps, which are the places where somebody else could come in
+between: a statement to PostgreSQL, the end of a transaction, a call to SpiceDB. Only one of them goes on
+at a time, for as many steps as the schedule says. Who waits (for a lock of PostgreSQL's, or for somebody
+else in the process) is passed over until that is over. A schedule is plain data: hypothesis finds the
+shortest one that does harm and prints it, and the same schedule does the same again.
+"""
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import asyncpg
+import httpx
+import pytest
+from hypothesis import note
+from hypothesis import strategies as st
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+from sqlalchemy.util.concurrency import await_
+
+from teamaccess.engine import Engine
+
+if TYPE_CHECKING:
+    Connection = asyncpg.Connection[asyncpg.Record]
+else:
+    Connection = asyncpg.Connection  # which knows its parameter in the stubs alone
+
+Request = Callable[[], Awaitable[httpx.Response]]
+Schedule = Sequence[tuple[int, int]]
+"""Turns: which request goes on, for how many steps. At the end the first one that can goes on."""
+
+SCHEDULES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 16)), max_size=8)
+EXAMPLES = int(os.environ.get("TEAMACCESS_SCHEDULES", "4"))
+"""Schedules of each story; more of them find more."""
+
+LOOK_SECONDS = 0.01
+QUIET_SECONDS = 0.05
+"""Who is neither out in PostgreSQL or SpiceDB nor before a step for so long waits for somebody here."""
+LONGEST_STEP_SECONDS = 5.0
+BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blocking_pids(pid)) > 0"
+
+
+@dataclass(eq=False)
+class Performer:
+    """One request on its way, with whatever else runs on its behalf."""
+
+    number: int
+    stage: "Stage"
+    parked: deque[asyncio.Future[None]] = field(default_factory=deque)
+    outside: list[int | None] = field(default_factory=list)
+    """Where it waits for an answer: a connection's process in PostgreSQL, None for SpiceDB."""
+    waits: bool = False
+    """Whether it was seen to wait for somebody else, and nothing has been heard of it since."""
+    task: "asyncio.Task[httpx.Response] | None" = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the answer is there and nothing is left to do for it."""
+        return self.task is not None and self.task.done() and not self.parked and not self.outside
+
+    @property
+    def moving(self) -> bool:
+        """Whether it can be expected to come to its next step, or its end, by itself."""
+        return not (self.done or self.parked or self.waits)
+
+    async def park(self, what: str) -> None:
+        """Return when it is this step's turn."""
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.parked.append(turn)
+        self.waits = False
+        self.stage.heard()
+        try:
+            await turn
+        finally:
+            with suppress(ValueError):
+                self.parked.remove(turn)
+        self.stage.trace.append(f"{self.number} {what}")
+
+    @contextmanager
+    def away(self, process: int | None, *, ends: bool = False) -> Iterator[None]:
+        """The step itself; `ends` for what others may have been waiting for."""
+        self.outside.append(process)
+        try:
+            yield
+        finally:
+            self.outside.remove(process)
+            self.waits = False
+            if ends:
+                for other in self.stage.performers:
+                    other.waits = False
+            self.stage.heard()
+
+    def go_on(self) -> None:
+        """Let the step that has waited longest happen."""
+        self.parked.popleft().set_result(None)
+
+
+_performing: ContextVar[Performer | None] = ContextVar("performing", default=None)
+
+
+@dataclass(eq=False)
+class Stage:
+    """Everybody who takes part, and what happened so far."""
+
+    observer: Connection
+    performers: list[Performer] = field(default_factory=list)
+    trace: list[str] = field(default_factory=list)
+    open: bool = False
+    """Whether everybody goes on without asking."""
+    _heard: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def heard(self) -> None:
+        """Something has happened."""
+        self._heard.set()
+
+    def enter(self, request: Request) -> None:
+        """Begin a request; it stops before its first step."""
+        performer = Performer(len(self.performers), self)
+        self.performers.append(performer)
+
+        async def perform() -> httpx.Response:
+            _performing.set(performer)
+            try:
+                return await request()
+            finally:
+                self.heard()
+
+        performer.task = asyncio.create_task(perform())
+        performer.task.add_done_callback(lambda _: self.heard())
+
+    async def play(self, schedule: Schedule) -> None:
+        """Let them take turns until all are done."""
+        turns = deque((who % len(self.performers), steps) for who, steps in schedule)
+        while not all(performer.done for performer in self.performers):
+            await self._settle()
+            ready = [performer for performer in self.performers if performer.parked]
+            if not ready:
+                await self._something(LOOK_SECONDS)
+                for performer in self.performers:
+                    performer.waits = False
+                continue
+            while turns and self.performers[turns[0][0]] not in ready:
+                turns.popleft()
+            performer = ready[0]
+            if turns:
+                who, steps = turns.popleft()
+                performer = self.performers[who]
+                if steps > 1:
+                    turns.appendleft((who, steps - 1))
+            performer.go_on()
+            await asyncio.sleep(0)
+
+    def leave(self) -> None:
+        """Nobody is stopped any more."""
+        self.open = True
+        for performer in self.performers:
+            while performer.parked:
+                performer.go_on()
+
+    async def _settle(self) -> None:
+        """Return when each of them is done, before a step, or waits for another one."""
+        quiet_since = time.monotonic()
+        for _ in range(5):
+            await asyncio.sleep(0)  # whoever was let go by another one here is on the way by now
+        while moving := [performer for performer in self.performers if performer.moving]:
+            if await self._something(LOOK_SECONDS):
+                quiet_since = time.monotonic()
+                continue
+            quiet = time.monotonic() - quiet_since
+            blocked = await self._blocked(moving)
+            for performer in moving:
+                if performer.outside:
+                    performer.waits = all(process in blocked for process in performer.outside)
+                else:
+                    performer.waits = quiet > QUIET_SECONDS
+            if quiet > LONGEST_STEP_SECONDS:
+                raise TimeoutError(f"nothing has happened since {self.trace[-5:]}")
+
+    async def _something(self, seconds: float) -> bool:
+        self._heard.clear()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
+        return self._heard.is_set()
+
+    async def _blocked(self, performers: Sequence[Performer]) -> set[int]:
+        asking = [process for each in performers for process in each.outside if process is not None]
+        if not asking:
+            return set()
+        return {row["pid"] for row in await self.observer.fetch(BLOCKED, asking)}
+
+
+async def played(
+    observer: Connection, schedule: Schedule, *requests: Request
+) -> list[httpx.Response]:
+    """Return the answers to requests that took turns by the schedule; what happened is noted."""
+    stage = Stage(observer)
+    for request in requests:
+        stage.enter(request)
+    try:
+        await stage.play(schedule)
+    finally:
+        stage.leave()
+        tasks = [each.task for each in stage.performers if each.task is not None]
+        answers = await asyncio.gather(*tasks)
+        note("\n".join([f"the schedule was {list(schedule)}:", *stage.trace]))
+    return answers
+
+
+@asynccontextmanager
+async def stopping(database_url: str) -> AsyncIterator[Connection]:
+    """What is played meanwhile stops before each step; yields a connection to look on with."""
+    observer = await asyncpg.connect(database_url)
+    try:
+        with pytest.MonkeyPatch.context() as patched:
+            for name in ("do_execute", "do_executemany"):
+                patched.setattr(PGDialect_asyncpg, name, _statement(name))
+            for name in ("do_commit", "do_rollback"):
+                patched.setattr(PGDialect_asyncpg, name, _end(name))
+            for name in ("answers", "check", "find", "write"):
+                patched.setattr(Engine, name, _call(name))
+            yield observer
+    finally:
+        await observer.close()
+
+
+def _statement(name: str) -> Callable[..., None]:
+    original = getattr(PGDialect_asyncpg, name)
+
+    def execute(
+        dialect: PGDialect_asyncpg, cursor: Any, statement: str, *more: Any, **named: Any
+    ) -> None:
+        if (performer := _stopped()) is None:
+            original(dialect, cursor, statement, *more, **named)
+            return
+        await_(performer.park(" ".join(statement.split())[:60]))
+        with performer.away(cursor._connection.get_server_pid()):
+            original(dialect, cursor, statement, *more, **named)
+
+    return execute
+
+
+def _end(name: str) -> Callable[..., None]:
+    original = getattr(PGDialect_asyncpg, name)
+
+    def end(dialect: PGDialect_asyncpg, connection: Any) -> None:
+        performer = _stopped()
+        if performer is None or connection._transaction is None:
+            original(dialect, connection)
+            return
+        await_(performer.park(name.removeprefix("do_").upper()))
+        with performer.away(connection._connection.get_server_pid(), ends=True):
+            original(dialect, connection)
+
+    return end
+
+
+def _call(name: str) -> Callable[..., Awaitable[Any]]:
+    original = getattr(Engine, name)
+
+    async def call(engine: Engine, *more: Any, **named: Any) -> Any:
+        if (performer := _stopped()) is None:
+            return await original(engine, *more, **named)
+        await performer.park(f"SpiceDB {name}")
+        with performer.away(None):
+            return await original(engine, *more, **named)
+
+    return call
+
+
+def _stopped() -> Performer | None:
+    performer = _performing.get()
+    return None if performer is None or performer.stage.open else performer

@@ -1,0 +1,91 @@
+"""Requests that meet, in many orders of their steps: only some answers go together.
+
+`TEAMACCESS_SCHEDULES=300 pytest tests/stories/test_schedules.py` looks for longer than every run can.
+"""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.aftermath import done_as_answered, outcome, whole
+from tests.faults_tools import through
+from tests.meetings import (
+    ENDS_SESSIONS,
+    TOGETHER,
+    Meeting,
+    Prepare,
+    demote_and_demote,
+    found_twice_with_one_key,
+    leave_and_be_demoted,
+    leave_and_demote_the_other,
+    remove_and_change_roles,
+)
+from tests.schedules import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
+from tests.world import Person, World
+
+FINICOMS = [
+    demote_and_demote,
+    leave_and_demote_the_other,
+    leave_and_be_demoted,
+    remove_and_change_roles,
+    found_twice_with_one_key,
+]
+"""Where the customers' own rules matter."""
+FINTOCS = [prepare for prepare in TOGETHER if prepare is not found_twice_with_one_key]
+
+
+def _name(prepare: Prepare) -> str:
+    return prepare.__name__
+
+
+@pytest.fixture(scope="module")
+async def looking_on(fintoc: World) -> AsyncIterator[Connection]:
+    """Whatever is played stops before each of its steps."""
+    async with stopping(fintoc.settings.database_url) as observer:
+        yield observer
+
+
+@pytest.mark.parametrize("prepare", FINTOCS, ids=_name)
+@settings(max_examples=EXAMPLES)
+@given(schedule=SCHEDULES, apart=st.booleans())
+async def test_whoever_goes_first(
+    fintoc: World,
+    fintoc_elsewhere: World,
+    looking_on: Connection,
+    prepare: Prepare,
+    schedule: Schedule,
+    apart: bool,
+) -> None:
+    elsewhere = fintoc_elsewhere if apart else fintoc
+    here = await fintoc.found("acme")
+    await _play(looking_on, Meeting(here, through(elsewhere, here)), prepare, schedule)
+
+
+@pytest.mark.parametrize("prepare", FINICOMS, ids=_name)
+@settings(max_examples=EXAMPLES)
+@given(schedule=SCHEDULES)
+async def test_whoever_goes_first_at_finicom(
+    finicom: World, looking_on: Connection, prepare: Prepare, schedule: Schedule
+) -> None:
+    here = await finicom.found("initech")
+    await _play(looking_on, Meeting(here, here), prepare, schedule)
+
+
+async def _play(
+    looking_on: Connection, meeting: Meeting, prepare: Prepare, schedule: Schedule
+) -> None:
+    world = meeting.here.world
+    answers = await played(looking_on, schedule, *await prepare(meeting))
+    told = tuple(outcome(answer) for answer in answers)
+    if not any(answer.is_server_error for answer in answers):
+        assert told in TOGETHER[prepare]
+    await done_as_answered(world, answers)
+    for team in (meeting.here, *meeting.others):
+        await whole(team)
+    if prepare in ENDS_SESSIONS and told == ("200", "204"):
+        accepted = answers[0].json()
+        eve = Person(world, accepted["user"], "", accepted["access_token"])
+        signed_in = outcome(await eve.ask("GET", "/v1/me"))
+        assert signed_in == "401 invalid_token", "signed out, and signed in all the same"
