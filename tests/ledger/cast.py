@@ -73,6 +73,7 @@ class Cast:
                         RoleAssignment.role == self.world.service.catalog.administrator,
                         RoleAssignment.expires_at.is_(None),
                         Membership.suspended_at.is_(None),
+                        Membership.expires_at.is_(None),
                     )
                 )
             )

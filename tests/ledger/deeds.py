@@ -9,6 +9,8 @@ import httpx
 from teamaccess.ledger import OrganizationBusy
 from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import OrganizationId, UserId
+from teamaccess.worker.ends import end_due
+from tests.faults_tools import Writes
 from tests.ledger.cast import Cast, Guest
 from tests.world import OPERATOR, Person, Team
 
@@ -131,6 +133,19 @@ async def grant(cast: Cast, team: Team, guest: Guest) -> str:
         token = await cast.world.token(membership.user_id)
         guest.person = Person(cast.world, membership.user_id, guest.address, token)
     return "granted"
+
+
+async def sweep(cast: Cast, team: Team) -> str:
+    """End what has come to its end there, as a worker does; who is out by that signs in again."""
+    try:
+        ended = await end_due(cast.world.service.ledger, team.id)
+    except OrganizationBusy:
+        return cast.excuse()
+    if ended and cast.link.writes is Writes.FAIL:
+        cast.behind.add(team.id)
+    for person in cast.people(team):
+        person.token = await cast.world.token(person.id)
+    return f"{ended} ended"
 
 
 async def _sessions_ended(cast: Cast, team: Team, whom: Person, answer: httpx.Response) -> str:

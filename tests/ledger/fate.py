@@ -95,6 +95,10 @@ async def maintenance(cast: Cast, chance: Random) -> object:
     return await scripts.run(cast, here, there, script, chance.randrange(5), role, end)
 
 
+async def sweeping(cast: Cast, chance: Random) -> object:
+    return await deeds.sweep(cast, chance.choice(cast.teams))
+
+
 async def broken_link(cast: Cast, chance: Random) -> object:
     if cast.link.writes is Writes.ARRIVE:
         cast.link.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
@@ -116,6 +120,7 @@ CHANCES: dict[Any, int] = {
     ending: 1,
     founding: 2,
     grant: 4,
+    sweeping: 8,
     broken_link: 8,
 }
 

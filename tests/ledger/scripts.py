@@ -21,12 +21,23 @@ A_MONTH_PASSES = f"""
 UPDATE invitations SET sent_at = sent_at - interval '30 days',
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
+A_MONTH_PASSES_FOR_ROLES = f"""
+UPDATE role_assignments SET granted_at = granted_at - interval '30 days',
+  expires_at = expires_at - interval '30 days' WHERE {MINE}
+"""
+A_MONTH_PASSES_FOR_MEMBERS = f"""
+UPDATE memberships SET joined_at = joined_at - interval '30 days',
+  expires_at = expires_at - interval '30 days' WHERE {MINE}
+"""
 STATEMENTS = (
     f"UPDATE memberships SET suspended_at = now() WHERE {HIS}",
     f"UPDATE memberships SET suspended_at = NULL WHERE {HIS}",
     f"UPDATE memberships SET suspended_at = now() WHERE {MINE} AND user_id <> ALL (:kept)",
     f"UPDATE memberships SET organization_id = :there WHERE {HIS}",
     f"UPDATE memberships SET user_id = :two WHERE {HIS}",
+    f"UPDATE memberships SET expires_at = now() + interval '1 day' WHERE {HIS}",
+    f"UPDATE memberships SET expires_at = now() - interval '1 second' WHERE {HIS}",
+    f"UPDATE memberships SET expires_at = NULL WHERE {HIS}",
     f"DELETE FROM memberships WHERE {HIS}",
     f"DELETE FROM memberships WHERE {MINE} AND user_id <> ALL (:kept) AND suspended_at IS NOT NULL",
     "INSERT INTO memberships (organization_id, user_id) VALUES (:here, :one) ON CONFLICT DO NOTHING",
@@ -38,6 +49,8 @@ STATEMENTS = (
     f"DELETE FROM role_assignments WHERE {HIS}",
     f"DELETE FROM role_assignments WHERE {MINE} AND role = :role AND user_id <> ALL (:kept)",
     A_MONTH_PASSES,
+    A_MONTH_PASSES_FOR_ROLES,
+    A_MONTH_PASSES_FOR_MEMBERS,
     f"UPDATE invitations SET expires_at = now() + interval '2 days' WHERE {MINE}",
     f"UPDATE invitations SET cancelled_at = now() WHERE {MINE} AND accepted_at IS NULL",
     f"UPDATE invitations SET cancelled_at = NULL WHERE {MINE} AND accepted_at IS NULL",

@@ -14,6 +14,7 @@ from tests.world import Person, Team
 ACTIVE = """
 SELECT 1 FROM memberships
 WHERE organization_id = :organization AND user_id = :user AND suspended_at IS NULL
+AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 HELD = """
 SELECT role FROM role_assignments WHERE organization_id = :organization AND user_id = :user

@@ -7,7 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.steps import end_role, enlist, members, offer_instead, refused
+from teamaccess.members.administrators import grant_administrator
+from tests.faults_tools import swept
+from tests.steps import end_membership, end_role, enlist, members, offer_instead, refused
 from tests.world import Person, Team
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
@@ -57,6 +59,65 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
+    refused(left, 409, "last_administrator")
+
+
+@pytest.mark.parametrize("days", [30, -1])
+async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
+    initech: Team, days: int
+) -> None:
+    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
+    await end_membership(initech, bob, datetime.now(UTC) + timedelta(days=days))
+
+    left = await initech.administrator.ask("POST", f"{initech.path}/leave")
+
+    refused(left, 409, "last_administrator")
+    assert await swept(initech) == (0 if days > 0 else 1)
+    refused(await set_roles(initech, initech.administrator, admin=SOON), 409, "last_administrator")
+
+
+async def test_no_end_leaves_an_organization_without_an_administrator(initech: Team) -> None:
+    people = await enlist(initech, {each: ["admin"] for each in ("bob", "eve", "fay")})
+    now = datetime.now(UTC)
+    await end_role(initech, people["bob"], "admin", now - timedelta(seconds=1))
+    await end_membership(initech, people["eve"], now - timedelta(seconds=1))
+    assert (await set_roles(initech, people["fay"], admin=SOON)).status_code == 200
+
+    assert await swept(initech) == 2
+
+    assert (await members(initech))[initech.administrator.id] == ["admin"]
+    for deed in ("suspend", "remove"):
+        answer = await initech.act(deed, initech.administrator, by=people["fay"])
+        refused(answer, 409, "last_administrator")
+    assert await initech.can(initech.administrator, "members_invite")
+    await end_role(initech, people["fay"], "admin", now - timedelta(seconds=1))
+    assert await swept(initech) == 1
+    assert await initech.can(initech.administrator, "members_invite")
+
+
+async def test_an_administrator_who_stays_after_all_counts_again(initech: Team) -> None:
+    ana = initech.administrator
+    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
+    await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=30))
+    refused(await ana.ask("POST", f"{initech.path}/leave"), 409, "last_administrator")
+
+    assert (await set_roles(initech, bob, admin=None)).status_code == 200
+
+    assert (await set_roles(initech, ana, admin=SOON)).status_code == 200
+    refused(await set_roles(initech, bob, admin=SOON), 409, "last_administrator")
+    assert (await ana.ask("POST", f"{initech.path}/leave")).status_code == 204
+
+
+async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    await end_membership(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
+    async with acme.world.operator(acme.id) as change:
+        await grant_administrator(change, acme.id, bob.email, "Ana is leaving")
+
+    assert await swept(acme) == 0
+
+    assert (await acme.act("remove", acme.administrator, by=bob)).status_code == 204
+    left = await bob.ask("POST", f"{acme.path}/leave")
     refused(left, 409, "last_administrator")
 
 
