@@ -2,7 +2,7 @@
 
 from sqlalchemy import func, select, text
 
-from teamaccess.models import Finding, Reconciliation
+from teamaccess.models import Finding, FindingKind, Reconciliation
 from tests.faults_tools import another_process, linked, until, working
 from tests.reconciliation.drift import put
 from tests.world import Team, World
@@ -28,7 +28,8 @@ async def test_workers_find_drift_and_keep_when_they_looked(apart: World) -> Non
                 )
             ).all()
         )
-        about = list(await session.scalars(select(Finding.organization_id)))
+        drift = select(Finding.organization_id).where(Finding.kind == FindingKind.DRIFT)
+        about = list(await session.scalars(drift))
     assert looked == {team.id: int(team is drifted) for team in teams}
     assert about == [drifted.id]
 
