@@ -12,7 +12,7 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/nu
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python $(IS_NEW_ENOUGH) && { echo $$python; break; }; done)
 
-.PHONY: setup run test lint bench lock
+.PHONY: setup run test soak lint bench lock
 
 setup: $(VENV)/.installed
 	@if $(BIN)/python -m teamaccess.local.spicedb_build --needs-go; then \
@@ -24,6 +24,10 @@ run: setup
 
 test: setup
 	@$(BIN)/python -m pytest $(ARGS)
+
+# A long storm over real processes; prints what was done, broken and found.
+soak: setup
+	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
 
 lint: setup
 	$(BIN)/ruff check

@@ -6,7 +6,17 @@ from typing import Annotated, Any
 import typer
 import uvloop
 
-from benchmarks import checks, imports, invitations, members, reconcile, relay, role_change
+from benchmarks import (
+    checks,
+    expiry,
+    imports,
+    invitations,
+    members,
+    quantization,
+    reconcile,
+    relay,
+    role_change,
+)
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site
 
@@ -15,6 +25,8 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "invitations": invitations.measure,
     "members": members.measure,
     "checks": checks.measure,
+    "expiry": expiry.measure,
+    "quantization": quantization.measure,
     "imports": imports.measure,
     "relay": relay.measure,
     "reconcile": reconcile.measure,

@@ -70,14 +70,14 @@ async def measure(site: Site) -> list[Table]:
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
         await asyncio.to_thread(others.fill, site)
-        await _change(bare, id, 0)
+        await change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [
                 [Checking(bare, id, users[worker::workers], fresh) for worker in range(workers)]
                 for fresh in FRESHNESS.values()
             ]
             title = f"checks, {workers} at once, {changes} changes a second"
-            async with _changing(bare, id, changes):
+            async with changing(bare, id, changes):
                 figures = await interleave(title, *loads)
             for name, each in zip(FRESHNESS, figures, strict=True):
                 rows.append(
@@ -94,27 +94,28 @@ async def measure(site: Site) -> list[Table]:
 
 
 @asynccontextmanager
-async def _changing(
+async def changing(
     parts: Parts, organization: OrganizationId, a_second: int
 ) -> AsyncIterator[None]:
     """Change somebody's role in the organization so often, meanwhile."""
 
-    async def change() -> None:
+    async def go_on() -> None:
         for number in itertools.count(1):
             await asyncio.sleep(1 / a_second)
-            await _change(parts, organization, number)
+            await change(parts, organization, number)
 
     if a_second == 0:
         yield
         return
-    changing = asyncio.create_task(change())
+    task = asyncio.create_task(go_on())
     yield
-    changing.cancel()
+    task.cancel()
     with suppress(asyncio.CancelledError):
-        await changing
+        await task
 
 
-async def _change(parts: Parts, organization: OrganizationId, number: int) -> None:
+async def change(parts: Parts, organization: OrganizationId, number: int) -> None:
+    """Give somebody a role, who is somebody else for each number."""
     with suppress(grpc.aio.AioRpcError):
         await parts.write(
             organization,

@@ -23,6 +23,7 @@ async def deployment(running: Deployment) -> Deployment:
     await running.mend()
     for program in running.programs.values():
         program.said()
+        program.deaths.clear()
     return running
 
 

@@ -165,9 +165,11 @@ def _false_refusals(record: Record, done: set[str]) -> Iterator[str]:
 def _complaints(deployment: Deployment) -> Iterator[str]:
     """No program met anything that it has no name for."""
     for program in deployment.programs.values():
-        for line in program.said():
+        yield from (f"died by itself: {death}" for death in program.deaths)
+        lines = program.said()
+        for number, line in enumerate(lines):
             if any(word in line for word in COMPLAINTS):
-                yield f"{program.name} complains: {line}"
+                yield f"{program.name} complains: " + "\n".join(lines[number : number + 60])
 
 
 async def _doors(

@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 
 from teamaccess.local.dev import NOT_OURS
+from teamaccess.local.errors import ProgramDied
 from teamaccess.local.processes import runs
 from teamaccess.local.supervisor import Child, Supervisor
 from teamaccess.settings import PREFIX
@@ -48,6 +49,8 @@ class Program:
         theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         ours = {PREFIX + name.upper(): value for name, value in settings.items()}
         self._environment = theirs | ours
+        self.deaths: list[str] = []
+        """Those that nobody has brought about, with its last words."""
         self._log, self._read = log, 0
         self._child: Child | None = None
 
@@ -57,11 +60,19 @@ class Program:
             return
         self.points.disarm()
         if self._child is not None:
-            self._child.stop()
+            self._bury(self._child)
         self._child = self._supervisor.start(
             self.name, self._command, environment=self._environment
         )
         await until(self._works, seconds=60)
+
+    def _bury(self, child: Child) -> None:
+        try:
+            child.ensure_running()
+        except ProgramDied as death:
+            if "killed by SIGKILL" not in str(death):
+                self.deaths.append(str(death))
+        child.stop()
 
     async def stop(self) -> None:
         """End it as an operator does."""

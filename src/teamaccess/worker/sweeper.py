@@ -1,7 +1,7 @@
 """End what has come to its end, within the second.
 
 SpiceDB by itself lets a relationship expire, but while nothing is written its caches go on saying yes
-(docs/decisions/0011). So the row is ended, which deletes the relationship and tells the ledger.
+(docs/decisions/0014). So the row is ended, which deletes the relationship and tells the ledger.
 """
 
 import asyncio

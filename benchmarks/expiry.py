@@ -1,0 +1,202 @@
+"""How long SpiceDB goes on saying yes after an end and after a removal, at each freshness.
+
+One end at a time and nothing else is written, so that no other change moves SpiceDB to a newer revision;
+the questions are asked all the time, so that its caches hold the yes.
+"""
+
+import asyncio
+import math
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+from statistics import median, quantiles
+
+from authzed.api.v1 import (
+    CheckPermissionRequest,
+    Consistency,
+    Relationship,
+    RelationshipUpdate,
+    SubjectReference,
+    ZedToken,
+)
+
+from benchmarks import population
+from benchmarks.bare import HAS, Parts, parts, reference
+from benchmarks.defaults import spicedb_at_defaults
+from benchmarks.population import BY_BENCHMARKS
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.local.progress import Meter
+from teamaccess.models import Membership, OrganizationId, RoleAssignment, RoleId, UserId
+from teamaccess.service import Service, open_service
+
+TIMES = 50
+TIMES_AT_DEFAULTS = 10
+"""There they take some seconds each."""
+AHEAD = timedelta(seconds=0.7)
+"""How long a role is held before its end, in which every question has been answered with yes."""
+PAUSE_SECONDS = 0.005
+QUIET_SECONDS = 1.0
+"""After so long without a yes there comes none any more."""
+LONGEST_SECONDS = 15.0
+
+Freshness = Mapping[str, Consistency]
+End = Callable[[UserId], Awaitable[tuple[float, Freshness]]]
+"""Brings about an end; returns when it was, and what can be asked for from then on."""
+
+
+async def measure(site: Site) -> list[Table]:
+    """End roles and remove members, one after another."""
+    rows: list[Row] = []
+    async with (
+        open_service(site.settings) as service,
+        parts(site) as ours,
+        spicedb_at_defaults(site, ours) as theirs,
+    ):
+        organization = await population.organization(service)
+        for which, asked, times in (
+            ("as we start it", ours, TIMES),
+            ("at its defaults", theirs, TIMES_AT_DEFAULTS),
+        ):
+            watch = _Watch(service, asked, organization)
+            for title, end in (
+                ("role ended by the worker", watch.role_ends),
+                ("member removed", watch.removal),
+                ("expired in SpiceDB alone", watch.expires_alone),
+            ):
+                rows += await _rows(which, title, watch, end, times)
+    return [Table("Ends: the last yes after it, in seconds", rows)]
+
+
+async def _rows(which: str, title: str, watch: "_Watch", end: End, times: int) -> list[Row]:
+    found: dict[str, list[float]] = {}
+    with Meter(f"expiry, SpiceDB {which}, {title}", "ends", times) as meter:
+        for _ in range(times):
+            for freshness, seconds in (await watch.once(end)).items():
+                found.setdefault(freshness, []).append(seconds)
+            meter.step()
+    return [_row(which, title, freshness, seconds) for freshness, seconds in found.items()]
+
+
+def _row(which: str, title: str, freshness: str, seconds: Sequence[float]) -> Row:
+    never = sum(math.isinf(each) for each in seconds)
+    return {
+        "SpiceDB": which,
+        "after": title,
+        "freshness": freshness,
+        "times": str(len(seconds)),
+        "median s": median(seconds),
+        "p95 s": quantiles(seconds, n=20, method="inclusive")[-1],
+        "max s": max(seconds),
+        f"yes for {LONGEST_SECONDS:.0f} s": str(never) if never else "",
+    }
+
+
+class _Watch:
+    """Somebody who asks about one member while their access comes to an end."""
+
+    def __init__(self, service: Service, parts: Parts, organization: OrganizationId) -> None:
+        self._service, self._parts, self._organization = service, parts, organization
+
+    async def once(self, end: End) -> dict[str, float]:
+        """Return for each freshness how long after the end the last yes came."""
+        [user] = await population.join(self._service, self._organization, "support", 1)
+        old = await self._token()
+        fresh = {
+            "minimize_latency": Consistency(minimize_latency=True),
+            "at_least_as_fresh, an old token": _at_least(old),
+            "fully_consistent": Consistency(fully_consistent=True),
+        }
+        last = dict.fromkeys(fresh, 0.0)
+        asking = [
+            asyncio.create_task(self._ask(user, name, consistency, last))
+            for name, consistency in fresh.items()
+        ]
+        ended, more = await end(user)
+        last |= dict.fromkeys(more, ended)
+        asking += [
+            asyncio.create_task(self._ask(user, name, consistency, last))
+            for name, consistency in more.items()
+        ]
+        while (now := time.time()) < max(ended, *last.values()) + QUIET_SECONDS:
+            if now > ended + LONGEST_SECONDS:
+                break
+            await asyncio.sleep(PAUSE_SECONDS)
+        for task in asking:
+            task.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        for name in fresh:
+            if not last[name]:
+                raise ValueError(f"{name} has never said yes")
+        return {
+            name: math.inf if now - at < QUIET_SECONDS else max(0.0, at - ended)
+            for name, at in last.items()
+        }
+
+    async def role_ends(self, user: UserId) -> tuple[float, Freshness]:
+        """Let the role end in a moment; the worker sees to it."""
+        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+            key = (self._organization, user, RoleId("support"))
+            assignment = await change.session.get_one(RoleAssignment, key)
+            end = assignment.expires_at = change.now + AHEAD
+            await self._service.ledger.commit(change)
+        await _until(end)
+        return end.timestamp(), {}
+
+    async def removal(self, user: UserId) -> tuple[float, Freshness]:
+        """Remove the member; it counts from the answer, whose token can be asked with."""
+        await asyncio.sleep(AHEAD.total_seconds())
+        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+            member = await change.session.get_one(Membership, (self._organization, user))
+            await change.session.delete(member)
+            [receipt] = await self._service.ledger.commit(change)
+        answered = time.time()
+        if receipt.zed_token is None:
+            raise TimeoutError("SpiceDB does not keep up with one removal at a time")
+        return answered, {"at_least_as_fresh, the answer's token": _at_least(receipt.zed_token)}
+
+    async def expires_alone(self, user: UserId) -> tuple[float, Freshness]:
+        """Let the relationship expire without a row, so that nobody ends it."""
+        end = await self._service.now() + AHEAD
+        relationship = Relationship(
+            resource=reference("organization", self._organization),
+            relation="support",
+            subject=SubjectReference(object=reference("user", user)),
+        )
+        relationship.optional_expires_at.FromDatetime(end)
+        touch = RelationshipUpdate.OPERATION_TOUCH
+        await self._parts.write(
+            self._organization, [RelationshipUpdate(operation=touch, relationship=relationship)]
+        )
+        await _until(end)
+        return end.timestamp(), {}
+
+    async def _token(self) -> str:
+        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+            [standing] = change.standing
+        if standing.zed_token is None:
+            raise ValueError("nothing has been decided yet")
+        return standing.zed_token
+
+    async def _ask(
+        self, user: UserId, name: str, consistency: Consistency, last: dict[str, float]
+    ) -> None:
+        question = CheckPermissionRequest(
+            consistency=consistency,
+            resource=reference("organization", self._organization),
+            permission="refunds_create",
+            subject=SubjectReference(object=reference("user", user)),
+        )
+        while True:
+            answer = await self._parts.engine.CheckPermission(question, metadata=self._parts.key)
+            if answer.permissionship == HAS:
+                last[name] = time.time()
+            await asyncio.sleep(PAUSE_SECONDS)
+
+
+def _at_least(token: str) -> Consistency:
+    return Consistency(at_least_as_fresh=ZedToken(token=token))
+
+
+async def _until(moment: datetime) -> None:
+    await asyncio.sleep(max(0.0, moment.timestamp() - time.time()))
