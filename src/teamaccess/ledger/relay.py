@@ -11,6 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
+from teamaccess.endless import wanted
 from teamaccess.engine import EngineRefused, EngineUnavailable
 from teamaccess.ledger import delivery
 from teamaccess.ledger.apply import Applier
@@ -44,10 +45,10 @@ class Relay:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
+        while wanted():
             try:
                 async with self._listening():
-                    while True:
+                    while wanted():
                         await self._round()
             except OUTAGES as cause:
                 log.warning("relay_cannot_look", cause=repr(cause))

@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.exc import SQLAlchemyError
 
+from teamaccess.endless import wanted
 from teamaccess.engine import EngineUnavailable
 from teamaccess.ledger import Attribution
 from teamaccess.ledger.session import UNHURRIED
@@ -44,7 +45,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while True:
+        while wanted():
             try:
                 due = await self._due()
                 for id in due:

@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from teamaccess.endless import wanted
 from teamaccess.service import Service
 from teamaccess.worker.reconciler import Reconciler
 from teamaccess.worker.sweeper import Sweeper
@@ -32,7 +33,7 @@ async def work(service: Service) -> None:
 
 async def _again_and_again(name: str, job: Job) -> None:
     """Begin anew after a mistake of ours: it must not end the other jobs, nor this one for ever."""
-    while True:
+    while wanted():
         try:
             await job()
         except Exception:

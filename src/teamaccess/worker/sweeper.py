@@ -13,6 +13,7 @@ from typing import NamedTuple
 import structlog
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
+from teamaccess.endless import wanted
 from teamaccess.errors import Unavailable
 from teamaccess.ledger import Ledger
 from teamaccess.ledger.relay import OUTAGES, pause
@@ -52,7 +53,7 @@ class Sweeper:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as sweeps:
-            while True:
+            while wanted():
                 self._done.clear()
                 for organization in await self._look():
                     self._sweeping.add(organization)

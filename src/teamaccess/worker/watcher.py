@@ -9,6 +9,7 @@ import structlog
 from sqlalchemy import select, text, tuple_, update
 from sqlalchemy.dialects.postgresql import insert
 
+from teamaccess.endless import wanted
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
 from teamaccess.ledger import Entry
 from teamaccess.ledger.findings import record
@@ -46,10 +47,10 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled, while no other worker does."""
-        while True:
+        while wanted():
             try:
                 async with self._turn() as mine:
-                    while mine:
+                    while mine and wanted():
                         await self._watch()
             except OUTAGES as cause:
                 log.warning("watch_waits", cause=repr(cause))
