@@ -1,6 +1,11 @@
 """The real parts, one of each for a whole run, each started when a test first asks for it."""
 
 import os
+
+# gRPC's own handling of a fork crashes the child now and then, and ours only become other programs. It
+# looks at this when it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
+
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from functools import cache

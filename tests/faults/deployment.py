@@ -26,13 +26,17 @@ from teamaccess.settings import Settings
 from tests.faults.bystander import Bystander
 from tests.faults.program import Program, Ready
 from tests.faults.proxy import Proxy
-from tests.faults_tools import Link
+from tests.faults_tools import Link, until
 from tests.world import World
 
 APIS = ("north", "south")
 WORKER = "worker"
 QUICK = [("grpc.initial_reconnect_backoff_ms", 50), ("grpc.max_reconnect_backoff_ms", 200)]
 SOCKET = ".s.PGSQL.5432"
+
+
+AT_ONCE, ROUNDS = 32, 3
+"""Questions that use every connection of SpiceDB's several times."""
 
 
 class Deployment:
@@ -114,6 +118,24 @@ class Deployment:
         if not _lives(self.spicedb.pid):
             await self.start_spicedb()
         await asyncio.gather(*(program.start() for program in self.programs.values()))
+        await self.engine_recovered()
+
+    async def engine_recovered(self) -> None:
+        """Wait until SpiceDB has noticed which of its connections to PostgreSQL are dead.
+
+        It meets each of them with a question that fails, and then makes a new one.
+        """
+        fine = 0
+
+        async def recovered() -> bool:
+            nonlocal fine
+            answers = await asyncio.gather(
+                *(self.bystander.allowed("nobody", "nobody") for _ in range(AT_ONCE))
+            )
+            fine = 0 if None in answers else fine + 1
+            return fine == ROUNDS
+
+        await until(recovered, seconds=60)
 
     async def kill_postgres(self) -> None:
         """End the first of its processes, which the others notice by themselves."""

@@ -48,6 +48,7 @@ async def findings(deployment: Deployment, crowd: Crowd) -> list[str]:
     """Everything that is not as it was promised, a line each."""
     organizations = [house.id for house in crowd.houses]
     found: list[str] = []
+    await deployment.engine_recovered()
     async with deployment.world() as world, _superuser(world) as connection:
         await until(lambda: _all_there(connection, organizations), SETTLING_SECONDS)
         ledgers: dict[str, list[LedgerEntry]] = {}

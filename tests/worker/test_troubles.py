@@ -146,7 +146,11 @@ async def test_a_busy_organization_waits_for_its_turn_and_nobody_waits_with_it(
     acme: Team, globex: Team
 ) -> None:
     bob, eve = await temporary(acme, AGO), await temporary(globex, AGO)
-    async with changing(acme) as session, working(acme.world):
+    async with (
+        another_process(acme.world) as second,
+        changing(acme) as session,
+        working(second),
+    ):
         await until(lambda: has_ended(globex, eve))
         await asyncio.sleep(2.5)  # longer than anybody waits for a lock
         assert (await members(acme))[bob.id] == ["support"]

@@ -11,6 +11,9 @@ REFUSALS = frozenset(
 )
 """Codes that judge a request, if SpiceDB itself gave them: then its ErrorInfo says why."""
 
+WITHOUT_SCHEMA = "ERROR_REASON_UNKNOWN_DEFINITION"
+"""What a SpiceDB says that is new and knows no types at all yet; it will."""
+
 
 class EngineUnavailable(Unavailable):
     """The permission engine does not answer ({cause}), so nothing can be allowed. Try again shortly."""
@@ -37,6 +40,8 @@ def translate(error: AioRpcError) -> Exception:
     code, reason = error.code(), _reason(error)
     if code is StatusCode.ALREADY_EXISTS:
         return AlreadyThere(error.details())
+    if reason == WITHOUT_SCHEMA:
+        return EngineUnavailable(cause=error.details())
     if code is StatusCode.INVALID_ARGUMENT or (code in REFUSALS and reason is not None):
         return EngineRefused(reason or code.name, error.details() or "")
     return EngineUnavailable(cause=f"{code.name}: {error.details()}")
