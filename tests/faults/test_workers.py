@@ -1,9 +1,12 @@
 """What a request left behind arrives by a worker alone, also where workers die or wake up late."""
 
 import signal
+from datetime import timedelta
 
 import pytest
+from sqlalchemy import text
 
+from teamaccess.models import OrganizationId
 from tests.faults.crowd import Crowd, Manner
 from tests.faults.deeds import reactivate, suspend
 from tests.faults.deployment import WORKER, Deployment
@@ -11,6 +14,15 @@ from tests.faults.judgement import everything_holds
 from tests.faults.moments import held
 from tests.faults.points import Point
 from tests.faults.program import Program
+from tests.faults_tools import until
+from tests.world import World
+
+END = text(
+    "UPDATE role_assignments SET expires_at = :at WHERE organization_id = :here AND user_id = :user"
+)
+LEFT = text(
+    "SELECT count(*) FROM role_assignments WHERE organization_id = :here AND expires_at IS NOT NULL"
+)
 
 
 async def _left_behind(deployment: Deployment, crowd: Crowd) -> None:
@@ -35,6 +47,38 @@ async def test_a_worker_that_dies_is_replaced(
     await worker.dead()
     await worker.start()
     await everything_holds(deployment, crowd)
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        Point.BEFORE_COMMIT,
+        Point.AFTER_COMMIT,
+        Point.BEFORE_WRITE,
+        Point.AFTER_WRITE,
+        Point.AFTER_MARK,
+    ],
+)
+async def test_a_worker_that_dies_while_it_sweeps_is_replaced(
+    deployment: Deployment, crowd: Crowd, point: Point
+) -> None:
+    [house] = crowd.houses
+    bob = house.people[0]
+    worker = deployment.programs[WORKER]
+    async with deployment.world() as world:
+        async with world.operator(house.id) as change:
+            ended = {"at": change.now + timedelta(seconds=0.5), "user": bob.id, "here": house.id}
+            await change.session.execute(END, ended)
+            worker.points.arm(point, signal.SIGKILL)
+        await worker.dead()
+        await worker.start()
+        await until(lambda: _swept(world, house.id))
+    await everything_holds(deployment, crowd)
+
+
+async def _swept(world: World, organization: OrganizationId) -> bool:
+    async with world.service.reads() as session:
+        return bool(await session.scalar(LEFT, {"here": organization}) == 0)
 
 
 async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(

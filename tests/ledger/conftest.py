@@ -9,7 +9,7 @@ import pytest
 
 from teamaccess.ledger import database
 from teamaccess.local.postgres import OWNER, SUPERUSER
-from tests.ledger.intruder import Intruder
+from tests.chains.intruder import Intruder
 from tests.world import Team, World
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,7 +11,8 @@ from pathlib import Path
 import psutil
 from pydantic import SecretStr
 
-from teamaccess.local.postgres import OWNER
+from teamaccess.local.postgres import OWNER, SUPERUSER
+from teamaccess.local.postgres_installation import find_installation
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from teamaccess.migrations import upgrade
@@ -38,6 +40,21 @@ class Ground:
         make = self.stack.postgres.create_database
         await asyncio.to_thread(make, another, owner, template=name)
         return another
+
+    async def dump(self, name: str) -> str:
+        """Back a database up with pg_dump, while it is in use."""
+        command = (
+            find_installation().programs / "pg_dump",
+            self.stack.postgres.url(name, SUPERUSER),
+        )
+        return await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))
+
+    async def restore(self, dump: str) -> str:
+        """Make a database of what pg_dump wrote; return its name."""
+        name = f"teamaccess_{secrets.token_hex(4)}"
+        self.stack.postgres.create_database(name, owner=OWNER)
+        await asyncio.to_thread(self.stack.postgres.psql, dump, database=name)
+        return name
 
     async def spicedb(self, database: str | None = None) -> tuple[str, LocalSpiceDB]:
         """Start a SpiceDB on a database, a new one if none is named; return both."""

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.local.postgres import OWNER
 from teamaccess.local.postgres import SPICEDB as SPICEDB_ROLE
 from teamaccess.organizations.found import found
 from teamaccess.reconciliation import Rebuilder, Rebuilt
@@ -137,11 +136,10 @@ async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: G
         await world.service.engine.write_schema(world.service.catalog.schema())
         acme, idle = await world.found("acme"), await world.found("idle")
         [bob] = (await enlist(acme, {"bob": ["support"]})).values()
-    older = await ground.copy(database, OWNER)
-    async with ground.world(database, spicedb) as world:
-        acme = through(world, acme)
+        dump = await ground.dump(database)
         assert (await acme.change_roles(bob, "developer")).status_code == 200
         late = await world.found("late")
+    older = await ground.restore(dump)
     async with ground.world(older, spicedb) as world:
         acme, idle = through(world, acme), through(world, idle)
         await _unchangeable(acme)

@@ -2,7 +2,10 @@
 
 import asyncio
 
+import httpx
+
 from teamaccess.models import UserId
+from tests.ledger.sides import agreed
 from tests.steps import enlist, members, refused
 from tests.world import Person, Team, World
 
@@ -93,3 +96,65 @@ async def test_reading_members_while_they_are_removed_never_fails(fintoc: World)
 
     assert {answer.status_code for answer in answers} <= {200, 204, 401, 404}
     assert [answer.status_code for answer in answers].count(204) == 12
+
+
+async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(acme: Team) -> None:
+    await acme.invite("bob", ["support"])
+    answers = await asyncio.gather(*(acme.accept("bob") for _ in range(50)))
+
+    [made] = [answer for answer in answers if answer.status_code == 200]
+    for answer in answers:
+        if answer is not made:
+            refused(answer, 409, "invitation_ended")
+    assert await members(acme) == {
+        acme.administrator.id: ["administrator"],
+        made.json()["user"]: ["support"],
+    }
+    await agreed(acme)
+
+
+async def test_of_accepting_and_cancelling_at_once_one_happens(acme: Team) -> None:
+    for number in range(8):
+        name = f"bob{number}"
+        id = (await acme.invite(name, ["support"])).json()["id"]
+        before = len(await members(acme))
+        accepted, cancelled = await asyncio.gather(
+            acme.accept(name),
+            acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}"),
+        )
+        outcome = (accepted.status_code, cancelled.status_code)
+        assert outcome in {(200, 409), (409, 204)}
+        assert len(await members(acme)) == before + (outcome == (200, 409))
+    await agreed(acme)
+
+
+async def test_the_same_key_sent_ten_times_at_once_is_done_once(acme: Team) -> None:
+    async def invite(address: str) -> httpx.Response:
+        return await acme.administrator.ask(
+            "POST",
+            f"{acme.path}/invitations",
+            json={"email": address, "roles": ["support"]},
+            headers={"Idempotency-Key": f"once-{acme.id}"},
+        )
+
+    answers = await asyncio.gather(*(invite(acme.address("bob")) for _ in range(10)))
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+    refused(await invite(acme.address("eve")), 409, "idempotency_key_reused")
+
+
+async def test_of_two_administrators_who_demote_each_other_at_once_one_stays(
+    initech: Team,
+) -> None:
+    for number in range(5):
+        eve = (await enlist(initech, {f"eve{number}": ["admin"]}))[f"eve{number}"]
+        ana = initech.administrator
+        answers = await asyncio.gather(
+            initech.change_roles(eve, "read", by=ana), initech.change_roles(ana, "read", by=eve)
+        )
+        assert sorted(answer.status_code for answer in answers) == [200, 403]
+        if (await members(initech))[ana.id] == ["read"]:
+            await initech.change_roles(ana, "admin", by=eve)
+        await initech.act("remove", eve)
+    await agreed(initech)

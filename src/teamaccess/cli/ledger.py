@@ -9,12 +9,12 @@ from typing import Annotated
 import msgspec
 import typer
 
+from teamaccess.chains.heads import KeptHead, heads, kept_in
+from teamaccess.chains.read_chains import snapshot
+from teamaccess.chains.verify import Verification, entries_to_verify, verify
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.ledger import Change, Ledger, UnknownOrganization
-from teamaccess.ledger.heads import KeptHead, heads, kept_in
-from teamaccess.ledger.read_chains import snapshot
 from teamaccess.ledger.status import LedgerStatus, ledger_status
-from teamaccess.ledger.verify import Verification, entries_to_verify, verify
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.organizations.stopped import retry, skip

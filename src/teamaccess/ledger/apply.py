@@ -12,7 +12,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.engine import Engine
-from teamaccess.ledger import delivery
+from teamaccess.ledger import delivery, queue, stops
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.ledger.standing import follows
@@ -107,7 +107,7 @@ class Applier:
     async def hand_over(self, organization: OrganizationId) -> None:
         """Leave what is pending to the workers, from now on."""
         async with self._marks.begin() as connection:
-            await delivery.hand_over(connection, organization)
+            await queue.hand_over(connection, organization)
 
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
@@ -131,7 +131,7 @@ class Applier:
 
     async def _stop(self, refused: PositionRefused) -> None:
         async with self._marks.begin() as connection:
-            await delivery.refuse(connection, refused)
+            await stops.refuse(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
         log.error("organization_stopped", entry=entry, why=str(refused))
 

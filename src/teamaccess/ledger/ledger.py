@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
-from teamaccess.ledger import delivery
+from teamaccess.ledger import stops
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.change import Change, Receipt
@@ -159,9 +159,9 @@ class Ledger:
 
         Returns its position, None where nothing is stopped.
         """
-        refused = await delivery.refused(change.session, organization)
+        refused = await stops.refused(change.session, organization)
         if refused is not None:
-            await delivery.retry(change.session, organization)
+            await stops.retry(change.session, organization)
         return refused.position if refused else None
 
     async def skip(self, change: Change, organization: OrganizationId) -> int | None:
@@ -170,10 +170,10 @@ class Ledger:
         What waits behind it goes to the workers after the commit. Returns its position, None where
         nothing is stopped.
         """
-        refused = await delivery.refused(change.session, organization)
+        refused = await stops.refused(change.session, organization)
         if refused is not None:
             token = await self._applier.skip(refused)
-            await delivery.skip(change.session, refused, token)
+            await stops.skip(change.session, refused, token)
         return refused.position if refused else None
 
     async def _commit(self, change: Change) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.endless import wanted
 from teamaccess.engine import EngineRefused, EngineUnavailable
-from teamaccess.ledger import delivery
+from teamaccess.ledger import queue
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.models import OrganizationId
@@ -58,7 +58,7 @@ class Relay:
         """Bring in what is due, or wait until something is."""
         self._woken.clear()
         async with self._marks.begin() as connection:
-            taken = await delivery.take_up(connection, AT_ONCE, LEASE)
+            taken = await queue.take_up(connection, AT_ONCE, LEASE)
         await asyncio.gather(*(self._bring_in(*each) for each in taken))
         if not taken:
             with suppress(TimeoutError):
@@ -85,19 +85,19 @@ class Relay:
     async def _put_off(self, organization: OrganizationId, attempts: int) -> None:
         with suppress(*OUTAGES):  # then its lease runs out
             async with self._marks.begin() as connection:
-                await delivery.put_off(connection, organization, pause(attempts))
+                await queue.put_off(connection, organization, pause(attempts))
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         """Be woken by whoever hands something over."""
         async with self._marks.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
-            await raw.add_listener(delivery.HANDED_OVER, self._wake)
+            await raw.add_listener(queue.HANDED_OVER, self._wake)
             try:
                 yield
             finally:
                 with suppress(*OUTAGES):
-                    await raw.remove_listener(delivery.HANDED_OVER, self._wake)
+                    await raw.remove_listener(queue.HANDED_OVER, self._wake)
 
     def _wake(self, *_: Any) -> None:
         self._woken.set()

@@ -13,10 +13,10 @@ from msgspec import Meta, MsgspecError, Struct, json
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from teamaccess.chains.chain import ChainKind, beginning
+from teamaccess.chains.read_chains import pages
+from teamaccess.chains.walk import Fault, Finding
 from teamaccess.errors import Invalid
-from teamaccess.ledger.chain import ChainKind, beginning
-from teamaccess.ledger.read_chains import pages
-from teamaccess.ledger.walk import Fault, Finding
 
 COMPARED_AT_ONCE = 1000
 

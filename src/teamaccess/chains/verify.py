@@ -7,12 +7,12 @@ from datetime import datetime
 from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from teamaccess.chains.besides import applications, reasons
+from teamaccess.chains.heads import KeptHead, compared
+from teamaccess.chains.read_chains import ALL_CHAINS, Chains
+from teamaccess.chains.walk import Finding, Walk
 from teamaccess.errors import Invalid
-from teamaccess.ledger.besides import applications, reasons
 from teamaccess.ledger.errors import UnknownOrganization
-from teamaccess.ledger.heads import KeptHead, compared
-from teamaccess.ledger.read_chains import ALL_CHAINS, Chains
-from teamaccess.ledger.walk import Finding, Walk
 
 ENTRIES = text("""
 SELECT coalesce(sum(position), 0)::bigint FROM (

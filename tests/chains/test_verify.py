@@ -6,11 +6,11 @@ import pytest
 from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from teamaccess.chains.read_chains import PAGE, snapshot
+from teamaccess.chains.verify import entries_to_verify, verify
 from teamaccess.ledger import UnknownOrganization
-from teamaccess.ledger.read_chains import PAGE, snapshot
-from teamaccess.ledger.verify import entries_to_verify, verify
 from teamaccess.models import Event, LedgerEntry
-from tests.ledger.intruder import NAMES, Intruder, of
+from tests.chains.intruder import NAMES, Intruder, of
 from tests.world import Team, World
 
 ANOTHER = {

@@ -2,11 +2,11 @@
 
 import pytest
 
-from teamaccess.ledger.chain import ChainKind
-from teamaccess.ledger.heads import InvalidHeads, KeptHead, heads, kept_in
-from teamaccess.ledger.read_chains import snapshot
-from teamaccess.ledger.verify import NothingKept, verify
-from tests.ledger.intruder import HEADS, NAMES, Intruder, of
+from teamaccess.chains.chain import ChainKind
+from teamaccess.chains.heads import InvalidHeads, KeptHead, heads, kept_in
+from teamaccess.chains.read_chains import snapshot
+from teamaccess.chains.verify import NothingKept, verify
+from tests.chains.intruder import HEADS, NAMES, Intruder, of
 from tests.world import Team, World
 
 HEAD = (

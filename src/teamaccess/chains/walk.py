@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from teamaccess.ledger.chain import ChainKind, beginning
+from teamaccess.chains.chain import ChainKind, beginning
 
 
 class Fault(StrEnum):

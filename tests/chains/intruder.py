@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from teamaccess.ledger.heads import KeptHead, heads
-from teamaccess.ledger.verify import Verification, verify
+from teamaccess.chains.heads import KeptHead, heads
+from teamaccess.chains.verify import Verification, verify
 from tests.world import Team
 
 NAMES = {"ledger": "organization_id", "events": "chain"}

@@ -5,9 +5,9 @@ from collections.abc import AsyncIterator
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from teamaccess.ledger.chain import ChainKind, reason_hash
-from teamaccess.ledger.read_chains import pages
-from teamaccess.ledger.walk import Fault, Finding
+from teamaccess.chains.chain import ChainKind, reason_hash
+from teamaccess.chains.read_chains import pages
+from teamaccess.chains.walk import Fault, Finding
 
 # Of each organization the first entry that nobody will ever bring into the engine, and the first that
 # was on its way there and exists no longer.

@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Row, TextClause, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from teamaccess.ledger.chain import ChainKind, event_hash, ledger_hash
+from teamaccess.chains.chain import ChainKind, event_hash, ledger_hash
+from teamaccess.chains.walk import HeadRow, Link
 from teamaccess.ledger.session import database
-from teamaccess.ledger.walk import HeadRow, Link
 
 PAGE = 500
 """Rows in memory at once; an entry of 900 updates has some 80 kB."""
