@@ -2,12 +2,14 @@
 
 import asyncio
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import select
 
 from teamaccess.models import Finding, FindingKind, Reconciliation
-from teamaccess.reconciliation import compare
+from teamaccess.reconciliation import compare, examine
+from teamaccess.reconciliation.comparison import Comparison
 from tests.ledger.sides import seat
 from tests.reconciliation.drift import everything, inspector, lose, one, put
 from tests.steps import end_role, enlist
@@ -158,6 +160,23 @@ async def test_a_running_change_is_no_drift(apart: World) -> None:
             assert (verdict.found, verdict.problem) == (0, None)
     done.set()
     assert min(await asyncio.gather(*changing)) > 5
+
+
+async def test_a_change_between_the_rows_and_the_question_is_no_other_history(
+    apart: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = await apart.found("acme")
+    bob = await acme.member("bob", ["support"])
+    meanwhile = iter(["product"])
+
+    async def late(*arguments: Any) -> Comparison:
+        for role in meanwhile:
+            await acme.change_roles(bob, role)
+        return await compare.compare(*arguments)
+
+    monkeypatch.setattr(examine, "compare", late)
+    verdict = await inspector(apart).one(acme.id)
+    assert (verdict.found, verdict.problem) == (0, None)
 
 
 async def _checked(team: Team) -> int | None:

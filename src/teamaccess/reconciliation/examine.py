@@ -8,7 +8,14 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
-from teamaccess.ledger import Attribution, Change, Ledger, OrganizationBusy, OrganizationStopped
+from teamaccess.ledger import (
+    Attribution,
+    Change,
+    Ledger,
+    OrganizationBusy,
+    OrganizationStopped,
+    OtherHistory,
+)
 from teamaccess.ledger.place import Place, newest_places
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.models import OrganizationId
@@ -67,12 +74,20 @@ class Examiner:
             place = await _settled(session, id)
             if place is None:
                 raise Moved
-            comparison = await compare(session, self.engine, self.catalog, place)
+            try:
+                comparison = await compare(session, self.engine, self.catalog, place)
+            except OtherHistory:
+                await self._refuse_moved(place)
+                raise
         if comparison.differences:
-            async with self.ledger.sessions() as session:
-                if await _settled(session, id) != place:
-                    raise Moved
+            await self._refuse_moved(place)
         return comparison
+
+    async def _refuse_moved(self, place: Place) -> None:
+        """Raise Moved if the organization does not stand there any more."""
+        async with self.ledger.sessions() as session:
+            if await _settled(session, place.organization) != place:
+                raise Moved
 
 
 async def _settled(session: AsyncSession, id: OrganizationId) -> Place | None:
