@@ -10,7 +10,7 @@ from tests.faults.judgement import findings
 from tests.faults.storm import HOUSES, Storm
 from tests.faults.weather import Weather
 
-OPERATIONS = int(os.environ.get("TEAMACCESS_STORM", "1500"))
+OPERATIONS = int(os.environ.get("TEAMACCESS_STORM", "600"))
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 
 
