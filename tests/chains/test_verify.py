@@ -260,13 +260,13 @@ async def test_chains_that_only_an_entry_knows_of_are_looked_at(
 ) -> None:
     """Among all others: in front of them and behind them."""
     for table, name in NAMES.items():
-        for position, chain in ((3, "000"), (4, "zzz")):
+        for position, chain in ((3, "!!!"), (4, "~~~")):
             here = of(history, table, position)
             await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
     found = await verify(intruder.connection)
     told = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
     for table in NAMES:
-        assert {f"{table} {chain} 1 missing" for chain in ("000", "zzz")} <= set(told)
+        assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(told)
         assert f"{table} {history.id} 3 missing" in told
 
 

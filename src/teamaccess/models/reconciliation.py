@@ -19,3 +19,5 @@ class Reconciliation(Base):
     )
     checked_at: Mapped[datetime]
     differences: Mapped[int]
+    asked_for: Mapped[bool] = mapped_column(server_default="false")
+    """Whether it is to be compared before all others."""

@@ -74,7 +74,7 @@ async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str
 
 async def _checked(session: AsyncSession, id: OrganizationId, differences: int) -> None:
     now = func.clock_timestamp()
-    result = {"checked_at": now, "differences": differences}
+    result = {"checked_at": now, "differences": differences, "asked_for": False}
     await session.execute(
         insert(Reconciliation)
         .values(organization_id=id, **result)

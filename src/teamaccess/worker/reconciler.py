@@ -29,6 +29,12 @@ POSTPONED_SECONDS = 60.0
 REST_SECONDS = 2.0
 ADVISORY = 0x7EA3
 """The first half of the advisory locks by which workers keep out of each other's way."""
+TURN = (
+    func.coalesce(Reconciliation.asked_for, False).desc(),
+    Reconciliation.checked_at.nulls_first(),
+    Organization.id,
+)
+"""Those first that somebody asks for, then those that nobody has looked at ever."""
 OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError, TimeoutError)
 
 
@@ -57,15 +63,12 @@ class Reconciler:
                 await asyncio.sleep(REST_SECONDS)
 
     async def _due(self) -> Sequence[OrganizationId]:
-        """Return the next ones, those first that nobody has looked at ever."""
+        """Return the next ones."""
         now = time.monotonic()
         self._postponed = {id: until for id, until in self._postponed.items() if until > now}
         async with self._sessions() as session:
             rows = await session.scalars(
-                _due()
-                .where(Organization.id.not_in(self._postponed))
-                .order_by(Reconciliation.checked_at.nulls_first(), Organization.id)
-                .limit(BATCH)
+                _due().where(Organization.id.not_in(self._postponed)).order_by(*TURN).limit(BATCH)
             )
             return rows.all()
 
@@ -103,5 +106,5 @@ def _due() -> Select[OrganizationId]:
     return (
         select(Organization.id)
         .outerjoin(Reconciliation, Reconciliation.organization_id == Organization.id)
-        .where(or_(Reconciliation.checked_at.is_(None), ~recently))
+        .where(or_(Reconciliation.checked_at.is_(None), Reconciliation.asked_for, ~recently))
     )

@@ -3,10 +3,9 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from datetime import UTC, datetime
 
 import structlog
-from sqlalchemy import select, text, tuple_, update
+from sqlalchemy import bindparam, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.endless import wanted
@@ -28,12 +27,21 @@ from teamaccess.service import Service
 
 log = structlog.get_logger()
 
+ASK_FOR = (
+    insert(Reconciliation)
+    .values(
+        organization_id=bindparam("organization"),
+        checked_at=func.clock_timestamp(),
+        differences=0,
+        asked_for=True,
+    )
+    .on_conflict_do_update(index_elements=["organization_id"], set_={"asked_for": True})
+)
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 """Held by a connection as long as it lives: of any number of workers one watches."""
 PAUSE_SECONDS = 2.0
 KEEP_SECONDS = 5.0
 """How often it is kept that nothing was written; what was written is kept at once."""
-LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
 MOST_TOLD = 100
 """Updates that a finding names one by one."""
 
@@ -106,11 +114,8 @@ class Watcher:
             known = set(
                 await session.scalars(select(Organization.id).where(Organization.id.in_(names)))
             )
-            await session.execute(
-                update(Reconciliation)
-                .where(Reconciliation.organization_id.in_(known))
-                .values(checked_at=LONG_AGO)
-            )
+            for id in known:
+                await session.execute(ASK_FOR, {"organization": id})
         return {str(id) for id in known}
 
     async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:

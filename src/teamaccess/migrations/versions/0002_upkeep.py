@@ -94,6 +94,7 @@ def findings() -> None:
         sa.Column("organization_id", sa.Text(), nullable=False),
         sa.Column("checked_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("differences", sa.Integer(), nullable=False),
+        sa.Column("asked_for", sa.Boolean(), server_default="false", nullable=False),
         sa.ForeignKeyConstraint(
             ["organization_id"],
             ["organizations.id"],
