@@ -95,12 +95,17 @@ class Deployment:
         self.programs[name] = await self._program(name, ("worker",), _at_once)
         await self.programs[name].start()
 
+    async def remove_worker(self, name: str) -> None:
+        """End that worker, and take its ways down."""
+        program = self.programs.pop(name)
+        await program.stop()
+        await program.cut_off()
+
     async def close(self) -> None:
         """End what the event loop of the tests has of it."""
         for program in self.programs.values():
             program.thaw()
-            await program.spicedb.refuse()
-            await program.database.refuse()
+            await program.cut_off()
         for client in self.apis.values():
             await client.aclose()
 

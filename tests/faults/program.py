@@ -85,6 +85,11 @@ class Program:
         self._signal(signal.SIGKILL)
         await self.dead()
 
+    async def cut_off(self) -> None:
+        """Tear its ways to SpiceDB and to PostgreSQL."""
+        await self.spicedb.refuse()
+        await self.database.refuse()
+
     def freeze(self) -> None:
         """Take it off the processor, with everything it holds."""
         self._signal(signal.SIGSTOP)

@@ -104,7 +104,7 @@ async def test_what_a_frozen_worker_keeps_another_one_brings_in_after_its_lease(
     try:
         await everything_holds(deployment, crowd)
     finally:
-        await deployment.programs.pop("second").stop()
+        await deployment.remove_worker("second")
         frozen.thaw()
     await everything_holds(deployment, crowd)
 

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
+import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -28,7 +29,9 @@ POLL_SECONDS = 1.0
 AT_ONCE = 32
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError, TimeoutError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+"""What a connection that is used past SQLAlchemy, to listen, raises when it has been cut."""
+OUTAGES = (EngineUnavailable, SQLAlchemyError, *DRIVER_ERRORS, OSError, TimeoutError)
 """What passes by itself or by an operator's hand."""
 
 

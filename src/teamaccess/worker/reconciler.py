@@ -7,11 +7,10 @@ from datetime import timedelta
 
 import structlog
 from sqlalchemy import ColumnElement, Select, func, or_, select
-from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.endless import wanted
-from teamaccess.engine import EngineUnavailable
 from teamaccess.ledger import Attribution
+from teamaccess.ledger.relay import OUTAGES
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.models import Channel, Organization, OrganizationId, Reconciliation
 from teamaccess.reconciliation import Inspector
@@ -35,7 +34,6 @@ TURN = (
     Organization.id,
 )
 """Those first that somebody asks for, then those that nobody has looked at ever."""
-OUTAGES = (EngineUnavailable, SQLAlchemyError, OSError, TimeoutError)
 
 
 class Reconciler:
