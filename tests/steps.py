@@ -58,7 +58,7 @@ async def enlist(
     now = await service.now()
     for name, user in enlisted.items():
         token = issue(service.keys, Audience.USER, user.id, now, LONGEST_LIFE)
-        team.people[name] = Person(team.world, user.id, user.email, token)
+        team.people[name] = Person(team.world, user.id, user.email or "", token)
     return {name: team.people[name] for name in people}
 
 

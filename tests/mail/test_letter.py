@@ -14,6 +14,7 @@ from teamaccess.catalog import load
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
 from teamaccess.models import Invitation, InvitationRole, RoleId
+from teamaccess.roles.known import Roles
 from teamaccess.text import InvalidText, clean
 from teamaccess.users.addresses import InvalidEmail, normalise
 
@@ -31,7 +32,7 @@ def letter_to(
         expires_at=datetime(2026, 11, 8, 12, 30, tzinfo=UTC),
         offers=[InvitationRole(role=RoleId(role)) for role in ("support", "developer")],
     )
-    message = compose(Letter(invitation, SECRET), organization, FINTOC, url)
+    message = compose(Letter(invitation, SECRET, Roles(FINTOC, {})), organization, url)
     beyond_ascii = not address.isascii()
     content = message.as_bytes(policy=email.policy.default.clone(utf8=beyond_ascii))
     if (

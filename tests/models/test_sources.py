@@ -10,13 +10,21 @@ from sqlalchemy import inspect
 
 from teamaccess.catalog import load
 from teamaccess.models import (
+    CustomRoleAction,
+    Grant,
+    HolderKind,
     Invitation,
     InvitationId,
     Membership,
     OrganizationId,
     RelationshipSource,
+    Resource,
+    ResourceId,
     RoleAssignment,
     RoleId,
+    TeamId,
+    TeamMembership,
+    TeamRole,
     UserId,
 )
 from teamaccess.models.ids import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
@@ -24,6 +32,7 @@ from teamaccess.relationships import Relationship
 
 FINTOC = load("fintoc")
 ACME, ANA = OrganizationId("acme"), UserId("ana")
+PAY, TREASURER = TeamId("pay"), RoleId("treasurer")
 END = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HMAC = "0123456789abcdef" * 4
 
@@ -66,18 +75,87 @@ def test_an_invitation_sent_again_runs_as_long_as_the_first_time() -> None:
     ]
 
 
+def test_a_role_of_the_organizations_own_is_an_object_that_its_actions_are_granted_to() -> None:
+    allowed = CustomRoleAction(organization_id=ACME, role=TREASURER, action="links_edit")
+    assert _text(allowed) == ["organization:acme#granted_links_edit@role:acme/treasurer#member"]
+    held = RoleAssignment(organization_id=ACME, user_id=ANA, role=TREASURER, custom=True)
+    assert _text(held) == ["role:acme/treasurer#member@user:ana"]
+
+
+def test_a_team_holds_roles_for_its_members() -> None:
+    place = TeamMembership(organization_id=ACME, team_id=PAY, user_id=ANA, expires_at=END)
+    assert _text(place) == ["team:acme/pay#member@user:ana[expiration:2030-01-01T12:00:00Z]"]
+    role = TeamRole(organization_id=ACME, team_id=PAY, role=RoleId("support"))
+    assert _text(role) == ["organization:acme#support@team:acme/pay#member"]
+    own = TeamRole(organization_id=ACME, team_id=PAY, role=TREASURER, custom=True)
+    assert _text(own) == ["role:acme/treasurer#member@team:acme/pay#member"]
+
+
+def test_an_object_is_its_organizations_until_it_is_removed() -> None:
+    transfer = Resource(organization_id=ACME, type="transfer", id=ResourceId("t1"), creator=ANA)
+    assert _text(transfer) == [
+        "transfer:acme/t1#organization@organization:acme",
+        "transfer:acme/t1#creator@user:ana",
+    ]
+    transfer.removed_at = END
+    assert _text(transfer) == []
+
+
+def test_a_grant_is_an_action_on_one_object() -> None:
+    grant = Grant(
+        organization_id=ACME,
+        type="webhook",
+        resource_id=ResourceId("wh_1"),
+        action="edit",
+        holder_kind=HolderKind.USER,
+        holder="ana",
+    )
+    assert _text(grant) == ["webhook:acme/wh_1#granted_edit@user:ana"]
+    grant.holder_kind, grant.holder = HolderKind.TEAM, "pay"
+    assert _text(grant) == ["webhook:acme/wh_1#granted_edit@team:acme/pay#member"]
+
+
 ends = st.none() | st.datetimes(timezones=st.just(UTC))
 organizations = st.from_regex(ORGANIZATION_PATTERN, fullmatch=True) | st.just("acme")
 users = st.from_regex(LOCAL_PATTERN, fullmatch=True) | st.sampled_from(["ana", "acme"])
 roles = st.from_regex(ROLE_PATTERN, fullmatch=True) | st.sampled_from(["member", "invitee"])
+held = {
+    "organization_id": organizations,
+    "role": roles.filter(lambda role: role != "member"),  # a CHECK of the table
+    "custom": st.booleans(),
+    "expires_at": ends,
+}
+"""The columns of a role that somebody holds."""
+allowed = st.sampled_from([each.id for each in FINTOC.actions.values() if not each.reserved])
+verbs = st.sampled_from(
+    [(each.id, verb) for each in FINTOC.types.values() for verb in each.actions]
+)
 
 rows: st.SearchStrategy[RelationshipSource] = st.one_of(
     st.builds(Membership, organization_id=organizations, user_id=users, suspended_at=st.none()),
+    st.builds(RoleAssignment, user_id=users, **held),
+    st.builds(TeamRole, team_id=users, **held),
+    st.builds(CustomRoleAction, organization_id=organizations, role=held["role"], action=allowed),
     st.builds(
-        RoleAssignment,
+        TeamMembership,
         organization_id=organizations,
+        team_id=users,
         user_id=users,
-        role=roles.filter(lambda role: role != "member"),  # a CHECK of the table
+        expires_at=ends,
+    ),
+    st.builds(
+        Resource,
+        organization_id=organizations,
+        type=st.sampled_from(["webhook", "link"]),
+        id=users,
+    ),
+    st.builds(
+        lambda verb, **columns: Grant(type=verb[0], action=verb[1], **columns),
+        verb=verbs,
+        organization_id=organizations,
+        resource_id=users,
+        holder_kind=st.sampled_from(HolderKind),
+        holder=users,
         expires_at=ends,
     ),
     st.builds(
@@ -101,7 +179,7 @@ def test_no_two_rows_stand_for_the_same_relationship(several: list[RelationshipS
 def test_what_a_row_stands_for_its_own_table_could_make_and_no_other(
     row: RelationshipSource,
 ) -> None:
-    if isinstance(row, RoleAssignment) and row.role not in FINTOC.roles:
+    if isinstance(row, RoleAssignment | TeamRole) and not row.custom:
         row.role = RoleId("support")
     for relationship in row.relationships():
         makers = [
@@ -110,19 +188,25 @@ def test_what_a_row_stands_for_its_own_table_could_make_and_no_other(
             if source.could_make(relationship, FINTOC)
         ]
         assert makers == [type(row)]
-        assert relationship.resource.type == type(row).resource_type
 
 
 @pytest.mark.parametrize(
     "text",
     [
         "organization:acme#overlord@user:ana",
-        "organization:acme#support@team:acme/pay#member",
+        "organization:acme#administrator@team:acme/pay#member",
+        "organization:acme#support@team:acme2/pay#member",
         "organization:acme#member@user:ana#member",
         "organization:acme/pay#member@user:ana",
         "organization:acme#applied@ledger_position:1-0123456789ab",
-        "organization:acme#granted_links_edit@role:acme/treasurer#member",
-        "team:acme/pay#member@user:ana",
+        "organization:acme#granted_users_invite@role:acme/treasurer#member",
+        "organization:acme#granted_links_edit@role:acme2/treasurer#member",
+        "role:acme/treasurer#member@team:acme2/pay#member",
+        "team:acme/pay#member@team:acme/pay#member",
+        "webhook:acme/wh_1#organization@organization:acme2",
+        "webhook:acme/wh_1#creator@user:ana",
+        "webhook:acme/wh_1#granted_overlook@user:ana",
+        "webhook:acme/wh_1#granted_edit@team:acme2/pay#member",
         "invitation:acme#invitee@email:0123[expiration:2030-01-01T12:00:00Z]",
         "invitation:acme/inv_7#invitee@email:0123",
     ],

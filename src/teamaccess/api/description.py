@@ -16,7 +16,7 @@ from litestar.openapi.spec import (
     SecurityScheme,
 )
 
-from teamaccess.api.views import Request
+from teamaccess.api.views.request import Request
 
 TEXT = Schema(type=OpenAPIType.STRING)
 PROBLEM = Schema(

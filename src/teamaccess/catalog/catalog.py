@@ -28,6 +28,8 @@ class Catalog:
     """The role that holds every action."""
     founder_role: str | None
     """What the creator of an organization becomes; None where only operators create them."""
+    longest_days: int
+    """How far ahead an end may lie that somebody gives to a role, a membership or a grant."""
 
     @cached_property
     def version(self) -> str:

@@ -48,7 +48,7 @@ def definitions(catalog: "Catalog") -> Iterator[Definition]:
 
 
 def team() -> Definition:
-    members = Relation("member", (SubjectType("user"),))
+    members = Relation("member", USER)
     return Definition("team", "Members of one organization who hold roles together.", [[members]])
 
 
@@ -95,12 +95,15 @@ def role_relation(role: Role) -> Relation:
 
 def organization_action(action: Action) -> Iterator[Relation | Permission]:
     """Yield who may do something throughout the organization."""
-    yield Relation(action.grant_relation, CUSTOM_ROLE)
-    holders = " + ".join([*action.roles, action.grant_relation])
-    about = action.description
+    holders, about = [*action.roles], action.description
+    if action.reserved:
+        about += "; no custom role may hold it"
+    else:
+        yield Relation(action.grant_relation, CUSTOM_ROLE)
+        holders.append(action.grant_relation)
     if action.four_eyes:
         about += "; ask the object, which knows who created it"
-    yield Permission(action.permission, f"({holders}) & member", about)
+    yield Permission(action.permission, f"({' + '.join(holders)}) & member", about)
 
 
 def registered_object(resource_type: ResourceType, catalog: "Catalog") -> Definition:

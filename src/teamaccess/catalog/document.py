@@ -4,6 +4,7 @@ A read never fails: it notes a mistake and answers with something empty, so that
 finds every mistake.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import TypeVar
 
@@ -13,6 +14,8 @@ from teamaccess.catalog.errors import Mistake
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"
+NUMBER = "tag:yaml.org,2002:int"
+NUMERAL = re.compile(r"[1-9][0-9]{0,5}")
 TOP = "catalog"
 OneOf = TypeVar("OneOf", bound=str)
 
@@ -96,6 +99,16 @@ class Block:
         if node.tag != FLAG or node.value not in ("true", "false"):
             self.wrong(line_of(node), f"`{key}` must be true or false")
         return bool(node.value == "true")
+
+    def number(self, key: str, default: int) -> int:
+        """Return a positive whole number; the default where nothing is written."""
+        node = self._take(key, required=False)
+        if node is None:
+            return default
+        if node.tag != NUMBER or not NUMERAL.fullmatch(node.value):
+            self.wrong(line_of(node), f"`{key}` must be a whole number from 1 to 999999")
+            return default
+        return int(node.value)
 
     def words(self, key: str, if_empty: str) -> list[Word]:
         """Return a list of texts, none of them twice, and not empty."""

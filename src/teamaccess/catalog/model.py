@@ -68,6 +68,8 @@ class Action:
     """The predefined roles that include it, the administrator's among them."""
     four_eyes: bool = False
     """Whether it is never for the one who created the object it is done to."""
+    reserved: bool = False
+    """Whether only predefined roles hold it: no role of an organization's own may."""
 
     @property
     def permission(self) -> str:

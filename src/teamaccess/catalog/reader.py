@@ -26,6 +26,8 @@ from teamaccess.catalog.model import (
 )
 from teamaccess.catalog.names import Names
 
+LONGEST_DAYS = 1826
+"""Five years."""
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -79,6 +81,7 @@ class Reader:
             guards=self.read_guards(),
             administrator=self.read_administrator(),
             founder_role=self.read_founder_role(),
+            longest_days=self.top.number("longest_days", default=LONGEST_DAYS),
         )
         self.check_four_eyes(catalog)
         self.top.finish()
@@ -121,6 +124,7 @@ class Reader:
             source=block.one_of("source", get_args(Source)),
             roles=self.read_holders(block),
             four_eyes=block.flag("four_eyes"),
+            reserved=block.flag("reserved"),
         )
         self.names.claim(verb, block, action.permission, action.grant_relation)
         self.actions.setdefault(action.id, action)

@@ -12,8 +12,8 @@ from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.errors import Invalid, TeamaccessError
 from teamaccess.local.progress import Meter
 from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.members.rules import refuse_unknown
 from teamaccess.models import OrganizationId, RoleId
+from teamaccess.roles.known import Roles
 from teamaccess.service import Service
 from teamaccess.text import LONGEST_NAME, clean
 from teamaccess.users.addresses import normalise
@@ -98,6 +98,6 @@ def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 def _newcomer(row: dict[str, str], catalog: Catalog) -> Newcomer:
     role = RoleId(row["role"].strip())
-    refuse_unknown(catalog, [role])
+    Roles(catalog, {}).refuse_unknown([role])
     name = clean("name", row["name"], LONGEST_NAME) if row["name"].strip() else None
     return Newcomer(normalise(row["email"]), name, role)

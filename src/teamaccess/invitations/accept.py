@@ -9,16 +9,14 @@ from sqlalchemy.orm import raiseload
 
 from teamaccess.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from teamaccess.events import record
-from teamaccess.invitations.offer import AlreadyMember, find_invitation, same_secret
+from teamaccess.invitations.offer import (
+    AlreadyMember,
+    find_invitation,
+    refuse_giving,
+    same_secret,
+)
 from teamaccess.invitations.secret import hash_of
 from teamaccess.ledger import Change, UnknownOrganization
-from teamaccess.members.rules import (
-    RoleBeyondGiver,
-    UnknownRole,
-    refuse_beyond,
-    refuse_operator_only,
-    refuse_unknown,
-)
 from teamaccess.models import (
     Invitation,
     InvitationId,
@@ -27,7 +25,9 @@ from teamaccess.models import (
     User,
     new_user_id,
 )
-from teamaccess.organizations.access import MissingPermission, may
+from teamaccess.organizations.access import MissingPermission
+from teamaccess.roles.known import Roles, UnknownRole
+from teamaccess.roles.rules import RoleBeyondGiver
 
 
 class UnknownInvitationToken(NotFound):
@@ -85,8 +85,8 @@ async def accept(
         raise AcceptsForSomebodyElse
     user = await _invited(change, invitation, signed_in, name)
     invitation.accept(user.id, change.now)
-    await _ask_about_inviter(change, invitation)
-    await _join(change, invitation, user)
+    known = await _ask_about_inviter(change, invitation)
+    await _join(change, invitation, user, known)
     await record(
         change,
         "invitation_accepted",
@@ -123,22 +123,19 @@ async def _invited(
     return made
 
 
-async def _ask_about_inviter(change: Change, invitation: Invitation) -> None:
+async def _ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
     """The same rules as when it was sent, asked again now."""
+    here = invitation.organization_id
     try:
-        refuse_unknown(change.catalog, invitation.roles)
-        actions = change.catalog.actions_of(invitation.roles)
-        held = await may(
-            change, invitation.invited_by, invitation.organization_id, "invite", holding=actions
-        )
-        refuse_operator_only(change, invitation.roles)
-        refuse_beyond(change.catalog, invitation.roles, held)
+        return await refuse_giving(change, invitation.invited_by, here, invitation.roles)
     except (UnknownOrganization, MissingPermission, RoleBeyondGiver, UnknownRole) as lost:
         raise InviterLostRights from lost
 
 
-async def _join(change: Change, invitation: Invitation, user: User) -> None:
+async def _join(change: Change, invitation: Invitation, user: User, known: Roles) -> None:
     organization = invitation.organization_id
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)
-    change.session.add(Membership.begin(organization, user, invitation.roles, change.now))
+    roles = invitation.roles
+    custom = known.are_custom(roles)
+    change.session.add(Membership.begin(organization, user, roles, change.now, custom))

@@ -4,7 +4,6 @@ from email.headerregistry import Address
 from email.message import EmailMessage
 from urllib.parse import urlencode, urlsplit
 
-from teamaccess.catalog import Catalog
 from teamaccess.invitations.offer import Letter
 
 BODY = """\
@@ -30,7 +29,7 @@ def _host(url: str) -> str:
     return f"[IPv6:{host}]" if ":" in host else host
 
 
-def compose(letter: Letter, organization: str, catalog: Catalog, public_url: str) -> EmailMessage:
+def compose(letter: Letter, organization: str, public_url: str) -> EmailMessage:
     """Return the mail; `organization` is the display name."""
     invitation = letter.invitation
     message = EmailMessage()
@@ -41,7 +40,7 @@ def compose(letter: Letter, organization: str, catalog: Catalog, public_url: str
     message.set_content(
         BODY.format(
             organization=organization,
-            roles=", ".join(catalog.roles[role].name for role in invitation.roles),
+            roles=", ".join(letter.roles.name(role) for role in invitation.roles),
             link=f"{public_url.rstrip('/')}/invitations/accept?{urlencode({'token': letter.secret})}",
             until=invitation.expires_at,
             email=invitation.email,

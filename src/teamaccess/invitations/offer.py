@@ -13,7 +13,6 @@ from teamaccess.events import record
 from teamaccess.invitations.limits import refuse_flood
 from teamaccess.invitations.secret import hash_of, new_secret
 from teamaccess.ledger import Change
-from teamaccess.members.rules import refuse_beyond, refuse_operator_only, refuse_unknown
 from teamaccess.models import (
     Invitation,
     InvitationId,
@@ -28,6 +27,8 @@ from teamaccess.models import (
     new_invitation_id,
 )
 from teamaccess.organizations.access import may
+from teamaccess.roles.known import Roles, roles_of
+from teamaccess.roles.rules import refuse_beyond, refuse_operator_only
 from teamaccess.users.addresses import invitee, normalise
 
 DEFAULT_LIFE = timedelta(days=7)
@@ -52,6 +53,8 @@ class Letter:
 
     invitation: Invitation
     secret: str
+    roles: Roles
+    """What the offered roles are."""
 
 
 async def invite(
@@ -68,16 +71,12 @@ async def invite(
     An expired invitation to the same address is put away. Raises InvalidEmail, what `members.rules`
     says of giving, AlreadyMember, AlreadyInvited and TooManyInvitations.
     """
-    refuse_unknown(change.catalog, roles)
     address = normalise(email)
-    actions = change.catalog.actions_of(roles)
-    held = await may(change, actor, organization, "invite", holding=actions)
-    refuse_operator_only(change, roles)
-    refuse_beyond(change.catalog, roles, held)
+    known = await refuse_giving(change, actor, organization, roles)
     await _refuse_members(change, organization, address)
     await _make_room(change, organization, address)
     await refuse_flood(change, organization, address)
-    letter = _write(change, actor, organization, address, invitee_key, roles, life)
+    letter = _write(change, actor, organization, address, invitee_key, roles, life, known)
     # ids only: the address is in the invitation's row, which can be erased
     await record(
         change,
@@ -99,12 +98,8 @@ async def resend(
     """
     invitation = await find_invitation(change, organization, id)
     roles = invitation.roles if invitation else []
-    actions = change.catalog.actions_of(role for role in roles if role in change.catalog.roles)
-    held = await may(change, actor, organization, "invite", holding=actions)
+    known = await refuse_giving(change, actor, organization, roles)
     invitation = _known(invitation, organization, id)
-    refuse_unknown(change.catalog, roles)
-    refuse_operator_only(change, roles)
-    refuse_beyond(change.catalog, roles, held)
     await _refuse_members(change, organization, invitation.email)
     if invitation.lapsed_at is not None:
         await _make_room(change, organization, invitation.email)
@@ -113,7 +108,7 @@ async def resend(
     invitation.renew(hash_of(secret), by=actor, at=change.now)
     ends = invitation.expires_at.isoformat()
     await record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
-    return Letter(invitation, secret)
+    return Letter(invitation, secret, known)
 
 
 async def cancel(
@@ -126,6 +121,22 @@ async def cancel(
     invitation.cancel(change.now)
     await record(change, "invitation_cancelled", organization, f"invitation:{id}")
     return invitation
+
+
+async def refuse_giving(
+    change: Change, inviter: UserId, organization: OrganizationId, roles: Sequence[RoleId]
+) -> Roles:
+    """Return what the roles are, if the inviter may give them.
+
+    Raises what `may` does, UnknownRole, OperatorOnlyRole and RoleBeyondGiver.
+    """
+    known = await roles_of(change.session, change.catalog, organization, roles)
+    actions = known.actions_of(roles)
+    held = await may(change, inviter, organization, "invite", holding=actions)
+    known.refuse_unknown(roles)
+    refuse_operator_only(change, roles, known)
+    refuse_beyond(actions, held)
+    return known
 
 
 async def find_invitation(
@@ -152,6 +163,7 @@ def _write(
     invitee_key: bytes,
     roles: Sequence[RoleId],
     life: timedelta,
+    known: Roles,
 ) -> Letter:
     secret = new_secret()
     invitation = Invitation(
@@ -168,7 +180,7 @@ def _write(
         offers=[InvitationRole(role=role) for role in roles],
     )
     change.session.add(invitation)
-    return Letter(invitation, secret)
+    return Letter(invitation, secret, known)
 
 
 async def _refuse_members(change: Change, organization: OrganizationId, address: str) -> None:

@@ -72,9 +72,9 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
 def positions(updates: list[Update]) -> Iterator[list[Update]]:
     """Divide the updates of one transaction into positions, in the order they must be applied.
 
-    Normally there is one. Beyond the limit pure revocations come first, and all updates of one
-    subject stay together: deleting a role in one write and giving the next in another would deny
-    everything in between.
+    Normally there is one. Beyond the limit pure revocations come first, and where a subject loses
+    something and gets something else, all of that stays together: deleting a role in one write and
+    giving the next in another would deny everything in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
@@ -84,8 +84,28 @@ def positions(updates: list[Update]) -> Iterator[list[Update]]:
         subjects[str(update.relationship.subject)].append(update)
     revoking = [group for group in subjects.values() if _only_revokes(group)]
     giving = [group for group in subjects.values() if not _only_revokes(group)]
-    for groups in (revoking, giving):
+    for groups in (_parts(revoking), _parts(giving)):
         yield from _packed(groups)
+
+
+def _parts(groups: list[list[Update]]) -> list[list[Update]]:
+    """Return the groups, those in parts that are too large for a position and may be divided."""
+    return [
+        part
+        for group in groups
+        for part in (_divided(group) if _may_be_divided(group) else [group])
+    ]
+
+
+def _divided(group: list[Update]) -> list[list[Update]]:
+    """Return the updates in parts that fit into a position."""
+    at_once = UPDATES_PER_POSITION
+    return [group[start : start + at_once] for start in range(0, len(group), at_once)]
+
+
+def _may_be_divided(group: list[Update]) -> bool:
+    """Whether nothing in it takes the place of something else."""
+    return len({isinstance(update, Revocation) for update in group}) == 1
 
 
 def _only_revokes(group: list[Update]) -> bool:

@@ -1,28 +1,15 @@
 """Everything an administrator does to a member: change roles, suspend, reactivate, remove."""
 
-from collections.abc import Iterable
-from datetime import UTC, datetime
-
-from teamaccess.errors import Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
-from teamaccess.members.rules import (
-    Ends,
-    given,
-    keep_one_administrator,
-    refuse_above,
-    refuse_beyond,
-    refuse_operator_only,
-    refuse_unknown,
-)
+from teamaccess.members.holdings import actions_held
+from teamaccess.members.rules import given, keep_one_administrator, refuse_above
 from teamaccess.models import Membership, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
-
-
-class EndInThePast(Invalid):
-    """A role can only end in the future, and {until} is not."""
+from teamaccess.roles.known import roles_of
+from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 
 
 async def change_roles(
@@ -36,22 +23,26 @@ async def change_roles(
     """Give a member exactly these roles, and return the member.
 
     The difference reaches the engine as one write, so what they keep is in force throughout. Raises
-    what `members.rules` says, UnknownMember and EndInThePast.
+    what `roles.rules` and `members.rules` say, UnknownRole and UnknownMember.
     """
-    refuse_unknown(change.catalog, roles)
+    known = await roles_of(change.session, change.catalog, organization, roles)
     member = await find_member(change.session, organization, user)
+    theirs = await actions_held(change, member) if member else frozenset()
     new = given(member.assignments if member else (), roles, change.now)
-    held = await _held(change, actor, organization, member, "change_roles", giving=new)
+    giving = known.actions_of(new)
+    held = await may(change, actor, organization, "change_roles", holding=giving | theirs)
+    known.refuse_unknown(roles)
     member = _known(member, organization, user)
-    _refuse_past(roles, change.now)
-    refuse_operator_only(change, new)
-    refuse_beyond(change.catalog, new, held)
+    for until in roles.values():
+        refuse_bad_end(change.catalog, until, change.now)
+    refuse_operator_only(change, new, known)
+    refuse_beyond(giving, held)
     if actor != user:
-        refuse_above(change.catalog, member, held)
+        refuse_above(member, theirs, held)
     if roles.get(RoleId(change.catalog.administrator), change.now) is not None:
         await keep_one_administrator(change, member)
     before = member.roles
-    member.replace_roles(roles, change.now)
+    member.replace_roles(roles, change.now, custom=known.are_custom(roles))
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
     about = {"before": before, "after": member.roles, "ends": ends}
     await record(change, "roles_changed", organization, f"user:{user}", reason, **about)
@@ -106,34 +97,16 @@ async def _under(
 ) -> Membership:
     """Return the member, if the actor may do the operation to them."""
     member = await find_member(change.session, organization, user)
-    held = await _held(change, actor, organization, member, operation)
+    theirs = await actions_held(change, member) if member else frozenset()
+    # asked once for everything that will matter; the guard is judged before anything is told
+    held = await may(change, actor, organization, operation, holding=theirs)
     member = _known(member, organization, user)
     if actor != user:
-        refuse_above(change.catalog, member, held)
+        refuse_above(member, theirs, held)
     return member
-
-
-async def _held(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    member: Membership | None,
-    operation: str,
-    giving: Iterable[RoleId] = (),
-) -> frozenset[str]:
-    """Ask once for everything that will matter; the guard is judged before anything is told."""
-    roles = {*giving, *(member.roles if member else ())}
-    holding = change.catalog.actions_of(roles)
-    return await may(change, actor, organization, operation, holding=holding)
 
 
 def _known(member: Membership | None, organization: OrganizationId, user: UserId) -> Membership:
     if member is None:
         raise UnknownMember(user=user, organization=organization)
     return member
-
-
-def _refuse_past(roles: Ends, now: datetime) -> None:
-    for until in roles.values():
-        if until is not None and until <= now:
-            raise EndInThePast(until=until.astimezone(UTC).isoformat())

@@ -30,7 +30,7 @@ async def grant_administrator(
         membership.suspended_at = membership.expires_at = None
         ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
         membership.replace_roles({**ends, role: None}, change.now)
-    await withdraw(change, organization, [user.email])
+    await withdraw(change, organization, [normalise(email)])
     await record(change, "administrator_granted", organization, f"user:{user.id}", reason)
     return membership
 

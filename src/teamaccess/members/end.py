@@ -11,7 +11,9 @@ async def end_memberships(
     change: Change, organization: OrganizationId, members: Sequence[Membership]
 ) -> None:
     """End memberships with everything that hangs on them, and these people's sessions."""
-    await withdraw(change, organization, [member.user.email for member in members])
+    await withdraw(
+        change, organization, [each.user.email for each in members if each.user.email is not None]
+    )
     for member in members:
         member.user.end_sessions(change.now)
         await change.session.delete(member)

@@ -11,7 +11,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.events import record
 from teamaccess.ledger import Applier, Attribution, Change, Ledger
-from teamaccess.members.rules import OperatorOnlyRole, refuse_unknown
 from teamaccess.models import (
     Invitation,
     Membership,
@@ -21,6 +20,8 @@ from teamaccess.models import (
     User,
     new_user_id,
 )
+from teamaccess.roles.known import Roles
+from teamaccess.roles.rules import OperatorOnlyRole
 
 BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
@@ -67,9 +68,10 @@ async def import_members(
 
 async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
     """Insert users, memberships and roles, each in one statement; return how many members are new."""
-    refuse_unknown(change.catalog, {each.role for each in batch})
+    wanted = Roles(change.catalog, {})
     for role in sorted({each.role for each in batch}):
-        if change.catalog.roles[role].granted_by == "operator":
+        wanted.refuse_unknown([role])
+        if wanted.operators_grant(role):
             raise OperatorOnlyRole(role=role)
     people = {each.email: each for each in batch}
     await change.session.execute(

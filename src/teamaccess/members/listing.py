@@ -69,7 +69,7 @@ class Listed(NamedTuple):
     """A member as a list shows them."""
 
     user_id: UserId
-    email: str
+    email: str | None
     name: str | None
     joined_at: datetime
     expires_at: datetime | None

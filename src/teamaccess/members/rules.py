@@ -1,34 +1,14 @@
-"""The rules about giving and taking that hold on every path.
+"""The rules about acting on members that hold on every path."""
 
-From the seeds: fintoc's Administrator "cannot be granted through the Dashboard"; administrators manage
-members, and nobody else can make or unmake one.
-"""
-
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import select
 
-from teamaccess.catalog import Catalog
-from teamaccess.errors import Conflict, Forbidden, Invalid
+from teamaccess.errors import Conflict, Forbidden
 from teamaccess.ledger import Change
-from teamaccess.models import Channel, Membership, RoleAssignment, RoleId
-
-
-class UnknownRole(Invalid):
-    """There is no role {role}. The roles are {roles}."""
-
-
-class RoleTwice(Invalid):
-    """The role {role} is named twice; name each role once."""
-
-
-class OperatorOnlyRole(Forbidden):
-    """The role {role} cannot be granted here; ask whoever operates this service."""
-
-
-class RoleBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: of what these roles allow, you lack {missing}."""
+from teamaccess.models import Membership, RoleAssignment, RoleId
+from teamaccess.roles.rules import Ends
 
 
 class MemberAboveActor(Forbidden):
@@ -39,34 +19,9 @@ class LastAdministrator(Conflict):
     """An organization keeps at least one active administrator without an end date; {user} is the last one of {organization}."""  # noqa: E501 - a sentence is one line
 
 
-Ends = Mapping[RoleId, datetime | None]
-"""Roles with their ends; None for a role without one."""
-
-
-def refuse_unknown(catalog: Catalog, roles: Iterable[RoleId]) -> None:
-    """Raise UnknownRole for a role that the catalog does not have."""
-    for role in roles:
-        if role not in catalog.roles:
-            raise UnknownRole(role=repr(role), roles=list(catalog.roles))
-
-
-def refuse_operator_only(change: Change, roles: Iterable[RoleId]) -> None:
-    """Raise OperatorOnlyRole, unless an operator gives them."""
-    if change.attribution.channel is not Channel.OPERATOR:
-        for role in sorted(roles):
-            if change.catalog.roles[role].granted_by == "operator":
-                raise OperatorOnlyRole(role=role)
-
-
-def refuse_beyond(catalog: Catalog, roles: Iterable[RoleId], held: frozenset[str]) -> None:
-    """Raise RoleBeyondGiver unless `held` has every action of every role."""
-    if missing := sorted(catalog.actions_of(roles) - held):
-        raise RoleBeyondGiver(missing=missing)
-
-
-def refuse_above(catalog: Catalog, member: Membership, held: frozenset[str]) -> None:
-    """Raise MemberAboveActor unless `held` has every action of the member's roles, ended ones too."""
-    if missing := sorted(catalog.actions_of(member.roles) - held):
+def refuse_above(member: Membership, theirs: frozenset[str], held: frozenset[str]) -> None:
+    """Raise MemberAboveActor unless `held` has every action that is theirs, ended ones too."""
+    if missing := sorted(theirs - held):
         raise MemberAboveActor(user=member.user_id, missing=missing)
 
 

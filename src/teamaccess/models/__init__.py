@@ -1,18 +1,31 @@
 """The rows: one table a file, each with its rules as methods and the relationships it stands for."""
 
+from teamaccess.models.access_request import AccessRequest, AccessRequestStatus
 from teamaccess.models.activity import Activity
+from teamaccess.models.api_token import ApiToken
 from teamaccess.models.base import Base
+from teamaccess.models.custom_role import CustomRole
+from teamaccess.models.custom_role_action import CustomRoleAction
 from teamaccess.models.event import Event, EventHead
 from teamaccess.models.finding import Finding, FindingKind
+from teamaccess.models.grant import Grant, HolderKind
 from teamaccess.models.idempotency_key import IdempotencyKey
 from teamaccess.models.ids import (
     InvitationId,
     OrganizationId,
+    RequestId,
+    ResourceId,
     RoleId,
+    TeamId,
+    TokenId,
     UserId,
     is_local_id,
     is_organization_id,
+    is_role_id,
     new_invitation_id,
+    new_request_id,
+    new_service_account_id,
+    new_token_id,
     new_user_id,
 )
 from teamaccess.models.invitation import Invitation, InvitationStatus
@@ -30,21 +43,32 @@ from teamaccess.models.membership import Membership, MembershipStatus
 from teamaccess.models.organization import Organization
 from teamaccess.models.reason import Reason
 from teamaccess.models.reconciliation import Reconciliation
+from teamaccess.models.resource import Resource
 from teamaccess.models.role_assignment import RoleAssignment
 from teamaccess.models.source import RelationshipSource
+from teamaccess.models.team import Team
+from teamaccess.models.team_membership import TeamMembership
+from teamaccess.models.team_role import TeamRole
 from teamaccess.models.user import User
 from teamaccess.models.watch_cursor import WatchCursor
 
 __all__ = [
     "DONE",
+    "AccessRequest",
+    "AccessRequestStatus",
     "Activity",
+    "ApiToken",
     "ApplicationStatus",
     "Base",
     "Channel",
+    "CustomRole",
+    "CustomRoleAction",
     "Event",
     "EventHead",
     "Finding",
     "FindingKind",
+    "Grant",
+    "HolderKind",
     "IdempotencyKey",
     "Invitation",
     "InvitationId",
@@ -61,13 +85,25 @@ __all__ = [
     "Reason",
     "Reconciliation",
     "RelationshipSource",
+    "RequestId",
+    "Resource",
+    "ResourceId",
     "RoleAssignment",
     "RoleId",
+    "Team",
+    "TeamId",
+    "TeamMembership",
+    "TeamRole",
+    "TokenId",
     "User",
     "UserId",
     "WatchCursor",
     "is_local_id",
     "is_organization_id",
+    "is_role_id",
     "new_invitation_id",
+    "new_request_id",
+    "new_service_account_id",
+    "new_token_id",
     "new_user_id",
 ]

@@ -7,7 +7,16 @@ from sqlalchemy import DateTime, LargeBinary, MetaData, Text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase
 
-from teamaccess.models.ids import InvitationId, OrganizationId, RoleId, UserId
+from teamaccess.models.ids import (
+    InvitationId,
+    OrganizationId,
+    RequestId,
+    ResourceId,
+    RoleId,
+    TeamId,
+    TokenId,
+    UserId,
+)
 
 
 class Base(DeclarativeBase):
@@ -31,4 +40,8 @@ class Base(DeclarativeBase):
         UserId: Text,
         RoleId: Text,
         InvitationId: Text,
+        TeamId: Text,
+        ResourceId: Text,
+        RequestId: Text,
+        TokenId: Text,
     }

@@ -8,6 +8,10 @@ OrganizationId = NewType("OrganizationId", str)
 UserId = NewType("UserId", str)
 RoleId = NewType("RoleId", str)
 InvitationId = NewType("InvitationId", str)
+TeamId = NewType("TeamId", str)
+ResourceId = NewType("ResourceId", str)
+RequestId = NewType("RequestId", str)
+TokenId = NewType("TokenId", str)
 
 ORGANIZATION_PATTERN = r"^[a-z0-9-]{3,64}$"
 """A slug; immutable, and never used again after the organization ended."""
@@ -27,6 +31,26 @@ def new_user_id() -> UserId:
 def new_invitation_id() -> InvitationId:
     """Return a fresh opaque id, unique in every organization."""
     return InvitationId(f"inv_{secrets.token_hex(10)}")
+
+
+def new_service_account_id() -> UserId:
+    """Return a fresh opaque id of a machine."""
+    return UserId(f"sa_{secrets.token_hex(10)}")
+
+
+def new_request_id() -> RequestId:
+    """Return a fresh opaque id of an access request."""
+    return RequestId(f"req_{secrets.token_hex(10)}")
+
+
+def new_token_id() -> TokenId:
+    """Return a fresh opaque id of an API token, which is no secret."""
+    return TokenId(f"tok_{secrets.token_hex(10)}")
+
+
+def is_role_id(text: str) -> bool:
+    """Return whether the text could be the id of a role."""
+    return re.fullmatch(ROLE_PATTERN, text) is not None and "\n" not in text
 
 
 def is_organization_id(text: str) -> bool:

@@ -1,6 +1,6 @@
 """A user's place in one organization."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar, Self
@@ -76,9 +76,17 @@ class Membership(RelationshipSource):
 
     @classmethod
     def begin(
-        cls, organization_id: OrganizationId, user: User, roles: Iterable[RoleId], at: datetime
+        cls,
+        organization_id: OrganizationId,
+        user: User,
+        roles: Iterable[RoleId],
+        at: datetime,
+        custom: Collection[RoleId] = (),
     ) -> Self:
-        """Return a new active membership that holds the roles without an end."""
+        """Return a new active membership that holds the roles without an end.
+
+        Those that are `custom` are the organization's own.
+        """
         return cls(
             organization_id=organization_id,
             user_id=user.id,
@@ -86,7 +94,8 @@ class Membership(RelationshipSource):
             suspended_at=None,
             user=user,
             assignments=[
-                RoleAssignment(role=role, granted_at=at, expires_at=None) for role in roles
+                RoleAssignment(role=role, custom=role in custom, granted_at=at, expires_at=None)
+                for role in roles
             ],
         )
 
@@ -143,14 +152,24 @@ class Membership(RelationshipSource):
         self.assignments = [each for each in self.assignments if each.active(at)]
         return ended
 
-    def replace_roles(self, roles: Mapping[RoleId, datetime | None], at: datetime) -> None:
-        """Hold exactly these roles; an assignment that stays keeps since when it is held."""
+    def replace_roles(
+        self,
+        roles: Mapping[RoleId, datetime | None],
+        at: datetime,
+        custom: Collection[RoleId] = (),
+    ) -> None:
+        """Hold exactly these roles; an assignment that stays keeps since when it is held.
+
+        Those that are `custom` are the organization's own.
+        """
         kept = {
             assignment.role: assignment
             for assignment in self.assignments
             if assignment.role in roles
         }
         for role, until in roles.items():
-            assignment = kept.setdefault(role, RoleAssignment(role=role, granted_at=at))
+            assignment = kept.setdefault(
+                role, RoleAssignment(role=role, custom=role in custom, granted_at=at)
+            )
             assignment.expires_at = until
         self.assignments = list(kept.values())

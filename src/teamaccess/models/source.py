@@ -5,12 +5,12 @@ from datetime import datetime
 from functools import cache
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import ColumnElement, DateTime, Table
+from sqlalchemy import ColumnElement, DateTime, Table, false, true
 
 from teamaccess.catalog import Catalog
 from teamaccess.models.base import Base
 from teamaccess.models.ids import is_local_id, is_organization_id
-from teamaccess.relationships import Relationship
+from teamaccess.relationships import ObjectReference, Relationship, SubjectReference
 
 Instant = datetime | ColumnElement[datetime]
 """A time, or what PostgreSQL calls one, such as its clock."""
@@ -42,7 +42,7 @@ class RelationshipSource(Base):
     __abstract__ = True
 
     resource_type: ClassVar[str]
-    """The type of the resource of every relationship that such a row can stand for."""
+    """The type of the resources that relationships of such a row are about, where it is always one."""
 
     def relationships(self) -> Iterator[Relationship]:
         """Yield what this row stands for, from its own columns and nothing else.
@@ -56,6 +56,11 @@ class RelationshipSource(Base):
     def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether some row of this table could stand for the relationship; no other table's could."""
         raise NotImplementedError
+
+    @classmethod
+    def about(cls, resource_type: str) -> ColumnElement[bool]:
+        """Which rows stand for relationships of such resources; a row never does for two types."""
+        return true() if resource_type == cls.resource_type else false()
 
     @classmethod
     def relationships_of(cls, image: Mapping[str, Any]) -> Iterator[Relationship]:
@@ -77,11 +82,38 @@ class RelationshipSource(Base):
 
 def is_held_by_a_user(relationship: Relationship) -> bool:
     """Whether it is one of a user, not of a set of them, to an organization."""
-    resource, subject = relationship.resource, relationship.subject
+    resource = relationship.resource
     return (
         resource.type == "organization"
         and is_organization_id(resource.id)
-        and subject.object.type == "user"
+        and is_user(relationship.subject)
+    )
+
+
+def is_user(subject: SubjectReference) -> bool:
+    """Whether it is one user."""
+    return (
+        subject.object.type == "user"
         and is_local_id(subject.object.id)
         and subject.relation is None
     )
+
+
+def is_team(subject: SubjectReference, organization: str) -> bool:
+    """Whether it is the members of one of the organization's teams."""
+    return (
+        subject.object.type == "team"
+        and subject.relation == "member"
+        and local_id(subject.object, organization) is not None
+    )
+
+
+def tenant_of(resource: ObjectReference) -> str:
+    """Return the organization whose object it is, by its name."""
+    return resource.id.partition("/")[0]
+
+
+def local_id(resource: ObjectReference, organization: str) -> str | None:
+    """Return what an object of the organization is called there; None if it is not one of its."""
+    tenant, _, id = resource.id.partition("/")
+    return id if tenant == organization and is_organization_id(tenant) and is_local_id(id) else None

@@ -1,17 +1,21 @@
 """Found, rename and end organizations."""
 
-from sqlalchemy import delete
+from sqlalchemy import delete, update
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.errors import Conflict, Forbidden, Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import (
+    CustomRole,
+    Grant,
     Invitation,
     Membership,
     Organization,
     OrganizationId,
+    Resource,
     RoleId,
+    Team,
     User,
     UserId,
     is_organization_id,
@@ -71,9 +75,14 @@ async def rename(
 
 
 async def end(change: Change, actor: UserId, organization: OrganizationId) -> None:
-    """End the organization with all memberships and invitations. Its id is never used again."""
+    """End the organization with everything that belongs to it. Its id is never used again."""
     await may(change, actor, organization, "delete_organization")
-    for source in (Invitation, Membership):
+    for source in (Invitation, Grant, Membership, Team, CustomRole):
         await change.session.execute(delete(source).where(source.organization_id == organization))
+    await change.session.execute(
+        update(Resource)
+        .where(Resource.organization_id == organization, Resource.removed_at.is_(None))
+        .values(removed_at=change.now)
+    )
     (await change.session.get_one(Organization, organization)).end(change.now)
     await record(change, "organization_deleted", organization, f"organization:{organization}")

@@ -18,15 +18,20 @@ async def meant(
     session: AsyncSession,
     source: type[RelationshipSource],
     organization: OrganizationId | None = None,
+    resource_type: str = ORGANIZATION,
 ) -> AsyncIterator[list[Relationship]]:
-    """Yield what the rows of one table stand for, in pages; those of all in their tenants' order.
+    """Yield what the rows of one table stand for, in pages.
+
+    Of one organization that is everything; of all it is what is about resources of the type, in the
+    order of their tenants.
 
     The session's transaction stays open meanwhile.
     """
     table = cast(Table, source.__table__)
     statement: Select[Any] = select(table)
     if organization is None:
-        statement = statement.order_by(_in_order(source.resource_type, table.c.organization_id))
+        in_order = _in_order(resource_type, table.c.organization_id)
+        statement = statement.where(source.about(resource_type)).order_by(in_order)
     else:
         statement = statement.where(table.c.organization_id == organization)
     rows = await session.stream(statement, execution_options={"yield_per": PAGE})

@@ -59,7 +59,7 @@ async def suspicious(
 
 def _meant(session: AsyncSession, resource_type: str) -> list[AsyncIterator[list[Relationship]]]:
     sources = RelationshipSource.tables().values()
-    pages = [meant(session, each) for each in sources if each.resource_type == resource_type]
+    pages = [meant(session, each, resource_type=resource_type) for each in sources]
     # Markers do not count as relationships, but a SpiceDB without the newest one was replaced.
     return [*pages, newest_markers(session)] if resource_type == ORGANIZATION else pages
 

@@ -6,7 +6,7 @@ from litestar import get
 from litestar.params import PathParameter
 
 from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views import ChangeView
+from teamaccess.api.views.changes import ChangeView
 from teamaccess.errors import NotFound
 from teamaccess.models import ApplicationStatus, LedgerApplication, OrganizationId
 

@@ -11,7 +11,12 @@ from teamaccess.api.authentication import Operator, attribution
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.views import AcceptedView, AcceptInvitation, InvitationView, NewInvitation
+from teamaccess.api.views.invitations import (
+    AcceptedView,
+    AcceptInvitation,
+    InvitationView,
+    NewInvitation,
+)
 from teamaccess.errors import TeamaccessError
 from teamaccess.invitations import accept as acceptance
 from teamaccess.invitations import offer
@@ -19,7 +24,6 @@ from teamaccess.invitations.find import list_invitations
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
 from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown
-from teamaccess.members.rules import RoleTwice
 from teamaccess.models import (
     InvitationId,
     InvitationStatus,
@@ -28,6 +32,7 @@ from teamaccess.models import (
     RoleId,
     User,
 )
+from teamaccess.roles.rules import RoleTwice
 from teamaccess.service import Service
 from teamaccess.text import LONGEST_NAME, clean
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, Claims, issue
@@ -167,7 +172,7 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
     """Have the mail sent after the commit, never before; the view tells whether it was taken."""
     view = InvitationView.of(letter.invitation, change.now)
     organization = await change.session.get_one(Organization, letter.invitation.organization_id)
-    mail = compose(letter, organization.name, service.catalog, service.settings.public_url)
+    mail = compose(letter, organization.name, service.settings.public_url)
 
     async def after_commit() -> None:
         try:

@@ -5,7 +5,8 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import SignedIn, TheService
-from teamaccess.api.views import CatalogView, MeView
+from teamaccess.api.views.catalog import CatalogView
+from teamaccess.api.views.me import MeView
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import Event, User

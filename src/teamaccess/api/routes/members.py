@@ -11,14 +11,15 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views import MemberView, RolesWanted, RoleWanted
+from teamaccess.api.views.members import MemberView, RolesWanted, RoleWanted
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.members.find import find_member, get_member
 from teamaccess.members.listing import Listed, MemberFilter, list_members
-from teamaccess.members.rules import RoleTwice, refuse_unknown
 from teamaccess.models import Membership, MembershipStatus, OrganizationId, RoleId, UserId
+from teamaccess.roles.known import roles_of
+from teamaccess.roles.rules import RoleTwice
 from teamaccess.text import LONGEST_REASON, clean
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
@@ -44,10 +45,12 @@ async def show_members(
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
-    refuse_unknown(service.catalog, [RoleId(role)] if role is not None else [])
     wanted = MemberFilter(RoleId(role) if role is not None else None, status, inactive_days)
     after = decode(cursor)
     async with service.reads() as session:
+        if role is not None:
+            known = await roles_of(session, service.catalog, id, [RoleId(role)])
+            known.refuse_unknown([RoleId(role)])
         rows = await list_members(
             session, id, wanted, now, (after[0], UserId(after[1])) if after else None, limit + 1
         )

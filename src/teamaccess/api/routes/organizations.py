@@ -8,7 +8,7 @@ from teamaccess.api.authentication import Operator, SignInRequired
 from teamaccess.api.edge import changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.views import (
+from teamaccess.api.views.organizations import (
     NewOrganization,
     OrganizationPatch,
     OrganizationView,

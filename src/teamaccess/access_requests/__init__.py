@@ -1,0 +1,1 @@
+"""Members ask for something for a while, and others decide."""

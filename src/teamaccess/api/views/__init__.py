@@ -1,0 +1,4 @@
+"""What the API sends and takes, as types, a file for each thing they are about.
+
+Their fields are the promised interface.
+"""

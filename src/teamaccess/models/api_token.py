@@ -1,0 +1,40 @@
+"""What a service account signs in with."""
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.models.base import Base
+from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, TokenId, UserId
+
+
+class ApiToken(Base):
+    """A named secret of a service account, good in its organization; only its hash is kept."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["memberships.organization_id", "memberships.user_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        Index("api_tokens_user_id_idx", "organization_id", "user_id"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    id: Mapped[TokenId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId]
+    name: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str]
+    """Who made it, as the ledger names them."""
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    def valid(self, at: datetime) -> bool:
+        """Return whether it is neither revoked nor expired."""
+        return self.revoked_at is None and self.expires_at > at

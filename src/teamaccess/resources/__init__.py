@@ -1,0 +1,1 @@
+"""Objects that services register, and access to single ones."""

@@ -1,0 +1,1 @@
+"""Machines that are members of one organization."""

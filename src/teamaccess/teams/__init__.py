@@ -1,0 +1,1 @@
+"""Teams: members who hold roles together."""
