@@ -167,7 +167,6 @@ FOREIGN = [
     "organization:acme#granted_payments_view@user:ana",
     "organization:acme#applied@ledger_position:1-0123456789ab",
     "organization:acme#unknown@user:ana",
-    "team:acme/pay#member@user:ana[expiration:2027-01-01T00:00:00Z]",
     "planet:acme/earth#member@user:ana",
     "payment:acme/p1#creator@user:ana[expiration:2027-01-01T00:00:00Z]",
     "invitation:acme/inv7#invitee@email:5f2b",
@@ -190,4 +189,5 @@ def test_who_has_administration_has_every_permission(name: str) -> None:
     schema = catalog.schema()
     assert f"permission administration = {catalog.administrator} & member\n" in schema
     for action in catalog.actions.values():
-        assert f"permission {action.permission} = ({catalog.administrator} + " in schema
+        first = f"permission {action.permission} = ({catalog.administrator}"
+        assert f"{first} + " in schema or f"{first}) & member" in schema

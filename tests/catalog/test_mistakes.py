@@ -194,7 +194,7 @@ def test_a_block_that_is_none_hides_only_what_would_be_in_it() -> None:
         "40: types: must be a block of `key: value` lines",
         (
             "41: catalog: has the unknown key 'rest'; "
-            "known are roles, administrator, resources, types, guards, founder_role"
+            "known are roles, administrator, resources, types, guards, founder_role, longest_days"
         ),
     ]
 
@@ -216,7 +216,7 @@ def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
         "10: resources.payments.actions: has 'view' twice",
         (
             "11: resources.payments.actions.refund: has the unknown key 'colour'; "
-            "known are level, description, source, roles, four_eyes"
+            "known are level, description, source, roles, four_eyes, reserved"
         ),
         (
             "11: resources.payments.actions.refund: is for nobody; "

@@ -34,6 +34,7 @@ SELECT :acme, 'inv_' || n, n::text, repeat('0', 64), sha256(convert_to(:acme || 
   now(), 1, now() + interval '1 day'
 FROM generate_series(cast(:first AS int), cast(:last AS int)) AS n
 """
+CANCEL_ALL = "UPDATE invitations SET cancelled_at = now() WHERE organization_id = :acme"
 PENDING = (
     "SELECT count(*) FROM ledger_applications WHERE organization_id = :id AND status <> 'applied'"
 )
@@ -84,10 +85,27 @@ async def test_what_is_too_much_for_one_write_and_cannot_be_divided_is_not_commi
     async with changing(acme) as session:
         await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1, "last": 997})
     assert len(await agreed(acme)) == len(before) + 997
-    with pytest.raises(IndivisibleChange, match="998 updates of email:0000"):
+    with pytest.raises(IndivisibleChange, match="1497 updates of email:0000"):
         async with changing(acme) as session:
-            await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1000, "last": 1997})
+            await session.execute(text(CANCEL_ALL), {"acme": acme.id})
+            await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1000, "last": 1499})
     assert len(await agreed(acme)) == len(before) + 997
+
+
+async def test_what_one_subject_only_gets_or_only_loses_is_divided(acme: Team) -> None:
+    before, first = await agreed(acme), len(await acme.ledger())
+    names = {"acme": acme.id, "ana": acme.administrator.id}
+    async with working(acme.world):
+        async with changing(acme) as session:
+            await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1, "last": 2000})
+        await until(lambda: _none_pending(acme))
+        assert len(await agreed(acme)) == len(before) + 2000
+        async with changing(acme) as session:
+            await session.execute(text(CANCEL_ALL), {"acme": acme.id})
+        await until(lambda: _none_pending(acme))
+    assert await agreed(acme) == before
+    sizes = [len(updates) for updates in (await acme.ledger())[first:]]
+    assert sizes == [900, 900, 200] * 2
 
 
 async def _none_pending(team: Team) -> bool:

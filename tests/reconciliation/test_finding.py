@@ -36,7 +36,8 @@ async def test_every_kind_of_difference_is_told_apart(acme: Team) -> None:
         acme.world,
         f"{me}#developer@user:{bob}",
         f"{me}#product@user:{eve}{ENDING}",
-        f"{me}#support@team:{acme.id}/pay#member",
+        f"{me}#support@team:globex/pay#member",
+        f"webhook:{acme.id}/wh_1#organization@organization:globex",
         f"team:{acme.id}/pay#member@user:{bob}",
         f"invitation:{acme.id}/inv_7#invitee@email:0123{ENDING}",
     )
@@ -46,16 +47,17 @@ async def test_every_kind_of_difference_is_told_apart(acme: Team) -> None:
         "extra": [
             f"invitation:{acme.id}/inv_7#invitee@email:0123{ENDING}",
             f"{me}#developer@user:{bob}",
+            f"team:{acme.id}/pay#member@user:{bob}",
         ],
         "different_expiration": [
             {"meant": f"{me}#product@user:{eve}", "held": f"{me}#product@user:{eve}{ENDING}"}
         ],
         "foreign": [
-            f"{me}#support@team:{acme.id}/pay#member",
-            f"team:{acme.id}/pay#member@user:{bob}",
+            f"{me}#support@team:globex/pay#member",
+            f"webhook:{acme.id}/wh_1#organization@organization:globex",
         ],
     }
-    assert await _checked(acme) == verdict.found == 6
+    assert await _checked(acme) == verdict.found == 7
 
 
 async def test_a_finding_is_kept_once_and_closed_when_it_is_no_more(acme: Team) -> None:
@@ -125,7 +127,7 @@ async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
     assert {name: (each.known, each.counts) for name, each in found.items()} == {
         "hooli": (False, {"foreign": 2}),
         "webhook:alone": (False, {"foreign": 1}),
-        acme.id: (True, {"foreign": 1}),
+        acme.id: (True, {"extra": 1}),
         globex.id: (True, {"missing": 1}),
     }
     assert await _checked(longer) == 0

@@ -45,7 +45,7 @@ class HeldRole:
     @declared_attr
     def custom_role(cls) -> Mapped[RoleId | None]:  # noqa: N805 - SQLAlchemy calls it with the class
         """The role where it is the organization's own, for the reference to it."""
-        own = Computed("CASE WHEN custom THEN role END", persisted=True)
+        own = Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True)
         return mapped_column(own, deferred=True)
 
     @staticmethod

@@ -72,7 +72,7 @@ def roles() -> None:
         sa.Column(
             "custom_role",
             sa.Text(),
-            sa.Computed("CASE WHEN custom THEN role END", persisted=True),
+            sa.Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True),
             nullable=True,
         ),
     )
@@ -120,7 +120,7 @@ def teams() -> None:
         sa.Column(
             "custom_role",
             sa.Text(),
-            sa.Computed("CASE WHEN custom THEN role END", persisted=True),
+            sa.Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True),
             nullable=True,
         ),
         sa.CheckConstraint(
@@ -241,13 +241,13 @@ def resources() -> None:
         sa.Column(
             "user_id",
             sa.Text(),
-            sa.Computed("CASE WHEN holder_kind = 'user' THEN holder END", persisted=True),
+            sa.Computed("CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END", persisted=True),
             nullable=True,
         ),
         sa.Column(
             "team_id",
             sa.Text(),
-            sa.Computed("CASE WHEN holder_kind = 'team' THEN holder END", persisted=True),
+            sa.Computed("CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END", persisted=True),
             nullable=True,
         ),
         sa.Column(
