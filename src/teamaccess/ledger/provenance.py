@@ -28,6 +28,13 @@ class Claimed(msgspec.Struct):
         return OrganizationId(self.organization), self.position
 
 
+class Filled(Claimed):
+    """An organization that a write says it fills from its rows, as at this position."""
+
+    imported: str = ""
+    """The transaction whose imports end with this write, if it is the last one."""
+
+
 class Gone(msgspec.Struct):
     """A tenant that a write says it removes."""
 
@@ -42,8 +49,8 @@ class Claim(msgspec.Struct):
     ahead: list[Claimed] = []
     """Positions whose revocations could not wait for their turn."""
 
-    rebuild: list[Claimed] = []
-    """Organizations that are filled from their rows, as at these positions."""
+    rebuild: list[Filled] = []
+    """Organizations that are filled from their rows."""
     purge: list[Gone] = []
     """Tenants that no ledger knows, and that are removed."""
 
@@ -89,6 +96,13 @@ def taken_at_no_word(updates: Iterable[Update], claimed: Claim) -> set[str]:
     named = {each.organization for each in claimed.rebuild}
     named |= {each.organization for each in claimed.purge}
     return named & {tenant(update) for update in updates}
+
+
+def importable(updates: Sequence[Update], metadata: Mapping[str, Any]) -> set[str]:
+    """Return the tenants that a write may have imported: nobody says whose it is, and it only gives."""
+    if metadata or any(isinstance(update, Revocation) for update in updates):
+        return set()
+    return {tenant(update) for update in updates}
 
 
 def _what(update: Update) -> str:

@@ -47,8 +47,10 @@ async def keep_stranger(sessions: Sessions, verdict: Verdict) -> None:
 async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:
     """Keep that all others agreed: every organization there was, but those that were suspected."""
     others = Organization.id.not_in(suspected)
-    checked = select(Organization.id, literal(since), literal(0)).where(
-        others, Organization.created_at <= since
+    checked = (
+        select(Organization.id, literal(since), literal(0))
+        .where(others, Organization.created_at <= since)
+        .order_by(Organization.id)  # as a rebuilding does, so that neither waits for the other
     )
     columns = ["organization_id", "checked_at", "differences"]
     agreeing = insert(Reconciliation).from_select(columns, checked)

@@ -13,8 +13,10 @@ from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
 from teamaccess.ledger import Entry
 from teamaccess.ledger.findings import record
 from teamaccess.ledger.provenance import (
+    Claim,
     Place,
     claim,
+    importable,
     organizations_of,
     taken_at_no_word,
     tenant,
@@ -22,6 +24,7 @@ from teamaccess.ledger.provenance import (
 )
 from teamaccess.ledger.relay import OUTAGES
 from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconciliation, WatchCursor
+from teamaccess.reconciliation import importing
 from teamaccess.relationships import Revocation, Update
 from teamaccess.service import Service
 
@@ -78,6 +81,8 @@ class Watcher:
         """Follow one stream to its end; SpiceDB ends each after half a minute."""
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
+            if not since:  # it begins at the present, where it will see no end of what is over
+                await importing.forget_ended(session)
         heard = False
         try:
             async for observed in self._service.engine.watch(since):
@@ -96,7 +101,10 @@ class Watcher:
         claimed = claim(observed.metadata)
         ledger = await self._entries(claimed.places)
         foreign = unexplained(observed.updates, claimed, ledger)
-        if doubtful := taken_at_no_word(foreign, claimed):
+        doubtful = taken_at_no_word(foreign, claimed)
+        if named := importable(foreign, observed.metadata):
+            doubtful |= await self._being_imported(named)
+        if doubtful:
             compared = await self._compare_next(doubtful)
             gone = doubtful - compared  # of a tenant that no row knows, anything may be removed
             foreign = [
@@ -107,6 +115,7 @@ class Watcher:
             ]
         if foreign:
             await self._found(observed, foreign)
+        await self._end_imports(claimed)
 
     async def _compare_next(self, names: set[str]) -> set[str]:
         """Have organizations compared with their rows before all others; return those that exist."""
@@ -117,6 +126,17 @@ class Watcher:
             for id in known:
                 await session.execute(ASK_FOR, {"organization": id})
         return {str(id) for id in known}
+
+    async def _being_imported(self, names: set[str]) -> set[str]:
+        async with self._service.reads() as session:
+            return await importing.being_imported(session, names)
+
+    async def _end_imports(self, claimed: Claim) -> None:
+        """Take every further write that says nothing of itself for a stranger's again."""
+        async with self._service.reads() as session:
+            for filled in claimed.rebuild:
+                if filled.imported:
+                    await importing.ended(session, filled.organization, filled.imported)
 
     async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:
         """Return the entries that a write claims to carry; what is in no ledger is left out."""
