@@ -11,6 +11,8 @@ from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
 from teamaccess.ledger.write import metadata
 from teamaccess.local.postgres import SPICEDB as SPICEDB_ROLE
+from teamaccess.members.administrators import grant_administrator
+from teamaccess.models import OrganizationId
 from teamaccess.organizations.found import found
 from teamaccess.reconciliation import Rebuilder, Rebuilt
 from teamaccess.reconciliation import fill as filling
@@ -178,6 +180,45 @@ async def test_an_organization_at_its_beginning_meets_what_another_history_left(
     assert verdict.problem == "other_history"
     assert (await rebuild(apart)).organizations == [f"{acme.id}-new"]
     assert await everything(apart) == {}
+
+
+async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_not_in_the_next(
+    apart: World,
+) -> None:
+    globex = await apart.found("globex")
+    eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
+    id = OrganizationId("lost-and-founded-again")
+    await put(
+        apart,
+        f"organization:{id}#member@user:{eve.id}",
+        f"organization:{id}#administrator@user:{eve.id}",
+        f"organization:{id}#head@ledger_position:7-0123456789ab",
+    )
+    async with apart.operator() as change:
+        await found(change, id, "Again", founder=None)
+    offer = {"email": "mallory@example.com", "roles": ["developer"]}
+    refused(
+        await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
+        404,
+        "unknown_organization",
+    )
+    async with apart.operator(id) as change:
+        membership = await grant_administrator(change, id, "ana@example.com", "the first")
+    assert (await eve.ask("GET", f"/v1/organizations/{id}/members")).status_code != 200
+    assert id in (await rebuild(apart)).organizations
+    assert not await apart.check(id, eve.id, "membership")
+    assert await apart.check(id, membership.user_id, "users_invite")
+    refused(await eve.ask("GET", f"/v1/organizations/{id}/members"), 404, "unknown_organization")
+
+
+async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(apart: World) -> None:
+    team = await apart.found("acme")
+    [ledger] = (await entries(team))[-1:]
+    newest_one = f"{ledger.position}-{ledger.hash.hex()[:12]}"
+    await lose(apart, f"organization:{team.id}#head@ledger_position:{newest_one}")
+    await put(apart, f"organization:{team.id}#head@ledger_position:rubbish")
+    assert (await rebuild(apart)).organizations == [team.id]
+    await _as_it_should_be(team)
 
 
 @pytest.mark.parametrize("way", ["import_", "write"])

@@ -79,6 +79,10 @@ RETRY = json.dumps(
     }
 )
 
+LARGEST_MESSAGE = 32 * 1024 * 1024
+"""What SpiceDB may tell at once: Watch has all that one write changed in one message, and an import by
+somebody else may be large."""
+
 FULLY_CONSISTENT = Consistency(fully_consistent=True)
 
 
@@ -258,6 +262,18 @@ class Engine:
         )
         return await anext((token async for _, token in held), None)
 
+    async def any(self, resource: ObjectReference, relation: str) -> bool:
+        """Return whether anything at all has the relation to the resource."""
+        held = self.read(
+            RelationshipFilter(
+                resource_type=resource.type,
+                optional_resource_id=resource.id,
+                optional_relation=relation,
+            ),
+            seconds=CHECK_SECONDS,
+        )
+        return await anext((True async for _ in held), False)
+
     async def export(self, objects: Objects) -> AsyncGenerator[list[Held]]:
         """Yield all that SpiceDB holds of the objects at one revision, in the order of their ids.
 
@@ -395,6 +411,7 @@ def _channel(endpoint: str, tls_ca: Path | None) -> Channel:
         ("grpc.service_config", RETRY),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ]
     if tls_ca is None:
         return grpc.aio.insecure_channel(endpoint, options)

@@ -3,13 +3,14 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.endless import wanted
-from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
+from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
 from teamaccess.ledger import Entry
 from teamaccess.ledger.findings import record
 from teamaccess.ledger.provenance import (
@@ -25,7 +26,7 @@ from teamaccess.ledger.provenance import (
 from teamaccess.ledger.relay import OUTAGES
 from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconciliation, WatchCursor
 from teamaccess.reconciliation import importing
-from teamaccess.relationships import Revocation, Update
+from teamaccess.relationships import InvalidRelationship, Revocation, Update
 from teamaccess.service import Service
 
 log = structlog.get_logger()
@@ -87,7 +88,7 @@ class Watcher:
         try:
             async for observed in self._service.engine.watch(since):
                 heard = True
-                if observed.updates:
+                if observed.updates or observed.unreadable:
                     await self._judge(observed)
                 await self._keep(observed)
         except EngineUnavailable:
@@ -95,6 +96,10 @@ class Watcher:
                 raise
         except EngineRefused as refused:
             log.error("watch_starts_again", why=str(refused))
+            await self._forget()
+        except TooLarge as unheard:
+            log.error("watch_starts_again", why=str(unheard))
+            await self._keep_finding(None, {"why": str(unheard), "after": since})
             await self._forget()
 
     async def _judge(self, observed: Observed) -> None:
@@ -113,7 +118,7 @@ class Watcher:
                 if tenant(each) not in compared
                 and not (tenant(each) in gone and isinstance(each, Revocation))
             ]
-        if foreign:
+        if foreign or observed.unreadable:
             await self._found(observed, foreign)
         await self._end_imports(claimed)
 
@@ -143,20 +148,23 @@ class Watcher:
         key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)
         async with self._service.reads() as session:
             rows = await session.scalars(select(LedgerEntry).where(key.in_(places)))
-            return {(row.organization_id, row.position): Entry.of(row) for row in rows}
+            return {(row.organization_id, row.position): _as_far_as_readable(row) for row in rows}
 
     async def _found(self, observed: Observed, foreign: list[Update]) -> None:
+        told = [*map(str, foreign), *observed.unreadable]
         details = {
-            "updates": [str(each) for each in foreign[:MOST_TOLD]],
-            "count": len(foreign),
+            "updates": told[:MOST_TOLD],
+            "count": len(told),
             "metadata": observed.metadata,
             "zed_token": observed.zed_token,
         }
-        about: list[str | None] = [*organizations_of(foreign)]
-        for organization in about or [None]:
-            log.error("foreign_write", organization=organization, count=len(foreign))
-            async with self._service.reads() as session:
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+        for organization in organizations_of(foreign, observed.unreadable):
+            log.error("foreign_write", organization=organization, count=len(told))
+            await self._keep_finding(organization, details)
+
+    async def _keep_finding(self, organization: str | None, details: dict[str, Any]) -> None:
+        async with self._service.reads() as session:
+            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep(self, observed: Observed) -> None:
         """Keep how far it was read; a write's place at once, an idle one's now and then."""
@@ -177,3 +185,11 @@ class Watcher:
         """Begin at the present: what lies between is what a comparison finds."""
         async with self._service.reads() as session:
             await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
+
+
+def _as_far_as_readable(row: LedgerEntry) -> Entry:
+    """Return the entry; one whose updates nobody can read may have been given up, without them."""
+    try:
+        return Entry.of(row)
+    except InvalidRelationship:
+        return Entry.of(row, updates=())
