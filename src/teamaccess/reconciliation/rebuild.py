@@ -1,7 +1,7 @@
 """Fill a SpiceDB that is empty, restored or another one from the rows."""
 
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import case, func, update
@@ -49,10 +49,12 @@ class Rebuilder:
     ) -> None:
         self._ledger, self._engine, self._catalog = ledger, engine, catalog
         self._attribution = attribution
+        self._from_nothing = False
         self.done = Rebuilt()
 
     async def everything(self, seen: Seen) -> Rebuilt:
         """Rebuild every organization that has another history in SpiceDB."""
+        self._from_nothing = await self._is_empty()
         async for ids in batches(self._ledger.sessions):
             await self.some(ids, seen)
         return self.done
@@ -101,13 +103,27 @@ class Rebuilder:
         self.done.relationships += filled.relationships
 
     async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
-        """Empty them and fill them, and again if somebody's late write comes in between."""
-        for _ in range(ATTEMPTS):
-            for place in places:
-                await self._empty(place)
+        """Empty them and fill them, and again if somebody's late write comes in between.
+
+        A SpiceDB in which there was nothing at all is not emptied first: a late write that has come
+        since then has brought its marker, which an import meets.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt > 0 or not self._from_nothing:
+                for place in places:
+                    await self._empty(place)
             with suppress(AlreadyThere):
                 return await fill(self._ledger.sessions, self._engine, change, places, seen)
         raise OrganizationBusy(organization=", ".join(place.organization for place in places))
+
+    async def _is_empty(self) -> bool:
+        """Return whether SpiceDB holds nothing at all."""
+        for type in self._catalog.resource_types:
+            async with aclosing(self._engine.export(Objects(type))) as pages:
+                async for page in pages:
+                    if page:
+                        return False
+        return True
 
     async def _empty(self, place: Place) -> None:
         """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
