@@ -13,6 +13,7 @@ from benchmarks import (
     invitations,
     members,
     quantization,
+    rebuild,
     reconcile,
     relay,
     role_change,
@@ -30,6 +31,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "imports": imports.measure,
     "relay": relay.measure,
     "reconcile": reconcile.measure,
+    "rebuild": rebuild.measure,
 }
 
 

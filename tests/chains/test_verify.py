@@ -10,7 +10,7 @@ from teamaccess.chains.read_chains import PAGE, snapshot
 from teamaccess.chains.verify import entries_to_verify, verify
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.models import Event, LedgerEntry
-from tests.chains.intruder import NAMES, Intruder, of
+from tests.chains.intruder import HEADS, NAMES, Intruder, of
 from tests.world import Team, World
 
 ANOTHER = {
@@ -114,6 +114,22 @@ async def test_updates_are_told_apart_even_where_the_table_takes_any(
         alike = f"SELECT hash = ledger_hash(t) FROM ledger t WHERE {here}"
         assert await intruder.ask(alike) is hashed_alike
     assert await intruder.found(history) == ["ledger 1 altered"]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("ledger", "actor"), ("events", "kind")], ids=["ledger", "events"]
+)
+async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
+    history: Team, intruder: Intruder, table: str, column: str
+) -> None:
+    last = await intruder.last(history, table)
+    await intruder.do(
+        f"ALTER TABLE {table} DROP CONSTRAINT {table}_one_line_check, ALTER hash DROP NOT NULL",
+        f"ALTER TABLE {HEADS[table]} ALTER hash DROP NOT NULL",
+        f"UPDATE {table} SET {column} = E'a\nb', hash = NULL WHERE {of(history, table, last)}",
+        f"UPDATE {HEADS[table]} SET hash = NULL WHERE {of(history, table)}",
+    )
+    assert await intruder.found(history) == [f"{table} {last} altered"]
 
 
 @pytest.mark.parametrize("table", NAMES)

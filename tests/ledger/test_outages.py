@@ -1,6 +1,8 @@
 """SpiceDB away, slow or deaf: nothing is allowed meanwhile, and nothing decided is lost."""
 
 import asyncio
+import secrets
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from typing import Any
 
@@ -45,6 +47,38 @@ async def test_a_change_that_does_not_arrive_is_accepted_and_arrives_with_the_ne
     assert int(position) in await markers(acme)
     assert await acme.can(bob, "webhooks_create", at=changed.headers["Zed-Token"])
     await agreed(acme)
+
+
+async def test_a_committed_change_that_no_worker_can_be_told_of_is_accepted_all_the_same(
+    acme: Team, fintoc: World
+) -> None:
+    bob = await acme.member("bob", roles=["product"])
+    async with linked(fintoc) as (second, link), AsyncExitStack() as marks:
+        link.writes = Writes.FAIL
+        pool = second.service.applier._marks
+        for _ in range(8):  # all that there are
+            await marks.enter_async_context(pool.connect())
+        async with asyncio.timeout(6):
+            late = await through(second, acme).change_roles(bob, "support")
+        assert late.status_code == 202, late.text
+        link.writes = Writes.ARRIVE
+    await acme.change_roles(bob, "support")
+    await agreed(acme)
+
+
+async def test_who_founds_an_organization_can_follow_it_before_they_are_a_member(
+    initech: Team, finicom: World
+) -> None:
+    async with linked(finicom) as (second, link):
+        ana = through(second, initech).administrator
+        link.writes = Writes.FAIL
+        about = {"id": f"branch-{secrets.token_hex(4)}", "name": "Branch"}
+        late = await ana.ask("POST", "/v1/organizations", json=about)
+        assert late.status_code == 202
+        told = await ana.ask("GET", late.headers["Location"])
+        assert (told.status_code, told.json()["status"]) == (200, "pending")
+        bob = await initech.member("bob", roles=["admin"])
+        assert (await bob.ask("GET", late.headers["Location"])).status_code == 404
 
 
 async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confirms_it(

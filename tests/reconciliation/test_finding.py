@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from teamaccess.ledger import clock
 from teamaccess.models import Finding, FindingKind, Reconciliation
 from teamaccess.reconciliation import compare, examine
 from teamaccess.reconciliation.comparison import Comparison
+from teamaccess.reconciliation.keep import keep_agreement
+from teamaccess.reconciliation.tenants import Tenant
 from tests.ledger.sides import seat
 from tests.reconciliation.drift import everything, inspector, lose, one, put
 from tests.steps import end_role, enlist
@@ -193,3 +196,12 @@ async def _findings(team: Team) -> list[Finding]:
             Finding.organization_id == team.id, Finding.kind == FindingKind.DRIFT
         )
         return list(await session.scalars(mine))
+
+
+async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Team) -> None:
+    crowd = [Tenant("organization", f"nobody-{number}") for number in range(40_000)]
+    looking = inspector(acme.world)
+    assert await looking._known([*crowd, Tenant("organization", acme.id)]) == {acme.id}
+    async with acme.world.service.sessions() as session:
+        long_ago = await clock(session) - timedelta(days=36_500)
+    await keep_agreement(acme.world.service.sessions, long_ago, {each.key for each in crowd})

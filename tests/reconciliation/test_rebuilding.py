@@ -1,14 +1,22 @@
 """A SpiceDB that was replaced or restored, or a database that was: noticed, and filled anew."""
 
+import itertools
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import pytest
 from sqlalchemy import text
 
+from teamaccess.engine import AlreadyThere
+from teamaccess.ledger import Entry
+from teamaccess.ledger.write import metadata
 from teamaccess.local.postgres import SPICEDB as SPICEDB_ROLE
+from teamaccess.members.administrators import grant_administrator
+from teamaccess.models import OrganizationId
 from teamaccess.organizations.found import found
 from teamaccess.reconciliation import Rebuilder, Rebuilt
-from teamaccess.reconciliation import rebuild as rebuilding
+from teamaccess.reconciliation import fill as filling
+from teamaccess.relationships import Relationship
 from tests.faults_tools import through, until
 from tests.ledger.sides import agreed, entries, graph, holdings, markers, newest
 from tests.reconciliation.apart import Ground
@@ -174,35 +182,137 @@ async def test_an_organization_at_its_beginning_meets_what_another_history_left(
     assert await everything(apart) == {}
 
 
+async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_not_in_the_next(
+    apart: World,
+) -> None:
+    globex = await apart.found("globex")
+    eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
+    id = OrganizationId("lost-and-founded-again")
+    await put(
+        apart,
+        f"organization:{id}#member@user:{eve.id}",
+        f"organization:{id}#administrator@user:{eve.id}",
+        f"organization:{id}#head@ledger_position:7-0123456789ab",
+    )
+    async with apart.operator() as change:
+        await found(change, id, "Again", founder=None)
+    offer = {"email": "mallory@example.com", "roles": ["developer"]}
+    refused(
+        await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
+        404,
+        "unknown_organization",
+    )
+    async with apart.operator(id) as change:
+        membership = await grant_administrator(change, id, "ana@example.com", "the first")
+    assert (await eve.ask("GET", f"/v1/organizations/{id}/members")).status_code != 200
+    assert id in (await rebuild(apart)).organizations
+    assert not await apart.check(id, eve.id, "membership")
+    assert await apart.check(id, membership.user_id, "users_invite")
+    refused(await eve.ask("GET", f"/v1/organizations/{id}/members"), 404, "unknown_organization")
+
+
+async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(apart: World) -> None:
+    team = await apart.found("acme")
+    [ledger] = (await entries(team))[-1:]
+    newest_one = f"{ledger.position}-{ledger.hash.hex()[:12]}"
+    await lose(apart, f"organization:{team.id}#head@ledger_position:{newest_one}")
+    await put(apart, f"organization:{team.id}#head@ledger_position:rubbish")
+    assert (await rebuild(apart)).organizations == [team.id]
+    await _as_it_should_be(team)
+
+
+@pytest.mark.parametrize("way", ["import_", "write"])
 async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
-    apart: World, monkeypatch: pytest.MonkeyPatch
+    apart: World, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     acme = await apart.found("acme")
     people = await enlist(acme, {f"p{number}": ["support"] for number in range(8)})
     before, ledger = await agreed(acme), await acme.ledger()
     await _forget_head(apart, acme)
-    monkeypatch.setattr(rebuilding, "PAGE", 3)
-    engine, sent = apart.service.engine, 0
-    write = engine.write
-
-    async def dies(*args: Any, **more: Any) -> str:
-        nonlocal sent
-        sent += 1
-        if sent == 4:
-            raise ConnectionError("pulled the plug")
-        return await write(*args, **more)
-
-    monkeypatch.setattr(engine, "write", dies)
-    with pytest.raises(ConnectionError):
-        await rebuild(apart)
+    monkeypatch.setattr(filling, "IMPORT", 3)
+    with monkeypatch.context() as plug:
+        at = 4 if way == "import_" else 1  # all but the newest positions is imported
+        plug.setattr(apart.service.engine, way, _dying(getattr(apart.service.engine, way), at))
+        with pytest.raises(ConnectionError):
+            await rebuild(apart)
     held = {str(each) for each in await graph(acme)}
-    assert held < before
+    assert held < before if way == "import_" else held == before
     await _denied(acme)
     assert (await rebuild(apart)).organizations == [acme.id]
     assert await agreed(acme) == before
     assert await acme.ledger() == ledger
     assert await acme.can(people["p0"], "refunds_create")
     await _as_it_should_be(acme)
+
+
+def _dying(call: Callable[..., Awaitable[Any]], at: int) -> Callable[..., Awaitable[Any]]:
+    """The same call, until the plug is pulled before one of them."""
+    calls = itertools.count(1)
+
+    async def dies(*args: Any, **more: Any) -> Any:
+        if next(calls) == at:
+            raise ConnectionError("pulled the plug")
+        return await call(*args, **more)
+
+    return dies
+
+
+@pytest.mark.parametrize(
+    ("position", "before", "arrives"),
+    [(3, 1, True), (3, 2, True), (3, None, False), (5, 1, True), (5, None, True)],
+)
+async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
+    apart: World,
+    monkeypatch: pytest.MonkeyPatch,
+    position: int,
+    before: int | None,
+    arrives: bool,
+) -> None:
+    """Before an import, or before the write of the newest positions, where none is numbered."""
+    acme, globex = await apart.found("acme"), await apart.found("globex")
+    bob = await acme.member("bob", ["support"])
+    assert (await acme.change_roles(bob, "product")).status_code == 200
+    assert (await acme.act("remove", bob)).status_code == 204
+    ledger = [Entry.of(row) for row in await entries(acme)]
+    assert len(ledger) == 5
+    late = ledger[position - 1]
+    for team in (acme, globex):
+        await _forget_head(apart, team)
+    engine = apart.service.engine
+    calls, import_, write, came = itertools.count(1), engine.import_, engine.write, list[bool]()
+
+    async def send() -> None:
+        """As its sender has sent it, who is asleep since."""
+        updates = [*late.updates, *late.head_updates(since=late)]
+        marker = late.marker(await apart.service.now())
+        try:
+            await write(updates, create=[marker], metadata=metadata([late]))
+        except AlreadyThere:
+            came.append(False)
+        else:
+            came.append(True)
+
+    async def importing(batch: Sequence[Relationship]) -> None:
+        if next(calls) == before:
+            await send()
+        await import_(batch)
+
+    async def closing(*args: Any, **more: Any) -> str:
+        if before is None and not came:
+            await send()
+        return await write(*args, **more)
+
+    monkeypatch.setattr(filling, "IMPORT", 4)
+    monkeypatch.setattr(engine, "import_", importing)
+    monkeypatch.setattr(engine, "write", closing)
+
+    done = await rebuild(apart)
+
+    assert came == [arrives]
+    assert (sorted(done.organizations), done.busy) == (sorted([acme.id, globex.id]), [])
+    assert not await acme.can(bob, "refunds_create")
+    for team in (acme, globex):
+        await _as_it_should_be(team)
 
 
 async def test_what_was_refused_for_good_is_there_after_rebuilding(

@@ -1,16 +1,24 @@
 """Every write to SpiceDB that no ledger tells of is found within seconds, with what it changed."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import islice
 from typing import Any
 
 import pytest
+from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
 
+from teamaccess.engine import TooLarge, client
+from teamaccess.engine.convert import relationship_message
 from teamaccess.models import Finding, FindingKind, OrganizationId
+from teamaccess.organizations.stopped import skip
 from teamaccess.relationships import Delete, Relationship, Touch, Update
-from tests.faults_tools import until
+from tests.faults_tools import another_process, until
+from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, entries, seat
+from tests.worker.test_troubles import FORGED
 from tests.world import Team, World
 
 pytestmark = pytest.mark.usefixtures("worker")
@@ -84,6 +92,87 @@ async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same
     await until(lambda: _anything(acme))
     [finding] = await found(acme)
     assert finding["updates"] == [f"TOUCH {again}"]
+
+
+async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    bob = await acme.member("bob", roles=["support"])
+    await acme.act("remove", bob)
+    given = (await entries(acme))[-2]
+    claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
+    gate = f"organization:{acme.id}#member@user:{bob.id}"
+    marker = f"organization:{acme.id}#applied@ledger_position:{given.position}"
+    marker += f"-{given.hash.hex()[:12]}[expiration:2099-01-01T00:00:00Z]"
+    again = [Touch(Relationship.parse(each)) for each in (gate, marker)]
+    await write(acme.world, *again, teamaccess=claimed)
+    await until(lambda: _anything(acme))
+    [finding] = await found(acme)
+    assert finding["updates"] == [f"TOUCH {gate}"]
+
+
+async def test_a_write_that_claims_what_no_position_can_be_hides_nothing_that_follows(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    claimed = {"changes": [{"organization": acme.id, "position": "99999999999999999999"}]}
+    forged = f"organization:{acme.id}#administrator@user:eve"
+    await write(acme.world, Touch(Relationship.parse(forged)), teamaccess=claimed)
+    await until(lambda: _anything(acme))
+    await _still_watching(globex)
+
+
+async def test_an_import_past_the_ledger_is_found_however_large(acme: Team, globex: Team) -> None:
+    await watching(globex)
+    await _import(acme, 40_000)
+    await until(lambda: _anything(acme), seconds=30)
+    assert (await found(acme))[0]["count"] == 40_000
+    await _still_watching(globex)
+
+
+async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client, "LARGEST_MESSAGE", 100_000)
+    async with another_process(acme.world) as second:
+        engine = second.service.engine
+        probe = Touch(Relationship.parse(f"organization:{acme.id}#product@user:probe"))
+        since = await engine.write([probe])
+        await _import(acme, 2000)
+        with pytest.raises(TooLarge):
+            await asyncio.wait_for(anext(engine.watch(since)), 10)
+
+
+async def test_an_entry_that_nobody_can_read_and_was_given_up_hides_nothing_that_follows(
+    acme: Team, globex: Team, application: Connection
+) -> None:
+    await watching(globex)
+    await application.execute(FORGED, acme.id, "what nobody can read")
+    assert (await acme.invite("eve", ["product"])).json()["code"] == "organization_stopped"
+    async with acme.world.operator(acme.id, even_if_stopped=True) as change:
+        await skip(acme.world.service.ledger, change, acme.id, "forged")
+    await _still_watching(globex)
+    assert await found(acme) == []
+
+
+async def _still_watching(team: Team) -> None:
+    before = len(await found(team))
+    await write(team.world, Touch(Relationship.parse(f"organization:{team.id}#product@user:late")))
+    await until(lambda: _more(team, before))
+
+
+async def _import(team: Team, count: int) -> None:
+    """Write so much at once as nobody can with WriteRelationships."""
+    members = (f"organization:{team.id}#product@user:{number:0100}" for number in range(count))
+
+    async def pages() -> AsyncIterator[ImportBulkRelationshipsRequest]:
+        while page := [relationship_message(Relationship.parse(e)) for e in islice(members, 1000)]:
+            yield ImportBulkRelationshipsRequest(relationships=page)
+
+    key = team.world.settings.spicedb_preshared_key.get_secret_value()
+    signed = (("authorization", f"Bearer {key}"),)
+    await team.world.engine.ImportBulkRelationships(pages(), metadata=signed)
 
 
 async def _anything(team: Team) -> bool:

@@ -114,7 +114,8 @@ class Walk:
             return last.position + 1, Fault.MISSING
         if position <= last.position or link.previous_hash != last.hash:
             return position, Fault.DOES_NOT_FOLLOW
-        if link.computed != link.hash:
+        # what cannot be hashed is not what was hashed, also where its hash was taken away
+        if link.computed is None or link.computed != link.hash:
             return position, Fault.ALTERED
         # PostgreSQL keeps a ledger's times in order even where its clock is set back; not so events
         if self._kind is ChainKind.LEDGER and _before(link.at, last.at):

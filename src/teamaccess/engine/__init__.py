@@ -1,13 +1,13 @@
 """The only room that speaks to SpiceDB."""
 
-from teamaccess.engine.bulk import PAGE, Held, Objects
+from teamaccess.engine.bulk import IMPORT, Held, Objects
 from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
-from teamaccess.engine.watch import Observed
+from teamaccess.engine.watch import Observed, TooLarge
 
 __all__ = [
     "FULLY_CONSISTENT",
-    "PAGE",
+    "IMPORT",
     "AlreadyThere",
     "Engine",
     "EngineRefused",
@@ -16,5 +16,6 @@ __all__ = [
     "Objects",
     "Observed",
     "Question",
+    "TooLarge",
     "at_least",
 ]

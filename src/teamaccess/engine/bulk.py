@@ -1,17 +1,25 @@
 """What SpiceDB holds, in pages: for who compares or replaces all of it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from authzed.api.v1 import Relationship as RelationshipMessage
 from authzed.api.v1 import RelationshipFilter
+from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 
+from teamaccess.engine.convert import relationship_message
+from teamaccess.relationships import Relationship
 from teamaccess.relationships.expiration import format_instant
 
 PAGE = 1000
 """Relationships in one message: even of the longest ids a page stays under gRPC's 4 MiB."""
 PAGE_SECONDS = 30.0
 """How long one page may take; how many there are nobody knows before."""
+IMPORT = 10_000
+"""Relationships in one import. It is one transaction, which Watch tells in one message: even of the
+longest ids that stays under gRPC's 4 MiB, which whoever watches takes unless they say otherwise."""
+IMPORT_SECONDS = 30.0
+"""How long one import may take; SpiceDB ends a stream on which it has said nothing for so long."""
 
 
 class Objects(NamedTuple):
@@ -40,6 +48,13 @@ class Held(NamedTuple):
     resource_id: str
     relation: str
     text: str
+
+
+def requests_of(relationships: Sequence[Relationship]) -> Iterator[ImportBulkRelationshipsRequest]:
+    """Yield the messages of one import, a page each."""
+    for start in range(0, len(relationships), PAGE):
+        page = relationships[start : start + PAGE]
+        yield ImportBulkRelationshipsRequest(relationships=map(relationship_message, page))
 
 
 def page_of(messages: Iterable[RelationshipMessage]) -> list[Held]:

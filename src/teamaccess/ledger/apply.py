@@ -55,13 +55,16 @@ class Applier:
         """Apply entries of one organization that follow on what is confirmed.
 
         Returns the last one's token. Raises EngineUnavailable where SpiceDB does not answer (the
-        rest stays pending), and EngineRefused where it never will (the organization stops).
+        rest stays pending), EngineRefused where it never will (the organization stops), and OtherHistory
+        where it has a ledger of that name already.
         """
         organization, last = entries[0].organization, entries[-1]
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
             if confirmed is not None and confirmed.hash == last.hash:
                 return confirmed.token  # another request has brought it in meanwhile
+            if entries[0].position == 1:
+                await follows(self._engine, entries[0])  # before it, there was nothing to prove
             return await self._send(entries)
 
     async def catch_up(
@@ -99,9 +102,13 @@ class Applier:
         return tokens[-1]
 
     async def skip(self, entry: Entry) -> str:
-        """Have SpiceDB count an entry as arrived without what it says; return the token."""
+        """Have SpiceDB count an entry as arrived without what it says; return the token.
+
+        Raises OtherHistory where SpiceDB does not stand just before it.
+        """
         nothing = replace(entry, updates=())
         async with self._lock(entry.organization):
+            await follows(self._engine, entry)
             return await self._writer.send(Write((nothing,)))
 
     async def hand_over(self, organization: OrganizationId) -> None:

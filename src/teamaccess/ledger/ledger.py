@@ -40,6 +40,8 @@ LOCK = text("SELECT * FROM ledger_lock(:organizations)")
 BEGIN = text("SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction")
 PATIENCE_SECONDS = 2.0
 """How long a change waits for what is pending before it."""
+HAND_OVER_SECONDS = 1.0
+"""How long whoever waits for an answer waits for the workers to be told, too."""
 LOCK_NOT_AVAILABLE = "55P03"
 """PostgreSQL's code for a lock that was not had in `lock_timeout`."""
 
@@ -198,8 +200,9 @@ class Ledger:
             await self._hand_over(organization)
 
     async def _hand_over(self, organization: OrganizationId) -> None:
-        with suppress(DBAPIError, OSError):  # the workers find it all the same, a little later
-            await self._applier.hand_over(organization)
+        with suppress(Exception):  # the workers find it all the same, a little later
+            async with asyncio.timeout(HAND_OVER_SECONDS):
+                await self._applier.hand_over(organization)
 
     async def _lock(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...], *, judging: bool

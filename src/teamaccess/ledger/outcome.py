@@ -4,7 +4,7 @@ import asyncio
 from contextlib import suppress
 
 from sqlalchemy import text
-from sqlalchemy.exc import DataError, DBAPIError, ProgrammingError
+from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.change import Change
@@ -58,7 +58,7 @@ async def _status(sessions: Sessions, change: Change, decided: list[Entry]) -> s
             return status
     except (DataError, ProgrammingError):
         raise  # a mistake of ours, which no waiting mends
-    except (DBAPIError, OSError) as error:
+    except (SQLAlchemyError, OSError) as error:  # a pool without a free connection among them
         forgotten = getattr(getattr(error, "orig", None), "sqlstate", None) == NO_SUCH_TRANSACTION
         return "aborted" if forgotten else None
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -20,12 +20,19 @@ class Claimed(msgspec.Struct):
     """One position that a write says it carries."""
 
     organization: str
-    position: int
+    position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
     @property
     def place(self) -> Place:
         """Where that is."""
         return OrganizationId(self.organization), self.position
+
+
+class Filled(Claimed):
+    """An organization that a write says it fills from its rows, as at this position."""
+
+    imported: str = ""
+    """The transaction whose imports end with this write, if it is the last one."""
 
 
 class Gone(msgspec.Struct):
@@ -42,8 +49,8 @@ class Claim(msgspec.Struct):
     ahead: list[Claimed] = []
     """Positions whose revocations could not wait for their turn."""
 
-    rebuild: list[Claimed] = []
-    """Organizations that are filled from their rows, as at these positions."""
+    rebuild: list[Filled] = []
+    """Organizations that are filled from their rows."""
     purge: list[Gone] = []
     """Tenants that no ledger knows, and that are removed."""
 
@@ -66,16 +73,20 @@ def unexplained(
 ) -> list[Update]:
     """Return the updates that the claimed positions do not account for.
 
-    A position in its turn comes with its marker, which SpiceDB lets nobody create twice: so an old
-    position's updates cannot be passed off again as what they once were.
+    A position in its turn comes with its marker and takes away the head before it, which is there once:
+    an old position's updates cannot be passed off again as what they once were. (Its marker alone would
+    not do. Nobody can create it twice, but whoever touches it with another end looks the same here.)
     """
     told = {_what(update) for update in updates}
     expected: set[str] = set()
-    for entry in (ledger[each.place] for each in claimed.changes if each.place in ledger):
+    arrived = [ledger[each.place] for each in claimed.changes if each.place in ledger]
+    first = {each.organization: each for each in sorted(arrived, key=_position, reverse=True)}
+    for entry in arrived:
         marker = _what(Touch(entry.marker(ANY_TIME)))
-        expected |= {marker, *map(_what, entry.head_updates(since=entry))}
-        if marker in told:
-            expected.update(map(_what, entry.updates))
+        *before, newest = map(_what, entry.head_updates(since=first[entry.organization]))
+        expected.add(marker)
+        if told.issuperset((marker, *before)):
+            expected.update((*before, newest, *map(_what, entry.updates)))
     for entry in (ledger[each.place] for each in claimed.ahead if each.place in ledger):
         expected.update(_what(update) for update in entry.updates if isinstance(update, Revocation))
     return [update for update in updates if _what(update) not in expected]
@@ -91,6 +102,17 @@ def taken_at_no_word(updates: Iterable[Update], claimed: Claim) -> set[str]:
     return named & {tenant(update) for update in updates}
 
 
+def importable(updates: Sequence[Update], metadata: Mapping[str, Any]) -> set[str]:
+    """Return the tenants that a write may have imported: nobody says whose it is, and it only gives."""
+    if metadata or any(isinstance(update, Revocation) for update in updates):
+        return set()
+    return {tenant(update) for update in updates}
+
+
+def _position(entry: Entry) -> int:
+    return entry.position
+
+
 def _what(update: Update) -> str:
     """What an update does, in the same words wherever it is told."""
     relationship = update.relationship
@@ -100,11 +122,16 @@ def _what(update: Update) -> str:
     return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
 
 
-def organizations_of(updates: Iterable[Update]) -> list[str]:
-    """Return whom updates concern."""
-    return sorted({tenant(update) for update in updates})
+def organizations_of(updates: Iterable[Update], unreadable: Iterable[str] = ()) -> list[str]:
+    """Return whom updates concern, and the texts of relationships that nobody can read."""
+    resources = (text.partition("#")[0].partition(":")[2] for text in unreadable)
+    return sorted({*map(tenant, updates), *map(_owner, resources)})
 
 
 def tenant(update: Update) -> str:
     """Return whose resource an update is about."""
-    return update.relationship.resource.id.partition("/")[0]
+    return _owner(update.relationship.resource.id)
+
+
+def _owner(resource_id: str) -> str:
+    return resource_id.partition("/")[0]

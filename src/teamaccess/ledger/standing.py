@@ -39,6 +39,9 @@ class Standing:
         `or_later` is for who holds no lock, so that the ledger may have gone on. Raises OtherHistory for
         a SpiceDB that stands elsewhere: nothing it says is about this organization as it is.
         """
+        if self.position == 0 and not self.stopped:
+            # nothing was given here yet: whatever SpiceDB says is of another history
+            return frozenset()
         here, asked = organization_object(self.organization), sorted(set(permissions))
         questions = [Question(here, permission, user(who)) for permission in asked]
         places = self._places(or_later=or_later)
@@ -74,12 +77,26 @@ async def follows(engine: Engine, entry: Entry) -> None:
 
     Whoever writes it has to know: it would become the head of whatever history there is.
     """
-    if entry.position == 1:
-        return
     here = organization_object(entry.organization)
+    if entry.position == 1:
+        await _nothing_precedes(engine, entry)
+        return
     before = ledger_position(entry.position - 1, entry.previous_hash.hex())
     itself = ledger_position(entry.position, entry.hash.hex())
     if not any(
         await engine.answers([Question(here, HEAD, before), Question(here, APPLIED, itself)])
     ):
         raise OtherHistory(organization=entry.organization)
+
+
+async def _nothing_precedes(engine: Engine, first: Entry) -> None:
+    """Return if SpiceDB knows no ledger of that name but this one; raises OtherHistory.
+
+    It may remember an organization that a restored database has lost, with all who were in it.
+    """
+    here = organization_object(first.organization)
+    itself = ledger_position(first.position, first.hash.hex())
+    if await engine.any(here, HEAD) and not all(
+        await engine.answers([Question(here, APPLIED, itself)])
+    ):
+        raise OtherHistory(organization=first.organization)

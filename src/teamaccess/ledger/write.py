@@ -87,12 +87,19 @@ def purging(organization: str, request_id: str) -> dict[str, Any]:
     return {"teamaccess": {"purge": [{"organization": organization, "request_id": request_id}]}}
 
 
-def rebuilding(places: Iterable[Place]) -> dict[str, Any]:
-    """Return what Watch tells of a write that fills SpiceDB from the rows, as at these places."""
+def rebuilding(places: Iterable[Place], *, imported: str = "") -> dict[str, Any]:
+    """Return what Watch tells of a write that fills SpiceDB from the rows, as at these places.
+
+    The last one names the transaction whose imports it ends.
+    """
     return {
         "teamaccess": {
             "rebuild": [
-                {"organization": place.organization, "position": str(place.position)}
+                {
+                    "organization": place.organization,
+                    "position": str(place.position),
+                    "imported": imported,
+                }
                 for place in places
             ]
         }

@@ -1,5 +1,7 @@
 """Remember when members were last active. No decision rests on it."""
 
+import asyncio
+
 import structlog
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
@@ -13,6 +15,8 @@ from teamaccess.seldom import Seldom
 log = structlog.get_logger()
 
 GRAIN_SECONDS = 60.0
+PATIENCE_SECONDS = 1.0
+"""How long whoever did something waits for it to be noted."""
 
 
 class ActivityLog:
@@ -40,7 +44,7 @@ class ActivityLog:
             )
         )
         try:
-            async with self._sessions.begin() as session:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._sessions.begin() as session:
                 await session.execute(write)
         except (SQLAlchemyError, OSError) as cause:
             # what the member did is done; that we cannot note when must not make it fail

@@ -21,3 +21,5 @@ class Reconciliation(Base):
     differences: Mapped[int]
     asked_for: Mapped[bool] = mapped_column(server_default="false")
     """Whether it is to be compared before all others."""
+    importing: Mapped[str | None]
+    """The transaction that imports it into SpiceDB, until the end of the import has been seen there."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import ARRAY, Text, any_, literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger import UnknownOrganization
@@ -32,7 +32,7 @@ async def list_organizations(
         .limit(limit)
     )
     if among is not None:
-        rows = rows.where(Organization.id.in_(list(among)))
+        rows = rows.where(Organization.id == any_(literal(list(among), ARRAY(Text))))
     if after is not None:
         rows = rows.where(tuple_(Organization.created_at, Organization.id) > after)
     return (await session.scalars(rows)).all()

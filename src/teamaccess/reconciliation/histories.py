@@ -14,6 +14,8 @@ from teamaccess.reconciliation.tenants import ORGANIZATION
 from teamaccess.relationships import ledger_position, organization
 
 BATCH = 50
+LONGEST_NUMBER = 19
+"""PostgreSQL's bigint has all numbers that are shorter."""
 
 
 async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
@@ -59,11 +61,17 @@ async def differs(session: AsyncSession, engine: Engine, place: Place) -> bool:
     rows = await session.execute(
         select(LedgerEntry.position, LedgerEntry.hash).where(
             LedgerEntry.organization_id == place.organization,
-            LedgerEntry.position.in_([int(id.partition("-")[0]) for id in held]),
+            LedgerEntry.position.in_(_positions(held)),
             LedgerEntry.position >= place.confirmed,
         )
     )
     return not held & {ledger_position(row.position, row.hash.hex()).id for row in rows}
+
+
+def _positions(ids: set[str]) -> list[int]:
+    """Return the numbers in them; what somebody else wrote there may have none."""
+    numbers = (id.partition("-")[0] for id in ids)
+    return [int(each) for each in numbers if each.isdigit() and len(each) < LONGEST_NUMBER]
 
 
 async def _heads(engine: Engine, id: OrganizationId) -> set[str]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, Text, any_, literal, select
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
@@ -136,7 +136,7 @@ class Inspector:
     async def _known(self, tenants: Iterable[Tenant]) -> set[OrganizationId]:
         """Return the organizations among them, the ended ones too."""
         ids = {id for tenant in tenants if (id := tenant.organization) is not None}
+        # one parameter, for there may be more of them than PostgreSQL takes parameters
+        among = Organization.id == any_(literal(list(ids), ARRAY(Text)))
         async with self._sessions() as session:
-            return set(
-                await session.scalars(select(Organization.id).where(Organization.id.in_(ids)))
-            )
+            return set(await session.scalars(select(Organization.id).where(among)))

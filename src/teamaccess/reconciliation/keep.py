@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import func, literal, select, update
+from sqlalchemy import ARRAY, Text, all_, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -46,9 +46,13 @@ async def keep_stranger(sessions: Sessions, verdict: Verdict) -> None:
 
 async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:
     """Keep that all others agreed: every organization there was, but those that were suspected."""
-    others = Organization.id.not_in(suspected)
-    checked = select(Organization.id, literal(since), literal(0)).where(
-        others, Organization.created_at <= since
+    # one parameter, for there may be more of them than PostgreSQL takes parameters
+    each_suspect = all_(literal(list(suspected), ARRAY(Text)))
+    others = Organization.id != each_suspect
+    checked = (
+        select(Organization.id, literal(since), literal(0))
+        .where(others, Organization.created_at <= since)
+        .order_by(Organization.id)  # as a rebuilding does, so that neither waits for the other
     )
     columns = ["organization_id", "checked_at", "differences"]
     agreeing = insert(Reconciliation).from_select(columns, checked)
@@ -66,7 +70,7 @@ async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str
                 Finding.kind.in_([FindingKind.DRIFT, FindingKind.OTHER_HISTORY]),
                 Finding.resolved_at.is_(None),
                 Finding.found_at < since,
-                Finding.organization_id.not_in(suspected),
+                Finding.organization_id != each_suspect,
             )
             .values(resolved_at=func.clock_timestamp())
         )

@@ -1,12 +1,13 @@
 """Fill a SpiceDB that is empty, restored or another one from the rows."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
-from sqlalchemy import case, func, or_, select, update
+from sqlalchemy import case, func, update
 
 from teamaccess.catalog import Catalog
-from teamaccess.engine import PAGE, Engine, Objects
+from teamaccess.engine import AlreadyThere, Engine, Objects
 from teamaccess.events import record
 from teamaccess.ledger import (
     Attribution,
@@ -16,27 +17,18 @@ from teamaccess.ledger import (
     UnknownOrganization,
     findings,
 )
-from teamaccess.ledger.markers import LIFE, applied, head
 from teamaccess.ledger.place import Place, newest_places
 from teamaccess.ledger.write import rebuilding
-from teamaccess.models import (
-    DONE,
-    ApplicationStatus,
-    FindingKind,
-    LedgerApplication,
-    LedgerEntry,
-    OrganizationId,
-    RelationshipSource,
-)
+from teamaccess.models import ApplicationStatus, FindingKind, LedgerApplication, OrganizationId
+from teamaccess.reconciliation.fill import Filled, fill
 from teamaccess.reconciliation.histories import batches, differs, doubtful
-from teamaccess.reconciliation.rows import meant
 from teamaccess.reconciliation.scan import Seen
 from teamaccess.reconciliation.tenants import ORGANIZATION, objects_of
-from teamaccess.relationships import Relationship, Touch
 
+ATTEMPTS = 5
+"""Each late write that comes in between costs one, and none can come twice."""
 GATE = "member"
 """The relation through which every permission passes: without it nothing is allowed."""
-WRITE_SECONDS = 30.0
 
 
 @dataclass
@@ -46,7 +38,7 @@ class Rebuilt:
     organizations: list[OrganizationId] = field(default_factory=list)
     relationships: int = 0
     busy: list[OrganizationId] = field(default_factory=list)
-    """Those that were being changed; they are left as they were."""
+    """Those that were being changed: they are as they were, or refused until they are rebuilt."""
 
 
 class Rebuilder:
@@ -57,10 +49,12 @@ class Rebuilder:
     ) -> None:
         self._ledger, self._engine, self._catalog = ledger, engine, catalog
         self._attribution = attribution
+        self._from_nothing = False
         self.done = Rebuilt()
 
     async def everything(self, seen: Seen) -> Rebuilt:
         """Rebuild every organization that has another history in SpiceDB."""
+        self._from_nothing = await self._is_empty()
         async for ids in batches(self._ledger.sessions):
             await self.some(ids, seen)
         return self.done
@@ -102,12 +96,34 @@ class Rebuilder:
             rebuilt = [place.organization for place in places]
             # The others have only not arrived yet, which is no reason to refuse the commit.
             change.standing = [at for at in change.standing if at.organization in rebuilt]
-            for place in places:
-                await self._empty(place)
-            token = await self._fill(change, places, seen)
-            await self._keep(change, places, token)
+            filled = await self._replace(change, places, seen)
+            await self._keep(change, places, filled.zed_token)
             await self._ledger.commit(change)  # which asks once more where SpiceDB stands
         self.done.organizations += rebuilt
+        self.done.relationships += filled.relationships
+
+    async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
+        """Empty them and fill them, and again if somebody's late write comes in between.
+
+        A SpiceDB in which there was nothing at all is not emptied first: a late write that has come
+        since then has brought its marker, which an import meets.
+        """
+        for attempt in range(ATTEMPTS):
+            if attempt > 0 or not self._from_nothing:
+                for place in places:
+                    await self._empty(place)
+            with suppress(AlreadyThere):
+                return await fill(self._ledger.sessions, self._engine, change, places, seen)
+        raise OrganizationBusy(organization=", ".join(place.organization for place in places))
+
+    async def _is_empty(self) -> bool:
+        """Return whether SpiceDB holds nothing at all."""
+        for type in self._catalog.resource_types:
+            async with aclosing(self._engine.export(Objects(type))) as pages:
+                async for page in pages:
+                    if page:
+                        return False
+        return True
 
     async def _empty(self, place: Place) -> None:
         """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
@@ -115,70 +131,6 @@ class Rebuilder:
         await self._engine.delete(Objects(ORGANIZATION, place.organization, relation=GATE), told)
         for objects in objects_of(place.organization, self._catalog):
             await self._engine.delete(objects, told)
-
-    async def _fill(self, change: Change, places: Sequence[Place], seen: Seen) -> str | None:
-        """Write what the rows stand for, each organization's markers last; return the last token.
-
-        Not with ImportBulkRelationships: Watch could not tell its writes from those of a stranger.
-        """
-        token: str | None = None
-        waiting: list[Relationship] = []
-
-        async def send() -> None:
-            nonlocal token
-            token = await self._engine.write(
-                [Touch(each) for each in waiting],
-                metadata=rebuilding(places),
-                seconds=WRITE_SECONDS,
-            )
-            self.done.relationships += len(waiting)
-            seen(len(waiting))
-            waiting.clear()
-
-        for place in places:
-            async for relationship in self._relationships(change, place):
-                waiting.append(relationship)
-                if len(waiting) == PAGE:
-                    await send()
-        if waiting:
-            await send()
-        return token
-
-    async def _relationships(self, change: Change, place: Place) -> AsyncIterator[Relationship]:
-        """Yield all that SpiceDB should hold of an organization, the markers last."""
-        for source in RelationshipSource.tables().values():
-            async for page in meant(change.session, source, place.organization):
-                for relationship in page:
-                    if not relationship.expired(change.now):
-                        yield relationship
-        if place.position > 0:
-            async for marker in self._markers(change, place):
-                yield marker
-            yield head(place.organization, place.position, place.hash)
-
-    async def _markers(self, change: Change, place: Place) -> AsyncIterator[Relationship]:
-        """Yield the marker of each position that somebody may still try to write, and of the newest."""
-        application = LedgerApplication
-        rows = await change.session.stream(
-            select(LedgerEntry.position, LedgerEntry.hash)
-            .join(
-                application,
-                (application.organization_id == LedgerEntry.organization_id)
-                & (application.position == LedgerEntry.position),
-            )
-            .where(
-                LedgerEntry.organization_id == place.organization,
-                or_(
-                    LedgerEntry.decided_at > change.now - LIFE,
-                    LedgerEntry.position == place.position,
-                    application.status.not_in(DONE),
-                ),
-            )
-            .order_by(LedgerEntry.position),
-            execution_options={"yield_per": PAGE},
-        )
-        async for row in rows:
-            yield applied(place.organization, row.position, row.hash, change.now)
 
     async def _keep(self, change: Change, places: Sequence[Place], token: str | None) -> None:
         """Keep that every position is there, pending and refused ones too: the rows had them all.

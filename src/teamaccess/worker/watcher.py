@@ -3,18 +3,21 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from sqlalchemy import bindparam, func, select, text, tuple_
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.endless import wanted
-from teamaccess.engine import EngineRefused, EngineUnavailable, Observed
+from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
 from teamaccess.ledger import Entry
 from teamaccess.ledger.findings import record
 from teamaccess.ledger.provenance import (
+    Claim,
     Place,
     claim,
+    importable,
     organizations_of,
     taken_at_no_word,
     tenant,
@@ -22,7 +25,8 @@ from teamaccess.ledger.provenance import (
 )
 from teamaccess.ledger.relay import OUTAGES
 from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconciliation, WatchCursor
-from teamaccess.relationships import Revocation, Update
+from teamaccess.reconciliation import importing
+from teamaccess.relationships import InvalidRelationship, Revocation, Update
 from teamaccess.service import Service
 
 log = structlog.get_logger()
@@ -78,11 +82,13 @@ class Watcher:
         """Follow one stream to its end; SpiceDB ends each after half a minute."""
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
+            if not since:  # it begins at the present, where it will see no end of what is over
+                await importing.forget_ended(session)
         heard = False
         try:
             async for observed in self._service.engine.watch(since):
                 heard = True
-                if observed.updates:
+                if observed.updates or observed.unreadable:
                     await self._judge(observed)
                 await self._keep(observed)
         except EngineUnavailable:
@@ -91,12 +97,19 @@ class Watcher:
         except EngineRefused as refused:
             log.error("watch_starts_again", why=str(refused))
             await self._forget()
+        except TooLarge as unheard:
+            log.error("watch_starts_again", why=str(unheard))
+            await self._keep_finding(None, {"why": str(unheard), "after": since})
+            await self._forget()
 
     async def _judge(self, observed: Observed) -> None:
         claimed = claim(observed.metadata)
         ledger = await self._entries(claimed.places)
         foreign = unexplained(observed.updates, claimed, ledger)
-        if doubtful := taken_at_no_word(foreign, claimed):
+        doubtful = taken_at_no_word(foreign, claimed)
+        if named := importable(foreign, observed.metadata):
+            doubtful |= await self._being_imported(named)
+        if doubtful:
             compared = await self._compare_next(doubtful)
             gone = doubtful - compared  # of a tenant that no row knows, anything may be removed
             foreign = [
@@ -105,8 +118,9 @@ class Watcher:
                 if tenant(each) not in compared
                 and not (tenant(each) in gone and isinstance(each, Revocation))
             ]
-        if foreign:
+        if foreign or observed.unreadable:
             await self._found(observed, foreign)
+        await self._end_imports(claimed)
 
     async def _compare_next(self, names: set[str]) -> set[str]:
         """Have organizations compared with their rows before all others; return those that exist."""
@@ -118,25 +132,39 @@ class Watcher:
                 await session.execute(ASK_FOR, {"organization": id})
         return {str(id) for id in known}
 
+    async def _being_imported(self, names: set[str]) -> set[str]:
+        async with self._service.reads() as session:
+            return await importing.being_imported(session, names)
+
+    async def _end_imports(self, claimed: Claim) -> None:
+        """Take every further write that says nothing of itself for a stranger's again."""
+        async with self._service.reads() as session:
+            for filled in claimed.rebuild:
+                if filled.imported:
+                    await importing.ended(session, filled.organization, filled.imported)
+
     async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:
         """Return the entries that a write claims to carry; what is in no ledger is left out."""
         key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)
         async with self._service.reads() as session:
             rows = await session.scalars(select(LedgerEntry).where(key.in_(places)))
-            return {(row.organization_id, row.position): Entry.of(row) for row in rows}
+            return {(row.organization_id, row.position): _as_far_as_readable(row) for row in rows}
 
     async def _found(self, observed: Observed, foreign: list[Update]) -> None:
+        told = [*map(str, foreign), *observed.unreadable]
         details = {
-            "updates": [str(each) for each in foreign[:MOST_TOLD]],
-            "count": len(foreign),
+            "updates": told[:MOST_TOLD],
+            "count": len(told),
             "metadata": observed.metadata,
             "zed_token": observed.zed_token,
         }
-        about: list[str | None] = [*organizations_of(foreign)]
-        for organization in about or [None]:
-            log.error("foreign_write", organization=organization, count=len(foreign))
-            async with self._service.reads() as session:
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+        for organization in organizations_of(foreign, observed.unreadable):
+            log.error("foreign_write", organization=organization, count=len(told))
+            await self._keep_finding(organization, details)
+
+    async def _keep_finding(self, organization: str | None, details: dict[str, Any]) -> None:
+        async with self._service.reads() as session:
+            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep(self, observed: Observed) -> None:
         """Keep how far it was read; a write's place at once, an idle one's now and then."""
@@ -157,3 +185,11 @@ class Watcher:
         """Begin at the present: what lies between is what a comparison finds."""
         async with self._service.reads() as session:
             await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
+
+
+def _as_far_as_readable(row: LedgerEntry) -> Entry:
+    """Return the entry; one whose updates nobody can read may have been given up, without them."""
+    try:
+        return Entry.of(row)
+    except InvalidRelationship:
+        return Entry.of(row, updates=())

@@ -8,7 +8,12 @@ from litestar.params import PathParameter
 from teamaccess.api.parameters import InPath, SignedIn, TheService
 from teamaccess.api.views.changes import ChangeView
 from teamaccess.errors import NotFound
-from teamaccess.models import ApplicationStatus, LedgerApplication, OrganizationId
+from teamaccess.models import (
+    ApplicationStatus,
+    LedgerApplication,
+    LedgerEntry,
+    OrganizationId,
+)
 
 Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
@@ -21,10 +26,16 @@ class UnknownChange(NotFound):
 async def show_change(
     organization: InPath, position: Position, actor: SignedIn, service: TheService
 ) -> ChangeView:
-    """Return whether a ledger position is pending, applied or refused, and its ZedToken."""
+    """Return whether a ledger position is pending, applied or refused, and its ZedToken.
+
+    Members are told of every one, and others of what they have made themselves: who founds an
+    organization or leaves it is no member while SpiceDB does not know of it yet, or not any more.
+    """
     id = OrganizationId(organization)
-    await service.reading.require_membership(id, actor.id)
     async with service.reads() as session:
+        made = await session.get(LedgerEntry, (id, position))
+        if made is None or made.actor != f"user:{actor.id}":
+            await service.reading.require_membership(id, actor.id)
         found = await session.get(LedgerApplication, (id, position))
     if found is None:
         raise UnknownChange(organization=organization, position=position)

@@ -1,0 +1,105 @@
+"""Filling an empty SpiceDB from the rows, against bare writes of as many relationships."""
+
+import asyncio
+import time
+from collections.abc import Awaitable
+from statistics import median
+
+from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
+
+from benchmarks.bare import Parts, parts, reference
+from benchmarks.population import BY_BENCHMARKS
+from benchmarks.reconcile import ROWS
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.local.postgres import APPLICATION, SPICEDB
+from teamaccess.local.progress import Meter
+from teamaccess.models import OrganizationId
+from teamaccess.reconciliation import Rebuilder
+from teamaccess.service import Service, open_service
+
+RELATIONSHIPS = 50_000
+TEAMS = 10
+ROUNDS = 3
+PAGE = 1000
+BARE = OrganizationId("bare")
+EMPTY = "TRUNCATE relation_tuple"
+# A ledger that says nothing but where it stands: what is there is read from the rows.
+BEGUN = """
+SET session_replication_role = replica;
+UPDATE ledger_heads SET position = 1, hash = sha256(organization_id::bytea);
+INSERT INTO ledger (organization_id, position, updates, actor, channel, request_id,
+  catalog_version, decided_at, previous_hash, hash)
+  SELECT organization_id, 1, ARRAY['TOUCH'], 'benchmarks', 'operator', 'benchmarks',
+    'none', now(), '', hash FROM ledger_heads;
+INSERT INTO ledger_applications (organization_id, position, status)
+  SELECT organization_id, 1, 'applied' FROM ledger_heads;
+"""
+
+
+async def measure(site: Site) -> list[Table]:
+    """Rebuild ten organizations, in turns with the bare side."""
+    async with open_service(site.settings) as service, parts(site) as bare:
+        row = await _compare(site, service, bare)
+    return [Table("teamaccess reconcile --rebuild against bare writes", [row])]
+
+
+async def _compare(site: Site, service: Service, bare: Parts) -> Row:
+    size = {"teams": TEAMS, "members": RELATIONSHIPS // 2}
+    await _psql(site, ROWS.format(**size) + BEGUN, APPLICATION)
+    ours, theirs = [], []
+    with Meter("rebuild", "rounds", ROUNDS) as meter:
+        for _ in range(ROUNDS):
+            await _psql(site, EMPTY, SPICEDB)
+            ours.append(await _timed(_rebuild(service)))
+            await _psql(site, EMPTY, SPICEDB)
+            theirs.append(await _timed(_bare(bare)))
+            meter.step()
+    ratios = [bare / own for bare, own in zip(theirs, ours, strict=True)]
+    return {
+        "relationships": RELATIONSHIPS,
+        "relationships /s": RELATIONSHIPS / median(ours),
+        "bare relationships /s": RELATIONSHIPS / median(theirs),
+        "of bare's speed": median(ratios),
+        "of rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
+    }
+
+
+async def _psql(site: Site, commands: str, database: str) -> None:
+    await asyncio.to_thread(site.stack.postgres.psql, commands, database)
+
+
+async def _timed(work: Awaitable[None]) -> float:
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
+async def _rebuild(service: Service) -> None:
+    rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BY_BENCHMARKS)
+    done = await rebuilder.everything(lambda seen: None)
+    if len(done.organizations) != TEAMS or done.relationships < RELATIONSHIPS:
+        raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
+
+
+async def _bare(parts: Parts) -> None:
+    """Write as many members, a thousand updates at a time, without a marker or a lock."""
+    for begin in range(0, RELATIONSHIPS // 2, PAGE // 2):
+        await parts.write(
+            BARE,
+            [
+                _touch(relation, number)
+                for number in range(begin, begin + PAGE // 2)
+                for relation in ("member", "support")
+            ],
+        )
+
+
+def _touch(relation: str, number: int) -> RelationshipUpdate:
+    subject = SubjectReference(object=reference("user", f"usr_{number:020}"))
+    return RelationshipUpdate(
+        operation=RelationshipUpdate.OPERATION_TOUCH,
+        relationship=Relationship(
+            resource=reference("organization", BARE), relation=relation, subject=subject
+        ),
+    )

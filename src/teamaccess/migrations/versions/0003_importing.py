@@ -1,0 +1,12 @@
+"""Which organizations are being imported into SpiceDB, whose Watch cannot tell who imports."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    """Keep which transaction imports an organization."""
+    op.add_column("reconciliations", sa.Column("importing", sa.Text()))
