@@ -6,8 +6,10 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete, select
 
+from teamaccess.access_requests import decide as decision
 from teamaccess.access_requests.limits import A_DAY, OPEN_AT_ONCE
-from teamaccess.models import AccessRequest, CustomRole, Reason, RoleId
+from teamaccess.ledger import Attribution
+from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
 from tests.asking import HOURS, ask, asked, decide, own_role, seen
 from tests.ledger.sides import agreed
 from tests.steps import end_membership, end_role, enlist, events, members, refused
@@ -394,3 +396,17 @@ async def test_approved_ten_times_at_once_is_approved_once(acme: Team, bob: Pers
     assert len(await acme.ledger()) == before + 2  # those who were enlisted, and the approval
     assert [each.kind for each in await events(acme)].count("access_approved") == 1
     await agreed(acme)
+
+
+async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
+    acme: Team, bob: Person
+) -> None:
+    where = await asked(acme, bob, role="developer")
+    both = f"user:{acme.administrator.id} via user:{bob.id}"
+    through = Attribution(both, Channel.API, "tests")
+    for verb in (decision.approve, decision.decline):
+        async with acme.world.service.ledger.change(through, acme.id) as change:
+            with pytest.raises(decision.OwnAccessRequest):
+                await verb(
+                    change, acme.administrator.id, acme.id, RequestId(where.rpartition("/")[2])
+                )

@@ -26,7 +26,7 @@ from teamaccess.roles.rules import refuse_bad_end, refuse_operator_only
 
 
 class UnknownAction(Invalid):
-    """There is no action {action} to ask for."""
+    """The catalog has no action {action}."""
 
 
 class OperatorOnlyAction(Forbidden):
