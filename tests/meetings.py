@@ -42,6 +42,18 @@ class Meeting:
         """Somebody who administrates nothing."""
         return (await enlist(self.here, {name: [self.lesser]}))[name]
 
+    @property
+    def wish(self) -> dict[str, object]:
+        """What somebody asks for who lacks it."""
+        wanted = {"administrator": "developer", "admin": "write"}[self.administrator]
+        return {"role": wanted, "reason": "a case", "duration_hours": 8}
+
+    async def asked(self, by: Person) -> str:
+        """Ask for access; return where the request is."""
+        path = f"{self.here.path}/access-requests"
+        answer = await by.ask("POST", path, json=self.wish)
+        return f"{path}/{answer.raise_for_status().json()['id']}"
+
     async def invited(self, address: str, by: Person | None = None) -> tuple[str, str]:
         """Invite an address; return where the invitation is and the secret in its mail."""
         asked = await (by or self.here.administrator).ask(
@@ -237,12 +249,60 @@ async def found_twice_with_one_key(m: Meeting) -> list[Request]:
     return 2 * [ask(m.here, ana, "POST", "/v1/organizations", json=body, headers=key)]
 
 
+async def approve_and_approve(m: Meeting) -> list[Request]:
+    eve, where = await m.another("eve"), await m.asked(await m.member())
+    return [approve(m.here, m.here.administrator, where), approve(m.there, eve, where)]
+
+
+async def approve_and_withdraw(m: Meeting) -> list[Request]:
+    bob = await m.member()
+    where = await m.asked(bob)
+    return [
+        approve(m.here, m.here.administrator, where),
+        ask(m.there, bob, "POST", f"{where}/withdraw"),
+    ]
+
+
+async def approve_and_decline(m: Meeting) -> list[Request]:
+    eve, where = await m.another("eve"), await m.asked(await m.member())
+    return [
+        approve(m.here, m.here.administrator, where),
+        ask(m.there, eve, "POST", f"{where}/decline", json={}),
+    ]
+
+
+async def approve_and_demote_the_approver(m: Meeting) -> list[Request]:
+    eve, where = await m.another("eve"), await m.asked(await m.member())
+    return [approve(m.here, eve, where), demote(m.there, m.here.administrator, eve, m.lesser)]
+
+
+async def approve_and_remove_the_asker(m: Meeting) -> list[Request]:
+    ana, bob = m.here.administrator, await m.member()
+    where = await m.asked(bob)
+    return [
+        approve(m.here, ana, where),
+        ask(m.there, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
+    ]
+
+
+async def ask_and_ask(m: Meeting) -> list[Request]:
+    bob = await m.member()
+    return 2 * [ask(m.here, bob, "POST", f"{m.here.path}/access-requests", json=m.wish)]
+
+
+def approve(team: Team, by: Person, where: str) -> Request:
+    """Give what somebody asks for."""
+    return ask(team, by, "POST", f"{where}/approve", json={})
+
+
 ENDS_SESSIONS = {
     accept_and_remove_the_accepted,
     accept_and_be_removed_elsewhere,
     accept_and_sign_out,
 }
 """What ends every session of somebody, also the one that begins at the same time."""
+
+DECIDED = "409 access_request_decided"
 
 Prepare = Callable[[Meeting], Awaitable[list[Request]]]
 
@@ -287,6 +347,12 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
     },
     # no lock is there to wait for: who repeats it may be answered before it is in force
     found_twice_with_one_key: {("201", "201"), ("201", "202"), ("202", "201")},
+    approve_and_approve: {("200", DECIDED), (DECIDED, "200")},
+    approve_and_withdraw: {("200", DECIDED), (DECIDED, "200")},
+    approve_and_decline: {("200", DECIDED), (DECIDED, "200")},
+    approve_and_demote_the_approver: {("200", "200"), ("403 missing_permission", "200")},
+    approve_and_remove_the_asker: {("200", "204"), (DECIDED, "204")},
+    ask_and_ask: {("201", "409 already_requested"), ("409 already_requested", "201")},
     accept_and_end_the_organization: {
         ("200", "204"),
         ("404 unknown_organization", "204"),

@@ -16,6 +16,8 @@ from tests.world import Person, Team
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"
 MEMBER = "member"
+ASKER = "asker"
+"""Whoever asked for something: nobody else, whatever they may."""
 FOUNDER = "founder"
 """Whoever the catalog lets create organizations."""
 
@@ -43,12 +45,21 @@ class Ask:
     list: bool = False
     operators: bool = False
     """Whether an operator may, too."""
+    hidden: str = ""
+    """The code of the 404 for members who lack what it needs, where it is not a missing permission."""
 
 
 ROLES = {"fintoc": "support", "finicom": "read"}
 """A role that is invited with and changed to."""
 
+WANTED = {"fintoc": "product", "finicom": "write"}
+"""A role that is asked for."""
+ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
+"""An action that is asked for."""
+
 ONE = "/v1/organizations/{organization}"
+REQUESTS = f"{ONE}/access-requests"
+REQUEST = f"{REQUESTS}/{{access_request}}"
 ASKS = {
     Route("GET", "/healthz"): Ask(ANYBODY),
     Route("GET", "/readyz"): Ask(ANYBODY),
@@ -87,6 +98,16 @@ ASKS = {
         "cancel_invitation", 204, target="invitation"
     ),
     Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): Ask("invite", target="invitation"),
+    Route("POST", REQUESTS): Ask(
+        MEMBER, 201, body={"action": "{action}", "reason": "a case", "duration_hours": 8}
+    ),
+    Route("GET", REQUESTS): Ask(MEMBER, list=True),
+    Route("GET", REQUEST): Ask("change_roles", hidden="unknown_access_request"),
+    Route("POST", f"{REQUEST}/approve"): Ask(
+        "change_roles", body={"role": "{wanted}", "reason": "fine", "duration_hours": 4}
+    ),
+    Route("POST", f"{REQUEST}/decline"): Ask("change_roles", body={"reason": "not now"}),
+    Route("POST", f"{REQUEST}/withdraw"): Ask(ASKER, hidden="unknown_access_request"),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
 }
 
@@ -119,9 +140,12 @@ class Stage:
     @classmethod
     async def set(cls, team: Team) -> "Stage":
         """Make a member to act on, a suspended one, and an invitation."""
-        role = ROLES[team.world.service.catalog.name]
+        catalog = team.world.service.catalog.name
+        role = ROLES[catalog]
         people = await enlist(team, {"active": [role], "suspended": [role]}, ["suspended"])
         invited = await team.invite("guest", [role])
+        wish = {"role": WANTED[catalog], "reason": "a case", "duration_hours": 8}
+        asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
         return cls(
             team,
             {
@@ -131,6 +155,9 @@ class Stage:
                 "invitation": invited.json()["id"],
                 "token": team.world.secret_for(team.address("guest")),
                 "role": role,
+                "access_request": asked.json()["id"],
+                "wanted": WANTED[catalog],
+                "action": ACTION[catalog],
                 "position": "1",
                 "new": f"{team.id}-new",
                 "email": team.address("new"),

@@ -84,10 +84,18 @@ QUERIES = {
     "status": STATUSES,
     "role": ROLES,
     "inactive_days": DAYS,
+    "mine": ["x", "", "2", "%00", "null"],
 }
 TAKES = {
     "/v1/organizations": ["limit", "cursor"],
-    "/v1/organizations/{organization}/members": list(QUERIES),
+    "/v1/organizations/{organization}/members": [
+        "limit",
+        "cursor",
+        "status",
+        "role",
+        "inactive_days",
+    ],
+    "/v1/organizations/{organization}/access-requests": ["limit", "cursor", "status", "mine"],
     "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
 }
 

@@ -19,12 +19,16 @@ async def record(
     subject: str | None = None,
     reason: str | None = None,
     **details: Any,
-) -> None:
-    """Tell what this change does, in the same transaction. `chain` is the organization's id."""
+) -> bytes | None:
+    """Tell what this change does, in the same transaction. `chain` is the organization's id.
+
+    Returns the hash by which it names the reason.
+    """
     reason_hash = change.because(reason)
     event = _event(change.attribution, kind, chain, subject, details, reason_hash)
     await change.session.execute(TELL, event)
     change.told.add(chain)
+    return reason_hash
 
 
 async def record_alone(

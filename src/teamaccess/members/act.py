@@ -2,14 +2,14 @@
 
 from teamaccess.events import record
 from teamaccess.ledger import Change
+from teamaccess.members.assign import replace_roles
 from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import given, keep_one_administrator, refuse_above
-from teamaccess.models import Membership, OrganizationId, RoleId, UserId
+from teamaccess.members.rules import keep_one_administrator, refuse_above
+from teamaccess.models import Membership, OrganizationId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
-from teamaccess.roles.known import roles_of
-from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
+from teamaccess.roles.rules import Ends
 
 
 async def change_roles(
@@ -25,24 +25,9 @@ async def change_roles(
     The difference reaches the engine as one write, so what they keep is in force throughout. Raises
     what `roles.rules` and `members.rules` say, UnknownRole and UnknownMember.
     """
-    known = await roles_of(change.session, change.catalog, organization, roles)
     member = await find_member(change.session, organization, user)
-    theirs = await actions_held(change, member) if member else frozenset()
-    new = given(member.assignments if member else (), roles, change.now)
-    giving = known.actions_of(new)
-    held = await may(change, actor, organization, "change_roles", holding=giving | theirs)
-    known.refuse_unknown(roles)
-    member = _known(member, organization, user)
-    for until in roles.values():
-        refuse_bad_end(change.catalog, until, change.now)
-    refuse_operator_only(change, new, known)
-    refuse_beyond(giving, held)
-    if actor != user:
-        refuse_above(member, theirs, held)
-    if roles.get(RoleId(change.catalog.administrator), change.now) is not None:
-        await keep_one_administrator(change, member)
-    before = member.roles
-    member.replace_roles(roles, change.now, custom=known.are_custom(roles))
+    before = member.roles if member else []
+    member = await replace_roles(change, actor, organization, user, roles)
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
     about = {"before": before, "after": member.roles, "ends": ends}
     await record(change, "roles_changed", organization, f"user:{user}", reason, **about)

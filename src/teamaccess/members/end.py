@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from teamaccess.access_requests.withdraw import withdraw_with_membership
 from teamaccess.ledger import Change
 from teamaccess.members.withdraw import withdraw
 from teamaccess.models import Membership, OrganizationId
@@ -14,6 +15,7 @@ async def end_memberships(
     await withdraw(
         change, organization, [each.user.email for each in members if each.user.email is not None]
     )
+    await withdraw_with_membership(change, organization, [each.user_id for each in members])
     for member in members:
         member.user.end_sessions(change.now)
         await change.session.delete(member)

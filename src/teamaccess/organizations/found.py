@@ -7,6 +7,8 @@ from teamaccess.errors import Conflict, Forbidden, Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import (
+    AccessRequest,
+    AccessRequestStatus,
     CustomRole,
     Grant,
     Invitation,
@@ -83,6 +85,14 @@ async def end(change: Change, actor: UserId, organization: OrganizationId) -> No
         update(Resource)
         .where(Resource.organization_id == organization, Resource.removed_at.is_(None))
         .values(removed_at=change.now)
+    )
+    await change.session.execute(
+        update(AccessRequest)
+        .where(
+            AccessRequest.organization_id == organization,
+            AccessRequest.status == AccessRequestStatus.PENDING,
+        )
+        .values(status=AccessRequestStatus.WITHDRAWN, decided_at=change.now)
     )
     (await change.session.get_one(Organization, organization)).end(change.now)
     await record(change, "organization_deleted", organization, f"organization:{organization}")

@@ -5,6 +5,7 @@ from typing import Final
 from litestar.types import ControllerRouterHandler
 
 from teamaccess.api.routes import (
+    access_requests,
     changes,
     health,
     invitations,
@@ -21,5 +22,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *organizations.routes,
     *members.routes,
     *invitations.routes,
+    *access_requests.routes,
     *changes.routes,
 ]

@@ -317,7 +317,7 @@ def access_requests() -> None:
         sa.Column("user_id", sa.Text(), nullable=False),
         sa.Column("role", sa.Text(), nullable=True),
         sa.Column("action", sa.Text(), nullable=True),
-        sa.Column("seconds", sa.Integer(), nullable=False),
+        sa.Column("hours", sa.Integer(), nullable=False),
         sa.Column("reason_hash", sa.LargeBinary(), nullable=False),
         sa.Column(
             "requested_at",
@@ -335,7 +335,15 @@ def access_requests() -> None:
         sa.CheckConstraint(
             "num_nonnulls(role, action) = 1", name=op.f("access_requests_wanted_check")
         ),
-        sa.CheckConstraint("seconds > 0", name=op.f("access_requests_seconds_check")),
+        sa.CheckConstraint("hours > 0", name=op.f("access_requests_hours_check")),
+        sa.CheckConstraint(
+            "status IN ('pending', 'approved', 'declined', 'withdrawn')",
+            name=op.f("access_requests_status_check"),
+        ),
+        sa.CheckConstraint(
+            "(status = 'pending') = (decided_at IS NULL)",
+            name=op.f("access_requests_decided_at_check"),
+        ),
         sa.ForeignKeyConstraint(
             ["decided_by"], ["users.id"], name=op.f("access_requests_decided_by_fkey")
         ),
@@ -355,6 +363,20 @@ def access_requests() -> None:
         ["organization_id", "requested_at", "id"],
         unique=False,
     )
+    op.create_index(
+        "access_requests_user_id_idx",
+        "access_requests",
+        ["organization_id", "user_id", "requested_at"],
+        unique=False,
+    )
+    for wanted in ("role", "action"):
+        op.create_index(
+            f"access_requests_one_open_{wanted}_key",
+            "access_requests",
+            ["organization_id", "user_id", wanted],
+            unique=True,
+            postgresql_where="status = 'pending'",
+        )
 
 
 def service_accounts() -> None:

@@ -1,0 +1,39 @@
+"""How much one member may ask for."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from teamaccess.errors import TooMany
+from teamaccess.ledger import Change
+from teamaccess.models import AccessRequest, AccessRequestStatus, OrganizationId, UserId
+
+OPEN_AT_ONCE = 20
+A_DAY = 100
+"""Withdrawn and declined ones too: each leaves events in a chain that nobody can prune."""
+
+
+class TooManyOpenRequests(TooMany):
+    """{user} has {open} open access requests in {organization}, which is the limit. Withdraw one, or wait for a decision."""  # noqa: E501 - a sentence is one line
+
+
+class AskedTooOften(TooMany):
+    """{user} has asked for access as often as one may in a day. Try again tomorrow."""
+
+    retry_after = 86_400
+
+
+async def refuse_flood(change: Change, organization: OrganizationId, user: UserId) -> None:
+    """Raise TooManyOpenRequests or AskedTooOften instead of one request too many."""
+    pending = AccessRequest.status == AccessRequestStatus.PENDING
+    today = AccessRequest.requested_at > change.now - timedelta(days=1)
+    asked = await change.session.execute(
+        select(func.count().filter(pending), func.count().filter(today)).where(
+            AccessRequest.organization_id == organization, AccessRequest.user_id == user
+        )
+    )
+    open_now, within_day = asked.one()
+    if open_now >= OPEN_AT_ONCE:
+        raise TooManyOpenRequests(user=user, organization=organization, open=open_now)
+    if within_day >= A_DAY:
+        raise AskedTooOften(user=user)

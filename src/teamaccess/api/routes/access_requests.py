@@ -1,0 +1,158 @@
+"""Access requests: asked, listed, approved, declined, withdrawn."""
+
+from litestar import get, post
+from litestar.params import FromQuery, JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from teamaccess.access_requests import decide
+from teamaccess.access_requests.ask import Wish, ask
+from teamaccess.access_requests.find import Sight, get_request, list_requests, reasons_of
+from teamaccess.access_requests.withdraw import withdraw
+from teamaccess.api.edge import changes
+from teamaccess.api.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.views.access_requests import (
+    AccessRequestView,
+    Approval,
+    NewAccessRequest,
+    Refusal,
+)
+from teamaccess.ledger import Change
+from teamaccess.models import (
+    AccessRequest,
+    AccessRequestStatus,
+    OrganizationId,
+    RequestId,
+    RoleId,
+    User,
+)
+from teamaccess.service import Service
+from teamaccess.text import LONGEST_REASON, clean
+
+ALL = "/v1/organizations/{organization:str}/access-requests"
+ONE = ALL + "/{access_request:str}"
+
+
+@post(ALL)
+@changes
+async def ask_for_access(
+    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
+) -> AccessRequestView:
+    """Ask for a role or an action, for a while; those who may give it decide."""
+    role = RoleId(data.role) if data.role is not None else None
+    reason = clean("reason", data.reason, LONGEST_REASON)
+    wish = Wish(role, data.action, data.duration_hours, reason)
+    return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
+
+
+@get(ALL)
+async def show_access_requests(
+    organization: InPath,
+    actor: SignedIn,
+    service: TheService,
+    status: FromQuery[AccessRequestStatus | None] = None,
+    mine: FromQuery[bool] = False,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[AccessRequestView]:
+    """List one's own requests and those that one may decide on, the newest first."""
+    sight = await _sight(service, organization, actor)
+    before = decode(cursor)
+    async with service.reads() as session:
+        rows = await list_requests(
+            session,
+            service.catalog,
+            sight,
+            status,
+            mine,
+            (before[0], RequestId(before[1])) if before else None,
+            limit + 1,
+        )
+        reasons = await reasons_of(session, rows)
+    return page(
+        rows,
+        limit,
+        lambda row: (row.requested_at, row.id),
+        lambda row: AccessRequestView.of(row, reasons),
+    )
+
+
+@get(ONE)
+async def show_access_request(
+    organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
+) -> AccessRequestView:
+    """Return a request of one's own, or one that one may decide on."""
+    sight = await _sight(service, organization, actor)
+    async with service.reads() as session:
+        found = await get_request(session, service.catalog, sight, RequestId(access_request))
+        return AccessRequestView.of(found, await reasons_of(session, [found]))
+
+
+@post(ONE + "/approve", status_code=HTTP_200_OK)
+@changes
+async def approve_access_request(
+    organization: InPath,
+    access_request: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[Approval],
+) -> AccessRequestView:
+    """Give what somebody else asked for, from now on, for as long as they asked or shorter."""
+    approved = await decide.approve(
+        change,
+        actor.id,
+        OrganizationId(organization),
+        RequestId(access_request),
+        data.duration_hours,
+        RoleId(data.role) if data.role is not None else None,
+        _cleaned(data.reason),
+    )
+    return await _shown(change, approved)
+
+
+@post(ONE + "/decline", status_code=HTTP_200_OK)
+@changes
+async def decline_access_request(
+    organization: InPath,
+    access_request: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[Refusal],
+) -> AccessRequestView:
+    """Give nothing of what somebody else asked for."""
+    id, reason = OrganizationId(organization), _cleaned(data.reason)
+    declined = await decide.decline(change, actor.id, id, RequestId(access_request), reason)
+    return await _shown(change, declined)
+
+
+@post(ONE + "/withdraw", status_code=HTTP_200_OK)
+@changes
+async def withdraw_access_request(
+    organization: InPath, access_request: InPath, change: Change, actor: SignedIn
+) -> AccessRequestView:
+    """Take back a request of one's own."""
+    id = OrganizationId(organization)
+    return await _shown(change, await withdraw(change, actor.id, id, RequestId(access_request)))
+
+
+async def _sight(service: Service, organization: str, actor: User) -> Sight:
+    id = OrganizationId(organization)
+    return Sight(id, actor.id, await service.reading.actions(id, actor.id))
+
+
+async def _shown(change: Change, request: AccessRequest) -> AccessRequestView:
+    return AccessRequestView.of(request, await reasons_of(change.session, [request]))
+
+
+def _cleaned(reason: str | None) -> str | None:
+    return clean("reason", reason, LONGEST_REASON) if reason is not None else None
+
+
+routes = [
+    ask_for_access,
+    show_access_requests,
+    show_access_request,
+    approve_access_request,
+    decline_access_request,
+    withdraw_access_request,
+]
