@@ -1,5 +1,7 @@
 """Changes that do not fit into one write."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import text
 
@@ -86,9 +88,7 @@ async def test_what_is_too_much_for_one_write_and_cannot_be_divided_is_not_commi
         await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1, "last": 997})
     assert len(await agreed(acme)) == len(before) + 997
     with pytest.raises(IndivisibleChange, match="1497 updates of email:0000"):
-        async with changing(acme) as session:
-            await session.execute(text(CANCEL_ALL), {"acme": acme.id})
-            await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1000, "last": 1499})
+        await _invite_others(acme, {**names, "first": 1000, "last": 1499})
     assert len(await agreed(acme)) == len(before) + 997
 
 
@@ -106,6 +106,13 @@ async def test_what_one_subject_only_gets_or_only_loses_is_divided(acme: Team) -
     assert await agreed(acme) == before
     sizes = [len(updates) for updates in (await acme.ledger())[first:]]
     assert sizes == [900, 900, 200] * 2
+
+
+async def _invite_others(acme: Team, names: dict[str, Any]) -> None:
+    """In one change all invitations to the address are cancelled, and others made."""
+    async with changing(acme) as session:
+        await session.execute(text(CANCEL_ALL), {"acme": acme.id})
+        await session.execute(text(INVITE_ONE_ADDRESS), names)
 
 
 async def _none_pending(team: Team) -> bool:
