@@ -54,7 +54,7 @@ def describe(app: Litestar) -> None:
     """Complete the document that is made of the routes."""
     document = app.openapi_schema
     document.components.schemas["Problem"] = PROBLEM
-    for body in Request.__subclasses__():
+    for body in bodies(Request):
         if isinstance(schema := document.components.schemas.get(body.__name__), Schema):
             schema.additional_properties = False
     document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
@@ -63,6 +63,13 @@ def describe(app: Litestar) -> None:
         _refusals(operation)
         if method != "get" and path != "/v1/invitations/accept":
             _change(operation, once=method == "post")
+
+
+def bodies(kind: type[Request]) -> Iterator[type[Request]]:
+    """Yield everything of the kind that is sent to us."""
+    for body in kind.__subclasses__():
+        yield body
+        yield from bodies(body)
 
 
 def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:

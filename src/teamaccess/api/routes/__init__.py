@@ -12,6 +12,7 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    teams,
 )
 
 ALL: Final[list[ControllerRouterHandler]] = [
@@ -20,6 +21,7 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *me.routes,
     *organizations.routes,
     *members.routes,
+    *teams.routes,
     *invitations.routes,
     *changes.routes,
 ]
