@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from teamaccess.api import create_app
 from teamaccess.settings import Settings
 from tests.steps import enlist
+from tests.teams import Crew
 from tests.world import Person, Team
 
 ANYBODY = "anybody"
@@ -87,6 +88,24 @@ ASKS = {
         "cancel_invitation", 204, target="invitation"
     ),
     Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): Ask("invite", target="invitation"),
+    Route("POST", f"{ONE}/teams"): Ask(
+        "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}
+    ),
+    Route("GET", f"{ONE}/teams"): Ask("view_members", list=True),
+    Route("GET", f"{ONE}/teams/{{team}}"): Ask("view_members"),
+    Route("PATCH", f"{ONE}/teams/{{team}}"): Ask("manage_teams", body={"name": "Another name"}),
+    Route("DELETE", f"{ONE}/teams/{{team}}"): Ask("manage_teams", 204),
+    Route("PUT", f"{ONE}/teams/{{team}}/roles"): Ask(
+        "manage_teams",
+        body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "as agreed"},
+    ),
+    Route("GET", f"{ONE}/teams/{{team}}/members"): Ask("view_members", list=True),
+    Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+        "manage_teams", body={"expires_at": None}, target="suspended"
+    ),
+    Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+        "manage_teams", 204, target="active"
+    ),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
 }
 
@@ -118,9 +137,11 @@ class Stage:
 
     @classmethod
     async def set(cls, team: Team) -> "Stage":
-        """Make a member to act on, a suspended one, and an invitation."""
+        """Make a member to act on, who is in a team, a suspended one, and an invitation."""
         role = ROLES[team.world.service.catalog.name]
         people = await enlist(team, {"active": [role], "suspended": [role]}, ["suspended"])
+        team_of_theirs = await Crew.made(team, "pay", role)
+        (await team_of_theirs.put(people["active"])).raise_for_status()
         invited = await team.invite("guest", [role])
         return cls(
             team,
@@ -131,6 +152,8 @@ class Stage:
                 "invitation": invited.json()["id"],
                 "token": team.world.secret_for(team.address("guest")),
                 "role": role,
+                "team": team_of_theirs.id,
+                "new_team": "new",
                 "position": "1",
                 "new": f"{team.id}-new",
                 "email": team.address("new"),
