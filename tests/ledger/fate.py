@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, scripts
+from tests.ledger import deeds, scripts, team_deeds
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -120,6 +120,7 @@ CHANCES: dict[Any, int] = {
     ending: 1,
     founding: 2,
     grant: 4,
+    team_deeds.something: 24,
     sweeping: 8,
     broken_link: 8,
 }

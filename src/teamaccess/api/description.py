@@ -12,6 +12,7 @@ from litestar.openapi.spec import (
     Operation,
     Parameter,
     Reference,
+    RequestBody,
     Schema,
     SecurityScheme,
 )
@@ -61,6 +62,7 @@ def describe(app: Litestar) -> None:
     document.security = [{"token": []}, {}]
     for method, path, operation in operations(document):
         _refusals(operation)
+        _body(operation)
         if method != "get" and path != "/v1/invitations/accept":
             _change(operation, once=method == "post")
 
@@ -88,6 +90,14 @@ def _refusals(operation: Operation) -> None:
     responses["default"] = OpenAPIResponse(
         description="A refusal", content={"application/problem+json": problem}
     )
+
+
+def _body(operation: Operation) -> None:
+    """Say of a body that may be null that it may be left out as well."""
+    body = operation.request_body
+    if isinstance(body, RequestBody):
+        schemas = [media.schema for media in body.content.values()]
+        body.required = not any(isinstance(each, Schema) and each.one_of for each in schemas)
 
 
 def _change(operation: Operation, *, once: bool) -> None:

@@ -92,10 +92,14 @@ class Grant(RelationshipSource):
     holder: Mapped[str] = mapped_column(primary_key=True)
     """The id of the member or the team."""
     user_id: Mapped[UserId | None] = mapped_column(
-        Computed("CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END", persisted=True)
+        Computed(
+            "CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END", persisted=True
+        )
     )
     team_id: Mapped[TeamId | None] = mapped_column(
-        Computed("CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END", persisted=True)
+        Computed(
+            "CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END", persisted=True
+        )
     )
     granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     granted_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))

@@ -241,13 +241,19 @@ def resources() -> None:
         sa.Column(
             "user_id",
             sa.Text(),
-            sa.Computed("CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END", persisted=True),
+            sa.Computed(
+                "CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END",
+                persisted=True,
+            ),
             nullable=True,
         ),
         sa.Column(
             "team_id",
             sa.Text(),
-            sa.Computed("CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END", persisted=True),
+            sa.Computed(
+                "CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END",
+                persisted=True,
+            ),
             nullable=True,
         ),
         sa.Column(
