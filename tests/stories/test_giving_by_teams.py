@@ -5,6 +5,16 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from teamaccess.models import (
+    CustomRole,
+    CustomRoleAction,
+    Grant,
+    HolderKind,
+    Resource,
+    ResourceId,
+    RoleAssignment,
+    RoleId,
+)
 from tests.ledger.sides import agreed
 from tests.steps import enlist, refused
 from tests.teams import Crew
@@ -165,3 +175,50 @@ async def test_a_team_is_left_without_permission_and_others_are_not_taken_out_of
     refused(await books.take(carl), 404, "not_in_team")
     await branch.act("suspend", nora)
     refused(await books.take(nora, by=nora), 404, "unknown_organization")
+
+
+async def test_a_team_that_may_do_something_to_one_object_gives_that(acme: Team) -> None:
+    cem, bob = (await enlist(acme, {"cem": [], "bob": []})).values()
+    links = await Crew.made(acme, "links")
+    held = ["teams_manage", "users_access", "refunds_create"]
+    async with acme.world.operator(acme.id) as change:
+        captain = CustomRole(organization_id=acme.id, id=RoleId("captain"), name="Captain")
+        captain.allowed = [CustomRoleAction(action=action) for action in held]
+        change.session.add_all(
+            [captain, Resource(organization_id=acme.id, type="link", id=ResourceId("l1"))]
+        )
+        await change.session.flush()
+        change.session.add_all(
+            [
+                RoleAssignment(
+                    organization_id=acme.id, user_id=cem.id, role=captain.id, custom=True
+                ),
+                Grant(
+                    organization_id=acme.id,
+                    type="link",
+                    resource_id=ResourceId("l1"),
+                    action="edit",
+                    holder_kind=HolderKind.TEAM,
+                    holder=links.id,
+                    granted_by=acme.administrator.id,
+                ),
+            ]
+        )
+    link = f"link:{acme.id}/l1"
+
+    problem = refused(await links.put(bob, by=cem), 403, "role_beyond_giver")
+    assert problem["missing"] == ["links_edit"]
+    added = await links.put(bob)
+    token = added.headers["Zed-Token"]
+    assert await acme.world.check(acme.id, bob.id, "edit", token, link)
+    refused(await links.take(bob, by=cem), 403, "team_above_actor")
+    refused(await links.delete(by=cem), 403, "team_above_actor")
+
+    gone = await links.delete()
+    assert not await acme.world.check(acme.id, bob.id, "edit", gone.headers["Zed-Token"], link)
+    ours = await Crew.made(acme, "ours")
+    assert (await ours.hold("captain", by=cem)).status_code == 200
+    assert (await ours.put(bob, by=cem)).status_code == 200
+    assert await acme.can(bob, "refunds_create")
+    refused(await ours.hold("captain", "support", by=cem), 403, "role_beyond_giver")
+    await agreed(acme)

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from teamaccess.models import Membership, TeamMembership, User, new_service_account_id
 from tests.ledger.sides import agreed, graph
 from tests.steps import enlist, events, members, refused
 from tests.teams import Crew
@@ -352,3 +353,32 @@ async def test_a_team_holds_neither_the_administrator_s_role_nor_an_unknown_one_
     refused(await pay.hold("wizard"), 400, "unknown_role")
     twice = {"roles": [{"role": "support"}, {"role": "support"}]}
     refused(await acme.administrator.ask("PUT", f"{pay.path}/roles", json=twice), 400, "role_twice")
+
+
+async def test_a_machine_is_in_a_team_like_anybody(acme: Team, pay: Crew) -> None:
+    async with acme.world.operator(acme.id) as change:
+        robot = User(id=new_service_account_id(), name="Robot", service_account_of=acme.id)
+        change.session.add(Membership(organization_id=acme.id, user=robot, assignments=[]))
+    added = await pay.put(Person(acme.world, robot.id, "", ""))
+    assert added.json()["email"] is None
+    assert await acme.world.check(acme.id, robot.id, "refunds_create", added.headers["Zed-Token"])
+
+
+async def test_a_team_of_a_thousand_ends_for_all_of_them_with_the_first_position(
+    acme: Team, pay: Crew
+) -> None:
+    people = await enlist(acme, {f"member{number}": [] for number in range(1000)})
+    async with acme.world.operator(acme.id) as change:
+        change.session.add_all(
+            TeamMembership(organization_id=acme.id, team_id=pay.id, user_id=each.id)
+            for each in people.values()
+        )
+    before = len(await acme.ledger())
+
+    assert (await pay.delete()).is_success
+
+    await acme.world.service.applier.catch_up(acme.id)
+    first, second = (await acme.ledger())[before:]
+    assert (len(first), len(second)) == (900, 101)
+    assert first[0] == f"DELETE organization:{acme.id}#support@team:{acme.id}/pay#member"
+    await agreed(acme)
