@@ -12,7 +12,7 @@ from tests.steps import enlist, events, members, refused
 from tests.teams import Crew
 from tests.world import Person, Team
 
-SOON = datetime.now(UTC) + timedelta(days=30)
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)
 
 
