@@ -62,7 +62,7 @@ async def done_as_answered(world: World, answers: Sequence[httpx.Response]) -> N
         doer = request
         if place := answer.headers.get("Teamaccess-Change"):
             organization, _, position = place.partition(":")
-            # with an Idempotency-Key perhaps another one; who changed no access is told an older place
+            # perhaps another one's with an Idempotency-Key; an older one where no relationship changed
             doer = places.get((organization, int(position)), request)
             assert doer == request or "Idempotency-Key" in answer.request.headers
         assert answer.is_success == (doer in done), f"{outcome(answer)}: {answer.text}"

@@ -2,11 +2,13 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 
 import httpx
 
 from tests.schedules import Request
 from tests.steps import enlist
+from tests.teams import Crew
 from tests.world import Person, Team
 
 
@@ -133,6 +135,36 @@ async def remove_and_leave(m: Meeting) -> list[Request]:
         ask(m.here, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
         ask(m.there, bob, "POST", f"{m.here.path}/leave"),
     ]
+
+
+async def delete_the_team_and_put_somebody_into_it(m: Meeting) -> list[Request]:
+    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
+    return [
+        ask(m.here, ana, "DELETE", pay.path),
+        ask(m.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
+    ]
+
+
+async def remove_and_put_into_a_team(m: Meeting) -> list[Request]:
+    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
+    return [
+        ask(m.here, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
+        ask(m.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
+    ]
+
+
+async def make_two_teams_with_one_id(m: Meeting) -> list[Request]:
+    ana, path, body = m.here.administrator, f"{m.here.path}/teams", {"id": "pay", "name": "Pay"}
+    return [ask(each, ana, "POST", path, json=body) for each in (m.here, m.there)]
+
+
+async def leave_the_team_and_be_put_into_it(m: Meeting) -> list[Request]:
+    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
+    (await pay.put(bob)).raise_for_status()
+    path = f"{pay.path}/members/{bob.id}"
+    soon = datetime.now(UTC) + timedelta(days=1)
+    body = {"expires_at": soon.isoformat()}
+    return [ask(m.here, bob, "DELETE", path), ask(m.there, ana, "PUT", path, json=body)]
 
 
 async def suspend_and_reactivate(m: Meeting) -> list[Request]:
@@ -327,6 +359,10 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("204", "404 unknown_organization"),
         ("404 unknown_member", "204"),
     },
+    delete_the_team_and_put_somebody_into_it: {("204", "404 unknown_team"), ("204", "200")},
+    remove_and_put_into_a_team: {("204", "404 unknown_member"), ("204", "200")},
+    make_two_teams_with_one_id: {("201", "409 team_exists"), ("409 team_exists", "201")},
+    leave_the_team_and_be_put_into_it: {("204", "200")},
     suspend_and_reactivate: {("204", "204"), ("204", "409 not_suspended")},
     suspend_and_invite: {("204", "201"), ("204", "404 unknown_organization")},
     invite_and_invite: {("201", "409 already_invited"), ("409 already_invited", "201")},

@@ -43,20 +43,22 @@ WHOLE = [
     ),
     *(b'{"\\u0000": 1}', b'{"a": "\\ud800"}', b'{"a": "\xed\xa0\x80"}', b"{'a': 1}", b"{} {}"),
 ]
+NOTHING = {b"", b"null", b"{}"}
+"""As good as any, where everything may be left out."""
 
 
 def bad_bodies(good: dict[str, Any], optional: set[str] = OPTIONAL) -> Iterator[bytes]:
     """Yield bodies with one mistake each."""
-    empty = {b"{}"} if good.keys() <= optional else set()  # which then is no mistake
-    yield from (each for each in WHOLE if each not in empty)
+    yield from (each for each in WHOLE if good.keys() - optional or each not in NOTHING)
     encoded = json.dumps(good).encode()
     yield encoded[:-1]
     yield encoded + b"x"
     yield encoded[:-1] + b', "unknown": 1}'
     yield b"x" * 1_000_000
     yield encoded[:-1] + b', "padding": "' + b"x" * 1_000_000 + b'"}'
-    yield encoded.replace(b'": "', b'": "\\udfff', 1)
-    yield encoded.replace(b'": "', b'": "\xc3\x28', 1)
+    if b'": "' in encoded:
+        yield encoded.replace(b'": "', b'": "\\udfff', 1)
+        yield encoded.replace(b'": "', b'": "\xc3\x28', 1)
     for path, value in _nodes(good):
         for junk in _junk(path, value, optional):
             yield json.dumps(_with(good, path, junk)).encode()

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 from teamaccess.api import create_app
 from teamaccess.settings import Settings
 from tests.steps import enlist
+from tests.teams import Crew
 from tests.world import Person, Team
 
 ANYBODY = "anybody"
@@ -108,6 +109,24 @@ ASKS = {
     ),
     Route("POST", f"{REQUEST}/decline"): Ask("change_roles", body={"reason": "not now"}),
     Route("POST", f"{REQUEST}/withdraw"): Ask(ASKER, hidden="unknown_access_request"),
+    Route("POST", f"{ONE}/teams"): Ask(
+        "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}
+    ),
+    Route("GET", f"{ONE}/teams"): Ask("view_members", list=True),
+    Route("GET", f"{ONE}/teams/{{team}}"): Ask("view_members"),
+    Route("PATCH", f"{ONE}/teams/{{team}}"): Ask("manage_teams", body={"name": "Another name"}),
+    Route("DELETE", f"{ONE}/teams/{{team}}"): Ask("manage_teams", 204),
+    Route("PUT", f"{ONE}/teams/{{team}}/roles"): Ask(
+        "manage_teams",
+        body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "as agreed"},
+    ),
+    Route("GET", f"{ONE}/teams/{{team}}/members"): Ask("view_members", list=True),
+    Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+        "manage_teams", body={"expires_at": None}, target="suspended"
+    ),
+    Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
+        "manage_teams", 204, target="active"
+    ),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
 }
 
@@ -139,10 +158,12 @@ class Stage:
 
     @classmethod
     async def set(cls, team: Team) -> "Stage":
-        """Make a member to act on, a suspended one, and an invitation."""
+        """Make a member to act on, who is in a team, a suspended one, an invitation and a request."""
         catalog = team.world.service.catalog.name
         role = ROLES[catalog]
         people = await enlist(team, {"active": [role], "suspended": [role]}, ["suspended"])
+        team_of_theirs = await Crew.made(team, "pay", role)
+        (await team_of_theirs.put(people["active"])).raise_for_status()
         invited = await team.invite("guest", [role])
         wish = {"role": WANTED[catalog], "reason": "a case", "duration_hours": 8}
         asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
@@ -158,6 +179,8 @@ class Stage:
                 "access_request": asked.json()["id"],
                 "wanted": WANTED[catalog],
                 "action": ACTION[catalog],
+                "team": team_of_theirs.id,
+                "new_team": "new",
                 "position": "1",
                 "new": f"{team.id}-new",
                 "email": team.address("new"),

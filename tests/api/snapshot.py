@@ -36,6 +36,6 @@ async def _relationships(team: Team) -> list[str]:
     engine = team.world.service.engine
     wanted = [
         RelationshipFilter(resource_type="organization", optional_resource_id=team.id),
-        RelationshipFilter(resource_type="invitation", optional_resource_id_prefix=f"{team.id}/"),
+        RelationshipFilter(optional_resource_id_prefix=f"{team.id}/"),
     ]
     return sorted([str(found) for each in wanted async for found, _ in engine.read(each)])

@@ -15,7 +15,7 @@ BODILESS = sorted(
 JSON = {"Content-Type": "application/json"}
 CODES = {
     *("invalid_request", "invalid_text", "invalid_email", "invalid_organization_id"),
-    *("unknown_role", "role_twice", "end_in_the_past", "body_too_large"),
+    *("invalid_team_id", "unknown_role", "role_twice", "end_in_the_past", "body_too_large"),
     "unknown_invitation_token",
     *("unknown_action", "other_role_asked", "longer_than_asked"),
 }

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, request_deeds, scripts
+from tests.ledger import deeds, request_deeds, scripts, team_deeds
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -121,6 +121,7 @@ CHANCES: dict[Any, int] = {
     founding: 2,
     grant: 4,
     request_deeds.something: 16,
+    team_deeds.something: 24,
     sweeping: 8,
     broken_link: 8,
 }

@@ -29,6 +29,18 @@ A_MONTH_PASSES_FOR_MEMBERS = f"""
 UPDATE memberships SET joined_at = joined_at - interval '30 days',
   expires_at = expires_at - interval '30 days' WHERE {MINE}
 """
+A_MONTH_PASSES_FOR_TEAMS = f"""
+WITH places AS (
+  UPDATE team_memberships SET joined_at = joined_at - interval '30 days',
+    expires_at = expires_at - interval '30 days' WHERE {MINE}
+)
+UPDATE team_roles SET granted_at = granted_at - interval '30 days',
+  expires_at = expires_at - interval '30 days' WHERE {MINE}
+"""
+INTO_TEAMS = f"""
+INSERT INTO team_memberships (organization_id, team_id, user_id)
+SELECT organization_id, id, :one FROM teams WHERE {MINE} ON CONFLICT DO NOTHING
+"""
 STATEMENTS = (
     f"UPDATE memberships SET suspended_at = now() WHERE {HIS}",
     f"UPDATE memberships SET suspended_at = NULL WHERE {HIS}",
@@ -48,6 +60,14 @@ STATEMENTS = (
     f"UPDATE role_assignments SET expires_at = NULL WHERE {HIS}",
     f"DELETE FROM role_assignments WHERE {HIS}",
     f"DELETE FROM role_assignments WHERE {MINE} AND role = :role AND user_id <> ALL (:kept)",
+    INTO_TEAMS,
+    f"UPDATE team_memberships SET user_id = :two WHERE {HIS}",
+    f"UPDATE team_memberships SET expires_at = now() - interval '1 second' WHERE {HIS}",
+    f"UPDATE team_roles SET expires_at = now() - interval '1 second' WHERE {MINE}",
+    f"DELETE FROM team_memberships WHERE {HIS}",
+    f"DELETE FROM team_roles WHERE {MINE} AND role = :role",
+    f"DELETE FROM teams WHERE {MINE}",
+    A_MONTH_PASSES_FOR_TEAMS,
     A_MONTH_PASSES,
     A_MONTH_PASSES_FOR_ROLES,
     A_MONTH_PASSES_FOR_MEMBERS,

@@ -19,6 +19,10 @@ AND (expires_at IS NULL OR expires_at > clock_timestamp())
 HELD = """
 SELECT role FROM role_assignments WHERE organization_id = :organization AND user_id = :user
 AND (expires_at IS NULL OR expires_at > clock_timestamp())
+UNION
+SELECT role FROM team_roles JOIN team_memberships USING (organization_id, team_id)
+WHERE organization_id = :organization AND user_id = :user
+AND least(team_roles.expires_at, team_memberships.expires_at, 'infinity') > clock_timestamp()
 """
 
 

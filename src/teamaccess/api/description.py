@@ -12,6 +12,7 @@ from litestar.openapi.spec import (
     Operation,
     Parameter,
     Reference,
+    RequestBody,
     Schema,
     SecurityScheme,
 )
@@ -54,15 +55,23 @@ def describe(app: Litestar) -> None:
     """Complete the document that is made of the routes."""
     document = app.openapi_schema
     document.components.schemas["Problem"] = PROBLEM
-    for body in Request.__subclasses__():
+    for body in bodies(Request):
         if isinstance(schema := document.components.schemas.get(body.__name__), Schema):
             schema.additional_properties = False
     document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
     document.security = [{"token": []}, {}]
     for method, path, operation in operations(document):
         _refusals(operation)
+        _body(operation)
         if method != "get" and path != "/v1/invitations/accept":
             _change(operation, once=method == "post")
+
+
+def bodies(kind: type[Request]) -> Iterator[type[Request]]:
+    """Yield everything of the kind that is sent to us."""
+    for body in kind.__subclasses__():
+        yield body
+        yield from bodies(body)
 
 
 def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:
@@ -81,6 +90,14 @@ def _refusals(operation: Operation) -> None:
     responses["default"] = OpenAPIResponse(
         description="A refusal", content={"application/problem+json": problem}
     )
+
+
+def _body(operation: Operation) -> None:
+    """Say of a body that may be null that it may be left out as well."""
+    body = operation.request_body
+    if isinstance(body, RequestBody):
+        schemas = [media.schema for media in body.content.values()]
+        body.required = not any(isinstance(each, Schema) and each.one_of for each in schemas)
 
 
 def _change(operation: Operation, *, once: bool) -> None:

@@ -4,28 +4,26 @@ A page is read as columns. As objects of a session a thousand members would be f
 several times as long and which nobody is going to change.
 """
 
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from sqlalchemy import ARRAY, ColumnElement, Text, any_, bindparam, or_, select, tuple_
+from sqlalchemy import ColumnElement, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.members.held import Held, holds, is_in, roles_held
 from teamaccess.models import (
     Activity,
     Membership,
     MembershipStatus,
     OrganizationId,
-    RoleAssignment,
     RoleId,
+    TeamId,
     User,
     UserId,
 )
 
-IN_FORCE = or_(RoleAssignment.expires_at.is_(None), RoleAssignment.expires_at > bindparam("now"))
-"""The same as `RoleAssignment.active`, for PostgreSQL."""
 PEOPLE = (
     select(
         Membership.user_id,
@@ -41,28 +39,6 @@ PEOPLE = (
     .where(Membership.organization_id == bindparam("organization"))
     .order_by(Membership.joined_at, Membership.user_id)
 )
-ROLES = (
-    select(
-        RoleAssignment.user_id,
-        RoleAssignment.role,
-        RoleAssignment.granted_at,
-        RoleAssignment.expires_at,
-    )
-    .where(
-        RoleAssignment.organization_id == bindparam("organization"),
-        RoleAssignment.user_id == any_(bindparam("users", type_=ARRAY(Text))),
-        IN_FORCE,
-    )
-    .order_by(RoleAssignment.role)
-)
-
-
-class Held(NamedTuple):
-    """A role that is in force."""
-
-    role: RoleId
-    granted_at: datetime
-    expires_at: datetime | None
 
 
 class Listed(NamedTuple):
@@ -84,6 +60,8 @@ class MemberFilter:
     """Which members to list; None leaves a criterion out."""
 
     role: RoleId | None = None
+    """Held directly or from a team."""
+    team: TeamId | None = None
     status: MembershipStatus | None = None
     inactive_days: int | None = None
     """Those who did nothing for so many days, whoever never did anything among them."""
@@ -95,7 +73,9 @@ class MemberFilter:
             suspended = Membership.suspended_at.is_not(None)
             wanted.append(suspended if self.status is MembershipStatus.SUSPENDED else ~suspended)
         if self.role is not None:
-            wanted.append(Membership.assignments.any((RoleAssignment.role == self.role) & IN_FORCE))
+            wanted.append(holds(self.role))
+        if self.team is not None:
+            wanted.append(is_in(self.team))
         if self.inactive_days is not None:
             since = now - timedelta(days=self.inactive_days)
             wanted.append(~Membership.activity.has(Activity.last_active_at > since))
@@ -114,12 +94,6 @@ async def list_members(
     page = PEOPLE.where(*wanted.of(now)).limit(limit)
     if after is not None:
         page = page.where(tuple_(Membership.joined_at, Membership.user_id) > after)
-    common = {"organization": organization, "now": now}
-    people = (await session.execute(page, common)).all()
-    users = [person.user_id for person in people]
-    roles: defaultdict[UserId, list[Held]] = defaultdict(list)
-    for user, role, granted_at, expires_at in await session.execute(
-        ROLES, {**common, "users": users}
-    ):
-        roles[user].append(Held(role, granted_at, expires_at))
-    return [Listed(*person, roles[person.user_id]) for person in people]
+    people = (await session.execute(page, {"organization": organization, "now": now})).all()
+    roles = await roles_held(session, organization, [person.user_id for person in people], now)
+    return [Listed(*person, roles.get(person.user_id, ())) for person in people]

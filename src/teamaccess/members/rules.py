@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from teamaccess.errors import Conflict, Forbidden
 from teamaccess.ledger import Change
-from teamaccess.models import Membership, RoleAssignment, RoleId
+from teamaccess.models import HeldRole, Membership, RoleAssignment, RoleId
 from teamaccess.roles.rules import Ends
 
 
@@ -25,17 +25,16 @@ def refuse_above(member: Membership, theirs: frozenset[str], held: frozenset[str
         raise MemberAboveActor(user=member.user_id, missing=missing)
 
 
-def given(before: Sequence[RoleAssignment], after: Ends, now: datetime) -> frozenset[RoleId]:
+def given(before: Sequence[HeldRole], after: Ends, now: datetime) -> frozenset[RoleId]:
     """Return the roles that a replacement gives: new ones, extended ones, and ended ones revived."""
-    ends = {
-        assignment.role: assignment.expires_at for assignment in before if assignment.active(now)
-    }
+    ends = {held.role: held.expires_at for held in before if held.active(now)}
     return frozenset(
-        role for role, until in after.items() if role not in ends or _later(until, ends[role])
+        role for role, until in after.items() if role not in ends or later(until, ends[role])
     )
 
 
-def _later(until: datetime | None, before: datetime | None) -> bool:
+def later(until: datetime | None, before: datetime | None) -> bool:
+    """Return whether an end lies after another; None is none, and after every end."""
     return before is not None and (until is None or until > before)
 
 

@@ -9,6 +9,7 @@ from teamaccess.models.custom_role_action import CustomRoleAction
 from teamaccess.models.event import Event, EventHead
 from teamaccess.models.finding import Finding, FindingKind
 from teamaccess.models.grant import Grant, HolderKind
+from teamaccess.models.held_role import HeldRole
 from teamaccess.models.idempotency_key import IdempotencyKey
 from teamaccess.models.ids import (
     InvitationId,
@@ -68,6 +69,7 @@ __all__ = [
     "Finding",
     "FindingKind",
     "Grant",
+    "HeldRole",
     "HolderKind",
     "IdempotencyKey",
     "Invitation",

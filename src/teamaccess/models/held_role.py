@@ -1,8 +1,8 @@
 """A role of an organization, predefined or its own, as rows name the one that somebody holds."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     CheckConstraint,
@@ -69,6 +69,20 @@ class HeldRole:
     def active(self, at: datetime) -> bool:
         """Return whether it has not ended by `at`."""
         return self.expires_at is None or self.expires_at > at
+
+
+Row = TypeVar("Row", bound=HeldRole)
+
+
+def exactly(
+    held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
+) -> list[Row]:
+    """Return rows for these roles with their ends; one that was held keeps its row, and since when."""
+    kept = {row.role: row for row in held if row.role in roles}
+    for wanted, until in roles.items():
+        row = kept.get(wanted) or kept.setdefault(wanted, new(wanted))
+        row.expires_at = until
+    return list(kept.values())
 
 
 def holding(row: HeldRole, holder: ObjectReference | SubjectReference) -> Iterator[Relationship]:

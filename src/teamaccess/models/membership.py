@@ -11,6 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from teamaccess.catalog import Catalog
 from teamaccess.errors import Conflict
 from teamaccess.models.activity import Activity
+from teamaccess.models.held_role import exactly
 from teamaccess.models.ids import OrganizationId, RoleId, UserId
 from teamaccess.models.role_assignment import RoleAssignment
 from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource, is_held_by_a_user
@@ -162,14 +163,8 @@ class Membership(RelationshipSource):
 
         Those that are `custom` are the organization's own.
         """
-        kept = {
-            assignment.role: assignment
-            for assignment in self.assignments
-            if assignment.role in roles
-        }
-        for role, until in roles.items():
-            assignment = kept.setdefault(
-                role, RoleAssignment(role=role, custom=role in custom, granted_at=at)
-            )
-            assignment.expires_at = until
-        self.assignments = list(kept.values())
+        self.assignments = exactly(
+            self.assignments,
+            roles,
+            lambda role: RoleAssignment(role=role, custom=role in custom, granted_at=at),
+        )

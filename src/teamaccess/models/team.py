@@ -1,12 +1,14 @@
 """Members who hold roles together."""
 
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, func
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.models.base import Base
-from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, TeamId
+from teamaccess.models.held_role import exactly
+from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, RoleId, TeamId
 from teamaccess.models.team_membership import TeamMembership
 from teamaccess.models.team_role import TeamRole
 
@@ -30,3 +32,16 @@ class Team(Base):
     roles: Mapped[list[TeamRole]] = relationship(
         lazy="raise", cascade="all, delete-orphan", passive_deletes=True, order_by=TeamRole.role
     )
+
+    def replace_roles(
+        self,
+        roles: Mapping[RoleId, datetime | None],
+        at: datetime,
+        custom: Collection[RoleId] = (),
+    ) -> None:
+        """Hold exactly these roles; those that are `custom` are the organization's own."""
+        self.roles = exactly(
+            self.roles,
+            roles,
+            lambda role: TeamRole(role=role, custom=role in custom, granted_at=at),
+        )

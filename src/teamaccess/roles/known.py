@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.errors import Invalid
-from teamaccess.models import CustomRole, OrganizationId, RoleId
+from teamaccess.models import CustomRole, OrganizationId, RoleId, is_role_id
 
 OWN = select(CustomRole).where(
     CustomRole.organization_id == bindparam("organization"),
@@ -73,7 +73,8 @@ async def roles_of(
 
     Where the catalog has them all nothing is asked.
     """
-    own = [role for role in dict.fromkeys(wanted) if role not in catalog.roles]
+    others = [role for role in dict.fromkeys(wanted) if role not in catalog.roles]
+    own = [role for role in others if is_role_id(role)]
     if not own:
         return Roles(catalog, {})
     found = await session.scalars(OWN, {"organization": organization, "roles": own})

@@ -10,7 +10,16 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.invitations.expire import expire_invitations
 from teamaccess.ledger import Attribution, Change, Ledger
 from teamaccess.members.expire import expire_memberships, expire_roles
-from teamaccess.models import Channel, Invitation, Membership, OrganizationId, RoleAssignment
+from teamaccess.models import (
+    Channel,
+    Invitation,
+    Membership,
+    OrganizationId,
+    RoleAssignment,
+    TeamMembership,
+    TeamRole,
+)
+from teamaccess.teams.expire import expire_places, expire_team_roles
 
 BATCH = 200
 """Rows that one change ends: others wait for the organization meanwhile, so not for long."""
@@ -31,6 +40,8 @@ class Kind(NamedTuple):
 KINDS = (
     Kind(select(Membership.organization_id).where(Membership.due(NOW)), expire_memberships),
     Kind(select(RoleAssignment.organization_id).where(RoleAssignment.due(NOW)), expire_roles),
+    Kind(select(TeamMembership.organization_id).where(TeamMembership.due(NOW)), expire_places),
+    Kind(select(TeamRole.organization_id).where(TeamRole.due(NOW)), expire_team_roles),
     Kind(select(Invitation.organization_id).where(Invitation.due(NOW)), expire_invitations),
 )
 """Memberships first: what ends with one needs no end of its own."""

@@ -13,6 +13,7 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    teams,
 )
 
 ALL: Final[list[ControllerRouterHandler]] = [
@@ -21,6 +22,7 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *me.routes,
     *organizations.routes,
     *members.routes,
+    *teams.routes,
     *invitations.routes,
     *access_requests.routes,
     *changes.routes,

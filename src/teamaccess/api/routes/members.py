@@ -1,28 +1,29 @@
 """Members: who they are, what they hold, and what administrators do to that."""
 
-import hashlib
 from datetime import datetime
 from typing import Annotated
 
 from litestar import Response, delete, get, post, put
-from litestar.params import FromQuery, HeaderParameter, JSONBody, QueryParameter
+from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.preconditions import IfMatch, etag, matches
 from teamaccess.api.views.members import MemberView, RolesWanted, RoleWanted
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.members.find import find_member, get_member
+from teamaccess.members.held import roles_held
 from teamaccess.members.listing import Listed, MemberFilter, list_members
-from teamaccess.models import Membership, MembershipStatus, OrganizationId, RoleId, UserId
+from teamaccess.models import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import RoleTwice
+from teamaccess.teams.find import get_team
 from teamaccess.text import LONGEST_REASON, clean
 
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
 
 
@@ -37,6 +38,7 @@ async def show_members(
     service: TheService,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
+    team: Annotated[str | None, QueryParameter(max_length=64)] = None,
     inactive_days: InactiveDays = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -45,12 +47,19 @@ async def show_members(
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
-    wanted = MemberFilter(RoleId(role) if role is not None else None, status, inactive_days)
+    wanted = MemberFilter(
+        RoleId(role) if role is not None else None,
+        TeamId(team) if team is not None else None,
+        status,
+        inactive_days,
+    )
     after = decode(cursor)
     async with service.reads() as session:
         if role is not None:
             known = await roles_of(session, service.catalog, id, [RoleId(role)])
             known.refuse_unknown([RoleId(role)])
+        if team is not None:
+            await get_team(session, id, TeamId(team))
         rows = await list_members(
             session, id, wanted, now, (after[0], UserId(after[1])) if after else None, limit + 1
         )
@@ -64,10 +73,12 @@ async def show_member(
     """Return a member; the ETag names the roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
+    now = await service.now()
     async with service.reads() as session:
         member = await get_member(session, id, UserId(user))
-    view = MemberView.of(member, await service.now())
-    return Response(view, headers={"ETag": etag(member)})
+        held = await roles_held(session, id, [member.user_id], now)
+    view = MemberView.of(member, held.get(member.user_id, ()))
+    return Response(view, headers={"ETag": etag(member.assignments)})
 
 
 @put("/v1/organizations/{organization:str}/members/{user:str}/roles")
@@ -83,12 +94,13 @@ async def change_member_roles(
     """Give a member exactly these roles; what they keep is in force throughout."""
     id, whom = OrganizationId(organization), UserId(user)
     before = await find_member(change.session, id, whom)
-    known = etag(before) if before else None
+    known = etag(before.assignments) if before else ""
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
     member = await act.change_roles(change, actor.id, id, whom, once_each(data.roles), reason)
-    if if_match is not None and not {"*", known} & {tag.strip() for tag in if_match.split(",")}:
+    if not matches(if_match, known):
         raise RolesChangedMeanwhile(user=user)
-    return MemberView.of(member, change.now)
+    held = await roles_held(change.session, id, [whom], change.now)
+    return MemberView.of(member, held.get(whom, ()))
 
 
 @post(
@@ -139,12 +151,6 @@ def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
             raise RoleTwice(role=repr(each.role))
         wanted[RoleId(each.role)] = each.expires_at
     return wanted
-
-
-def etag(member: Membership) -> str:
-    """Return the ETag of a member's roles and their ends."""
-    held = sorted(f"{each.role} {each.expires_at}" for each in member.assignments)
-    return f'"{hashlib.sha256(repr(held).encode()).hexdigest()[:16]}"'
 
 
 def _key(member: Listed) -> tuple[datetime, str]:

@@ -1,12 +1,14 @@
 """Members and the roles they hold."""
 
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.api.views.request import Reason, Request, RoleName, WithEnd
+from teamaccess.members.held import Held, Source
 from teamaccess.members.listing import Listed
 from teamaccess.models import (
     Membership,
@@ -27,12 +29,38 @@ class RolesWanted(Request):
     reason: Reason | None = None
 
 
+class RoleSource(msgspec.Struct, kw_only=True):
+    """Where a member has a role from: an assignment of their own, or a team they are in."""
+
+    kind: Literal["direct", "team"]
+    team: str | UnsetType = UNSET
+    granted_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, source: Source) -> "RoleSource":
+        """Return the source as it is shown."""
+        return cls(
+            kind="direct" if source.team is None else "team",
+            team=UNSET if source.team is None else source.team,
+            granted_at=source.granted_at,
+            expires_at=source.expires_at,
+        )
+
+
 class AssignedRole(msgspec.Struct):
-    """A role that a member holds."""
+    """A role that a member holds; its times are the direct assignment's, where there is one."""
 
     role: str
     granted_at: datetime
     expires_at: datetime | None
+    sources: list[RoleSource]
+
+    @classmethod
+    def of(cls, held: Held) -> "AssignedRole":
+        """Return the role as it is shown."""
+        sources = [RoleSource.of(source) for source in held.sources]
+        return cls(held.role, held.granted_at, held.expires_at, sources)
 
 
 class MemberView(msgspec.Struct):
@@ -56,7 +84,7 @@ class MemberView(msgspec.Struct):
             email=member.email,
             name=member.name,
             status=MembershipStatus.since(member.suspended_at),
-            roles=[AssignedRole(*held) for held in member.roles],
+            roles=[AssignedRole.of(held) for held in member.roles],
             joined_at=member.joined_at,
             expires_at=member.expires_at,
             suspended_at=member.suspended_at,
@@ -64,18 +92,14 @@ class MemberView(msgspec.Struct):
         )
 
     @classmethod
-    def of(cls, member: Membership, now: datetime) -> "MemberView":
+    def of(cls, member: Membership, roles: Sequence[Held]) -> "MemberView":
         """Return the member with the roles that are in force."""
         return cls(
             user=member.user_id,
             email=member.user.email,
             name=member.user.name,
             status=member.status,
-            roles=[
-                AssignedRole(each.role, each.granted_at, each.expires_at)
-                for each in sorted(member.assignments, key=lambda each: each.role)
-                if each.active(now)
-            ],
+            roles=[AssignedRole.of(held) for held in roles],
             joined_at=member.joined_at,
             expires_at=member.expires_at,
             suspended_at=member.suspended_at,

@@ -11,6 +11,7 @@ from teamaccess.text import LONGEST_NAME, LONGEST_REASON
 Reason = Annotated[str, Meta(min_length=1, max_length=LONGEST_REASON)]
 Name = Annotated[str, Meta(min_length=1, max_length=LONGEST_NAME)]
 RoleName = Annotated[str, Meta(min_length=1, max_length=64)]
+LocalName = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 INFINITY = datetime.max.replace(tzinfo=UTC)

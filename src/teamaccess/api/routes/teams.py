@@ -1,0 +1,169 @@
+"""Teams: who is in them, and what they hold."""
+
+from litestar import Response, delete, get, patch, post, put
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_204_NO_CONTENT
+
+from teamaccess.api.edge import changes, revokes
+from teamaccess.api.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.preconditions import IfMatch, etag, matches
+from teamaccess.api.routes.members import once_each
+from teamaccess.api.views.members import RolesWanted
+from teamaccess.api.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPatch, TeamView
+from teamaccess.errors import PreconditionFailed
+from teamaccess.ledger import Change
+from teamaccess.models import OrganizationId, TeamId, UserId
+from teamaccess.teams import act, places
+from teamaccess.teams.find import find_team, get_team, list_teams
+from teamaccess.teams.listing import list_places
+from teamaccess.text import LONGEST_REASON, clean
+
+TEAMS = "/v1/organizations/{organization:str}/teams"
+ONE = f"{TEAMS}/{{team:str}}"
+SEAT = f"{ONE}/members/{{user:str}}"
+
+
+class TeamRolesChangedMeanwhile(PreconditionFailed):
+    """The roles of the team {team} have changed since you read them. Read them again."""
+
+
+@post(TEAMS)
+@changes
+async def create_team(
+    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewTeam]
+) -> TeamView:
+    """Make a team that nobody is in and that holds nothing."""
+    made = await act.make(change, actor.id, OrganizationId(organization), data.id, data.name)
+    return TeamView.of(made, change.now)
+
+
+@get(TEAMS)
+async def show_teams(
+    organization: InPath,
+    actor: SignedIn,
+    service: TheService,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[TeamView]:
+    """List the teams with their roles, the oldest first."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "view_members")
+    now = await service.now()
+    async with service.reads() as session:
+        rows = await list_teams(session, id, decode(cursor), limit + 1)
+    return page(
+        rows, limit, lambda row: (row.created_at, row.id), lambda row: TeamView.of(row, now)
+    )
+
+
+@get(ONE)
+async def show_team(
+    organization: InPath, team: InPath, actor: SignedIn, service: TheService
+) -> Response[TeamView]:
+    """Return a team; the ETag names its roles."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "view_members")
+    now = await service.now()
+    async with service.reads() as session:
+        found = await get_team(session, id, TeamId(team))
+    return Response(TeamView.of(found, now), headers={"ETag": etag(found.roles)})
+
+
+@patch(ONE)
+@changes
+async def rename_team(
+    organization: InPath, team: InPath, change: Change, actor: SignedIn, data: JSONBody[TeamPatch]
+) -> TeamView:
+    """Give a team another name."""
+    id = OrganizationId(organization)
+    return TeamView.of(await act.rename(change, actor.id, id, TeamId(team), data.name), change.now)
+
+
+@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@revokes
+async def delete_team(organization: InPath, team: InPath, change: Change, actor: SignedIn) -> None:
+    """End a team and whatever its members had through it."""
+    await act.end(change, actor.id, OrganizationId(organization), TeamId(team))
+
+
+@put(f"{ONE}/roles")
+@changes
+async def change_team_roles(
+    organization: InPath,
+    team: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[RolesWanted],
+    if_match: IfMatch = None,
+) -> TeamView:
+    """Have a team hold exactly these roles; everybody in it has them."""
+    id, which = OrganizationId(organization), TeamId(team)
+    before = await find_team(change.session, id, which)
+    known = etag(before.roles) if before else ""
+    reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
+    changed = await act.change_roles(change, actor.id, id, which, once_each(data.roles), reason)
+    if not matches(if_match, known):
+        raise TeamRolesChangedMeanwhile(team=team)
+    return TeamView.of(changed, change.now)
+
+
+@get(f"{ONE}/members")
+async def show_team_members(
+    organization: InPath,
+    team: InPath,
+    actor: SignedIn,
+    service: TheService,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[TeamMemberView]:
+    """List who is in a team, in the order they came into it."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "view_members")
+    now = await service.now()
+    after = decode(cursor)
+    async with service.reads() as session:
+        found = await get_team(session, id, TeamId(team))
+        rows = await list_places(
+            session, found, now, (after[0], UserId(after[1])) if after else None, limit + 1
+        )
+    return page(rows, limit, lambda row: (row.joined_at, row.user_id), TeamMemberView.listed)
+
+
+@put(SEAT)
+@changes
+async def put_into_team(
+    organization: InPath,
+    team: InPath,
+    user: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[PlaceWanted | None] = None,
+) -> TeamMemberView:
+    """Have a member be in a team, until a time or, without a body, for good."""
+    until = data.expires_at if data is not None else None
+    id = OrganizationId(organization)
+    member, place = await places.put(change, actor.id, id, TeamId(team), UserId(user), until)
+    return TeamMemberView.of(member, place)
+
+
+@delete(SEAT, status_code=HTTP_204_NO_CONTENT)
+@revokes
+async def take_out_of_team(
+    organization: InPath, team: InPath, user: InPath, change: Change, actor: SignedIn
+) -> None:
+    """End a member's place in a team; one's own at any time."""
+    await places.take(change, actor.id, OrganizationId(organization), TeamId(team), UserId(user))
+
+
+routes = [
+    create_team,
+    show_teams,
+    show_team,
+    rename_team,
+    delete_team,
+    change_team_roles,
+    show_team_members,
+    put_into_team,
+    take_out_of_team,
+]
