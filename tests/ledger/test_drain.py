@@ -10,6 +10,7 @@ from teamaccess.ledger.drain import UPDATES_PER_POSITION, Note, net_updates, pos
 from teamaccess.models import OrganizationId
 from teamaccess.relationships import (
     Delete,
+    ObjectReference,
     Relationship,
     Touch,
     Update,
@@ -71,6 +72,36 @@ def test_positions_are_small_whole_and_take_away_before_they_give(
     assert pure == sorted(pure, reverse=True)
 
 
+objects = st.lists(
+    st.tuples(st.integers(0, 3000), st.sampled_from(["ana", "bob"]), st.booleans()),
+    unique_by=lambda each: each[0],
+    max_size=20,
+)
+
+
+@given(objects, st.integers(0, 1100), st.integers(0, 1100), st.integers(0, 40))
+def test_an_object_and_its_creator_come_and_go_together_however_many_there_are(
+    drawn: list[tuple[int, str, bool]], registered: int, removed: int, roles: int
+) -> None:
+    orders = [*drawn, *((10_000 + each, "ana", True) for each in range(registered))]
+    orders += [(20_000 + each, "bob", False) for each in range(removed)]
+    wanted = [update for each in orders for update in _transfer(*each)]
+    wanted += [_update(each, "product", touch) for each in range(roles) for touch in (True, False)]
+    made = list(positions(sorted(wanted, key=lambda each: (isinstance(each, Touch), str(each)))))
+    assert Counter(map(str, wanted)) == Counter(str(each) for position in made for each in position)
+    assert all(len(position) <= UPDATES_PER_POSITION for position in made)
+    where: dict[str, set[int]] = {}
+    for place, position in enumerate(made):
+        for update in position:
+            relationship = update.relationship
+            transfer = relationship.resource.type == "transfer"
+            whole = relationship.resource if transfer else relationship.subject
+            where.setdefault(str(whole), set()).add(place)
+    assert all(len(places) == 1 for places in where.values())
+    pure = [all(isinstance(each, Delete) for each in position) for position in made]
+    assert len(made) == 1 or pure == sorted(pure, reverse=True)
+
+
 def test_updates_read_back_as_they_were_written() -> None:
     ana = organization("acme").relates("member", user("ana"))
     assert [parse_update(str(each)) for each in (Touch(ana), Delete(ana))] == [
@@ -78,6 +109,15 @@ def test_updates_read_back_as_they_were_written() -> None:
         Delete(ana),
     ]
     assert replay([Touch(ana), Delete(ana)]) == set()
+
+
+def _transfer(number: int, creator: str, registered: bool) -> list[Update]:
+    transfer = ObjectReference("transfer", f"acme/t_{number}")
+    rows = (
+        transfer.relates("creator", user(creator)),
+        transfer.relates("organization", organization("acme")),
+    )
+    return [Touch(each) if registered else Delete(each) for each in rows]
 
 
 def _update(number: int, relation: str, touch: bool) -> Update:

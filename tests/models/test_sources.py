@@ -94,8 +94,8 @@ def test_a_team_holds_roles_for_its_members() -> None:
 def test_an_object_is_its_organizations_until_it_is_removed() -> None:
     transfer = Resource(organization_id=ACME, type="transfer", id=ResourceId("t1"), creator=ANA)
     assert _text(transfer) == [
-        "transfer:acme/t1#organization@organization:acme",
         "transfer:acme/t1#creator@user:ana",
+        "transfer:acme/t1#organization@organization:acme",
     ]
     transfer.removed_at = END
     assert _text(transfer) == []

@@ -20,6 +20,8 @@ UPDATES_PER_POSITION = 900
 UPDATES_IN_ANY_CASE = 997
 """Of one subject, whose updates stay together: the limit and what marks the position."""
 
+REGISTERED_AS = ("organization", "creator")
+"""What an object is registered as: relations of the object's that give nobody anything."""
 
 Image = Mapping[str, Any]
 """A row as PostgreSQL's `to_jsonb` shows it."""
@@ -72,20 +74,28 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
 def positions(updates: list[Update]) -> Iterator[list[Update]]:
     """Divide the updates of one transaction into positions, in the order they must be applied.
 
-    Normally there is one. Beyond the limit pure revocations come first, and where a subject loses
-    something and gets something else, all of that stays together: deleting a role in one write and
-    giving the next in another would deny everything in between.
+    Normally there is one. Beyond the limit pure revocations come first, and what belongs together
+    stays together: where a subject loses something and gets something else (deleting a role in one
+    write and giving the next in another would deny everything in between), and what an object is
+    registered as (without its creator it would be theirs to authorize in between).
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
         return
-    subjects: dict[str, list[Update]] = defaultdict(list)
+    together: dict[str, list[Update]] = defaultdict(list)
     for update in updates:
-        subjects[str(update.relationship.subject)].append(update)
-    revoking = [group for group in subjects.values() if _only_revokes(group)]
-    giving = [group for group in subjects.values() if not _only_revokes(group)]
+        together[_belongs_to(update.relationship)].append(update)
+    revoking = [group for group in together.values() if _only_revokes(group)]
+    giving = [group for group in together.values() if not _only_revokes(group)]
     for groups in (_parts(revoking), _parts(giving)):
         yield from _packed(groups)
+
+
+def _belongs_to(relationship: Relationship) -> str:
+    """Return the object that it registers, or else its subject."""
+    if relationship.resource.type != "organization" and relationship.relation in REGISTERED_AS:
+        return str(relationship.resource)
+    return str(relationship.subject)
 
 
 def _parts(groups: list[list[Update]]) -> list[list[Update]]:

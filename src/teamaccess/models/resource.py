@@ -47,12 +47,16 @@ class Resource(RelationshipSource):
         return ObjectReference(self.type, f"{self.organization_id}/{self.id}")
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield whose object it is and who made it, while it is there."""
+        """Yield who made it and whose object it is, while it is there.
+
+        In this order, for whoever writes them one after the other: without its organization nobody
+        can do anything to it, but without its creator they could authorize it.
+        """
         if self.removed_at is None:
             reference = ObjectReference(self.type, f"{self.organization_id}/{self.id}")
-            yield reference.relates("organization", organization(self.organization_id))
             if self.creator is not None:
                 yield reference.relates("creator", user(self.creator))
+            yield reference.relates("organization", organization(self.organization_id))
 
     @classmethod
     def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
