@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from teamaccess.api import create_app
 from teamaccess.settings import Settings
+from tests.objects import registered
 from tests.steps import enlist
 from tests.teams import Crew
 from tests.world import Person, Team
@@ -42,7 +43,7 @@ class Ask:
     success: int = 200
     body: Any = None
     target: str = ""
-    """Who is acted on: an active or a suspended member, or an invitation."""
+    """Who is acted on: an active or a suspended member, an invitation, or an object."""
     list: bool = False
     operators: bool = False
     """Whether an operator may, too."""
@@ -58,9 +59,13 @@ WANTED = {"fintoc": "product", "finicom": "write"}
 ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
 """An action that is asked for."""
 
+OBJECTS = {"fintoc": ("webhook", "edit"), "finicom": ("source", "manage")}
+"""A type of objects, and what can be done to one."""
+
 ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
 REQUEST = f"{REQUESTS}/{{access_request}}"
+RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
 ASKS = {
     Route("GET", "/healthz"): Ask(ANYBODY),
     Route("GET", "/readyz"): Ask(ANYBODY),
@@ -127,6 +132,39 @@ ASKS = {
     Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
         "manage_teams", 204, target="active"
     ),
+    Route("PUT", RESOURCE): Ask("register_resources", target="unregistered"),
+    Route("GET", RESOURCE): Ask("view_members", target="registered"),
+    Route("DELETE", RESOURCE): Ask("register_resources", 204, target="registered"),
+    Route("GET", f"{ONE}/resources/{{type}}"): Ask("view_members", list=True),
+    Route("POST", f"{ONE}/resources:batch"): Ask(
+        "register_resources",
+        body={
+            "items": [
+                {"operation": "register", "type": "{type}", "id": "{unregistered}"},
+                {"operation": "remove", "type": "{type}", "id": "{registered}"},
+            ]
+        },
+    ),
+    Route("GET", f"{RESOURCE}/grants"): Ask("view_members", target="registered"),
+    Route("PUT", f"{RESOURCE}/grants"): Ask(
+        "register_resources",
+        body={"grants": [{"action": "{verb}", "user": "{active}", "expires_at": None}]},
+        target="registered",
+    ),
+    Route("POST", "/v1/check"): Ask(
+        "view_audit",
+        body={
+            "checks": [
+                {
+                    "organization": "{organization}",
+                    "user": "{active}",
+                    "action": "{verb}",
+                    "resource": "{type}:{registered}",
+                }
+            ]
+        },
+        operators=True,
+    ),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
 }
 
@@ -158,9 +196,10 @@ class Stage:
 
     @classmethod
     async def set(cls, team: Team) -> "Stage":
-        """Make a member to act on, who is in a team, a suspended one, an invitation and a request."""
+        """Make a member to act on, who is in a team, a suspended one, and one of everything else."""
         catalog = team.world.service.catalog.name
-        role = ROLES[catalog]
+        role, (type, verb) = ROLES[catalog], OBJECTS[catalog]
+        await registered(team, f"{type}:registered")
         people = await enlist(team, {"active": [role], "suspended": [role]}, ["suspended"])
         team_of_theirs = await Crew.made(team, "pay", role)
         (await team_of_theirs.put(people["active"])).raise_for_status()
@@ -182,6 +221,11 @@ class Stage:
                 "team": team_of_theirs.id,
                 "new_team": "new",
                 "position": "1",
+                "type": type,
+                "verb": verb,
+                "registered": "registered",
+                "unregistered": "unregistered",
+                "resource": "registered",
                 "new": f"{team.id}-new",
                 "email": team.address("new"),
             },
@@ -190,7 +234,8 @@ class Stage:
     def url(self, route: Route, **instead: str) -> str:
         """The route's address on this stage, perhaps with other names in it."""
         target = ASKS[route].target if ASKS[route].target in self.names else "active"
-        return route.path.format(**{**self.names, "user": self.names[target], **instead})
+        who = {"user": self.names[target], "resource": self.names[target]}
+        return route.path.format(**{**self.names, **who, **instead})
 
     def body(self, route: Route) -> Any:
         """The route's body on this stage."""

@@ -1,5 +1,7 @@
 """A body with a mistake is refused with a problem that has a code, and changes nothing."""
 
+import json
+
 import pytest
 
 from tests.api.junk import OPTIONAL, bad_bodies
@@ -18,6 +20,9 @@ CODES = {
     *("invalid_team_id", "unknown_role", "role_twice", "end_in_the_past", "body_too_large"),
     "unknown_invitation_token",
     *("unknown_action", "other_role_asked", "longer_than_asked"),
+    *("unknown_resource_type", "invalid_resource_id", "unknown_resource", "resource_twice"),
+    *("unknown_member", "grant_twice"),
+    *("unknown_organization", "unknown_user", "invalid_resource", "nobody_to_check"),
 }
 OPTIONAL_TOO = {"accept": {"name"}, "approve": {"role", "duration_hours"}}
 """What else may be left out, by the end of the path."""
@@ -26,6 +31,15 @@ OTHERS = [
     *("application/xml", "application/msgpack", "application/jsonx", "json", "", "é", "a/b;c=d"),
     "text/json; application/json",
 ]
+
+
+CHECK = Route("POST", "/v1/check")
+
+
+def _asked_twice(stage: Stage) -> bytes:
+    """The same question twice, which is no mistake."""
+    good = stage.body(CHECK)
+    return json.dumps({"checks": good["checks"] * 2}).encode()
 
 
 async def caller(stage: Stage, route: Route) -> Person | None:
@@ -47,6 +61,8 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
     before = await snapshot(stage.team)
     tried = 0
     for body in bad_bodies(stage.body(route), optional):
+        if route == CHECK and body == _asked_twice(stage):
+            continue
         answer = await stage.ask(route, by, json=None, content=body, headers=JSON)
         told = f"{route} {body[:200]!r}: {answer.text}"
         assert 400 <= answer.status_code < 500, told

@@ -11,6 +11,7 @@ from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.users.tokens import Audience, verify
 from tests.cli.conftest import Run
 from tests.ledger.sides import agreed, holdings
+from tests.objects import grant, registered, to
 from tests.world import Team, World
 
 
@@ -78,14 +79,33 @@ async def test_check_exits_with_the_answer(run: Run, acme: Team) -> None:
     assert (no.exit_code, json.loads(no.stdout)) == (1, {"allowed": False})
 
 
+async def test_check_asks_about_a_single_object(run: Run, acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    await registered(acme, "webhook:wh_1")
+    await registered(acme, "transfer:t_1", creator=acme.administrator)
+    await grant(acme, "webhook:wh_1", to(bob, "edit"))
+    for user, action, resource, allowed in (
+        (bob.id, "edit", "webhook:wh_1", True),
+        (bob.email, "edit", f"webhook:{acme.id}/wh_1", True),
+        (bob.id, "delete", "webhook:wh_1", False),
+        (bob.id, "edit", "webhook:wh_2", False),
+        (acme.administrator.id, "view", "transfer:t_1", True),
+        (acme.administrator.id, "authorize", "transfer:t_1", False),
+    ):
+        answer = await run("check", acme.id, user, action, resource, "--json")
+        assert json.loads(answer.stdout) == {"allowed": allowed}, answer.output
+
+
 @pytest.mark.parametrize(
     ("question", "answer"),
     [
         (["nothing_at_all"], "There is no action 'nothing_at_all'"),
         (["transfers_authorize"], "decided on the object alone"),
-        (["edit", "webhook:elsewhere/wh_1"], "is no resource"),
-        (["edit", "no resource"], "is no resource"),
+        (["edit", "webhook:elsewhere/wh_1"], "is no object of"),
+        (["edit", "no resource"], "is no object of"),
+        (["edit", "invoice:i_1"], "is no object of"),
         (["dance", "webhook:{org}/wh_1"], "There is no action 'dance'"),
+        (["webhooks_edit", "webhook:wh_1"], "There is no action 'webhooks_edit'"),
     ],
 )
 async def test_a_question_that_makes_no_sense_is_not_a_no(

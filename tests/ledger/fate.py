@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, request_deeds, scripts, team_deeds
+from tests.ledger import deeds, request_deeds, scripts, team_deeds, things
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -84,6 +84,22 @@ async def grant(cast: Cast, chance: Random) -> object:
     return await deeds.grant(cast, chance.choice(cast.teams), chance.choice(cast.guests))
 
 
+async def registering(cast: Cast, chance: Random) -> object:
+    return await things.registering(cast, *await _scene(cast, chance), chance)
+
+
+async def removal_of_an_object(cast: Cast, chance: Random) -> object:
+    return await things.removal(cast, *await _scene(cast, chance), chance)
+
+
+async def many_objects(cast: Cast, chance: Random) -> object:
+    return await things.many(cast, *await _scene(cast, chance), chance)
+
+
+async def granting(cast: Cast, chance: Random) -> object:
+    return await things.granting(cast, *await _scene(cast, chance), chance)
+
+
 async def maintenance(cast: Cast, chance: Random) -> object:
     here, there = chance.choice(cast.teams), chance.choice(cast.teams)
     script = [
@@ -123,6 +139,10 @@ CHANCES: dict[Any, int] = {
     request_deeds.something: 16,
     team_deeds.something: 24,
     sweeping: 8,
+    registering: 10,
+    removal_of_an_object: 3,
+    many_objects: 4,
+    granting: 12,
     broken_link: 8,
 }
 

@@ -75,6 +75,11 @@ STATEMENTS = (
     f"UPDATE invitations SET cancelled_at = now() WHERE {MINE} AND accepted_at IS NULL",
     f"UPDATE invitations SET cancelled_at = NULL WHERE {MINE} AND accepted_at IS NULL",
     f"DELETE FROM invitations WHERE {MINE}",
+    f"UPDATE grants SET expires_at = now() - interval '1 second' WHERE {MINE}",
+    f"UPDATE grants SET expires_at = NULL WHERE {HIS}",
+    f"UPDATE grants SET holder = :two WHERE {HIS}",
+    f"DELETE FROM grants WHERE {HIS}",
+    f"UPDATE resources SET removed_at = now() WHERE {MINE} AND removed_at IS NULL AND id = 'two'",
 )
 
 

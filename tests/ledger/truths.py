@@ -9,6 +9,7 @@ from teamaccess.organizations.access import MEMBERSHIP
 from teamaccess.relationships import Relationship, organization, user
 from tests.ledger.cast import Cast
 from tests.ledger.sides import entries, holdings, marked, markers_aside, newest, rows, told
+from tests.ledger.things import may_to_objects_what_was_given
 from tests.world import Person, Team
 
 ACTIVE = """
@@ -75,6 +76,7 @@ async def hold(cast: Cast, step: int) -> None:
     team, person = everybody[step % len(everybody)]
     if team.id not in cast.behind:
         await may_what_the_roles_say(cast, team, person)
+        await may_to_objects_what_was_given(cast, team, person)
 
 
 async def hold_for_everybody(cast: Cast) -> None:
@@ -83,3 +85,4 @@ async def hold_for_everybody(cast: Cast) -> None:
         await sides_agree(cast, team)
         for person in cast.people(team):
             await may_what_the_roles_say(cast, team, person)
+            await may_to_objects_what_was_given(cast, team, person)

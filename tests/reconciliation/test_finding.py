@@ -13,10 +13,11 @@ from teamaccess.reconciliation import compare, examine
 from teamaccess.reconciliation.comparison import Comparison
 from teamaccess.reconciliation.keep import keep_agreement
 from teamaccess.reconciliation.tenants import Tenant
-from tests.ledger.sides import seat
+from tests.ledger.sides import agreed, seat
+from tests.objects import grant, registered, remove, to
 from tests.reconciliation.drift import everything, inspector, lose, one, put
 from tests.steps import end_role, enlist
-from tests.world import Team, World
+from tests.world import Person, Team, World
 
 TOMORROW = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
 ENDING = f"[expiration:{TOMORROW:%Y-%m-%dT%H:%M:%SZ}]"
@@ -61,6 +62,38 @@ async def test_every_kind_of_difference_is_told_apart(acme: Team) -> None:
         ],
     }
     assert await _checked(acme) == verdict.found == 7
+
+
+async def test_objects_and_what_is_granted_on_them_are_compared_as_well(acme: Team) -> None:
+    [bob] = await seat(acme, bob=["support"])
+    whom = Person(acme.world, bob, "", "")
+    await registered(acme, "webhook:wh_1")
+    await registered(acme, "transfer:t_1", creator=acme.administrator)
+    await grant(acme, "webhook:wh_1", to(whom, "edit"), to(whom, "view"))
+    assert (await one(acme)).found == 0
+    webhook, transfer = f"webhook:{acme.id}/wh_1", f"transfer:{acme.id}/t_1"
+    creator = f"{transfer}#creator@user:{acme.administrator.id}"
+    stray = f"webhook:{acme.id}/wh_2#organization@organization:{acme.id}"
+    await lose(acme.world, creator, f"{webhook}#granted_view@user:{bob}")
+    await put(
+        acme.world,
+        stray,
+        f"{webhook}#granted_delete@user:{bob}",
+        f"{webhook}#granted_delete@team:elsewhere/pay#member",
+    )
+
+    verdict = await one(acme)
+
+    assert verdict.differences == {
+        "missing": [creator, f"{webhook}#granted_view@user:{bob}"],
+        "extra": [f"{webhook}#granted_delete@user:{bob}", stray],
+        "foreign": [f"{webhook}#granted_delete@team:elsewhere/pay#member"],
+    }
+    await one(acme, max_deletes=10)
+    assert (await one(acme)).found == 0
+    await agreed(acme)
+    await remove(acme, "transfer:t_1")
+    assert (await one(acme)).found == 0
 
 
 async def test_a_finding_is_kept_once_and_closed_when_it_is_no_more(acme: Team) -> None:
@@ -117,6 +150,8 @@ async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
     longer = await apart.found(f"{acme.id}-2")
     for team in (acme, longer):
         await team.invite("eve", ["product"])
+        await registered(team, "webhook:wh_0", "link:l_0")
+    await registered(acme, "transfer:t_0", creator=acme.administrator)
     assert await everything(apart) == {}
     await put(
         apart,

@@ -14,7 +14,7 @@ from teamaccess.ledger.session import append, drain
 from teamaccess.ledger.standing import Standing
 from teamaccess.ledger.turns import Turn
 from teamaccess.models import OrganizationId, Reason, UserId
-from teamaccess.relationships import Update
+from teamaccess.relationships import ObjectReference, Update
 
 
 @dataclass(frozen=True)
@@ -54,14 +54,19 @@ class Change:
     _proven: set[OrganizationId] = field(default_factory=set)
 
     async def permitted(
-        self, organization: OrganizationId, user: UserId, permissions: Iterable[str]
+        self,
+        organization: OrganizationId,
+        user: UserId,
+        permissions: Iterable[str],
+        on: ObjectReference | None = None,
     ) -> frozenset[str]:
-        """Return which permissions the user has in the organization, as the engine says it now.
+        """Return which permissions the user has, as the engine says it now.
 
+        They are the organization's, or those `on` one of its objects.
         Raises OtherHistory where the engine does not stand where the ledger does.
         """
         standing = next(at for at in self.standing if at.organization == organization)
-        held = await standing.permitted(self._engine, user, permissions)
+        held = await standing.permitted(self._engine, user, permissions, on=on)
         self._proven.add(organization)
         return held
 

@@ -1,6 +1,6 @@
 """Where an organization's ledger stands, and questions to a SpiceDB that stands at the same place."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -11,7 +11,7 @@ from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.ledger.markers import APPLIED, HEAD
 from teamaccess.models import OrganizationId, UserId
-from teamaccess.relationships import ledger_position, user
+from teamaccess.relationships import ObjectReference, ledger_position, user
 from teamaccess.relationships import organization as organization_object
 
 
@@ -32,23 +32,31 @@ class Standing:
         who: UserId,
         permissions: Iterable[str],
         *,
+        on: ObjectReference | None = None,
         or_later: bool = False,
     ) -> frozenset[str]:
-        """Return which permissions somebody has here, as SpiceDB says it at this position.
+        """Return which permissions somebody has here, or on one of its objects."""
+        resource, asked = on or organization_object(self.organization), sorted(set(permissions))
+        questions = [Question(resource, permission, user(who)) for permission in asked]
+        answers = await self.answers(engine, questions, or_later=or_later)
+        return frozenset(each for each, answer in zip(asked, answers, strict=True) if answer)
+
+    async def answers(
+        self, engine: Engine, questions: Sequence[Question], *, or_later: bool = False
+    ) -> list[bool]:
+        """Return yes or no to questions about this organization, as SpiceDB says it at this position.
 
         `or_later` is for who holds no lock, so that the ledger may have gone on. Raises OtherHistory for
         a SpiceDB that stands elsewhere: nothing it says is about this organization as it is.
         """
         if self.position == 0 and not self.stopped:
             # nothing was given here yet: whatever SpiceDB says is of another history
-            return frozenset()
-        here, asked = organization_object(self.organization), sorted(set(permissions))
-        questions = [Question(here, permission, user(who)) for permission in asked]
+            return [False] * len(questions)
         places = self._places(or_later=or_later)
         answers = await engine.answers([*questions, *places], at_least(self.zed_token))
         if places and not any(answers[len(questions) :]):
             raise OtherHistory(organization=self.organization)
-        return frozenset(each for each, answer in zip(asked, answers, strict=False) if answer)
+        return answers[: len(questions)]
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
         """Return if SpiceDB stands at this position; raises OtherHistory."""

@@ -105,6 +105,11 @@ class Grant(RelationshipSource):
     granted_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
     expires_at: Mapped[datetime | None]
 
+    @property
+    def reference(self) -> ObjectReference:
+        """The name of the object in the graph: `webhook:acme/wh_1`."""
+        return ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
+
     def relationships(self) -> Iterator[Relationship]:
         """Yield the grant; SpiceDB itself ends it in time."""
         holder: ObjectReference | SubjectReference = user(self.holder)

@@ -1,13 +1,13 @@
 """Who may do what in an organization: always the engine's word, through the catalog's guards."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from teamaccess.catalog import Catalog
-from teamaccess.engine import Engine
+from teamaccess.engine import Engine, Question
 from teamaccess.errors import Forbidden
 from teamaccess.ledger import Change, UnknownOrganization
 from teamaccess.ledger.session import Sessions
-from teamaccess.ledger.standing import standing_of
+from teamaccess.ledger.standing import Standing, standing_of
 from teamaccess.models import OrganizationId, UserId, is_organization_id
 from teamaccess.relationships import user as user_object
 
@@ -89,6 +89,18 @@ class Reading:
         refuse_unless(held, organization, MEMBERSHIP)
         return frozenset(action.id for action in actions if action.permission in held)
 
+    async def judge(
+        self, organization: OrganizationId, questions: Sequence[Question]
+    ) -> tuple[list[bool], str | None]:
+        """Return yes or no to each question, and a ZedToken that the answers are as fresh as.
+
+        None stands for an organization in which nothing was ever decided. Who may ask is not judged
+        here. Raises UnknownOrganization.
+        """
+        standing = await self._standing(organization)
+        answers = await standing.answers(self._engine, questions, or_later=True)
+        return answers, standing.zed_token
+
     async def organizations(self, user: UserId) -> list[OrganizationId]:
         """Return every organization that the user is an active member of."""
         found = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
@@ -97,13 +109,17 @@ class Reading:
     async def _permitted(
         self, organization: OrganizationId, user: UserId, permissions: set[str]
     ) -> frozenset[str]:
+        standing = await self._standing(organization)
+        held = await standing.permitted(self._engine, user, permissions, or_later=True)
+        if MEMBERSHIP in held:
+            await self._seen(organization, user)
+        return held
+
+    async def _standing(self, organization: OrganizationId) -> Standing:
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
             standing = await standing_of(session, organization)
         if standing is None:
             raise UnknownOrganization(organization=organization)
-        held = await standing.permitted(self._engine, user, permissions, or_later=True)
-        if MEMBERSHIP in held:
-            await self._seen(organization, user)
-        return held
+        return standing

@@ -12,6 +12,7 @@ from teamaccess.ledger import Attribution, Change, Ledger
 from teamaccess.members.expire import expire_memberships, expire_roles
 from teamaccess.models import (
     Channel,
+    Grant,
     Invitation,
     Membership,
     OrganizationId,
@@ -19,6 +20,7 @@ from teamaccess.models import (
     TeamMembership,
     TeamRole,
 )
+from teamaccess.resources.expire import expire_grants
 from teamaccess.teams.expire import expire_places, expire_team_roles
 
 BATCH = 200
@@ -43,6 +45,7 @@ KINDS = (
     Kind(select(TeamMembership.organization_id).where(TeamMembership.due(NOW)), expire_places),
     Kind(select(TeamRole.organization_id).where(TeamRole.due(NOW)), expire_team_roles),
     Kind(select(Invitation.organization_id).where(Invitation.due(NOW)), expire_invitations),
+    Kind(select(Grant.organization_id).where(Grant.due(NOW)), expire_grants),
 )
 """Memberships first: what ends with one needs no end of its own."""
 

@@ -7,12 +7,15 @@ from litestar.types import ControllerRouterHandler
 from teamaccess.api.routes import (
     access_requests,
     changes,
+    checks,
+    grants,
     health,
     invitations,
     landing,
     me,
     members,
     organizations,
+    resources,
     teams,
 )
 
@@ -25,5 +28,8 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *teams.routes,
     *invitations.routes,
     *access_requests.routes,
+    *resources.routes,
+    *grants.routes,
+    *checks.routes,
     *changes.routes,
 ]

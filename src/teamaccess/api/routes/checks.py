@@ -1,0 +1,94 @@
+"""May somebody do something: for those who do not speak gRPC."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from litestar import post
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_200_OK
+from msgspec import UNSET
+
+from teamaccess.api.authentication import Caller, Operator, SignInRequired
+from teamaccess.api.parameters import AnyRequest, TheService
+from teamaccess.api.views.checks import Asked, ChecksAsked, ChecksView, CheckView
+from teamaccess.engine import Question
+from teamaccess.errors import Invalid
+from teamaccess.models import OrganizationId, User, UserId, is_local_id
+from teamaccess.relationships import user as user_object
+from teamaccess.resources.questions import asked
+from teamaccess.service import Service
+from teamaccess.users.find import UnknownUser
+
+
+class NobodyToCheck(Invalid):
+    """An operator is no member: say whose permission is asked, as `user`."""
+
+
+@post("/v1/check", status_code=HTTP_200_OK)
+async def check(
+    request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
+) -> ChecksView:
+    """Say who may do what, no older than the last change in force in each organization."""
+    by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
+    for place, each in enumerate(data.checks):
+        by_organization[OrganizationId(each.organization)].append(place)
+    answers: dict[int, CheckView] = {}
+    for organization, places in by_organization.items():
+        mine = [data.checks[place] for place in places]
+        views = await _answered(service, request.user, organization, mine)
+        answers.update(zip(places, views, strict=True))
+    return ChecksView([answers[place] for place in sorted(answers)])
+
+
+async def _answered(
+    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[Asked]
+) -> list[CheckView]:
+    """Return the answers about one organization, if the caller may ask."""
+    users = [_whose(caller, each) for each in checks]
+    await _refuse_curious(service, caller, organization, users)
+    objects = [
+        asked(service.catalog, organization, each.action, each.resource or None) for each in checks
+    ]
+    questions = [
+        Question(on, permission, user_object(user))
+        for (on, permission), user in zip(objects, users, strict=True)
+    ]
+    answers, token = await service.reading.judge(organization, questions)
+    return [
+        CheckView(
+            organization=organization,
+            user=user,
+            action=each.action,
+            resource=str(on) if each.resource is not UNSET else None,
+            allowed=allowed,
+            zed_token=token,
+        )
+        for each, (on, _), user, allowed in zip(checks, objects, users, answers, strict=True)
+    ]
+
+
+async def _refuse_curious(
+    service: Service, caller: Caller, organization: OrganizationId, users: Sequence[UserId]
+) -> None:
+    """Raise UnknownOrganization for who is no member, MissingPermission for who asks about others."""
+    if isinstance(caller, User):
+        if set(users) == {caller.id}:
+            await service.reading.require_membership(organization, caller.id)
+        else:
+            await service.reading.require(organization, caller.id, "view_audit")
+
+
+def _whose(caller: Caller, each: Asked) -> UserId:
+    """Return whom the question is about: the caller, unless it says otherwise."""
+    if not isinstance(caller, User | Operator):
+        raise SignInRequired
+    if each.user is UNSET:
+        if isinstance(caller, Operator):
+            raise NobodyToCheck
+        return caller.id
+    if not is_local_id(each.user):
+        raise UnknownUser(user=repr(each.user))
+    return UserId(each.user)
+
+
+routes = [check]
