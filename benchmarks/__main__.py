@@ -16,6 +16,7 @@ from benchmarks import (
     rebuild,
     reconcile,
     relay,
+    resources,
     role_change,
 )
 from benchmarks.report import Table, as_json, draw
@@ -32,6 +33,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "relay": relay.measure,
     "reconcile": reconcile.measure,
     "rebuild": rebuild.measure,
+    "resources": resources.measure,
 }
 
 
