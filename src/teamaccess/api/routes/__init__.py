@@ -13,6 +13,7 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    service_accounts,
     teams,
 )
 
@@ -25,5 +26,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *teams.routes,
     *invitations.routes,
     *access_requests.routes,
+    *service_accounts.routes,
     *changes.routes,
 ]
