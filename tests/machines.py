@@ -1,8 +1,11 @@
 """Service accounts, as stories need them."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from teamaccess.models import UserId
+import httpx
+
+from teamaccess.models import CustomRole, CustomRoleAction, RoleId, UserId
 from tests.world import Person, Team
 
 
@@ -36,3 +39,35 @@ async def machine(team: Team, *roles: str) -> Person:
     made = await service_account(team, *roles)
     await api_token(team, made)
     return made
+
+
+async def custom_role(team: Team, id: str, *actions: str) -> str:
+    """Make a role of the organization's own, as an operator."""
+    async with team.world.operator(team.id) as change:
+        allowed = [CustomRoleAction(action=action) for action in actions]
+        role = CustomRole(organization_id=team.id, id=RoleId(id), name=id.title(), allowed=allowed)
+        change.session.add(role)
+    return id
+
+
+async def backend(team: Team, *actions: str) -> Person:
+    """Make a signed-in machine that acts for members, as far as these actions go."""
+    acts = team.world.service.catalog.guards["act_on_behalf"]
+    return await machine(team, await custom_role(team, "backend", acts, *actions))
+
+
+def acting(machine: Person, whom: str) -> Person:
+    """The machine, acting for somebody in whatever it asks."""
+    return Acting(machine.world, machine.id, machine.email, machine.token, whom)
+
+
+@dataclass
+class Acting(Person):
+    """A machine that acts for somebody."""
+
+    whom: str
+
+    async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
+        """A request for whoever it acts for."""
+        headers = {"Teamaccess-On-Behalf-Of": self.whom, **more.pop("headers", {})}
+        return await super().ask(method, path, headers=headers, **more)
