@@ -64,7 +64,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
-        if (self.oidc_issuer is None) != (self.oidc_audience is None):
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
             raise ValueError("OIDC_ISSUER and OIDC_AUDIENCE belong together")
         return self
 
