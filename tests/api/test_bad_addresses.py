@@ -109,6 +109,8 @@ TAKES = {
     "/v1/organizations/{organization}/teams": ["limit", "cursor"],
     "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor"],
     "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
+    "/v1/organizations/{organization}/service-accounts": ["limit", "cursor"],
+    "/v1/organizations/{organization}/service-accounts/{account}/tokens": ["limit", "cursor"],
 }
 
 
