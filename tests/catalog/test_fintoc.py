@@ -96,6 +96,8 @@ def test_what_only_this_product_needs_is_the_administrators(fintoc: Catalog) -> 
         "roles_manage",
         "teams_manage",
         "resources_register",
+        "service_accounts_manage",
+        "service_accounts_act_on_behalf",
         "reviews_manage",
         "audit_view",
     ]

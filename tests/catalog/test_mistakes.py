@@ -222,8 +222,8 @@ def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
             "11: resources.payments.actions.refund: is for nobody; "
             "write [owner] if only the administrator may"
         ),
+        "13: guards: needs `act_on_behalf`",
         "13: guards: needs `cancel_invitation`",
-        "13: guards: needs `change_settings`",
     ]
     assert found[-1] == "14: guards: invite names 'payments_invite', which is no action"
     assert str(invalid.value).startswith(f"{HERE / 'wrong.yaml'}:3: roles.qa: ")

@@ -11,7 +11,7 @@ import httpx
 from sqlalchemy import select
 
 from teamaccess.ledger import Applier, Receipt, database
-from teamaccess.models import Invitation, Membership, RoleAssignment, UserId
+from teamaccess.models import Invitation, Membership, RoleAssignment, User, UserId
 from tests.faults_tools import Link, Writes, through
 from tests.ledger.sides import entries
 from tests.world import Person, Team, World
@@ -40,6 +40,8 @@ class Cast:
     teams: list[Team]
     guests: list[Guest]
     ended: list[Team] = field(default_factory=list)
+    machines: list[tuple[Team, Person]] = field(default_factory=list)
+    """Service accounts, those that have ended among them, each with its organization."""
     behind: set[str] = field(default_factory=set)
     """The organizations of which something decided may not have arrived."""
 
@@ -58,7 +60,7 @@ class Cast:
         return [team.administrator, *(each for each in known if each.id != team.administrator.id)]
 
     async def administrators(self, team: Team) -> set[UserId]:
-        """The active administrators without an end, as the rows say."""
+        """The people who are active administrators without an end, as the rows say."""
         async with self.world.service.reads() as session:
             return set(
                 await session.scalars(
@@ -68,7 +70,9 @@ class Cast:
                         (Membership.organization_id == RoleAssignment.organization_id)
                         & (Membership.user_id == RoleAssignment.user_id),
                     )
+                    .join(Membership.user)
                     .where(
+                        User.service_account_of.is_(None),
                         RoleAssignment.organization_id == team.id,
                         RoleAssignment.role == self.world.service.catalog.administrator,
                         RoleAssignment.expires_at.is_(None),

@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, request_deeds, scripts, team_deeds, things
+from tests.ledger import deeds, machine_deeds, request_deeds, scripts, team_deeds, things
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -136,6 +136,7 @@ CHANCES: dict[Any, int] = {
     ending: 1,
     founding: 2,
     grant: 4,
+    machine_deeds.something: 16,
     request_deeds.something: 16,
     team_deeds.something: 24,
     sweeping: 8,

@@ -73,6 +73,7 @@ async def hold(cast: Cast, step: int) -> None:
         await sides_agree(cast, team)
         await administered(cast, team)
     everybody = [(team, person) for team in cast.teams for person in cast.people(team)]
+    everybody += [each for each in cast.machines if each[0] in cast.teams]
     team, person = everybody[step % len(everybody)]
     if team.id not in cast.behind:
         await may_what_the_roles_say(cast, team, person)
@@ -83,6 +84,7 @@ async def hold_for_everybody(cast: Cast) -> None:
     """Everything, for everybody everywhere, once all has arrived."""
     for team in [*cast.teams, *cast.ended]:
         await sides_agree(cast, team)
-        for person in cast.people(team):
+        machines = [machine for where, machine in cast.machines if where.id == team.id]
+        for person in [*cast.people(team), *machines]:
             await may_what_the_roles_say(cast, team, person)
             await may_to_objects_what_was_given(cast, team, person)

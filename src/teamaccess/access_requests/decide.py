@@ -98,16 +98,11 @@ async def _judged(
     held = await may(change, actor, organization, "change_roles", holding=actions)
     if request is None:
         raise UnknownAccessRequest(request=id, organization=organization)
-    if _involved(change, request.user_id):
+    if change.attribution.involves(request.user_id):
         raise OwnAccessRequest
     refuse_beyond(actions, held)
     request.refuse_unless_pending(wanted)
     return request
-
-
-def _involved(change: Change, user: UserId) -> bool:
-    """Return whether the user decides, themselves or, a service account, for somebody else."""
-    return f"user:{user}" in change.attribution.actor.split(" via ")
 
 
 async def _asked_for(change: Change, request: AccessRequest) -> frozenset[str]:

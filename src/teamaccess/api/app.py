@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, Request
-from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
@@ -14,12 +13,12 @@ from litestar.types import Message, Scope
 
 from teamaccess import logs
 from teamaccess.api import problems
-from teamaccess.api.authentication import Authentication, provide_user, request_id
+from teamaccess.api.authentication import Authentication, provide_service, provide_user, request_id
 from teamaccess.api.bodies import Body
 from teamaccess.api.description import describe
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.routes import ALL
-from teamaccess.service import Service, open_service
+from teamaccess.service import open_service
 from teamaccess.settings import Settings
 
 LARGEST_BODY = 64 * 1024
@@ -50,7 +49,7 @@ def create_app(settings: Settings) -> Litestar:
             DefineMiddleware(Authentication),
         ],
         dependencies={
-            "service": Provide(provide_service, sync_to_thread=False),
+            "service": Provide(provide_service),
             "actor": Provide(provide_user),
         },
         before_request=read_body,
@@ -67,12 +66,6 @@ def create_app(settings: Settings) -> Litestar:
     )
     describe(app)
     return app
-
-
-def provide_service(state: State) -> Service:
-    """Return the process's connections."""
-    service: Service = state.service
-    return service
 
 
 async def read_body(request: Request[Any, Any, Any]) -> None:

@@ -1,7 +1,7 @@
-"""Who is asking."""
+"""Who is asking, and for whom."""
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -11,28 +11,26 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import Scope
 
-from teamaccess.errors import Unauthenticated
-from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, User, UserId
+from teamaccess.api.callers import Caller, Operator
+from teamaccess.api.credentials import whose
+from teamaccess.errors import Forbidden, Unauthenticated
+from teamaccess.ledger import Attribution, OnBehalf, UnknownOrganization
+from teamaccess.models import Channel, User
+from teamaccess.organizations.access import MissingPermission
 from teamaccess.service import Service
-from teamaccess.users.find import user_now
-from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
+from teamaccess.users.acted_for import NobodyToActFor, person_in
+from teamaccess.users.tokens import InvalidToken
 
 SCHEME = "bearer"
+ON_BEHALF_OF = "Teamaccess-On-Behalf-Of"
 
 
 class SignInRequired(Unauthenticated):
     """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
 
 
-@dataclass(frozen=True)
-class Operator:
-    """Whoever runs the service, signed in with an operator's token."""
-
-    name: str
-
-
-Caller = User | Operator | None
+class OnlyServiceAccountsAct(Forbidden):
+    """Only a service account acts for somebody else: leave the header Teamaccess-On-Behalf-Of out."""
 
 
 class Authentication(AbstractAuthenticationMiddleware):
@@ -41,34 +39,45 @@ class Authentication(AbstractAuthenticationMiddleware):
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """Return the user or operator of the token, None without one; raises InvalidToken."""
-        header = connection.headers.get("Authorization")
-        if header is None:
-            return AuthenticationResult(user=None, auth=None)
-        scheme, _, token = header.partition(" ")
-        if scheme.lower() != SCHEME:
-            raise InvalidToken(cause="the Authorization header is not a bearer token")
+        """Return the user or operator of the token, None without one; raises InvalidToken.
+
+        Of a service account that acts for a member the member, and both of them besides.
+        """
         service: Service = connection.app.state.service
-        claims = verify(service.keys, token.strip())
-        return AuthenticationResult(user=await _caller(service, claims, connection), auth=claims)
+        name = request_id(connection.scope)
+        caller, shown = None, None
+        if (header := connection.headers.get("Authorization")) is not None:
+            scheme, _, token = header.partition(" ")
+            if scheme.lower() != SCHEME:
+                raise InvalidToken(cause="the Authorization header is not a bearer token")
+            caller, shown = await whose(service, token.strip(), name)
+        if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
+            member, both = await _acted_for(service, caller, whom, name)
+            return AuthenticationResult(user=member, auth=both)
+        return AuthenticationResult(user=caller, auth=shown)
 
 
-async def _caller(
-    service: Service, claims: Claims, connection: ASGIConnection[Any, Any, Any, Any]
-) -> User | Operator:
-    if claims.audience is Audience.OPERATOR:
-        return Operator(claims.subject)
-    async with service.reads() as session:
-        user = await user_now(session, UserId(claims.subject))
+async def _acted_for(
+    service: Service, caller: Caller, whom: str, request_id: str
+) -> tuple[User, OnBehalf]:
+    """Return the member for whom a service account acts.
+
+    Whether it may is asked here for a clear answer, and again with every permission that is needed.
+    """
+    if caller is None:
+        raise SignInRequired
+    if not isinstance(caller, User) or caller.service_account_of is None:
+        raise OnlyServiceAccountsAct
+    here = caller.service_account_of
     try:
-        if user is None:
-            raise InvalidToken(cause="its user does not exist")
-        claims.refuse_if_ended(user)
-    except InvalidToken as refused:
-        actor = Attribution(f"user:{claims.subject}", Channel.API, request_id(connection.scope))
-        await service.refusals.record(actor, "sign_in_refused", cause=refused.facts["cause"])
+        await service.reading.require(here, caller.id, "act_on_behalf")
+        async with service.reads() as session:
+            member = await person_in(session, here, whom)
+    except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
+        account = Attribution(f"user:{caller.id}", Channel.API, request_id)
+        await service.refusals.record(account, "refused", here, code=refused.code)
         raise
-    return user
+    return member, OnBehalf(member.id, caller.id)
 
 
 def request_id(scope: Scope) -> str:
@@ -79,13 +88,28 @@ def request_id(scope: Scope) -> str:
 def attribution(request: Request[Any, Any, Any]) -> Attribution:
     """Return who asks, for the ledger and the events."""
     name = request_id(request.scope)
-    match request.user:
-        case User(id=id):
+    match request.user, request.auth:
+        case User(), OnBehalf() as both:
+            return Attribution(str(both), Channel.API, name, both)
+        case User(id=id), _:
             return Attribution(f"user:{id}", Channel.API, name)
-        case Operator(name=operator):
+        case Operator(name=operator), _:
             return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
         case _:
             return Attribution("anonymous", Channel.API, name)
+
+
+def service_for(request: Request[Any, Any, Any]) -> Service:
+    """Return the process's connections; where a service account acts for a member, for both of them."""
+    service: Service = request.app.state.service
+    if isinstance(request.auth, OnBehalf):
+        return replace(service, reading=service.reading.on_behalf(request.auth))
+    return service
+
+
+async def provide_service(request: Request[Any, Any, Any]) -> Service:
+    """Return what `service_for` does."""
+    return service_for(request)
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:

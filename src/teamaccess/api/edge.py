@@ -13,7 +13,7 @@ from typing import Any
 
 from litestar import Request, Response
 
-from teamaccess.api.authentication import attribution
+from teamaccess.api.authentication import attribution, service_for
 from teamaccess.api.idempotency import Replay, begin_once, finish_once
 from teamaccess.engine import EngineUnavailable
 from teamaccess.errors import TeamaccessError
@@ -41,7 +41,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
 
     @wraps(handler)
     async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
-        service: Service = request.app.state.service
+        service = service_for(request)
         if takes_request:
             arguments["request"] = request
         organization = named_in_path(request)

@@ -28,6 +28,8 @@ OPERATIONS = (
     "manage_roles",
     "manage_teams",
     "register_resources",
+    "manage_service_accounts",
+    "act_on_behalf",
     "manage_reviews",
     "view_audit",
 )

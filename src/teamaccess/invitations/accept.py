@@ -28,6 +28,7 @@ from teamaccess.models import (
 from teamaccess.organizations.access import MissingPermission
 from teamaccess.roles.known import Roles, UnknownRole
 from teamaccess.roles.rules import RoleBeyondGiver
+from teamaccess.users.in_person import OnlyInPerson
 
 
 class UnknownInvitationToken(NotFound):
@@ -74,13 +75,16 @@ async def accept(
     """Make the membership with the offered roles, under the organization's lock; return the user.
 
     The inviter is asked about again: they must still be able to invite, and hold every action offered.
-    Raises UnknownInvitationToken, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
+    Raises UnknownInvitationToken, OnlyInPerson, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
     InviterLostRights and AlreadyMember.
     """
     invitation = await find_invitation(change, organization, id)
     if invitation is None or not same_secret(invitation, secret):
         raise UnknownInvitationToken
     invitation.refuse_unless_pending(change.now)  # somebody may have been first meanwhile
+    machine = signed_in is not None and signed_in.is_service_account
+    if machine or change.attribution.on_behalf is not None:
+        raise OnlyInPerson
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse
     user = await _invited(change, invitation, signed_in, name)

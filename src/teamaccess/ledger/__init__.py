@@ -1,7 +1,7 @@
 """From a changed row to an enforced relationship, with a record of every step."""
 
 from teamaccess.ledger.apply import Applier
-from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.change import Change, Receipt
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
@@ -23,6 +23,7 @@ __all__ = [
     "Entry",
     "Ledger",
     "NotCommitted",
+    "OnBehalf",
     "OrganizationBusy",
     "OrganizationStopped",
     "OtherHistory",

@@ -62,11 +62,17 @@ class Change:
     ) -> frozenset[str]:
         """Return which permissions the user has, as the engine says it now.
 
-        They are the organization's, or those `on` one of its objects.
-        Raises OtherHistory where the engine does not stand where the ledger does.
+        They are the organization's, or those `on` one of its objects. Of a member for whom a service
+        account makes this change, those that both of them have. Raises OtherHistory where the engine
+        does not stand where the ledger does.
         """
         standing = next(at for at in self.standing if at.organization == organization)
-        held = await standing.permitted(self._engine, user, permissions, on=on)
+        both = self.attribution.on_behalf
+        if both is not None and both.member == user:
+            guard = self.catalog.guards["act_on_behalf"]
+            held = await standing.permitted_to_both(self._engine, both, permissions, guard, on=on)
+        else:
+            held = await standing.permitted(self._engine, user, permissions, on=on)
         self._proven.add(organization)
         return held
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.engine import Engine, Question, at_least
+from teamaccess.ledger.attribution import OnBehalf
 from teamaccess.ledger.delivery import newest
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OtherHistory
@@ -57,6 +58,26 @@ class Standing:
         if places and not any(answers[len(questions) :]):
             raise OtherHistory(organization=self.organization)
         return answers[: len(questions)]
+
+    async def permitted_to_both(
+        self,
+        engine: Engine,
+        both: OnBehalf,
+        permissions: Iterable[str],
+        guard: str,
+        *,
+        on: ObjectReference | None = None,
+        or_later: bool = False,
+    ) -> frozenset[str]:
+        """Return which permissions a member and the service account that acts for them both have.
+
+        None without the guard, which the service account needs to act for anybody.
+        """
+        if not await self.permitted(engine, both.account, {guard}, or_later=or_later):
+            return frozenset()
+        asked = set(permissions)
+        account = await self.permitted(engine, both.account, asked, on=on, or_later=or_later)
+        return account & await self.permitted(engine, both.member, asked, on=on, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
         """Return if SpiceDB stands at this position; raises OtherHistory."""

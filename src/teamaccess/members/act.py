@@ -6,10 +6,11 @@ from teamaccess.members.assign import replace_roles
 from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import keep_one_administrator, refuse_above
+from teamaccess.members.rules import keep_one_administrator, refuse_above, themselves
 from teamaccess.models import Membership, OrganizationId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
 from teamaccess.roles.rules import Ends
+from teamaccess.users.in_person import OnlyInPerson
 
 
 async def change_roles(
@@ -64,7 +65,12 @@ async def remove(change: Change, actor: UserId, organization: OrganizationId, us
 
 
 async def leave(change: Change, organization: OrganizationId, user: UserId) -> None:
-    """End one's own membership; that takes no permission, only a membership that the engine knows."""
+    """End one's own membership; that takes no permission, only a membership that the engine knows.
+
+    Raises OnlyInPerson for who acts on another's behalf, who may perhaps not remove them.
+    """
+    if change.attribution.on_behalf is not None:
+        raise OnlyInPerson
     held = await change.permitted(organization, user, [MEMBERSHIP])
     refuse_unless(held, organization, MEMBERSHIP)
     member = _known(await find_member(change.session, organization, user), organization, user)
@@ -86,7 +92,7 @@ async def _under(
     # asked once for everything that will matter; the guard is judged before anything is told
     held = await may(change, actor, organization, operation, holding=theirs)
     member = _known(member, organization, user)
-    if actor != user:
+    if not themselves(change, actor, user):
         refuse_above(member, theirs, held)
     return member
 

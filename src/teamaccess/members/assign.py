@@ -6,7 +6,7 @@ from teamaccess.errors import Conflict
 from teamaccess.ledger import Change
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import given, keep_one_administrator, refuse_above
+from teamaccess.members.rules import given, keep_one_administrator, refuse_above, themselves
 from teamaccess.models import Membership, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import may
 from teamaccess.roles.known import roles_of
@@ -39,7 +39,7 @@ async def replace_roles(
             refuse_bad_end(change.catalog, until, change.now)
     refuse_operator_only(change, new, known)
     refuse_beyond(giving, held)
-    if actor != user:
+    if not themselves(change, actor, user):
         refuse_above(member, theirs, held)
     if roles.get(RoleId(change.catalog.administrator), change.now) is not None:
         await keep_one_administrator(change, member)

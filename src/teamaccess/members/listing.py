@@ -22,6 +22,7 @@ from teamaccess.models import (
     TeamId,
     User,
     UserId,
+    UserKind,
 )
 
 PEOPLE = (
@@ -29,6 +30,7 @@ PEOPLE = (
         Membership.user_id,
         User.email,
         User.name,
+        User.service_account_of,
         Membership.joined_at,
         Membership.expires_at,
         Membership.suspended_at,
@@ -47,6 +49,7 @@ class Listed(NamedTuple):
     user_id: UserId
     email: str | None
     name: str | None
+    service_account_of: OrganizationId | None
     joined_at: datetime
     expires_at: datetime | None
     suspended_at: datetime | None
@@ -65,6 +68,7 @@ class MemberFilter:
     status: MembershipStatus | None = None
     inactive_days: int | None = None
     """Those who did nothing for so many days, whoever never did anything among them."""
+    kind: UserKind | None = None
 
     def of(self, now: datetime) -> list[ColumnElement[bool]]:
         """Return what a row has to be."""
@@ -79,6 +83,9 @@ class MemberFilter:
         if self.inactive_days is not None:
             since = now - timedelta(days=self.inactive_days)
             wanted.append(~Membership.activity.has(Activity.last_active_at > since))
+        if self.kind is not None:
+            person = User.service_account_of.is_(None)
+            wanted.append(person if self.kind is UserKind.PERSON else ~person)
         return wanted
 
 

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from teamaccess.errors import Conflict, Forbidden
 from teamaccess.ledger import Change
-from teamaccess.models import HeldRole, Membership, RoleAssignment, RoleId
+from teamaccess.models import HeldRole, Membership, RoleAssignment, RoleId, User, UserId
 from teamaccess.roles.rules import Ends
 
 
@@ -23,6 +23,11 @@ def refuse_above(member: Membership, theirs: frozenset[str], held: frozenset[str
     """Raise MemberAboveActor unless `held` has every action that is theirs, ended ones too."""
     if missing := sorted(theirs - held):
         raise MemberAboveActor(user=member.user_id, missing=missing)
+
+
+def themselves(change: Change, actor: UserId, user: UserId) -> bool:
+    """Return whether somebody acts on themselves; who acts for them may be below them, so then not."""
+    return actor == user and change.attribution.on_behalf is None
 
 
 def given(before: Sequence[HeldRole], after: Ends, now: datetime) -> frozenset[RoleId]:
@@ -42,9 +47,11 @@ async def keep_one_administrator(change: Change, member: Membership) -> None:
     """Raise LastAdministrator if the member is the last active administrator with no end date.
 
     It is asked before they lose that, under the organization's lock: two requests at once cannot
-    each leave the other as the last.
+    each leave the other as the last. A machine is none, for nobody could sign in as the administrator.
     """
-    if not member.lasting_role(RoleId(change.catalog.administrator)):
+    if member.user.is_service_account or not member.lasting_role(
+        RoleId(change.catalog.administrator)
+    ):
         return
     administrators = await change.session.scalars(
         select(RoleAssignment.user_id)
@@ -53,7 +60,9 @@ async def keep_one_administrator(change: Change, member: Membership) -> None:
             (Membership.organization_id == RoleAssignment.organization_id)
             & (Membership.user_id == RoleAssignment.user_id),
         )
+        .join(Membership.user)
         .where(
+            User.service_account_of.is_(None),
             RoleAssignment.organization_id == member.organization_id,
             RoleAssignment.role == change.catalog.administrator,
             RoleAssignment.expires_at.is_(None),

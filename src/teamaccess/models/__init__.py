@@ -50,7 +50,7 @@ from teamaccess.models.source import RelationshipSource
 from teamaccess.models.team import Team
 from teamaccess.models.team_membership import TeamMembership
 from teamaccess.models.team_role import TeamRole
-from teamaccess.models.user import User
+from teamaccess.models.user import User, UserKind
 from teamaccess.models.watch_cursor import WatchCursor
 
 __all__ = [
@@ -99,6 +99,7 @@ __all__ = [
     "TokenId",
     "User",
     "UserId",
+    "UserKind",
     "WatchCursor",
     "is_local_id",
     "is_organization_id",

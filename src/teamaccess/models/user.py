@@ -1,6 +1,7 @@
 """A person who signs in, or a machine."""
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
 from sqlalchemy.orm import Mapped, mapped_column
@@ -9,17 +10,32 @@ from teamaccess.models.base import Base
 from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, UserId
 
 
+class UserKind(StrEnum):
+    """Whether somebody is a person or a machine."""
+
+    PERSON = "person"
+    SERVICE_ACCOUNT = "service_account"
+
+    @classmethod
+    def of(cls, organization: OrganizationId | None) -> "UserKind":
+        """Return the kind of who is a service account of the organization, or of none."""
+        return cls.PERSON if organization is None else cls.SERVICE_ACCOUNT
+
+
 class User(Base):
     """A person, known by an opaque id; the e-mail address is only how they are reached.
 
     A service account is a user as well, of one organization and without an address, so that it is a
-    member like any other. Where people keep their own login, they are known by its issuer and subject.
+    member like any other. Where people keep their own login, they are known by its issuer and subject,
+    and have no address here if that login vouches for none.
     """
 
     __tablename__ = "users"
     __table_args__ = (
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
-        CheckConstraint("(email IS NULL) = (service_account_of IS NOT NULL)", name="kind"),
+        CheckConstraint(
+            "service_account_of IS NULL OR num_nonnulls(email, issuer) = 0", name="kind"
+        ),
         CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="login"),
         UniqueConstraint("issuer", "subject", name="users_login_key"),
     )
@@ -35,6 +51,16 @@ class User(Base):
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
     external_id: Mapped[str | None] = mapped_column(unique=True)
+
+    @property
+    def kind(self) -> UserKind:
+        """Whether it is a person or a machine."""
+        return UserKind.of(self.service_account_of)
+
+    @property
+    def is_service_account(self) -> bool:
+        """Whether it is a machine."""
+        return self.kind is UserKind.SERVICE_ACCOUNT
 
     def end_sessions(self, at: datetime) -> None:
         """Refuse every access token issued before `at`, and what was issued since by who was faster."""

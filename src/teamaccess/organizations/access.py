@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine, Question
 from teamaccess.errors import Forbidden
-from teamaccess.ledger import Change, UnknownOrganization
+from teamaccess.ledger import Change, OnBehalf, UnknownOrganization
 from teamaccess.ledger.session import Sessions
 from teamaccess.ledger.standing import Standing, standing_of
 from teamaccess.models import OrganizationId, UserId, is_organization_id
@@ -63,11 +63,23 @@ class Reading:
     Every member who asks is told to `seen`.
     """
 
-    def __init__(self, sessions: Sessions, engine: Engine, catalog: Catalog, seen: Seen) -> None:
+    def __init__(
+        self,
+        sessions: Sessions,
+        engine: Engine,
+        catalog: Catalog,
+        seen: Seen,
+        on_behalf: OnBehalf | None = None,
+    ) -> None:
         self._sessions = sessions
         self._engine = engine
         self._catalog = catalog
         self._seen = seen
+        self._on_behalf = on_behalf
+
+    def on_behalf(self, both: OnBehalf) -> "Reading":
+        """Return the same for a service account's request: the member may what both of them may."""
+        return Reading(self._sessions, self._engine, self._catalog, self._seen, both)
 
     async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
         """Return if the user may; raises UnknownOrganization or MissingPermission."""
@@ -103,14 +115,27 @@ class Reading:
 
     async def organizations(self, user: UserId) -> list[OrganizationId]:
         """Return every organization that the user is an active member of."""
+        both = self._on_behalf
+        if both is not None and both.member == user:
+            theirs = await self._member_of(both.account)
+            return [each for each in await self._member_of(user) if each in theirs]
+        return await self._member_of(user)
+
+    async def _member_of(self, user: UserId) -> list[OrganizationId]:
         found = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
         return [OrganizationId(id) async for id in found]
 
     async def _permitted(
         self, organization: OrganizationId, user: UserId, permissions: set[str]
     ) -> frozenset[str]:
-        standing = await self._standing(organization)
-        held = await standing.permitted(self._engine, user, permissions, or_later=True)
+        standing, both = await self._standing(organization), self._on_behalf
+        if both is not None and both.member == user:
+            guard = self._catalog.guards["act_on_behalf"]
+            held = await standing.permitted_to_both(
+                self._engine, both, permissions, guard, or_later=True
+            )
+        else:
+            held = await standing.permitted(self._engine, user, permissions, or_later=True)
         if MEMBERSHIP in held:
             await self._seen(organization, user)
         return held

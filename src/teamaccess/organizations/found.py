@@ -24,6 +24,7 @@ from teamaccess.models import (
 )
 from teamaccess.organizations.access import may
 from teamaccess.text import LONGEST_NAME, clean
+from teamaccess.users.in_person import OnlyInPerson
 
 
 class InvalidOrganizationId(Invalid):
@@ -44,9 +45,12 @@ async def found(
     """Make an organization; a founder becomes its administrator where the catalog says so.
 
     Without a founder an operator makes it. Raises InvalidOrganizationId, InvalidText,
-    OrganizationExists, and OnlyOperatorsFound where the catalog leaves it to them.
+    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, and OnlyInPerson for a
+    service account, which is of one organization.
     """
     role = change.catalog.founder_role
+    if founder is not None and (founder.is_service_account or change.attribution.on_behalf):
+        raise OnlyInPerson
     if founder is not None and role is None:
         raise OnlyOperatorsFound
     if not is_organization_id(id):

@@ -1,1 +1,1 @@
-"""Machines that are members of one organization."""
+"""Machines that are members of one organization, and the tokens that they sign in with."""

@@ -16,6 +16,7 @@ from teamaccess.api.routes import (
     members,
     organizations,
     resources,
+    service_accounts,
     teams,
 )
 
@@ -31,5 +32,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *resources.routes,
     *grants.routes,
     *checks.routes,
+    *service_accounts.routes,
     *changes.routes,
 ]

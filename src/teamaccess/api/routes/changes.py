@@ -5,7 +5,8 @@ from typing import Annotated
 from litestar import get
 from litestar.params import PathParameter
 
-from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.authentication import attribution
+from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.views.changes import ChangeView
 from teamaccess.errors import NotFound
 from teamaccess.models import (
@@ -24,7 +25,11 @@ class UnknownChange(NotFound):
 
 @get("/v1/organizations/{organization:str}/changes/{position:int}")
 async def show_change(
-    organization: InPath, position: Position, actor: SignedIn, service: TheService
+    request: AnyRequest,
+    organization: InPath,
+    position: Position,
+    actor: SignedIn,
+    service: TheService,
 ) -> ChangeView:
     """Return whether a ledger position is pending, applied or refused, and its ZedToken.
 
@@ -34,7 +39,7 @@ async def show_change(
     id = OrganizationId(organization)
     async with service.reads() as session:
         made = await session.get(LedgerEntry, (id, position))
-        if made is None or made.actor != f"user:{actor.id}":
+        if made is None or made.actor != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
         found = await session.get(LedgerApplication, (id, position))
     if found is None:

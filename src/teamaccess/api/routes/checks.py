@@ -8,7 +8,8 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec import UNSET
 
-from teamaccess.api.authentication import Caller, Operator, SignInRequired
+from teamaccess.api.authentication import SignInRequired
+from teamaccess.api.callers import Caller, Operator
 from teamaccess.api.parameters import AnyRequest, TheService
 from teamaccess.api.views.checks import Asked, ChecksAsked, ChecksView, CheckView
 from teamaccess.engine import Question

@@ -7,7 +7,8 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import Operator, attribution
+from teamaccess.api.authentication import attribution
+from teamaccess.api.callers import Operator
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
@@ -35,6 +36,8 @@ from teamaccess.models import (
 from teamaccess.roles.rules import RoleTwice
 from teamaccess.service import Service
 from teamaccess.text import LONGEST_NAME, clean
+from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.issuer import Login
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, Claims, issue
 
 log = structlog.get_logger()
@@ -130,6 +133,8 @@ async def accept(
     name = clean("name", data.name, LONGEST_NAME) if data.name is not None else None
     if isinstance(request.user, Operator):
         raise acceptance.AcceptsForSomebodyElse
+    if not isinstance(request.auth, Claims | Login | None):
+        raise OnlyInPerson
     who = attribution(request)
     async with service.reads() as session:
         offered = await acceptance.addressed(session, data.token, await service.now())
@@ -163,8 +168,8 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     if request.user is None:
         return None
     user = await change.session.get_one(User, request.user.id, with_for_update={"key_share": True})
-    claims: Claims = request.auth
-    claims.refuse_if_ended(user)
+    shown: Claims | Login = request.auth
+    shown.refuse_if_ended(user)
     return user
 
 

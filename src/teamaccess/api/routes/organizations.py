@@ -4,7 +4,8 @@ from litestar import delete, get, patch, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import Operator, SignInRequired
+from teamaccess.api.authentication import SignInRequired
+from teamaccess.api.callers import Operator
 from teamaccess.api.edge import changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService

@@ -13,6 +13,7 @@ from teamaccess.members.listing import Listed
 from teamaccess.models import (
     Membership,
     MembershipStatus,
+    UserKind,
 )
 
 
@@ -67,6 +68,7 @@ class MemberView(msgspec.Struct):
     """A member of an organization."""
 
     user: str
+    kind: UserKind
     email: str | None
     name: str | None
     status: str
@@ -81,6 +83,7 @@ class MemberView(msgspec.Struct):
         """Return a member of a list."""
         return cls(
             user=member.user_id,
+            kind=UserKind.of(member.service_account_of),
             email=member.email,
             name=member.name,
             status=MembershipStatus.since(member.suspended_at),
@@ -96,6 +99,7 @@ class MemberView(msgspec.Struct):
         """Return the member with the roles that are in force."""
         return cls(
             user=member.user_id,
+            kind=member.user.kind,
             email=member.user.email,
             name=member.user.name,
             status=member.status,

@@ -432,7 +432,9 @@ def service_accounts() -> None:
         ["id"],
     )
     op.create_check_constraint(
-        op.f("users_kind_check"), "users", "(email IS NULL) = (service_account_of IS NOT NULL)"
+        op.f("users_kind_check"),
+        "users",
+        "service_account_of IS NULL OR num_nonnulls(email, issuer) = 0",
     )
     op.create_check_constraint(
         op.f("users_login_check"), "users", "(issuer IS NULL) = (subject IS NULL)"

@@ -1,0 +1,74 @@
+"""Whose a bearer token is: one of ours, a service account's, or another login's."""
+
+from teamaccess.api.callers import Caller, Operator, Shown
+from teamaccess.ledger import Attribution
+from teamaccess.models import Channel, User, UserId
+from teamaccess.service import Service
+from teamaccess.service_accounts.secret import PREFIX
+from teamaccess.service_accounts.sign_in import InvalidApiToken, signed_in
+from teamaccess.users.find import user_now
+from teamaccess.users.issuer import Issuer, Login
+from teamaccess.users.logins import first_sign_in, known
+from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
+
+
+async def whose(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
+    """Return who has the token, and what it says.
+
+    Raises InvalidToken and InvalidApiToken, and LoginUnavailable where a login's keys are not to be had.
+    """
+    if token.startswith(PREFIX):
+        return await _machine(service, token, request_id)
+    if service.issuer is not None and service.issuer.is_of(token):
+        return await _elsewhere(service, service.issuer, token, request_id)
+    claims = verify(service.keys, token)
+    if claims.audience is Audience.OPERATOR:
+        return Operator(claims.subject), claims
+    async with service.reads() as session:
+        user = await user_now(session, UserId(claims.subject))
+    if user is None or user.is_service_account:  # which signs in with tokens of its own alone
+        cause = "its user does not exist"
+        await _refused(service, f"user:{claims.subject}", request_id, cause)
+        raise InvalidToken(cause=cause)
+    await _refuse_if_ended(service, claims, user, request_id)
+    return user, claims
+
+
+async def _machine(service: Service, secret: str, request_id: str) -> tuple[Caller, Shown]:
+    async with service.reads() as session:
+        found = await signed_in(session, secret)
+    if found.ended is not None:
+        await _refused(service, f"user:{found.account.id}", request_id, found.ended)
+        raise InvalidApiToken(cause=found.ended)
+    await service.token_use.seen(found.token)
+    return found.account, found.token
+
+
+async def _elsewhere(
+    service: Service, issuer: Issuer, token: str, request_id: str
+) -> tuple[Caller, Shown]:
+    login = await issuer.verify(token)
+    async with service.reads() as session:
+        user = await known(session, login)
+    if user is None:
+        who = Attribution("anonymous", Channel.API, request_id)
+        async with service.ledger.change(who) as change:
+            user = await first_sign_in(change, login)
+            await service.ledger.commit(change)
+    await _refuse_if_ended(service, login, user, request_id)
+    return user, login
+
+
+async def _refuse_if_ended(
+    service: Service, said: Claims | Login, user: User, request_id: str
+) -> None:
+    try:
+        said.refuse_if_ended(user)
+    except InvalidToken as refused:
+        await _refused(service, f"user:{user.id}", request_id, refused.facts["cause"])
+        raise
+
+
+async def _refused(service: Service, actor: str, request_id: str, cause: object) -> None:
+    who = Attribution(actor, Channel.API, request_id)
+    await service.refusals.record(who, "sign_in_refused", cause=cause)

@@ -1,0 +1,189 @@
+"""Service accounts: machines that are members, and the tokens that they sign in with."""
+
+from datetime import datetime, timedelta
+
+from litestar import delete, get, post
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_204_NO_CONTENT
+
+from teamaccess.api.edge import changes, revokes
+from teamaccess.api.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.routes.members import once_each
+from teamaccess.api.views.members import RoleWanted
+from teamaccess.api.views.service_accounts import (
+    NewServiceAccount,
+    NewToken,
+    Rotation,
+    ServiceAccountView,
+    TokenView,
+)
+from teamaccess.ledger import Change
+from teamaccess.members.held import roles_held
+from teamaccess.members.listing import MemberFilter, list_members
+from teamaccess.models import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
+from teamaccess.service_accounts import keep, tokens
+
+ALL = "/v1/organizations/{organization:str}/service-accounts"
+ONE = ALL + "/{account:str}"
+TOKENS = ONE + "/tokens"
+TOKEN = TOKENS + "/{api_token:str}"
+
+
+@post(ALL)
+@changes
+async def create_service_account(
+    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
+) -> ServiceAccountView:
+    """Make a service account with these roles; it signs in with tokens that are made for it."""
+    id, roles = OrganizationId(organization), wanted(data.roles)
+    made = await keep.create(change, actor.id, id, data.name, roles)
+    held = await roles_held(change.session, id, [made.user_id], change.now)
+    return ServiceAccountView.of(made, held.get(made.user_id, ()))
+
+
+@get(ALL)
+async def show_service_accounts(
+    organization: InPath,
+    actor: SignedIn,
+    service: TheService,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[ServiceAccountView]:
+    """List service accounts, the oldest first."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "manage_service_accounts")
+    now = await service.now()
+    machines = MemberFilter(kind=UserKind.SERVICE_ACCOUNT)
+    found = decode(cursor)
+    after = (found[0], UserId(found[1])) if found else None
+    async with service.reads() as session:
+        rows = await list_members(session, id, machines, now, after, limit + 1)
+    return page(rows, limit, lambda row: (row.joined_at, row.user_id), ServiceAccountView.listed)
+
+
+@get(ONE)
+async def show_service_account(
+    organization: InPath, account: InPath, actor: SignedIn, service: TheService
+) -> ServiceAccountView:
+    """Return a service account."""
+    id = OrganizationId(organization)
+    await service.reading.require(id, actor.id, "manage_service_accounts")
+    async with service.reads() as session:
+        member = await keep.get_account(session, id, UserId(account))
+        held = await roles_held(session, id, [member.user_id], await service.now())
+    seen = member.activity.last_active_at if member.activity else None
+    return ServiceAccountView.of(member, held.get(member.user_id, ()), seen)
+
+
+@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@revokes
+async def delete_service_account(
+    organization: InPath, account: InPath, change: Change, actor: SignedIn
+) -> None:
+    """End a service account, its roles and its tokens."""
+    await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
+
+
+@post(TOKENS)
+@changes
+async def create_token(
+    organization: InPath,
+    account: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[NewToken],
+) -> TokenView:
+    """Make a token for a service account. Its secret is told in this answer and never again."""
+    issued = await tokens.issue(
+        change,
+        actor.id,
+        OrganizationId(organization),
+        UserId(account),
+        data.name,
+        timedelta(days=data.expires_in_days),
+    )
+    return told_once(change, issued)
+
+
+@get(TOKENS)
+async def show_tokens(
+    organization: InPath,
+    account: InPath,
+    actor: SignedIn,
+    service: TheService,
+    cursor: Cursor = None,
+    limit: Limit = 100,
+) -> Page[TokenView]:
+    """List a service account's tokens without their secrets, ended ones too, the oldest first."""
+    id, whose = OrganizationId(organization), UserId(account)
+    await service.reading.require(id, actor.id, "manage_service_accounts")
+    async with service.reads() as session:
+        await keep.get_account(session, id, whose)
+        rows = await tokens.list_tokens(session, id, whose, decode(cursor), limit + 1)
+    return page(rows, limit, _key, TokenView.of)
+
+
+@delete(TOKEN, status_code=HTTP_204_NO_CONTENT)
+@revokes
+async def revoke_token(
+    organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
+) -> None:
+    """End a token at once."""
+    id, whose = OrganizationId(organization), UserId(account)
+    await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
+
+
+@post(TOKEN + "/rotate")
+@changes
+async def rotate_token(
+    organization: InPath,
+    account: InPath,
+    api_token: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[Rotation],
+) -> TokenView:
+    """Make a token in place of another, which stays good for the overlap."""
+    issued = await tokens.rotate(
+        change,
+        actor.id,
+        OrganizationId(organization),
+        UserId(account),
+        TokenId(api_token),
+        timedelta(hours=data.overlap_hours),
+        timedelta(days=data.expires_in_days),
+    )
+    return told_once(change, issued)
+
+
+def told_once(change: Change, issued: tokens.Issued) -> TokenView:
+    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
+    view = TokenView.of(issued.token)
+
+    async def after_commit() -> None:
+        view.secret = issued.secret
+
+    change.after_commit.append(after_commit)
+    return view
+
+
+def wanted(roles: list[str | RoleWanted]) -> dict[RoleId, datetime | None]:
+    """Return the roles with their ends; raises RoleTwice."""
+    return once_each([RoleWanted(role=each) if isinstance(each, str) else each for each in roles])
+
+
+def _key(token: ApiToken) -> tuple[datetime, str]:
+    return token.created_at, token.id
+
+
+routes = [
+    create_service_account,
+    show_service_accounts,
+    show_service_account,
+    delete_service_account,
+    create_token,
+    show_tokens,
+    revoke_token,
+    rotate_token,
+]

@@ -1,0 +1,84 @@
+"""The users behind another login, found by its issuer and subject and by nothing else."""
+
+from typing import cast
+
+from sqlalchemy import ColumnElement, Table, case, exists, func, literal, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.errors import Unavailable
+from teamaccess.events import record
+from teamaccess.ledger import Change
+from teamaccess.models import Event, User, new_user_id
+from teamaccess.users.issuer import Login
+
+OTHERS = cast(Table, User.__table__).alias("others")
+
+
+class SignInAgain(Unavailable):
+    """Somebody has just become a user with this address. Try again."""
+
+
+async def known(session: AsyncSession, login: Login) -> User | None:
+    """Return the user with this login, or None before the first sign-in."""
+    wanted = select(User).where(User.issuer == login.issuer, User.subject == login.subject)
+    return (await session.scalars(wanted)).one_or_none()
+
+
+async def first_sign_in(change: Change, login: Login) -> User:
+    """Return the user who has this login from now on.
+
+    That is who has its address, if the issuer vouches for the address and they have no login yet; else
+    somebody new, with that address if nobody has it. Raises SignInAgain.
+    """
+    user = await _link(change, login) or await _make(change, login)
+    if user is None:
+        user = await known(change.session, login)  # in another request, meanwhile
+        if user is None:
+            raise SignInAgain
+        return user
+    await record(change, "login_linked", Event.PLATFORM, f"user:{user.id}", issuer=login.issuer)
+    return user
+
+
+async def _link(change: Change, login: Login) -> User | None:
+    if login.email is None:
+        return None
+    linked: User | None = await change.session.scalar(
+        update(User)
+        .where(User.email == login.email, User.issuer.is_(None), User.service_account_of.is_(None))
+        .values(
+            issuer=login.issuer,
+            subject=login.subject,
+            external_id=func.coalesce(
+                User.external_id, _unless_taken("external_id", login.subject)
+            ),
+        )
+        .returning(User)
+        .execution_options(synchronize_session=False)
+    )
+    return linked
+
+
+async def _make(change: Change, login: Login) -> User | None:
+    made: User | None = await change.session.scalar(
+        insert(User)
+        .values(
+            id=new_user_id(),
+            email=_unless_taken("email", login.email) if login.email is not None else None,
+            name=login.name,
+            created_at=change.now,
+            tokens_valid_from=login.issued_at,
+            issuer=login.issuer,
+            subject=login.subject,
+            external_id=_unless_taken("external_id", login.subject),
+        )
+        .on_conflict_do_nothing()
+        .returning(User)
+    )
+    return made
+
+
+def _unless_taken(column: str, value: str) -> ColumnElement[str | None]:
+    taken = exists().where(OTHERS.c[column] == value).select_from(OTHERS)
+    return case((taken, None), else_=literal(value))

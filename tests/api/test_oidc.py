@@ -1,0 +1,340 @@
+"""People keep the login that they have: tokens of a real OpenID provider, and of whoever plays it."""
+
+import asyncio
+import base64
+import json
+import time
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import jwt
+import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from teamaccess.models import User, UserId
+from teamaccess.users.issuer import ALGORITHMS
+from tests.machines import acting, backend
+from tests.oidc.provider import Provider, sign_in
+from tests.steps import chain, enlist, refused
+from tests.world import Person, Team, World
+from tests.world_fixtures import hosted
+
+API = "https://api.example"
+
+
+@pytest.fixture(scope="module")
+def provider() -> Iterator[Provider]:
+    """Where people have their login."""
+    started = Provider.start()
+    yield started
+    started.stop()
+
+
+@pytest.fixture(scope="module")
+async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
+    """A process that accepts the provider's tokens, on fintoc's database."""
+    login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
+    async for each in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
+        yield each
+
+
+@pytest.fixture
+async def team(world: World) -> Team:
+    return await world.found("acme")
+
+
+@dataclass
+class Login:
+    """Somebody who has a login at the provider, by whatever token."""
+
+    provider: Provider
+    world: World
+    name: str
+
+    def claims(self, **instead: Any) -> dict[str, Any]:
+        """What a good token says, with something else in it."""
+        now = int(time.time())
+        good = {
+            "iss": self.provider.issuer,
+            "sub": self.name,
+            "aud": API,
+            "iat": now,
+            "exp": now + 600,
+        }
+        if "~" in self.name:
+            email = self.name.replace("~", "@").removeprefix("unverified-")
+            verified = not self.name.startswith("unverified-")
+            good |= {"email": email, "email_verified": verified}
+        return {name: value for name, value in {**good, **instead}.items() if value is not ...}
+
+    async def me(self, token: str | None = None) -> httpx.Response:
+        """Ask who one is."""
+        bearer = token if token is not None else self.provider.sign(self.claims())
+        headers = {"Authorization": f"Bearer {bearer}"}
+        return await self.world.http.get("/v1/me", headers=headers)
+
+
+@pytest.fixture
+def eve(provider: Provider, world: World, team: Team) -> Login:
+    """Eve, of whom nobody has heard."""
+    return Login(provider, world, f"eve~{team.id}.example")
+
+
+async def test_who_signs_in_elsewhere_is_somebody_here(team: Team, eve: Login) -> None:
+    token = await sign_in(eve.provider.issuer, eve.name, API)
+    me = (await eve.me(token)).json()
+    assert me["email"] == team.address("eve")
+    assert me["external_id"] == eve.name
+    assert (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json() == me
+
+    person = Person(eve.world, UserId(me["id"]), me["email"], token)
+    refused(await person.ask("GET", team.path), 404, "unknown_organization")
+    await team.invite("eve", ["support"])
+    secret = team.world.secret_for(team.address("eve"))
+    accepted = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    assert accepted.status_code == 200, accepted.text
+    assert (await person.ask("GET", f"{team.path}/members")).status_code == 200
+    told = [each for each in await chain(team, "-") if each.subject == f"user:{me['id']}"]
+    assert [each.kind for each in told] == ["login_linked"]
+
+
+async def test_the_first_sign_in_finds_who_has_the_address(team: Team, eve: Login) -> None:
+    known = (await enlist(team, {"eve": ["support"]}))["eve"]
+    await asyncio.sleep(1.1)  # a token says to the second when it was issued
+    me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
+    assert (me["id"], me["external_id"]) == (known.id, eve.name)
+    assert (await known.ask("GET", "/v1/me")).status_code == 200
+
+    other = Login(eve.provider, eve.world, f"other-{team.id}")
+    claims = other.claims(email=known.email, email_verified=True)
+    stranger = (await other.me(other.provider.sign(claims))).json()
+    assert stranger["id"] != known.id
+    assert stranger["email"] is None
+
+
+@pytest.mark.parametrize("said", [False, None, ..., "true", 1])
+async def test_an_address_that_nobody_vouches_for_finds_nobody(
+    team: Team, eve: Login, said: Any
+) -> None:
+    known = (await enlist(team, {"eve": ["support"]}))["eve"]
+    claims = eve.claims(sub=f"sub-{team.id}", email_verified=said)
+    me = (await eve.me(eve.provider.sign(claims))).json()
+    assert me["id"] != known.id
+    assert me["email"] is None
+    assert me["external_id"] == f"sub-{team.id}"
+
+
+async def test_who_has_no_address_here_cannot_take_up_an_invitation(
+    team: Team, provider: Provider
+) -> None:
+    nameless = Login(provider, team.world, f"nameless-{team.id}")
+    token = nameless.provider.sign(nameless.claims())
+    me = (await nameless.me(token)).json()
+    await team.invite("eve", ["support"])
+    secret = team.world.secret_for(team.address("eve"))
+    person = Person(team.world, me["id"], "", token)
+    answer = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    refused(answer, 403, "accepts_for_somebody_else")
+
+
+async def test_first_sign_ins_at_once_make_one_user(eve: Login) -> None:
+    token = eve.provider.sign(eve.claims())
+    answers = await asyncio.gather(*(eve.me(token) for _ in range(10)))
+    assert {each.status_code for each in answers} == {200}
+    assert len({each.json()["id"] for each in answers}) == 1
+
+
+@pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
+async def test_a_signature_with_a_private_key_of_the_providers_is_good(
+    eve: Login, algorithm: str
+) -> None:
+    assert (await eve.me(eve.provider.sign(eve.claims(), algorithm))).status_code == 200
+
+
+def each(claim: str, *values: Any) -> list[dict[str, Any]]:
+    """One claim, with one of the values at a time."""
+    return [{claim: value} for value in values]
+
+
+NOW = time.time()
+WRONG = [
+    *each("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
+    *each("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
+    *each("exp", None, ..., "soon", NOW - 61, 0, [], -1),
+    *each("nbf", NOW + 3600, "later", []),
+    *each("iat", None, ..., "soon", NOW + 3600, [], 1e300),
+]
+
+
+@pytest.mark.parametrize("wrong", WRONG, ids=str)
+async def test_a_token_that_says_something_wrong_is_refused(
+    eve: Login, wrong: dict[str, Any]
+) -> None:
+    answer = await eve.me(signed(eve, eve.claims(**wrong)))
+    refused(answer, 401, "invalid_token")
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 30}], ids=str
+)
+async def test_clocks_may_differ_by_a_minute(eve: Login, right: dict[str, Any]) -> None:
+    moved = {name: value + time.time() - NOW for name, value in right.items()}
+    assert (await eve.me(signed(eve, eve.claims(**moved)))).status_code == 200
+
+
+async def test_another_audience_of_the_same_provider_is_not_for_us(eve: Login) -> None:
+    token = await sign_in(eve.provider.issuer, eve.name, "https://other.example")
+    refused(await eve.me(token), 401, "invalid_token")
+
+
+async def test_no_forged_signature_is_taken(eve: Login) -> None:
+    provider, claims = eve.provider, eve.claims()
+    public = jwt.PyJWK(provider.key()).key.public_key()
+    kid = provider.key()["kid"]
+    pem = public.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    der = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    jwks = json.dumps(jwt.get_algorithm_by_name("RS256").to_jwk(public, as_dict=True)).encode()
+    elsewhere = Provider.start()
+    try:
+        foreign = elsewhere.sign({**claims}, kid=kid)
+        others = [
+            elsewhere.sign({**claims, "iss": elsewhere.issuer}),
+            elsewhere.sign(claims, jku=f"{elsewhere.issuer}/jwks"),
+            await sign_in(elsewhere.issuer, eve.name, API),
+        ]
+    finally:
+        elsewhere.stop()
+    good = provider.sign(claims)
+    head, body, signature = good.split(".")
+    more = base64.urlsafe_b64encode(json.dumps({**claims, "sub": "root"}).encode()).rstrip(b"=")
+    forged = [
+        jwt.encode(claims, "", "none", headers={"kid": kid}),
+        *(by_hand({"alg": alg, "kid": kid}, claims, b"") for alg in ("none", "None", "", "NONE")),
+        *(
+            by_hand({"alg": alg, "kid": kid}, claims, hmac_of(alg, key, kid, claims))
+            for alg in ("HS256", "HS384", "HS512")
+            for key in (pem, der, jwks, provider.key()["n"].encode())
+        ),
+        foreign,
+        *others,
+        provider.sign(claims, kid="unknown"),
+        provider.sign(claims, kid=provider.key("ES256")["kid"]),
+        by_hand({"alg": "RS256"}, claims, b"x"),
+        *(provider.sign(claims, kid=wrong) for wrong in ("", "../key", "x" * 3000)),
+        f"{head}.{more.decode()}.{signature}",
+        f"{head}.{body}.",
+        f"{head}.{body}",
+        f"{good}x",
+        provider.sign({**claims, "iss": provider.issuer + "/"}),
+    ]
+    for token in forged:
+        refused(await eve.me(token), 401, "invalid_token")
+    assert (await eve.me(good)).status_code == 200
+    assert not {each for each in ALGORITHMS if each.startswith("HS") or each.lower() == "none"}
+
+
+async def test_a_token_of_ours_is_good_beside_them(team: Team) -> None:
+    assert (await team.administrator.ask("GET", "/v1/me")).status_code == 200
+
+
+async def test_without_a_configured_issuer_its_tokens_are_nobodys(
+    fintoc: World, eve: Login
+) -> None:
+    token = await sign_in(eve.provider.issuer, eve.name, API)
+    refused(await Login(eve.provider, fintoc, eve.name).me(token), 401, "invalid_token")
+
+
+async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> None:
+    token = eve.provider.sign(eve.claims(iat=int(time.time()) - 5))
+    me = (await eve.me(token)).json()
+    person = Person(eve.world, me["id"], "", token)
+    assert (await person.ask("POST", "/v1/me/sign-out")).status_code == 204
+    refused(await eve.me(token), 401, "invalid_token")
+    await asyncio.sleep(1.1)  # a token says to the second when it was issued
+    again = await sign_in(eve.provider.issuer, eve.name, API)
+    assert (await eve.me(again)).json()["id"] == me["id"]
+
+
+async def test_a_backend_acts_for_who_is_known_by_the_subject_there(team: Team, eve: Login) -> None:
+    me = (await eve.me()).json()
+    await team.invite("eve", ["support"])
+    secret = team.world.secret_for(team.address("eve"))
+    person = Person(team.world, me["id"], "", eve.provider.sign(eve.claims()))
+    await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    site = await backend(team, "users_access")
+    assert (await acting(site, eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
+
+
+async def test_keys_that_are_replaced_there_are_replaced_here(world: World, eve: Login) -> None:
+    assert world.service.issuer is not None
+    keys = world.service.issuer.keys
+    old = await sign_in(eve.provider.issuer, eve.name, API)
+    assert (await eve.me(old)).status_code == 200
+    keys.pause = 3600.0
+    await asyncio.to_thread(eve.provider.restart)
+
+    new = await sign_in(eve.provider.issuer, eve.name, API)
+    refused(await eve.me(new), 401, "invalid_token")  # unknown keys are asked for only so often
+    keys.pause = 0.0
+    answers = await asyncio.gather(*(eve.me(new) for _ in range(5)))
+    assert {each.status_code for each in answers} == {200}
+    refused(await eve.me(old), 401, "invalid_token")
+
+
+async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_unavailable(
+    world: World, eve: Login
+) -> None:
+    assert world.service.issuer is not None
+    world.service.issuer.keys.pause = 0.0
+    token = eve.provider.sign(eve.claims())
+    assert (await eve.me(token)).status_code == 200
+    eve.provider.stop()
+    try:
+        assert (await eve.me(token)).status_code == 200
+        unknown = eve.provider.sign(eve.claims(), kid="unknown")
+        refused(await eve.me(unknown), 503, "login_unavailable")
+    finally:
+        again = await asyncio.to_thread(Provider.start, eve.provider.port)
+        eve.provider.process, eve.provider.told = again.process, again.told
+    assert (await eve.me()).status_code == 200
+
+
+async def test_a_user_of_a_login_is_found_by_issuer_and_subject_alone(
+    world: World, eve: Login
+) -> None:
+    me = (await eve.me()).json()
+    async with world.service.reads() as session:
+        row = await session.get_one(User, me["id"])
+    assert (row.issuer, row.subject) == (eve.provider.issuer, eve.name)
+    claims = eve.claims(email="somebody.else@example.org")
+    assert (await eve.me(eve.provider.sign(claims))).json()["id"] == me["id"]
+
+
+def signed(login: Login, claims: dict[str, Any]) -> str:
+    """A token whose claims no library would write, with the provider's signature."""
+    key = login.provider.key()
+    algorithm = jwt.get_algorithm_by_name("RS256")
+    header = {"alg": "RS256", "kid": key["kid"]}
+    return by_hand(header, claims, algorithm.sign(_input(header, claims), jwt.PyJWK(key).key))
+
+
+def hmac_of(alg: str, key: bytes, kid: str, claims: dict[str, Any]) -> bytes:
+    """A signature with a public key as if it were a secret."""
+    algorithm = jwt.get_algorithm_by_name(alg)
+    signature: bytes = algorithm.sign(_input({"alg": alg, "kid": kid}, claims), key)
+    return signature
+
+
+def by_hand(header: dict[str, Any], claims: dict[str, Any], signature: bytes) -> str:
+    """A token put together."""
+    last = base64.urlsafe_b64encode(signature).rstrip(b"=")
+    return b".".join([_input(header, claims), last]).decode()
+
+
+def _input(*parts: dict[str, Any]) -> bytes:
+    return b".".join(
+        base64.urlsafe_b64encode(json.dumps(each).encode()).rstrip(b"=") for each in parts
+    )

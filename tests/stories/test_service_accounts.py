@@ -1,0 +1,366 @@
+"""Machines are members: subject to the same checks, with tokens that are shown once."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import select, update
+
+from teamaccess.models import ApiToken, IdempotencyKey, TokenId, User
+from teamaccess.service_accounts.secret import hash_of
+from tests.machines import api_token, machine, service_account
+from tests.steps import PROBLEM, enlist, events, members, refused
+from tests.stories.test_secrets import everything_kept
+from tests.world import Person, Team
+
+
+def path(team: Team, account: Person, token: str = "", verb: str = "") -> str:
+    """Where the API has a machine, its tokens, or one of them."""
+    parts = [f"{team.path}/service-accounts/{account.id}"]
+    if token:
+        parts += ["tokens", token]
+    return "/".join([*parts, *([verb] if verb else [])])
+
+
+async def row(team: Team, token: str) -> ApiToken:
+    """A token as it is kept."""
+    async with team.world.service.reads() as session:
+        return await session.get_one(ApiToken, (team.id, TokenId(token)))
+
+
+async def ended(team: Team, token: str, at: datetime) -> None:
+    """Write an end into a token."""
+    async with team.world.service.sessions.begin() as session:
+        await session.execute(update(ApiToken).where(ApiToken.id == token).values(expires_at=at))
+
+
+async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Team) -> None:
+    job = await machine(acme, "support")
+
+    assert await acme.can(job, "refunds_create")
+    assert not await acme.can(job, "webhooks_create")
+    me = (await job.ask("GET", "/v1/me")).json()
+    assert (me["id"], me["kind"], me["organization"]) == (job.id, "service_account", acme.id)
+    assert (await job.ask("GET", f"{acme.path}/members")).status_code == 200
+    for answer in (
+        await acme.invite("eve", ["support"], by=job),
+        await acme.change_roles(job, "product", by=job),
+        await acme.act("suspend", acme.administrator, by=job),
+        await job.ask("GET", f"{acme.path}/service-accounts"),
+        await job.ask("POST", path(acme, job) + "/tokens", json={"name": "more"}),
+    ):
+        refused(answer, 403, "missing_permission")
+
+
+async def test_machines_are_listed_with_the_members_and_alone(acme: Team) -> None:
+    job = await machine(acme, "support")
+    ana = acme.administrator
+
+    listed = (await ana.ask("GET", f"{acme.path}/members")).json()["items"]
+    assert {each["user"]: each["kind"] for each in listed} == {
+        ana.id: "person",
+        job.id: "service_account",
+    }
+    assert (await ana.ask("GET", f"{acme.path}/members/{job.id}")).json()["email"] is None
+    alone = (await ana.ask("GET", f"{acme.path}/service-accounts")).json()
+    one = (await ana.ask("GET", path(acme, job))).json()
+    assert alone == {"items": [one], "next_cursor": None}
+    assert one["name"] == "Nightly job"
+    assert [each["role"] for each in one["roles"]] == ["support"]
+    refused(
+        await ana.ask("GET", f"{acme.path}/service-accounts/{ana.id}"),
+        404,
+        "unknown_service_account",
+    )
+
+
+async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Team) -> None:
+    made = [(await service_account(acme, "support")).id for _ in range(3)]
+    job = await service_account(acme, "support")
+    tokens = [(await api_token(acme, job))["id"] for _ in range(3)]
+
+    for where, wanted in (
+        ("service-accounts", [*made, job.id]),
+        (f"service-accounts/{job.id}/tokens", tokens),
+    ):
+        found: list[str] = []
+        cursor: str | None = ""
+        while cursor is not None:
+            after = {"cursor": cursor} if cursor else {}
+            page = await acme.administrator.ask(
+                "GET", f"{acme.path}/{where}", params={"limit": 2, **after}
+            )
+            found += [each["id"] for each in page.json()["items"]]
+            cursor = page.json()["next_cursor"]
+        assert found == wanted
+
+
+async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Team) -> None:
+    until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
+    made = await acme.administrator.ask(
+        "POST",
+        f"{acme.path}/service-accounts",
+        json={"name": "For three days", "roles": [{"role": "support", "expires_at": until}]},
+    )
+    assert datetime.fromisoformat(made.json()["roles"][0]["expires_at"]) == (
+        datetime.fromisoformat(until)
+    )
+    job = Person(acme.world, made.json()["id"], "", "")
+    assert (await acme.change_roles(job, "developer")).status_code == 200
+    assert await acme.can(job, "webhooks_create")
+    for when, code in (
+        ("2020-01-01T00:00:00Z", "end_in_the_past"),
+        ("2999-01-01T00:00:00Z", "end_too_far"),
+    ):
+        body = {"name": "No", "roles": [{"role": "support", "expires_at": when}]}
+        answer = await acme.administrator.ask("POST", f"{acme.path}/service-accounts", json=body)
+        refused(answer, 400, code)
+
+
+async def test_nobody_makes_a_machine_beyond_themselves(branch: Team) -> None:
+    people = await enlist(branch, {"lea": ["lead"], "carl": ["clerk"]})
+    lea = people["lea"]
+    before = await members(branch)
+    for roles, status, code in (
+        (["auditor"], 403, "role_beyond_giver"),
+        (["clerk", "owner"], 403, "role_beyond_giver"),
+        (["custodian"], 403, "operator_only_role"),
+        (["wizard"], 400, "unknown_role"),
+        (["clerk", "clerk"], 400, "role_twice"),
+    ):
+        body = {"name": "Robot", "roles": roles}
+        refused(await lea.ask("POST", f"{branch.path}/service-accounts", json=body), status, code)
+    body = {"name": "Robot", "roles": []}
+    answer = await people["carl"].ask("POST", f"{branch.path}/service-accounts", json=body)
+    refused(answer, 403, "missing_permission")
+    assert await members(branch) == before
+    await service_account(branch, "lead", by=lea)
+
+
+async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Team) -> None:
+    lea = (await enlist(branch, {"lea": ["lead"]}))["lea"]
+    above = await service_account(branch, "auditor")
+    token = await api_token(branch, above)
+
+    for answer in (
+        await lea.ask("POST", path(branch, above) + "/tokens", json={"name": "mine"}),
+        await lea.ask("POST", path(branch, above, token["id"], "rotate"), json={}),
+        await lea.ask("DELETE", path(branch, above, token["id"])),
+        await lea.ask("DELETE", path(branch, above)),
+    ):
+        assert refused(answer, 403, "member_above_actor")["missing"] == ["house_audit"]
+    assert (await above.ask("GET", "/v1/me")).status_code == 200
+    below = await service_account(branch, "clerk", by=lea)
+    await api_token(branch, below, by=lea)
+    assert (await lea.ask("DELETE", path(branch, below))).status_code == 204
+
+
+async def test_a_role_that_only_operators_give_is_not_for_machines(acme: Team) -> None:
+    body = {"name": "Robot", "roles": ["administrator"]}
+    answer = await acme.administrator.ask("POST", f"{acme.path}/service-accounts", json=body)
+    refused(answer, 403, "operator_only_role")
+    job = await machine(acme, "support")
+    refused(await acme.change_roles(job, "administrator"), 403, "operator_only_role")
+
+
+async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
+    initech: Team,
+) -> None:
+    robot = await machine(initech, "admin")
+    ana = initech.administrator
+
+    for answer in (
+        await initech.act("suspend", ana, by=robot),
+        await initech.act("remove", ana, by=robot),
+        await initech.change_roles(ana, "read", by=robot),
+        await ana.ask("POST", f"{initech.path}/leave"),
+    ):
+        refused(answer, 409, "last_administrator")
+    assert (await initech.change_roles(robot, "read")).status_code == 200
+    assert (await initech.change_roles(robot, "admin")).status_code == 200
+    assert (await ana.ask("DELETE", path(initech, robot))).status_code == 204
+
+
+async def test_a_machine_belongs_to_one_organization(initech: Team) -> None:
+    other = await initech.world.found("hooli")
+    robot = await machine(initech, "admin")
+
+    for where in (other.path, f"{other.path}/members", f"{other.path}/permissions"):
+        refused(await robot.ask("GET", where), 404, "unknown_organization")
+    mine = (await robot.ask("GET", "/v1/organizations")).json()["items"]
+    assert [each["id"] for each in mine] == [initech.id]
+    body = {"id": f"{initech.id}-own", "name": "Own"}
+    refused(await robot.ask("POST", "/v1/organizations", json=body), 403, "only_in_person")
+    for verb in ("GET", "DELETE"):
+        answer = await other.administrator.ask(verb, path(other, robot))
+        refused(answer, 404, "unknown_service_account")
+
+
+async def test_what_people_do_in_person_no_machine_does(acme: Team) -> None:
+    job = await machine(acme, "support")
+    await acme.invite("eve", ["support"])
+    secret = acme.world.secret_for(acme.address("eve"))
+
+    refused(await job.ask("POST", "/v1/me/sign-out"), 403, "only_in_person")
+    accept = await job.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    refused(accept, 403, "only_in_person")
+    forged = Person(acme.world, job.id, "", await acme.world.token(job.id))
+    refused(await forged.ask("GET", "/v1/me"), 401, "invalid_token")
+
+
+async def test_the_secret_is_told_once_and_kept_nowhere(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    where, key = path(acme, job) + "/tokens", {"Idempotency-Key": f"token {job.id}"}
+    body = {"name": "on the server", "expires_in_days": 30}
+    first = await acme.administrator.ask("POST", where, json=body, headers=key)
+    again = await acme.administrator.ask("POST", where, json=body, headers=key)
+
+    secret = first.json()["secret"]
+    assert secret.startswith("ta_")
+    assert len(secret) >= 3 + 43
+    told = {name: value for name, value in first.json().items() if name != "secret"}
+    assert (again.status_code, again.json()) == (201, told)
+    listed = await acme.administrator.ask("GET", where)
+    assert listed.json()["items"] == [told]
+    assert told["created_by"] == f"user:{acme.administrator.id}"
+    kept = await everything_kept(acme)
+    assert kept["idempotency_keys"]
+    assert all(secret not in rows for rows in kept.values())
+    assert hash_of(secret).hex() in kept["api_tokens"]
+
+    rotated = await acme.administrator.ask(
+        "POST",
+        path(acme, job, told["id"], "rotate"),
+        json={},
+        headers={"Idempotency-Key": f"rotate {job.id}"},
+    )
+    async with acme.world.service.reads() as session:
+        answers = await session.scalars(
+            select(IdempotencyKey.body).where(IdempotencyKey.key.like(f"%{job.id}"))
+        )
+        assert all("secret" not in (each or {}) for each in answers)
+    assert all(
+        rotated.json()["secret"] not in rows for rows in (await everything_kept(acme)).values()
+    )
+
+
+async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    token = await api_token(acme, job, expires_in_days=1)
+    until = datetime.fromisoformat(token["expires_at"])
+    assert until - datetime.fromisoformat(token["created_at"]) == timedelta(days=1)
+    assert (await job.ask("GET", "/v1/me")).status_code == 200
+
+    await ended(acme, token["id"], await acme.world.service.now())
+    refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
+    await ended(acme, token["id"], until)
+    assert (await job.ask("GET", "/v1/me")).status_code == 200
+
+    where = path(acme, job, token["id"])
+    assert (await acme.administrator.ask("DELETE", where)).status_code == 204
+    refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
+    refused(await acme.administrator.ask("DELETE", where), 409, "token_ended")
+    rotate = await acme.administrator.ask("POST", f"{where}/rotate", json={})
+    refused(rotate, 409, "token_ended")
+    tokens = await acme.administrator.ask("GET", path(acme, job) + "/tokens")
+    assert tokens.json()["items"][0]["revoked_at"] is not None
+
+
+async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    where = path(acme, job) + "/tokens"
+    for days, code in ((0, "invalid_request"), (10**6, "invalid_request"), (2000, "end_too_far")):
+        body = {"name": "long", "expires_in_days": days}
+        refused(await acme.administrator.ask("POST", where, json=body), 400, code)
+
+
+async def test_a_rotated_token_is_good_for_the_overlap(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    old = await api_token(acme, job)
+    rotated = await acme.administrator.ask(
+        "POST", path(acme, job, old["id"], "rotate"), json={"overlap_hours": 2}
+    )
+    assert rotated.status_code == 201
+    new = Person(acme.world, job.id, "", rotated.json()["secret"])
+    assert rotated.json()["name"] == old["name"]
+
+    for each in (job, new):
+        assert (await each.ask("GET", "/v1/me")).status_code == 200
+    left = (await row(acme, old["id"])).expires_at - await acme.world.service.now()
+    assert timedelta(hours=1.9) < left <= timedelta(hours=2)
+
+    at_once = await acme.administrator.ask(
+        "POST", path(acme, job, rotated.json()["id"], "rotate"), json={"overlap_hours": 0}
+    )
+    refused(await new.ask("GET", "/v1/me"), 401, "invalid_api_token")
+    newest = Person(acme.world, job.id, "", at_once.json()["secret"])
+    assert (await newest.ask("GET", "/v1/me")).status_code == 200
+
+
+async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    token = await api_token(acme, job)
+    assert (await row(acme, token["id"])).last_used_at is None
+    await job.ask("GET", "/v1/me")
+    first = (await row(acme, token["id"])).last_used_at
+    assert first is not None
+    await job.ask("GET", "/v1/me")
+    assert (await row(acme, token["id"])).last_used_at == first
+
+
+@pytest.mark.parametrize("end", ["deleted", "removed", "organization"])
+async def test_a_machine_ends_with_its_tokens(acme: Team, end: str) -> None:
+    job = await machine(acme, "support")
+    ways: dict[str, tuple[str, str]] = {
+        "deleted": ("DELETE", path(acme, job)),
+        "removed": ("DELETE", f"{acme.path}/members/{job.id}"),
+        "organization": ("DELETE", acme.path),
+    }
+    assert (await acme.administrator.ask(*ways[end])).status_code == 204
+
+    refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
+    assert not await acme.can(job, "refunds_create")
+    async with acme.world.service.reads() as session:
+        left = await session.scalars(select(ApiToken.id).where(ApiToken.user_id == job.id))
+        assert left.all() == []
+        assert await session.get(User, job.id) is not None  # the chains name it
+
+
+async def test_a_suspended_machine_can_do_nothing_and_comes_back(acme: Team) -> None:
+    job = await machine(acme, "support")
+    assert (await acme.act("suspend", job)).status_code == 204
+    refused(await job.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
+    assert (await acme.act("reactivate", job)).status_code == 204
+    assert (await job.ask("GET", f"{acme.path}/members")).status_code == 200
+
+
+async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Team) -> None:
+    job = await service_account(acme, "support")
+    token = await api_token(acme, job)
+    await acme.invite("eve", ["support"], by=job)
+    await acme.administrator.ask("POST", path(acme, job, token["id"], "rotate"), json={})
+    await acme.administrator.ask("DELETE", path(acme, job, token["id"]))
+    await job.ask("GET", "/v1/me")
+    await acme.administrator.ask("DELETE", path(acme, job))
+
+    told = [(each.kind, each.actor, each.subject) for each in await events(acme)][2:]
+    ana = f"user:{acme.administrator.id}"
+    assert told == [
+        ("service_account_created", ana, f"user:{job.id}"),
+        ("token_created", ana, f"user:{job.id}"),
+        ("refused", f"user:{job.id}", None),
+        ("token_rotated", ana, f"user:{job.id}"),
+        ("token_revoked", ana, f"user:{job.id}"),
+        ("service_account_deleted", ana, f"user:{job.id}"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "secret", ["ta_", "ta_x", "ta_" + "x" * 43, "ta_" + "x" * 100_000, "ta_é", "TA_x", "ta_ x"]
+)
+async def test_what_is_no_token_of_anybodys_is_refused(acme: Team, secret: str) -> None:
+    sent: Any = {b"Authorization": f"Bearer {secret}".encode("latin-1")}
+    answer = await acme.world.http.get("/v1/me", headers=sent)
+    assert answer.status_code == 401
+    assert answer.headers["content-type"] == PROBLEM
+    assert answer.headers["WWW-Authenticate"] == "Bearer"
