@@ -13,6 +13,7 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    roles,
     teams,
 )
 
@@ -25,5 +26,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *teams.routes,
     *invitations.routes,
     *access_requests.routes,
+    *roles.routes,
     *changes.routes,
 ]
