@@ -30,7 +30,7 @@ LISTS: list[Any] = [
     ["wizard"],
     [{"role": "wizard"}],
 ]
-OPTIONAL = {"reason", "expires_at", "expires_in_hours"}
+OPTIONAL = {"reason", "expires_at", "expires_in_hours", "description"}
 """What may be left out; all but the hours may be null, too."""
 WHOLE = [
     *(b"", b" ", b"null", b"[]", b"0", b'"x"', b"true", b"NaN", b"{", b"}", b"{]", b"{}"),

@@ -42,7 +42,7 @@ class Ask:
     success: int = 200
     body: Any = None
     target: str = ""
-    """Who is acted on: an active or a suspended member, or an invitation."""
+    """Who or what is acted on: an active or a suspended member, an invitation, a role."""
     list: bool = False
     operators: bool = False
     """Whether an operator may, too."""
@@ -57,6 +57,9 @@ WANTED = {"fintoc": "product", "finicom": "write"}
 """A role that is asked for."""
 ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
 """An action that is asked for."""
+
+VIEWED = {"fintoc": "links", "finicom": "sources"}
+"""A resource with something to view."""
 
 ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
@@ -127,6 +130,22 @@ ASKS = {
     Route("DELETE", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
         "manage_teams", 204, target="active"
     ),
+    Route("GET", f"{ONE}/roles"): Ask("view_members", list=True),
+    Route("POST", f"{ONE}/roles"): Ask(
+        "manage_roles",
+        201,
+        body={
+            "id": "purser",
+            "name": "Purser",
+            "description": "Counts.",
+            "actions": ["{action}", {"resource": "{viewed}", "level": "view"}],
+        },
+    ),
+    Route("GET", f"{ONE}/roles/{{role}}"): Ask("view_members", target="own_role"),
+    Route("PUT", f"{ONE}/roles/{{role}}"): Ask(
+        "manage_roles", body={"name": "Purser", "actions": ["{action}"]}, target="own_role"
+    ),
+    Route("DELETE", f"{ONE}/roles/{{role}}"): Ask("manage_roles", 204, target="own_role"),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
 }
 
@@ -167,6 +186,8 @@ class Stage:
         invited = await team.invite("guest", [role])
         wish = {"role": WANTED[catalog], "reason": "a case", "duration_hours": 8}
         asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
+        own = {"id": "treasurer", "name": "Treasurer", "actions": [ACTION[catalog]]}
+        await team.administrator.ask("POST", f"{team.path}/roles", json=own)
         return cls(
             team,
             {
@@ -181,6 +202,8 @@ class Stage:
                 "action": ACTION[catalog],
                 "team": team_of_theirs.id,
                 "new_team": "new",
+                "own_role": "treasurer",
+                "viewed": VIEWED[catalog],
                 "position": "1",
                 "new": f"{team.id}-new",
                 "email": team.address("new"),
@@ -190,7 +213,8 @@ class Stage:
     def url(self, route: Route, **instead: str) -> str:
         """The route's address on this stage, perhaps with other names in it."""
         target = ASKS[route].target if ASKS[route].target in self.names else "active"
-        return route.path.format(**{**self.names, "user": self.names[target], **instead})
+        meant = {"user": self.names[target], "role": self.names["own_role"]}
+        return route.path.format(**{**self.names, **meant, **instead})
 
     def body(self, route: Route) -> Any:
         """The route's body on this stage."""

@@ -108,6 +108,7 @@ TAKES = {
     "/v1/organizations/{organization}/access-requests": ["limit", "cursor", "status", "mine"],
     "/v1/organizations/{organization}/teams": ["limit", "cursor"],
     "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor"],
+    "/v1/organizations/{organization}/roles": ["limit", "cursor"],
     "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
 }
 
