@@ -5,7 +5,7 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, request_deeds, scripts, team_deeds
+from tests.ledger import deeds, request_deeds, role_deeds, scripts, team_deeds
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -30,7 +30,7 @@ async def prelude(cast: Cast, chance: Random) -> None:
 
 async def invitation(cast: Cast, chance: Random) -> object:
     team, by = await _scene(cast, chance)
-    roles = chance.sample(cast.roles, chance.choice([0, 1, 1, 2]))
+    roles = chance.sample(cast.every_role, chance.choice([0, 1, 1, 2]))
     return await deeds.invite(cast, team, by, chance.choice(cast.guests), roles)
 
 
@@ -50,7 +50,7 @@ async def acceptance(cast: Cast, chance: Random) -> object:
 
 async def change_of_roles(cast: Cast, chance: Random) -> object:
     team, by = await _scene(cast, chance)
-    roles = chance.sample(cast.roles, chance.choice([0, 1, 1, 2, 3]))
+    roles = chance.sample(cast.every_role, chance.choice([0, 1, 1, 2, 3]))
     wanted = {role: chance.choice(list(deeds.End)) for role in roles}
     return await deeds.change_roles(cast, team, by, _whom(cast, chance, team), wanted)
 
@@ -82,6 +82,10 @@ async def founding(cast: Cast, chance: Random) -> object:
 
 async def grant(cast: Cast, chance: Random) -> object:
     return await deeds.grant(cast, chance.choice(cast.teams), chance.choice(cast.guests))
+
+
+async def change_of_a_role(cast: Cast, chance: Random) -> object:
+    return await role_deeds.role_deed(cast, *await _scene(cast, chance), chance)
 
 
 async def maintenance(cast: Cast, chance: Random) -> object:
@@ -122,6 +126,7 @@ CHANCES: dict[Any, int] = {
     grant: 4,
     request_deeds.something: 16,
     team_deeds.something: 24,
+    change_of_a_role: 18,
     sweeping: 8,
     broken_link: 8,
 }

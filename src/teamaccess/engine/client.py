@@ -60,8 +60,8 @@ CHECK_SECONDS = 2.0
 LOOKUP_SECONDS = 2.0
 WRITE_SECONDS = 2.0
 SECONDS_AN_UPDATE = 0.005
-"""What a large write may take beyond that: 900 deletes take a second where the engine is busy. One that ran
-out of time every time would never arrive."""
+"""What a large write may take beyond that: 900 deletes take more than a second where the engine is busy.
+One that ran out of time every time would never arrive."""
 
 # SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
 # be sent again: reads change nothing, and a replayed write meets its own marker.
