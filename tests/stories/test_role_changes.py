@@ -149,14 +149,14 @@ async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Tea
         days=acme.world.service.catalog.longest_days
     )
     for role in ("product", "night"):
-        for end, code in (
-            (furthest - timedelta(hours=1), 200),
-            (furthest + timedelta(hours=1), 400),
-        ):
-            wanted = {"roles": [{"role": role, "expires_at": until(end)}]}
-            answer = await acme.administrator.ask("PUT", path, json=wanted)
-            assert answer.status_code == code, answer.text
-        assert refused(answer, 400, "end_too_far")["days"] == 1826
+        near, far = [
+            await acme.administrator.ask(
+                "PUT", path, json={"roles": [{"role": role, "expires_at": until(end)}]}
+            )
+            for end in (furthest - timedelta(hours=1), furthest + timedelta(hours=1))
+        ]
+        assert near.status_code == 200
+        assert refused(far, 400, "end_too_far")["days"] == 1826
     assert (await members(acme))[bob.id] == ["night"]
 
 
