@@ -1,4 +1,4 @@
-"""What becomes of those who hold a role, are offered it or ask for it, when it is no more.
+"""What becomes of those who hold a role or are offered it, when it is no more.
 
 In statements for all of them at once: there may be thousands.
 """
@@ -11,15 +11,12 @@ from sqlalchemy.dialects.postgresql import insert
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import (
-    AccessRequest,
-    AccessRequestStatus,
     Invitation,
     InvitationRole,
     OrganizationId,
     RoleAssignment,
     RoleId,
     TeamRole,
-    UserId,
 )
 
 HOLDERS: dict[type[RoleAssignment | TeamRole], str] = {
@@ -87,25 +84,3 @@ async def offer_instead(
             await record(change, "invitation_cancelled", organization, subject, deleted_role=role)
         else:
             invitation.offer_instead(role, to)
-
-
-async def ask_instead(
-    change: Change, organization: OrganizationId, role: RoleId, to: RoleId | None, by: UserId
-) -> None:
-    """Have undecided requests ask for another role instead; without one they are declined."""
-    pending = await change.session.scalars(
-        select(AccessRequest).where(
-            AccessRequest.organization_id == organization,
-            AccessRequest.role == role,
-            AccessRequest.status == AccessRequestStatus.PENDING,
-        )
-    )
-    for request in pending:
-        subject = f"access_request:{request.id}"
-        if to is not None:
-            request.role = to
-            await record(change, "access_request_changed", organization, subject, role=to)
-            continue
-        request.status = AccessRequestStatus.DECLINED
-        request.decided_at, request.decided_by = change.now, by
-        await record(change, "access_request_declined", organization, subject, deleted_role=role)

@@ -2,7 +2,8 @@
 
 from dataclasses import asdict
 
-from teamaccess.errors import Conflict, Forbidden, Invalid
+from teamaccess.access_requests.withdraw import withdraw_with_role
+from teamaccess.errors import Conflict, Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import OrganizationId, RoleId, UserId
@@ -10,8 +11,9 @@ from teamaccess.roles.holders import Holders, holders_of
 from teamaccess.roles.ids import NOBODY
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.make import judged
-from teamaccess.roles.pass_on import ask_instead, give_instead, offer_instead, take_away
+from teamaccess.roles.pass_on import give_instead, offer_instead, take_away
 from teamaccess.roles.rules import refuse_beyond, refuse_operator_only
+from teamaccess.teams.rules import refuse_not_for_teams
 
 MANY = 200
 """Holders that certainly pass from one role to the other in one position with the role's end."""
@@ -23,10 +25,6 @@ class RoleInUse(Conflict):
 
 class ReassignedToItself(Invalid):
     """The holders of {role} cannot get it instead of itself."""
-
-
-class RoleNotForTeams(Forbidden):
-    """The role {role} is one that no team may hold."""
 
 
 async def remove(
@@ -56,12 +54,12 @@ async def remove(
             raise ReassignedToItself(role=id)
         refuse_operator_only(change, targets, known)
         refuse_beyond(giving, held)
-        if holders.teams and not known.teams_may_hold(to):
-            raise RoleNotForTeams(role=to)
+        if holders.teams:
+            refuse_not_for_teams(targets, known)
         await _pass_on(change, organization, id, to, holders, custom=to in known.own)
     await take_away(change, organization, id)
     await offer_instead(change, organization, id, to)
-    await ask_instead(change, organization, id, to, by=actor)
+    await withdraw_with_role(change, organization, id)
     await change.session.delete(role)
     told = {"actions": sorted(role.actions), "instead": to, **asdict(holders)}
     await record(change, "role_deleted", organization, f"role:{id}", **told)
