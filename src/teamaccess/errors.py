@@ -16,7 +16,8 @@ class TeamaccessError(Exception):
 
     def __init__(self, **facts: Any) -> None:
         self.facts = {
-            name: fact if isinstance(fact, list) else str(fact) for name, fact in facts.items()
+            name: fact if isinstance(fact, list | int) else str(fact)
+            for name, fact in facts.items()
         }
         super().__init__(self.detail)
 

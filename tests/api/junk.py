@@ -31,7 +31,7 @@ LISTS: list[Any] = [
     [{"role": "wizard"}],
 ]
 NUMBERED = {"expires_in_hours", "expires_in_days", "overlap_hours"}
-OPTIONAL = {"reason", "expires_at", *NUMBERED}
+OPTIONAL = {"reason", "expires_at", "description", *NUMBERED}
 """What may be left out; all but the numbers may be null, too."""
 WHOLE = [
     *(b"", b" ", b"null", b"[]", b"0", b'"x"', b"true", b"NaN", b"{", b"}", b"{]", b"{}"),

@@ -44,7 +44,7 @@ class Ask:
     success: int = 200
     body: Any = None
     target: str = ""
-    """Who is acted on: an active or a suspended member, an invitation, or an object."""
+    """Who or what is acted on: an active or a suspended member, an invitation, a role, an object."""
     list: bool = False
     operators: bool = False
     """Whether an operator may, too."""
@@ -64,6 +64,8 @@ ACTION = {"fintoc": "refunds_create", "finicom": "sources_create"}
 
 OBJECTS = {"fintoc": ("webhook", "edit"), "finicom": ("source", "manage")}
 """A type of objects, and what can be done to one."""
+VIEWED = {"fintoc": "links", "finicom": "sources"}
+"""A resource with something to view."""
 
 ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
@@ -86,7 +88,7 @@ ASKS = {
     ),
     Route("GET", "/v1/organizations"): Ask(SIGNED_IN, list=True, operators=True),
     Route("GET", ONE): Ask("view_organization"),
-    Route("PATCH", ONE): Ask("change_settings", body={"name": "Another name"}),
+    Route("PATCH", ONE): Ask("change_settings", body={"name": "Another name"}, silent=True),
     Route("DELETE", ONE): Ask("delete_organization", 204),
     Route("GET", f"{ONE}/permissions"): Ask(MEMBER),
     Route("GET", f"{ONE}/members"): Ask("view_members", list=True),
@@ -95,6 +97,7 @@ ASKS = {
         "change_roles",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "a new job"},
         target="active",
+        silent=True,
     ),
     Route("POST", f"{ONE}/members/{{user}}/suspend"): Ask("suspend", 204, target="active"),
     Route("POST", f"{ONE}/members/{{user}}/reactivate"): Ask("reactivate", 204, target="suspended"),
@@ -111,25 +114,33 @@ ASKS = {
     ),
     Route("POST", f"{ONE}/invitations/{{invitation}}/resend"): Ask("invite", target="invitation"),
     Route("POST", REQUESTS): Ask(
-        MEMBER, 201, body={"action": "{action}", "reason": "a case", "duration_hours": 8}
+        MEMBER,
+        201,
+        body={"action": "{action}", "reason": "a case", "duration_hours": 8},
+        silent=True,
     ),
     Route("GET", REQUESTS): Ask(MEMBER, list=True),
     Route("GET", REQUEST): Ask("change_roles", hidden="unknown_access_request"),
     Route("POST", f"{REQUEST}/approve"): Ask(
         "change_roles", body={"role": "{wanted}", "reason": "fine", "duration_hours": 4}
     ),
-    Route("POST", f"{REQUEST}/decline"): Ask("change_roles", body={"reason": "not now"}),
+    Route("POST", f"{REQUEST}/decline"): Ask(
+        "change_roles", body={"reason": "not now"}, silent=True
+    ),
     Route("POST", f"{REQUEST}/withdraw"): Ask(ASKER, hidden="unknown_access_request"),
     Route("POST", f"{ONE}/teams"): Ask(
-        "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}
+        "manage_teams", 201, body={"id": "{new_team}", "name": "New team"}, silent=True
     ),
     Route("GET", f"{ONE}/teams"): Ask("view_members", list=True),
     Route("GET", f"{ONE}/teams/{{team}}"): Ask("view_members"),
-    Route("PATCH", f"{ONE}/teams/{{team}}"): Ask("manage_teams", body={"name": "Another name"}),
+    Route("PATCH", f"{ONE}/teams/{{team}}"): Ask(
+        "manage_teams", body={"name": "Another name"}, silent=True
+    ),
     Route("DELETE", f"{ONE}/teams/{{team}}"): Ask("manage_teams", 204),
     Route("PUT", f"{ONE}/teams/{{team}}/roles"): Ask(
         "manage_teams",
         body={"roles": [{"role": "{role}", "expires_at": None}], "reason": "as agreed"},
+        silent=True,
     ),
     Route("GET", f"{ONE}/teams/{{team}}/members"): Ask("view_members", list=True),
     Route("PUT", f"{ONE}/teams/{{team}}/members/{{user}}"): Ask(
@@ -171,6 +182,25 @@ ASKS = {
         },
         operators=True,
     ),
+    Route("GET", f"{ONE}/roles"): Ask("view_members", list=True),
+    Route("POST", f"{ONE}/roles"): Ask(
+        "manage_roles",
+        201,
+        body={
+            "id": "purser",
+            "name": "Purser",
+            "description": "Counts.",
+            "actions": ["{action}", {"resource": "{viewed}", "level": "view"}],
+        },
+    ),
+    Route("GET", f"{ONE}/roles/{{role}}"): Ask("view_members", target="own_role"),
+    Route("PUT", f"{ONE}/roles/{{role}}"): Ask(
+        "manage_roles",
+        body={"name": "Purser", "actions": ["{action}"]},
+        target="own_role",
+        silent=True,
+    ),
+    Route("DELETE", f"{ONE}/roles/{{role}}"): Ask("manage_roles", 204, target="own_role"),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
     Route("GET", MACHINES): Ask(MANAGES, list=True),
     Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
@@ -226,6 +256,8 @@ class Stage:
         asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
         machine = await service_account(team, role)
         token = await api_token(team, machine)
+        own = {"id": "treasurer", "name": "Treasurer", "actions": [ACTION[catalog]]}
+        await team.administrator.ask("POST", f"{team.path}/roles", json=own)
         return cls(
             team,
             {
@@ -242,6 +274,8 @@ class Stage:
                 "action": ACTION[catalog],
                 "team": team_of_theirs.id,
                 "new_team": "new",
+                "own_role": "treasurer",
+                "viewed": VIEWED[catalog],
                 "position": "1",
                 "type": type,
                 "verb": verb,
@@ -256,8 +290,12 @@ class Stage:
     def url(self, route: Route, **instead: str) -> str:
         """The route's address on this stage, perhaps with other names in it."""
         target = ASKS[route].target if ASKS[route].target in self.names else "active"
-        who = {"user": self.names[target], "resource": self.names[target]}
-        return route.path.format(**{**self.names, **who, **instead})
+        meant = {
+            "user": self.names[target],
+            "role": self.names["own_role"],
+            "resource": self.names[target],
+        }
+        return route.path.format(**{**self.names, **meant, **instead})
 
     def body(self, route: Route) -> Any:
         """The route's body on this stage."""

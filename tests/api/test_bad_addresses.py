@@ -109,6 +109,7 @@ TAKES = {
     "/v1/organizations/{organization}/access-requests": ["limit", "cursor", "status", "mine"],
     "/v1/organizations/{organization}/teams": ["limit", "cursor"],
     "/v1/organizations/{organization}/teams/{team}/members": ["limit", "cursor"],
+    "/v1/organizations/{organization}/roles": ["limit", "cursor"],
     "/v1/organizations/{organization}/invitations": ["limit", "cursor", "status"],
     "/v1/organizations/{organization}/resources/{type}": ["limit", "cursor"],
     "/v1/organizations/{organization}/service-accounts": ["limit", "cursor"],

@@ -18,6 +18,7 @@ JSON = {"Content-Type": "application/json"}
 CODES = {
     *("invalid_request", "invalid_text", "invalid_email", "invalid_organization_id"),
     *("invalid_team_id", "unknown_role", "role_twice", "end_in_the_past", "body_too_large"),
+    *("invalid_role_id", "action_twice", "nothing_selected", "end_too_far"),
     "unknown_invitation_token",
     *("unknown_action", "other_role_asked", "longer_than_asked"),
     *("unknown_resource_type", "invalid_resource_id", "unknown_resource", "resource_twice"),

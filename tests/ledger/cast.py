@@ -17,6 +17,8 @@ from tests.ledger.sides import entries
 from tests.world import Person, Team, World
 
 GUESTS = ("bob", "dan", "eve", "fay")
+OWN_ROLES = ("night", "guard", "purser")
+"""What organizations call roles of their own, once they have made them."""
 
 
 @dataclass
@@ -49,6 +51,11 @@ class Cast:
     def roles(self) -> list[str]:
         """Every role of the catalog."""
         return list(self.world.service.catalog.roles)
+
+    @property
+    def every_role(self) -> list[str]:
+        """Those, and what an organization may have made."""
+        return [*self.roles, *OWN_ROLES]
 
     async def found(self, name: str) -> None:
         """Let an operator found another organization."""

@@ -5,7 +5,15 @@ from random import Random
 from typing import Any
 
 from tests.faults_tools import Writes
-from tests.ledger import deeds, machine_deeds, request_deeds, scripts, team_deeds, things
+from tests.ledger import (
+    deeds,
+    machine_deeds,
+    request_deeds,
+    role_deeds,
+    scripts,
+    team_deeds,
+    things,
+)
 from tests.ledger.cast import Cast
 from tests.world import Person, Team
 
@@ -30,7 +38,7 @@ async def prelude(cast: Cast, chance: Random) -> None:
 
 async def invitation(cast: Cast, chance: Random) -> object:
     team, by = await _scene(cast, chance)
-    roles = chance.sample(cast.roles, chance.choice([0, 1, 1, 2]))
+    roles = chance.sample(cast.every_role, chance.choice([0, 1, 1, 2]))
     return await deeds.invite(cast, team, by, chance.choice(cast.guests), roles)
 
 
@@ -50,7 +58,7 @@ async def acceptance(cast: Cast, chance: Random) -> object:
 
 async def change_of_roles(cast: Cast, chance: Random) -> object:
     team, by = await _scene(cast, chance)
-    roles = chance.sample(cast.roles, chance.choice([0, 1, 1, 2, 3]))
+    roles = chance.sample(cast.every_role, chance.choice([0, 1, 1, 2, 3]))
     wanted = {role: chance.choice(list(deeds.End)) for role in roles}
     return await deeds.change_roles(cast, team, by, _whom(cast, chance, team), wanted)
 
@@ -100,6 +108,10 @@ async def granting(cast: Cast, chance: Random) -> object:
     return await things.granting(cast, *await _scene(cast, chance), chance)
 
 
+async def change_of_a_role(cast: Cast, chance: Random) -> object:
+    return await role_deeds.role_deed(cast, *await _scene(cast, chance), chance)
+
+
 async def maintenance(cast: Cast, chance: Random) -> object:
     here, there = chance.choice(cast.teams), chance.choice(cast.teams)
     script = [
@@ -139,6 +151,7 @@ CHANCES: dict[Any, int] = {
     machine_deeds.something: 16,
     request_deeds.something: 16,
     team_deeds.something: 24,
+    change_of_a_role: 18,
     sweeping: 8,
     registering: 10,
     removal_of_an_object: 3,

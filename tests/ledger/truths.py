@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from teamaccess.organizations.access import MEMBERSHIP
 from teamaccess.relationships import Relationship, organization, user
+from teamaccess.roles.known import roles_of
 from tests.ledger.cast import Cast
 from tests.ledger.sides import entries, holdings, marked, markers_aside, newest, rows, told
 from tests.ledger.things import may_to_objects_what_was_given
@@ -57,8 +58,8 @@ async def may_what_the_roles_say(cast: Cast, team: Team, person: Person) -> None
     async with cast.world.service.reads() as session:
         keys = {"organization": team.id, "user": person.id}
         if await session.scalar(text(ACTIVE), keys):
-            roles = await session.scalars(text(HELD), keys)
-            held = catalog.actions_of(roles)
+            roles = (await session.scalars(text(HELD), keys)).all()
+            held = (await roles_of(session, catalog, team.id, roles)).actions_of(roles)
             expected = {MEMBERSHIP, *(catalog.actions[each].permission for each in held)}
     assert permitted == expected
 

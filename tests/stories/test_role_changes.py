@@ -6,6 +6,7 @@ import pytest
 from authzed.api.v1 import RelationshipFilter
 
 from tests.steps import end_role, enlist, events, members, refused
+from tests.stories.roles import made
 from tests.world import Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
@@ -138,6 +139,25 @@ async def test_a_role_cannot_end_in_the_past(acme: Team, end: str) -> None:
 
     refused(answer, 400, "end_in_the_past")
     assert (await members(acme))[bob.id] == ["support"]
+
+
+async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    await made(acme, "night", "links_edit")
+    path = f"{acme.path}/members/{bob.id}/roles"
+    furthest = await acme.world.service.now() + timedelta(
+        days=acme.world.service.catalog.longest_days
+    )
+    for role in ("product", "night"):
+        near, far = [
+            await acme.administrator.ask(
+                "PUT", path, json={"roles": [{"role": role, "expires_at": until(end)}]}
+            )
+            for end in (furthest - timedelta(hours=1), furthest + timedelta(hours=1))
+        ]
+        assert near.status_code == 200
+        assert refused(far, 400, "end_too_far")["days"] == 1826
+    assert (await members(acme))[bob.id] == ["night"]
 
 
 async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Team) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import select
+from sqlalchemy import ColumnElement, select
 
 from teamaccess.access_requests.find import UnknownAccessRequest, find_request
 from teamaccess.events import record
@@ -12,6 +12,7 @@ from teamaccess.models import (
     AccessRequestStatus,
     OrganizationId,
     RequestId,
+    RoleId,
     UserId,
 )
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
@@ -39,18 +40,29 @@ async def withdraw_with_membership(
     change: Change, organization: OrganizationId, users: Collection[UserId]
 ) -> None:
     """Withdraw what is asked by those whose membership ends: nobody can be given it any more."""
+    await _withdraw(change, organization, AccessRequest.user_id.in_(users), "membership_ended")
+
+
+async def withdraw_with_role(change: Change, organization: OrganizationId, role: RoleId) -> None:
+    """Withdraw what asks for a role that is deleted; who asked may ask for another."""
+    await _withdraw(change, organization, AccessRequest.role == role, "role_deleted")
+
+
+async def _withdraw(
+    change: Change, organization: OrganizationId, which: ColumnElement[bool], because: str
+) -> None:
     asked = await change.session.scalars(
         select(AccessRequest)
         .where(
             AccessRequest.organization_id == organization,
-            AccessRequest.user_id.in_(users),
             AccessRequest.status == AccessRequestStatus.PENDING,
+            which,
         )
         .order_by(AccessRequest.requested_at, AccessRequest.id)
     )
     for request in asked:
         request.withdraw(None, change.now)
-        await _tell(change, request, because="membership_ended")
+        await _tell(change, request, because=because)
 
 
 async def _tell(change: Change, request: AccessRequest, **more: str) -> None:

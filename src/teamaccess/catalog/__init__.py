@@ -4,7 +4,7 @@ from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, UnknownCatalog, UnknownRole
 from teamaccess.catalog.loader import catalogs, find, load
-from teamaccess.catalog.model import OPERATIONS, Action, Resource, ResourceType, Role
+from teamaccess.catalog.model import OPERATIONS, Action, Level, Resource, ResourceType, Role
 from teamaccess.catalog.reader import read
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "Action",
     "Catalog",
     "InvalidCatalog",
+    "Level",
     "Mistake",
     "Resource",
     "ResourceType",

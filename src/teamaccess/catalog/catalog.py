@@ -54,6 +54,12 @@ class Catalog:
         return held in self._subjects.get((relationship.resource.type, relationship.relation), ())
 
     @cached_property
+    def organization_names(self) -> frozenset[str]:
+        """The relations and permissions that an organization has in the schema."""
+        [tenant] = [each for each in definitions(self) if each.name == "organization"]
+        return frozenset(member.name for group in tenant.groups for member in group)
+
+    @cached_property
     def resource_types(self) -> tuple[str, ...]:
         """The types of objects that relationships can be about, in the order of their names."""
         return tuple(sorted({resource for resource, _ in self._subjects}))

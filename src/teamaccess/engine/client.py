@@ -59,6 +59,9 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 2.0
 LOOKUP_SECONDS = 2.0
 WRITE_SECONDS = 2.0
+SECONDS_AN_UPDATE = 0.005
+"""What a large write may take beyond that: 900 deletes take more than a second where the engine is busy.
+One that ran out of time every time would never arrive."""
 
 # SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
 # be sent again: reads change nothing, and a replayed write meets its own marker.
@@ -193,9 +196,11 @@ class Engine:
         updates: Sequence[Update],
         create: Sequence[Relationship] = (),
         metadata: Mapping[str, Any] | None = None,
-        seconds: float = WRITE_SECONDS,
+        seconds: float | None = None,
     ) -> str:
         """Write all or nothing, and return the ZedToken at which it holds.
+
+        It may take `seconds`, by default the longer the more there is to write.
 
         Raises `AlreadyThere` when one of `create` is there: then nothing of this call was written.
         """
@@ -208,7 +213,9 @@ class Engine:
                     ],
                     optional_transaction_metadata=_struct(metadata),
                 ),
-                timeout=seconds,
+                timeout=WRITE_SECONDS + SECONDS_AN_UPDATE * len(updates)
+                if seconds is None
+                else seconds,
                 metadata=self._metadata,
             )
         )

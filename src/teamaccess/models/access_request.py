@@ -71,7 +71,7 @@ class AccessRequest(Base):
     status: Mapped[str] = mapped_column(server_default=AccessRequestStatus.PENDING)
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
-    """None where it was withdrawn because the membership ended."""
+    """None where it was withdrawn because the membership or the role was no more."""
     decision_reason_hash: Mapped[bytes | None]
     granted_role: Mapped[RoleId | None]
     granted_until: Mapped[datetime | None]

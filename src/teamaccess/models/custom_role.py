@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from sqlalchemy import CheckConstraint, ForeignKey, func
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.models.base import Base
@@ -22,6 +23,10 @@ class CustomRole(Base):
     id: Mapped[RoleId] = mapped_column(primary_key=True)
     name: Mapped[str]
     description: Mapped[str | None]
+    selectors: Mapped[list[dict[str, str]]] = mapped_column(
+        JSONB, server_default="[]", default=list
+    )
+    """Resources and levels that it was saved with, whose actions of that time are among its own."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     allowed: Mapped[list[CustomRoleAction]] = relationship(

@@ -160,6 +160,13 @@ class Invitation(RelationshipSource):
         self.sent_at, self.times_sent = at, self.times_sent + 1
         self.token_hash, self.invited_by = token_hash, by
 
+    def offer_instead(self, role: RoleId, other: RoleId | None) -> None:
+        """Offer another role in the place of one, or none; one that is offered anyway only once."""
+        kept = [offer for offer in self.offers if offer.role != role]
+        if other is not None and other not in self.roles:
+            kept.append(InvitationRole(role=other))
+        self.offers = kept
+
     def lapse(self) -> None:
         """Put an expired invitation away; it stays listed as expired."""
         self.lapsed_at = self.expires_at

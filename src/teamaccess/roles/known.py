@@ -14,6 +14,7 @@ OWN = select(CustomRole).where(
     CustomRole.organization_id == bindparam("organization"),
     CustomRole.id == any_(bindparam("roles", type_=ARRAY(Text))),
 )
+NOTHING: frozenset[str] = frozenset()
 
 
 class UnknownRole(Invalid):
@@ -37,7 +38,10 @@ class Roles:
                 raise UnknownRole(role=repr(role), roles=[*self.catalog.roles, *sorted(self.own)])
 
     def actions_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
-        """Return every action that the roles allow together; a role that is gone allows nothing."""
+        """Return every action that the roles allow together.
+
+        A role that is gone allows nothing, and what the catalog does not have any more is no action.
+        """
         return frozenset().union(*(self._actions(role) for role in roles))
 
     def are_custom(self, roles: Iterable[RoleId]) -> frozenset[RoleId]:
@@ -59,8 +63,9 @@ class Roles:
         return known.name if known is not None else role
 
     def _actions(self, role: RoleId) -> frozenset[str]:
-        known = self.catalog.roles.get(role) or self.own.get(role)
-        return known.actions if known is not None else frozenset()
+        if role in self.catalog.roles:
+            return self.catalog.roles[role].actions
+        return self.own[role].actions & self.catalog.actions.keys() if role in self.own else NOTHING
 
 
 async def roles_of(

@@ -16,6 +16,7 @@ from teamaccess.api.routes import (
     members,
     organizations,
     resources,
+    roles,
     service_accounts,
     teams,
 )
@@ -33,5 +34,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *grants.routes,
     *checks.routes,
     *service_accounts.routes,
+    *roles.routes,
     *changes.routes,
 ]

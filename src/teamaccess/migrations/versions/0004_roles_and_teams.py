@@ -2,6 +2,7 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import postgresql
 
 from teamaccess.migrations.scripts import run
 
@@ -27,6 +28,7 @@ def roles() -> None:
         sa.Column("id", sa.Text(), nullable=False),
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("description", sa.Text(), nullable=True),
+        sa.Column("selectors", postgresql.JSONB(), server_default="[]", nullable=False),
         sa.Column(
             "created_at",
             sa.DateTime(timezone=True),

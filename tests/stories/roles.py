@@ -1,0 +1,57 @@
+"""Steps of stories about roles that an organization makes itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tests.world import Person, Team
+
+Part = str | Mapping[str, str]
+
+
+def all_of(resource: str, level: str) -> Part:
+    """A selector."""
+    return {"resource": resource, "level": level}
+
+
+async def make(
+    team: Team, id: str, *actions: Part, by: Person | None = None, **more: Any
+) -> httpx.Response:
+    """Make a role through the API."""
+    body: dict[str, Any] = {"id": id, "name": id.title(), **more}
+    if actions:
+        body["actions"] = actions
+    return await (by or team.administrator).ask("POST", f"{team.path}/roles", json=body)
+
+
+async def made(team: Team, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
+    """Make a role, which is allowed; return what it is."""
+    answer = await make(team, id, *actions, **more)
+    assert answer.status_code == 201, answer.text
+    role: dict[str, Any] = answer.json()
+    return role
+
+
+async def replace(
+    team: Team, role: str, *actions: Part, by: Person | None = None, **more: Any
+) -> httpx.Response:
+    """Have a role be just this through the API; `headers` as httpx takes them."""
+    headers = more.pop("headers", {})
+    body = {"name": role.title(), "actions": actions, **more}
+    person = by or team.administrator
+    return await person.ask("PUT", f"{team.path}/roles/{role}", json=body, headers=headers)
+
+
+async def show(team: Team, id: str) -> httpx.Response:
+    """Look at a role."""
+    return await team.administrator.ask("GET", f"{team.path}/roles/{id}")
+
+
+async def delete(
+    team: Team, id: str, reassign: str | None = None, by: Person | None = None
+) -> httpx.Response:
+    """Delete a role through the API."""
+    query = f"?reassign={reassign}" if reassign is not None else ""
+    person = by or team.administrator
+    return await person.ask("DELETE", f"{team.path}/roles/{id}{query}")

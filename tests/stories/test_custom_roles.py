@@ -1,0 +1,340 @@
+"""Roles that an organization makes itself: of actions, of selectors, cloned, changed."""
+
+import dataclasses
+
+import pytest
+
+from teamaccess.models import OrganizationId, RoleId
+from teamaccess.roles.find import find_own
+from teamaccess.roles.selection import could_add
+from tests.ledger.sides import agreed
+from tests.steps import events, members, refused
+from tests.stories.roles import all_of, made, make, replace, show
+from tests.world import Person, Team
+
+
+async def smith(team: Team, *actions: str, name: str = "bob") -> Person:
+    """A member who may manage roles and hold these actions, and nothing else."""
+    await made(team, f"smith_{name}", "roles_manage", "users_access", *actions)
+    return await team.member(name, roles=[f"smith_{name}"])
+
+
+async def test_a_role_of_ones_own_allows_just_its_actions(acme: Team) -> None:
+    role = await made(acme, "treasurer", "payouts_view", "transfers_view", description="Pays.")
+    assert role["actions"] == ["payouts_view", "transfers_view"]
+    assert (role["custom"], role["teams"], role["operator_only"]) == (True, True, False)
+    assert (await acme.ledger())[-1] == [
+        f"TOUCH organization:{acme.id}#granted_{action}@role:{acme.id}/treasurer#member"
+        for action in ("payouts_view", "transfers_view")
+    ]
+    bob = await acme.member("bob", roles=["treasurer"])
+    assert (await acme.ledger())[-1][-1] == f"TOUCH role:{acme.id}/treasurer#member@user:{bob.id}"
+    assert "You are invited to join Acme as Treasurer." in acme.world.mails_to(bob.email)[-1]
+    shown = (await bob.ask("GET", f"{acme.path}/permissions")).json()
+    assert shown["actions"] == ["payouts_view", "transfers_view"]
+    assert not await acme.can(bob, "transfers_create")
+    assert (await show(acme, "treasurer")).json()["holders"]["members"] == 1
+    await agreed(acme)
+
+
+async def test_it_is_given_and_taken_like_any_other_role(acme: Team, globex: Team) -> None:
+    await made(acme, "treasurer", "payouts_view")
+    bob = await acme.member("bob", roles=["support"])
+    given = await acme.change_roles(bob, "support", "treasurer")
+    assert [each["role"] for each in given.json()["roles"]] == ["support", "treasurer"]
+    assert (await acme.ledger())[-1] == [f"TOUCH role:{acme.id}/treasurer#member@user:{bob.id}"]
+    listed = await acme.administrator.ask("GET", f"{acme.path}/members?role=treasurer")
+    assert [each["user"] for each in listed.json()["items"]] == [bob.id]
+    await acme.change_roles(bob)
+    assert not await acme.can(bob, "payouts_view")
+    refused(await globex.invite("eve", ["treasurer"]), 400, "unknown_role")
+    refused(await show(globex, "treasurer"), 404, "role_not_found")
+
+
+async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team) -> None:
+    role = await made(acme, "hooks", all_of("webhooks", "view"), "links_access")
+    catalog = acme.world.service.catalog
+    webhooks = {
+        each.id
+        for each in catalog.actions.values()
+        if (each.resource, each.level) == ("webhooks", "view")
+    }
+    assert set(role["actions"]) == {*webhooks, "links_access"}
+    assert role["selectors"] == [{"resource": "webhooks", "level": "view"}]
+    assert role["could_add"] == []
+
+    later = dataclasses.replace(catalog.actions["webhooks_access"], id="webhooks_audit")
+    reserved = dataclasses.replace(later, id="webhooks_own", reserved=True)
+    newer = dataclasses.replace(
+        catalog,
+        actions={**catalog.actions, later.id: later, reserved.id: reserved},
+    )
+    async with acme.world.service.reads() as session:
+        kept = await find_own(session, OrganizationId(acme.id), RoleId("hooks"))
+    assert kept is not None
+    assert could_add(newer, kept) == {"webhooks_audit"}
+    assert could_add(catalog, kept) == set()
+
+
+async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
+    acme: Team,
+) -> None:
+    await made(acme, "hooks", all_of("links", "manage"))
+    async with acme.world.operator(
+        acme.id
+    ) as change:  # as if the catalog had got links_delete later
+        role = await find_own(change.session, acme.id, RoleId("hooks"))
+        assert role is not None
+        role.allow_exactly(frozenset({"links_edit"}))
+    shown = (await show(acme, "hooks")).json()
+    assert (shown["actions"], shown["could_add"]) == (["links_edit"], ["links_delete"])
+    changed = (await replace(acme, "hooks", all_of("links", "manage"))).json()
+    assert (changed["actions"], changed["could_add"]) == (["links_delete", "links_edit"], [])
+
+
+async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> None:
+    await made(acme, "treasurer", "payouts_view", "transfers_view")
+    people = [await acme.member(name, roles=["treasurer"]) for name in ("bob", "dan")]
+    before = len(await acme.ledger())
+    changed = await replace(acme, "treasurer", "payouts_view", "links_edit", name="Purser")
+    assert changed.json()["name"] == "Purser"
+    granted = f"organization:{acme.id}#granted_"
+    holders = f"role:{acme.id}/treasurer#member"
+    assert (await acme.ledger())[before:] == [
+        [
+            f"DELETE {granted}transfers_view@{holders}",
+            f"TOUCH {granted}links_edit@{holders}",
+        ]
+    ]
+    token = changed.headers["Zed-Token"]
+    for person in people:
+        assert await acme.can(person, "links_edit", at=token)
+        assert not await acme.can(person, "transfers_view", at=token)
+    told = (await events(acme))[-1]
+    assert told.kind == "role_changed"
+    assert told.details == {
+        "added": ["links_edit"],
+        "removed": ["transfers_view"],
+        "renamed": True,
+    }
+
+
+async def test_another_name_changes_nobodys_access(acme: Team) -> None:
+    await made(acme, "treasurer", "payouts_view")
+    before = await acme.ledger()
+    changed = await replace(acme, "treasurer", "payouts_view", name="Purser", description="Pays.")
+    assert changed.status_code == 200
+    assert await acme.ledger() == before
+    shown = (await show(acme, "treasurer")).json()
+    assert (shown["name"], shown["description"]) == ("Purser", "Pays.")
+
+
+async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Team) -> None:
+    await made(acme, "treasurer", "payouts_view")
+    seen = (await show(acme, "treasurer")).headers["ETag"]
+    assert (await replace(acme, "treasurer", "links_edit", headers={"If-Match": seen})).is_success
+    before = await acme.ledger()
+    late = await replace(acme, "treasurer", "links_delete", headers={"If-Match": seen})
+    refused(late, 412, "role_changed_meanwhile")
+    assert await acme.ledger() == before
+    assert (await replace(acme, "treasurer", "links_edit", headers={"If-Match": "*"})).is_success
+    assert (await replace(acme, "treasurer", "links_edit", id="treasurer")).is_success
+    refused(await replace(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
+
+
+async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Team) -> None:
+    bob = await smith(acme, "links_edit")
+    assert (await make(acme, "editor", "links_edit", by=bob)).status_code == 201
+    for beyond in ("links_delete", all_of("links", "manage"), "transfers_authorize"):
+        problem = refused(
+            await make(acme, "more", "links_edit", beyond, by=bob), 403, "role_beyond_giver"
+        )
+        missing = {"transfers_authorize"} if beyond == "transfers_authorize" else {"links_delete"}
+        assert set(problem["missing"]) == missing
+        refused(await replace(acme, "editor", beyond, by=bob), 403, "role_beyond_giver")
+        refused(
+            await replace(acme, "smith_bob", "links_edit", beyond, by=bob), 403, "role_beyond_giver"
+        )
+    refused(await make(acme, "more", by=bob, clone_of="operations"), 403, "role_beyond_giver")
+    support = await acme.member("sue", roles=["support"])
+    problem = refused(
+        await make(acme, "more", "links_access", by=support), 403, "missing_permission"
+    )
+    assert problem["permission"] == "roles_manage"
+
+
+async def test_a_role_above_somebody_is_not_theirs_to_change_whatever_the_change(
+    acme: Team,
+) -> None:
+    bob = await smith(acme, "links_edit")
+    await made(acme, "treasurer", "links_edit", "transfers_create")
+    before = await acme.ledger()
+    for actions in (["links_edit"], ["links_edit", "transfers_create"]):
+        problem = refused(
+            await replace(acme, "treasurer", *actions, by=bob), 403, "role_above_actor"
+        )
+        assert problem["missing"] == ["transfers_create"]
+    assert await acme.ledger() == before
+    # whoever gives somebody the action lets them take it out
+    await made(acme, "creator", "transfers_create")
+    await acme.change_roles(bob, "smith_bob", "creator")
+    assert (await replace(acme, "treasurer", "links_edit", by=bob)).is_success
+
+
+async def test_who_changes_roles_of_their_own_can_only_lose_by_it(acme: Team) -> None:
+    bob = await smith(acme, "links_edit", "links_access")
+    mine = ["roles_manage", "users_access"]
+    assert (await replace(acme, "smith_bob", *mine, by=bob)).is_success
+    refused(await replace(acme, "smith_bob", *mine, "links_edit", by=bob), 403, "role_beyond_giver")
+
+
+async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) -> None:
+    for reserved in ("users_invite", "users_change_roles", "users_remove"):
+        problem = refused(await make(acme, "boss", "links_edit", reserved), 400, "reserved_action")
+        assert problem["actions"] == [reserved]
+    refused(await make(acme, "boss", all_of("users", "manage")), 400, "nothing_selected")
+    await made(acme, "viewer", all_of("users", "view"))
+    refused(await replace(acme, "viewer", "users_invite"), 400, "reserved_action")
+
+
+async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(acme: Team) -> None:
+    clone = await made(acme, "deputy", clone_of="administrator")
+    catalog = acme.world.service.catalog
+    left_out = ["users_change_roles", "users_invite", "users_remove"]
+    assert clone["left_out"] == left_out
+    assert set(clone["actions"]) == catalog.roles["administrator"].actions - set(left_out)
+    bob = await acme.member("bob", roles=["deputy"])
+    assert not await acme.can(bob, "users_invite")
+    assert not await acme.can(bob, "administration")
+    assert (await made(acme, "helper", clone_of="support"))["left_out"] == []
+
+
+async def test_a_clone_of_ones_own_role_keeps_its_selectors_and_goes_its_own_way(
+    acme: Team,
+) -> None:
+    await made(acme, "hooks", all_of("links", "manage"), "links_access")
+    clone = await made(acme, "hooks_two", clone_of="hooks")
+    assert clone["selectors"] == [{"resource": "links", "level": "manage"}]
+    await replace(acme, "hooks", "links_access")
+    assert "links_edit" in (await show(acme, "hooks_two")).json()["actions"]
+    refused(await make(acme, "more", clone_of="wizard"), 400, "unknown_role")
+    refused(await make(acme, "more", "links_edit", clone_of="hooks"), 400, "invalid_request")
+    refused(await make(acme, "more"), 400, "invalid_request")
+
+
+async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(acme: Team) -> None:
+    await made(acme, "approver", all_of("transfers", "authorize"))
+    bob = await acme.member("bob", roles=["approver"])
+    assert await acme.can(bob, "transfers_authorize_unrestricted")
+    assert (await acme.ledger())[-3:-2] == [
+        [f"TOUCH organization:{acme.id}#granted_transfers_authorize@role:{acme.id}/approver#member"]
+    ]
+
+
+@pytest.mark.parametrize(
+    ("id", "status", "code"),
+    [
+        ("member", 409, "role_id_reserved"),
+        ("administrator", 409, "role_id_reserved"),
+        ("administration", 409, "role_id_reserved"),
+        ("applied", 409, "role_id_reserved"),
+        ("head", 409, "role_id_reserved"),
+        ("granted_links_edit", 409, "role_id_reserved"),
+        ("links_edit", 409, "role_id_reserved"),
+        ("none", 409, "role_id_reserved"),
+        ("ab", 400, "invalid_role_id"),
+        ("Treasurer", 400, "invalid_role_id"),
+        ("_treasurer", 400, "invalid_role_id"),
+        ("treasurer_", 400, "invalid_role_id"),
+        ("treasurer\n", 400, "invalid_role_id"),
+        ("x" * 64, 201, ""),
+        ("x" * 65, 400, "invalid_request"),
+    ],
+)
+async def test_ids_that_mean_something_else_or_nothing_are_refused(
+    acme: Team, id: str, status: int, code: str
+) -> None:
+    answer = await make(acme, id, "links_edit", name="Any")
+    assert answer.status_code == status, answer.text
+    if code:
+        refused(answer, status, code)
+
+
+async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Team) -> None:
+    refused(await make(acme, "odd", "links_fly"), 400, "unknown_action")
+    refused(await make(acme, "odd", "links_edit", "links_edit"), 400, "action_twice")
+    twice = [all_of("links", "view")] * 2
+    refused(await make(acme, "odd", *twice), 400, "action_twice")
+    refused(await make(acme, "odd", all_of("moon", "view")), 400, "nothing_selected")
+    refused(await make(acme, "odd", all_of("links", "authorize")), 400, "nothing_selected")
+    refused(await make(acme, "odd", all_of("links", "own")), 400, "invalid_request")
+    refused(await make(acme, "odd", "links_edit", name="a\x07b"), 400, "invalid_text")
+    await made(acme, "odd", "links_edit")
+    refused(await make(acme, "odd", "links_edit"), 409, "role_exists")
+
+
+async def test_the_catalogs_roles_are_nobodys_to_change(acme: Team) -> None:
+    refused(await replace(acme, "support", "links_edit"), 409, "predefined_role")
+    answer = await acme.administrator.ask("DELETE", f"{acme.path}/roles/support?reassign=none")
+    refused(answer, 409, "predefined_role")
+    refused(await replace(acme, "wizard", "links_edit"), 404, "role_not_found")
+
+
+async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None:
+    for id in ("zeta", "alpha"):
+        await made(acme, id, "links_edit")
+    await acme.member("bob", roles=["support", "zeta"])
+    await acme.invite("eve", ["alpha", "support"])
+    path, seen, cursor = f"{acme.path}/roles", [], ""
+    while True:
+        answer = await acme.administrator.ask("GET", f"{path}?limit=3{cursor}")
+        body = answer.raise_for_status().json()
+        seen.extend(body["items"])
+        if body["next_cursor"] is None:
+            break
+        cursor = f"&cursor={body['next_cursor']}"
+    assert [each["id"] for each in seen] == [*acme.world.service.catalog.roles, "zeta", "alpha"]
+    held = {
+        each["id"]: (each["holders"]["members"], each["holders"]["invitations"]) for each in seen
+    }
+    assert held["administrator"] == (1, 0)
+    assert held["support"] == (1, 1)
+    assert held["zeta"] == (1, 0)
+    assert held["alpha"] == (0, 1)
+    assert [each["custom"] for each in seen] == [False] * 6 + [True] * 2
+    bob = acme.people["bob"]
+    assert (await bob.ask("GET", path)).is_success  # whoever sees the team sees what its roles are
+
+
+async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Team) -> None:
+    await made(branch, "teller", "counter_view")
+    lea = await branch.member("lea", roles=["lead"])
+    await branch.invite("nora", ["teller"], by=lea)
+    await branch.invite("olga", ["teller"], by=lea)
+    await replace(branch, "teller", "counter_pay")
+    assert (await branch.accept("nora")).is_success
+    await replace(branch, "teller", "counter_pay", "house_audit")
+    refused(await branch.accept("olga"), 409, "inviter_lost_rights")
+    problem = refused(await branch.invite("pia", ["teller"], by=lea), 403, "role_beyond_giver")
+    assert problem["missing"] == ["house_audit"]
+
+
+async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Team) -> None:
+    await made(branch, "watch", "house_audit")
+    lea = await branch.member("lea", roles=["lead"])
+    dan = await branch.member("dan", roles=["clerk", "watch"])
+    for verb in ("suspend", "remove"):
+        refused(await branch.act(verb, dan, by=lea), 403, "member_above_actor")
+    await replace(branch, "watch", "counter_view")
+    assert (await branch.act("suspend", dan, by=lea)).is_success
+    # it is given more while he cannot use it, and would be given back with him
+    await replace(branch, "watch", "house_audit")
+    refused(await branch.act("reactivate", dan, by=lea), 403, "member_above_actor")
+    assert dan.id in await members(branch)
+
+
+async def test_roles_of_ones_own_end_with_the_organization(acme: Team) -> None:
+    await made(acme, "treasurer", "payouts_view")
+    await acme.member("bob", roles=["treasurer"])
+    assert (await acme.administrator.ask("DELETE", acme.path)).status_code == 204
+    assert await agreed(acme) == set()

@@ -1,0 +1,310 @@
+"""Deleting a role: what happens to whoever holds it, is offered it or asks for it."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from sqlalchemy import select, text
+from sqlalchemy.exc import IntegrityError
+
+from teamaccess.models import (
+    AccessRequest,
+    AccessRequestStatus,
+    InvitationStatus,
+    RoleAssignment,
+    RoleId,
+    Team,
+    TeamId,
+    TeamMembership,
+    TeamRole,
+    new_request_id,
+)
+from teamaccess.relationships import Delete, parse_update
+from tests.faults_tools import until, working
+from tests.ledger.sides import agreed, changing, entries
+from tests.steps import age, end_role, events, invitation_of, members, refused
+from tests.stories.roles import delete, made, make
+from tests.world import Person
+from tests.world import Team as Organization
+
+HOUR = timedelta(hours=1)
+ROLE = RoleId("treasurer")
+HOLDERS = 3000
+SEATS = """
+WITH made AS (
+  INSERT INTO users (id, email) SELECT :here || '-' || n, :here || n || '@seats.example'
+  FROM generate_series(1, cast(:holders AS int)) AS n RETURNING id
+), joined AS (
+  INSERT INTO memberships (organization_id, user_id) SELECT :here, id FROM made
+)
+INSERT INTO role_assignments (organization_id, user_id, role, custom)
+SELECT :here, id, 'treasurer', true FROM made
+"""
+PENDING = (
+    "SELECT count(*) FROM ledger_applications WHERE organization_id = :id AND status <> 'applied'"
+)
+
+
+async def team(here: Organization, *people: Person, role: str = ROLE) -> None:
+    """A team of these people that holds the role."""
+    async with changing(here) as session:
+        pay = TeamId("pay")
+        custom = role not in here.world.service.catalog.roles
+        session.add(Team(organization_id=here.id, id=pay, name="Pay"))
+        await session.flush()
+        session.add(
+            TeamRole(organization_id=here.id, team_id=pay, role=RoleId(role), custom=custom)
+        )
+        for person in people:
+            session.add(TeamMembership(organization_id=here.id, team_id=pay, user_id=person.id))
+
+
+async def request(here: Organization, by: Person) -> AccessRequest:
+    """An undecided request for the role."""
+    asked = AccessRequest(
+        organization_id=here.id,
+        id=new_request_id(),
+        user_id=by.id,
+        role=ROLE,
+        hours=1,
+        reason_hash=b"0" * 32,
+    )
+    async with changing(here) as session:
+        session.add(asked)
+    return asked
+
+
+async def again(here: Organization, asked: AccessRequest) -> AccessRequest:
+    """What has become of a request."""
+    async with here.world.service.reads() as session:
+        return await session.get_one(AccessRequest, (here.id, asked.id))
+
+
+async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
+    """The ends of somebody's roles, as the rows have them."""
+    async with here.world.service.reads() as session:
+        rows = await session.scalars(
+            select(RoleAssignment).where(
+                RoleAssignment.organization_id == here.id, RoleAssignment.user_id == whom.id
+            )
+        )
+        return {row.role: row.expires_at for row in rows}
+
+
+async def test_a_role_that_nobody_has_is_deleted_and_nothing_of_it_remains(
+    acme: Organization,
+) -> None:
+    before = await agreed(acme)
+    await made(acme, ROLE, "payouts_view", "links_edit")
+    assert (await delete(acme, ROLE)).status_code == 204
+    assert await agreed(acme) == before
+    refused(await delete(acme, ROLE), 404, "role_not_found")
+    assert (await make(acme, ROLE, "links_edit")).status_code == 201
+
+
+async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_get(
+    acme: Organization,
+) -> None:
+    await made(acme, ROLE, "payouts_view")
+    bob = await acme.member("bob", roles=[ROLE])
+    dan = await acme.member("dan", roles=["support"])
+    await acme.member("eve", roles=[ROLE, "support"])
+    await team(acme, dan)
+    await acme.invite("fay", [ROLE])
+    await request(acme, dan)
+    before = await agreed(acme)
+
+    problem = refused(await delete(acme, ROLE), 409, "role_in_use")
+
+    assert [problem[kind] for kind in ("members", "teams", "invitations", "access_requests")] == [
+        *(2, 1, 1, 1)
+    ]
+    assert await agreed(acme) == before
+    assert await acme.can(bob, "payouts_view")
+
+
+async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organization) -> None:
+    await made(acme, ROLE, "payouts_view", "transfers_view")
+    bob = await acme.member("bob", roles=[ROLE])
+    dan = await acme.member("dan", roles=["support"])
+    await team(acme, dan)
+    only = (await acme.invite("fay", [ROLE])).json()["id"]
+    both = (await acme.invite("gus", [ROLE, "support"])).json()["id"]
+    old = (await acme.invite("hal", [ROLE])).json()["id"]
+    await age(acme, old, timedelta(days=30))
+    asked = await request(acme, dan)
+    before = len(await acme.ledger())
+
+    gone = await delete(acme, ROLE, "none")
+
+    assert gone.status_code == 204
+    token = gone.headers["Zed-Token"]
+    assert not await acme.can(bob, "payouts_view", at=token)
+    assert not await acme.can(dan, "transfers_view", at=token)
+    assert await acme.can(dan, "refunds_create", at=token)
+    assert await acme.can(bob, "membership", at=token)
+    assert len(await acme.ledger()) == before + 1
+    assert not [each for each in await agreed(acme) if ROLE in each]
+    now = await acme.world.service.now()
+    assert (await invitation_of(acme, only)).status(now) is InvitationStatus.CANCELLED
+    assert (await invitation_of(acme, both)).roles == ["support"]
+    refused(await acme.accept("fay"), 409, "invitation_ended")
+    assert (await acme.accept("gus")).is_success
+    resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{old}/resend")
+    refused(resent, 400, "unknown_role")
+    decided = await again(acme, asked)
+    assert (decided.status, decided.decided_by) == (AccessRequestStatus.WITHDRAWN, None)
+    kinds = [each.kind for each in await events(acme)]
+    assert {"role_deleted", "access_withdrawn", "invitation_cancelled"} <= set(kinds)
+
+
+async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization) -> None:
+    await made(acme, ROLE, "payouts_view")
+    bob = await acme.member("bob", roles=[ROLE])
+    await acme.invite("fay", [ROLE, "support"])
+    await delete(acme, ROLE, "none")
+    await made(acme, ROLE, "transfers_create")
+    assert not await acme.can(bob, "transfers_create")
+    fay = (await acme.accept("fay")).json()["user"]
+    assert (await members(acme))[fay] == ["support"]
+
+
+async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organization) -> None:
+    await made(acme, ROLE, "payouts_view")
+    people = {name: await acme.member(name, roles=[ROLE]) for name in ("bob", "dan", "eve", "fay")}
+    await acme.change_roles(people["dan"], ROLE, "support")
+    await acme.change_roles(people["eve"], ROLE, "support")
+    now = datetime.now(UTC).replace(microsecond=0)
+    await end_role(acme, people["bob"], ROLE, now + 2 * HOUR)
+    await end_role(acme, people["dan"], ROLE, now + 3 * HOUR)
+    await end_role(acme, people["dan"], "support", now + HOUR)
+    await end_role(acme, people["eve"], "support", now + HOUR)
+    await end_role(acme, people["fay"], ROLE, now - HOUR)
+    gus = await acme.member("gus", roles=["product"])
+    await team(acme, gus)
+    offered = (await acme.invite("hal", [ROLE])).json()["id"]
+    asked = await request(acme, gus)
+    before = len(await acme.ledger())
+
+    assert (await delete(acme, ROLE, "support")).status_code == 204
+
+    assert len(await acme.ledger()) == before + 1
+    assert await ends(acme, people["bob"]) == {"support": now + 2 * HOUR}
+    assert await ends(acme, people["dan"]) == {"support": now + 3 * HOUR}
+    assert await ends(acme, people["eve"]) == {"support": None}
+    assert await ends(acme, people["fay"]) == {}
+    for person in (people["bob"], people["dan"], people["eve"], gus):
+        assert await acme.can(person, "refunds_create")
+    assert (await invitation_of(acme, offered)).roles == ["support"]
+    assert (await again(acme, asked)).status == AccessRequestStatus.WITHDRAWN
+    assert (await acme.accept("hal")).is_success
+    assert not [each for each in await agreed(acme) if ROLE in each]
+
+
+async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -> None:
+    await made(acme, ROLE, "payouts_view")
+    await made(acme, "purser", "transfers_view")
+    bob = await acme.member("bob", roles=[ROLE])
+    assert (await delete(acme, ROLE, "purser")).status_code == 204
+    assert await acme.can(bob, "transfers_view")
+    refused(await delete(acme, "purser", "purser"), 400, "reassigned_to_itself")
+    refused(await delete(acme, "purser", "wizard"), 400, "unknown_role")
+    refused(await delete(acme, "purser", "administrator"), 403, "operator_only_role")
+    refused(await delete(acme, "purser", ""), 400, "invalid_request")
+    assert await acme.can(bob, "transfers_view")
+    await agreed(acme)
+
+
+async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack(
+    acme: Organization,
+) -> None:
+    await made(acme, "smith", "roles_manage", "payouts_view")
+    await made(acme, ROLE, "payouts_view")
+    await made(acme, "creator", "payouts_view", "transfers_create")
+    bob = await acme.member("bob", roles=["smith"])
+    dan = await acme.member("dan", roles=[ROLE])
+    for instead in (None, "none", ROLE):
+        problem = refused(await delete(acme, "creator", instead, by=bob), 403, "role_above_actor")
+        assert problem["missing"] == ["transfers_create"]
+    for instead in ("creator", "developer"):
+        refused(await delete(acme, ROLE, instead, by=bob), 403, "role_beyond_giver")
+    refused(await delete(acme, ROLE, "administrator", by=bob), 403, "operator_only_role")
+    refused(await delete(acme, ROLE, "none", by=dan), 403, "missing_permission")
+    assert (await delete(acme, ROLE, "none", by=bob)).status_code == 204
+
+
+async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Organization) -> None:
+    await made(initech, ROLE, "sources_view")
+    bob = await initech.member("bob", roles=["read"])
+    await team(initech, bob)
+    before = await agreed(initech)
+    refused(await delete(initech, ROLE, "admin"), 409, "role_not_for_teams")
+    assert await agreed(initech) == before
+    assert (await delete(initech, ROLE, "write")).status_code == 204
+    assert await initech.can(bob, "sources_create")
+
+
+@pytest.mark.parametrize("instead", ["none", "support"])
+async def test_a_role_of_thousands_goes_and_leaves_nothing(
+    acme: Organization, instead: str
+) -> None:
+    async with working(acme.world):
+        await made(acme, ROLE, "refunds_create", "payouts_view")
+        async with changing(acme) as session:
+            await session.execute(text(SEATS), {"here": acme.id, "holders": HOLDERS})
+        await until(lambda: none_pending(acme), seconds=60)
+        before = len(await acme.ledger())
+
+        gone = await delete(acme, ROLE, instead)
+        await until(lambda: none_pending(acme), seconds=60)
+
+    assert gone.status_code in (202, 204)
+    assert not [each for each in await agreed(acme) if ROLE in each]
+    positions = [
+        [parse_update(each) for each in entry.updates] for entry in (await entries(acme))[before:]
+    ]
+    revoking = [all(isinstance(each, Delete) for each in position) for position in positions]
+    if instead == "none":
+        assert revoking == [True] * 4
+    else:  # the role's actions go last, so that nobody waits for the other role without this one
+        assert revoking == [False] * 7 + [True]
+    somebody = f"{acme.id}-{HOLDERS}"
+    assert await acme.world.check(acme.id, somebody, "refunds_create") == (instead == "support")
+
+
+async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
+    acme: Organization,
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    for _ in range(5):
+        await made(acme, ROLE, "payouts_view")
+        given, invited, gone = await asyncio.gather(
+            acme.change_roles(bob, "support", ROLE),
+            acme.invite("eve", [ROLE]),
+            delete(acme, ROLE, "none"),
+        )
+        assert gone.status_code == 204
+        for answer in (given, invited):
+            assert answer.status_code in (200, 201) or answer.json()["code"] == "unknown_role"
+        assert (await members(acme))[bob.id] == ["support"]
+        assert not [each for each in await agreed(acme) if ROLE in each]
+
+
+async def test_postgresql_itself_keeps_a_role_that_somebody_holds(acme: Organization) -> None:
+    await made(acme, ROLE, "payouts_view")
+    await acme.member("bob", roles=[ROLE])
+    before = await agreed(acme)
+    for statement in (
+        "DELETE FROM custom_roles WHERE organization_id = :id",
+        "UPDATE role_assignments SET role = 'gone' WHERE organization_id = :id AND custom",
+    ):
+        with pytest.raises(IntegrityError):
+            async with changing(acme) as session:
+                await session.execute(text(statement), {"id": acme.id})
+    assert await agreed(acme) == before
+
+
+async def none_pending(here: Organization) -> bool:
+    """Whether all that was decided is in force."""
+    async with here.world.service.reads() as session:
+        return bool(await session.scalar(text(PENDING), {"id": here.id}) == 0)
