@@ -114,9 +114,12 @@ def _what(update: Update) -> str:
     return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
 
 
-def organizations_of(updates: Iterable[Update]) -> list[str]:
-    """Return whom updates concern."""
-    return sorted({tenant(update) for update in updates})
+def by_tenant(updates: Iterable[Update]) -> dict[str, list[Update]]:
+    """Return each tenant's own updates, in order."""
+    own: dict[str, list[Update]] = {}
+    for update in updates:
+        own.setdefault(tenant(update), []).append(update)
+    return own
 
 
 def tenant(update: Update) -> str:

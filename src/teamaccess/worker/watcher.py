@@ -15,9 +15,9 @@ from teamaccess.ledger.findings import record
 from teamaccess.ledger.provenance import (
     Claim,
     Place,
+    by_tenant,
     claim,
     importable,
-    organizations_of,
     taken_at_no_word,
     tenant,
     unexplained,
@@ -146,15 +146,15 @@ class Watcher:
             return {(row.organization_id, row.position): Entry.of(row) for row in rows}
 
     async def _found(self, observed: Observed, foreign: list[Update]) -> None:
-        details = {
-            "updates": [str(each) for each in foreign[:MOST_TOLD]],
-            "count": len(foreign),
-            "metadata": observed.metadata,
-            "zed_token": observed.zed_token,
-        }
-        about: list[str | None] = [*organizations_of(foreign)]
-        for organization in about or [None]:
-            log.error("foreign_write", organization=organization, count=len(foreign))
+        """Keep a finding for each tenant, with nothing of another's."""
+        for organization, updates in by_tenant(foreign).items():
+            log.error("foreign_write", organization=organization, count=len(updates))
+            details = {
+                "updates": [str(each) for each in updates[:MOST_TOLD]],
+                "count": len(updates),
+                "metadata": observed.metadata,
+                "zed_token": observed.zed_token,
+            }
             async with self._service.reads() as session:
                 await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
