@@ -75,7 +75,7 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "event_heads": "SELECT",
         "reconciliations": "INSERT SELECT UPDATE",
         "watch_cursor": "INSERT SELECT UPDATE",
-        "findings": "INSERT SELECT",
+        "findings": "SELECT",
     }
 
 
@@ -90,7 +90,8 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
             "status",
             "zed_token",
         ],
-        "findings UPDATE": ["resolved_at"],
+        "findings INSERT": ["details", "fingerprint", "kind", "organization_id"],
+        "findings UPDATE": ["resolved_at", "resolved_by"],
         "events INSERT": INSERTED_EVENT.split(),
     }
 

@@ -1,6 +1,7 @@
 """The migrated database is the one that the models describe."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -8,18 +9,25 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import Connection, make_url, text
+from sqlalchemy import Connection, make_url, select, text
 from sqlalchemy.dialects.postgresql.base import PGDialect
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from teamaccess.local.postgres import OWNER, LocalPostgres
 from teamaccess.migrations import upgrade
-from teamaccess.models import Base
+from teamaccess.models import Base, Finding
 from teamaccess.models.ledger_note import TransactionId
 from tests.world import World
 
 DESCRIBED = "teamaccess_described"
 MIGRATED = "teamaccess_migrated"
+GROWN = "teamaccess_grown"
+FOUND = """
+INSERT INTO findings (kind, organization_id, fingerprint, details)
+VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(told)s, "zed_token": "z"}'),
+       ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(told)s, "zed_token": "z"}'),
+       ('drift', 'acme', 'c', '{"counts": {"extra": 1}}')
+"""
 CONSTRAINTS = """
 SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
 FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 't'
@@ -86,3 +94,21 @@ async def test_an_empty_database_is_migrated_once(postgres: LocalPostgres) -> No
         await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         assert await connection.run_sync(_differences) == []
+
+
+async def test_what_a_finding_told_of_another_tenant_is_forgotten(postgres: LocalPostgres) -> None:
+    postgres.create_database(GROWN, owner=OWNER)
+    url = postgres.url(GROWN, OWNER)
+    await asyncio.to_thread(upgrade, url, "0003")
+    acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
+    told = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
+    async with _connected(url) as connection:
+        await connection.exec_driver_sql(FOUND % {"told": json.dumps(told)})
+    await asyncio.to_thread(upgrade, url)
+    async with _connected(url) as connection:
+        details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))
+    assert details == [
+        {"count": 2, "updates": acme, "zed_token": "z"},
+        {"count": 500, "updates": [told[1]], "zed_token": "z"},
+        {"counts": {"extra": 1}},
+    ]

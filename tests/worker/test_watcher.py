@@ -94,6 +94,25 @@ async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same
     assert finding["updates"] == [f"TOUCH {again}"]
 
 
+async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_own_updates_alone(
+    acme: Team, globex: Team
+) -> None:
+    await watching(globex)
+    ghost = replace(globex, id=OrganizationId(f"ghost-{globex.id}"))
+    given = [
+        f"organization:{acme.id}#administrator@user:eve",
+        f"team:{acme.id}/pay#member@user:eve",
+        f"organization:{ghost.id}#member@user:eve",
+    ]
+    await write(acme.world, *(Touch(Relationship.parse(each)) for each in given))
+    await until(lambda: _anything(ghost))
+    [about_acme], [about_ghost] = await found(acme), await found(ghost)
+    assert sorted(about_acme["updates"]) == [f"TOUCH {each}" for each in given[:2]]
+    assert about_ghost["updates"] == [f"TOUCH {given[2]}"]
+    assert (about_acme["count"], about_ghost["count"]) == (2, 1)
+    assert about_acme["zed_token"] == about_ghost["zed_token"]
+
+
 async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
     acme: Team, globex: Team
 ) -> None:

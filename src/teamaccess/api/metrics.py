@@ -8,6 +8,7 @@ from prometheus_client import Gauge
 
 from teamaccess.api.parameters import TheService
 from teamaccess.ledger.status import ledger_status
+from teamaccess.models import FindingKind
 
 PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
 OLDEST_PENDING = Gauge(
@@ -16,7 +17,7 @@ OLDEST_PENDING = Gauge(
 STOPPED = Gauge(
     "teamaccess_organizations_stopped", "Organizations of which SpiceDB refuses an entry for good"
 )
-FINDINGS = Gauge("teamaccess_findings_open", "Findings that nobody has dealt with")
+FINDINGS = Gauge("teamaccess_findings_open", "Findings that are open, by kind", ["kind"])
 OLDEST_CHECK = Gauge(
     "teamaccess_reconcile_oldest_check_seconds",
     "How long ago the organization was compared with SpiceDB whose turn is next",
@@ -39,7 +40,9 @@ class Metrics(PrometheusController):
         PENDING.set(status.pending)
         OLDEST_PENDING.set(status.oldest_pending_seconds)
         STOPPED.set(len(status.stopped))
-        FINDINGS.set(status.open_findings)
+        found = {each.kind: each.count for each in status.findings}
+        for kind in FindingKind:
+            FINDINGS.labels(kind=kind.value).set(found.get(kind, 0))
         OLDEST_CHECK.set(status.oldest_check_seconds)
         UNCHECKED.set(status.unchecked_organizations)
         answer: Response[Any] = await PrometheusController.get.fn(self)

@@ -13,6 +13,7 @@ from teamaccess.chains.heads import KeptHead, heads, kept_in
 from teamaccess.chains.read_chains import snapshot
 from teamaccess.chains.verify import Verification, entries_to_verify, verify
 from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.findings import sum_up
 from teamaccess.ledger import Change, Ledger, UnknownOrganization
 from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.local.progress import Meter
@@ -95,7 +96,8 @@ def show_status(as_json: AsJson = False) -> None:
             return await ledger_status(session)
 
     status = connected(look)
-    tell(as_json, _status_sentences(status), **asdict(status))
+    facts = {**asdict(status), "open_findings": status.open_findings}
+    tell(as_json, _status_sentences(status), **facts)
     raise typer.Exit(ATTENTION if status.stopped or status.open_findings else 0)
 
 
@@ -165,8 +167,8 @@ def _status_sentences(status: LedgerStatus) -> str:
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped
     ]
-    found = f"{status.open_findings} findings are open." if status.open_findings else ""
+    found = map(sum_up, status.findings)
     checked = f"The oldest comparison is {status.oldest_check_seconds:.0f} s old"
     if status.unchecked_organizations:
         checked += f"; {status.unchecked_organizations} organizations were never compared"
-    return "\n".join(filter(None, [waiting, *stopped, found, f"{checked}."]))
+    return "\n".join([waiting, *stopped, *found, f"{checked}."])

@@ -23,6 +23,7 @@ COMMANDS = {
     "check": "check",
     "import": "imports",
     "ledger": "ledger",
+    "findings": "findings",
     "reconcile": "reconcile",
 }
 """Each is the `app` (a Typer without completion) of the module here that is named beside it."""

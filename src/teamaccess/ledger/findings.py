@@ -1,24 +1,21 @@
-"""Keep what does not fit: found once, open until it is dealt with."""
+"""Keep what does not fit: found once, open until it is no more or an operator has looked at it."""
 
 import json
 from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from teamaccess.models import Finding, FindingKind
 
-LASTING = (FindingKind.DRIFT, FindingKind.OTHER_HISTORY)
-"""Kinds that tell of a state: it may end and come back. The others tell of what happened, once."""
-
 
 async def record(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
-    organization: str | None,
+    organization: str,
     details: dict[str, Any],
 ) -> bytes:
     """Keep a finding, unless the same one is there; return its fingerprint.
@@ -29,7 +26,7 @@ async def record(
     adding = insert(Finding).values(
         kind=kind, organization_id=organization, fingerprint=fingerprint, details=details
     )
-    if kind in LASTING:
+    if kind.lasts:
         adding = adding.on_conflict_do_update(
             index_elements=[Finding.fingerprint],
             set_={"resolved_at": None},
@@ -44,16 +41,16 @@ async def record(
 async def resolve(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
-    organization: str | None,
+    organization: str,
     *,
     but: Sequence[bytes] = (),
 ) -> None:
-    """Close the open findings of a kind about an organization, except those with these fingerprints."""
+    """Close what was found of a state that is no more, except those with these fingerprints."""
     await connection.execute(
         update(Finding)
         .where(
             Finding.kind == kind,
-            Finding.organization_id.is_not_distinct_from(organization),
+            Finding.organization_id == organization,
             Finding.resolved_at.is_(None),
             Finding.fingerprint.not_in(but),
         )
@@ -61,18 +58,6 @@ async def resolve(
     )
 
 
-async def open_about(
-    connection: AsyncSession | AsyncConnection, kind: FindingKind
-) -> list[str | None]:
-    """Return the organizations about which findings of a kind are open."""
-    rows = await connection.execute(
-        select(Finding.organization_id)
-        .where(Finding.kind == kind, Finding.resolved_at.is_(None))
-        .distinct()
-    )
-    return [row.organization_id for row in rows]
-
-
-def _fingerprint(kind: FindingKind, organization: str | None, details: dict[str, Any]) -> bytes:
+def _fingerprint(kind: FindingKind, organization: str, details: dict[str, Any]) -> bytes:
     told = json.dumps([kind, organization, details], sort_keys=True)
     return sha256(told.encode()).digest()

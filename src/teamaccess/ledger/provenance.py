@@ -122,10 +122,14 @@ def _what(update: Update) -> str:
     return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
 
 
-def organizations_of(updates: Iterable[Update], unreadable: Iterable[str] = ()) -> list[str]:
-    """Return whom updates concern, and the texts of relationships that nobody can read."""
-    resources = (text.partition("#")[0].partition(":")[2] for text in unreadable)
-    return sorted({*map(tenant, updates), *map(_owner, resources)})
+def by_tenant(updates: Iterable[Update], unreadable: Iterable[str] = ()) -> dict[str, list[str]]:
+    """Return what is told of each tenant's own: updates, and texts that nobody can read."""
+    own: dict[str, list[str]] = {}
+    for update in updates:
+        own.setdefault(tenant(update), []).append(str(update))
+    for text in unreadable:
+        own.setdefault(_owner(text.partition("#")[0].partition(":")[2]), []).append(text)
+    return own
 
 
 def tenant(update: Update) -> str:

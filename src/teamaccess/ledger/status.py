@@ -3,13 +3,14 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, select
+from sqlalchemy import ARRAY, Text, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.delivery import SAME_POSITION
 from teamaccess.models import (
     ApplicationStatus,
     Finding,
+    FindingKind,
     LedgerApplication,
     LedgerEntry,
     Organization,
@@ -18,7 +19,7 @@ from teamaccess.models import (
 )
 
 MOST_TOLD = 1000
-"""Stopped organizations that are told one by one; more of them have one cause."""
+"""Organizations that are told one by one; more of them have one cause."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,18 @@ class Stopped:
 
 
 @dataclass(frozen=True)
+class OpenFindings:
+    """What is open of one kind of findings."""
+
+    kind: FindingKind
+    count: int
+    concerned: int
+    """How many organizations they are about, perhaps some that only SpiceDB knows."""
+    organizations: list[str]
+    """The first of them."""
+
+
+@dataclass(frozen=True)
 class LedgerStatus:
     """What waits, what has stopped, and what was found."""
 
@@ -39,11 +52,17 @@ class LedgerStatus:
     """Positions that SpiceDB has not confirmed; a healthy deployment has those of this very moment."""
     oldest_pending_seconds: float
     stopped: list[Stopped]
-    open_findings: int
+    findings: list[OpenFindings]
+    """Of every kind of which some are open."""
     unchecked_organizations: int
     """Organizations that were never compared with SpiceDB."""
     oldest_check_seconds: float
     """How long ago the organization was compared whose turn is next."""
+
+    @property
+    def open_findings(self) -> int:
+        """How many findings are open, of whatever kind."""
+        return sum(each.count for each in self.findings)
 
 
 async def ledger_status(session: AsyncSession) -> LedgerStatus:
@@ -51,12 +70,14 @@ async def ledger_status(session: AsyncSession) -> LedgerStatus:
     pending = (await session.execute(PENDING)).one()
     checks = (await session.execute(CHECKS)).one()
     stopped = [Stopped(*row) for row in await session.execute(STOPPED)]
-    findings = await session.scalar(FINDINGS)
+    findings = [
+        OpenFindings(FindingKind(kind), *found) for kind, *found in await session.execute(FINDINGS)
+    ]
     return LedgerStatus(
         pending.positions,
         float(pending.age),
         stopped,
-        findings or 0,
+        findings,
         checks.never,
         float(checks.age),
     )
@@ -86,7 +107,18 @@ STOPPED = (
     .order_by(LedgerEntry.decided_at)
     .limit(MOST_TOLD)
 )
-FINDINGS = select(func.count()).select_from(Finding).where(Finding.resolved_at.is_(None))
+_CONCERNED = Finding.organization_id.distinct()
+FINDINGS = (
+    select(
+        Finding.kind,
+        func.count(),
+        func.count(_CONCERNED),
+        func.array_agg(_CONCERNED, type_=ARRAY(Text))[1:MOST_TOLD],
+    )
+    .where(Finding.resolved_at.is_(None))
+    .group_by(Finding.kind)
+    .order_by(Finding.kind)
+)
 CHECKS = (
     select(
         func.count().filter(Reconciliation.checked_at.is_(None)).label("never"),

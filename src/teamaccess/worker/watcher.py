@@ -16,9 +16,9 @@ from teamaccess.ledger.findings import record
 from teamaccess.ledger.provenance import (
     Claim,
     Place,
+    by_tenant,
     claim,
     importable,
-    organizations_of,
     taken_at_no_word,
     tenant,
     unexplained,
@@ -46,6 +46,8 @@ ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 PAUSE_SECONDS = 2.0
 KEEP_SECONDS = 5.0
 """How often it is kept that nothing was written; what was written is kept at once."""
+ANYBODY = "*"
+"""Whom a write concerns that is too large to be told."""
 MOST_TOLD = 100
 """Updates that a finding names one by one."""
 
@@ -99,7 +101,7 @@ class Watcher:
             await self._forget()
         except TooLarge as unheard:
             log.error("watch_starts_again", why=str(unheard))
-            await self._keep_finding(None, {"why": str(unheard), "after": since})
+            await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
             await self._forget()
 
     async def _judge(self, observed: Observed) -> None:
@@ -151,18 +153,18 @@ class Watcher:
             return {(row.organization_id, row.position): _as_far_as_readable(row) for row in rows}
 
     async def _found(self, observed: Observed, foreign: list[Update]) -> None:
-        told = [*map(str, foreign), *observed.unreadable]
-        details = {
-            "updates": told[:MOST_TOLD],
-            "count": len(told),
-            "metadata": observed.metadata,
-            "zed_token": observed.zed_token,
-        }
-        for organization in organizations_of(foreign, observed.unreadable):
+        """Keep a finding for each tenant, with nothing of another's."""
+        for organization, told in by_tenant(foreign, observed.unreadable).items():
             log.error("foreign_write", organization=organization, count=len(told))
+            details = {
+                "updates": told[:MOST_TOLD],
+                "count": len(told),
+                "metadata": observed.metadata,
+                "zed_token": observed.zed_token,
+            }
             await self._keep_finding(organization, details)
 
-    async def _keep_finding(self, organization: str | None, details: dict[str, Any]) -> None:
+    async def _keep_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
             await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
