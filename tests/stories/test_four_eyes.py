@@ -4,6 +4,7 @@ import pytest
 
 from teamaccess.models import Membership, RoleAssignment, RoleId
 from tests.ledger.sides import agreed
+from tests.machines import acting, backend
 from tests.objects import (
     batch,
     grant,
@@ -153,3 +154,15 @@ async def test_what_takes_four_eyes_is_never_asked_of_the_organization(
     answer = await acme.administrator.ask("POST", "/v1/check", json={"checks": [asked]})
     problem = refused(answer, 400, "only_on_the_object")
     assert f"transfer:{acme.id}/<id>#authorize" in problem["detail"]
+
+
+async def test_what_a_backend_registers_for_a_member_is_that_member_s_creation(
+    acme: Team, people: dict[str, Person]
+) -> None:
+    ana, ben = acme.administrator, people["ben"]
+    site = await backend(acme, "resources_register")
+    for_ana = acting(site, ana.id)
+    refused(await register(acme, T1, by=for_ana, creator=ben), 400, "creator_is_member")
+    assert (await register(acme, T1, by=for_ana)).status_code == 200
+    assert not await may(acme, ana, T1, "authorize")
+    assert await may(acme, ben, T1, "authorize")

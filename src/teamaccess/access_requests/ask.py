@@ -6,7 +6,7 @@ from datetime import timedelta
 from sqlalchemy import select
 
 from teamaccess.access_requests.limits import refuse_flood
-from teamaccess.errors import Conflict, Forbidden, Invalid
+from teamaccess.errors import Conflict, Forbidden
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.assign import refuse_held
@@ -23,10 +23,7 @@ from teamaccess.models import (
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import refuse_bad_end, refuse_operator_only
-
-
-class UnknownAction(Invalid):
-    """The catalog has no action {action}."""
+from teamaccess.roles.selection import UnknownAction
 
 
 class OperatorOnlyAction(Forbidden):

@@ -19,6 +19,10 @@ class CreatorRefused(Invalid):
     """Nothing that can be done to a {type} depends on who created it: leave `creator` out."""
 
 
+class CreatorIsMember(Invalid):
+    """You act for {member}, who is then the creator: say so, or leave `creator` out."""
+
+
 class CreatorKept(Conflict):
     """Who created {resource} was said when it was registered, and does not change."""
 
@@ -30,9 +34,14 @@ def creator_of(
 ) -> UserId | None:
     """Return who created an object of the type, as whoever registers it says.
 
-    A person names the creator, and vouches for it: the ledger keeps who did. Raises CreatorDemanded and
-    CreatorRefused.
+    They vouch for it: the ledger keeps who did. A service account that acts for a member registers what
+    that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
     """
+    both = attribution.on_behalf
+    if kind.demands_creator and both is not None:
+        if named not in (None, both.member):
+            raise CreatorIsMember(member=both.member)
+        return both.member
     if kind.demands_creator and named is None:
         raise CreatorDemanded(type=kind.id)
     if not kind.demands_creator and named is not None:

@@ -6,8 +6,8 @@ from sqlalchemy.dialects import postgresql
 
 from teamaccess.migrations.scripts import run
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 
 
 def upgrade() -> None:
@@ -17,7 +17,7 @@ def upgrade() -> None:
     resources()
     access_requests()
     service_accounts()
-    run("0004_roles_and_teams.sql")
+    run("0005_roles_and_teams.sql")
 
 
 def roles() -> None:
