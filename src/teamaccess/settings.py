@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     """The address that people follow from a mail."""
     smtp_url: SecretStr | None = None
     """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
-    port: int = 8000
+    port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
     log_format: Literal["console", "json"] = "console"

@@ -23,6 +23,8 @@ class DatabaseUnreachable(Unavailable):
     """PostgreSQL does not answer ({cause}). See that it runs, and what TEAMACCESS_DATABASE_URL says."""
 
 
+HIGHEST_PORT = 65535
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 

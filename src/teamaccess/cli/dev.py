@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.catalog import load
+from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.local.dev import Options, Told, everything
 from teamaccess.local.supervisor import StopRequested
 
@@ -44,9 +45,17 @@ def dev(
         Path, typer.Option(help="Where data, logs and mail are kept.", envvar="TEAMACCESS_HOME")
     ] = Path(".teamaccess"),
     port: Annotated[
-        int, typer.Option(help="The API's port; 0 takes a free one.", envvar="TEAMACCESS_PORT")
+        int,
+        typer.Option(
+            min=0,
+            max=HIGHEST_PORT,
+            help="The API's port; 0 takes a free one.",
+            envvar="TEAMACCESS_PORT",
+        ),
     ] = 8000,
-    spicedb_port: Annotated[int, typer.Option(help="SpiceDB's; 0 takes a free one.")] = 50051,
+    spicedb_port: Annotated[
+        int, typer.Option(min=0, max=HIGHEST_PORT, help="SpiceDB's; 0 takes a free one.")
+    ] = 50051,
     catalog: Annotated[
         str | None,
         typer.Option(
