@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, tell
-from teamaccess.engine import at_least
+from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
 from teamaccess.errors import Invalid
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.organizations.find import get_organization
 from teamaccess.relationships import InvalidRelationship, ObjectReference
 from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
@@ -19,7 +21,7 @@ DENIED = 1
 
 
 class UnknownAction(Invalid):
-    """There is no action {action} to check on {resource}. The actions there are: {actions}."""
+    """There is no action {action!r} to check on {resource}. The actions there are: {actions}."""
 
 
 class OnlyOnTheObject(Invalid):
@@ -27,7 +29,15 @@ class OnlyOnTheObject(Invalid):
 
 
 class InvalidResource(Invalid):
-    """{resource} is no resource: write type:organization/id, as in webhook:acme/wh_1."""
+    """{resource!r} is no resource of {organization}: write type:{organization}/id."""
+
+
+class UnknownType(Invalid):
+    """There is no type {type!r}, so there are no actions on one. The types there are: {types}."""
+
+
+class NoZedToken(Invalid):
+    """{token!r} is no ZedToken: give one that a change or SpiceDB answered with, as it is."""
 
 
 @app.command()
@@ -39,22 +49,39 @@ def check(
     at: Annotated[str | None, typer.Option(help="A ZedToken to be at least as fresh as.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a user may do something. Exits with 0 for yes and with 1 for no.
+    """Say whether a user may do something.
+
+    Exits with 0 for yes, with 1 for no, and with 2 when it could not be asked: there is no such
+    organization, user or action, or something does not answer.
 
     Fully consistent, unless a ZedToken is given: the answer includes every change in force by now.
     """
 
     async def ask(service: Service) -> bool:
+        who = await _known(service, OrganizationId(organization), user)
         on, permission = _asked(service, organization, action, resource)
-        id = user
-        if "@" in user:
-            async with service.reads() as session:
-                id = (await find_user(session, user)).id
-        return await service.engine.check(on, permission, user_object(id), at_least(at))
+        try:
+            return await service.engine.check(on, permission, user_object(who), at_least(at))
+        except EngineUnavailable as failed:
+            cause = failed.__cause__
+            if (
+                at is not None
+                and isinstance(cause, EngineRefused)
+                and cause.reason == "INVALID_ARGUMENT"
+            ):
+                raise NoZedToken(token=at) from failed
+            raise
 
     allowed = connected(ask)
     tell(as_json, "yes" if allowed else "no", allowed=allowed)
     raise typer.Exit(0 if allowed else DENIED)
+
+
+async def _known(service: Service, organization: OrganizationId, user: str) -> UserId:
+    """Return the user's id. A misspelt name is no "no": raises UnknownOrganization, UnknownUser."""
+    async with service.reads() as session:
+        await get_organization(session, organization)
+        return (await find_user(session, user)).id
 
 
 def _asked(
@@ -64,17 +91,19 @@ def _asked(
     try:
         on = ObjectReference.parse(resource) if resource else organization_object(organization)
     except InvalidRelationship:
-        raise InvalidResource(resource=repr(resource or organization)) from None
+        raise InvalidResource(resource=resource, organization=organization) from None
     if resource is None:
         actions = service.catalog.actions
         if action in actions and actions[action].four_eyes:
             raise OnlyOnTheObject(action=action, example=f"transfer:{organization}/<id>#authorize")
         known = [each.id for each in actions.values() if not each.four_eyes]
     else:
-        kind = service.catalog.types.get(on.type)
-        known = list(kind.actions) if kind else []
+        types = service.catalog.types
+        if on.type not in types:
+            raise UnknownType(type=on.type, types=list(types))
+        known = list(types[on.type].actions)
         if not on.id.startswith(f"{organization}/"):
-            raise InvalidResource(resource=repr(resource))
+            raise InvalidResource(resource=resource, organization=organization)
     if action not in known:
-        raise UnknownAction(action=repr(action), resource=on, actions=known)
+        raise UnknownAction(action=action, resource=on, actions=known)
     return on, action
