@@ -50,6 +50,7 @@ ROLES = {"fintoc": "support", "finicom": "read"}
 
 ONE = "/v1/organizations/{organization}"
 ASKS = {
+    Route("GET", "/"): Ask(ANYBODY),
     Route("GET", "/healthz"): Ask(ANYBODY),
     Route("GET", "/readyz"): Ask(ANYBODY),
     Route("GET", "/metrics"): Ask(ANYBODY),

@@ -11,7 +11,7 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import Scope
 
-from teamaccess.errors import Unauthenticated
+from teamaccess.errors import Forbidden, Unauthenticated
 from teamaccess.ledger import Attribution
 from teamaccess.models import Channel, User, UserId
 from teamaccess.service import Service
@@ -23,6 +23,10 @@ SCHEME = "bearer"
 
 class SignInRequired(Unauthenticated):
     """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
+
+
+class UsersOnly(Forbidden):
+    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations); what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,9 @@ def attribution(request: Request[Any, Any, Any]) -> Attribution:
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:
-    """Return the signed-in user; raises SignInRequired."""
+    """Return the signed-in user; raises SignInRequired, and UsersOnly for an operator."""
+    if isinstance(request.user, Operator):
+        raise UsersOnly
     if not isinstance(request.user, User):
         raise SignInRequired
     return request.user

@@ -16,11 +16,11 @@ from teamaccess.models import Channel, Membership, RoleAssignment, RoleId
 
 
 class UnknownRole(Invalid):
-    """There is no role {role}. The roles are {roles}."""
+    """There is no role {role!r}. The roles are {roles}."""
 
 
 class RoleTwice(Invalid):
-    """The role {role} is named twice; name each role once."""
+    """The role {role!r} is named twice; name each role once."""
 
 
 class OperatorOnlyRole(Forbidden):
@@ -47,7 +47,7 @@ def refuse_unknown(catalog: Catalog, roles: Iterable[RoleId]) -> None:
     """Raise UnknownRole for a role that the catalog does not have."""
     for role in roles:
         if role not in catalog.roles:
-            raise UnknownRole(role=repr(role), roles=list(catalog.roles))
+            raise UnknownRole(role=role, roles=list(catalog.roles))
 
 
 def refuse_operator_only(change: Change, roles: Iterable[RoleId]) -> None:

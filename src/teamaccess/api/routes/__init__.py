@@ -12,9 +12,11 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    root,
 )
 
 ALL: Final[list[ControllerRouterHandler]] = [
+    *root.routes,
     *health.routes,
     *landing.routes,
     *me.routes,
