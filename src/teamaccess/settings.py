@@ -15,8 +15,9 @@ PREFIX = "TEAMACCESS_"
 
 
 class StackNotFound(NotFound):
-    """There is no teamaccess stack to speak to: {missing} not set, and nothing runs in {home}. \
-    Start one with `teamaccess dev --home {home}`, or set the variables."""
+    """There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: \
+    {missing}. Name the folder of one that runs with TEAMACCESS_HOME, start one with \
+    `teamaccess dev`, or set the variables."""
 
 
 class InvalidSettings(Invalid):
@@ -105,7 +106,7 @@ def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | In
     ]
     if mistakes:
         return InvalidSettings(mistakes=mistakes)
-    return StackNotFound(missing=missing, home=home)
+    return StackNotFound(missing=missing, home=home.absolute())
 
 
 def _variable(error: ErrorDetails) -> str:
