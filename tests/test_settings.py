@@ -53,10 +53,10 @@ def test_without_either_one_sentence_names_what_is_missing(home: Path) -> None:
     with pytest.raises(StackNotFound) as missing:
         Settings.discover()
     assert str(missing.value) == (
-        "There is no teamaccess stack to speak to: TEAMACCESS_DATABASE_URL, "
-        "TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, TEAMACCESS_SECRET_KEY "
-        f"not set, and nothing runs in {home}. Start one with `teamaccess dev --home {home}`, "
-        "or set the variables."
+        f"There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: "
+        "TEAMACCESS_DATABASE_URL, TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, "
+        "TEAMACCESS_SECRET_KEY. Name the folder of one that runs with TEAMACCESS_HOME, start one with "
+        "`teamaccess dev`, or set the variables."
     )
 
 

@@ -15,7 +15,7 @@ class TeamaccessError(Exception):
     """Seconds after which asking again may help, where it may."""
 
     def __init__(self, **facts: Any) -> None:
-        self.facts = {
+        self.facts: dict[str, Any] = {  # plain; a sentence that quotes one says so: {name!r}
             name: fact if isinstance(fact, list | int) else str(fact)
             for name, fact in facts.items()
         }

@@ -1,5 +1,6 @@
 """How the log looks: for people or for programs, and never with what a request carried."""
 
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,9 @@ from teamaccess.settings import Settings
 def configure(settings: Settings) -> None:
     """Write the log as the settings say; tracebacks without the variables, which hold tokens."""
     render: list[Callable[..., Any]] = [
-        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     ]
     if settings.log_format == "json":
         render = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]

@@ -16,8 +16,9 @@ PREFIX = "TEAMACCESS_"
 
 
 class StackNotFound(NotFound):
-    """There is no teamaccess stack to speak to: {missing} not set, and nothing runs in {home}. \
-    Start one with `teamaccess dev --home {home}`, or set the variables."""
+    """There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: \
+    {missing}. Name the folder of one that runs with TEAMACCESS_HOME, start one with \
+    `teamaccess dev`, or set the variables."""
 
 
 class InvalidSettings(Invalid):
@@ -57,7 +58,7 @@ class Settings(BaseSettings):
     """The OpenID issuer whose tokens are accepted, as its tokens name it."""
     oidc_audience: str | None = None
     """For whom those tokens must be."""
-    port: int = 8000
+    port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
     log_format: Literal["console", "json"] = "console"
@@ -123,7 +124,7 @@ def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | In
     ]
     if mistakes:
         return InvalidSettings(mistakes=mistakes)
-    return StackNotFound(missing=missing, home=home)
+    return StackNotFound(missing=missing, home=home.absolute())
 
 
 def _variable(error: ErrorDetails) -> str:

@@ -26,6 +26,11 @@ def clean(field: str, text: str, longest: int) -> str:
     return text
 
 
+def counted(count: int, noun: str) -> str:
+    """Return "1 mistake", "2 mistakes"."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
 def _unspeakable(character: str) -> bool:
     forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     return unicodedata.category(character) in forbidden and character not in JOINERS

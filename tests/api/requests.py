@@ -75,6 +75,7 @@ MACHINES = f"{ONE}/service-accounts"
 MACHINE = f"{MACHINES}/{{account}}"
 MANAGES = "manage_service_accounts"
 ASKS = {
+    Route("GET", "/"): Ask(ANYBODY),
     Route("GET", "/healthz"): Ask(ANYBODY),
     Route("GET", "/readyz"): Ask(ANYBODY),
     Route("GET", "/metrics"): Ask(ANYBODY),

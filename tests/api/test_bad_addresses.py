@@ -9,6 +9,7 @@ import pytest
 from teamaccess.models import is_local_id
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
+from tests.api.test_openapi import UNDESCRIBED
 from tests.steps import PROBLEM, refused
 from tests.world import Team, World
 
@@ -171,6 +172,25 @@ async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route:
         assert answer.status_code in (200, 400), f"{query}: {answer.text}"
 
 
+@pytest.mark.parametrize(
+    "route", [route for route in ROUTES if route.path not in UNDESCRIBED], ids=str
+)
+async def test_a_query_that_a_route_does_not_know_is_refused(stage: Stage, route: Route) -> None:
+    before = await snapshot(stage.team)
+    answer = await stage.ask(route, stage.team.administrator, params={"rôle": "support"})
+    problem = refused(answer, 400, "unknown_parameter")
+    assert problem["parameter"] == "rôle"
+    takes = TAKES[route.path] if ASKS[route].list else ["none"]
+    assert sorted(problem["parameters"]) == sorted(takes)
+    assert await snapshot(stage.team) == before
+
+
+async def test_a_misspelt_filter_or_cursor_does_not_list_everything(stage: Stage) -> None:
+    ana, members = stage.team.administrator, f"{stage.team.path}/members"
+    for query in ("rol=support", "Status=active", "curser=x", "limit=1&page=2"):
+        refused(await ana.ask("GET", f"{members}?{query}"), 400, "unknown_parameter")
+
+
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
 async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path: str) -> None:
     ana = stage.team.administrator
@@ -190,11 +210,9 @@ async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path:
 
 async def test_paths_that_are_none_of_ours_are_not_found(fintoc: World) -> None:
     for path in (
-        "/",
         "/v1",
         "/v2/me",
         "/v1/organisations",
-        "//",
         "/%00",
         "/" + "x" * 9000,
         "/.env",

@@ -143,7 +143,7 @@ async def test_a_users_token_does_not_make_an_operator_nor_an_operators_a_user(
     acme: Team,
 ) -> None:
     operator = await acme.world.signed_in_operator()
-    refused(await operator.ask("GET", "/v1/me"), 401, "sign_in_required")
+    refused(await operator.ask("GET", "/v1/me"), 403, "users_only")
     body = {"id": f"{acme.id}-x", "name": "X"}
     answer = await acme.administrator.ask("POST", "/v1/organizations", json=body)
     refused(answer, 403, "only_operators_found")

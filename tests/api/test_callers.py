@@ -39,7 +39,7 @@ def expected(route: Route, caller: str, catalog: Catalog) -> Expected:
     if ask.needs == ANYBODY or (caller == "operator" and ask.operators):
         return fine
     if caller in ("nobody", "operator"):
-        return sign_in
+        return sign_in if caller == "nobody" else (403, "users_only")
     if ask.needs == SIGNED_IN or (ask.needs == FOUNDER and catalog.founder_role):
         return fine
     if ask.needs == FOUNDER:

@@ -68,7 +68,7 @@ async def test_an_unknown_organization_is_told_as_such(run: Run) -> None:
         "operator", "grant-administrator", "no-such", "e@x.example", "--reason", "x"
     )
     assert refused.exit_code == 2
-    assert "There is no organization no-such" in refused.stderr
+    assert refused.stderr == "There is no organization no-such.\n"
 
 
 async def test_check_exits_with_the_answer(run: Run, acme: Team) -> None:
@@ -103,7 +103,8 @@ async def test_check_asks_about_a_single_object(run: Run, acme: Team) -> None:
         (["transfers_authorize"], "decided on the object alone"),
         (["edit", "webhook:elsewhere/wh_1"], "is no object of"),
         (["edit", "no resource"], "is no object of"),
-        (["edit", "invoice:i_1"], "is no object of"),
+        (["edit", "payout:{org}/p1"], "There is no type 'payout'. The types are: webhook"),
+        (["users_invite", "--at", "garbage"], "'garbage' is no ZedToken"),
         (["dance", "webhook:{org}/wh_1"], "There is no action 'dance'"),
         (["webhooks_edit", "webhook:wh_1"], "There is no action 'webhooks_edit'"),
     ],
@@ -115,6 +116,19 @@ async def test_a_question_that_makes_no_sense_is_not_a_no(
     refused = await run("check", acme.id, acme.administrator.id, *asked)
     assert refused.exit_code == 2
     assert answer in refused.stderr
+
+
+async def test_a_name_that_nobody_has_is_not_a_no(run: Run, acme: Team, fintoc: World) -> None:
+    ana, elsewhere = acme.administrator, (await fintoc.found("other")).administrator
+    for organization, user, told in (
+        ("nope", ana.email, "There is no organization nope.\n"),
+        ("not an id", ana.email, "There is no organization not an id.\n"),
+        (acme.id, "usr_1", "There is no user usr_1.\n"),
+        (acme.id, "nobody@acme.example", "There is no user nobody@acme.example.\n"),
+    ):
+        refused = await run("check", organization, user, "users_invite")
+        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", told)
+    assert (await run("check", acme.id, elsewhere.id, "users_invite")).exit_code == 1
 
 
 async def test_an_issued_token_is_its_users(run: Run, acme: Team, fintoc: World) -> None:
@@ -178,7 +192,8 @@ async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
 
 async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:
     odd = await run("check", acme.id, "ana maria", "users_invite")
-    stale = await run("check", acme.id, "usr_1", "users_invite", "--at", "nonsense")
+    ana = acme.administrator.id
+    stale = await run("check", acme.id, ana, "users_invite", "--at", "nonsense")
     assert (odd.exit_code, stale.exit_code) == (2, 2)
     assert odd.stdout + stale.stdout == ""
 
@@ -240,6 +255,6 @@ async def test_an_organization_that_another_history_has_is_rebuilt(
     assert (found.exit_code, "reconcile --rebuild" in found.stdout) == (1, True)
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
     assert rebuilt.exit_code == 0
-    assert rebuilt.stdout.startswith("1 organizations rebuilt, ")
+    assert rebuilt.stdout.startswith("1 organization rebuilt, ")
     assert (await run("reconcile", "--organization", acme.id)).exit_code == 0
     await agreed(acme)

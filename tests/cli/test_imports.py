@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.cli.conftest import Run
 from tests.ledger.sides import agreed
 from tests.steps import members
@@ -44,17 +46,67 @@ async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
         "nobody,No,support",
         "a@example.com,A,overlord",
         "ok@example.com,Ok,support",
+        "eve@example.com,Eve,administrator",
+        "short@example.com",
+        "long@example.com,Long,support,more",
     )
     refused = await run("import", "members", file, "--organization", acme.id)
     assert refused.exit_code == 2
-    told = [line.partition(":")[0] for line in refused.stderr.splitlines() if "line" in line]
-    assert told == ["line 3", "line 4", "line 5"]
+    first, *told = refused.stderr.splitlines()
+    assert first == f"Nothing was imported: {file} has 6 mistakes."
+    assert [line.partition(":")[0] for line in told] == [f"line {n}" for n in (3, 4, 5, 6, 7, 8)]
+    assert "administrator cannot be granted here" in told[3]
+
+    as_json = await run("import", "members", file, "--organization", acme.id, "--json")
+    assert as_json.exit_code == 2
+    problem = json.loads(as_json.stderr)
+    assert (problem["code"], problem["mistakes"]) == ("invalid_file", told)
     assert len(await members(acme)) == 1
 
 
-async def test_administrators_are_not_imported(run: Run, acme: Team, tmp_path: Path) -> None:
-    file = _file(tmp_path, f"{acme.address('eve')},Eve,administrator")
+async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
+    run: Run, acme: Team, tmp_path: Path
+) -> None:
+    file = _file(tmp_path, *["nobody,No,support"] * 30)
     refused = await run("import", "members", file, "--organization", acme.id)
+    assert refused.stderr.splitlines()[-1] == "and 10 more"
+    as_json = await run("import", "members", file, "--organization", acme.id, "--json")
+    assert len(json.loads(as_json.stderr)["mistakes"]) == 30
+
+
+async def test_columns_stand_in_any_order(run: Run, acme: Team, tmp_path: Path) -> None:
+    file = tmp_path / "members.csv"
+    file.write_text(f"role,email,name\nsupport,{acme.address('zoe')},Zoë\n", encoding="utf-8-sig")
+    done = await run("import", "members", str(file), "--organization", acme.id)
+    assert done.stdout == f"1 new member of {acme.id}; members already: 0.\n", done.output
+    assert ["support"] in (await members(acme)).values()
+
+
+@pytest.mark.parametrize(
+    ("content", "mistake"),
+    [
+        (b"email,name\n", "line 1: the columns must be email, name, role, in any order."),
+        (b"email,name,role,expires_at\n", "line 1: the columns must be"),
+        (b"", "line 1: the columns must be"),
+        (b"email,name,role\na@b.example,Zo\xeb,support\n", "line 2: this is not UTF-8"),
+        (b'email,name,role\na@b.example,"Zo"e,support\n', "line 2: "),
+    ],
+)
+async def test_a_file_that_cannot_be_read_is_told_so(
+    run: Run, acme: Team, tmp_path: Path, content: bytes, mistake: str
+) -> None:
+    file = tmp_path / "members.csv"
+    file.write_bytes(content)
+    refused = await run("import", "members", str(file), "--organization", acme.id)
     assert refused.exit_code == 2
-    assert "administrator cannot be granted here" in refused.stderr
-    assert len(await members(acme)) == 1
+    first, told = refused.stderr.splitlines()
+    assert first == f"Nothing was imported: {file} has 1 mistake."
+    assert told.startswith(mistake)
+
+
+async def test_an_unknown_organization_is_told_before_anything_else(
+    run: Run, tmp_path: Path
+) -> None:
+    file = _file(tmp_path, "nobody,No,support")
+    refused = await run("import", "members", file, "--organization", "no-such")
+    assert (refused.exit_code, refused.stderr) == (2, "There is no organization no-such.\n")

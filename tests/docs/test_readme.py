@@ -2,10 +2,12 @@
 
 import re
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from teamaccess.cli.dev import welcome
 from tests.local.dev_process import StartDev
 
 README = Path(__file__).parents[2] / "README.md"
@@ -18,6 +20,7 @@ CHANGING = [
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z"), "TIME"),
     (re.compile(r'"access_token":"[^"]+"'), '"access_token":"TOKEN"'),
     (re.compile(r"zed-token: \S+"), "zed-token: TOKEN"),
+    (re.compile(r"\bacme:\d+"), "acme:POSITION"),
 ]
 
 
@@ -39,11 +42,30 @@ def alike(text: str) -> str:
     return text.replace("\r", "").strip()
 
 
-def test_the_tour_prints_what_it_says(
+def suggested(welcome: str) -> str:
+    """What the commands answer that a start prints to be tried."""
+    token, _, commands = welcome.partition("Try, in another terminal and with that TOKEN:")
+    script = f"{token[token.index('TOKEN=') :]}\n{commands.partition('Ctrl-C')[0]}"
+    script = script.replace("curl ", "curl --fail-with-body -s ")
+    script = re.sub(r"(?<= )teamaccess check", f"{sys.executable} -m teamaccess check", script)
+    ran = subprocess.run(
+        ["bash", "-ec", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+def test_the_tour_prints_what_it_says_also_after_what_each_start_suggests(
     start_dev: StartDev, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    api = start_dev().told["api"]
+    told_by_dev = start_dev().told
+    api = told_by_dev["api"]
     monkeypatch.setenv("TEAMACCESS_HOME", str(home))
+    for _ in range(2):
+        tried = suggested(welcome(told_by_dev, home))
+        assert tried.startswith('{"organization":"acme"'), tried
+        assert '"status":"pending"' in tried
+        assert tried.endswith("yes\n")
     script = "".join(f"{command}echo '{END}'\n" for command, _ in steps())
     script = script.replace("http://127.0.0.1:8000", api).replace(".teamaccess/", f"{home}/")
     ran = subprocess.run(

@@ -1,5 +1,6 @@
 """After kill -9 of anything the next start ends what is left, and comes up with all data."""
 
+import os
 import shutil
 import signal
 import subprocess
@@ -94,8 +95,21 @@ def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
     with pytest.raises(ProgramDied) as death:
         stack.supervisor.watch()
     first, *last_lines = str(death.value).splitlines()
-    assert first.startswith("postgres died (killed by SIGKILL). The last lines of ")
-    assert any("ready to accept connections" in line for line in last_lines)
+    assert first.startswith(
+        "postgres died (killed by SIGKILL). Run it again: all data is kept. The"
+    )
+    assert sum("ready to accept connections" in line for line in last_lines) == 1
+
+
+def test_the_last_words_are_of_this_start(new_stack: NewStack) -> None:
+    logs = new_stack().home.logs
+    (logs / "quick.log").write_text("said by another one, long ago\n")
+    for command, said in ((["true"], "(it said nothing)"), (["echo", "now"], "now")):
+        stack = new_stack()
+        child = stack.supervisor.start("quick", command, environment={"PATH": os.environ["PATH"]})
+        with pytest.raises(ProgramDied) as death:
+            stack.supervisor.wait_until(child, lambda: False, seconds=10)
+        assert str(death.value).splitlines()[1:] == [f"  {said}"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])

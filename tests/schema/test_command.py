@@ -63,7 +63,7 @@ def test_nothing_is_written_for_a_catalog_with_mistakes(folder: Path) -> None:
 def test_our_own_schemas_are_current() -> None:
     check = schema("compile", "--check", "--json")
     assert check.exit_code == 0, check.stdout
-    outcomes = json.loads(check.stdout)
+    outcomes = json.loads(check.stdout)["catalogs"]
     assert [Path(outcome["schema"]).name for outcome in outcomes] == ["finicom.zed", "fintoc.zed"]
     assert {outcome["status"] for outcome in outcomes} == {"current"}
 
@@ -83,7 +83,8 @@ def test_validate_takes_our_own_catalogs_if_no_other() -> None:
 
 
 def test_validate_answers_in_json() -> None:
-    [outcome] = json.loads(schema("validate", "wrong.yaml", "--json").stdout)
+    [line] = schema("validate", "wrong.yaml", "--json").stdout.splitlines()
+    [outcome] = json.loads(line)["catalogs"]
     assert outcome["status"] == "invalid"
     assert outcome["mistakes"][0]["line"] == 3
     assert outcome["mistakes"][0]["message"].startswith("roles.qa: ")

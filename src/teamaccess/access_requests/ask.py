@@ -79,7 +79,7 @@ def _refuse_action(change: Change, action: str) -> None:
     """Raise OperatorOnlyAction for what no custom role may hold and only operators' roles do."""
     known = change.catalog.actions.get(action)
     if known is None:
-        raise UnknownAction(action=repr(action))
+        raise UnknownAction(action=action)
     given_here = [
         each
         for each in change.catalog.roles.values()

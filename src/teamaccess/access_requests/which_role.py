@@ -10,7 +10,7 @@ from teamaccess.roles.known import Roles, roles_of
 
 
 class OtherRoleAsked(Invalid):
-    """{role} is not what was asked for, which is {asked}. Approve that, or decline."""
+    """{role!r} is not what was asked for, which is {asked}. Approve that, or decline."""
 
 
 class RoleNeeded(Invalid):
@@ -34,7 +34,7 @@ async def role_to_give(
     """
     if request.role is not None:
         if named not in (None, request.role):
-            raise OtherRoleAsked(role=repr(named), asked=request.role)
+            raise OtherRoleAsked(role=named, asked=request.role)
         return request.role
     if named is None:
         raise await _there_are(change, actor, request)

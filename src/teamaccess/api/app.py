@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from litestar import Litestar, Request
+from litestar import Litestar, MediaType, Request
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import Message, Scope
 
@@ -17,6 +18,7 @@ from teamaccess.api.authentication import Authentication, provide_service, provi
 from teamaccess.api.bodies import Body
 from teamaccess.api.description import describe
 from teamaccess.api.metrics import Metrics
+from teamaccess.api.queries import refuse_unknown
 from teamaccess.api.routes import ALL
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
@@ -26,6 +28,11 @@ SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
+]
+DESCRIPTION = [
+    # the document itself: the pages that show it load their programs from elsewhere
+    JsonRenderPlugin(path=["/", "/openapi.json"], media_type=MediaType.JSON),
+    YamlRenderPlugin(),
 ]
 
 
@@ -52,6 +59,7 @@ def create_app(settings: Settings) -> Litestar:
             "service": Provide(provide_service),
             "actor": Provide(provide_user),
         },
+        guards=[refuse_unknown],
         before_request=read_body,
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
@@ -60,7 +68,11 @@ def create_app(settings: Settings) -> Litestar:
         return_dto=None,
         request_max_body_size=LARGEST_BODY,
         openapi_config=OpenAPIConfig(
-            title="teamaccess", version="1", path="/schema", use_handler_docstrings=True
+            title="teamaccess",
+            version="1",
+            path="/schema",
+            use_handler_docstrings=True,
+            render_plugins=DESCRIPTION,
         ),
         logging_config=None,
     )

@@ -33,6 +33,10 @@ class OnlyServiceAccountsAct(Forbidden):
     """Only a service account acts for somebody else: leave the header Teamaccess-On-Behalf-Of out."""
 
 
+class UsersOnly(Forbidden):
+    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations); what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
+
+
 class Authentication(AbstractAuthenticationMiddleware):
     """Reads the bearer token. Nobody is fine here; the routes say whom they need."""
 
@@ -113,7 +117,9 @@ async def provide_service(request: Request[Any, Any, Any]) -> Service:
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:
-    """Return the signed-in user; raises SignInRequired."""
+    """Return the signed-in user; raises SignInRequired, and UsersOnly for an operator."""
+    if isinstance(request.user, Operator):
+        raise UsersOnly
     if not isinstance(request.user, User):
         raise SignInRequired
     return request.user

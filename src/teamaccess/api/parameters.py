@@ -19,4 +19,4 @@ TheService = NamedDependency[Service]
 """The process's connections."""
 
 SignedIn = NamedDependency[User]
-"""The signed-in user; without one the answer is 401."""
+"""The signed-in user; without one the answer is 401, for an operator 403."""

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from teamaccess import errors
 from teamaccess.api.authentication import attribution
+from teamaccess.api.callers import Operator
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.models import Event, is_organization_id
 from teamaccess.service import Service
@@ -125,7 +126,8 @@ plugin = ProblemDetailsPlugin(
 async def record_refusal(error: Exception, scope: Scope) -> None:
     """Keep what somebody was refused: an auditor asks who tried.
 
-    What concerns an organization is in its chain; an unknown organization has none.
+    What concerns an organization is in its chain; an unknown organization has none, and one that an
+    operator names may be unknown.
     """
     if not isinstance(error, errors.Forbidden | UnknownOrganization) or scope.get("user") is None:
         return
@@ -135,12 +137,12 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
     organization = str(error.facts.get("organization", request.path_params.get("organization", "")))
     if organization and not is_organization_id(organization):
         return  # somebody's free text, which no chain may keep
-    known = isinstance(error, errors.Forbidden) and organization
+    known = isinstance(error, errors.Forbidden) and not isinstance(request.user, Operator)
     service: Service = scope["litestar_app"].state.service
     await service.refusals.record(
         attribution(request),
         "refused",
-        chain=organization if known else Event.PLATFORM,
+        chain=organization if organization and known else Event.PLATFORM,
         code=error.code,
         facts=error.facts,
         method=request.method,

@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, tell
-from teamaccess.engine import at_least
-from teamaccess.models import OrganizationId
+from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
+from teamaccess.errors import Invalid
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.organizations.find import get_organization
 from teamaccess.relationships import user as user_object
 from teamaccess.resources.questions import asked
 from teamaccess.service import Service
@@ -15,6 +17,10 @@ from teamaccess.users.find import find_user
 app = typer.Typer(add_completion=False)
 
 DENIED = 1
+
+
+class NoZedToken(Invalid):
+    """{token!r} is no ZedToken: give one that a change or SpiceDB answered with, as it is."""
 
 
 @app.command()
@@ -26,20 +32,37 @@ def check(
     at: Annotated[str | None, typer.Option(help="A ZedToken to be at least as fresh as.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether a user may do something. Exits with 0 for yes and with 1 for no.
+    """Say whether a user may do something.
+
+    Exits with 0 for yes, with 1 for no, and with 2 when it could not be asked: there is no such
+    organization, user or action, or something does not answer.
 
     Fully consistent, unless a ZedToken is given: the answer includes every change in force by now.
     """
 
     async def ask(service: Service) -> bool:
         here = OrganizationId(organization)
+        who = await _known(service, here, user)
         on, permission = asked(service.catalog, here, action, resource)
-        id = user
-        if "@" in user:
-            async with service.reads() as session:
-                id = (await find_user(session, user)).id
-        return await service.engine.check(on, permission, user_object(id), at_least(at))
+        try:
+            return await service.engine.check(on, permission, user_object(who), at_least(at))
+        except EngineUnavailable as failed:
+            cause = failed.__cause__
+            if (
+                at is not None
+                and isinstance(cause, EngineRefused)
+                and cause.reason == "INVALID_ARGUMENT"
+            ):
+                raise NoZedToken(token=at) from failed
+            raise
 
     allowed = connected(ask)
     tell(as_json, "yes" if allowed else "no", allowed=allowed)
     raise typer.Exit(0 if allowed else DENIED)
+
+
+async def _known(service: Service, organization: OrganizationId, user: str) -> UserId:
+    """Return the user's id. A misspelt name is no "no": raises UnknownOrganization, UnknownUser."""
+    async with service.reads() as session:
+        await get_organization(session, organization)
+        return (await find_user(session, user)).id

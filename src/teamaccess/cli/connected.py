@@ -10,7 +10,8 @@ import msgspec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess.errors import Unavailable
+from teamaccess import ledger
+from teamaccess.errors import NotFound, Unavailable
 from teamaccess.ledger import Attribution, Receipt
 from teamaccess.models import Channel
 from teamaccess.service import Service, open_service
@@ -23,11 +24,20 @@ class DatabaseUnreachable(Unavailable):
     """PostgreSQL does not answer ({cause}). See that it runs, and what TEAMACCESS_DATABASE_URL says."""
 
 
+class UnknownOrganization(NotFound):
+    """There is no organization {organization}."""
+
+
+HIGHEST_PORT = 65535
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
 def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
-    """Run something on the stack that the settings name; raises StackNotFound without any."""
+    """Run something on the stack that the settings name; raises StackNotFound without any.
+
+    What is hidden from users is no secret here: raises UnknownOrganization in plain words.
+    """
 
     async def run() -> Result:
         async with open_service(Settings.discover()) as service:
@@ -35,6 +45,8 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
 
     try:
         return asyncio.run(run())
+    except ledger.UnknownOrganization as unknown:
+        raise UnknownOrganization(**unknown.facts) from unknown
     except (OSError, SQLAlchemyError) as cause:
         raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
 

@@ -1,6 +1,7 @@
 """`teamaccess dev`: everything on this machine."""
 
 import json
+import secrets
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +9,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.catalog import load
+from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.local.dev import Options, Told, everything
 from teamaccess.local.supervisor import StopRequested
 
@@ -30,7 +32,7 @@ Try, in another terminal and with that TOKEN:
 
   curl -H "Authorization: Bearer $TOKEN" {api}/v1/organizations/{organization}/invitations \\
     -H "Content-Type: application/json" \\
-    -d '{{"email": "bob@acme.example", "roles": ["{role}"]}}'
+    -d '{{"email": "{guest}", "roles": ["{role}"]}}'
 
   {command} check {organization} {email} {action}
 
@@ -44,9 +46,17 @@ def dev(
         Path, typer.Option(help="Where data, logs and mail are kept.", envvar="TEAMACCESS_HOME")
     ] = Path(".teamaccess"),
     port: Annotated[
-        int, typer.Option(help="The API's port; 0 takes a free one.", envvar="TEAMACCESS_PORT")
+        int,
+        typer.Option(
+            min=0,
+            max=HIGHEST_PORT,
+            help="The API's port; 0 takes a free one.",
+            envvar="TEAMACCESS_PORT",
+        ),
     ] = 8000,
-    spicedb_port: Annotated[int, typer.Option(help="SpiceDB's; 0 takes a free one.")] = 50051,
+    spicedb_port: Annotated[
+        int, typer.Option(min=0, max=HIGHEST_PORT, help="SpiceDB's; 0 takes a free one.")
+    ] = 50051,
     catalog: Annotated[
         str | None,
         typer.Option(
@@ -60,13 +70,14 @@ def dev(
     options = Options(home, port, spicedb_port, catalog, fresh)
     try:
         with everything(options) as (stack, told):
-            typer.echo(json.dumps(told) if as_json else _welcome(told, stack.home.path))
+            typer.echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
             stack.supervisor.watch()
     except StopRequested:
         pass
 
 
-def _welcome(told: Told, home: Path) -> str:
+def welcome(told: Told, home: Path) -> str:
+    """What to try: done as often as it is started, and apart from README's tour, which needs Bob new."""
     catalog = load(told["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
@@ -76,6 +87,7 @@ def _welcome(told: Told, home: Path) -> str:
         catalog=catalog.name,
         home=home,
         organization=told["organization"],
+        guest=f"guest-{secrets.token_hex(2)}@{told['organization']}.example",
         role=grantable[-1],
         action=catalog.guards["invite"],
         command=_command(home),

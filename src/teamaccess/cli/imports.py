@@ -1,31 +1,20 @@
 """`teamaccess import`: bring in what a customer had elsewhere."""
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from teamaccess.catalog import Catalog
 from teamaccess.cli.connected import AsJson, connected, operator, tell
-from teamaccess.errors import Invalid, TeamaccessError
+from teamaccess.cli.members_file import COLUMNS, read
 from teamaccess.local.progress import Meter
-from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.models import OrganizationId, RoleId
-from teamaccess.roles.known import Roles
+from teamaccess.members.imports import import_members
+from teamaccess.models import OrganizationId
+from teamaccess.organizations.find import get_organization
 from teamaccess.service import Service
-from teamaccess.text import LONGEST_NAME, clean
-from teamaccess.users.addresses import normalise
+from teamaccess.text import counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
-
-COLUMNS = ["email", "name", "role"]
-MOST_TOLD = 20
-
-
-class InvalidFile(Invalid):
-    """Nothing was imported: {file} has {count} mistakes. {mistakes}"""
 
 
 @app.callback()
@@ -36,7 +25,12 @@ def commands() -> None:
 @app.command("members")
 def members(
     file: Annotated[
-        Path, typer.Argument(help="CSV with the columns email,name,role.", exists=True)
+        Path,
+        typer.Argument(
+            help=f"CSV in UTF-8 with the columns {','.join(COLUMNS)}, in any order.",
+            exists=True,
+            dir_okay=False,
+        ),
     ],
     organization: Annotated[str, typer.Option(help="Where they become members.")],
     as_json: AsJson = False,
@@ -48,56 +42,20 @@ def members(
     """
 
     async def bring_in(service: Service) -> tuple[int, int]:
-        newcomers = _read(file, service.catalog)
+        here = OrganizationId(organization)
+        async with service.reads() as session:
+            await get_organization(session, here)
+        newcomers = read(file, service.catalog)
         seen = joined = 0
         with Meter("Importing", "members", len(newcomers)) as meter:
             async for batch, new in import_members(
-                service.ledger,
-                service.applier,
-                operator(),
-                OrganizationId(organization),
-                newcomers,
+                service.ledger, service.applier, operator(), here, newcomers
             ):
                 seen, joined = seen + batch, joined + new
                 meter.step(batch)
         return seen, joined
 
     seen, joined = connected(bring_in)
-    sentence = f"{joined} of {seen} are new members of {organization}; the others were members."
+    before = f"members already: {seen - joined}"
+    sentence = f"{counted(joined, 'new member')} of {organization}; {before}."
     tell(as_json, sentence, organization=organization, rows=seen, joined=joined)
-
-
-def _read(file: Path, catalog: Catalog) -> list[Newcomer]:
-    """Return everybody in the file; raises InvalidFile with every mistake at its line."""
-    found: dict[str, Newcomer] = {}
-    mistakes: list[str] = []
-    for line, row in _rows(file):
-        try:
-            newcomer = _newcomer(row, catalog)
-        except TeamaccessError as mistake:
-            mistakes.append(f"line {line}: {mistake.detail}")
-            continue
-        if found.setdefault(newcomer.email, newcomer) is not newcomer:
-            mistakes.append(f"line {line}: {newcomer.email} is there twice.")
-    if mistakes:
-        told = [*mistakes[:MOST_TOLD], *(["..."] if len(mistakes) > MOST_TOLD else [])]
-        raise InvalidFile(file=file, count=len(mistakes), mistakes="\n".join(["", *told]))
-    return list(found.values())
-
-
-def _rows(file: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    with file.open(newline="", encoding="utf-8-sig") as lines:
-        table = csv.DictReader(lines, strict=True)
-        if table.fieldnames is None or list(table.fieldnames) != COLUMNS:
-            raise InvalidFile(
-                file=file, count=1, mistakes=f"\nline 1: the columns are {','.join(COLUMNS)}."
-            )
-        for row in table:
-            yield table.line_num, {column: row.get(column) or "" for column in COLUMNS}
-
-
-def _newcomer(row: dict[str, str], catalog: Catalog) -> Newcomer:
-    role = RoleId(row["role"].strip())
-    Roles(catalog, {}).refuse_unknown([role])
-    name = clean("name", row["name"], LONGEST_NAME) if row["name"].strip() else None
-    return Newcomer(normalise(row["email"]), name, role)

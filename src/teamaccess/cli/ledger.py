@@ -12,15 +12,15 @@ import typer
 from teamaccess.chains.heads import KeptHead, heads, kept_in
 from teamaccess.chains.read_chains import snapshot
 from teamaccess.chains.verify import Verification, entries_to_verify, verify
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
 from teamaccess.cli.findings import sum_up
-from teamaccess.ledger import Change, Ledger, UnknownOrganization
+from teamaccess.ledger import Change, Ledger
 from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.organizations.stopped import retry, skip
 from teamaccess.service import Service
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.text import LONGEST_REASON, clean, counted
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -162,7 +162,7 @@ def _status_sentences(status: LedgerStatus) -> str:
     waiting = "Everything decided is in force."
     if status.pending:
         oldest = f"the oldest for {status.oldest_pending_seconds:.1f} s"
-        waiting = f"{status.pending} changes wait for SpiceDB, {oldest}."
+        waiting = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
     stopped = [
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped

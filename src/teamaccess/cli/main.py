@@ -1,16 +1,15 @@
-"""The command `teamaccess`: which subcommands there are and how a refusal is told."""
+"""The command `teamaccess`: which subcommands there are, and its options of its own."""
 
-import traceback
+import sys
+from collections.abc import Sequence
 from importlib import import_module
-from typing import Any
+from importlib.metadata import version
+from typing import Annotated, Any, NoReturn
 
 import typer
-from click import ClickException
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from teamaccess.catalog import InvalidCatalog, UnknownCatalog
-from teamaccess.errors import TeamaccessError
-from teamaccess.relationships import InvalidRelationship
+from teamaccess.cli.refusals import COULD_NOT, tell_refusal
 
 COMMANDS = {
     "dev": "dev",
@@ -29,10 +28,6 @@ COMMANDS = {
 """Each is the `app` (a Typer without completion) of the module here that is named beside it."""
 
 
-COULD_NOT = 2
-"""The exit code of what could not be done or asked; 1 is the "no" of a command that answers."""
-
-
 class Subcommands(TyperGroup):
     """Imports a command when it is asked for, so that none waits for what another one needs."""
 
@@ -41,27 +36,47 @@ class Subcommands(TyperGroup):
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
+            # the names alone, of which Typer suggests the one that was meant
+            self.commands = {name: TyperCommand(name) for name in COMMANDS}
             return None
         command = typer.main.get_command(import_module(f"teamaccess.cli.{COMMANDS[cmd_name]}").app)
         command.name = cmd_name
         return command
 
-    def invoke(self, ctx: Any) -> Any:
+    def main(  # type: ignore[override]  # nobody calls it to go on afterwards
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
+    ) -> NoReturn:
+        """Run the command and exit with its code; what it could not do is told here, and nowhere else."""
+        words = sys.argv[1:] if args is None else list(args)
         try:
-            return super().invoke(ctx)
-        except (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship) as refusal:
-            typer.secho(str(refusal), err=True, fg="red")
-            raise typer.Exit(COULD_NOT) from refusal
-        except (ClickException, typer.Exit, typer.Abort):
-            raise
-        except Exception as mistake:  # a crash must not exit like a command that answers "no"
-            traceback.print_exc()
-            raise typer.Exit(COULD_NOT) from mistake
+            code = super().main(words, prog_name, **{**more, "standalone_mode": False})
+        except (
+            Exception
+        ) as refusal:  # a crash, too: it must not exit like a command that answers "no"
+            tell_refusal(refusal, as_json="--json" in words)
+            sys.exit(COULD_NOT)
+        sys.exit(code if isinstance(code, int) else 0)
 
 
-app = typer.Typer(cls=Subcommands, no_args_is_help=True, pretty_exceptions_show_locals=False)
+app = typer.Typer(
+    cls=Subcommands,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"teamaccess {version('teamaccess')}")
+        raise typer.Exit
 
 
 @app.callback()
-def teamaccess() -> None:
+def teamaccess(
+    asked: Annotated[
+        bool,
+        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+    ] = False,
+) -> None:
     """Team access for B2B products: organizations, members, roles and invitations."""

@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict
 from typing import Annotated, Any
 
-import msgspec
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, operator, tell
@@ -14,6 +13,7 @@ from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.reconciliation import UNASKED, Allowance, Inspector, Rebuilder, Rebuilt, Verdict
 from teamaccess.service import Service
+from teamaccess.text import counted
 
 
 class OneOrTheOther(Invalid):
@@ -64,10 +64,7 @@ def reconcile(
         return verdicts
 
     verdicts = connected(look)
-    if as_json:
-        typer.echo(msgspec.json.encode(_facts(verdicts)).decode())
-    else:
-        _sum_up(verdicts)
+    tell(as_json, _summed_up(verdicts), **_facts(verdicts))
     if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in verdicts):
         raise typer.Exit(NOT_ASKED)
     if any(each.left or each.problem for each in verdicts):
@@ -86,8 +83,8 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
     rebuilt = connected(fill)
     tell(
         as_json,
-        f"{len(rebuilt.organizations)} organizations rebuilt, {rebuilt.relationships} relationships"
-        f" written. {_busy(rebuilt)}",
+        f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
+        f"{counted(rebuilt.relationships, 'relationship')} written. {_busy(rebuilt)}",
         **asdict(rebuilt),
     )
     if rebuilt.busy:
@@ -135,14 +132,15 @@ def _line(text: Any) -> str:
     return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
 
 
-def _sum_up(verdicts: list[Verdict]) -> None:
+def _summed_up(verdicts: list[Verdict]) -> str:
     if not verdicts:
-        typer.echo("SpiceDB holds what the rows stand for, and nothing else.")
-        return
-    found, mended = (sum(getattr(each, name) for each in verdicts) for name in ("found", "mended"))
-    typer.echo(f"{found} differences in {len(verdicts)} organizations; {mended} mended.")
-    if needed := sum(each.needed for each in verdicts):
-        typer.echo(f"Mending the rest takes --max-deletes {needed}.")
+        return "SpiceDB holds what the rows stand for, and nothing else."
+    found, mended, needed = (
+        sum(getattr(each, name) for each in verdicts) for name in ("found", "mended", "needed")
+    )
+    where = counted(len(verdicts), "organization")
+    told = f"{counted(found, 'difference')} in {where}; {mended} mended."
+    return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
 
 
 def _facts(verdicts: list[Verdict]) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """`teamaccess schema`: catalogs checked, and compiled to what SpiceDB enforces."""
 
-import json
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from difflib import unified_diff
@@ -129,10 +128,10 @@ def _shown(path: Path) -> str:
 
 
 def _tell(outcomes: list[Outcome], as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps([asdict(outcome) for outcome in outcomes], indent=2))
-    else:
-        for outcome in outcomes:
-            typer.echo(str(outcome))
+    tell(
+        as_json,
+        "\n".join(map(str, outcomes)),
+        catalogs=[asdict(outcome) for outcome in outcomes],
+    )
     if any(outcome.status in ("invalid", "stale") for outcome in outcomes):
         raise typer.Exit(1)

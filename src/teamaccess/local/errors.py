@@ -30,7 +30,7 @@ class ProgramMissing(LocalStackFailed):
 
 
 class ProgramDied(LocalStackFailed):
-    """{program} died ({outcome}). The last lines of {log}: {tail}"""
+    """{program} died ({outcome}). Run it again: all data is kept. The last lines of {log}: {tail}"""
 
 
 class NotReady(LocalStackFailed):

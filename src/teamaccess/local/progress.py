@@ -1,4 +1,4 @@
-"""How far slow work is: a bar on a terminal, a line now and then in a log."""
+"""How far slow work is: a bar on a terminal; elsewhere no more than a log can use."""
 
 import time
 from types import TracebackType
@@ -11,11 +11,17 @@ SECONDS_BETWEEN_LINES = 15
 
 
 class Meter:
-    """Counts steps towards a total, or only upwards where nobody knows the total."""
+    """Counts steps towards a total, or only upwards where nobody knows the total.
 
-    def __init__(self, title: str, unit: str, total: int | None = None) -> None:
+    Without a terminal it says nothing, but for a line at the end of what took long; `watched` work, as
+    a build of minutes in a log that somebody follows, is told of now and then.
+    """
+
+    def __init__(
+        self, title: str, unit: str, total: int | None = None, *, watched: bool = False
+    ) -> None:
         self._console = Console(stderr=True)
-        self._title, self._unit, self._total = title, unit, total
+        self._title, self._unit, self._total, self._watched = title, unit, total, watched
         self._done, self._began, self._told = 0, time.monotonic(), time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
@@ -29,7 +35,7 @@ class Meter:
 
     def __enter__(self) -> Self:
         self._bar.start()
-        if not self._console.is_terminal:
+        if self._watched:
             self._tell()
         return self
 
@@ -40,11 +46,13 @@ class Meter:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
+        if not self._watched and time.monotonic() - self._began > SECONDS_BETWEEN_LINES:
+            self._tell()
 
     def step(self, steps: int = 1) -> None:
         self._done += steps
         self._bar.update(self._task, completed=self._done, state=self._state)
-        if not self._console.is_terminal and self._seconds_silent > SECONDS_BETWEEN_LINES:
+        if self._watched and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
             self._tell()
 
     @property
@@ -52,11 +60,9 @@ class Meter:
         of = f" of {self._total}" if self._total else ""
         return f"{self._done}{of} {self._unit}"
 
-    @property
-    def _seconds_silent(self) -> float:
-        return time.monotonic() - self._told
-
     def _tell(self) -> None:
+        if self._console.is_terminal:
+            return
         self._told = time.monotonic()
         elapsed = int(self._told - self._began)
         self._console.print(f"{self._title}: {self._state}, {elapsed} s", highlight=False)

@@ -57,8 +57,9 @@ def _build(go: Go, binary: Path) -> None:
     go.folder.mkdir(parents=True, exist_ok=True)
     _log(go).unlink(missing_ok=True)
     fresh = go.folder / "spicedb"
-    packages = _run(go, Meter("Fetching its modules", "fetched"), "list", "-deps", PACKAGE)
-    compiling = Meter("Compiling", "packages", total=len(packages))
+    fetching = Meter("Fetching its modules", "fetched", watched=True)
+    packages = _run(go, fetching, "list", "-deps", PACKAGE)
+    compiling = Meter("Compiling", "packages", len(packages), watched=True)
     _run(go, compiling, "build", "-v", "-trimpath", "-ldflags=-s -w", f"-o={fresh}", PACKAGE)
     fresh.replace(binary)
     shutil.rmtree(go.folder)

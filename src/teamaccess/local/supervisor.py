@@ -45,12 +45,14 @@ class Child:
         name: str,
         process: subprocess.Popen[bytes],
         log: Path,
+        log_before: int,
         note: Path,
         stop_signal: signal.Signals,
     ) -> None:
         self.name = name
         self.pid = process.pid
-        self._process, self._log, self._note, self._stop_signal = process, log, note, stop_signal
+        self._process, self._note, self._stop_signal = process, note, stop_signal
+        self._log, self._log_before = log, log_before
 
     def ensure_running(self) -> None:
         """Raises ProgramDied, with what it said last, when it does not run any more."""
@@ -72,8 +74,9 @@ class Child:
 
     @property
     def _last_lines(self) -> str:
-        lines = self._log.read_text(errors="replace").splitlines()[-LAST_LINES:]
-        return "".join(f"\n  {line}" for line in lines)
+        """What it has said since this start; before that the log is another one's."""
+        said = self._log.read_bytes()[self._log_before :].decode(errors="replace").splitlines()
+        return "".join(f"\n  {line}" for line in said[-LAST_LINES:] or ["(it said nothing)"])
 
     @property
     def _outcome(self) -> str:
@@ -111,6 +114,7 @@ class Supervisor:
         log = self._home.logs / f"{name}.log"
         note = self._home.processes / f"{name}.json"
         with log.open("ab") as output:
+            log_before = output.tell()
             process = subprocess.Popen(
                 command,
                 env=environment,
@@ -121,7 +125,7 @@ class Supervisor:
                 start_new_session=True,
                 **as_user(user),
             )
-        child = Child(name, process, log, note, stop_signal)
+        child = Child(name, process, log, log_before, note, stop_signal)
         self._children.append(child)
         remember(note, process.pid, stop_signal)
         return child

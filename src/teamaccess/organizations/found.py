@@ -28,7 +28,7 @@ from teamaccess.users.in_person import OnlyInPerson
 
 
 class InvalidOrganizationId(Invalid):
-    """{id} cannot be the id of an organization: 3 to 64 characters of a-z, 0-9 and hyphen."""
+    """{id!r} cannot be the id of an organization: 3 to 64 characters of a-z, 0-9 and hyphen."""
 
 
 class OrganizationExists(Conflict):
@@ -54,7 +54,7 @@ async def found(
     if founder is not None and role is None:
         raise OnlyOperatorsFound
     if not is_organization_id(id):
-        raise InvalidOrganizationId(id=repr(id))
+        raise InvalidOrganizationId(id=id)
     made: Organization | None = await change.session.scalar(
         insert(Organization)
         .values(id=id, name=clean("name", name, LONGEST_NAME), created_at=change.now)

@@ -21,17 +21,17 @@ NAMED = select(Resource).where(
 
 
 class UnknownResource(NotFound):
-    """{organization} has no {type} {resource}."""
+    """{organization} has no {type} {resource!r}."""
 
 
 class UnknownResourceType(NotFound):
-    """There is no type of objects {type}. The types are {types}."""
+    """There is no type {type!r}. The types are: {types}."""
 
 
 def type_of(catalog: Catalog, type: str) -> ResourceType:
     """Return what the catalog says of a type; raises UnknownResourceType."""
     if type not in catalog.types:
-        raise UnknownResourceType(type=repr(type), types=list(catalog.types))
+        raise UnknownResourceType(type=type, types=list(catalog.types))
     return catalog.types[type]
 
 

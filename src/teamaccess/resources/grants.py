@@ -158,7 +158,7 @@ def _refuse_unknown_actions(change: Change, resource: Resource, wanted: Wanted) 
     for each in wanted:
         if each.action not in known:
             raise UnknownAction(
-                action=repr(each.action), resource=resource.reference, actions=list(known)
+                action=each.action, resource=resource.reference, actions=list(known)
             )
 
 

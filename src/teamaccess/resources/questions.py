@@ -7,10 +7,11 @@ from teamaccess.models import OrganizationId, is_organization_id
 from teamaccess.models.source import local_id
 from teamaccess.relationships import InvalidRelationship, ObjectReference
 from teamaccess.relationships import organization as organization_object
+from teamaccess.resources.find import UnknownResourceType
 
 
 class UnknownAction(Invalid):
-    """There is no action {action} on {resource}. The actions there are: {actions}."""
+    """There is no action {action!r} on {resource}. The actions there are: {actions}."""
 
 
 class OnlyOnTheObject(Invalid):
@@ -18,7 +19,7 @@ class OnlyOnTheObject(Invalid):
 
 
 class InvalidResource(Invalid):
-    """{resource} is no object of {organization}: write type:id, as in webhook:wh_1."""
+    """{resource!r} is no object of {organization}: write type:id, as in webhook:wh_1."""
 
 
 def asked(
@@ -37,7 +38,7 @@ def asked(
         on = _object(catalog, organization, resource)
         known = list(catalog.types[on.type].actions)
     if action not in known:
-        raise UnknownAction(action=repr(action), resource=on, actions=known)
+        raise UnknownAction(action=action, resource=on, actions=known)
     return on, action
 
 
@@ -54,13 +55,15 @@ def _everywhere(catalog: Catalog, organization: OrganizationId, action: str) -> 
 
 
 def _object(catalog: Catalog, organization: OrganizationId, resource: str) -> ObjectReference:
-    wrong = InvalidResource(resource=repr(resource), organization=organization)
+    wrong = InvalidResource(resource=resource, organization=organization)
     try:
         on = ObjectReference.parse(resource)
     except InvalidRelationship:
         raise wrong from None
     if "/" not in on.id:
         on = ObjectReference(on.type, f"{organization}/{on.id}")
-    if on.type not in catalog.types or local_id(on, organization) is None:
+    if on.type not in catalog.types:
+        raise UnknownResourceType(type=on.type, types=list(catalog.types))
+    if local_id(on, organization) is None:
         raise wrong
     return on

@@ -22,7 +22,7 @@ from teamaccess.resources.find import Key, UnknownResource, find_resources, get_
 
 
 class InvalidResourceId(Invalid):
-    """{id} cannot be the id of an object: 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."""
+    """{id!r} cannot be the id of an object: 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."""
 
 
 class ResourceTwice(Invalid):
@@ -130,12 +130,10 @@ def _sensible(change: Change, organization: OrganizationId, wanted: Order) -> Or
     kind = type_of(change.catalog, wanted.type)
     if wanted.remove:
         if not is_local_id(wanted.id):
-            raise UnknownResource(
-                organization=organization, type=wanted.type, resource=repr(wanted.id)
-            )
+            raise UnknownResource(organization=organization, type=wanted.type, resource=wanted.id)
         return wanted
     if not is_local_id(wanted.id):
-        raise InvalidResourceId(id=repr(wanted.id))
+        raise InvalidResourceId(id=wanted.id)
     return Order(
         wanted.type, wanted.id, creator_of(change.attribution, kind, wanted.creator), remove=False
     )

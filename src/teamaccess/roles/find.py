@@ -18,7 +18,7 @@ BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RoleNotFound(NotFound):
-    """{organization} has no role {role}."""
+    """{organization} has no role {role!r}."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ async def get_role(
     """Return a role of either kind; raises RoleNotFound."""
     known = catalog.roles.get(role) or await find_own(session, organization, role)
     if known is None:
-        raise RoleNotFound(role=repr(role), organization=organization)
+        raise RoleNotFound(role=role, organization=organization)
     return Found(known, (await holders_of(session, organization, [role], now))[role])
 
 

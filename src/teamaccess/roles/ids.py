@@ -9,7 +9,7 @@ NOBODY = "none"
 
 
 class InvalidRoleId(Invalid):
-    """{id} cannot be the id of a role: 3 to 64 characters of a-z, 0-9 and _, first a letter, last no _."""  # noqa: E501 - a sentence is one line
+    """{id!r} cannot be the id of a role: 3 to 64 characters of a-z, 0-9 and _, first a letter, last no _."""  # noqa: E501 - a sentence is one line
 
 
 class RoleIdReserved(Conflict):
@@ -19,7 +19,7 @@ class RoleIdReserved(Conflict):
 def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
     """Return the id; raises InvalidRoleId and RoleIdReserved."""
     if not is_role_id(id):
-        raise InvalidRoleId(id=repr(id))
+        raise InvalidRoleId(id=id)
     if id == NOBODY or id in catalog.organization_names:
         raise RoleIdReserved(id=id)
     return RoleId(id)

@@ -144,7 +144,7 @@ async def judged(
     if id in change.catalog.roles:
         raise PredefinedRole(role=id)
     if id not in known:
-        raise RoleNotFound(role=repr(id), organization=organization)
+        raise RoleNotFound(role=id, organization=organization)
     if missing := sorted(allowed - held):
         raise RoleAboveActor(role=id, missing=missing)
     return known.own[id], held

@@ -15,7 +15,7 @@ from teamaccess.roles.known import Roles
 
 
 class RoleTwice(Invalid):
-    """The role {role} is named twice; name each role once."""
+    """The role {role!r} is named twice; name each role once."""
 
 
 class OperatorOnlyRole(Forbidden):

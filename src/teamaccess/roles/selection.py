@@ -14,11 +14,11 @@ from teamaccess.models import CustomRole
 
 
 class UnknownAction(Invalid):
-    """The catalog has no action {action}."""
+    """The catalog has no action {action!r}."""
 
 
 class ActionTwice(Invalid):
-    """{action} is named twice; name each once."""
+    """{action!r} is named twice; name each once."""
 
 
 class ReservedAction(Invalid):
@@ -26,7 +26,7 @@ class ReservedAction(Invalid):
 
 
 class NothingSelected(Invalid):
-    """The catalog has no action of the resource {resource} at the level {level} that a role of an organization's own may hold."""  # noqa: E501 - a sentence is one line
+    """The catalog has no action of the resource {resource!r} at the level {level} that a role of an organization's own may hold."""  # noqa: E501 - a sentence is one line
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def actions_of(catalog: Catalog, parts: Parts) -> frozenset[str]:
     """
     for part in parts:
         if parts.count(part) > 1:
-            raise ActionTwice(action=repr(str(part)))
+            raise ActionTwice(action=part)
     named = [part for part in parts if not isinstance(part, Selector)]
     refuse_reserved(_known(catalog, action) for action in named)
     selected = [_selected(catalog, part) for part in selectors_among(parts)]
@@ -86,11 +86,11 @@ def refuse_reserved(actions: Iterable[Action]) -> None:
 
 def _known(catalog: Catalog, action: str) -> Action:
     if action not in catalog.actions:
-        raise UnknownAction(action=repr(action))
+        raise UnknownAction(action=action)
     return catalog.actions[action]
 
 
 def _selected(catalog: Catalog, selector: Selector) -> frozenset[str]:
     if not (actions := selector.of(catalog)):
-        raise NothingSelected(resource=repr(selector.resource), level=selector.level)
+        raise NothingSelected(resource=selector.resource, level=selector.level)
     return actions

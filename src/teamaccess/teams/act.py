@@ -15,7 +15,7 @@ from teamaccess.text import LONGEST_NAME, clean
 
 
 class InvalidTeamId(Invalid):
-    """{id} cannot be the id of a team: 1 to 64 characters of A-Z, a-z, 0-9, hyphen and underscore."""
+    """{id!r} cannot be the id of a team: 1 to 64 characters of A-Z, a-z, 0-9, hyphen and underscore."""
 
 
 class TeamExists(Conflict):
@@ -31,7 +31,7 @@ async def make(
     """
     await may(change, actor, organization, "manage_teams")
     if not is_local_id(id):
-        raise InvalidTeamId(id=repr(id))
+        raise InvalidTeamId(id=id)
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)

@@ -15,7 +15,7 @@ LONGEST_LOCAL_PART = 64
 
 
 class InvalidEmail(Invalid):
-    """{email} is not an e-mail address that a mail could be sent to."""
+    """{email!r} is not an e-mail address that a mail could be sent to."""
 
 
 def normalise(email: str) -> str:
@@ -27,7 +27,7 @@ def normalise(email: str) -> str:
     try:
         domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
     except UnicodeError:  # IDNA's own among them
-        raise InvalidEmail(email=repr(email)) from None
+        raise InvalidEmail(email=email) from None
     address = f"{_ascii_lower(local)}@{domain}"
     plausible = (
         at
@@ -41,7 +41,7 @@ def normalise(email: str) -> str:
         and "=?" not in local  # mail programs would decode what follows into another address
     )
     if not plausible:
-        raise InvalidEmail(email=repr(email))
+        raise InvalidEmail(email=email)
     return address
 
 

@@ -17,11 +17,13 @@ from teamaccess.api.routes import (
     organizations,
     resources,
     roles,
+    root,
     service_accounts,
     teams,
 )
 
 ALL: Final[list[ControllerRouterHandler]] = [
+    *root.routes,
     *health.routes,
     *landing.routes,
     *me.routes,

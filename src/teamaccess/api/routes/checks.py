@@ -88,7 +88,7 @@ def _whose(caller: Caller, each: Asked) -> UserId:
             raise NobodyToCheck
         return caller.id
     if not is_local_id(each.user):
-        raise UnknownUser(user=repr(each.user))
+        raise UnknownUser(user=each.user)
     return UserId(each.user)
 
 

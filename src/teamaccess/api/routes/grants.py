@@ -25,7 +25,7 @@ IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)
 
 
 class GrantTwice(Invalid):
-    """{grant} is named twice; name each grant once."""
+    """{grant!r} is named twice; name each grant once."""
 
 
 class GrantsChangedMeanwhile(PreconditionFailed):
@@ -75,7 +75,7 @@ def once_each(grants: Sequence[GrantWanted]) -> dict[What, datetime | None]:
         else:
             one = What(each.action, HolderKind.TEAM, str(each.team))
         if one in wanted:
-            raise GrantTwice(grant=repr(str(one)))
+            raise GrantTwice(grant=one)
         wanted[one] = each.expires_at
     return wanted
 

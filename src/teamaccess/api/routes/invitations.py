@@ -197,7 +197,7 @@ def once_each(data: NewInvitation) -> list[RoleId]:
     roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
     for role in roles:
         if roles.count(role) > 1:
-            raise RoleTwice(role=repr(role))
+            raise RoleTwice(role=role)
     return roles
 
 

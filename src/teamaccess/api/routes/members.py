@@ -148,7 +148,7 @@ def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
     wanted: dict[RoleId, datetime | None] = {}
     for each in roles:
         if each.role in wanted:
-            raise RoleTwice(role=repr(each.role))
+            raise RoleTwice(role=each.role)
         wanted[RoleId(each.role)] = each.expires_at
     return wanted
 

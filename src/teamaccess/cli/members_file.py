@@ -1,0 +1,95 @@
+"""The file of an import of members: read as a whole, with every mistake at its line."""
+
+import csv
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+from teamaccess.catalog import Catalog
+from teamaccess.errors import Invalid, TeamaccessError
+from teamaccess.members.imports import Newcomer
+from teamaccess.models import RoleId
+from teamaccess.roles.known import Roles
+from teamaccess.roles.rules import OperatorOnlyRole
+from teamaccess.text import LONGEST_NAME, clean, counted
+from teamaccess.users.addresses import normalise
+
+COLUMNS = ["email", "name", "role"]
+MOST_TOLD = 20
+"""Lines on a screen; the facts have all of them."""
+
+Row = dict[str | None, str]
+
+
+class TooManyFields(Invalid):
+    """This has more fields than there are columns."""
+
+
+class InvalidFile(Invalid):
+    """Nothing was imported: {file} has {count}."""
+
+    @property
+    def detail(self) -> str:
+        """The sentence, and a line for each mistake."""
+        mistakes = list(self.facts["mistakes"])
+        rest = len(mistakes) - MOST_TOLD
+        more = [f"and {rest} more"] if rest > 0 else []
+        return "\n".join([super().detail, *mistakes[:MOST_TOLD], *more])
+
+
+def read(file: Path, catalog: Catalog) -> list[Newcomer]:
+    """Return everybody in the file; raises InvalidFile with every mistake at its line."""
+    found: dict[str, Newcomer] = {}
+    mistakes: list[str] = []
+    for line, row in _rows(file):
+        try:
+            newcomer = _newcomer(row, catalog)
+        except TeamaccessError as mistake:
+            mistakes.append(f"line {line}: {mistake.detail}")
+            continue
+        if found.setdefault(newcomer.email, newcomer) is not newcomer:
+            mistakes.append(f"line {line}: {newcomer.email} is there twice.")
+    if mistakes:
+        raise _invalid(file, mistakes)
+    return list(found.values())
+
+
+def _rows(file: Path) -> Iterator[tuple[int, Row]]:
+    """Yield each row with its last line, once it is clear which column is what."""
+    table = csv.DictReader(StringIO(_text(file), newline=""), strict=True)
+    try:
+        if sorted(table.fieldnames or ()) != sorted(COLUMNS):
+            raise _invalid(
+                file, [f"line 1: the columns must be {', '.join(COLUMNS)}, in any order."]
+            )
+        for row in table:
+            yield table.line_num, row
+    except csv.Error as broken:
+        raise _invalid(file, [f"line {table.reader.line_num}: {broken}."]) from None
+
+
+def _text(file: Path) -> str:
+    whole = file.read_bytes()
+    try:
+        return whole.decode("utf-8-sig")
+    except UnicodeDecodeError as broken:
+        line = whole.count(b"\n", 0, broken.start) + 1
+        raise _invalid(file, [f"line {line}: this is not UTF-8; save the file as that."]) from None
+
+
+def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
+    """Return whom a row means; a row of fewer fields lacks the last ones."""
+    if None in row:
+        raise TooManyFields
+    email, name, role = ((row[column] or "").strip() for column in COLUMNS)
+    known = Roles(catalog, {})
+    known.refuse_unknown([RoleId(role)])
+    if known.operators_grant(RoleId(role)):
+        raise OperatorOnlyRole(role=role)
+    return Newcomer(
+        normalise(email), clean("name", name, LONGEST_NAME) if name else None, RoleId(role)
+    )
+
+
+def _invalid(file: Path, mistakes: list[str]) -> InvalidFile:
+    return InvalidFile(file=file, count=counted(len(mistakes), "mistake"), mistakes=mistakes)

@@ -1,0 +1,112 @@
+"""What a command says that was called in a way that makes no sense: no stack is needed to be told."""
+
+import json
+import socket
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from teamaccess.cli.main import COMMANDS, app
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder in which nothing runs."""
+    monkeypatch.chdir(tmp_path)
+
+
+def teamaccess(command: str) -> Result:
+    return CliRunner().invoke(app, command.split(), prog_name="teamaccess")
+
+
+@pytest.mark.parametrize(
+    ("command", "mistake", "ask"),
+    [
+        ("chekc", "No such command 'chekc'. Did you mean 'check'?", "teamaccess"),
+        ("ledger verfy", "No such command 'verfy'. Did you mean 'verify'?", "teamaccess ledger"),
+        ("--nope", "No such option: --nope", "teamaccess"),
+        ("check acme", "Missing argument 'user'.", "teamaccess check"),
+        (
+            "check a b c --jsno",
+            "No such option: --jsno (Possible options: --json)",
+            "teamaccess check",
+        ),
+        ("token issue x --hours 99", "Invalid value for '--hours'", "teamaccess token issue"),
+        (
+            "schema validate /nope",
+            "no catalog can be read from /nope",
+            "teamaccess schema validate",
+        ),
+        ("dev bla", "Got unexpected extra argument(s) (bla)", "teamaccess dev"),
+        ("dev --port 99999", "Invalid value for '--port'", "teamaccess dev"),
+        ("dev --spicedb-port -1", "Invalid value for '--spicedb-port'", "teamaccess dev"),
+        ("serve --port 65536", "Invalid value for '--port'", "teamaccess serve"),
+        ("reconcile --max-deletes x", "Invalid value for '--max-deletes'", "teamaccess reconcile"),
+        ("import members nope.csv --organization acme", "nope.csv", "teamaccess import members"),
+    ],
+)
+def test_a_mistake_in_a_command_is_told_in_two_lines(command: str, mistake: str, ask: str) -> None:
+    refused = teamaccess(command)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    said, hint = refused.stderr.splitlines()
+    assert mistake in said
+    assert hint == f"Try `{ask} --help`."
+
+
+@pytest.mark.parametrize("group", ["", "ledger", "schema", "token", "operator", "import"])
+def test_a_group_without_a_command_shows_its_help(group: str) -> None:
+    shown = teamaccess(group)
+    assert (shown.exit_code, shown.stderr) == (2, "")
+    assert "Usage: teamaccess" in shown.stdout
+
+
+@pytest.mark.parametrize("command", ["", *COMMANDS])
+def test_help_is_short_or_long(command: str) -> None:
+    short, long = (teamaccess(f"{command} {option}") for option in ("-h", "--help"))
+    assert (short.exit_code, short.stdout) == (0, long.stdout)
+
+
+def test_the_version_is_told() -> None:
+    assert teamaccess("--version").stdout == f"teamaccess {version('teamaccess')}\n"
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        ("check acme --json", "invalid_usage"),
+        ("chekc --json", "invalid_usage"),
+        ("check acme ana users_invite --json", "stack_not_found"),
+        ("token issue --json", "user_or_operator"),
+        ("schema validate /nope --json", "invalid_usage"),
+    ],
+)
+def test_with_json_a_refusal_is_a_line_of_json(command: str, code: str) -> None:
+    refused = teamaccess(command)
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    [line] = refused.stderr.splitlines()
+    told = json.loads(line)
+    assert told["code"] == code
+    assert told["detail"]
+
+
+def test_a_crash_is_told_in_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(COMMANDS, "check", "nothing")
+    crashed = teamaccess("check --json")
+    assert crashed.exit_code == 2
+    told = json.loads(crashed.stderr)
+    assert told["code"] == "internal_error"
+    assert told["traceback"].startswith("Traceback")
+    assert teamaccess("check").stderr.startswith("Traceback")
+
+
+def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DATABASE_URL", "SPICEDB_ENDPOINT", "SPICEDB_PRESHARED_KEY", "SECRET_KEY"):
+        monkeypatch.setenv(f"TEAMACCESS_{name}", "postgresql://nowhere:1/for/this/test")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        refused = teamaccess(f"serve --port {port}")
+    assert refused.exit_code == 2
+    [said] = refused.stderr.splitlines()
+    assert said.startswith(f"127.0.0.1 port {port} cannot be listened on (Address already in use)")
