@@ -83,7 +83,8 @@ def _junk(path: Path, value: Any, optional: set[str]) -> Iterator[Any]:
         case str():
             yield from STRINGS
         case int():
-            yield from NUMBERS
+            at_once_is_fine = name == "overlap_hours"
+            yield from (each for each in NUMBERS if not (at_once_is_fine and each == 0))
         case None:
             yield from TIMES
         case list():

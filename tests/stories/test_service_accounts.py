@@ -289,6 +289,11 @@ async def test_a_rotated_token_is_good_for_the_overlap(acme: Team) -> None:
     left = (await row(acme, old["id"])).expires_at - await acme.world.service.now()
     assert timedelta(hours=1.9) < left <= timedelta(hours=2)
 
+    for hours in (-1, 7 * 24 + 1, None, "2"):
+        answer = await acme.administrator.ask(
+            "POST", path(acme, job, old["id"], "rotate"), json={"overlap_hours": hours}
+        )
+        refused(answer, 400, "invalid_request")
     at_once = await acme.administrator.ask(
         "POST", path(acme, job, rotated.json()["id"], "rotate"), json={"overlap_hours": 0}
     )

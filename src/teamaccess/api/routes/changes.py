@@ -14,6 +14,7 @@ from teamaccess.models import (
     LedgerApplication,
     LedgerEntry,
     OrganizationId,
+    is_organization_id,
 )
 
 Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
@@ -38,7 +39,8 @@ async def show_change(
     """
     id = OrganizationId(organization)
     async with service.reads() as session:
-        made = await session.get(LedgerEntry, (id, position))
+        known = is_organization_id(id)
+        made = await session.get(LedgerEntry, (id, position)) if known else None
         if made is None or made.actor != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
         found = await session.get(LedgerApplication, (id, position))
