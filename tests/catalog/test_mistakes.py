@@ -143,8 +143,15 @@ def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
     assert mistakes(with_line(9, "granted_by: dashboard", "teams: true")) == [
         "6: roles.owner: is the administrator's, which only people hold, not teams"
     ]
-    assert mistakes(with_line(13, "granted_by: operator")) == [
+    assert mistakes(with_line(13, "granted_by: operator"))[1:] == [
         "10: roles.clerk: is the operator's to grant, which a team would get round"
+    ]
+
+
+def test_an_operator_s_role_cannot_be_made_again_from_its_parts() -> None:
+    assert mistakes(with_line(13, "granted_by: operator"))[:1] == [
+        "10: roles.clerk: is the operator's to grant, so one of its actions must be `reserved`:"
+        " or organizations could make the same role themselves"
     ]
 
 

@@ -156,13 +156,20 @@ class Reader:
                 block.wrong(role.line, "is the administrator's, which only people hold, not teams")
             elif teams and granted_by == "operator":
                 block.wrong(role.line, "is the operator's to grant, which a team would get round")
+            actions = frozenset(a.id for a in self.actions.values() if role in a.roles)
+            if granted_by == "operator" and not any(self.actions[a].reserved for a in actions):
+                block.wrong(
+                    role.line,
+                    "is the operator's to grant, so one of its actions must be `reserved`:"
+                    " or organizations could make the same role themselves",
+                )
             yield Role(
                 id=str(role),
                 name=str(block.text("name")),
                 description=str(block.text("description")),
                 granted_by=granted_by,
                 teams=teams,
-                actions=frozenset(a.id for a in self.actions.values() if role in a.roles),
+                actions=actions,
             )
             block.finish()
 
