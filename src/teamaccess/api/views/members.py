@@ -68,7 +68,6 @@ class MemberView(msgspec.Struct):
     """A member of an organization."""
 
     user: str
-    kind: UserKind
     email: str | None
     name: str | None
     status: str
@@ -77,6 +76,7 @@ class MemberView(msgspec.Struct):
     expires_at: datetime | None
     suspended_at: datetime | None
     last_active_at: datetime | None
+    kind: UserKind
 
     @classmethod
     def listed(cls, member: Listed) -> "MemberView":
