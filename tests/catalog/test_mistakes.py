@@ -150,8 +150,10 @@ def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
 
 def test_an_operator_s_role_cannot_be_made_again_from_its_parts() -> None:
     assert mistakes(with_line(13, "granted_by: operator"))[:1] == [
-        "10: roles.clerk: is the operator's to grant, so one of its actions must be `reserved`:"
-        " or organizations could make the same role themselves"
+        (
+            "10: roles.clerk: is the operator's to grant, so one of its actions must be `reserved`:"
+            " or organizations could make the same role themselves"
+        )
     ]
 
 
