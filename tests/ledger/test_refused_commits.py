@@ -76,7 +76,7 @@ def test_two_rows_for_one_relationship_are_refused() -> None:
 
 
 def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None:
-    role = {"organization_id": "acme", "user_id": "bob", "role": "support"}
+    role = {"organization_id": "acme", "user_id": "bob", "role": "support", "custom": False}
     notes = [
         Note("role_assignments", [], [role | {"expires_at": None}]),
         Note("role_assignments", [], [role | {"expires_at": "2030-01-01T00:00:00+00:00"}]),
@@ -86,7 +86,7 @@ def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None
 
 
 def test_images_of_any_time_zone_are_the_same_instant() -> None:
-    role = {"organization_id": "acme", "user_id": "bob", "role": "support"}
+    role = {"organization_id": "acme", "user_id": "bob", "role": "support", "custom": False}
     notes = [
         Note("role_assignments", [], [role | {"expires_at": "2030-01-01T05:30:00.5+05:30"}]),
         Note("role_assignments", [role | {"expires_at": "2030-01-01T00:00:00.500000+00:00"}], []),

@@ -101,6 +101,12 @@ async def test_an_organization_that_is_not_ones_own_is_unknown(acme: Team, globe
         refused(await ask(operator, asked), 404, "unknown_organization")
 
 
+async def test_an_object_of_no_type_is_told_apart(acme: Team) -> None:
+    question = {"organization": acme.id, "action": "member", "resource": "organization:x"}
+    problem = refused(await ask(acme.administrator, question), 404, "unknown_resource_type")
+    assert problem["types"] == ["webhook", "link", "transfer"]
+
+
 @pytest.mark.parametrize(
     ("question", "code"),
     [
@@ -111,7 +117,6 @@ async def test_an_organization_that_is_not_ones_own_is_unknown(acme: Team, globe
         ({"action": "edit", "resource": "webhook"}, "invalid_resource"),
         ({"action": "edit", "resource": "webhook:other-one/wh_1"}, "invalid_resource"),
         ({"action": "edit", "resource": "webhook:a.b"}, "invalid_resource"),
-        ({"action": "member", "resource": "organization:x"}, "invalid_resource"),
         ({"action": "webhooks_edit", "resource": "webhook:wh_1"}, "unknown_action"),
         ({"action": "granted_edit", "resource": "webhook:wh_1"}, "unknown_action"),
     ],

@@ -200,7 +200,7 @@ async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) 
 async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(acme: Team) -> None:
     clone = await made(acme, "deputy", clone_of="administrator")
     catalog = acme.world.service.catalog
-    left_out = ["users_change_roles", "users_invite", "users_remove"]
+    left_out = sorted(each.id for each in catalog.actions.values() if each.reserved)
     assert clone["left_out"] == left_out
     assert set(clone["actions"]) == catalog.roles["administrator"].actions - set(left_out)
     bob = await acme.member("bob", roles=["deputy"])

@@ -64,7 +64,7 @@ class Applier:
             if confirmed is not None and confirmed.hash == last.hash:
                 return confirmed.token  # another request has brought it in meanwhile
             if entries[0].position == 1:
-                await follows(self._engine, entries[0])  # before it, there was nothing to prove
+                await follows(self._engine, entries)  # before it, there was nothing to prove
             return await self._send(entries)
 
     async def catch_up(
@@ -83,7 +83,7 @@ class Applier:
                 return confirmed.token
             token: str | None = None
             while pending := await self._pending(organization):
-                await follows(self._engine, pending[0])
+                await follows(self._engine, pending)
                 token = await self._send(pending)
             if token is None:
                 async with self._marks.begin() as connection:
@@ -108,7 +108,7 @@ class Applier:
         """
         nothing = replace(entry, updates=())
         async with self._lock(entry.organization):
-            await follows(self._engine, entry)
+            await follows(self._engine, [entry])
             return await self._writer.send(Write((nothing,)))
 
     async def hand_over(self, organization: OrganizationId) -> None:

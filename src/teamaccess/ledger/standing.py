@@ -101,14 +101,15 @@ async def standing_of(session: AsyncSession, organization: OrganizationId) -> St
     return Standing(organization, *found) if found else None
 
 
-async def follows(engine: Engine, entry: Entry) -> None:
-    """Return if SpiceDB stands just before the entry, or has it; raises OtherHistory.
+async def follows(engine: Engine, entries: Sequence[Entry]) -> None:
+    """Return if SpiceDB stands just before the entries, or has the first; raises OtherHistory.
 
-    Whoever writes it has to know: it would become the head of whatever history there is.
+    Whoever writes them has to know: they would become the head of whatever history there is.
     """
+    entry = entries[0]
     here = organization_object(entry.organization)
     if entry.position == 1:
-        await _nothing_precedes(engine, entry)
+        await _nothing_precedes(engine, entries)
         return
     before = ledger_position(entry.position - 1, entry.previous_hash.hex())
     itself = ledger_position(entry.position, entry.hash.hex())
@@ -118,14 +119,15 @@ async def follows(engine: Engine, entry: Entry) -> None:
         raise OtherHistory(organization=entry.organization)
 
 
-async def _nothing_precedes(engine: Engine, first: Entry) -> None:
+async def _nothing_precedes(engine: Engine, entries: Sequence[Entry]) -> None:
     """Return if SpiceDB knows no ledger of that name but this one; raises OtherHistory.
 
     It may remember an organization that a restored database has lost, with all who were in it.
     """
-    here = organization_object(first.organization)
-    itself = ledger_position(first.position, first.hash.hex())
-    if await engine.any(here, HEAD) and not all(
-        await engine.answers([Question(here, APPLIED, itself)])
-    ):
-        raise OtherHistory(organization=first.organization)
+    here = organization_object(entries[0].organization)
+    if not await engine.any(here, HEAD):
+        return
+    positions = [ledger_position(each.position, each.hash.hex()) for each in entries]
+    first = Question(here, APPLIED, positions[0])
+    if not any(await engine.answers([first, *(Question(here, HEAD, each) for each in positions)])):
+        raise OtherHistory(organization=entries[0].organization)
