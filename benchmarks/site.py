@@ -1,12 +1,13 @@
 """Where a benchmark runs: everything on this machine, new and empty, each part its own process."""
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+import psutil
 from pydantic import SecretStr
 
 from teamaccess.local.dev import Options, everything
@@ -22,6 +23,14 @@ class Site:
     settings: Settings
     port: int
     """Where the API listens on 127.0.0.1."""
+    pids: Mapping[str, int]
+
+    def without_us(self) -> None:
+        """End our own processes, so that the load has PostgreSQL and SpiceDB for itself."""
+        for name in ("api", "worker"):
+            process = psutil.Process(self.pids[name])
+            process.terminate()
+            process.wait(30)
 
 
 @contextmanager
@@ -43,6 +52,6 @@ def open_site() -> Iterator[Site]:
             secret_key=SecretStr(stack.home.secrets().secret_key),
             public_url=told["api"],
         )
-        yield Site(stack, settings, int(told["api"].rpartition(":")[2]))
+        yield Site(stack, settings, int(told["api"].rpartition(":")[2]), told["pids"])
         stack.supervisor.stop()
         stack.home.erase()

@@ -10,7 +10,7 @@ from sqlalchemy import ARRAY, BindParameter, Table, Text, bindparam, func, selec
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.events import record
-from teamaccess.ledger import Applier, Attribution, Change, Ledger
+from teamaccess.ledger import Applier, Attribution, Change, Entry, Ledger
 from teamaccess.models import (
     Invitation,
     Membership,
@@ -51,7 +51,8 @@ async def import_members(
     (also for operators: administrators are made one by one), and EngineUnavailable where SpiceDB does
     not answer: what was yielded before is committed, and will arrive.
     """
-    arriving: asyncio.Task[str | None] | None = None
+    arriving: asyncio.Task[None] | None = None
+    until = -1
     try:
         for batch in _batches(newcomers):
             async with ledger.change(attribution, organization, judging=False) as change:
@@ -59,11 +60,23 @@ async def import_members(
                 await ledger.decide(change)
             if arriving is not None:
                 await arriving
-            arriving = asyncio.create_task(applier.catch_up(organization))
+            decided, before = change.entries, until
+            until = decided[-1].position if decided else until
+            arriving = asyncio.create_task(_bring_in(applier, organization, decided, before))
             yield len(batch), joined
     finally:
         if arriving is not None:
             await arriving
+
+
+async def _bring_in(
+    applier: Applier, organization: OrganizationId, decided: Sequence[Entry], arrived: int
+) -> None:
+    """Bring into SpiceDB what was decided, where it follows on what has arrived; else all that waits."""
+    if decided and decided[0].position == arrived + 1:
+        await applier.apply(decided)
+    else:
+        await applier.catch_up(organization)
 
 
 async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:

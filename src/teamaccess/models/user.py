@@ -3,7 +3,7 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, UniqueConstraint, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.base import Base
@@ -37,7 +37,20 @@ class User(Base):
             "service_account_of IS NULL OR num_nonnulls(email, issuer) = 0", name="kind"
         ),
         CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="login"),
-        UniqueConstraint("issuer", "subject", name="users_login_key"),
+        # partial: most people have neither, and entries for nothing cost every import
+        Index(
+            "users_login_key",
+            "issuer",
+            "subject",
+            unique=True,
+            postgresql_where="issuer IS NOT NULL",
+        ),
+        Index(
+            "users_external_id_key",
+            "external_id",
+            unique=True,
+            postgresql_where="external_id IS NOT NULL",
+        ),
     )
 
     id: Mapped[UserId] = mapped_column(primary_key=True)
@@ -50,7 +63,7 @@ class User(Base):
     )
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
-    external_id: Mapped[str | None] = mapped_column(unique=True)
+    external_id: Mapped[str | None]
 
     @property
     def kind(self) -> UserKind:

@@ -4,6 +4,8 @@ What belongs to an organization is named `<organization>/<local id>`: no two ten
 collide, and a tenant's objects share the prefix `<organization>/`.
 """
 
+from functools import lru_cache
+
 from teamaccess.relationships.relationship import ObjectReference
 
 
@@ -11,6 +13,7 @@ def user(user_id: str) -> ObjectReference:
     return ObjectReference("user", user_id)
 
 
+@lru_cache(1024)
 def organization(organization_id: str) -> ObjectReference:
     return ObjectReference("organization", organization_id)
 

@@ -424,8 +424,20 @@ def service_accounts() -> None:
     op.add_column("users", sa.Column("subject", sa.Text(), nullable=True))
     op.add_column("users", sa.Column("external_id", sa.Text(), nullable=True))
     op.alter_column("users", "email", existing_type=sa.TEXT(), nullable=True)
-    op.create_unique_constraint(op.f("users_external_id_key"), "users", ["external_id"])
-    op.create_unique_constraint("users_login_key", "users", ["issuer", "subject"])
+    op.create_index(
+        "users_external_id_key",
+        "users",
+        ["external_id"],
+        unique=True,
+        postgresql_where="external_id IS NOT NULL",
+    )
+    op.create_index(
+        "users_login_key",
+        "users",
+        ["issuer", "subject"],
+        unique=True,
+        postgresql_where="issuer IS NOT NULL",
+    )
     op.create_foreign_key(
         op.f("users_service_account_of_fkey"),
         "users",
