@@ -2,16 +2,19 @@
 
 import json
 import secrets
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 
+from teamaccess.catalog import find
 from teamaccess.models import Event, LedgerEntry, Reason
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.users.tokens import Audience, verify
 from tests.cli.conftest import Run
 from tests.ledger.sides import agreed, holdings
 from tests.objects import grant, registered, to
+from tests.stories.roles import made
 from tests.world import Team, World
 
 
@@ -188,6 +191,25 @@ async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
     engine = fintoc.service.engine
     assert await engine.lacks(whole) == []
     assert "relation_removed" in await engine.lacks(behind)
+
+
+async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
+    run: Run, acme: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Whoever holds the own one would count as a holder of the other, and be judged by that."""
+    id = f"own_{acme.id.partition('-')[2]}"
+    await made(acme, id, "transfers_view")
+    text = find("fintoc").read_text()
+    new = f"  {id}:\n    name: New\n    description: New.\n    granted_by: dashboard\nresources:"
+    catalog = tmp_path / "fintoc.yaml"
+    catalog.write_text(text.replace("resources:", new, 1))
+    monkeypatch.setenv("TEAMACCESS_CATALOG", str(catalog))
+    engine, whole = acme.world.service.engine, acme.world.service.catalog.schema()
+
+    refused = await run("schema", "apply")
+    assert refused.exit_code == 2
+    assert refused.stderr.startswith(f"Organizations have roles of their own with the ids {id},")
+    assert await engine.lacks(whole) == []
 
 
 async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:

@@ -157,6 +157,24 @@ async def test_a_grant_ends_when_it_is_said_to(acme: Team, people: dict[str, Per
     await agreed(acme)
 
 
+async def test_what_had_ended_is_granted_by_who_grants_it_again(
+    acme: Team, people: dict[str, Person]
+) -> None:
+    sue, reg = people["sue"], people["reg"]
+    end = await hence(acme, days=1)
+    await grant(acme, WEBHOOK, to(sue, "edit", expires_at=end.isoformat()))
+    past = await hence(acme, seconds=-1)
+    async with acme.world.operator(acme.id) as change:
+        row = update(Grant).where(Grant.organization_id == acme.id)
+        await change.session.execute(row.values(expires_at=past))  # and nobody has swept it yet
+
+    [again] = (await grant(acme, WEBHOOK, to(sue, "edit"), by=reg)).json()["grants"]
+    assert again["granted_by"] == reg.id
+    assert datetime.fromisoformat(again["granted_at"]) > past
+    assert await may(acme, sue, WEBHOOK, "edit")
+    await agreed(acme)
+
+
 @pytest.mark.parametrize(
     ("wrong", "status", "code"),
     [

@@ -1,5 +1,7 @@
 """A backend acts for a member: never beyond either of the two, and both are named."""
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select, update
 
@@ -13,8 +15,9 @@ from teamaccess.models import (
     User,
 )
 from tests.machines import acting, backend, custom_role, machine
+from tests.objects import registered
 from tests.steps import enlist, events, members, refused
-from tests.world import Team
+from tests.world import Person, Team
 
 
 async def named(team: Team) -> str:
@@ -66,6 +69,34 @@ async def test_what_only_one_of_them_may_is_refused(branch: Team) -> None:
     may = await acting(site, carl.id).ask("GET", f"{branch.path}/permissions")
     assert may.json()["actions"] == []
     assert await members(branch) == before
+
+
+async def test_a_question_about_the_member_is_answered_for_both(acme: Team) -> None:
+    people = await enlist(acme, {"sue": ["support"], "ben": ["administrator"]})
+    sue, ben = people["sue"], people["ben"]
+    site = await backend(acme, "users_access", "links_edit", "webhooks_edit")
+    await registered(acme, "webhook:wh_1")
+    await registered(acme, "transfer:t_1", creator=acme.administrator)
+    here: dict[str, Any] = {"organization": acme.id}
+    asked = [
+        {**here, "action": "users_access"},
+        {**here, "action": "refunds_create"},
+        {**here, "action": "links_edit"},
+        {**here, "action": "edit", "resource": "webhook:wh_1"},
+        {**here, "action": "authorize", "resource": "transfer:t_1"},
+    ]
+
+    async def told(by: Person, *questions: dict[str, Any]) -> list[bool]:
+        answer = await by.ask("POST", "/v1/check", json={"checks": questions})
+        return [each["allowed"] for each in answer.raise_for_status().json()["checks"]]
+
+    assert await told(sue, *asked) == [True, True, False, False, False]
+    assert await told(site, *asked) == [True, False, True, True, False]
+    assert await told(acting(site, sue.id), *asked) == [True, False, False, False, False]
+    assert await told(ben, *asked) == [True, True, True, True, True]
+    named = [{**each, "user": ben.id} for each in asked]
+    for questions in (asked, named):
+        assert await told(acting(site, ben.id), *questions) == [True, False, True, True, False]
 
 
 async def test_neither_gives_what_the_other_lacks(branch: Team) -> None:

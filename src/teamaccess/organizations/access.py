@@ -107,11 +107,26 @@ class Reading:
         """Return yes or no to each question, and a ZedToken that the answers are as fresh as.
 
         None stands for an organization in which nothing was ever decided. Who may ask is not judged
-        here. Raises UnknownOrganization.
+        here. Of a member for whom a service account asks, the answer is what both may. Raises
+        UnknownOrganization.
         """
-        standing = await self._standing(organization)
-        answers = await standing.answers(self._engine, questions, or_later=True)
-        return answers, standing.zed_token
+        standing, besides = await self._standing(organization), self._besides(questions)
+        asked = [*questions, *besides.values()]
+        answers = await standing.answers(self._engine, asked, or_later=True)
+        for place, answer in zip(besides, answers[len(questions) :], strict=True):
+            answers[place] = answers[place] and answer
+        return answers[: len(questions)], standing.zed_token
+
+    def _besides(self, questions: Sequence[Question]) -> dict[int, Question]:
+        """Return, by the places of questions about the member who is acted for, the same of who acts."""
+        if self._on_behalf is None:
+            return {}
+        member, account = user_object(self._on_behalf.member), user_object(self._on_behalf.account)
+        return {
+            place: each._replace(subject=account)
+            for place, each in enumerate(questions)
+            if each.subject == member
+        }
 
     async def organizations(self, user: UserId) -> list[OrganizationId]:
         """Return every organization that the user is an active member of."""

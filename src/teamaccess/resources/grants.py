@@ -89,10 +89,13 @@ async def replace_grants(
         if each not in wanted:
             await change.session.delete(grant)
     for each, until in wanted.items():
-        if each in before:
-            before[each].expires_at = until
-        else:
+        if each not in before:
             change.session.add(_granted(change, actor, resource, each, until))
+            continue
+        grant = before[each]
+        if not grant.active(change.now):  # nobody has it any more, so it is given anew
+            grant.granted_at, grant.granted_by = change.now, actor
+        grant.expires_at = until
     await change.session.flush()
     now = [_told(each, wanted[each]) for each in sorted(wanted)]
     if now != was:

@@ -4,6 +4,7 @@ from typing import cast
 
 from sqlalchemy import ColumnElement, Table, case, exists, func, literal, select, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Unavailable
@@ -16,7 +17,7 @@ OTHERS = cast(Table, User.__table__).alias("others")
 
 
 class SignInAgain(Unavailable):
-    """Somebody has just become a user with this address. Try again."""
+    """Somebody has just become a user with this address or this login. Try again."""
 
 
 async def known(session: AsyncSession, login: Login) -> User | None:
@@ -31,7 +32,10 @@ async def first_sign_in(change: Change, login: Login) -> User:
     That is who has its address, if the issuer vouches for the address and they have no login yet; else
     somebody new, with that address if nobody has it. Raises SignInAgain.
     """
-    user = await _link(change, login) or await _make(change, login)
+    try:
+        user = await _link(change, login) or await _make(change, login)
+    except IntegrityError as taken:  # another request has just linked this login to somebody else
+        raise SignInAgain from taken
     if user is None:
         user = await known(change.session, login)  # in another request, meanwhile
         if user is None:
