@@ -112,6 +112,9 @@ class _Watch:
             asyncio.create_task(self._ask(user, name, consistency, last))
             for name, consistency in fresh.items()
         ]
+        async with asyncio.timeout(LONGEST_SECONDS):
+            while not all(last.values()):  # noqa: ASYNC110 - some see later than others what has begun
+                await asyncio.sleep(PAUSE_SECONDS)
         ended, more = await end(user)
         last |= dict.fromkeys(more, ended)
         asking += [
@@ -125,9 +128,6 @@ class _Watch:
         for task in asking:
             task.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        for name in fresh:
-            if not last[name]:
-                raise ValueError(f"{name} has never said yes")
         return {
             name: math.inf if now - at < QUIET_SECONDS else max(0.0, at - ended)
             for name, at in last.items()
