@@ -100,6 +100,9 @@ ASKS = {
         target="active",
         silent=True,
     ),
+    Route("PATCH", f"{ONE}/members/{{user}}"): Ask(
+        "change_roles", body={"expires_at": None, "reason": "as agreed"}, silent=True
+    ),
     Route("POST", f"{ONE}/members/{{user}}/suspend"): Ask("suspend", 204, target="active"),
     Route("POST", f"{ONE}/members/{{user}}/reactivate"): Ask("reactivate", 204, target="suspended"),
     Route("DELETE", f"{ONE}/members/{{user}}"): Ask("remove", 204, target="active"),

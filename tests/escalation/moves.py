@@ -88,6 +88,12 @@ async def change_roles(arena: Arena, by: Person) -> Move:
     return Move(await by.ask("PUT", path, json={"roles": wanted}), (by.id,))
 
 
+async def change_end(arena: Arena, by: Person) -> Move:
+    whom = arena.chance.choice(arena.people)
+    body = {"expires_at": None, **await an_end(arena)}
+    return Move(await by.ask("PATCH", f"{arena.team.path}/members/{whom.id}", json=body), (by.id,))
+
+
 async def act(arena: Arena, by: Person) -> Move:
     whom = arena.chance.choice(arena.people)
     verb = arena.chance.choice(["suspend", "reactivate", "reactivate", "remove"])
@@ -327,6 +333,7 @@ MOVES: list[Doer] = [
     resend,
     accept,
     change_roles,
+    change_end,
     act,
     make_role,
     change_role,

@@ -1,15 +1,18 @@
 """Everything an administrator does to a member: change roles, suspend, reactivate, remove."""
 
+from datetime import datetime
+
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.assign import replace_roles
 from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import keep_one_administrator, refuse_above, themselves
+from teamaccess.members.rules import keep_one_administrator, later, refuse_above, themselves
 from teamaccess.models import Membership, OrganizationId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
-from teamaccess.roles.rules import Ends
+from teamaccess.roles.known import roles_of
+from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_operator_only
 from teamaccess.users.in_person import OnlyInPerson
 
 
@@ -32,6 +35,36 @@ async def change_roles(
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
     about = {"before": before, "after": member.roles, "ends": ends}
     await record(change, "roles_changed", organization, f"user:{user}", reason, **about)
+    return member
+
+
+async def change_end(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    user: UserId,
+    until: datetime | None,
+    reason: str | None = None,
+) -> Membership:
+    """Let a membership end then, or without an end; return the member.
+
+    Extending is giving all that the member holds: not what only operators give. Raises what
+    `roles.rules` and `members.rules` say, and UnknownMember.
+    """
+    member = await _under(change, actor, organization, user, "change_roles")
+    before = member.expires_at
+    if until == before:
+        return member
+    refuse_bad_end(change.catalog, until, change.now)
+    if later(until, before):
+        known = await roles_of(change.session, change.catalog, organization, member.roles)
+        refuse_operator_only(change, member.roles, known)
+    if until is not None:
+        await keep_one_administrator(change, member)
+    member.expires_at = until
+    told = {"before": before, "after": until}
+    ends = {name: at.isoformat() if at else None for name, at in told.items()}
+    await record(change, "membership_end_changed", organization, f"user:{user}", reason, **ends)
     return member
 
 

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Annotated
 
-from litestar import Response, delete, get, post, put
+from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
@@ -11,7 +11,7 @@ from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch, etag, matches
-from teamaccess.api.views.members import MemberView, RolesWanted, RoleWanted
+from teamaccess.api.views.members import MemberPatch, MemberView, RolesWanted, RoleWanted
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
@@ -103,6 +103,23 @@ async def change_member_roles(
     return MemberView.of(member, held.get(whom, ()))
 
 
+@patch("/v1/organizations/{organization:str}/members/{user:str}")
+@changes
+async def change_membership(
+    organization: InPath,
+    user: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[MemberPatch],
+) -> MemberView:
+    """Let a membership end at a time, or without an end."""
+    reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
+    id, whom = OrganizationId(organization), UserId(user)
+    member = await act.change_end(change, actor.id, id, whom, data.expires_at, reason)
+    held = await roles_held(change.session, id, [whom], change.now)
+    return MemberView.of(member, held.get(whom, ()))
+
+
 @post(
     "/v1/organizations/{organization:str}/members/{user:str}/suspend",
     status_code=HTTP_204_NO_CONTENT,
@@ -161,6 +178,7 @@ routes = [
     show_members,
     show_member,
     change_member_roles,
+    change_membership,
     suspend_member,
     reactivate_member,
     remove_member,

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.api.views.request import Reason, Request, RoleName, WithEnd
+from teamaccess.api.views.request import Instant, Reason, Request, RoleName, WithEnd
 from teamaccess.members.held import Held, Source
 from teamaccess.members.listing import Listed
 from teamaccess.models import (
@@ -27,6 +27,13 @@ class RolesWanted(Request):
     """All roles that a member shall hold from now on."""
 
     roles: Annotated[list[RoleWanted], Meta(max_length=100)]
+    reason: Reason | None = None
+
+
+class MemberPatch(WithEnd, kw_only=True):
+    """Until when somebody is a member; null for no end, which has to be said."""
+
+    expires_at: Instant | None
     reason: Reason | None = None
 
 

@@ -1,0 +1,73 @@
+"""A membership that ends at a time: given, put off, brought forward, and refused where it may not be."""
+
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from tests.ledger.sides import agreed
+from tests.steps import enlist, events, refused
+from tests.world import Person, Team
+
+SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
+
+
+async def _ends(
+    team: Team, whom: Person, at: datetime | None, by: Person | None = None
+) -> httpx.Response:
+    body = {"expires_at": at.isoformat() if at else None, "reason": "the project ends"}
+    who = by or team.administrator
+    return await who.ask("PATCH", f"{team.path}/members/{whom.id}", json=body)
+
+
+async def test_a_membership_ends_when_it_was_said_and_can_be_put_off(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    gate = f"organization:{acme.id}#member@user:{bob.id}"
+
+    answer = await _ends(acme, bob, SOON)
+    assert answer.status_code == 200, answer.text
+    assert datetime.fromisoformat(answer.json()["expires_at"]) == SOON
+    ending = f"{gate}[expiration:{SOON:%Y-%m-%dT%H:%M:%SZ}]"
+    assert (await acme.ledger())[-1] == [f"TOUCH {ending} WAS {gate}"]
+    assert await acme.can(bob, "refunds_create")
+
+    assert (await _ends(acme, bob, SOON + timedelta(days=1))).status_code == 200
+    assert (await _ends(acme, bob, None)).json()["expires_at"] is None
+    assert (await acme.ledger())[-1][0].startswith(f"TOUCH {gate} WAS")
+    told = [each.kind for each in await events(acme)]
+    assert told.count("membership_end_changed") == 3
+    await agreed(acme)
+
+
+async def test_an_end_that_is_there_already_changes_nothing(acme: Team) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    before = await acme.ledger()
+    assert (await _ends(acme, bob, None)).status_code == 200
+    assert await acme.ledger() == before
+
+
+@pytest.mark.parametrize(("days", "code"), [(-1, "end_in_the_past"), (100 * 365, "end_too_far")])
+async def test_an_end_lies_ahead_and_not_too_far(acme: Team, days: int, code: str) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    refused(await _ends(acme, bob, SOON + timedelta(days=days - 30)), 400, code)
+
+
+async def test_the_last_administrators_membership_has_no_end(acme: Team) -> None:
+    ana = acme.administrator
+    refused(await _ends(acme, ana, SOON), 409, "last_administrator")
+
+
+async def test_what_only_operators_give_nobody_else_makes_last_longer(acme: Team) -> None:
+    ben = (await enlist(acme, {"ben": ["administrator"]}))["ben"]
+    assert (await _ends(acme, ben, SOON)).status_code == 200
+    refused(await _ends(acme, ben, SOON + timedelta(days=1)), 403, "operator_only_role")
+    refused(await _ends(acme, ben, None), 403, "operator_only_role")
+    assert (await _ends(acme, ben, SOON - timedelta(days=1))).status_code == 200
+
+
+async def test_nobody_acts_on_somebody_above_them(branch: Team) -> None:
+    people = await enlist(branch, {"lea": ["lead"], "audrey": ["auditor"], "carl": ["clerk"]})
+    lea = people["lea"]
+    assert (await _ends(branch, people["carl"], SOON, by=lea)).status_code == 200
+    refused(await _ends(branch, branch.administrator, SOON, by=lea), 403, "member_above_actor")
+    refused(await _ends(branch, lea, SOON, by=people["carl"]), 403, "missing_permission")
