@@ -12,6 +12,7 @@ from teamaccess.ledger import Attribution
 from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
 from tests.asking import HOURS, ask, asked, decide, own_role, seen
 from tests.ledger.sides import agreed
+from tests.machines import machine
 from tests.steps import end_membership, end_role, enlist, events, members, refused
 from tests.world import Person, Team
 
@@ -410,3 +411,13 @@ async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
                 await verb(
                     change, acme.administrator.id, acme.id, RequestId(where.rpartition("/")[2])
                 )
+
+
+@pytest.mark.parametrize("verb", ["approve", "decline"])
+async def test_not_even_a_machine_of_ones_own_approves_what_one_asks_for(
+    branch: Team, people: dict[str, Person], verb: str
+) -> None:
+    job = await machine(branch, "lead")
+    where = await asked(branch, people["nora"], role="deputy")
+    refused(await decide(where, verb, job), 403, "people_decide")
+    assert (await decide(where, verb, people["lea"])).status_code == 200

@@ -16,6 +16,7 @@ from teamaccess.models import (
     OrganizationId,
     RequestId,
     RoleId,
+    User,
     UserId,
 )
 from teamaccess.organizations.access import may
@@ -25,6 +26,10 @@ from teamaccess.roles.rules import refuse_beyond
 
 class OwnAccessRequest(Forbidden):
     """Nobody decides on their own request; ask somebody else, or withdraw it."""
+
+
+class PeopleDecide(Forbidden):
+    """Requests are decided by people, in their own name or through a backend: a machine of the asker's own would be the asker."""  # noqa: E501 - a sentence is one line
 
 
 class AskerInactive(Conflict):
@@ -47,7 +52,8 @@ async def approve(
     """Give what was asked for from now on, for as long or shorter; return the request.
 
     It is giving like any other: raises what `members.assign.give_role` and `role_to_give` do,
-    UnknownAccessRequest, OwnAccessRequest, AccessRequestDecided, AskerInactive and LongerThanAsked.
+    UnknownAccessRequest, OwnAccessRequest, PeopleDecide, AccessRequestDecided, AskerInactive and
+    LongerThanAsked.
     """
     request = await _judged(change, actor, organization, id, AccessRequestStatus.APPROVED)
     member = await _asker(change, request)
@@ -100,6 +106,8 @@ async def _judged(
         raise UnknownAccessRequest(request=id, organization=organization)
     if change.attribution.involves(request.user_id):
         raise OwnAccessRequest
+    if (await change.session.get_one(User, actor)).is_service_account:
+        raise PeopleDecide
     refuse_beyond(actions, held)
     request.refuse_unless_pending(wanted)
     return request
