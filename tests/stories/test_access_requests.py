@@ -10,6 +10,7 @@ from teamaccess.access_requests import decide as decision
 from teamaccess.access_requests.limits import A_DAY, OPEN_AT_ONCE
 from teamaccess.ledger import Attribution
 from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
+from teamaccess.relationships.expiration import format_instant
 from tests.asking import HOURS, ask, asked, decide, own_role, seen
 from tests.ledger.sides import agreed
 from tests.machines import machine
@@ -44,7 +45,7 @@ async def test_what_is_approved_is_a_role_that_ends_so_long_after_the_approval(
     assert told["decided_by"] == acme.administrator.id
     assert (told["reason"], told["decision_reason"]) == ("a case for tonight", "the release")
     assert await acme.can(bob, "webhooks_create", at=answer.headers["Zed-Token"])
-    stamp = until.isoformat().replace("+00:00", "Z")
+    stamp = format_instant(until)
     assert (await acme.ledger())[-1] == [
         f"TOUCH organization:{acme.id}#developer@user:{bob.id}[expiration:{stamp}]"
     ]

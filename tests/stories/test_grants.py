@@ -27,8 +27,8 @@ async def people(acme: Team) -> dict[str, Person]:
 
 
 async def hence(team: Team, **more: float) -> datetime:
-    """A time so far ahead."""
-    return await team.world.service.now() + timedelta(**more)
+    """A time so far ahead, in whole seconds."""
+    return (await team.world.service.now() + timedelta(**more)).replace(microsecond=0)
 
 
 async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
