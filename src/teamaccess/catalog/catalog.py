@@ -9,7 +9,6 @@ from hashlib import sha256
 from teamaccess.catalog.compiler import compile_schema, definitions
 from teamaccess.catalog.errors import UnknownRole
 from teamaccess.catalog.model import Action, Resource, ResourceType, Role
-from teamaccess.catalog.schema import SubjectType
 from teamaccess.relationships import Relationship
 
 
@@ -48,9 +47,7 @@ class Catalog:
     def permits(self, relationship: Relationship) -> bool:
         """Tell whether the schema has a place for the relationship."""
         subject = relationship.subject
-        held = SubjectType(
-            subject.object.type, subject.relation, relationship.expiration is not None
-        )
+        held = (subject.object.type, subject.relation, relationship.expiration is not None)
         return held in self._subjects.get((relationship.resource.type, relationship.relation), ())
 
     @cached_property
@@ -71,9 +68,11 @@ class Catalog:
             raise UnknownRole(f"the catalog {self.name} has no role {role!r}") from None
 
     @cached_property
-    def _subjects(self) -> dict[tuple[str, str], frozenset[SubjectType]]:
+    def _subjects(self) -> dict[tuple[str, str], frozenset[tuple[str, str | None, bool]]]:
         return {
-            (definition.name, relation.name): frozenset(relation.subjects)
+            (definition.name, relation.name): frozenset(
+                (each.type, each.relation, each.expires) for each in relation.subjects
+            )
             for definition in definitions(self)
             for relation in definition.relations()
         }

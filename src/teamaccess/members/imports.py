@@ -1,6 +1,7 @@
 """Bring many members into an organization, as an operator does who moves a customer here."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -25,6 +26,8 @@ from teamaccess.roles.rules import OperatorOnlyRole
 
 BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
+AHEAD = 2
+"""Batches that are written while another one is on its way into SpiceDB."""
 
 
 @dataclass(frozen=True)
@@ -47,32 +50,40 @@ async def import_members(
     """Make members of them, yielding after each batch how many it had and how many of them were new.
 
     Who is a member already stays as they are, so an import that was interrupted can be run again. While
-    one batch is on its way into SpiceDB the next one is written. Raises UnknownRole, OperatorOnlyRole
+    one batch is on its way into SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole
     (also for operators: administrators are made one by one), and EngineUnavailable where SpiceDB does
     not answer: what was yielded before is committed, and will arrive.
     """
-    arriving: asyncio.Task[None] | None = None
+    arriving: deque[asyncio.Task[None]] = deque()
     until = -1
     try:
         for batch in _batches(newcomers):
             async with ledger.change(attribution, organization, judging=False) as change:
                 joined = await _join(change, organization, batch)
                 await ledger.decide(change)
-            if arriving is not None:
-                await arriving
+            last = arriving[-1] if arriving else None
             decided, before = change.entries, until
             until = decided[-1].position if decided else until
-            arriving = asyncio.create_task(_bring_in(applier, organization, decided, before))
+            arriving.append(
+                asyncio.create_task(_bring_in(applier, organization, decided, before, last))
+            )
+            while len(arriving) > AHEAD:
+                await arriving.popleft()
             yield len(batch), joined
     finally:
-        if arriving is not None:
-            await arriving
+        await asyncio.gather(*arriving)
 
 
 async def _bring_in(
-    applier: Applier, organization: OrganizationId, decided: Sequence[Entry], arrived: int
+    applier: Applier,
+    organization: OrganizationId,
+    decided: Sequence[Entry],
+    arrived: int,
+    after: asyncio.Task[None] | None,
 ) -> None:
     """Bring into SpiceDB what was decided, where it follows on what has arrived; else all that waits."""
+    if after is not None:
+        await after
     if decided and decided[0].position == arrived + 1:
         await applier.apply(decided)
     else:
@@ -117,7 +128,7 @@ def _batches(newcomers: Iterable[Newcomer]) -> Iterator[list[Newcomer]]:
 
 
 def _texts(name: str) -> BindParameter[Any]:
-    return bindparam(name, type_=ARRAY(Text))
+    return bindparam(name, type_=ARRAY(Text, dimensions=1))
 
 
 _new = (

@@ -55,7 +55,7 @@ class LedgerEntry(Base):
     position: Mapped[int] = mapped_column(
         BigInteger, primary_key=True, autoincrement=False, server_default=FetchedValue()
     )
-    updates: Mapped[list[str]] = mapped_column(ARRAY(Text))
+    updates: Mapped[list[str]] = mapped_column(ARRAY(Text, dimensions=1))
     actor: Mapped[str]
     channel: Mapped[str]
     request_id: Mapped[str]

@@ -9,6 +9,7 @@ from functools import lru_cache
 from teamaccess.relationships.relationship import ObjectReference
 
 
+@lru_cache(4096)
 def user(user_id: str) -> ObjectReference:
     return ObjectReference("user", user_id)
 

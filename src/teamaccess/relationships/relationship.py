@@ -7,7 +7,7 @@ uses them: types with a prefix (`tenant/document`) and the wildcard subject (`us
 """
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, total_ordering
 from typing import Self
@@ -111,6 +111,7 @@ class Relationship:
     relation: str
     subject: SubjectReference
     expiration: datetime | None = None
+    _identity: str = field(default="", init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         check_name("relation", self.relation)
@@ -125,10 +126,16 @@ class Relationship:
     def __lt__(self, other: "Relationship") -> bool:
         return str(self) < str(other)
 
+    def __hash__(self) -> int:
+        return hash((self.identity, self.expiration))
+
     @property
     def identity(self) -> str:
         """The text without the expiration: what SpiceDB keeps one of."""
-        return f"{self.resource}#{self.relation}@{self.subject}"
+        if not self._identity:  # a change of thousands asks for it many times
+            text = f"{self.resource}#{self.relation}@{self.subject}"
+            object.__setattr__(self, "_identity", text)
+        return self._identity
 
     def expired(self, at: datetime) -> bool:
         """Tell whether the engine leaves it out at that instant."""
