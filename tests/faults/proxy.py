@@ -47,6 +47,7 @@ class Proxy:
         self._last_words: bytes | None = None
         self._torn = asyncio.Event()
         self._connections: set[asyncio.Future[None]] = set()
+        self._processes: set[StreamWriter] = set()
         self._listener: asyncio.Server | None = None
 
     @property
@@ -82,6 +83,11 @@ class Proxy:
             await asyncio.wait(self._connections)
         await asyncio.sleep(0)  # by now the sockets are closed
 
+    def announce(self, words: bytes) -> None:
+        """Say something to the process on every connection, as if the server had."""
+        for process in self._processes:
+            process.write(words)
+
     def fall_silent_after(self, words: bytes) -> None:
         """Hold the answers from the moment at which the process has said these words."""
         self._last_words = words
@@ -106,6 +112,7 @@ class Proxy:
             writer.transport.abort()
             return
         self._connections.add(ended)
+        self._processes.add(writer)
         ends = [
             asyncio.create_task(self._ask(reader, requests)),
             asyncio.create_task(self._answer(answers, writer)),
@@ -119,6 +126,7 @@ class Proxy:
             writer.transport.abort()
             requests.transport.abort()
             self._connections.discard(ended)
+            self._processes.discard(writer)
             ended.set_result(None)
 
     async def _ask(self, reader: StreamReader, writer: StreamWriter) -> None:

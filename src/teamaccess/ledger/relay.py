@@ -29,7 +29,7 @@ POLL_SECONDS = 1.0
 AT_ONCE = 32
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError)
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 """What a connection that is used past SQLAlchemy, to listen, raises when it has been cut."""
 OUTAGES = (EngineUnavailable, SQLAlchemyError, *DRIVER_ERRORS, OSError, TimeoutError)
 """What passes by itself or by an operator's hand."""
