@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from teamaccess.models import User, UserId
 from teamaccess.users.issuer import ALGORITHMS
+from tests.api.claims import NOW, each, said
 from tests.machines import acting, backend
 from tests.oidc.provider import Provider, sign_in
 from tests.steps import chain, enlist, refused
@@ -36,8 +37,8 @@ def provider() -> Iterator[Provider]:
 async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
     """A process that accepts the provider's tokens, on fintoc's database."""
     login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
-    async for each in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
-        yield each
+    async for opened in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
+        yield opened
 
 
 @pytest.fixture
@@ -153,12 +154,6 @@ async def test_a_signature_with_a_private_key_of_the_providers_is_good(
     assert (await eve.me(eve.provider.sign(eve.claims(), algorithm))).status_code == 200
 
 
-def each(claim: str, *values: Any) -> list[dict[str, Any]]:
-    """One claim, with one of the values at a time."""
-    return [{claim: value} for value in values]
-
-
-NOW = time.time()
 WRONG = [
     *each("aud", "https://other.example", "teamaccess", None, ..., 1, [], ["x"], {}),
     *each("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
@@ -168,7 +163,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("wrong", WRONG, ids=str)
+@pytest.mark.parametrize("wrong", WRONG, ids=said)
 async def test_a_token_that_says_something_wrong_is_refused(
     eve: Login, wrong: dict[str, Any]
 ) -> None:
@@ -178,7 +173,7 @@ async def test_a_token_that_says_something_wrong_is_refused(
 
 
 @pytest.mark.parametrize(
-    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 30}], ids=str
+    "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 30}], ids=said
 )
 async def test_clocks_may_differ_by_a_minute(eve: Login, right: dict[str, Any]) -> None:
     moved = {name: value + time.time() - NOW for name, value in right.items()}

@@ -1,0 +1,23 @@
+"""Claims that a token is tried with, under names that are the same in every run."""
+
+import time
+from typing import Any
+
+NOW = time.time()
+NEAR = 86_400
+
+
+def each(claim: str, *values: Any) -> list[dict[str, Any]]:
+    """One claim, with one of the values at a time."""
+    return [{claim: value} for value in values]
+
+
+def said(claims: dict[str, Any]) -> str:
+    """The claims as text, times by their distance from now."""
+    return ",".join(f"{claim}={_told(value)}" for claim, value in claims.items())
+
+
+def _told(value: Any) -> str:
+    if isinstance(value, float) and abs(value - NOW) < NEAR:
+        return f"now{value - NOW:+.0f}"
+    return repr(value)
