@@ -4,7 +4,6 @@ from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
 import typer
-import uvloop
 
 from benchmarks import (
     checks,
@@ -21,6 +20,7 @@ from benchmarks import (
 )
 from benchmarks.report import Table, as_json, draw
 from benchmarks.site import Site, open_site
+from teamaccess import process
 
 BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,
@@ -51,7 +51,7 @@ def main(
     tables: list[Table] = []
     for name in names or BENCHMARKS:
         with open_site() as site:
-            found = uvloop.run(BENCHMARKS[name](site))
+            found = process.run(BENCHMARKS[name](site))
         if not json:
             draw(found)
         tables += found

@@ -4,10 +4,11 @@ import asyncio
 
 import httpx
 
-from teamaccess.models import UserId
+from teamaccess.members.imports import Newcomer, import_members
+from teamaccess.models import RoleId, UserId
 from tests.ledger.sides import agreed
 from tests.steps import enlist, members, refused
-from tests.world import Person, Team, World
+from tests.world import OPERATOR, Person, Team, World
 
 
 async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Team) -> None:
@@ -50,6 +51,31 @@ async def test_a_new_address_that_accepts_two_organizations_at_once_becomes_one_
         bob = Person(acme.world, UserId(made.json()["user"]), "", made.json()["access_token"])
         rest = [await bob.ask("POST", "/v1/invitations/accept", json={"token": s}) for s in secrets]
         assert sorted(answer.status_code for answer in rest) == [200, 409]
+
+
+async def test_the_same_people_imported_into_two_organizations_at_once_are_one_user_each(
+    acme: Team, globex: Team
+) -> None:
+    addresses = [f"p{number}@{acme.id}.example" for number in range(1000)]
+
+    await asyncio.gather(
+        _import(acme, addresses), _import(globex, addresses[::-1]), _import(acme, addresses[500:])
+    )
+
+    people = await members(acme)
+    assert len(people) == len(addresses) + 1
+    assert people.keys() - {acme.administrator.id} == (await members(globex)).keys() - {
+        globex.administrator.id
+    }
+    for team in (acme, globex):
+        await agreed(team)
+
+
+async def _import(team: Team, addresses: list[str]) -> None:
+    service = team.world.service
+    people = [Newcomer(address, None, RoleId("support")) for address in addresses]
+    brought = import_members(service.ledger, service.applier, OPERATOR, team.id, people)
+    assert sum([batch async for batch, _ in brought]) == len(addresses)
 
 
 async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(

@@ -1,6 +1,5 @@
 """What commands share that speak to a running stack."""
 
-import asyncio
 import getpass
 import secrets
 from collections.abc import Awaitable, Callable
@@ -10,7 +9,7 @@ import msgspec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess import ledger
+from teamaccess import ledger, process
 from teamaccess.errors import NotFound, Unavailable
 from teamaccess.ledger import Attribution, Receipt
 from teamaccess.models import Channel
@@ -44,7 +43,7 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
             return await use(service)
 
     try:
-        return asyncio.run(run())
+        return process.run(run())
     except ledger.UnknownOrganization as unknown:
         raise UnknownOrganization(**unknown.facts) from unknown
     except (OSError, SQLAlchemyError) as cause:

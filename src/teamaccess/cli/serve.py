@@ -11,6 +11,7 @@ from teamaccess.api import create_app
 from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.refusals import COULD_NOT
 from teamaccess.errors import Conflict
+from teamaccess.process import collect_seldom
 from teamaccess.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -43,6 +44,7 @@ def serve(
         timeout_keep_alive=KEPT_SECONDS,
     )
     server = uvicorn.Server(config)
+    collect_seldom()
     with (
         _listening(host, port if port is not None else settings.port) as listening,
         suppress(KeyboardInterrupt),

@@ -6,7 +6,7 @@ import signal
 import structlog
 import typer
 
-from teamaccess import logs
+from teamaccess import logs, process
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
 from teamaccess.worker import work
@@ -24,7 +24,7 @@ def worker() -> None:
     """
     settings = Settings.discover()
     logs.configure(settings)
-    asyncio.run(_until_stopped(settings))
+    process.run(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:

@@ -7,7 +7,7 @@ from authzed.api.v1 import Relationship as RelationshipMessage
 from authzed.api.v1 import RelationshipFilter
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 
-from teamaccess.engine.convert import relationship_message
+from teamaccess.engine.convert import fill
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.expiration import format_instant
 
@@ -53,8 +53,10 @@ class Held(NamedTuple):
 def requests_of(relationships: Sequence[Relationship]) -> Iterator[ImportBulkRelationshipsRequest]:
     """Yield the messages of one import, a page each."""
     for start in range(0, len(relationships), PAGE):
-        page = relationships[start : start + PAGE]
-        yield ImportBulkRelationshipsRequest(relationships=map(relationship_message, page))
+        request = ImportBulkRelationshipsRequest()
+        for relationship in relationships[start : start + PAGE]:
+            fill(request.relationships.add(), relationship)
+        yield request
 
 
 def page_of(messages: Iterable[RelationshipMessage]) -> list[Held]:

@@ -20,7 +20,6 @@ from authzed.api.v1 import (
     ReadSchemaRequest,
     RelationshipFilter,
     SubjectFilter,
-    WriteRelationshipsRequest,
     WriteSchemaRequest,
     ZedToken,
 )
@@ -28,7 +27,6 @@ from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
-from google.protobuf.struct_pb2 import Struct
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
@@ -42,11 +40,10 @@ from teamaccess.engine.bulk import (
     requests_of,
 )
 from teamaccess.engine.convert import (
-    create_message,
     object_message,
     relationship_of,
     subject_message,
-    update_message,
+    write_request,
 )
 from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
 from teamaccess.engine.watch import Observed, watch
@@ -204,15 +201,11 @@ class Engine:
 
         Raises `AlreadyThere` when one of `create` is there: then nothing of this call was written.
         """
+        request = write_request(updates, create)
+        request.optional_transaction_metadata.update(metadata or {})
         response = await self._call(
             self._permissions.WriteRelationships(
-                WriteRelationshipsRequest(
-                    updates=[
-                        *(update_message(update) for update in updates),
-                        *(create_message(relationship) for relationship in create),
-                    ],
-                    optional_transaction_metadata=_struct(metadata),
-                ),
+                request,
                 timeout=WRITE_SECONDS + SECONDS_AN_UPDATE * len(updates)
                 if seconds is None
                 else seconds,
@@ -307,17 +300,16 @@ class Engine:
     async def delete(self, objects: Objects, metadata: Mapping[str, Any]) -> int:
         """Delete all that SpiceDB holds of the objects, a page at a time; return how much it was."""
         deleted = 0
+        request = DeleteRelationshipsRequest(
+            relationship_filter=objects.filter,
+            optional_limit=PAGE,
+            optional_allow_partial_deletions=True,
+        )
+        request.optional_transaction_metadata.update(metadata)
         while True:
             response = await self._call(
                 self._permissions.DeleteRelationships(
-                    DeleteRelationshipsRequest(
-                        relationship_filter=objects.filter,
-                        optional_limit=PAGE,
-                        optional_allow_partial_deletions=True,
-                        optional_transaction_metadata=_struct(metadata),
-                    ),
-                    timeout=PAGE_SECONDS,
-                    metadata=self._metadata,
+                    request, timeout=PAGE_SECONDS, metadata=self._metadata
                 )
             )
             deleted += int(response.relationships_deleted_count)
@@ -405,12 +397,6 @@ _COMPLETE = DeleteRelationshipsResponse.DELETION_PROGRESS_COMPLETE
 def _no_answer(failure: Exception) -> Exception:
     """Return what a question's failure is: one that is refused is not answered either."""
     return EngineUnavailable(cause=failure) if isinstance(failure, EngineRefused) else failure
-
-
-def _struct(metadata: Mapping[str, Any] | None) -> Struct:
-    message = Struct()
-    message.update(dict(metadata or {}))
-    return message
 
 
 def _channel(endpoint: str, tls_ca: Path | None) -> Channel:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from functools import cache
+from types import SimpleNamespace
 from typing import Any, ClassVar, Self, cast
 
-from sqlalchemy import ColumnElement, DateTime, Table, false, true
+from sqlalchemy import ColumnElement, false, true
 
 from teamaccess.catalog import Catalog
 from teamaccess.models.base import Base
@@ -17,19 +17,6 @@ Instant = datetime | ColumnElement[datetime]
 
 IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
 """The ends that SpiceDB can keep."""
-
-
-class Noted:
-    """A row's columns, read from its image; all that `relationships` may look at."""
-
-    def __init__(self, source: type["RelationshipSource"], image: Mapping[str, Any]) -> None:
-        self._source, self._image = source, image
-
-    def __getattr__(self, column: str) -> Any:
-        value = self._image[column]
-        if value is not None and column in self._source.times():
-            return datetime.fromisoformat(value)
-        return value
 
 
 class RelationshipSource(Base):
@@ -64,15 +51,15 @@ class RelationshipSource(Base):
 
     @classmethod
     def relationships_of(cls, image: Mapping[str, Any]) -> Iterator[Relationship]:
-        """Yield what a row stands for of which there is only the image that PostgreSQL noted."""
-        return cls.relationships(cast(Self, Noted(cls, image)))
+        """Yield what a row stands for of which there is only the image that PostgreSQL noted.
 
-    @classmethod
-    @cache
-    def times(cls) -> frozenset[str]:
-        """Return the columns that hold an instant, which JSON only has as text."""
-        columns = cast(Table, cls.__table__).columns
-        return frozenset(each.name for each in columns if isinstance(each.type, DateTime))
+        `relationships` may look at its columns and at nothing else. Of the instants, which JSON only has
+        as text, it may use `expires_at`; of the others, whether they are there.
+        """
+        columns = SimpleNamespace(**image)
+        if (end := image.get("expires_at")) is not None:
+            columns.expires_at = datetime.fromisoformat(end)
+        return cls.relationships(cast(Self, columns))
 
     @classmethod
     def tables(cls) -> "dict[str, type[RelationshipSource]]":
