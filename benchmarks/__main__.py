@@ -11,6 +11,7 @@ from benchmarks import (
     imports,
     invitations,
     members,
+    paths,
     quantization,
     rebuild,
     reconcile,
@@ -34,6 +35,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "reconcile": reconcile.measure,
     "rebuild": rebuild.measure,
     "resources": resources.measure,
+    "paths": paths.measure,
 }
 
 

@@ -45,6 +45,8 @@ class Parts:
 
     database: asyncpg.Pool
     engine: "PermissionsServiceAsyncStub"
+    endpoint: str
+    """host:port of SpiceDB."""
     key: tuple[tuple[str, str], ...]
     newest: dict[OrganizationId, str] = field(default_factory=dict)
     """The ZedToken of the last write, at which the next change there has to be judged."""
@@ -101,7 +103,9 @@ async def parts(site: Site) -> AsyncIterator[Parts]:
         key = settings.spicedb_preshared_key.get_secret_value()
         # the stub is what its channel is: typed for both, and ours answers with awaitables
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
-        yield Parts(database, engine, (("authorization", f"Bearer {key}"),))
+        yield Parts(
+            database, engine, settings.spicedb_endpoint, (("authorization", f"Bearer {key}"),)
+        )
 
 
 class BareChange:

@@ -22,7 +22,7 @@ from authzed.api.v1 import (
 
 from benchmarks import population
 from benchmarks.bare import HAS, Parts, parts, reference
-from benchmarks.defaults import spicedb_at_defaults
+from benchmarks.beside import spicedb_beside
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
 from benchmarks.site import Site
@@ -51,7 +51,7 @@ async def measure(site: Site) -> list[Table]:
     async with (
         open_service(site.settings) as service,
         parts(site) as ours,
-        spicedb_at_defaults(site, ours) as theirs,
+        spicedb_beside(site, ours, "spicedb_at_defaults", options=()) as theirs,
     ):
         organization = await population.organization(service)
         for which, asked, times in (

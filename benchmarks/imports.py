@@ -17,8 +17,8 @@ from teamaccess.service import Service, open_service
 
 SIZES = (10_000, 100_000)
 ROUND = 10_000
-"""Members that one side brings in before it is the other's turn; an import is in full swing only after its
-first batch and until its last."""
+"""Members that one side brings in before it is the other's turn. An import is in full swing only after
+its first batch and until its last."""
 ROLE = RoleId("support")
 
 

@@ -5,8 +5,8 @@ import itertools
 
 from benchmarks import others, population
 from benchmarks.bare import parts
+from benchmarks.beside import spicedb_beside
 from benchmarks.checks import CHANGES_A_SECOND, FRESHNESS, MEMBERS, Checking, change, changing
-from benchmarks.defaults import spicedb_at_defaults
 from benchmarks.load import Step, interleave, ratio
 from benchmarks.report import Row, Table
 from benchmarks.site import Site
@@ -19,7 +19,7 @@ async def measure(site: Site) -> list[Table]:
     async with (
         open_service(site.settings) as service,
         parts(site) as ours,
-        spicedb_at_defaults(site, ours) as theirs,
+        spicedb_beside(site, ours, "spicedb_at_defaults", options=()) as theirs,
     ):
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)

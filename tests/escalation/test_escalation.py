@@ -20,7 +20,7 @@ from tests.escalation.arena import Arena, Powers
 from tests.escalation.moves import MOVES, Move
 from tests.world import Team, World
 
-ATTEMPTS = int(os.environ.get("TEAMACCESS_ATTEMPTS", "250"))
+ATTEMPTS = int(os.environ.get("TEAMACCESS_ATTEMPTS", "120"))
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 GUESTS = ["gil", "hal", "ivy"]
 

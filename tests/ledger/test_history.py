@@ -29,7 +29,7 @@ from tests.ledger.fate import prelude, something
 from tests.world import World
 
 SETTINGS = settings(
-    max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "5")),
+    max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "3")),
     stateful_step_count=45,
     deadline=None,
     suppress_health_check=list(HealthCheck),

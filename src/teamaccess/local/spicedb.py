@@ -29,6 +29,10 @@ SOON = (
     "--datastore-revision-quantization-max-staleness-percent=0",
 )
 QUIET = ("--skip-release-check", "--log-level=warn")
+IMPATIENT = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 100),
+)
 SERVING = b"\x08\x01"
 """grpc.health.v1.HealthCheckResponse(status=SERVING)"""
 
@@ -48,22 +52,18 @@ class LocalSpiceDB:
             "SPICEDB_GRPC_PRESHARED_KEY": key,
         }
 
-    def start(self, name: str = "spicedb", freshness: Sequence[str] = SOON) -> None:
+    def start(self, name: str = "spicedb", options: Sequence[str] = SOON) -> None:
         """Migrate the datastore, serve, and wait until it answers.
 
-        `freshness` are flags that say how old the cheapest answer may be.
+        `options` are further flags, in place of those that say how old the cheapest answer may be.
         """
         self._migrate()
         child = self._supervisor.start(
             name,
-            [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *freshness, *QUIET],
+            [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *options, *QUIET],
             environment=self._environment,
         )
-        options = [
-            ("grpc.initial_reconnect_backoff_ms", 50),
-            ("grpc.max_reconnect_backoff_ms", 100),
-        ]
-        with grpc.insecure_channel(self.endpoint, options) as channel:
+        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
             self._supervisor.wait_until(child, lambda: _serves(channel), seconds=60)
         self.pid = child.pid
 

@@ -1,7 +1,7 @@
-"""A second SpiceDB on the same datastore, with as old a cheapest answer as SpiceDB's defaults allow."""
+"""More SpiceDBs in the same PostgreSQL, on the same datastore or on others."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
@@ -13,7 +13,7 @@ from benchmarks.bare import Parts
 from benchmarks.site import Site
 from teamaccess.local.postgres import SPICEDB
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.spicedb import SOON, LocalSpiceDB
 from teamaccess.local.spicedb_build import ensure_spicedb
 
 if TYPE_CHECKING:
@@ -21,16 +21,19 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def spicedb_at_defaults(site: Site, parts: Parts) -> AsyncIterator[Parts]:
+async def spicedb_beside(
+    site: Site, parts: Parts, name: str, database: str = SPICEDB, options: Sequence[str] = SOON
+) -> AsyncIterator[Parts]:
     """Start it, and connect to it instead of ours; everything else is the same."""
-    second = LocalSpiceDB(
+    await asyncio.to_thread(site.stack.postgres.create_database, database, SPICEDB)
+    another = LocalSpiceDB(
         ensure_spicedb(),
         site.stack.supervisor,
-        database_url=site.stack.postgres.url(SPICEDB, SPICEDB),
+        database_url=site.stack.postgres.url(database, SPICEDB),
         key=site.settings.spicedb_preshared_key.get_secret_value(),
         port=choose_port(0, "SpiceDB", "none"),
     )
-    await asyncio.to_thread(second.start, "spicedb_at_defaults", freshness=())
-    async with grpc.aio.insecure_channel(second.endpoint) as channel:
+    await asyncio.to_thread(another.start, name, options)
+    async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
-        yield replace(parts, engine=engine)
+        yield replace(parts, engine=engine, endpoint=another.endpoint)
