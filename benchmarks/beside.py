@@ -13,7 +13,7 @@ from benchmarks.bare import Parts
 from benchmarks.site import Site
 from teamaccess.local.postgres import SPICEDB
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import SOON, LocalSpiceDB
+from teamaccess.local.spicedb import SOON, USERSETS, LocalSpiceDB
 from teamaccess.local.spicedb_build import ensure_spicedb
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ async def spicedb_beside(
         port=choose_port(0, "SpiceDB", "none"),
     )
     await asyncio.to_thread(another.start, name, options)
+    await asyncio.to_thread(site.stack.postgres.psql, USERSETS, database)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
         yield replace(parts, engine=engine, endpoint=another.endpoint)

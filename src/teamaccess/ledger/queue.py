@@ -23,17 +23,26 @@ DUE_NOW = _FIRST.values(due_at=func.clock_timestamp())
 PUT_OFF = _FIRST.values(due_at=func.clock_timestamp() + bindparam("pause"))
 NOTIFY = select(func.pg_notify(HANDED_OVER, bindparam("organization")))
 TAKE_UP = text("""
+WITH RECURSIVE open AS (
+  (SELECT organization_id, position FROM ledger_applications
+   WHERE status NOT IN ('applied', 'skipped') AND organization_id > :after
+   ORDER BY organization_id, position LIMIT 1)
+  UNION ALL
+  SELECT following.organization_id, following.position FROM open CROSS JOIN LATERAL (
+    SELECT organization_id, position FROM ledger_applications
+    WHERE status NOT IN ('applied', 'skipped') AND organization_id > open.organization_id
+    ORDER BY organization_id, position LIMIT 1) following
+)
 UPDATE ledger_applications SET attempts = attempts + 1, due_at = clock_timestamp() + :lease
 WHERE (organization_id, position) IN (
-  SELECT organization_id, position FROM ledger_applications first
-  WHERE status = 'pending' AND due_at <= clock_timestamp() AND NOT EXISTS (
-    SELECT FROM ledger_applications before
-    WHERE before.organization_id = first.organization_id AND before.position < first.position
-    AND before.status NOT IN ('applied', 'skipped'))
-  ORDER BY due_at LIMIT :most FOR UPDATE SKIP LOCKED)
+  SELECT first.organization_id, first.position
+  FROM open JOIN ledger_applications first USING (organization_id, position)
+  WHERE first.status = 'pending' AND first.due_at <= clock_timestamp()
+  LIMIT :most FOR UPDATE OF first SKIP LOCKED)
 RETURNING organization_id, attempts
 """)
-"""The first open entry stands for all of its organization: who has that one brings in the rest."""
+"""The first open entry stands for all of its organization: who has that one brings in the rest. The index
+leads from one organization's first to the next one's, however many entries wait behind each."""
 
 
 async def hand_over(
@@ -45,14 +54,16 @@ async def hand_over(
 
 
 async def take_up(
-    connection: AsyncConnection, most: int, lease: timedelta
+    connection: AsyncConnection, most: int, lease: timedelta, after: str = ""
 ) -> list[tuple[OrganizationId, int]]:
     """Return organizations with something due, and how often that was taken up by now.
 
-    For the time of the lease no other worker gets them; after it any may.
+    They are the next ones `after` an id, in the order of their ids. For the time of the lease no other
+    worker gets them; after it any may.
     """
-    rows = await connection.execute(TAKE_UP, {"most": most, "lease": lease})
-    return [(OrganizationId(row.organization_id), row.attempts) for row in rows]
+    names = {"after": after, "most": most, "lease": lease}
+    rows = await connection.execute(TAKE_UP, names)
+    return sorted((OrganizationId(row.organization_id), row.attempts) for row in rows)
 
 
 async def put_off(

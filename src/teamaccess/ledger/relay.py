@@ -45,6 +45,8 @@ class Relay:
     def __init__(self, applier: Applier, marks: AsyncEngine) -> None:
         self._applier, self._marks = applier, marks
         self._woken = asyncio.Event()
+        self._after = ""
+        """The organization that was reached: they have their turns, so that none keeps out another."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -60,10 +62,13 @@ class Relay:
     async def _round(self) -> None:
         """Bring in what is due, or wait until something is."""
         self._woken.clear()
+        after, self._after = self._after, ""
         async with self._marks.begin() as connection:
-            taken = await queue.take_up(connection, AT_ONCE, LEASE)
+            taken = await queue.take_up(connection, AT_ONCE, LEASE, after)
+        if len(taken) == AT_ONCE:
+            self._after, _ = taken[-1]
         await asyncio.gather(*(self._bring_in(*each) for each in taken))
-        if not taken:
+        if not taken and not after:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._woken.wait()

@@ -29,6 +29,12 @@ SOON = (
     "--datastore-revision-quantization-max-staleness-percent=0",
 )
 QUIET = ("--skip-release-check", "--log-level=warn")
+USERSETS = """
+CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
+  (namespace, object_id, relation) WHERE userset_relation <> '...';
+"""
+"""For SpiceDB's database: which teams hold a role is found beside a million people who hold it, too
+(docs/decisions/0017)."""
 IMPATIENT = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),

@@ -8,7 +8,7 @@ from typing import Self
 from teamaccess.local.home import Home
 from teamaccess.local.postgres import SPICEDB, LocalPostgres
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.spicedb import USERSETS, LocalSpiceDB
 from teamaccess.local.spicedb_build import ensure_spicedb
 from teamaccess.local.supervisor import Supervisor
 
@@ -59,4 +59,5 @@ class LocalStack:
             port=choose_port(port, "SpiceDB", "--spicedb-port"),
         )
         spicedb.start(database)
+        self.postgres.psql(USERSETS, database)
         return spicedb

@@ -1,0 +1,72 @@
+"""SpiceDB's database as we make it: a role's teams are found beside any number of people."""
+
+import time
+
+import grpc
+from authzed.api.v1 import (
+    CheckPermissionRequest,
+    CheckPermissionResponse,
+    Consistency,
+    ObjectReference,
+    SubjectReference,
+    WriteSchemaRequest,
+)
+from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
+from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
+
+from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.stack import LocalStack
+
+DATABASE = "spicedb_crowd"
+SCHEMA = """
+definition user {}
+definition team {
+  relation member: user
+}
+definition organization {
+  relation support: user | team#member
+  permission refund = support
+}
+"""
+CROWD = """
+BEGIN;
+INSERT INTO relation_tuple_transaction DEFAULT VALUES;
+INSERT INTO relation_tuple
+  (namespace, object_id, relation, userset_namespace, userset_object_id, userset_relation)
+SELECT 'organization', 'acme', 'support', 'user', 'usr_' || n, '...' FROM generate_series(1, 20000) n
+UNION ALL SELECT 'organization', 'acme', 'support', 'team', 'pay', 'member'
+UNION ALL SELECT 'team', 'pay', 'member', 'user', 'eve', '...';
+COMMIT;
+VACUUM ANALYZE;
+"""
+USED = (
+    "SELECT idx_scan FROM pg_stat_user_indexes WHERE indexrelname = 'relation_tuple_usersets_idx'"
+)
+
+
+def test_the_teams_among_a_role_s_holders_are_found_by_the_index(
+    stack: LocalStack, postgres: LocalPostgres
+) -> None:
+    spicedb = stack.start_spicedb(database=DATABASE)
+    key = (("authorization", f"Bearer {spicedb.key}"),)
+    with grpc.insecure_channel(spicedb.endpoint) as channel:
+        schema = WriteSchemaRequest(schema=SCHEMA)
+        SchemaServiceStub(channel).WriteSchema(schema, metadata=key)
+        postgres.psql(CROWD, DATABASE)
+        before = int(postgres.psql(USED, DATABASE))
+        response = PermissionsServiceStub(channel).CheckPermission(
+            CheckPermissionRequest(
+                consistency=Consistency(fully_consistent=True),
+                resource=ObjectReference(object_type="organization", object_id="acme"),
+                permission="refund",
+                subject=SubjectReference(
+                    object=ObjectReference(object_type="user", object_id="eve")
+                ),
+            ),
+            metadata=key,
+        )
+    assert response.permissionship == CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+    deadline = time.monotonic() + 20
+    while int(postgres.psql(USED, DATABASE)) == before:  # what was used is told a little later
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
