@@ -33,8 +33,9 @@ async def spicedb_beside(
         key=site.settings.spicedb_preshared_key.get_secret_value(),
         port=choose_port(0, "SpiceDB", "none"),
     )
-    await asyncio.to_thread(another.start, name, options)
+    await asyncio.to_thread(another.migrate)
     await asyncio.to_thread(site.stack.postgres.psql, USERSETS, database)
+    await asyncio.to_thread(another.start, name, options)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
         yield replace(parts, engine=engine, endpoint=another.endpoint)

@@ -1,10 +1,14 @@
 """How every process of ours runs: on a fast event loop, with little time for Python's garbage."""
 
+import asyncio
 import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-import uvloop
+try:
+    from uvloop import new_event_loop
+except ImportError:  # there is none for this Python
+    from asyncio import new_event_loop  # type: ignore[assignment]
 
 Result = TypeVar("Result")
 
@@ -16,7 +20,8 @@ larger request. Reference counts free nearly all of them at once in any case."""
 def run(main: Coroutine[Any, Any, Result]) -> Result:
     """Run it to its end, on a loop of its own."""
     collect_seldom()
-    return uvloop.run(main)
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        return runner.run(main)
 
 
 def collect_seldom() -> None:

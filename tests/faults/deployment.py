@@ -188,6 +188,7 @@ class Deployment:
             key=self.spicedb.key,
             port=self.spicedb_address[1],
         )
+        await asyncio.to_thread(self.spicedb.migrate)
         await self.start_spicedb()
 
     @property

@@ -32,14 +32,19 @@ WITH RECURSIVE open AS (
     SELECT organization_id, position FROM ledger_applications
     WHERE status NOT IN ('applied', 'skipped') AND organization_id > open.organization_id
     ORDER BY organization_id, position LIMIT 1) following
+), taken AS MATERIALIZED (
+  SELECT first.* FROM open CROSS JOIN LATERAL (
+    SELECT organization_id, position FROM ledger_applications
+    WHERE organization_id = open.organization_id AND position = open.position
+      AND status = 'pending' AND due_at <= clock_timestamp()
+    FOR UPDATE SKIP LOCKED) first
+  LIMIT :most
 )
-UPDATE ledger_applications SET attempts = attempts + 1, due_at = clock_timestamp() + :lease
-WHERE (organization_id, position) IN (
-  SELECT first.organization_id, first.position
-  FROM open JOIN ledger_applications first USING (organization_id, position)
-  WHERE first.status = 'pending' AND first.due_at <= clock_timestamp()
-  LIMIT :most FOR UPDATE OF first SKIP LOCKED)
-RETURNING organization_id, attempts
+UPDATE ledger_applications applications
+SET attempts = attempts + 1, due_at = clock_timestamp() + :lease
+FROM taken WHERE applications.organization_id = taken.organization_id
+  AND applications.position = taken.position
+RETURNING applications.organization_id, attempts
 """)
 """The first open entry stands for all of its organization: who has that one brings in the rest. The index
 leads from one organization's first to the next one's, however many entries wait behind each."""

@@ -59,11 +59,10 @@ class LocalSpiceDB:
         }
 
     def start(self, name: str = "spicedb", options: Sequence[str] = SOON) -> None:
-        """Migrate the datastore, serve, and wait until it answers.
+        """Serve, on a datastore that is migrated, and wait until it answers.
 
         `options` are further flags, in place of those that say how old the cheapest answer may be.
         """
-        self._migrate()
         child = self._supervisor.start(
             name,
             [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *options, *QUIET],
@@ -73,7 +72,8 @@ class LocalSpiceDB:
             self._supervisor.wait_until(child, lambda: _serves(channel), seconds=60)
         self.pid = child.pid
 
-    def _migrate(self) -> None:
+    def migrate(self) -> None:
+        """Make the datastore's tables what this version expects."""
         ended = subprocess.run(
             [self._binary, "datastore", "migrate", "head", "--datastore-engine=postgres", *QUIET],
             env=self._environment,

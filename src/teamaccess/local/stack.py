@@ -58,6 +58,7 @@ class LocalStack:
             key=self.home.secrets().spicedb_preshared_key,
             port=choose_port(port, "SpiceDB", "--spicedb-port"),
         )
-        spicedb.start(database)
+        spicedb.migrate()
         self.postgres.psql(USERSETS, database)
+        spicedb.start(database)
         return spicedb
