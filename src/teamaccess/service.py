@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from teamaccess.audit.view import Audit
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
 from teamaccess.events import Refusals
@@ -37,6 +38,7 @@ class Service:
     relay: Relay
     """What a worker runs."""
     reading: Reading
+    audit: Audit
     activity: ActivityLog
     token_use: TokenUse
     refusals: Refusals
@@ -84,6 +86,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             applier=applier,
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
+            audit=Audit(questions, engine, catalog),
             activity=activity,
             token_use=TokenUse(maker),
             refusals=Refusals(maker),

@@ -1,8 +1,9 @@
 """A good request for every route of the application, and what it takes to be allowed to send it."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 from litestar.handlers import HTTPRouteHandler
@@ -43,6 +44,7 @@ class Ask:
     needs: str
     success: int = 200
     body: Any = None
+    query: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     """Who or what is acted on: an active or a suspended member, an invitation, a role, an object."""
     list: bool = False
@@ -206,6 +208,16 @@ ASKS = {
     ),
     Route("DELETE", f"{ONE}/roles/{{role}}"): Ask("manage_roles", 204, target="own_role"),
     Route("GET", f"{ONE}/changes/{{position}}"): Ask(MEMBER),
+    Route("GET", f"{ONE}/audit/who-can"): Ask(
+        "view_audit", query={"action": "{action}"}, operators=True
+    ),
+    Route("GET", f"{ONE}/audit/what-can"): Ask(
+        "view_audit", query={"user": "{active}"}, operators=True
+    ),
+    Route("GET", f"{ONE}/audit/why"): Ask(
+        "view_audit", query={"user": "{active}", "action": "{action}"}, operators=True
+    ),
+    Route("GET", f"{ONE}/audit/matrix"): Ask("view_audit", operators=True),
     Route("GET", MACHINES): Ask(MANAGES, list=True),
     Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
     Route("GET", MACHINE): Ask(MANAGES),
@@ -299,7 +311,10 @@ class Stage:
             "role": self.names["own_role"],
             "resource": self.names[target],
         }
-        return route.path.format(**{**self.names, **meant, **instead})
+        query = _filled(dict(ASKS[route].query), self.names)
+        return route.path.format(**{**self.names, **meant, **instead}) + (
+            f"?{urlencode(query)}" if query else ""
+        )
 
     def body(self, route: Route) -> Any:
         """The route's body on this stage."""

@@ -98,6 +98,9 @@ CODES = {
     "team": INVALID | {(404, "unknown_team")},
 }
 TAKES_BESIDES = {
+    Route("GET", "/v1/organizations/{organization}/audit/who-can"): ["action", "resource"],
+    Route("GET", "/v1/organizations/{organization}/audit/what-can"): ["user"],
+    Route("GET", "/v1/organizations/{organization}/audit/why"): ["user", "action", "resource"],
     Route("DELETE", "/v1/organizations/{organization}/roles/{role}"): ["reassign"],
 }
 """What routes take that list nothing."""

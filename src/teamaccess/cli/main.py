@@ -23,6 +23,7 @@ COMMANDS = {
     "import": "imports",
     "ledger": "ledger",
     "findings": "findings",
+    "audit": "audit",
     "reconcile": "reconcile",
 }
 """Each is the `app` (a Typer without completion) of the module here that is named beside it."""

@@ -1,5 +1,7 @@
 """The only room that speaks to SpiceDB."""
 
+from authzed.api.v1 import Consistency
+
 from teamaccess.engine.bulk import IMPORT, Held, Objects
 from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
@@ -9,6 +11,7 @@ __all__ = [
     "FULLY_CONSISTENT",
     "IMPORT",
     "AlreadyThere",
+    "Consistency",
     "Engine",
     "EngineRefused",
     "EngineUnavailable",

@@ -16,6 +16,7 @@ from authzed.api.v1 import (
     DeleteRelationshipsRequest,
     DeleteRelationshipsResponse,
     LookupResourcesRequest,
+    LookupSubjectsRequest,
     ReadRelationshipsRequest,
     ReadSchemaRequest,
     RelationshipFilter,
@@ -55,6 +56,8 @@ if TYPE_CHECKING:
 
 CHECK_SECONDS = 2.0
 LOOKUP_SECONDS = 2.0
+LOOKUP_ALL_SECONDS = 60.0
+"""For a question about everybody, of whom there may be a hundred thousand."""
 WRITE_SECONDS = 2.0
 SECONDS_AN_UPDATE = 0.005
 """What a large write may take beyond that: 900 deletes take more than a second where the engine is busy.
@@ -322,6 +325,7 @@ class Engine:
         permission: str,
         subject: ObjectReference,
         at: Consistency = FULLY_CONSISTENT,
+        seconds: float = LOOKUP_SECONDS,
     ) -> AsyncIterator[str]:
         """Yield the ids of every resource on which the subject has the permission, each once."""
         call = self._permissions.LookupResources(
@@ -331,14 +335,38 @@ class Engine:
                 permission=permission,
                 subject=subject_message(SubjectReference(subject)),
             ),
-            timeout=LOOKUP_SECONDS,
+            timeout=seconds,
             metadata=self._metadata,
         )
         try:
             async for response in call:
                 yield response.resource_object_id
         except AioRpcError as error:
-            raise translate(error) from error
+            raise _no_answer(translate(error)) from error
+
+    async def subjects(
+        self,
+        resource: ObjectReference,
+        permission: str,
+        subject_type: str,
+        at: Consistency = FULLY_CONSISTENT,
+    ) -> AsyncIterator[str]:
+        """Yield the ids of every subject of a type that has the permission (LookupSubjects)."""
+        call = self._permissions.LookupSubjects(
+            LookupSubjectsRequest(
+                consistency=at,
+                resource=object_message(resource),
+                permission=permission,
+                subject_object_type=subject_type,
+            ),
+            timeout=LOOKUP_ALL_SECONDS,
+            metadata=self._metadata,
+        )
+        try:
+            async for response in call:
+                yield response.subject.subject_object_id
+        except AioRpcError as error:
+            raise _no_answer(translate(error)) from error
 
     def watch(self, since: str | None = None) -> AsyncIterator[Observed]:
         """Yield every write after the token, or from now on (Watch)."""

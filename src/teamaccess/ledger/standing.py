@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.engine import Engine, Question, at_least
+from teamaccess.engine import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.ledger.attribution import OnBehalf
 from teamaccess.ledger.delivery import newest
 from teamaccess.ledger.entry import Entry
@@ -84,6 +84,11 @@ class Standing:
         places = self._places(or_later=or_later)
         if places and not any(await engine.answers(places, at_least(self.zed_token))):
             raise OtherHistory(organization=self.organization)
+
+    async def is_newest(self, engine: Engine) -> bool:
+        """Return whether SpiceDB stands at this position at this moment, and at none after it."""
+        places = self._places(or_later=False)
+        return not places or any(await engine.answers(places, FULLY_CONSISTENT))
 
     def _places(self, *, or_later: bool) -> list[Question]:
         """Return questions of which SpiceDB answers one with yes if it has the same history."""

@@ -58,10 +58,10 @@ def _object(catalog: Catalog, organization: OrganizationId, resource: str) -> Ob
     wrong = InvalidResource(resource=resource, organization=organization)
     try:
         on = ObjectReference.parse(resource)
+        if "/" not in on.id:
+            on = ObjectReference(on.type, f"{organization}/{on.id}")
     except InvalidRelationship:
         raise wrong from None
-    if "/" not in on.id:
-        on = ObjectReference(on.type, f"{organization}/{on.id}")
     if on.type not in catalog.types:
         raise UnknownResourceType(type=on.type, types=list(catalog.types))
     if local_id(on, organization) is None:

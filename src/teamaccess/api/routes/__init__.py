@@ -6,6 +6,7 @@ from litestar.types import ControllerRouterHandler
 
 from teamaccess.api.routes import (
     access_requests,
+    audit,
     changes,
     checks,
     grants,
@@ -38,4 +39,5 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *service_accounts.routes,
     *roles.routes,
     *changes.routes,
+    *audit.routes,
 ]

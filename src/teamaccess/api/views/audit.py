@@ -1,0 +1,239 @@
+"""Answers to an auditor."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+
+import msgspec
+
+from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.facts import Fact
+from teamaccess.audit.graph import Path
+from teamaccess.audit.matrix import Matrix
+from teamaccess.audit.origins import Origin
+from teamaccess.audit.what_can import WhatCan
+from teamaccess.audit.who_can import WhoCan
+from teamaccess.audit.why import Why
+
+UNEXPLAINED = ("unexplained", "", "", "", "", "")
+"""What a spreadsheet says where the ledger knows of no way."""
+
+
+class LinkView(msgspec.Struct):
+    """A relationship that a way to an action consists of, and the changes that made it so."""
+
+    relationship: str
+    began: int
+    position: int
+
+
+class PathView(msgspec.Struct):
+    """A way in which somebody can; granted by whoever completed it."""
+
+    role: str | None
+    custom: bool
+    team: str | None
+    since: datetime
+    until: datetime | None
+    granted_by: str
+    channel: str
+    reason: str | None
+    position: int
+    links: list[LinkView]
+
+    @classmethod
+    def of(cls, path: Path, origins: Mapping[int, Origin]) -> "PathView":
+        """Return it as it is shown."""
+        completed = origins[path.since]
+        return cls(
+            role=path.role,
+            custom=path.custom,
+            team=path.team,
+            since=completed.decided_at,
+            until=path.until,
+            granted_by=completed.actor,
+            channel=completed.channel,
+            reason=completed.reason,
+            position=path.since,
+            links=[LinkView(link.text, link.began, link.position) for link in path.links],
+        )
+
+
+class HolderView(msgspec.Struct):
+    """Somebody who can, and every way in which they can."""
+
+    user: str
+    email: str | None
+    name: str | None
+    paths: list[PathView]
+
+
+class WhoCanView(msgspec.Struct):
+    """Everybody who can do something."""
+
+    evidence: Evidence
+    items: list[HolderView]
+    changes: list[Origin]
+
+    @classmethod
+    def of(cls, found: WhoCan) -> "WhoCanView":
+        """Return it as it is shown."""
+        return cls(
+            evidence=found.evidence,
+            items=[
+                HolderView(
+                    each.user,
+                    each.email,
+                    each.name,
+                    [PathView.of(path, found.origins) for path in each.paths],
+                )
+                for each in found.holders
+            ],
+            changes=_changes(found.origins),
+        )
+
+    def sheet(self) -> Iterator[list[str]]:
+        """Yield the rows of a spreadsheet, a row for each way."""
+        yield [*("user", "email", "name", "role", "team", "since", "until"), "granted_by", "reason"]
+        for each in self.items:
+            who = [each.user, each.email or "", each.name or ""]
+            for way in map(_told, each.paths) if each.paths else [UNEXPLAINED]:
+                yield [*who, *way]
+
+
+class CanView(msgspec.Struct):
+    """Something that somebody can do, and every way in which they can."""
+
+    action: str
+    resource: str | None
+    paths: list[PathView]
+
+
+class WhatCanView(msgspec.Struct):
+    """Everything that somebody can do."""
+
+    evidence: Evidence
+    items: list[CanView]
+    changes: list[Origin]
+
+    @classmethod
+    def of(cls, found: WhatCan) -> "WhatCanView":
+        """Return it as it is shown."""
+        return cls(
+            evidence=found.evidence,
+            items=[
+                CanView(
+                    can.action,
+                    str(can.on) if can.on else None,
+                    [PathView.of(path, found.origins) for path in can.paths],
+                )
+                for can in found.cans
+            ],
+            changes=_changes(found.origins),
+        )
+
+    def sheet(self) -> Iterator[list[str]]:
+        """Yield the rows of a spreadsheet, a row for each way."""
+        yield [*("action", "resource", "role", "team", "since", "until"), "granted_by", "reason"]
+        for each in self.items:
+            for way in map(_told, each.paths) if each.paths else [UNEXPLAINED]:
+                yield [each.action, each.resource or "", *way]
+
+
+class RowView(msgspec.Struct):
+    """A member, and the actions that they have."""
+
+    user: str
+    email: str | None
+    name: str | None
+    actions: list[str]
+
+
+class MatrixView(msgspec.Struct):
+    """Who can do what."""
+
+    evidence: Evidence
+    actions: list[str]
+    items: list[RowView]
+
+    @classmethod
+    def of(cls, found: Matrix) -> "MatrixView":
+        """Return it as it is shown."""
+        return cls(
+            evidence=found.evidence,
+            actions=found.actions,
+            items=[
+                RowView(
+                    each.user,
+                    each.email,
+                    each.name,
+                    [action for action in found.actions if action in each.actions],
+                )
+                for each in found.members
+            ],
+        )
+
+    def sheet(self) -> Iterator[list[str]]:
+        """Yield the rows of a spreadsheet, a column for each action."""
+        yield ["user", "email", "name", *self.actions]
+        for each in self.items:
+            who = [each.user, each.email or "", each.name or ""]
+            yield [*who, *("yes" if action in each.actions else "" for action in self.actions)]
+
+
+class ObstacleView(msgspec.Struct):
+    """What keeps somebody from it: what they had once, and the change that ended it or its own end."""
+
+    code: str
+    sentence: str
+    relationship: str | None
+    expired_at: datetime | None
+    change: Origin | None
+
+
+class WhyView(msgspec.Struct):
+    """Whether somebody can, and why or why not."""
+
+    evidence: Evidence
+    allowed: bool
+    paths: list[PathView]
+    obstacle: ObstacleView | None
+    changes: list[Origin]
+
+    @classmethod
+    def of(cls, found: Why) -> "WhyView":
+        """Return it as it is shown."""
+        obstacle = found.obstacle
+        return cls(
+            evidence=found.evidence,
+            allowed=found.allowed,
+            paths=[PathView.of(path, found.origins) for path in found.paths],
+            obstacle=None
+            if obstacle is None
+            else ObstacleView(
+                code=obstacle.code,
+                sentence=obstacle.sentence,
+                relationship=obstacle.fact.text if obstacle.fact else None,
+                expired_at=_expired(obstacle.fact, found.evidence.asked_at),
+                change=found.origins[obstacle.fact.position] if obstacle.fact else None,
+            ),
+            changes=_changes(found.origins),
+        )
+
+
+def _expired(fact: Fact | None, now: datetime) -> datetime | None:
+    return fact.until if fact and fact.until is not None and fact.until <= now else None
+
+
+def _told(path: PathView) -> tuple[str, ...]:
+    return (
+        path.role or "granted on it",
+        path.team or "",
+        path.since.isoformat(),
+        path.until.isoformat() if path.until else "",
+        path.granted_by,
+        path.reason or "",
+    )
+
+
+def _changes(origins: Mapping[int, Origin]) -> list[Origin]:
+    return [origins[position] for position in sorted(origins)]

@@ -1,0 +1,1 @@
+"""The auditor's questions: who can do what, and why. The engine answers, the ledger explains."""

@@ -1,0 +1,45 @@
+"""What makes an answer evidence: anybody can ask again, and see whether the same comes out."""
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from teamaccess.audit.view import View
+from teamaccess.catalog import Catalog
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What was asked, when, and which state of which organization the answer is about."""
+
+    query: dict[str, str]
+    """The question and its parameters."""
+    organization: str
+    asked_at: datetime
+    position: int
+    """Of the organization's ledger: every change up to it, and none after it."""
+    hash: str
+    """Of that entry, in hex; it stands for the whole history before it."""
+    catalog: str
+    """The version of the access model."""
+    rows: int
+    """How many the answer has: all of them."""
+    unexplained: int
+    """Rows that SpiceDB has and the ledger does not explain: somebody has gone round it."""
+    missing: int
+    """Rows that the ledger says and SpiceDB does not have, which are left out."""
+
+    @classmethod
+    def of(
+        cls, view: View[Any], catalog: Catalog, query: dict[str, str], **counts: int
+    ) -> "Evidence":
+        """Return the evidence of an answer from a view."""
+        return cls(
+            query=query,
+            organization=view.standing.organization,
+            asked_at=view.now,
+            position=view.standing.position,
+            hash=view.standing.hash.hex(),
+            catalog=catalog.version,
+            **counts,
+        )

@@ -1,0 +1,88 @@
+"""Every member by every action."""
+
+import asyncio
+from dataclasses import dataclass
+
+from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.people import names_of
+from teamaccess.audit.view import Audit, View
+from teamaccess.engine import Consistency, Engine
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.organizations.access import MEMBERSHIP
+from teamaccess.relationships import organization as organization_object
+
+Holders = dict[str, set[UserId]]
+"""By permission, everybody who has it."""
+
+
+@dataclass(frozen=True)
+class Member:
+    """A row."""
+
+    user: UserId
+    email: str | None
+    name: str | None
+    actions: frozenset[str]
+    """Those that the engine says yes to."""
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """Who can do what, throughout the organization."""
+
+    evidence: Evidence
+    actions: list[str]
+    """The columns, in the catalog's order. Four-eyes actions are none: objects decide them."""
+    members: list[Member]
+    """Everybody who is an active member, in the order of their ids."""
+
+
+async def matrix(audit: Audit, organization: OrganizationId) -> Matrix:
+    """Return every active member by every action. Raises what `Audit.view` does.
+
+    The engine is asked for the holders of each action, one action after another: that takes as many
+    questions as there are actions, however many members there are.
+    """
+    actions = [each.id for each in audit.catalog.actions.values() if not each.four_eyes]
+    here = organization_object(organization)
+
+    async def ask(engine: Engine, at: Consistency) -> Holders:
+        return {
+            permission: {UserId(id) async for id in engine.subjects(here, permission, "user", at)}
+            for permission in (MEMBERSHIP, *actions)
+        }
+
+    view = await audit.view(organization, ask)
+    held, unexplained, missing = await asyncio.to_thread(_sorted, view, actions)
+    evidence = Evidence.of(
+        view,
+        audit.catalog,
+        {"question": "matrix"},
+        rows=len(held),
+        unexplained=unexplained,
+        missing=missing,
+    )
+    async with audit.reads() as session:
+        names = await names_of(session, list(held))
+    members = [Member(user, *names.get(user, (None, None)), held[user]) for user in held]
+    return Matrix(evidence, actions, members)
+
+
+def _sorted(
+    view: View[Holders], actions: list[str]
+) -> tuple[dict[UserId, frozenset[str]], int, int]:
+    """Return the rows, and how many memberships and cells lack a way, or are lacking."""
+    graph, held = view.graph, view.answer
+    unexplained = len(held[MEMBERSHIP] - graph.members)
+    missing = sum(
+        not graph.membership_over(user, view.now) for user in graph.members - held[MEMBERSHIP]
+    )
+    for action in actions:
+        known = graph.who(action)
+        unexplained += len(held[action] - known)
+        missing += sum(view.lasting(graph.paths(user, action)) for user in known - held[action])
+    rows = {
+        user: frozenset(action for action in actions if user in held[action])
+        for user in sorted(held[MEMBERSHIP])
+    }
+    return rows, unexplained, missing

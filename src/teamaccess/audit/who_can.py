@@ -1,0 +1,77 @@
+"""Who can do something, and why each of them."""
+
+import asyncio
+from dataclasses import dataclass
+
+from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.graph import Path, positions
+from teamaccess.audit.origins import Origin, origins
+from teamaccess.audit.people import names_of
+from teamaccess.audit.view import Audit, View
+from teamaccess.engine import Consistency, Engine
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.relationships import ObjectReference
+from teamaccess.resources.questions import asked
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Somebody who can."""
+
+    user: UserId
+    email: str | None
+    name: str | None
+    paths: list[Path]
+    """Every way in which they can; empty where the ledger knows of none."""
+
+
+@dataclass(frozen=True)
+class WhoCan:
+    """Everybody who can do something."""
+
+    evidence: Evidence
+    holders: list[Holder]
+    """In the order of their ids."""
+    origins: dict[int, Origin]
+    """Of every position that the paths name."""
+
+
+def _explained(
+    view: View[set[UserId]], action: str, on: ObjectReference | None
+) -> tuple[dict[UserId, list[Path]], int]:
+    """Return the ways of everybody whom the engine named, and how many it should have named, too."""
+    graph = view.graph
+    others = (graph.members if on is not None else graph.who(action)) - view.answer
+    missing = sum(1 for user in others if view.lasting(graph.paths(user, action, on)))
+    return {user: graph.paths(user, action, on) for user in sorted(view.answer)}, missing
+
+
+async def who_can(
+    audit: Audit, organization: OrganizationId, action: str, resource: str | None = None
+) -> WhoCan:
+    """Return everybody who can do an action, in the organization or on one of its objects.
+
+    Raises what `resources.questions.asked` does, and `Audit.view`.
+    """
+    on, permission = asked(audit.catalog, organization, action, resource)
+
+    async def ask(engine: Engine, at: Consistency) -> set[UserId]:
+        return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
+
+    view = await audit.view(organization, ask)
+    place = None if resource is None else on
+    allowed, missing = await asyncio.to_thread(_explained, view, action, place)
+    async with audit.reads() as session:
+        names = await names_of(session, list(allowed))
+        told = await origins(session, organization, positions(allowed.values()))
+    query = {"question": "who_can", "action": action} | (
+        {} if resource is None else {"resource": str(on)}
+    )
+    unexplained = sum(1 for paths in allowed.values() if not paths)
+    evidence = Evidence.of(
+        view, audit.catalog, query, rows=len(allowed), unexplained=unexplained, missing=missing
+    )
+    holders = [
+        Holder(user, *names.get(user, (None, None)), paths) for user, paths in allowed.items()
+    ]
+    return WhoCan(evidence, holders, told)

@@ -1,0 +1,125 @@
+"""Why somebody can do something, or why not."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.facts import Fact
+from teamaccess.audit.graph import Graph, Path, positions
+from teamaccess.audit.origins import Origin, origins
+from teamaccess.audit.view import Audit, View
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Consistency, Engine
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.relationships import ObjectReference, user
+from teamaccess.relationships import organization as organization_object
+from teamaccess.resources.questions import asked
+
+
+class Obstacle(NamedTuple):
+    """The first link that is broken."""
+
+    code: str
+    sentence: str
+    fact: Fact | None
+    """What stood once, or what stands in the way; None where there is no such thing."""
+
+
+@dataclass(frozen=True)
+class Why:
+    """The engine's answer about one user and one action, explained."""
+
+    evidence: Evidence
+    allowed: bool
+    paths: list[Path]
+    """Every way in which they can; empty where they cannot."""
+    obstacle: Obstacle | None
+    """Why they cannot."""
+    origins: dict[int, Origin]
+    """Of every position that the rest names."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The question."""
+
+    organization: OrganizationId
+    who: UserId
+    action: str
+    on: ObjectReference | None
+    """The object; None for an action throughout the organization."""
+
+    def behind(self, catalog: Catalog) -> str:
+        """Return the catalog's action that it takes throughout the organization."""
+        return catalog.types[self.on.type].actions[self.action] if self.on else self.action
+
+
+async def why(
+    audit: Audit,
+    organization: OrganizationId,
+    who: UserId,
+    action: str,
+    resource: str | None = None,
+) -> Why:
+    """Return whether a user can do an action, and why. Raises what `who_can` does."""
+    place, permission = asked(audit.catalog, organization, action, resource)
+    question = Asked(organization, who, action, place if resource is not None else None)
+
+    async def ask(engine: Engine, at: Consistency) -> bool:
+        return await engine.check(place, permission, user(who), at)
+
+    view = await audit.view(organization, ask)
+    found = view.graph.paths(who, action, question.on)
+    obstacle = None if view.answer else _obstacle(audit.catalog, view, question, found)
+    named = positions([found])
+    if obstacle is not None and obstacle.fact is not None:
+        named |= {obstacle.fact.began, obstacle.fact.position}
+    async with audit.reads() as session:
+        told = await origins(session, organization, named)
+    query = {"question": "why", "user": who, "action": action}
+    evidence = Evidence.of(
+        view,
+        audit.catalog,
+        query | ({"resource": str(place)} if resource is not None else {}),
+        rows=1,
+        unexplained=int(view.answer and not found),
+        missing=int(not view.answer and view.lasting(found)),
+    )
+    return Why(evidence, view.answer, found if view.answer else [], obstacle, told)
+
+
+def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[Path]) -> Obstacle:
+    """Return what keeps them from it, looked for from the membership on."""
+    graph, who = view.graph, question.who
+    if view.lasting(found):
+        return Obstacle("not_enforced", "The ledger has a way, and SpiceDB has lost it.", None)
+    here, behind = organization_object(question.organization), question.behind(catalog)
+    gate = graph.fact(here, "member", user(who))
+    if gate is None or graph.membership_over(who, view.now):
+        was = gate or graph.lost(here, "member", user(who))
+        if was is None:
+            return Obstacle("not_a_member", f"{who} has never been a member.", None)
+        return Obstacle("no_active_member", f"{who} is no active member any more.", was)
+    if question.on is not None:
+        if graph.fact(question.on, "organization", here) is None:
+            was = graph.lost(question.on, "organization", here)
+            return Obstacle("no_such_object", f"{question.on} is not registered.", was)
+        creator = graph.fact(question.on, "creator", user(who))
+        if catalog.actions[behind].four_eyes and creator is not None:
+            sentence = f"{who} created {question.on}, and {question.action} takes somebody else."
+            return Obstacle("four_eyes", sentence, creator)
+    return _no_role(graph, question, behind)
+
+
+def _no_role(graph: Graph, question: Asked, behind: str) -> Obstacle:
+    who = question.who
+    roles = ", ".join(graph.roles_of(who)) or "none"
+    theirs = f"No role of {who}'s has {behind}; theirs are: {roles}."
+    lost = graph.lost_ways(who, behind)
+    if question.on is not None:
+        granted = graph.lost(question.on, f"granted_{question.action}", user(who))
+        lost = [*lost, *([granted] if granted else [])]
+    if lost:
+        newest = max(lost, key=lambda fact: fact.position)
+        return Obstacle("ended", f"{theirs} They had it by {newest.text}.", newest)
+    return Obstacle("role_lacks_action", theirs, None)

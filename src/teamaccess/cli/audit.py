@@ -1,0 +1,206 @@
+"""`teamaccess audit`: the auditor's questions."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Annotated, Any
+
+import msgspec
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from teamaccess.api.views.audit import (
+    MatrixView,
+    PathView,
+    WhatCanView,
+    WhoCanView,
+    WhyView,
+)
+from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.matrix import matrix
+from teamaccess.audit.what_can import what_can
+from teamaccess.audit.who_can import who_can
+from teamaccess.audit.why import why
+from teamaccess.cli.connected import AsJson, connected
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.organizations.find import get_organization
+from teamaccess.service import Service
+from teamaccess.sheets import rows_as_csv
+from teamaccess.users.find import find_user
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+DENIED = 1
+
+Organization = Annotated[str, typer.Argument(help="The organization's id.")]
+Whom = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
+Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
+Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
+AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
+
+
+@app.callback()
+def commands() -> None:
+    """Say who can do what, and why, with what makes the answer evidence."""
+
+
+@app.command("who-can")
+def show_who_can(
+    organization: Organization,
+    action: Action,
+    resource: Resource = None,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
+    """Say who can do something, and every way in which each of them can."""
+
+    async def ask(service: Service) -> WhoCanView:
+        here = await _here(service, organization)
+        return WhoCanView.of(await who_can(service.audit, here, action, resource))
+
+    found = connected(ask)
+    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+
+
+@app.command("what-can")
+def show_what_can(
+    organization: Organization, user: Whom, as_json: AsJson = False, as_csv: AsCsv = False
+) -> None:
+    """Say what somebody can do, and every way in which they can."""
+
+    async def ask(service: Service) -> WhatCanView:
+        here = await _here(service, organization)
+        return WhatCanView.of(await what_can(service.audit, here, await _whom(service, user)))
+
+    found = connected(ask)
+    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+
+
+@app.command("matrix")
+def show_matrix(organization: Organization, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+    """Say of every active member which actions they have. As a table, actions are rows."""
+
+    async def ask(service: Service) -> MatrixView:
+        here = await _here(service, organization)
+        return MatrixView.of(await matrix(service.audit, here))
+
+    found = connected(ask)
+    rows = found.sheet() if as_csv else _turned(found.sheet())
+    _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
+
+
+@app.command("why")
+def show_why(
+    organization: Organization,
+    user: Whom,
+    action: Action,
+    resource: Resource = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say why somebody can do something, or why not.
+
+    Exits with 0 where they can, with 1 where they cannot, and with 2 when it could not be asked.
+    """
+
+    async def ask(service: Service) -> WhyView:
+        here = await _here(service, organization)
+        whom = await _whom(service, user)
+        return WhyView.of(await why(service.audit, here, whom, action, resource))
+
+    found = connected(ask)
+    if as_json:
+        typer.echo(msgspec.json.encode(found).decode())
+    else:
+        for line in _explained(found):
+            typer.echo(line)
+    raise typer.Exit(0 if found.allowed else DENIED)
+
+
+async def _here(service: Service, organization: str) -> OrganizationId:
+    here = OrganizationId(organization)
+    async with service.reads() as session:
+        await get_organization(session, here)
+    return here
+
+
+async def _whom(service: Service, user: str) -> UserId:
+    async with service.reads() as session:
+        return (await find_user(session, user)).id
+
+
+def _show(
+    answer: Any,
+    evidence: Evidence,
+    rows: Iterable[list[str]],
+    *,
+    as_json: bool,
+    as_csv: bool,
+) -> None:
+    if as_json:
+        typer.echo(msgspec.json.encode(answer).decode())
+    elif as_csv:
+        sys.stdout.writelines(rows_as_csv(rows))
+        typer.echo(_signed(evidence), err=True)
+    else:
+        head, *rest = rows
+        signed = Text(_signed(evidence))
+        table = Table(caption=signed, caption_justify="left")
+        for name in head:
+            table.add_column(Text(name))
+        for row in rest:
+            table.add_row(*map(Text, row))  # which people wrote, and which is no markup
+        Console().print(table)
+
+
+def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
+    """Return the rows as columns, people by their address where they have one."""
+    head, *people = rows
+    names = [email or user for user, email, *_ in people]
+    return [
+        ["action", *names],
+        *([action, *(row[place] for row in people)] for place, action in _columns(head)),
+    ]
+
+
+def _columns(head: list[str]) -> list[tuple[int, str]]:
+    return [(place, action) for place, action in enumerate(head) if place > 2]
+
+
+def _signed(evidence: Evidence) -> str:
+    return (
+        f"{evidence.organization} as at position {evidence.position} ({evidence.hash[:12]}), "
+        f"asked {_when(evidence.asked_at)}, catalog {evidence.catalog}. "
+        f"Rows: {evidence.rows}; unexplained: {evidence.unexplained}; missing: {evidence.missing}."
+    )
+
+
+def _explained(found: WhyView) -> Iterator[str]:
+    yield "yes" if found.allowed else "no"
+    for path in found.paths:
+        yield f"  {_way(path)}"
+        for link in path.links:
+            yield f"    {link.relationship}  (position {link.began})"
+    if (obstacle := found.obstacle) is not None:
+        change = obstacle.change
+        since = ""
+        if obstacle.expired_at is not None:
+            since = f" It ended by itself at {_when(obstacle.expired_at)}."
+        elif change is not None:
+            why = f": {change.reason}" if change.reason else ""
+            since = f" Since {_when(change.decided_at)}, by {change.actor}{why}."
+        yield f"  {obstacle.sentence}{since}"
+    yield _signed(found.evidence)
+
+
+def _way(path: PathView) -> str:
+    what = "granted on it" if path.role is None else f"role {path.role}"
+    team = f" of team {path.team}" if path.team else ""
+    until = f" until {_when(path.until)}" if path.until else ""
+    why = f": {path.reason}" if path.reason else ""
+    return f"{what}{team} since {_when(path.since)}{until}, by {path.granted_by}{why}"
+
+
+def _when(at: datetime) -> str:
+    return at.isoformat(timespec="seconds")

@@ -1,0 +1,87 @@
+"""What every answer to an auditor carries, and who gets one."""
+
+import csv
+import io
+import json
+
+from authzed.api.v1 import (
+    ObjectReference,
+    Relationship,
+    RelationshipUpdate,
+    SubjectReference,
+    WriteRelationshipsRequest,
+)
+
+from teamaccess.models import User
+from tests.steps import enlist, refused
+from tests.world import Team
+
+
+async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:
+    await enlist(acme, {"bob": ["support"]})
+    bob = acme.people["bob"]
+    async with acme.world.operator(acme.id) as change:
+        (await change.session.get_one(User, bob.id)).name = "=1+1"
+    asked = {"headers": {"Accept": "text/csv"}, "params": {"action": "refunds_create"}}
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)
+    assert answer.headers["content-type"].startswith("text/csv")
+    rows = {row["user"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    assert json.loads(answer.headers["Teamaccess-Evidence"])["rows"] == len(rows)
+    assert rows[bob.id]["name"] == "'=1+1"
+    assert rows[bob.id]["role"] == "support"
+
+
+async def test_the_matrix_as_csv_has_a_column_for_each_action(acme: Team) -> None:
+    await enlist(acme, {"bob": ["support"]})
+    headers = {"Accept": "text/csv"}
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix", headers=headers)
+    rows = {row["user"]: row for row in csv.DictReader(io.StringIO(answer.text))}
+    assert rows[acme.people["bob"].id]["refunds_create"] == "yes"
+    assert rows[acme.people["bob"].id]["webhooks_create"] == ""
+    assert rows[acme.administrator.id]["webhooks_create"] == "yes"
+
+
+async def test_the_evidence_names_the_newest_position_and_its_hash(acme: Team) -> None:
+    positions = len(await acme.ledger())
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix")
+    evidence = answer.json()["evidence"]
+    assert (evidence["position"], evidence["organization"]) == (positions, acme.id)
+    assert evidence["catalog"] == acme.world.service.catalog.version
+    assert len(bytes.fromhex(evidence["hash"])) == 32
+
+
+async def test_what_somebody_wrote_past_the_ledger_is_told_as_unexplained(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    key = acme.world.settings.spicedb_preshared_key.get_secret_value()
+    update = RelationshipUpdate(
+        operation=RelationshipUpdate.OPERATION_TOUCH,
+        relationship=Relationship(
+            resource=ObjectReference(object_type="organization", object_id=acme.id),
+            relation="support",
+            subject=SubjectReference(object=ObjectReference(object_type="user", object_id=bob.id)),
+        ),
+    )
+    await acme.world.engine.WriteRelationships(
+        WriteRelationshipsRequest(updates=[update]),
+        metadata=(("authorization", f"Bearer {key}"),),
+    )
+    asked = {"params": {"action": "refunds_create"}}
+    answer = (await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)).json()
+    assert answer["evidence"]["unexplained"] == 1
+    [row] = [each for each in answer["items"] if each["user"] == bob.id]
+    assert row["paths"] == []
+
+
+async def test_an_auditor_asks_everything_and_changes_nothing(acme: Team) -> None:
+    body = {"id": "auditor", "name": "Auditor", "actions": ["audit_view"]}
+    await acme.administrator.ask("POST", f"{acme.path}/roles", json=body)
+    eve = await acme.member("eve", ["auditor"])
+    for question in ("matrix", "who-can?action=refunds_create", f"what-can?user={eve.id}"):
+        assert (await eve.ask("GET", f"{acme.path}/audit/{question}")).status_code == 200
+    refused(await acme.act("suspend", eve, by=eve), 403, "missing_permission")
+
+
+async def test_an_unknown_action_is_told_with_those_that_there_are(acme: Team) -> None:
+    asked = {"params": {"action": "refund"}}
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)
+    assert "refunds_create" in refused(answer, 400, "unknown_action")["actions"]

@@ -1,0 +1,48 @@
+"""`teamaccess audit`: the auditor's questions from the command line."""
+
+import csv
+import io
+import json
+
+from teamaccess.models import User
+from tests.cli.conftest import Run
+from tests.steps import enlist
+from tests.world import Team
+
+
+async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    async with acme.world.operator(acme.id) as change:
+        (await change.session.get_one(User, bob.id)).name = "[/bold] Bob"
+    asked = ("audit", "who-can", acme.id, "refunds_create")
+
+    table = (await run(*asked)).stdout
+    assert "unexplained: 0" in " ".join(table.split())
+    told = json.loads((await run(*asked, "--json")).stdout)
+    assert {each["user"] for each in told["items"]} == {bob.id, acme.administrator.id}
+    done = await run(*asked, "--csv")
+    rows = {row["user"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
+    assert rows[bob.id]["name"] == "[/bold] Bob"
+    assert "position" in done.stderr
+
+
+async def test_what_can_and_the_matrix(run: Run, acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    told = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
+    actions = {each["action"] for each in told["items"]}
+    assert "refunds_create" in actions
+    matrix = json.loads((await run("audit", "matrix", acme.id, "--json")).stdout)
+    [row] = [each for each in matrix["items"] if each["user"] == bob.id]
+    assert set(row["actions"]) == actions
+
+
+async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: Team) -> None:
+    bob = await acme.member("bob", ["support"])
+    yes = await run("audit", "why", acme.id, bob.id, "refunds_create")
+    assert yes.stdout.splitlines()[0] == "yes"
+    assert "role support since" in yes.stdout
+    await acme.change_roles(bob, "product")
+    no = await run("audit", "why", acme.id, bob.id, "refunds_create")
+    assert (yes.exit_code, no.exit_code) == (0, 1)
+    assert no.stdout.splitlines()[0] == "no"
+    assert f"organization:{acme.id}#support@user:{bob.id}" in no.stdout
