@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Any
 
-import asyncpg
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
@@ -16,6 +15,7 @@ from teamaccess.endless import wanted
 from teamaccess.engine import EngineRefused, EngineUnavailable
 from teamaccess.ledger import queue
 from teamaccess.ledger.apply import Applier
+from teamaccess.ledger.dialect import DRIVER_ERRORS
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.models import OrganizationId
 
@@ -29,10 +29,8 @@ POLL_SECONDS = 1.0
 AT_ONCE = 32
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
-DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What a connection that is used past SQLAlchemy, to listen, raises when it has been cut."""
 OUTAGES = (EngineUnavailable, SQLAlchemyError, *DRIVER_ERRORS, OSError, TimeoutError)
-"""What passes by itself or by an operator's hand."""
+"""What passes by itself or by an operator's hand. To listen, the driver is used past SQLAlchemy."""
 
 
 class Relay:

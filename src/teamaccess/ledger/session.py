@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import cast
 
 import msgspec
-from sqlalchemy import Table, event, func, insert, select, text
+from sqlalchemy import Table, event, func, insert, make_url, select, text
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.drain import Note, net_updates, positions
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import SchemaViolation, UnattributedChange
@@ -74,7 +75,7 @@ def database(
     Without `transactions` each statement stands alone: no BEGIN before and no COMMIT after it.
     """
     return create_async_engine(
-        url,
+        make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
         connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
         pool_size=connections,

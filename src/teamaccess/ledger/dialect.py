@@ -1,0 +1,38 @@
+"""asyncpg's dialect, with one gap closed: what is cut while it is set up is an outage, too."""
+
+from collections.abc import Callable
+from typing import Any
+
+import asyncpg
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
+
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises itself, where SQLAlchemy does not translate it."""
+
+DRIVER = "postgresql+teamaccess"
+"""As URLs of SQLAlchemy's name the dialect."""
+
+
+class Dialect(PGDialect_asyncpg):
+    """Says that a new connection was cut in words that whoever waits out an outage knows.
+
+    SQLAlchemy translates what asyncpg raises, except while it teaches a new connection its types.
+    """
+
+    supports_statement_cache = True
+
+    def on_connect(self) -> Callable[[Any], None]:
+        """Return what sets a connection up; raises ConnectionError for one that is cut meanwhile."""
+        set_up = super().on_connect()  # type: ignore[no-untyped-call]
+
+        def connect(connection: Any) -> None:
+            try:
+                set_up(connection)
+            except DRIVER_ERRORS as cause:
+                raise ConnectionError(f"PostgreSQL went away: {cause}") from cause
+
+        return connect
+
+
+registry.register(DRIVER.replace("+", "."), __name__, Dialect.__name__)
