@@ -34,7 +34,7 @@ class OnlyServiceAccountsAct(Forbidden):
 
 
 class UsersOnly(Forbidden):
-    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations); what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
+    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations), checks and audits; what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
 
 
 class Authentication(AbstractAuthenticationMiddleware):

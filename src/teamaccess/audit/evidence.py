@@ -9,6 +9,12 @@ from teamaccess.audit.view import View
 from teamaccess.catalog import Catalog
 
 
+def query(question: str, **about: object) -> dict[str, str]:
+    """Return a question with its parameters; those that are None were not given."""
+    given = {name: str(value) for name, value in about.items() if value is not None}
+    return {"question": question, **given}
+
+
 class Evidence(msgspec.Struct, frozen=True):
     """What was asked, when, and which state of which organization the answer is about."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.people import names_of
 from teamaccess.audit.view import Audit, View
 from teamaccess.engine import Consistency, Engine
@@ -57,7 +57,7 @@ async def matrix(audit: Audit, organization: OrganizationId) -> Matrix:
     evidence = Evidence.of(
         view,
         audit.catalog,
-        {"question": "matrix"},
+        query("matrix"),
         rows=len(held),
         unexplained=unexplained,
         missing=missing,

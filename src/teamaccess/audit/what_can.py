@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
 from teamaccess.audit.view import Audit
@@ -65,7 +65,7 @@ async def what_can(audit: Audit, organization: OrganizationId, who: UserId) -> W
     evidence = Evidence.of(
         view,
         catalog,
-        {"question": "what_can", "user": who},
+        query("what_can", user=who),
         rows=len(cans),
         unexplained=sum(1 for can in cans if not can.paths),
         missing=missing,

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
 from teamaccess.audit.people import names_of
@@ -36,16 +36,6 @@ class WhoCan:
     """Of every position that the paths name."""
 
 
-def _explained(
-    view: View[set[UserId]], action: str, on: ObjectReference | None
-) -> tuple[dict[UserId, list[Path]], int]:
-    """Return the ways of everybody whom the engine named, and how many it should have named, too."""
-    graph = view.graph
-    others = (graph.members if on is not None else graph.who(action)) - view.answer
-    missing = sum(1 for user in others if view.lasting(graph.paths(user, action, on)))
-    return {user: graph.paths(user, action, on) for user in sorted(view.answer)}, missing
-
-
 async def who_can(
     audit: Audit, organization: OrganizationId, action: str, resource: str | None = None
 ) -> WhoCan:
@@ -64,14 +54,25 @@ async def who_can(
     async with audit.reads() as session:
         names = await names_of(session, list(allowed))
         told = await origins(session, organization, positions(allowed.values()))
-    query = {"question": "who_can", "action": action} | (
-        {} if resource is None else {"resource": str(on)}
-    )
-    unexplained = sum(1 for paths in allowed.values() if not paths)
     evidence = Evidence.of(
-        view, audit.catalog, query, rows=len(allowed), unexplained=unexplained, missing=missing
+        view,
+        audit.catalog,
+        query("who_can", action=action, resource=place),
+        rows=len(allowed),
+        unexplained=sum(1 for paths in allowed.values() if not paths),
+        missing=missing,
     )
     holders = [
         Holder(user, *names.get(user, (None, None)), paths) for user, paths in allowed.items()
     ]
     return WhoCan(evidence, holders, told)
+
+
+def _explained(
+    view: View[set[UserId]], action: str, on: ObjectReference | None
+) -> tuple[dict[UserId, list[Path]], int]:
+    """Return the ways of everybody whom the engine named, and how many it should have named, too."""
+    graph = view.graph
+    others = (graph.members if on is not None else graph.who(action)) - view.answer
+    missing = sum(1 for user in others if view.lasting(graph.paths(user, action, on)))
+    return {user: graph.paths(user, action, on) for user in sorted(view.answer)}, missing

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Graph, Path, positions
 from teamaccess.audit.origins import Origin, origins
@@ -76,11 +76,10 @@ async def why(
         named |= {obstacle.fact.began, obstacle.fact.position}
     async with audit.reads() as session:
         told = await origins(session, organization, named)
-    query = {"question": "why", "user": who, "action": action}
     evidence = Evidence.of(
         view,
         audit.catalog,
-        query | ({"resource": str(place)} if resource is not None else {}),
+        query("why", user=who, action=action, resource=question.on),
         rows=1,
         unexplained=int(view.answer and not found),
         missing=int(not view.answer and view.lasting(found)),

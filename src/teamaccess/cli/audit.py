@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from itertools import islice
 from typing import Annotated, Any
 
 import msgspec
@@ -158,14 +159,8 @@ def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
     """Return the rows as columns, people by their address where they have one."""
     head, *people = rows
     names = [email or user for user, email, *_ in people]
-    return [
-        ["action", *names],
-        *([action, *(row[place] for row in people)] for place, action in _columns(head)),
-    ]
-
-
-def _columns(head: list[str]) -> list[tuple[int, str]]:
-    return [(place, action) for place, action in enumerate(head) if place > 2]
+    cells = zip(head, *people, strict=True)
+    return [["action", *names], *map(list, islice(cells, 3, None))]
 
 
 def _signed(evidence: Evidence) -> str:
