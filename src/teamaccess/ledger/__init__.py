@@ -2,7 +2,7 @@
 
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution, OnBehalf
-from teamaccess.ledger.change import Change, Receipt
+from teamaccess.ledger.change import Change, Receipt, Rehearsal
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
     NotCommitted,
@@ -29,6 +29,7 @@ __all__ = [
     "OtherHistory",
     "OutcomeUnknown",
     "Receipt",
+    "Rehearsal",
     "Relay",
     "Sessions",
     "UnknownOrganization",

@@ -13,7 +13,7 @@ from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.session import append, drain
 from teamaccess.ledger.standing import Standing
 from teamaccess.ledger.turns import Turn
-from teamaccess.models import OrganizationId, Reason, UserId
+from teamaccess.models import Channel, OrganizationId, Reason, UserId
 from teamaccess.relationships import ObjectReference, Update
 
 
@@ -29,6 +29,16 @@ class Receipt:
     def pending(self) -> bool:
         """Whether SpiceDB has not confirmed it yet; at position 0 there is nothing to confirm."""
         return self.zed_token is None and self.position > 0
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """What a change would have come to that was made as if."""
+
+    standing: Standing
+    """Where the organization stood, all of it enforced."""
+    now: datetime
+    updates: list[Update]
 
 
 @dataclass
@@ -63,9 +73,12 @@ class Change:
         """Return which permissions the user has, as the engine says it now.
 
         They are the organization's, or those `on` one of its objects. Of a member for whom a service
-        account makes this change, those that both of them have. Raises OtherHistory where the engine
-        does not stand where the ledger does.
+        account makes this change, those that both of them have. Whoever runs the service may everything,
+        and is no user of the engine's. Raises OtherHistory where the engine does not stand where the
+        ledger does.
         """
+        if self.attribution.channel is Channel.OPERATOR:
+            return frozenset(permissions)
         standing = next(at for at in self.standing if at.organization == organization)
         both = self.attribution.on_behalf
         if both is not None and both.member == user:

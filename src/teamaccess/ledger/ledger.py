@@ -19,7 +19,7 @@ from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
 from teamaccess.ledger import stops
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.change import Change, Receipt
+from teamaccess.ledger.change import Change, Receipt, Rehearsal
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
     OrganizationBusy,
@@ -122,6 +122,25 @@ class Ledger:
                 standing,
                 Turn(),
             )
+
+    async def rehearse(
+        self,
+        attribution: Attribution,
+        organization: OrganizationId,
+        act: Callable[[Change], Awaitable[object]],
+    ) -> Rehearsal:
+        """Make a change as if, return what it would come to, and roll it back.
+
+        Everything judges it that would judge the real one: the rules, the engine, PostgreSQL. Raises
+        what `change` does, and whatever refuses the act.
+        """
+        async with self.change(attribution, organization) as change:
+            [standing] = change.standing
+            await act(change)
+            await change.prove()
+            await change.decide()
+            decided = [update for entry in change.entries for update in entry.updates]
+        return Rehearsal(standing, change.now, decided)
 
     async def commit(self, change: Change) -> list[Receipt]:
         """Commit, then enforce; whatever fails after the commit is not the change's failure.
