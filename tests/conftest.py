@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, settings
 
 from teamaccess.catalog import compile_schema, load
 from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from tests.local.dev_process import Dev, StartDev
@@ -66,6 +67,12 @@ def spicedb_for(stack: LocalStack, postgres: LocalPostgres) -> SpiceDBFor:
         return spicedb
 
     return started
+
+
+@pytest.fixture(scope="session")
+def sandbox(stack: LocalStack) -> LocalSandbox:
+    """The server of the sandboxes."""
+    return stack.start_sandbox()
 
 
 @pytest.fixture

@@ -72,7 +72,8 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
     upgrade(stack.postgres.url(APPLICATION, OWNER))
     report("Starting SpiceDB")
     spicedb = stack.start_spicedb(port=spicedb_port)
-    settings = _settings(stack, spicedb, catalog, port)
+    sandbox = stack.start_sandbox()
+    settings = _settings(stack, spicedb, catalog, port) | {"sandbox_endpoint": sandbox.endpoint}
     demo = asyncio.run(_populate(Settings(**settings)))
     report("Starting the API and the worker")
     worker = _start_ours(stack, "worker", settings)
@@ -82,6 +83,7 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
         "api": api.pid,
         "worker": worker.pid,
         "spicedb": spicedb.pid,
+        "sandbox": sandbox.pid,
         "postgres": stack.postgres.pid,
     }
     return _told(settings, demo, pids)
@@ -137,6 +139,7 @@ def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:
             "endpoint": settings["spicedb_endpoint"],
             "preshared_key": settings["spicedb_preshared_key"],
         },
+        "sandbox": {"endpoint": settings["sandbox_endpoint"]},
         "catalog": settings["catalog"],
         "pids": pids,
         "operator": {"token": demo.operator_token},

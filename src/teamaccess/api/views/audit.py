@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -151,6 +152,9 @@ class RowView(msgspec.Struct):
 class MatrixView(msgspec.Struct):
     """Who can do what."""
 
+    changes: ClassVar[tuple[()]] = ()
+    """It gives no ways, and so names no changes."""
+
     evidence: Evidence
     actions: list[str]
     items: list[RowView]
@@ -213,7 +217,7 @@ class WhyView(msgspec.Struct):
                 code=obstacle.code,
                 sentence=obstacle.sentence,
                 relationship=obstacle.fact.text if obstacle.fact else None,
-                expired_at=_expired(obstacle.fact, found.evidence.asked_at),
+                expired_at=_expired(obstacle.fact, found.evidence.at),
                 change=found.origins[obstacle.fact.position] if obstacle.fact else None,
             ),
             changes=_changes(found.origins),

@@ -1,0 +1,38 @@
+"""SpiceDB's test server as our own child: engines in memory for what was and what would be."""
+
+from pathlib import Path
+
+import grpc
+
+from teamaccess.local.spicedb import IMPATIENT, QUIET, serves, without_foreign_settings
+from teamaccess.local.supervisor import Supervisor
+
+LARGEST = 1024**3
+"""Bytes of memory at which it begins anew: it frees nothing that it was once told."""
+
+
+class LocalSandbox:
+    """One server on 127.0.0.1. It takes any key, so nobody else may reach it."""
+
+    def __init__(self, binary: Path, supervisor: Supervisor, port: int) -> None:
+        self.endpoint = f"127.0.0.1:{port}"
+        self._binary, self._supervisor = binary, supervisor
+
+    def start(self) -> None:
+        """Serve, and wait until it answers."""
+        child = self._supervisor.start(
+            "sandbox",
+            [
+                self._binary,
+                "serve-testing",
+                f"--grpc-addr={self.endpoint}",
+                "--grpc-shutdown-grace-period=1s",
+                "--readonly-grpc-enabled=false",
+                *QUIET,
+            ],
+            environment=without_foreign_settings(),
+            largest=LARGEST,
+        )
+        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
+            self._supervisor.wait_until(child, lambda: serves(channel), seconds=60)
+        self.pid = child.pid
