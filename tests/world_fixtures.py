@@ -32,6 +32,7 @@ async def _world(
         secret_key=SecretStr("a secret of the tests alone"),
     )
     async for world in hosted(settings, owner_url):
+        await world.give_schema()
         yield world
 
 

@@ -9,8 +9,8 @@ from typing import Annotated, Literal
 import typer
 
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
-from teamaccess.cli.connected import AsJson, connected, tell
-from teamaccess.roles.ids import refuse_taken
+from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import Service
 
 app = typer.Typer(
@@ -57,21 +57,14 @@ def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
 
 @app.command("apply")
 def apply_catalog(as_json: AsJson = False) -> None:
-    """Give SpiceDB the schema of the deployment's catalog; does nothing where it has it.
+    """Give SpiceDB the schema of the deployment's catalog, and keep from when on it is in force.
 
-    SpiceDB itself refuses a schema that would orphan relationships, and one that gives an organization's
-    own role's id to a role of everybody's is refused before.
+    Does nothing where it has it. SpiceDB itself refuses a schema that would orphan relationships, and one
+    that gives an organization's own role's id to a role of everybody's is refused before.
     """
 
     async def apply(service: Service) -> list[str]:
-        schema = service.catalog.schema()
-        differences = await service.engine.lacks(schema)
-        if differences:
-            if await service.engine.has_schema():  # before the first one nobody has roles
-                async with service.reads() as session:
-                    await refuse_taken(session, service.catalog)
-            await service.engine.write_schema(schema)
-        return differences
+        return await apply_schema(service.ledger, service.engine, service.catalog, operator())
 
     differences = connected(apply)
     tell(as_json, "The schema is in force.", differences=differences)

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from teamaccess.catalog import load
-from teamaccess.local.demo import ADMINISTRATOR, ORGANIZATION, Demo, provide_demo
+from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
 from teamaccess.local.errors import OtherCatalog
 from teamaccess.local.home import Home, write_private
 from teamaccess.local.postgres import APPLICATION, OWNER
@@ -24,6 +24,7 @@ from teamaccess.local.spicedb_build import ensure_spicedb
 from teamaccess.local.stack import LocalStack
 from teamaccess.local.supervisor import Child
 from teamaccess.migrations import upgrade
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import open_service
 from teamaccess.settings import PREFIX, Settings
 
@@ -117,7 +118,7 @@ def _settings(stack: LocalStack, spicedb: LocalSpiceDB, catalog: str, port: int)
 
 async def _populate(settings: Settings) -> Demo:
     async with open_service(settings) as service:
-        await service.engine.write_schema(service.catalog.schema())
+        await apply_schema(service.ledger, service.engine, service.catalog, BY_DEV)
         return await provide_demo(service)
 
 

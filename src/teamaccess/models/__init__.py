@@ -46,6 +46,7 @@ from teamaccess.models.reason import Reason
 from teamaccess.models.reconciliation import Reconciliation
 from teamaccess.models.resource import Resource
 from teamaccess.models.role_assignment import RoleAssignment
+from teamaccess.models.schema_version import SchemaVersion
 from teamaccess.models.source import RelationshipSource
 from teamaccess.models.team import Team
 from teamaccess.models.team_membership import TeamMembership
@@ -92,6 +93,7 @@ __all__ = [
     "ResourceId",
     "RoleAssignment",
     "RoleId",
+    "SchemaVersion",
     "Team",
     "TeamId",
     "TeamMembership",
