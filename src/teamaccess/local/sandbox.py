@@ -18,9 +18,14 @@ class LocalSandbox:
         self.endpoint = f"127.0.0.1:{port}"
         self._binary, self._supervisor = binary, supervisor
 
+    @property
+    def pid(self) -> int:
+        """The number of the process that runs."""
+        return self._child.pid
+
     def start(self) -> None:
         """Serve, and wait until it answers."""
-        child = self._supervisor.start(
+        self._child = self._supervisor.start(
             "sandbox",
             [
                 self._binary,
@@ -33,6 +38,13 @@ class LocalSandbox:
             environment=without_foreign_settings(),
             largest=LARGEST,
         )
+        self._wait()
+
+    def begin_anew(self) -> None:
+        """Forget everything, and wait until it answers again."""
+        self._child.begin_anew()
+        self._wait()
+
+    def _wait(self) -> None:
         with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(child, lambda: serves(channel), seconds=60)
-        self.pid = child.pid
+            self._supervisor.wait_until(self._child, lambda: serves(channel), seconds=60)

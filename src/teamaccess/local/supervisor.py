@@ -69,8 +69,11 @@ class Child:
 
     def keep_small(self) -> None:
         """Start it anew where it has come to hold more memory than it may."""
-        if self._largest is None or memory(self.pid) <= self._largest:
-            return
+        if self._largest is not None and memory(self.pid) > self._largest:
+            self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Stop it, and start it as it was started before."""
         self.stop()
         self._begin()
 

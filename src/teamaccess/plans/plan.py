@@ -15,6 +15,7 @@ from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import Channel, OrganizationId, UserId
 from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
+from teamaccess.plans.moved import state_of
 from teamaccess.plans.proposals import Proposal, make_all
 from teamaccess.relationships import Relationship
 
@@ -39,6 +40,8 @@ class Plan:
     """What would come of it."""
 
     evidence: Evidence
+    state: str
+    """What it was made of."""
     catalog: str
     """The version of the catalog that would be in force."""
     updates: list[str]
@@ -51,16 +54,6 @@ class Plan:
     """The objects that those in the shifts stand for."""
     refusal: TeamaccessError | None
     """Why whoever asks may not make the changes themselves; None where they may."""
-
-    @property
-    def state(self) -> str:
-        """What the plan was made of; it is made real only while that is so."""
-        return state_of(self.evidence.position, self.evidence.hash)
-
-
-def state_of(position: int, hash_hex: str) -> str:
-    """Return how a state of an organization is named to who comes back to it."""
-    return f"{position}-{hash_hex}"
 
 
 async def plan(
@@ -92,6 +85,7 @@ async def plan(
     shifts = await _shifts(audit, had, would_have)
     return Plan(
         evidence=await _evidence(audit, rehearsal.standing, rehearsal.now, len(shifts)),
+        state=state_of(rehearsal.standing),
         catalog=then.version,
         updates=[str(update) for update in rehearsal.updates],
         orphans=orphans,

@@ -152,8 +152,8 @@ async def show_matrix(
 async def _source(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
 ) -> Source:
-    """Return what the question is asked of, for who may ask; raises what `_auditable` and `of` do."""
-    id = await _auditable(request, service, organization)
+    """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
+    id = await auditable(request, service, organization)
     if at is None:
         return await service.audit.of(id)
     if at.utcoffset() is None:
@@ -161,7 +161,7 @@ async def _source(
     return await service.audit.of(id, Moment(at, basis))
 
 
-async def _auditable(request: AnyRequest, service: Service, organization: str) -> OrganizationId:
+async def auditable(request: AnyRequest, service: Service, organization: str) -> OrganizationId:
     """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
     id = OrganizationId(organization)
     if isinstance(request.user, User):
