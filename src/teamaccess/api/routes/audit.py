@@ -22,8 +22,10 @@ from teamaccess.audit.matrix import matrix
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
-from teamaccess.ledger import UnknownOrganization
+from teamaccess.auditors.find import is_auditor
+from teamaccess.ledger import OnBehalf, UnknownOrganization, clock
 from teamaccess.models import OrganizationId, User, UserId, is_local_id, is_organization_id
+from teamaccess.organizations.access import MissingPermission
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import UnknownUser
@@ -105,7 +107,14 @@ async def _auditable(request: AnyRequest, service: Service, organization: str) -
     """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
     id = OrganizationId(organization)
     if isinstance(request.user, User):
-        await service.reading.require(id, request.user.id, "view_audit")
+        try:
+            await service.reading.require(id, request.user.id, "view_audit")
+        except (MissingPermission, UnknownOrganization):
+            if isinstance(request.auth, OnBehalf) or not is_organization_id(id):
+                raise
+            async with service.reads() as session:
+                if not await is_auditor(session, request.user.id, await clock(session)):
+                    raise
     elif not isinstance(request.user, Operator):
         raise SignInRequired
     elif not is_organization_id(id):
