@@ -77,6 +77,7 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "watch_cursor": "INSERT SELECT UPDATE",
         "findings": "SELECT",
         "schema_versions": "SELECT",
+        "auditors": EVERYTHING,
     }
 
 

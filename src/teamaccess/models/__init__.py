@@ -3,6 +3,7 @@
 from teamaccess.models.access_request import AccessRequest, AccessRequestStatus
 from teamaccess.models.activity import Activity
 from teamaccess.models.api_token import ApiToken
+from teamaccess.models.auditor import Auditor
 from teamaccess.models.base import Base
 from teamaccess.models.custom_role import CustomRole
 from teamaccess.models.custom_role_action import CustomRoleAction
@@ -61,6 +62,7 @@ __all__ = [
     "Activity",
     "ApiToken",
     "ApplicationStatus",
+    "Auditor",
     "Base",
     "Channel",
     "CustomRole",

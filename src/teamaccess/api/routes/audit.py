@@ -10,8 +10,7 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.authentication import SignInRequired
-from teamaccess.api.callers import Operator
+from teamaccess.api.auditable import auditable
 from teamaccess.api.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.views.audit import (
     MatrixView,
@@ -27,8 +26,7 @@ from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
 from teamaccess.errors import Invalid
-from teamaccess.ledger import UnknownOrganization
-from teamaccess.models import OrganizationId, User, UserId, is_local_id, is_organization_id
+from teamaccess.models import UserId, is_local_id
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import UnknownUser
@@ -159,18 +157,6 @@ async def _source(
     if at.utcoffset() is None:
         raise TimeWithoutZone(at=at.isoformat())
     return await service.audit.of(id, Moment(at, basis))
-
-
-async def auditable(request: AnyRequest, service: Service, organization: str) -> OrganizationId:
-    """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
-    id = OrganizationId(organization)
-    if isinstance(request.user, User):
-        await service.reading.require(id, request.user.id, "view_audit")
-    elif not isinstance(request.user, Operator):
-        raise SignInRequired
-    elif not is_organization_id(id):
-        raise UnknownOrganization(organization=organization)
-    return id
 
 
 def _named(user: str) -> UserId:

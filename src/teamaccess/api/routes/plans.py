@@ -4,11 +4,11 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
+from teamaccess.api.auditable import auditable
 from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch
-from teamaccess.api.routes.audit import auditable
 from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 from teamaccess.catalog import Catalog, InvalidCatalog, read
 from teamaccess.errors import Invalid

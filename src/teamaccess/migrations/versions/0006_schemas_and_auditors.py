@@ -1,4 +1,4 @@
-"""Which schema was in force when."""
+"""Which schema was in force when, and who audits every organization."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -12,6 +12,7 @@ down_revision = "0005"
 def upgrade() -> None:
     """Add the tables, and let the application use them."""
     schema_versions()
+    auditors()
     run("0006_schemas_and_auditors.sql")
 
 
@@ -30,4 +31,18 @@ def schema_versions() -> None:
         sa.Column("schema", sa.Text(), nullable=False),
         sa.Column("applied_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("applied_at", name=op.f("schema_versions_pkey")),
+    )
+
+
+def auditors() -> None:
+    """Who audits every organization."""
+    op.create_table(
+        "auditors",
+        sa.Column("user_id", sa.Text(), nullable=False),
+        sa.Column("granted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("granted_by", sa.Text(), nullable=False),
+        sa.Column("reason_hash", sa.LargeBinary(), nullable=False),
+        sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True),
+        sa.ForeignKeyConstraint(["user_id"], ["users.id"], name=op.f("auditors_user_id_fkey")),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("auditors_pkey")),
     )

@@ -16,3 +16,7 @@ FOR EACH STATEMENT EXECUTE FUNCTION schema_version_kept();
 
 GRANT SELECT ON schema_versions TO teamaccess;
 GRANT INSERT (catalog_version, catalog, schema, applied_by) ON schema_versions TO teamaccess;
+
+-- What became of auditors is in the platform's events; the row only says who is one.
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON auditors TO teamaccess;
