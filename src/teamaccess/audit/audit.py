@@ -32,7 +32,7 @@ class Audit:
     engine: Engine
     catalog: Catalog
     sandboxes: Sandboxes
-    _free: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
 
     async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
         """Return the organization as it is, or as it was.
@@ -42,7 +42,7 @@ class Audit:
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         if moment is None:
-            return Present(organization, self.reads, self.catalog, self.engine, self._free)
+            return Present(organization, self.reads, self.catalog, self.engine, self.turns)
         async with self.reads() as session:
             standing, decided_by = await standing_at(session, organization, moment)
             then = await in_force(session, moment.at)
@@ -52,4 +52,4 @@ class Audit:
             catalog, schema = self.catalog, self.catalog.schema()
         else:
             raise SchemaNotRecorded(at=moment.at.isoformat(), catalog=decided_by)
-        return Past(moment, standing, self.reads, catalog, schema, self.sandboxes, self._free)
+        return Past(moment, standing, self.reads, catalog, schema, self.sandboxes, self.turns)

@@ -3,7 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
-from teamaccess.audit.facts import Facts, facts_at
+from teamaccess.audit.facts import facts_at
 from teamaccess.audit.graph import Graph
 from teamaccess.audit.moment import Moment
 from teamaccess.audit.sandboxes import Sandboxes, State
@@ -26,7 +26,7 @@ class Past:
     schema: str
     """What SpiceDB enforced then."""
     _sandboxes: Sandboxes
-    _free: asyncio.Semaphore
+    _turns: asyncio.Semaphore
 
     @property
     def organization(self) -> OrganizationId:
@@ -39,13 +39,13 @@ class Past:
         Raises what `Sandboxes.ask` does.
         """
         position, at = self.standing.position, self.moment.at
-        async with self._free:
+        async with self._turns:
             facts = await facts_at(self.reads, self.organization, position, self.moment.basis)
             graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)
-            answer = await self._sandboxes.ask(self._state(facts), ask)
+            state = await asyncio.to_thread(
+                State.of, self.organization, self.schema, facts, self.moment.at
+            )
+            answer = await self._sandboxes.ask(state, ask)
             async with self.reads() as session:
                 now = await clock(session)
         return View(answer, self.standing, graph, at, asked_at=now, moment=self.moment)
-
-    def _state(self, facts: Facts) -> State:
-        return State.of(self.organization, self.schema, facts, self.moment.at)

@@ -29,7 +29,7 @@ class Present:
     reads: Sessions
     catalog: Catalog
     _engine: Engine
-    _free: asyncio.Semaphore
+    _turns: asyncio.Semaphore
 
     async def view(self, ask: Ask[Answer]) -> View[Answer]:
         """Ask the engine for the newest, and read what the ledger says at the same position.
@@ -38,7 +38,7 @@ class Present:
         OtherHistory where SpiceDB does not stand where the ledger does; OrganizationBusy where changes
         follow each other faster than the engine answers, or none has arrived yet.
         """
-        async with self._free:
+        async with self._turns:
             answer, standing = await self._settled(ask)
             async with self.reads() as session:
                 now = await clock(session)

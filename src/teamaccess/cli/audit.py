@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import datetime
 from itertools import islice
 from typing import Annotated, Any
 
@@ -27,7 +27,7 @@ from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
 from teamaccess.cli.connected import AsJson, connected
-from teamaccess.errors import Invalid
+from teamaccess.cli.times import time_of
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
 from teamaccess.service import Service
@@ -52,10 +52,6 @@ At = Annotated[
 By = Annotated[
     Basis, typer.Option(help="What counts then: what was decided, or what SpiceDB had by then.")
 ]
-
-
-class NoSuchTime(Invalid):
-    """{at!r} is no time: write 2026-03-31 or 2026-03-31T23:59:59Z."""
 
 
 @app.callback()
@@ -151,19 +147,10 @@ def show_why(
 async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> Source:
     here = OrganizationId(organization)
     if at is not None:
-        return await service.audit.of(here, Moment(_time(at), basis))
+        return await service.audit.of(here, Moment(time_of(at), basis))
     async with service.reads() as session:
         await get_organization(session, here)
     return await service.audit.of(here)
-
-
-def _time(text: str) -> datetime:
-    """Return the time that is written; in UTC if it says no zone. Raises NoSuchTime."""
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError as wrong:
-        raise NoSuchTime(at=text) from wrong
-    return time if time.utcoffset() is not None else time.replace(tzinfo=UTC)
 
 
 async def _whom(service: Service, user: str) -> UserId:

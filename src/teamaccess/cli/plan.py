@@ -131,7 +131,11 @@ def _beside(file: Path, catalog: str) -> str | Path:
 
 def _print_table(found: PlanView) -> None:
     head, *rows = found.sheet()
-    table = Table(caption=Text("\n".join(_notes(found))), caption_justify="left")
+    notes = Text("\n".join(_notes(found)))
+    if not rows:
+        Console().print("Nobody gains or loses anything.", notes, sep="\n")
+        return
+    table = Table(caption=notes, caption_justify="left")
     for name in head:
         table.add_column(Text(name))
     for row in rows:

@@ -7,7 +7,7 @@ import grpc
 from teamaccess.local.spicedb import IMPATIENT, QUIET, serves, without_foreign_settings
 from teamaccess.local.supervisor import Supervisor
 
-LARGEST = 1024**3
+LARGEST = 2 * 1024**3
 """Bytes of memory at which it begins anew: it frees nothing that it was once told."""
 
 

@@ -1,7 +1,9 @@
 """Who would gain and who would lose what by changes that nobody has made, or under another catalog."""
 
+import asyncio
 from dataclasses import dataclass
-from datetime import datetime
+
+import msgspec
 
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.evidence import Evidence, query
@@ -12,7 +14,6 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
 from teamaccess.errors import TeamaccessError
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
-from teamaccess.ledger.standing import Standing
 from teamaccess.models import Channel, OrganizationId, UserId
 from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
 from teamaccess.plans.moved import state_of
@@ -72,20 +73,19 @@ async def plan(
     """
     rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
     refusal = await _refusal(ledger, organization, proposals, asker)
-    facts = await facts_at(audit.reads, organization, rehearsal.standing.position)
     then = catalog or audit.catalog
-    before = State.of(organization, audit.catalog.schema(), facts, rehearsal.now)
-    for update in rehearsal.updates:
-        facts.take(str(update), rehearsal.standing.position + 1, rehearsal.now)
-    orphans = _without_orphans(facts, then)
-    after = State.of(organization, then.schema(), facts, rehearsal.now)
-    groups = alike(organization, before.facts, after.facts)
-    had = await _asked(audit, before, audit.catalog, groups)
-    would_have = await _asked(audit, after, then, groups)
+    async with audit.turns:
+        facts = await facts_at(audit.reads, organization, rehearsal.standing.position)
+        before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
+        after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
+        groups = await asyncio.to_thread(alike, organization, before.facts, after.facts)
+        had = await _asked(audit, before, audit.catalog, groups)
+        would_have = await _asked(audit, after, then, groups)
     shifts = await _shifts(audit, had, would_have)
+    asked = query("plan", changes=msgspec.json.encode(proposals).decode(), catalog=then.version)
     return Plan(
-        evidence=await _evidence(audit, rehearsal.standing, rehearsal.now, len(shifts)),
-        state=state_of(rehearsal.standing),
+        evidence=await _evidence(audit, rehearsal, asked, len(shifts)),
+        state=state_of(rehearsal.standing, audit.catalog),
         catalog=then.version,
         updates=[str(update) for update in rehearsal.updates],
         orphans=orphans,
@@ -93,6 +93,26 @@ async def plan(
         alike=groups,
         refusal=refusal,
     )
+
+
+def _before(
+    catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
+) -> State:
+    return State.of(organization, catalog.schema(), facts, rehearsal.now)
+
+
+def _after(
+    catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
+) -> tuple[State, list[str]]:
+    """Return the state that it leads to, and what the catalog has no place for; the facts are changed."""
+    for update in rehearsal.updates:
+        facts.take(str(update), rehearsal.standing.position + 1, rehearsal.now)
+    parsed = {identity: Relationship.parse(fact.text) for identity, fact in facts.standing.items()}
+    orphans = [
+        identity for identity, relationship in parsed.items() if not catalog.permits(relationship)
+    ]
+    told = sorted(facts.standing.pop(identity).text for identity in orphans)
+    return State.of(organization, catalog.schema(), facts, rehearsal.now), told
 
 
 async def _rehearsed(
@@ -123,16 +143,6 @@ async def _refusal(
     return None
 
 
-def _without_orphans(facts: Facts, catalog: Catalog) -> list[str]:
-    """Take away what the catalog has no place for, and return it."""
-    orphans = [
-        identity
-        for identity, fact in facts.standing.items()
-        if not catalog.permits(Relationship.parse(fact.text))
-    ]
-    return sorted(facts.standing.pop(identity).text for identity in orphans)
-
-
 async def _asked(audit: Audit, state: State, catalog: Catalog, groups: Alike) -> Holdings:
     async def ask(engine: Engine, at: Consistency) -> Holdings:
         return await holdings(engine, at, catalog, state.organization, groups)
@@ -151,16 +161,18 @@ async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift
     ]
 
 
-async def _evidence(audit: Audit, standing: Standing, at: datetime, rows: int) -> Evidence:
+async def _evidence(
+    audit: Audit, rehearsal: Rehearsal, asked: dict[str, str], rows: int
+) -> Evidence:
     async with audit.reads() as session:
         now = await clock(session)
     return Evidence(
-        query=query("plan"),
-        organization=standing.organization,
+        query=asked,
+        organization=rehearsal.standing.organization,
         asked_at=now,
-        at=at,
-        position=standing.position,
-        hash=standing.hash.hex(),
+        at=rehearsal.now,
+        position=rehearsal.standing.position,
+        hash=rehearsal.standing.hash.hex(),
         catalog=audit.catalog.version,
         rows=rows,
         unexplained=0,
