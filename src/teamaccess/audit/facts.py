@@ -1,7 +1,7 @@
 """What stands in an organization's graph at a position, and since which position, by its ledger alone."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -65,10 +65,24 @@ async def facts_at(reads: Sessions, organization: OrganizationId, position: int)
 
     Nothing is believed of the rows, only of the ledger, whose chain can be verified.
     """
-    facts = Facts({}, {})
-    async for at, decided_at, updates in _entries(reads, organization, position):
+    return await forward(reads, organization, Facts({}, {}), 0, position)
+
+
+async def forward(
+    reads: Sessions, organization: OrganizationId, facts: Facts, after: int, until: int
+) -> Facts:
+    """Return what stood after one entry, brought forward to a later one; the facts are changed."""
+    async for at, decided_at, updates in _entries(reads, organization, after, until):
         for update in updates:
             _take(facts, update, at, decided_at)
+    return facts
+
+
+def changed(facts: Facts, updates: Iterable[str], position: int, decided_at: datetime) -> Facts:
+    """Return what would stand if these were decided next; the facts are left as they are."""
+    facts = Facts(dict(facts.standing), dict(facts.lost))
+    for update in updates:
+        _take(facts, update, position, decided_at)
     return facts
 
 
@@ -101,9 +115,8 @@ def _split(text: str) -> tuple[str, str]:
 
 
 async def _entries(
-    reads: Sessions, organization: OrganizationId, until: int
+    reads: Sessions, organization: OrganizationId, after: int, until: int
 ) -> AsyncIterator[tuple[int, datetime, list[str]]]:
-    after = 0
     while after < until:
         names = {"organization": organization, "after": after, "until": until}
         async with reads() as session:

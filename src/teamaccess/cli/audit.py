@@ -21,9 +21,11 @@ from teamaccess.api.views.audit import (
 )
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
+from teamaccess.audit.remedies import remedies_for
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
+from teamaccess.cli.audit_remedies import remedied
 from teamaccess.cli.connected import AsJson, connected
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
@@ -100,7 +102,7 @@ def show_why(
     resource: Resource = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say why somebody can do something, or why not.
+    """Say why somebody can do something, or why not and what would allow it.
 
     Exits with 0 where they can, with 1 where they cannot, and with 2 when it could not be asked.
     """
@@ -108,7 +110,10 @@ def show_why(
     async def ask(service: Service) -> WhyView:
         here = await _here(service, organization)
         whom = await _whom(service, user)
-        return WhyView.of(await why(service.audit, here, whom, action, resource))
+        found = await why(service.audit, here, whom, action, resource)
+        return WhyView.of(
+            found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+        )
 
     found = connected(ask)
     if as_json:
@@ -186,6 +191,7 @@ def _explained(found: WhyView) -> Iterator[str]:
             why = f": {change.reason}" if change.reason else ""
             since = f" Since {_when(change.decided_at)}, by {change.actor}{why}."
         yield f"  {obstacle.sentence}{since}"
+    yield from remedied(found)
     yield _signed(found.evidence)
 
 

@@ -19,6 +19,7 @@ from teamaccess.api.views.audit import (
 )
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
+from teamaccess.audit.remedies import remedies_for
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
@@ -87,9 +88,12 @@ async def show_why(
     action: Action,
     resource: Resource = None,
 ) -> WhyView:
-    """Say whether somebody can do something, and why, or why not."""
+    """Say whether somebody can do something, and why, or why not and what would allow it."""
     id = await _auditable(request, service, organization)
-    return WhyView.of(await why(service.audit, id, _named(user), action, resource))
+    found = await why(service.audit, id, _named(user), action, resource)
+    return WhyView.of(
+        found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+    )
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix")
