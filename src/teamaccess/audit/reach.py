@@ -1,7 +1,7 @@
 """What somebody would gain by a role or by a team, before anybody is asked to give it."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import NamedTuple, TypeVar
 
 from teamaccess.audit.facts import Facts
@@ -56,7 +56,7 @@ class Bundles(NamedTuple):
         """Return what the graph says."""
         own: defaultdict[str, set[str]] = defaultdict(set)
         held: defaultdict[str, set[str]] = defaultdict(set)
-        granted: defaultdict[str, set[tuple[str, str]]] = defaultdict(set)
+        granted: defaultdict[str, set[str]] = defaultdict(set)
         here = str(organization_object(organization))
         for identity in graph.facts.standing:
             place, _, subject = identity.partition("@")
@@ -70,26 +70,17 @@ class Bundles(NamedTuple):
                 held[holder].add(relation)
             elif resource.startswith("role:"):
                 held[holder].add(resource.partition("/")[2])
-            else:
-                granted[holder].add((relation.removeprefix("granted_"), resource))
+            elif (verb := relation.removeprefix("granted_")) in _verbs(catalog, resource):
+                granted[holder].add(f"{verb} {resource}")
         roles = {role.id: role.actions for role in catalog.roles.values()}
         roles |= {
             role: frozenset(actions & catalog.actions.keys()) for role, actions in own.items()
         }
-        teams = {
-            team: _through(
-                catalog, [roles.get(each, NOTHING) for each in held[team]], granted[team]
-            )
-            for team in {*held, *granted}
-        }
+        teams: dict[str, Gain] = {}
+        for team in {*held, *granted}:
+            everywhere = NOTHING.union(*(roles.get(each, NOTHING) for each in held[team]))
+            teams[team] = everywhere | beyond(catalog, frozenset(granted[team]), everywhere)
         return cls(roles, teams)
-
-
-def _through(catalog: Catalog, roles: list[frozenset[str]], granted: set[tuple[str, str]]) -> Gain:
-    everywhere = NOTHING.union(*roles)
-    return (
-        beyond(catalog, frozenset(f"{verb} {on}" for verb, on in granted), everywhere) | everywhere
-    )
 
 
 def beyond(catalog: Catalog, gain: Gain, held: Gain) -> Gain:
@@ -103,10 +94,16 @@ def least(catalog: Catalog, gains: Mapping[Key, Gain]) -> list[Key]:
     def less(one: Gain, other: Gain) -> bool:
         return not beyond(catalog, one, other) and bool(beyond(catalog, other, one))
 
-    kept = [
-        key for key, gain in gains.items() if not any(less(one, gain) for one in gains.values())
-    ]
-    return sorted(kept, key=lambda key: (len(gains[key]), str(key)))
+    different = set(gains.values())
+    kept = {gain for gain in different if not any(less(one, gain) for one in different)}
+    found = [key for key, gain in gains.items() if gain in kept]
+    return sorted(found, key=lambda key: (len(gains[key]), str(key)))
+
+
+def _verbs(catalog: Catalog, resource: str) -> Collection[str]:
+    """Return what can be granted on an object; nothing of a type that the catalog has no more."""
+    kind = catalog.types.get(resource.partition(":")[0])
+    return kind.actions if kind is not None else ()
 
 
 def _everywhere(catalog: Catalog, what: str) -> str:

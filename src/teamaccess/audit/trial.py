@@ -1,6 +1,6 @@
 """Whether a change would allow it, and who may make it: whoever makes it as if is told.
 
-A remedy is sufficient because what came of its rehearsal gives a way, and nobody is named who was refused.
+A remedy is sufficient because what came of its rehearsal gives a way, and nobody is named who is refused.
 """
 
 import asyncio
