@@ -6,6 +6,7 @@ import json
 
 from teamaccess.models import User
 from tests.cli.conftest import Run
+from tests.objects import registered
 from tests.steps import enlist
 from tests.world import Team
 
@@ -46,3 +47,20 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: T
     assert (yes.exit_code, no.exit_code) == (0, 1)
     assert no.stdout.splitlines()[0] == "no"
     assert f"organization:{acme.id}#support@user:{bob.id}" in no.stdout
+
+
+async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
+    told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
+    assert (
+        f"  It would take: give {bob.email} the role support (also allows refunds_cancel): "
+        f"{acme.administrator.email} may."
+    ) in told.splitlines()
+    told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
+    command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
+    assert f" more): whoever runs the service, `{command}`." in told
+    await registered(acme, "transfer:t1", creator=bob)
+    asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
+    told = (await run(*asked)).stdout
+    assert "No change helps" in told
+    assert f"  These can: {acme.administrator.email}." in told

@@ -1,7 +1,7 @@
 """What stands in an organization's graph at a position, and since which position, by its ledger alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -97,14 +97,33 @@ async def facts_at(
     Nothing is believed of the rows, only of the ledger, whose chain can be verified. Where what counts
     is what SpiceDB had, an entry that was given up counts for nothing, and what mended SpiceDB does.
     """
-    facts = Facts({}, {})
-    async for page in _pages(reads, organization, position):
+    return await forward(reads, organization, Facts({}, {}), 0, position, basis)
+
+
+async def forward(
+    reads: Sessions,
+    organization: OrganizationId,
+    facts: Facts,
+    after: int,
+    until: int,
+    basis: Basis = Basis.DECIDED,
+) -> Facts:
+    """Return what stood after one entry, brought forward to a later one; the facts are changed."""
+    async for page in _pages(reads, organization, after, until):
         for at, decided_at, updates, status in page:
             if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
                 continue
             for update in updates:
                 facts.take(update, at, decided_at, basis)
         await asyncio.sleep(0)
+    return facts
+
+
+def changed(facts: Facts, updates: Iterable[str], position: int, decided_at: datetime) -> Facts:
+    """Return what would stand if these were decided next; the facts are left as they are."""
+    facts = Facts(dict(facts.standing), dict(facts.lost))
+    for update in updates:
+        facts.take(update, position, decided_at)
     return facts
 
 
@@ -121,9 +140,9 @@ def _split(text: str) -> tuple[str, str]:
 
 
 async def _pages(
-    reads: Sessions, organization: OrganizationId, until: int
+    reads: Sessions, organization: OrganizationId, after: int, until: int
 ) -> AsyncIterator[Sequence[Row[int, datetime, list[str], str]]]:
-    after, entries = 0, FEW
+    entries = FEW
     while after < until:
         names = {"organization": organization, "after": after, "until": until, "entries": entries}
         async with reads() as session:

@@ -77,6 +77,11 @@ class Graph:
                 self._lost[identity] = fact
 
     @property
+    def facts(self) -> Facts:
+        """What it is made of; changing that changes nothing here."""
+        return Facts(dict(self._facts), dict(self._lost))
+
+    @property
     def members(self) -> set[UserId]:
         """Everybody for whom the gate is open."""
         return self._users(f"{self._here}#member")
@@ -87,6 +92,10 @@ class Graph:
         held = [self._everybody(f"{self._here}#{predefined}") for predefined in about.roles]
         held += [self._everybody(f"{own}#member") for own in self._roles_with(action)]
         return set().union(*held) & self.members
+
+    def holders(self, role: str) -> set[UserId]:
+        """Return the active members who have a role of the catalog's."""
+        return self._everybody(f"{self._here}#{role}") & self.members
 
     def membership_over(self, who: UserId, now: datetime) -> bool:
         """Return whether somebody's membership has come to its end by then."""

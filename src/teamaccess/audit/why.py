@@ -37,6 +37,8 @@ class Why:
     """Why they cannot."""
     origins: dict[int, Origin]
     """Of every position that the rest names."""
+    asked: "Asked"
+    view: View[bool]
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ async def why(source: Source, who: UserId, action: str, resource: str | None = N
         unexplained=int(view.answer and not found),
         missing=int(not view.answer and view.lasting(found)),
     )
-    return Why(evidence, view.answer, found if view.answer else [], obstacle, told)
+    return Why(evidence, view.answer, found if view.answer else [], obstacle, told, question, view)
 
 
 def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[Path]) -> Obstacle:

@@ -27,9 +27,11 @@ from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
 from teamaccess.cli.connected import AsJson, connected
+from teamaccess.cli.remedies import remedied
 from teamaccess.cli.times import time_of
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
+from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import find_user
@@ -126,14 +128,17 @@ def show_why(
     basis: By = Basis.DECIDED,
     as_json: AsJson = False,
 ) -> None:
-    """Say why somebody can do something, or why not.
+    """Say why somebody can do something, or why not and what would allow it.
 
     Exits with 0 where they can, with 1 where they cannot, and with 2 when it could not be asked.
     """
 
     async def ask(service: Service) -> WhyView:
         source = await _source(service, organization, at, basis)
-        return WhyView.of(await why(source, await _whom(service, user), action, resource))
+        found = await why(source, await _whom(service, user), action, resource)
+        return WhyView.of(
+            found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+        )
 
     found = connected(ask)
     if as_json:
@@ -218,6 +223,7 @@ def _explained(found: WhyView) -> Iterator[str]:
             why = f": {change.reason}" if change.reason else ""
             since = f" Since {_when(change.decided_at)}, by {change.actor}{why}."
         yield f"  {obstacle.sentence}{since}"
+    yield from remedied(found)
     yield _signed(found.evidence)
 
 

@@ -27,6 +27,7 @@ from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
 from teamaccess.errors import Invalid
 from teamaccess.models import UserId, is_local_id
+from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import UnknownUser
@@ -125,9 +126,12 @@ async def show_why(
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> WhyView:
-    """Say whether somebody can do something, and why, or why not."""
+    """Say whether somebody can do something, and why, or why not and what would allow it."""
     source = await _source(request, service, organization, at, basis)
-    return WhyView.of(await why(source, _named(user), action, resource))
+    found = await why(source, _named(user), action, resource)
+    return WhyView.of(
+        found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+    )
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix")

@@ -6,6 +6,7 @@ from typing import ClassVar
 
 import msgspec
 
+from teamaccess.api.views.remedies import InsteadView, PersonView, RemedyView
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Path
@@ -14,7 +15,9 @@ from teamaccess.audit.origins import Origin
 from teamaccess.audit.what_can import WhatCan
 from teamaccess.audit.who_can import WhoCan
 from teamaccess.audit.why import Why
+from teamaccess.remedies.remedies import Remedies
 
+NO_REMEDIES = Remedies()
 UNEXPLAINED = ("unexplained", "", "", "", "", "")
 """What a spreadsheet says where the ledger knows of no way."""
 
@@ -202,9 +205,12 @@ class WhyView(msgspec.Struct):
     paths: list[PathView]
     obstacle: ObstacleView | None
     changes: list[Origin]
+    remedies: list[RemedyView]
+    no_remedy: str | None
+    instead: InsteadView | None
 
     @classmethod
-    def of(cls, found: Why) -> "WhyView":
+    def of(cls, found: Why, remedies: Remedies = NO_REMEDIES) -> "WhyView":
         """Return it as it is shown."""
         obstacle = found.obstacle
         return cls(
@@ -221,6 +227,11 @@ class WhyView(msgspec.Struct):
                 change=found.origins[obstacle.fact.position] if obstacle.fact else None,
             ),
             changes=_changes(found.origins),
+            remedies=[RemedyView.of(each) for each in remedies.items],
+            no_remedy=remedies.nothing,
+            instead=InsteadView([PersonView.of(each) for each in remedies.instead], remedies.more)
+            if remedies.instead
+            else None,
         )
 
 
