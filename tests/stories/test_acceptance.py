@@ -198,7 +198,8 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme:
     bob = accepted.json()["user"]
 
     told, signed_in = (await events(acme))[-2:]
-    assert (told.kind, told.actor) == ("invitation_accepted", "anonymous")
+    invited = f"user:{bob} invited by user:{acme.administrator.id}"
+    assert (told.kind, told.actor) == ("invitation_accepted", invited)
     assert told.subject == f"invitation:{id}"
     assert told.details == {
         "user": bob,

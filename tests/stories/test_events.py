@@ -155,7 +155,7 @@ async def test_an_event_says_only_ids(acme: Team) -> None:
     await acme.member("bob", roles=["support"])
     for told in [*await events(acme), *await chain(acme, Event.PLATFORM)]:
         assert re.fullmatch(
-            r"(user|operator):[\w.-]+( via user:[\w-]+)?|anonymous|system", told.actor
+            r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
         )
         assert told.subject is None or IDS.fullmatch(told.subject)
         assert "@" not in str(told.details)

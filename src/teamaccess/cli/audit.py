@@ -22,6 +22,7 @@ from teamaccess.api.views.audit import (
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
 from teamaccess.audit.moment import Basis, Moment
+from teamaccess.audit.origins import Origin
 from teamaccess.audit.view import Source
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
@@ -210,10 +211,12 @@ def _signed(evidence: Evidence) -> str:
 
 def _explained(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
+    changes = {change.position: change for change in found.changes}
     for path in found.paths:
         yield f"  {_way(path)}"
         for link in path.links:
-            yield f"    {link.relationship}  (position {link.began})"
+            yield f"    {link.relationship}"
+            yield f"      {_given(changes[link.began])}, position {link.began}"
     if (obstacle := found.obstacle) is not None:
         change = obstacle.change
         since = ""
@@ -233,6 +236,11 @@ def _way(path: PathView) -> str:
     until = f" until {_when(path.until)}" if path.until else ""
     why = f": {path.reason}" if path.reason else ""
     return f"{what}{team} since {_when(path.since)}{until}, by {path.granted_by}{why}"
+
+
+def _given(change: Origin) -> str:
+    why = f": {change.reason}" if change.reason else ""
+    return f"since {_when(change.decided_at)}, by {change.actor} ({change.channel}){why}"
 
 
 def _when(at: datetime) -> str:

@@ -1,8 +1,10 @@
 """Who makes a change, through which door, in answer to which request."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from teamaccess.models import Channel, UserId
+
+INVITED_BY = " invited by "
 
 
 @dataclass(frozen=True)
@@ -21,12 +23,22 @@ class Attribution:
     """What a ledger entry and an event say of their origin; ids only."""
 
     actor: str
-    """`user:<id>`, `user:<id> via user:<id>`, `operator:<name>`, `anonymous` or `system`."""
+    """`user:<id>`, `user:<id> via user:<id>`, `user:<id> invited by user:<id>`, `operator:<name>`,
+    `anonymous` or `system`."""
     channel: Channel
     request_id: str
     on_behalf: OnBehalf | None = None
     """Both of them, where a service account acts for a member."""
 
+    def invited(self, user: UserId, by: UserId) -> "Attribution":
+        """Return the same for who accepts what somebody offers: two people bring that about."""
+        return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")
+
     def involves(self, user: UserId) -> bool:
         """Return whether the user makes the change, themselves or through another."""
         return f"user:{user}" in self.actor.split(" via ")
+
+
+def in_person(actor: str) -> str:
+    """Return who made a change themselves, without who invited them."""
+    return actor.partition(INVITED_BY)[0]

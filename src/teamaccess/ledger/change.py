@@ -122,6 +122,11 @@ class Change:
         """The organizations whose ledger an earlier entry stops, and why."""
         return {at.organization: at.stopped for at in self.standing if at.stopped is not None}
 
+    def attribute(self, attribution: Attribution) -> None:
+        """Say from now on who makes the change, where that was not known when it was opened."""
+        self.attribution = attribution
+        self.session.sync_session.info["attribution"] = attribution
+
     def because(self, reason: str | None) -> bytes | None:
         """Keep the reason, and return the hash by which the ledger and the events name it."""
         if not reason:

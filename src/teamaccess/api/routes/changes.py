@@ -9,6 +9,7 @@ from teamaccess.api.authentication import attribution
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.views.changes import ChangeView
 from teamaccess.errors import NotFound
+from teamaccess.ledger.attribution import in_person
 from teamaccess.models import (
     ApplicationStatus,
     LedgerApplication,
@@ -41,7 +42,7 @@ async def show_change(
     async with service.reads() as session:
         known = is_organization_id(id)
         made = await session.get(LedgerEntry, (id, position)) if known else None
-        if made is None or made.actor != attribution(request).actor:
+        if made is None or in_person(made.actor) != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
         found = await session.get(LedgerApplication, (id, position))
     if found is None:
