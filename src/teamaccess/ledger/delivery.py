@@ -83,7 +83,7 @@ async def pending(connection: AsyncConnection, organization: OrganizationId) -> 
     """
     rows = await connection.execute(
         entries(organization)
-        .where(LedgerApplication.status.not_in(DONE), _beyond_done())
+        .where(LedgerApplication.status.not_in(DONE), _beyond_done(organization))
         .limit(AT_A_TIME)
     )
     found: list[Entry] = []
@@ -141,16 +141,15 @@ def entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _beyond_done() -> ColumnElement[bool]:
-    """Whether an application lies beyond all that is done: only that can be missing."""
+def _beyond_done(organization: OrganizationId) -> ColumnElement[bool]:
+    """Whether an application lies beyond all that is done: only that can be missing.
+
+    What is done is looked for once, and not anew for each of what may be a hundred thousand.
+    """
     done = aliased(LedgerApplication)
     last = (
         select(func.coalesce(func.max(done.position), 0))
-        .where(
-            done.organization_id == LedgerApplication.organization_id,
-            done.status.in_(DONE),
-        )
-        .correlate(LedgerApplication)
+        .where(done.organization_id == organization, done.status.in_(DONE))
         .scalar_subquery()
     )
     return LedgerApplication.position > last
