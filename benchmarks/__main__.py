@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from benchmarks import (
+    audit,
     checks,
     expiry,
     imports,
@@ -36,6 +37,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "rebuild": rebuild.measure,
     "resources": resources.measure,
     "paths": paths.measure,
+    "audit": audit.measure,
 }
 
 

@@ -118,13 +118,13 @@ async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
     return Run(steps, time.perf_counter() - began, late)
 
 
-async def interleave(title: str, *loads: Sequence[Step]) -> list[Figures]:
+async def interleave(title: str, *loads: Sequence[Step], rounds: int = ROUNDS) -> list[Figures]:
     """Run the loads in turns, so that whatever else the machine does meets all of them."""
     runs: list[list[Run]] = [[] for _ in loads]
-    with Meter(title, "rounds", ROUNDS) as meter:
+    with Meter(title, "rounds", rounds) as meter:
         for load in loads:
             await drive(load, SECONDS / 4)  # caches, pools and prepared statements
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             for load, mine in zip(loads, runs, strict=True):
                 mine.append(await drive(load, SECONDS))
             meter.step()

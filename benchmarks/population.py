@@ -1,11 +1,14 @@
 """Organizations with their people, made through the ledger as all are, but many at once."""
 
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import insert
 
 from teamaccess.ledger import Attribution, Change
+from teamaccess.local.progress import Meter
+from teamaccess.members.imports import Newcomer, import_members
 from teamaccess.models import (
     Channel,
     Membership,
@@ -56,6 +59,26 @@ async def join(
             raise TimeoutError(f"SpiceDB does not keep up with {len(users)} members at once")
         joined += users
     return joined
+
+
+async def bring_in(
+    service: Service, organization: OrganizationId, roles: Sequence[str], count: int
+) -> None:
+    """Import new users as members, with the roles in turns, for who needs very many."""
+    newcomers = (
+        Newcomer(
+            f"{number}@{organization}.example",
+            f"Member {number}",
+            RoleId(roles[number % len(roles)]),
+        )
+        for number in range(count)
+    )
+    batches = import_members(
+        service.ledger, service.applier, BY_BENCHMARKS, organization, newcomers
+    )
+    with Meter(f"{organization}, {count:,} members", "members", count) as meter:
+        async for brought_in, _ in batches:
+            meter.step(brought_in)
 
 
 async def administrators(

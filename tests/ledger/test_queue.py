@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from teamaccess.ledger.delivery import waiting
 from teamaccess.ledger.queue import take_up
 from teamaccess.models import OrganizationId
 from tests.steps import enlist
@@ -95,3 +96,13 @@ async def test_what_another_worker_is_taking_is_left_to_it(
         await _left(connection, mine[1], 2)
         assert await _taken(connection, mine, 100) == [mine[1]]
         await other.rollback()
+
+
+async def test_what_is_done_is_looked_for_once_however_much_waits(
+    connection: AsyncConnection,
+) -> None:
+    asked = waiting(OrganizationId("acme")).compile(
+        dialect=connection.dialect, compile_kwargs={"literal_binds": True}
+    )
+    plan = await connection.execute(text(f"EXPLAIN {asked}"))
+    assert "SubPlan" not in "\n".join(plan.scalars())

@@ -6,7 +6,6 @@ from typing import Any
 from sqlalchemy import (
     ARRAY,
     BigInteger,
-    ColumnElement,
     Select,
     Text,
     bindparam,
@@ -81,13 +80,8 @@ async def pending(connection: AsyncConnection, organization: OrganizationId) -> 
 
     Raises PositionRefused for a first entry that cannot be.
     """
-    rows = await connection.execute(
-        entries(organization)
-        .where(LedgerApplication.status.not_in(DONE), _beyond_done())
-        .limit(AT_A_TIME)
-    )
     found: list[Entry] = []
-    for row in rows:
+    for row in await connection.execute(waiting(organization)):
         try:
             found.append(Entry.of(row))
         except InvalidRelationship as unreadable:
@@ -141,16 +135,19 @@ def entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
     )
 
 
-def _beyond_done() -> ColumnElement[bool]:
-    """Whether an application lies beyond all that is done: only that can be missing."""
+def waiting(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
+    """Select the next entries that SpiceDB may not have: those beyond all that is done.
+
+    What is done is looked for once, and not anew for each of what may be a hundred thousand.
+    """
     done = aliased(LedgerApplication)
     last = (
         select(func.coalesce(func.max(done.position), 0))
-        .where(
-            done.organization_id == LedgerApplication.organization_id,
-            done.status.in_(DONE),
-        )
-        .correlate(LedgerApplication)
+        .where(done.organization_id == organization, done.status.in_(DONE))
         .scalar_subquery()
     )
-    return LedgerApplication.position > last
+    return (
+        entries(organization)
+        .where(LedgerApplication.status.not_in(DONE), LedgerApplication.position > last)
+        .limit(AT_A_TIME)
+    )

@@ -1,0 +1,143 @@
+"""What an auditor's answers cost: whole and explained, against what the engine alone takes."""
+
+from authzed.api.v1 import Consistency, LookupSubjectsRequest
+
+from benchmarks import histories, matrix, population
+from benchmarks.bare import Parts, parts, reference
+from benchmarks.load import Step, interleave, ratio
+from benchmarks.report import Row, Table
+from benchmarks.site import Site
+from teamaccess.audit.facts import facts_at
+from teamaccess.audit.who_can import who_can
+from teamaccess.models import OrganizationId
+from teamaccess.service import Service, open_service
+
+SIZES = (10, 1_000, 100_000)
+"""Members of an organization."""
+HISTORIES = (1_000, 10_000, 100_000)
+"""Positions of a ledger."""
+ACTION = "links_access"
+"""What everybody can, whatever their role."""
+ROUNDS = 3
+MICRO = 1e6
+
+LENGTH = """
+SELECT max(position) AS positions, sum(cardinality(updates)) AS updates
+FROM ledger WHERE organization_id = $1
+"""
+ENTRIES = """
+SELECT position, decided_at, updates FROM ledger WHERE organization_id = $1 ORDER BY position
+"""
+
+
+async def measure(site: Site) -> list[Table]:
+    """Ask about organizations that are small and large, and replay histories short and long."""
+    site.without_us()
+    async with open_service(site.settings) as service, parts(site) as bare:
+        organizations = {members: await _organization(service, members) for members in SIZES}
+        who = await _who_can(service, bare, organizations)
+        everybody = await matrix.measure(service, bare)
+        replayed = [
+            await _replay(service, bare, "two updates each", id)
+            for id in [
+                await histories.role_changes(service, bare.database, each) for each in HISTORIES
+            ]
+        ]
+        replayed.append(await _replay(service, bare, "900 updates each", organizations[SIZES[-1]]))
+    return [
+        Table("Audit: who can, all of the organization", who),
+        *everybody,
+        Table("Audit: what stands, replayed from the ledger", replayed),
+    ]
+
+
+async def _organization(service: Service, members: int) -> OrganizationId:
+    id = await population.organization(service)
+    await population.bring_in(service, id, matrix.ROLES, members)
+    return id
+
+
+async def _who_can(
+    service: Service, bare: Parts, organizations: dict[int, OrganizationId]
+) -> list[Row]:
+    rows: list[Row] = []
+    before, before_seconds = 0, 0.0
+    for members, id in organizations.items():
+        ours, theirs = await interleave(
+            f"audit, who can of {members:,}",
+            [_explained(service, id, members)],
+            [_named(bare, id, members)],
+            rounds=ROUNDS,
+        )
+        compared, seconds = ratio(ours, theirs), ours.median_ms / 1000
+        rows.append(
+            {
+                "members": f"{members:,}",
+                "median ms": ours.median_ms,
+                "µs more for each more": MICRO * (seconds - before_seconds) / (members - before),
+                "bare median ms": theirs.median_ms,
+                "ratio": compared.median,
+                "of rounds": compared.spread,
+            }
+        )
+        before, before_seconds = members, seconds
+    return rows
+
+
+def _explained(service: Service, organization: OrganizationId, members: int) -> Step:
+    """Who can, each with every way in which they can and who decided it."""
+
+    async def ask() -> None:
+        answer = await who_can(service.audit, organization, ACTION)
+        evidence = answer.evidence
+        if (evidence.rows, evidence.unexplained, evidence.missing) != (members, 0, 0):
+            raise ValueError(f"{evidence} of {members}")
+
+    return ask
+
+
+def _named(parts: Parts, organization: OrganizationId, members: int) -> Step:
+    """The same question to the engine, which names them."""
+
+    async def ask() -> None:
+        call = parts.engine.LookupSubjects(
+            LookupSubjectsRequest(
+                consistency=Consistency(fully_consistent=True),
+                resource=reference("organization", organization),
+                permission=ACTION,
+                subject_object_type="user",
+            ),
+            metadata=parts.key,
+        )
+        named = {response.subject.subject_object_id async for response in call}
+        if len(named) != members:
+            raise ValueError(f"{len(named)} of {members}")
+
+    return ask
+
+
+async def _replay(service: Service, bare: Parts, entries: str, organization: OrganizationId) -> Row:
+    [(positions, updates)] = await bare.database.fetch(LENGTH, organization)
+
+    async def replay() -> None:
+        facts = await facts_at(service.reads, organization, positions)
+        if not facts.standing:
+            raise ValueError(f"nothing stands in {organization}")
+
+    async def read() -> None:
+        await bare.database.fetch(ENTRIES, organization)
+
+    title = f"audit, replaying {positions:,} positions"
+    ours, theirs = await interleave(title, [replay], [read], rounds=ROUNDS)
+    compared, micros = ratio(ours, theirs), 1000 * ours.median_ms
+    return {
+        "entries": entries,
+        "positions": f"{positions:,}",
+        "updates": f"{updates:,}",
+        "median ms": ours.median_ms,
+        "µs a position": micros / positions,
+        "µs an update": micros / updates,
+        "bare median ms": theirs.median_ms,
+        "ratio": compared.median,
+        "of rounds": compared.spread,
+    }

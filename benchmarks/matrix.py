@@ -1,0 +1,207 @@
+"""Everybody by everything, against asking about each of them and each action."""
+
+import asyncio
+import time
+from collections import defaultdict
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from statistics import median
+from typing import NamedTuple
+
+from authzed.api.v1 import (
+    CheckBulkPermissionsRequest,
+    CheckBulkPermissionsRequestItem,
+    CheckPermissionRequest,
+    Consistency,
+    Relationship,
+    RelationshipUpdate,
+    SubjectReference,
+    ZedToken,
+)
+
+from benchmarks import population
+from benchmarks.bare import HAS, Parts, reference
+from benchmarks.load import Ratio
+from benchmarks.report import Row, Table
+from teamaccess.audit.matrix import Matrix, matrix
+from teamaccess.local.progress import Meter
+from teamaccess.models import OrganizationId, UserId
+from teamaccess.service import Service
+
+SIZES = (10, 1_000, 10_000)
+"""Members of an organization."""
+ROLES = ("support", "operations", "developer", "product", "finance_and_accounting")
+"""A fifth of the members each."""
+ROUNDS = 3
+SAMPLE = 2_000
+"""Cells that are asked about one by one; the time for all follows from theirs."""
+AT_ONCE = 8
+IN_ONE = 100
+"""Cells in one CheckBulkPermissions."""
+ELSEWHERE = OrganizationId("elsewhere")
+
+
+class Cell(NamedTuple):
+    """One member and one action."""
+
+    user: UserId
+    action: str
+
+
+class Sheet(NamedTuple):
+    """Where cells are asked about, and at which revision."""
+
+    parts: Parts
+    organization: OrganizationId
+    at: Consistency
+
+    async def check(self, cell: Cell) -> bool:
+        """Return what CheckPermission says of one."""
+        response = await self.parts.engine.CheckPermission(
+            CheckPermissionRequest(
+                consistency=self.at,
+                resource=reference("organization", self.organization),
+                permission=cell.action,
+                subject=SubjectReference(object=reference("user", cell.user)),
+            ),
+            metadata=self.parts.key,
+        )
+        return response.permissionship == HAS
+
+    async def check_all(self, cells: Sequence[Cell]) -> list[bool]:
+        """Return what one CheckBulkPermissions says of them."""
+        resource = reference("organization", self.organization)
+        response = await self.parts.engine.CheckBulkPermissions(
+            CheckBulkPermissionsRequest(
+                consistency=self.at,
+                items=[
+                    CheckBulkPermissionsRequestItem(
+                        resource=resource,
+                        permission=cell.action,
+                        subject=SubjectReference(object=reference("user", cell.user)),
+                    )
+                    for cell in cells
+                ],
+            ),
+            metadata=self.parts.key,
+        )
+        return [pair.item.permissionship == HAS for pair in response.pairs]
+
+
+async def _one_by_one(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
+    return [await sheet.check(cell) for cell in cells]
+
+
+async def _eight_at_once(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
+    answers = [False] * len(cells)
+    waiting = iter(enumerate(cells))
+
+    async def work() -> None:
+        for number, cell in waiting:
+            answers[number] = await sheet.check(cell)
+
+    await asyncio.gather(*(work() for _ in range(AT_ONCE)))
+    return answers
+
+
+async def _in_hundreds(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
+    parts = [cells[start : start + IN_ONE] for start in range(0, len(cells), IN_ONE)]
+    return [answer for part in parts for answer in await sheet.check_all(part)]
+
+
+Way = Callable[[Sheet, Sequence[Cell]], Awaitable[list[bool]]]
+WAYS: Mapping[str, Way] = {
+    "CheckPermission, one after another": _one_by_one,
+    f"CheckPermission, {AT_ONCE} at once": _eight_at_once,
+    f"CheckBulkPermissions of {IN_ONE}, one after another": _in_hundreds,
+}
+OURS = "the matrix"
+
+
+async def measure(service: Service, parts: Parts) -> list[Table]:
+    """Make the whole matrix and ask about cells of it, in turns, for larger and larger organizations."""
+    rows: list[Row] = []
+    for members in SIZES:
+        id = await population.organization(service)
+        await population.bring_in(service, id, ROLES, members)
+        rows += await _compare(service, parts, id, members)
+    return [Table("Audit: everybody by everything, against a check for each", rows)]
+
+
+async def _compare(
+    service: Service, parts: Parts, organization: OrganizationId, members: int
+) -> list[Row]:
+    seconds: dict[str, list[float]] = defaultdict(list)
+    asked: dict[str, int] = {}
+    with Meter(f"audit, the matrix of {members:,}", "rounds", ROUNDS) as meter:
+        await matrix(service.audit, organization)  # connections and prepared statements
+        for number in range(ROUNDS):
+            await _new_revision(parts)
+            began = time.perf_counter()
+            answer = await matrix(service.audit, organization)
+            seconds[OURS].append(time.perf_counter() - began)
+            if len(answer.members) != members or answer.evidence.unexplained:
+                raise ValueError(f"{answer.evidence} of {members}")
+            some, cells = _some(answer, number), members * len(answer.actions)
+            asked[OURS] = cells
+            for name, way in WAYS.items():
+                took = await _ask(parts, organization, way, some)
+                seconds[name].append(took * cells / len(some))
+                asked[name] = len(some)
+            meter.step()
+    return [_row(members, name, asked, seconds) for name in seconds]
+
+
+def _row(
+    members: int, name: str, asked: Mapping[str, int], seconds: Mapping[str, list[float]]
+) -> Row:
+    compared = Ratio([one / other for one, other in zip(seconds[name], seconds[OURS], strict=True)])
+    return {
+        "members": f"{members:,}",
+        "cells": f"{asked[OURS]:,}",
+        "asked": name,
+        "cells asked": f"{asked[name]:,}",
+        "seconds for all": median(seconds[name]),
+        "times the matrix": compared.median,
+        "of rounds": compared.spread,
+    }
+
+
+def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
+    """Return all cells of some members, others in each round, and whether they may."""
+    most = SAMPLE // len(answer.actions)
+    step = max(1, len(answer.members) // most)
+    return {
+        Cell(member.user, action): action in member.actions
+        for member in answer.members[number % step :: step][:most]
+        for action in answer.actions
+    }
+
+
+async def _ask(
+    parts: Parts, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
+) -> float:
+    """Return the seconds that it takes; raises ValueError where the matrix says otherwise."""
+    sheet = Sheet(parts, organization, await _new_revision(parts))
+    began = time.perf_counter()
+    answers = await way(sheet, list(some))
+    took = time.perf_counter() - began
+    if answers != list(some.values()):
+        raise ValueError(f"the matrix of {organization} and {way.__name__} differ")
+    return took
+
+
+async def _new_revision(parts: Parts) -> Consistency:
+    """Write something elsewhere, so that nothing is remembered that was asked before.
+
+    All of a sheet is asked at the revision of that, as the matrix is.
+    """
+    update = RelationshipUpdate(
+        operation=RelationshipUpdate.OPERATION_TOUCH,
+        relationship=Relationship(
+            resource=reference("organization", ELSEWHERE),
+            relation="product",
+            subject=SubjectReference(object=reference("user", f"usr_{time.monotonic_ns()}")),
+        ),
+    )
+    await parts.write(ELSEWHERE, [update])
+    return Consistency(at_exact_snapshot=ZedToken(token=parts.newest[ELSEWHERE]))
