@@ -2,7 +2,7 @@
 
 from authzed.api.v1 import Consistency, LookupSubjectsRequest
 
-from benchmarks import histories, matrix, population
+from benchmarks import histories, matrix, past, population
 from benchmarks.bare import Parts, parts, reference
 from benchmarks.load import Step, interleave, ratio
 from benchmarks.report import Row, Table
@@ -37,17 +37,17 @@ async def measure(site: Site) -> list[Table]:
         organizations = {members: await _organization(service, members) for members in SIZES}
         who = await _who_can(service, bare, organizations)
         everybody = await matrix.measure(service, bare)
-        replayed = [
-            await _replay(service, bare, "two updates each", id)
-            for id in [
-                await histories.role_changes(service, bare.database, each) for each in HISTORIES
-            ]
-        ]
+        changed = [await histories.role_changes(service, bare.database, each) for each in HISTORIES]
+        replayed = [await _replay(service, bare, "two updates each", id) for id in changed]
         replayed.append(await _replay(service, bare, "900 updates each", organizations[SIZES[-1]]))
+        asked = [await past.ask(service, "history", id) for id in changed]
+        large = [await _organization(service, members) for members in past.SIZES]
+        asked += [await past.ask(service, "members", id) for id in large]
     return [
         Table("Audit: who can, all of the organization", who),
         *everybody,
         Table("Audit: what stands, replayed from the ledger", replayed),
+        Table("Audit: as of a past time", asked),
     ]
 
 
@@ -88,7 +88,7 @@ def _explained(service: Service, organization: OrganizationId, members: int) -> 
     """Who can, each with every way in which they can and who decided it."""
 
     async def ask() -> None:
-        answer = await who_can(service.audit, organization, ACTION)
+        answer = await who_can(await service.audit.of(organization), ACTION)
         evidence = answer.evidence
         if (evidence.rows, evidence.unexplained, evidence.missing) != (members, 0, 0):
             raise ValueError(f"{evidence} of {members}")

