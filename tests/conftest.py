@@ -12,14 +12,11 @@ from functools import cache
 from pathlib import Path
 from typing import TypeVar
 
-import grpc
 import pytest
-from authzed.api.v1.schema_service_pb2 import WriteSchemaRequest
-from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from hypothesis import HealthCheck, settings
 
-from teamaccess.catalog import compile_schema, load
 from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from tests.local.dev_process import Dev, StartDev
@@ -53,19 +50,19 @@ def postgres(stack: LocalStack) -> LocalPostgres:
 
 @pytest.fixture(scope="session")
 def spicedb_for(stack: LocalStack, postgres: LocalPostgres) -> SpiceDBFor:
-    """The SpiceDB that serves a catalog (a name or a path), on a database of its own, with its schema."""
+    """The SpiceDB that serves a catalog (a name or a path), on a database of its own."""
 
     @cache
     def started(catalog: str) -> LocalSpiceDB:
-        spicedb = stack.start_spicedb(database=f"spicedb_{Path(catalog).stem}")
-        with grpc.insecure_channel(spicedb.endpoint) as channel:
-            SchemaServiceStub(channel).WriteSchema(
-                WriteSchemaRequest(schema=compile_schema(load(catalog))),
-                metadata=(("authorization", f"Bearer {spicedb.key}"),),
-            )
-        return spicedb
+        return stack.start_spicedb(database=f"spicedb_{Path(catalog).stem}")
 
     return started
+
+
+@pytest.fixture(scope="session")
+def sandbox(stack: LocalStack) -> LocalSandbox:
+    """The server of the sandboxes."""
+    return stack.start_sandbox()
 
 
 @pytest.fixture

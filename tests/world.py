@@ -28,6 +28,7 @@ from teamaccess.members.administrators import grant_administrator
 from teamaccess.models import Channel as Door
 from teamaccess.models import LedgerEntry, Membership, OrganizationId, UserId
 from teamaccess.organizations.found import found
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import Service
 from teamaccess.settings import Settings
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
@@ -80,6 +81,11 @@ class World:
         return bool(
             response.permissionship == CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
         )
+
+    async def give_schema(self) -> None:
+        """Have SpiceDB enforce the catalog, as an operator does in the beginning."""
+        service = self.service
+        await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
 
     async def token(self, user: str, audience: Audience = Audience.USER) -> str:
         """A valid access token, as `teamaccess token issue` makes it."""

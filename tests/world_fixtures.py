@@ -8,6 +8,7 @@ import pytest
 from pydantic import SecretStr
 
 from teamaccess.local.postgres import OWNER, LocalPostgres
+from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.migrations import upgrade
 from teamaccess.settings import Settings
@@ -15,7 +16,7 @@ from tests.world import Team, World, open_world
 
 
 async def _world(
-    catalog: str, postgres: LocalPostgres, spicedb: LocalSpiceDB, home: Path
+    catalog: str, postgres: LocalPostgres, spicedb: LocalSpiceDB, sandbox: LocalSandbox, home: Path
 ) -> AsyncIterator[World]:
     database = f"teamaccess_{Path(catalog).stem}"
     postgres.create_database(database, owner=OWNER)
@@ -27,9 +28,11 @@ async def _world(
         database_url=postgres.url(database, "teamaccess"),
         spicedb_endpoint=spicedb.endpoint,
         spicedb_preshared_key=SecretStr(spicedb.key),
+        sandbox_endpoint=sandbox.endpoint,
         secret_key=SecretStr("a secret of the tests alone"),
     )
     async for world in hosted(settings, owner_url):
+        await world.give_schema()
         yield world
 
 
@@ -58,11 +61,12 @@ async def hosted(settings: Settings, owner_url: str) -> AsyncIterator[World]:
 async def fintoc(
     postgres: LocalPostgres,
     spicedb_for: Callable[[str], LocalSpiceDB],
+    sandbox: LocalSandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """A teamaccess that runs fintoc's catalog."""
     async for world in _world(
-        "fintoc", postgres, spicedb_for("fintoc"), tmp_path_factory.mktemp("fintoc")
+        "fintoc", postgres, spicedb_for("fintoc"), sandbox, tmp_path_factory.mktemp("fintoc")
     ):
         yield world
 
@@ -78,11 +82,12 @@ async def fintoc_elsewhere(fintoc: World) -> AsyncIterator[World]:
 async def finicom(
     postgres: LocalPostgres,
     spicedb_for: Callable[[str], LocalSpiceDB],
+    sandbox: LocalSandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """A teamaccess that runs finicom's catalog."""
     async for world in _world(
-        "finicom", postgres, spicedb_for("finicom"), tmp_path_factory.mktemp("finicom")
+        "finicom", postgres, spicedb_for("finicom"), sandbox, tmp_path_factory.mktemp("finicom")
     ):
         yield world
 
@@ -91,12 +96,13 @@ async def finicom(
 async def bank(
     postgres: LocalPostgres,
     spicedb_for: Callable[[str], LocalSpiceDB],
+    sandbox: LocalSandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """A teamaccess whose catalog has roles in the middle, which the customers' have not."""
     catalog = str(Path(__file__).parent / "stories" / "bank.yaml")
     async for world in _world(
-        catalog, postgres, spicedb_for(catalog), tmp_path_factory.mktemp("bank")
+        catalog, postgres, spicedb_for(catalog), sandbox, tmp_path_factory.mktemp("bank")
     ):
         yield world
 

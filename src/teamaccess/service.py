@@ -7,7 +7,8 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from teamaccess.audit.view import Audit
+from teamaccess.audit.audit import Audit
+from teamaccess.audit.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
 from teamaccess.events import Refusals
@@ -74,6 +75,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(applier.close)
         maker = sessions(writes, catalog)
         questions = async_sessionmaker(reads, expire_on_commit=False)
+        sandboxes = Sandboxes(settings.sandbox_endpoint)
+        stack.push_async_callback(sandboxes.close)
         activity = ActivityLog(maker)
         yield Service(
             settings=settings,
@@ -86,7 +89,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             applier=applier,
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
-            audit=Audit(questions, engine, catalog),
+            audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,
             token_use=TokenUse(maker),
             refusals=Refusals(maker),

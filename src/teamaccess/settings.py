@@ -45,6 +45,8 @@ class Settings(BaseSettings):
     spicedb_preshared_key: SecretStr = Field(min_length=1)
     spicedb_tls_ca: Path | None = None
     """The authority that signed SpiceDB's certificate; without it the channel is plaintext."""
+    sandbox_endpoint: str | None = None
+    """host:port of `spicedb serve-testing`, for answers about what was and what would be."""
     spicedb_binary: Path | None = None
     """A SpiceDB that the local stack starts instead of building one."""
 
@@ -108,6 +110,7 @@ def _local_stack(home: Path) -> dict[str, Any]:
         "secret_key": secrets["secret_key"],
         "spicedb_endpoint": stack["spicedb"]["endpoint"],
         "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
+        "sandbox_endpoint": stack["sandbox"]["endpoint"],
     }
 
 

@@ -45,6 +45,7 @@ class Ask:
     success: int = 200
     body: Any = None
     query: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
     target: str = ""
     """Who or what is acted on: an active or a suspended member, an invitation, a role, an object."""
     list: bool = False
@@ -69,6 +70,8 @@ OBJECTS = {"fintoc": ("webhook", "edit"), "finicom": ("source", "manage")}
 VIEWED = {"fintoc": "links", "finicom": "sources"}
 """A resource with something to view."""
 
+PROPOSED = {"change": "set_roles", "user": "{active}", "roles": ["{role}"]}
+"""A change that is planned, and made as it was."""
 ONE = "/v1/organizations/{organization}"
 REQUESTS = f"{ONE}/access-requests"
 REQUEST = f"{REQUESTS}/{{access_request}}"
@@ -218,6 +221,14 @@ ASKS = {
         "view_audit", query={"user": "{active}", "action": "{action}"}, operators=True
     ),
     Route("GET", f"{ONE}/audit/matrix"): Ask("view_audit", operators=True),
+    Route("POST", f"{ONE}/audit/plan"): Ask(
+        "view_audit", body={"changes": [PROPOSED]}, operators=True
+    ),
+    Route("POST", f"{ONE}/changes"): Ask(
+        "change_roles",
+        body={"changes": [PROPOSED], "reason": "a new job"},
+        headers={"If-Match": "*"},
+    ),
     Route("GET", MACHINES): Ask(MANAGES, list=True),
     Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
     Route("GET", MACHINE): Ask(MANAGES),
@@ -323,6 +334,7 @@ class Stage:
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:
         """Send the good request, as somebody or as nobody."""
         sent: dict[str, Any] = {"json": self.body(route)} if ASKS[route].body else {}
+        sent["headers"] = {**ASKS[route].headers, **more.pop("headers", {})}
         url = self.url(route)
         if by is None:
             return await self.team.world.http.request(route.method, url, **{**sent, **more})

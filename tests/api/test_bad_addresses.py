@@ -97,10 +97,17 @@ CODES = {
     "role": INVALID | {(400, "unknown_role")},
     "team": INVALID | {(404, "unknown_team")},
 }
+WHEN = ["at", "basis"]
 TAKES_BESIDES = {
-    Route("GET", "/v1/organizations/{organization}/audit/who-can"): ["action", "resource"],
-    Route("GET", "/v1/organizations/{organization}/audit/what-can"): ["user"],
-    Route("GET", "/v1/organizations/{organization}/audit/why"): ["user", "action", "resource"],
+    Route("GET", "/v1/organizations/{organization}/audit/who-can"): ["action", "resource", *WHEN],
+    Route("GET", "/v1/organizations/{organization}/audit/what-can"): ["user", *WHEN],
+    Route("GET", "/v1/organizations/{organization}/audit/why"): [
+        "user",
+        "action",
+        "resource",
+        *WHEN,
+    ],
+    Route("GET", "/v1/organizations/{organization}/audit/matrix"): WHEN,
     Route("DELETE", "/v1/organizations/{organization}/roles/{role}"): ["reassign"],
 }
 """What routes take that list nothing."""

@@ -1,5 +1,8 @@
 """A catalog that is right: what it answers, and the schema that it becomes."""
 
+import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -75,6 +78,15 @@ def test_comments_and_layout_do_not_change_the_version(small: Catalog) -> None:
     plain = yaml.safe_dump(yaml.safe_load(SMALL), default_flow_style=True, sort_keys=False)
     assert read(plain, "small").version == small.version
     assert read(f"# Reviewed.\n{SMALL}", "small").version == small.version
+
+
+@pytest.mark.parametrize("name", ["fintoc", "finicom", SMALL_FILE])
+def test_a_catalog_is_made_again_from_its_meaning(name: str | Path) -> None:
+    catalog = load(name)
+    again = Catalog.from_meaning(json.loads(json.dumps(catalog.meaning())))
+    assert again.version == catalog.version
+    assert again.schema() == catalog.schema()
+    assert asdict(again) == asdict(catalog)
 
 
 @given(st.data())

@@ -24,6 +24,7 @@ def run(fintoc: World, monkeypatch: pytest.MonkeyPatch) -> Run:
         "OWNER_DATABASE_URL": fintoc.owner_url,
         "SPICEDB_ENDPOINT": settings.spicedb_endpoint,
         "SPICEDB_PRESHARED_KEY": settings.spicedb_preshared_key.get_secret_value(),
+        "SANDBOX_ENDPOINT": settings.sandbox_endpoint or "",
         "SECRET_KEY": settings.secret_key.get_secret_value(),
     }.items():
         monkeypatch.setenv(f"TEAMACCESS_{name}", value)

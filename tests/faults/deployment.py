@@ -21,13 +21,14 @@ from teamaccess.local.spicedb import LocalSpiceDB
 from teamaccess.local.spicedb_build import ensure_spicedb
 from teamaccess.local.stack import LocalStack
 from teamaccess.migrations import upgrade
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
 from tests.faults.bystander import Bystander
 from tests.faults.program import Program, Ready
 from tests.faults.proxy import Proxy
 from tests.faults_tools import Link, until
-from tests.world import World
+from tests.world import OPERATOR, World
 
 APIS = ("north", "south")
 WORKER = "worker"
@@ -84,7 +85,7 @@ class Deployment:
     async def start(self) -> None:
         """Write the schema, and start the programs."""
         async with open_service(self.settings) as service:
-            await service.engine.write_schema(service.catalog.schema())
+            await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         for name in APIS:
             await self._add_api(name)
         await self.add_worker(WORKER)

@@ -86,7 +86,7 @@ class Storm:
 
     async def _work(self, number: int) -> None:
         chance = Random(f"{self._seed} {number}")  # noqa: S311 - nothing secret hangs on it
-        while self._begun < self._operations:
+        while len(self._crowd.record.deeds) < self._operations:
             # people wait for the weather, so that a storm of any length has its faults
             if self._begun > DEEDS_A_FAULT * (self.weather.faults.total() + 1):
                 await asyncio.sleep(0.1)

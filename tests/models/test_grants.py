@@ -76,6 +76,8 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "reconciliations": "INSERT SELECT UPDATE",
         "watch_cursor": "INSERT SELECT UPDATE",
         "findings": "SELECT",
+        "schema_versions": "SELECT",
+        "auditors": EVERYTHING,
     }
 
 
@@ -93,6 +95,7 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
         "findings INSERT": ["details", "fingerprint", "kind", "organization_id"],
         "findings UPDATE": ["resolved_at", "resolved_by"],
         "events INSERT": INSERTED_EVENT.split(),
+        "schema_versions INSERT": ["applied_by", "catalog", "catalog_version", "schema"],
     }
 
 

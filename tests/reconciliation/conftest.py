@@ -26,6 +26,6 @@ async def apart(ground: Ground) -> AsyncIterator[World]:
     """A world in which nothing is but what the test puts there."""
     database, (_, spicedb) = await ground.database(), await ground.spicedb()
     async for world in hosted(ground.settings(database, spicedb), ground.owner_url(database)):
-        await world.service.engine.write_schema(world.service.catalog.schema())
+        await world.give_schema()
         yield world
     await ground.stop(spicedb)

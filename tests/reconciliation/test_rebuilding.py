@@ -73,7 +73,7 @@ async def _as_it_should_be(team: Team) -> None:
 async def test_an_empty_spicedb_is_filled_from_the_rows(ground: Ground) -> None:
     database, (_, first) = await ground.database(), await ground.spicedb()
     async with ground.world(database, first) as world:
-        await world.service.engine.write_schema(world.service.catalog.schema())
+        await world.give_schema()
         acme, globex, ended = [await world.found(name) for name in ("acme", "globex", "ended")]
         bob = await acme.member("bob", ["support"])
         await globex.invite("eve", ["product"])
@@ -84,7 +84,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(ground: Ground) -> None:
     async with ground.world(database, second) as world:
         acme, globex, ended = [through(world, team) for team in (acme, globex, ended)]
         await _denied(acme, "engine_unavailable")
-        await world.service.engine.write_schema(world.service.catalog.schema())
+        await world.give_schema()
         await _denied(acme)
         found = await everything(world)
         assert {each.problem for each in found.values()} == {"other_history"}
@@ -108,7 +108,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_r
 ) -> None:
     database, (graph_now, first) = await ground.database(), await ground.spicedb()
     async with ground.world(database, first) as world:
-        await world.service.engine.write_schema(world.service.catalog.schema())
+        await world.give_schema()
         acme, idle = await world.found("acme"), await world.found("idle")
         people = await enlist(acme, {"bob": ["support"], "eve": ["product"]})
     await ground.stop(first)
@@ -141,7 +141,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_r
 async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: Ground) -> None:
     database, (_, spicedb) = await ground.database(), await ground.spicedb()
     async with ground.world(database, spicedb) as world:
-        await world.service.engine.write_schema(world.service.catalog.schema())
+        await world.give_schema()
         acme, idle = await world.found("acme"), await world.found("idle")
         [bob] = (await enlist(acme, {"bob": ["support"]})).values()
         dump = await ground.dump(database)

@@ -22,6 +22,8 @@ class Evidence(msgspec.Struct, frozen=True):
     """The question and its parameters."""
     organization: str
     asked_at: datetime
+    at: datetime
+    """The time that the answer is about: when the engine had answered, or the past one asked for."""
     position: int
     """Of the organization's ledger: every change up to it, and none after it."""
     hash: str
@@ -40,10 +42,14 @@ class Evidence(msgspec.Struct, frozen=True):
         cls, view: View[Any], catalog: Catalog, query: dict[str, str], **counts: int
     ) -> "Evidence":
         """Return the evidence of an answer from a view."""
+        then = (
+            {} if view.moment is None else {"at": view.now.isoformat(), "basis": view.moment.basis}
+        )
         return cls(
-            query=query,
+            query=query | then,
             organization=view.standing.organization,
-            asked_at=view.now,
+            asked_at=view.asked_at,
+            at=view.now,
             position=view.standing.position,
             hash=view.standing.hash.hex(),
             catalog=catalog.version,

@@ -1,22 +1,29 @@
 """What stands in an organization's graph at a position, and since which position, by its ledger alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import Row, bindparam, func, select
 
+from teamaccess.audit.moment import Basis
 from teamaccess.ledger import Sessions
-from teamaccess.models import LedgerEntry, OrganizationId
+from teamaccess.ledger.delivery import SAME_POSITION
+from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
 from teamaccess.relationships.expiration import parse_instant
 from teamaccess.relationships.updates import WAS
 
-AT_A_TIME = 20
-"""Entries: each has at most 1,000 updates, and between pages others have their turn."""
+FEW, MANY = 20, 500
+"""Entries in one page: each has up to 1,000 updates, and most have one."""
+ENOUGH = 5000
+"""Updates in one page, about: between pages others have their turn."""
 EXPIRATION = "[expiration:"
 PAGE = (
-    select(LedgerEntry.position, LedgerEntry.decided_at, LedgerEntry.updates)
+    select(
+        LedgerEntry.position, LedgerEntry.decided_at, LedgerEntry.updates, LedgerApplication.status
+    )
+    .join(LedgerApplication, SAME_POSITION)
     .where(
         LedgerEntry.organization_id == bindparam("organization"),
         LedgerEntry.position > bindparam("after"),
@@ -24,8 +31,11 @@ PAGE = (
         func.cardinality(LedgerEntry.updates) > 0,
     )
     .order_by(LedgerEntry.position)
-    .limit(AT_A_TIME)
+    .limit(bindparam("entries"))
 )
+GIVING = {Basis.DECIDED: ("TOUCH",), Basis.ENFORCED: ("TOUCH", "RESTORE")}
+TAKING = {Basis.DECIDED: ("DELETE",), Basis.ENFORCED: ("DELETE", "PURGE")}
+"""What mends SpiceDB brings it back to what was decided, and is no decision."""
 
 
 class Fact(NamedTuple):
@@ -59,22 +69,53 @@ class Facts(NamedTuple):
     lost: dict[str, Fact]
     """What stood once and does not any more, with the position that ended it."""
 
+    def take(
+        self, update: str, position: int, decided_at: datetime, basis: Basis = Basis.DECIDED
+    ) -> None:
+        """Bring the state forward by one update, as the ledger spells it."""
+        operation, _, rest = update.partition(" ")
+        if operation in GIVING[basis]:
+            identity, expiration = _split(rest.partition(WAS)[0])
+            began = _began(self.standing.get(identity), position, decided_at)
+            self.standing[identity] = Fact(identity, expiration, began, position)
+            self.lost.pop(identity, None)
+        elif operation in TAKING[basis]:
+            identity, expiration = _split(rest)
+            known = self.standing.pop(identity, None)
+            began = position if known is None else known.began
+            self.lost[identity] = Fact(identity, expiration, began, position)
 
-async def facts_at(reads: Sessions, organization: OrganizationId, position: int) -> Facts:
+
+async def facts_at(
+    reads: Sessions,
+    organization: OrganizationId,
+    position: int,
+    basis: Basis = Basis.DECIDED,
+) -> Facts:
     """Return what stands after the entry at this position, replayed from the first one.
 
-    Nothing is believed of the rows, only of the ledger, whose chain can be verified.
+    Nothing is believed of the rows, only of the ledger, whose chain can be verified. Where what counts
+    is what SpiceDB had, an entry that was given up counts for nothing, and what mended SpiceDB does.
     """
-    return await forward(reads, organization, Facts({}, {}), 0, position)
+    return await forward(reads, organization, Facts({}, {}), 0, position, basis)
 
 
 async def forward(
-    reads: Sessions, organization: OrganizationId, facts: Facts, after: int, until: int
+    reads: Sessions,
+    organization: OrganizationId,
+    facts: Facts,
+    after: int,
+    until: int,
+    basis: Basis = Basis.DECIDED,
 ) -> Facts:
     """Return what stood after one entry, brought forward to a later one; the facts are changed."""
-    async for at, decided_at, updates in _entries(reads, organization, after, until):
-        for update in updates:
-            _take(facts, update, at, decided_at)
+    async for page in _pages(reads, organization, after, until):
+        for at, decided_at, updates, status in page:
+            if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
+                continue
+            for update in updates:
+                facts.take(update, at, decided_at, basis)
+        await asyncio.sleep(0)
     return facts
 
 
@@ -82,24 +123,8 @@ def changed(facts: Facts, updates: Iterable[str], position: int, decided_at: dat
     """Return what would stand if these were decided next; the facts are left as they are."""
     facts = Facts(dict(facts.standing), dict(facts.lost))
     for update in updates:
-        _take(facts, update, position, decided_at)
+        facts.take(update, position, decided_at)
     return facts
-
-
-def _take(facts: Facts, update: str, position: int, decided_at: datetime) -> None:
-    """Bring the state forward by one update, as the ledger spells it."""
-    operation, _, rest = update.partition(" ")
-    if operation == "TOUCH":
-        identity, expiration = _split(rest.partition(WAS)[0])
-        began = _began(facts.standing.get(identity), position, decided_at)
-        facts.standing[identity] = Fact(identity, expiration, began, position)
-        facts.lost.pop(identity, None)
-    elif operation == "DELETE":
-        identity, expiration = _split(rest)
-        known = facts.standing.pop(identity, None)
-        began = position if known is None else known.began
-        facts.lost[identity] = Fact(identity, expiration, began, position)
-    # RESTORE and PURGE bring SpiceDB back to what the ledger says, and change nothing of it
 
 
 def _began(known: Fact | None, position: int, decided_at: datetime) -> int:
@@ -114,14 +139,15 @@ def _split(text: str) -> tuple[str, str]:
     return identity, mark + end
 
 
-async def _entries(
+async def _pages(
     reads: Sessions, organization: OrganizationId, after: int, until: int
-) -> AsyncIterator[tuple[int, datetime, list[str]]]:
+) -> AsyncIterator[Sequence[Row[int, datetime, list[str], str]]]:
+    entries = FEW
     while after < until:
-        names = {"organization": organization, "after": after, "until": until}
+        names = {"organization": organization, "after": after, "until": until, "entries": entries}
         async with reads() as session:
             page = (await session.execute(PAGE, names)).all()
-        for position, decided_at, updates in page:
-            yield position, decided_at, updates
-            await asyncio.sleep(0)
+        yield page
         after = page[-1].position if page else until
+        updates = sum(len(entry.updates) for entry in page)
+        entries = min(MANY, max(FEW, ENOUGH * len(page) // max(1, updates)))

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.people import names_of
-from teamaccess.audit.view import Audit, View
+from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import UserId
 from teamaccess.organizations.access import MEMBERSHIP
 from teamaccess.relationships import organization as organization_object
 
@@ -37,14 +37,14 @@ class Matrix:
     """Everybody who is an active member, in the order of their ids."""
 
 
-async def matrix(audit: Audit, organization: OrganizationId) -> Matrix:
-    """Return every active member by every action. Raises what `Audit.view` does.
+async def matrix(source: Source) -> Matrix:
+    """Return every active member by every action. Raises what the source's `view` does.
 
     The engine is asked for the holders of each action, one action after another: that takes as many
     questions as there are actions, however many members there are.
     """
-    actions = [each.id for each in audit.catalog.actions.values() if not each.four_eyes]
-    here = organization_object(organization)
+    actions = [each.id for each in source.catalog.actions.values() if not each.four_eyes]
+    here = organization_object(source.organization)
 
     async def ask(engine: Engine, at: Consistency) -> Holders:
         return {
@@ -52,17 +52,17 @@ async def matrix(audit: Audit, organization: OrganizationId) -> Matrix:
             for permission in (MEMBERSHIP, *actions)
         }
 
-    view = await audit.view(organization, ask)
+    view = await source.view(ask)
     held, unexplained, missing = await asyncio.to_thread(_sorted, view, actions)
     evidence = Evidence.of(
         view,
-        audit.catalog,
+        source.catalog,
         query("matrix"),
         rows=len(held),
         unexplained=unexplained,
         missing=missing,
     )
-    async with audit.reads() as session:
+    async with source.reads() as session:
         names = await names_of(session, list(held))
     members = [Member(user, *names.get(user, (None, None)), held[user]) for user in held]
     return Matrix(evidence, actions, members)

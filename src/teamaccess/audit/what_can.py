@@ -8,9 +8,9 @@ from typing import NamedTuple
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
-from teamaccess.audit.view import Audit
+from teamaccess.audit.view import Source
 from teamaccess.engine import Consistency, Engine
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import UserId
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
 
@@ -39,12 +39,12 @@ class WhatCan:
     """Of every position that the paths name."""
 
 
-async def what_can(audit: Audit, organization: OrganizationId, who: UserId) -> WhatCan:
+async def what_can(source: Source, who: UserId) -> WhatCan:
     """Return everything that a user can do: nothing for who is no member.
 
-    Raises what `Audit.view` does.
+    Raises what the source's `view` does.
     """
-    catalog, here = audit.catalog, organization_object(organization)
+    catalog, here = source.catalog, organization_object(source.organization)
     actions = [each.id for each in catalog.actions.values() if not each.four_eyes]
 
     async def ask(engine: Engine, at: Consistency) -> list[tuple[str, ObjectReference | None]]:
@@ -52,16 +52,16 @@ async def what_can(audit: Audit, organization: OrganizationId, who: UserId) -> W
         everywhere: list[tuple[str, ObjectReference | None]] = [
             (action, None) for action in actions if action in held
         ]
-        return everywhere + [each async for each in _objects(audit, engine, at, organization, who)]
+        return everywhere + [each async for each in _objects(source, engine, at, who)]
 
-    view = await audit.view(organization, ask)
+    view = await source.view(ask)
     graph, known = view.graph, set(view.answer)
     cans = [Can(action, on, graph.paths(who, action, on)) for action, on in view.answer]
     expected: set[tuple[str, ObjectReference | None]] = {(action, None) for action in actions}
     expected |= await asyncio.to_thread(graph.objects, who)
     missing = sum(1 for each in expected - known if view.lasting(graph.paths(who, *each)))
-    async with audit.reads() as session:
-        told = await origins(session, organization, positions(can.paths for can in cans))
+    async with source.reads() as session:
+        told = await origins(session, source.organization, positions(can.paths for can in cans))
     evidence = Evidence.of(
         view,
         catalog,
@@ -74,11 +74,11 @@ async def what_can(audit: Audit, organization: OrganizationId, who: UserId) -> W
 
 
 async def _objects(
-    audit: Audit, engine: Engine, at: Consistency, organization: OrganizationId, who: UserId
+    source: Source, engine: Engine, at: Consistency, who: UserId
 ) -> AsyncIterator[tuple[str, ObjectReference]]:
     """Yield what the user can do on which of the organization's objects."""
-    for kind in audit.catalog.types.values():
+    for kind in source.catalog.types.values():
         for verb in kind.actions:
             async for id in engine.lookup(kind.id, verb, user(who), at, SECONDS):
-                if id.startswith(f"{organization}/"):
+                if id.startswith(f"{source.organization}/"):
                     yield verb, ObjectReference(kind.id, id)

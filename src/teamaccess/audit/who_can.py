@@ -7,9 +7,9 @@ from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
 from teamaccess.audit.people import names_of
-from teamaccess.audit.view import Audit, View
+from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import UserId
 from teamaccess.relationships import ObjectReference
 from teamaccess.resources.questions import asked
 
@@ -36,27 +36,25 @@ class WhoCan:
     """Of every position that the paths name."""
 
 
-async def who_can(
-    audit: Audit, organization: OrganizationId, action: str, resource: str | None = None
-) -> WhoCan:
+async def who_can(source: Source, action: str, resource: str | None = None) -> WhoCan:
     """Return everybody who can do an action, in the organization or on one of its objects.
 
-    Raises what `resources.questions.asked` does, and `Audit.view`.
+    Raises what `resources.questions.asked` does, and the source's `view`.
     """
-    on, permission = asked(audit.catalog, organization, action, resource)
+    on, permission = asked(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
         return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
 
-    view = await audit.view(organization, ask)
+    view = await source.view(ask)
     place = None if resource is None else on
     allowed, missing = await asyncio.to_thread(_explained, view, action, place)
-    async with audit.reads() as session:
+    async with source.reads() as session:
         names = await names_of(session, list(allowed))
-        told = await origins(session, organization, positions(allowed.values()))
+        told = await origins(session, source.organization, positions(allowed.values()))
     evidence = Evidence.of(
         view,
-        audit.catalog,
+        source.catalog,
         query("who_can", action=action, resource=place),
         rows=len(allowed),
         unexplained=sum(1 for paths in allowed.values() if not paths),

@@ -7,7 +7,7 @@ from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Graph, Path, positions
 from teamaccess.audit.origins import Origin, origins
-from teamaccess.audit.view import Audit, View
+from teamaccess.audit.view import Source, View
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
 from teamaccess.models import OrganizationId, UserId
@@ -56,31 +56,25 @@ class Asked:
         return catalog.types[self.on.type].actions[self.action] if self.on else self.action
 
 
-async def why(
-    audit: Audit,
-    organization: OrganizationId,
-    who: UserId,
-    action: str,
-    resource: str | None = None,
-) -> Why:
+async def why(source: Source, who: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why. Raises what `who_can` does."""
-    place, permission = asked(audit.catalog, organization, action, resource)
-    question = Asked(organization, who, action, place if resource is not None else None)
+    place, permission = asked(source.catalog, source.organization, action, resource)
+    question = Asked(source.organization, who, action, place if resource is not None else None)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user(who), at)
 
-    view = await audit.view(organization, ask)
+    view = await source.view(ask)
     found = view.graph.paths(who, action, question.on)
-    obstacle = None if view.answer else _obstacle(audit.catalog, view, question, found)
+    obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
     named = positions([found])
     if obstacle is not None and obstacle.fact is not None:
         named |= {obstacle.fact.began, obstacle.fact.position}
-    async with audit.reads() as session:
-        told = await origins(session, organization, named)
+    async with source.reads() as session:
+        told = await origins(session, source.organization, named)
     evidence = Evidence.of(
         view,
-        audit.catalog,
+        source.catalog,
         query("why", user=who, action=action, resource=question.on),
         rows=1,
         unexplained=int(view.answer and not found),

@@ -5,6 +5,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from hashlib import sha256
+from typing import Any, Self
+
+import msgspec
 
 from teamaccess.catalog.compiler import compile_schema, definitions
 from teamaccess.catalog.errors import UnknownRole
@@ -33,8 +36,18 @@ class Catalog:
     @cached_property
     def version(self) -> str:
         """The name and a hash of the meaning: comments and layout do not change it."""
-        meaning = json.dumps(asdict(self), sort_keys=True, default=sorted)
+        meaning = json.dumps(self.meaning(), sort_keys=True)
         return f"{self.name}-{sha256(meaning.encode()).hexdigest()[:12]}"
+
+    def meaning(self) -> dict[str, Any]:
+        """Return all that it says, as JSON has it; the order of the keys is the catalog's."""
+        meaning: dict[str, Any] = json.loads(json.dumps(asdict(self), default=sorted))
+        return meaning
+
+    @classmethod
+    def from_meaning(cls, meaning: dict[str, Any]) -> Self:
+        """Return the catalog that means this, as it was read once."""
+        return msgspec.convert(meaning, cls)
 
     def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
         """Return every action that the roles hold together; raises UnknownRole."""

@@ -28,6 +28,8 @@ from teamaccess.catalog.names import Names
 
 LONGEST_DAYS = 1826
 """Five years."""
+NO_ALIASES = "YAML's aliases are not read: write it out"
+"""A short text with them may stand for an endless one."""
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -40,6 +42,11 @@ def read(text: str, name: str, source: str | None = None) -> Catalog:
     if not CATALOG_NAME.fullmatch(name):
         mistakes.append(Mistake(1, f"the file's name must be of a-z, 0-9, _ and -, not {name!r}"))
     try:
+        aliases = [e for e in yaml.parse(text) if isinstance(e, yaml.AliasEvent)]
+        if aliases:
+            marks = [each.start_mark for each in aliases]
+            lines = {mark.line + 1 if mark else 1 for mark in marks}
+            raise InvalidCatalog([Mistake(line, NO_ALIASES) for line in lines], source or name)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise InvalidCatalog([*mistakes, _unreadable(error)], source or name) from None

@@ -21,14 +21,17 @@ from teamaccess.api.views.audit import (
 )
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
-from teamaccess.audit.remedies import remedies_for
+from teamaccess.audit.moment import Basis, Moment
+from teamaccess.audit.view import Source
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
-from teamaccess.cli.audit_remedies import remedied
 from teamaccess.cli.connected import AsJson, connected
+from teamaccess.cli.remedies import remedied
+from teamaccess.cli.times import time_of
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
+from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import find_user
@@ -42,6 +45,15 @@ Whom = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME", help="Answer as of then: 2026-03-31T23:59:59Z; UTC where no zone is given."
+    ),
+]
+By = Annotated[
+    Basis, typer.Option(help="What counts then: what was decided, or what SpiceDB had by then.")
+]
 
 
 @app.callback()
@@ -54,14 +66,16 @@ def show_who_can(
     organization: Organization,
     action: Action,
     resource: Resource = None,
+    at: At = None,
+    basis: By = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
     """Say who can do something, and every way in which each of them can."""
 
     async def ask(service: Service) -> WhoCanView:
-        here = await _here(service, organization)
-        return WhoCanView.of(await who_can(service.audit, here, action, resource))
+        source = await _source(service, organization, at, basis)
+        return WhoCanView.of(await who_can(source, action, resource))
 
     found = connected(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
@@ -69,25 +83,35 @@ def show_who_can(
 
 @app.command("what-can")
 def show_what_can(
-    organization: Organization, user: Whom, as_json: AsJson = False, as_csv: AsCsv = False
+    organization: Organization,
+    user: Whom,
+    at: At = None,
+    basis: By = Basis.DECIDED,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
 ) -> None:
     """Say what somebody can do, and every way in which they can."""
 
     async def ask(service: Service) -> WhatCanView:
-        here = await _here(service, organization)
-        return WhatCanView.of(await what_can(service.audit, here, await _whom(service, user)))
+        source = await _source(service, organization, at, basis)
+        return WhatCanView.of(await what_can(source, await _whom(service, user)))
 
     found = connected(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("matrix")
-def show_matrix(organization: Organization, as_json: AsJson = False, as_csv: AsCsv = False) -> None:
+def show_matrix(
+    organization: Organization,
+    at: At = None,
+    basis: By = Basis.DECIDED,
+    as_json: AsJson = False,
+    as_csv: AsCsv = False,
+) -> None:
     """Say of every active member which actions they have. As a table, actions are rows."""
 
     async def ask(service: Service) -> MatrixView:
-        here = await _here(service, organization)
-        return MatrixView.of(await matrix(service.audit, here))
+        return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
 
     found = connected(ask)
     rows = found.sheet() if as_csv else _turned(found.sheet())
@@ -100,6 +124,8 @@ def show_why(
     user: Whom,
     action: Action,
     resource: Resource = None,
+    at: At = None,
+    basis: By = Basis.DECIDED,
     as_json: AsJson = False,
 ) -> None:
     """Say why somebody can do something, or why not and what would allow it.
@@ -108,9 +134,8 @@ def show_why(
     """
 
     async def ask(service: Service) -> WhyView:
-        here = await _here(service, organization)
-        whom = await _whom(service, user)
-        found = await why(service.audit, here, whom, action, resource)
+        source = await _source(service, organization, at, basis)
+        found = await why(source, await _whom(service, user), action, resource)
         return WhyView.of(
             found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
         )
@@ -124,11 +149,13 @@ def show_why(
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
-async def _here(service: Service, organization: str) -> OrganizationId:
+async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> Source:
     here = OrganizationId(organization)
+    if at is not None:
+        return await service.audit.of(here, Moment(time_of(at), basis))
     async with service.reads() as session:
         await get_organization(session, here)
-    return here
+    return await service.audit.of(here)
 
 
 async def _whom(service: Service, user: str) -> UserId:
@@ -169,8 +196,13 @@ def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
 
 
 def _signed(evidence: Evidence) -> str:
+    then = (
+        f"as of {_when(evidence.at)} ({evidence.query['basis']}), "
+        if "at" in evidence.query
+        else ""
+    )
     return (
-        f"{evidence.organization} as at position {evidence.position} ({evidence.hash[:12]}), "
+        f"{evidence.organization} {then}at position {evidence.position} ({evidence.hash[:12]}), "
         f"asked {_when(evidence.asked_at)}, catalog {evidence.catalog}. "
         f"Rows: {evidence.rows}; unexplained: {evidence.unexplained}; missing: {evidence.missing}."
     )

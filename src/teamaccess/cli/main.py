@@ -24,6 +24,7 @@ COMMANDS = {
     "ledger": "ledger",
     "findings": "findings",
     "audit": "audit",
+    "plan": "plan",
     "reconcile": "reconcile",
 }
 """Each is the `app` (a Typer without completion) of the module here that is named beside it."""

@@ -8,9 +8,17 @@ from typing import Annotated, Literal
 
 import typer
 
+from teamaccess.api.views.plans import PlanView
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
-from teamaccess.cli.connected import AsJson, connected, tell
+from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.plan import AsMarkdown, exit_code, show
+from teamaccess.local.progress import Meter
+from teamaccess.models import OrganizationId
+from teamaccess.organizations.find import list_organizations
+from teamaccess.plans.applied import as_applied
+from teamaccess.plans.plan import plan
 from teamaccess.roles.ids import refuse_taken
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import Service
 
 app = typer.Typer(
@@ -23,6 +31,8 @@ Named = Annotated[
 Files = Annotated[
     list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
 ]
+MOST = 1_000_000
+"""Organizations that are asked about in one run."""
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
 
 
@@ -57,24 +67,57 @@ def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
 
 @app.command("apply")
 def apply_catalog(as_json: AsJson = False) -> None:
-    """Give SpiceDB the schema of the deployment's catalog; does nothing where it has it.
+    """Give SpiceDB the schema of the deployment's catalog, and keep from when on it is in force.
 
-    SpiceDB itself refuses a schema that would orphan relationships, and one that gives an organization's
-    own role's id to a role of everybody's is refused before.
+    Does nothing where it has it. SpiceDB itself refuses a schema that would orphan relationships, and one
+    that gives an organization's own role's id to a role of everybody's is refused before.
     """
 
     async def apply(service: Service) -> list[str]:
-        schema = service.catalog.schema()
-        differences = await service.engine.lacks(schema)
-        if differences:
-            if await service.engine.has_schema():  # before the first one nobody has roles
-                async with service.reads() as session:
-                    await refuse_taken(session, service.catalog)
-            await service.engine.write_schema(schema)
-        return differences
+        return await apply_schema(service.ledger, service.engine, service.catalog, operator())
 
     differences = connected(apply)
     tell(as_json, "The schema is in force.", differences=differences)
+
+
+@app.command("plan")
+def plan_catalog(
+    catalog: Annotated[
+        str | None,
+        typer.Argument(help="The name or the path of a catalog; the deployment's if not given."),
+    ] = None,
+    organization: Annotated[
+        list[str] | None, typer.Option(help="Only these; all of them if not given.")
+    ] = None,
+    as_markdown: AsMarkdown = False,
+    as_json: AsJson = False,
+) -> None:
+    """Say who would gain and who would lose which action under another catalog. Nothing is written.
+
+    Compared with what was applied last. Tells of the organizations where somebody is affected. Exits
+    with 0 if nobody is, with 1 if somebody is, and with 2 when it could not be asked or applied.
+    """
+
+    async def work(service: Service) -> list[PlanView]:
+        then = load(catalog) if catalog is not None else service.catalog
+        audit = await as_applied(service.audit)
+        async with service.reads() as session:
+            await refuse_taken(session, then)
+            known = await list_organizations(session, None, None, MOST)
+        wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
+        found = []
+        with Meter("Planning", "organizations", len(wanted)) as meter:
+            for each in wanted:
+                view = PlanView.of(await plan(audit, service.ledger, each, [], then))
+                found += [view] if view.items or view.orphans else []
+                meter.step(1)
+        return found
+
+    plans = connected(work)
+    show(plans, as_markdown=as_markdown, as_json=as_json)
+    if not plans and not as_json:
+        typer.echo("Nobody gains or loses anything.")
+    raise typer.Exit(exit_code(plans))
 
 
 def _paths(names: list[str] | None) -> Iterator[Path]:

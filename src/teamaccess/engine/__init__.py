@@ -5,6 +5,7 @@ from authzed.api.v1 import Consistency
 from teamaccess.engine.bulk import IMPORT, Held, Objects
 from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
+from teamaccess.engine.sandbox import sandbox
 from teamaccess.engine.watch import Observed, TooLarge
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "Question",
     "TooLarge",
     "at_least",
+    "sandbox",
 ]

@@ -14,7 +14,7 @@ from typing import Any
 from rich.console import Console
 
 from teamaccess.catalog import load
-from teamaccess.local.demo import ADMINISTRATOR, ORGANIZATION, Demo, provide_demo
+from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
 from teamaccess.local.errors import OtherCatalog
 from teamaccess.local.home import Home, write_private
 from teamaccess.local.postgres import APPLICATION, OWNER
@@ -24,6 +24,7 @@ from teamaccess.local.spicedb_build import ensure_spicedb
 from teamaccess.local.stack import LocalStack
 from teamaccess.local.supervisor import Child
 from teamaccess.migrations import upgrade
+from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import open_service
 from teamaccess.settings import PREFIX, Settings
 
@@ -72,7 +73,8 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
     upgrade(stack.postgres.url(APPLICATION, OWNER))
     report("Starting SpiceDB")
     spicedb = stack.start_spicedb(port=spicedb_port)
-    settings = _settings(stack, spicedb, catalog, port)
+    sandbox = stack.start_sandbox()
+    settings = _settings(stack, spicedb, catalog, port) | {"sandbox_endpoint": sandbox.endpoint}
     demo = asyncio.run(_populate(Settings(**settings)))
     report("Starting the API and the worker")
     worker = _start_ours(stack, "worker", settings)
@@ -82,6 +84,7 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
         "api": api.pid,
         "worker": worker.pid,
         "spicedb": spicedb.pid,
+        "sandbox": sandbox.pid,
         "postgres": stack.postgres.pid,
     }
     return _told(settings, demo, pids)
@@ -115,7 +118,7 @@ def _settings(stack: LocalStack, spicedb: LocalSpiceDB, catalog: str, port: int)
 
 async def _populate(settings: Settings) -> Demo:
     async with open_service(settings) as service:
-        await service.engine.write_schema(service.catalog.schema())
+        await apply_schema(service.ledger, service.engine, service.catalog, BY_DEV)
         return await provide_demo(service)
 
 
@@ -137,6 +140,7 @@ def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:
             "endpoint": settings["spicedb_endpoint"],
             "preshared_key": settings["spicedb_preshared_key"],
         },
+        "sandbox": {"endpoint": settings["sandbox_endpoint"]},
         "catalog": settings["catalog"],
         "pids": pids,
         "operator": {"token": demo.operator_token},

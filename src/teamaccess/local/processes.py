@@ -50,6 +50,14 @@ def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 
         _wait(process, patience)
 
 
+def memory(pid: int) -> int:
+    """Return the bytes of memory that a process holds; 0 for one that has ended."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.NoSuchProcess:
+        return 0
+
+
 def _wait(process: psutil.Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while runs(process) and time.monotonic() < deadline:

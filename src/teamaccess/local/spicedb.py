@@ -53,7 +53,7 @@ class LocalSpiceDB:
         self.key = key
         self._binary, self._supervisor = binary, supervisor
         # Secrets travel in the environment: everybody can read the arguments of a process.
-        self._environment = _without_foreign_settings() | {
+        self._environment = without_foreign_settings() | {
             "SPICEDB_DATASTORE_CONN_URI": database_url,
             "SPICEDB_GRPC_PRESHARED_KEY": key,
         }
@@ -69,7 +69,7 @@ class LocalSpiceDB:
             environment=self._environment,
         )
         with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(child, lambda: _serves(channel), seconds=60)
+            self._supervisor.wait_until(child, lambda: serves(channel), seconds=60)
         self.pid = child.pid
 
     def migrate(self) -> None:
@@ -87,11 +87,13 @@ class LocalSpiceDB:
             raise CommandFailed(command="spicedb datastore migrate", output="\n" + ended.stdout)
 
 
-def _without_foreign_settings() -> dict[str, str]:
+def without_foreign_settings() -> dict[str, str]:
+    """Return the environment without what says how another SpiceDB is to run."""
     return {name: value for name, value in os.environ.items() if not name.startswith("SPICEDB_")}
 
 
-def _serves(channel: grpc.Channel) -> bool:
+def serves(channel: grpc.Channel) -> bool:
+    """Return whether a server answers there and takes questions."""
     health: grpc.UnaryUnaryMultiCallable[bytes, bytes]
     health = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:

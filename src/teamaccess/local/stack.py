@@ -7,6 +7,7 @@ from typing import Self
 
 from teamaccess.local.home import Home
 from teamaccess.local.postgres import SPICEDB, LocalPostgres
+from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb import USERSETS, LocalSpiceDB
 from teamaccess.local.spicedb_build import ensure_spicedb
@@ -62,3 +63,10 @@ class LocalStack:
         self.postgres.psql(USERSETS, database)
         spicedb.start(database)
         return spicedb
+
+    def start_sandbox(self) -> LocalSandbox:
+        """Start the server of the sandboxes, on any free port."""
+        port = choose_port(0, "the sandbox", "")
+        sandbox = LocalSandbox(ensure_spicedb(), self.supervisor, port)
+        sandbox.start()
+        return sandbox

@@ -15,7 +15,7 @@ import psutil
 
 from teamaccess.local.errors import NotReady, ProgramDied
 from teamaccess.local.home import Home
-from teamaccess.local.processes import end, end_remembered, remember
+from teamaccess.local.processes import end, end_remembered, memory, remember
 
 LAST_LINES = 15
 
@@ -37,22 +37,45 @@ def as_user(user: struct_passwd | None) -> RunAs:
     return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+Launch = Callable[[], subprocess.Popen[bytes]]
+
+
 class Child:
     """A program that we started."""
 
     def __init__(
         self,
         name: str,
-        process: subprocess.Popen[bytes],
+        launch: Launch,
         log: Path,
-        log_before: int,
         note: Path,
         stop_signal: signal.Signals,
+        largest: int | None,
     ) -> None:
         self.name = name
-        self.pid = process.pid
-        self._process, self._note, self._stop_signal = process, note, stop_signal
-        self._log, self._log_before = log, log_before
+        self._launch, self._log, self._note = launch, log, note
+        self._stop_signal, self._largest = stop_signal, largest
+        self._begin()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process that runs."""
+        return self._process.pid
+
+    def _begin(self) -> None:
+        self._log_before = self._log.stat().st_size if self._log.exists() else 0
+        self._process = self._launch()
+        remember(self._note, self.pid, self._stop_signal)
+
+    def keep_small(self) -> None:
+        """Start it anew where it has come to hold more memory than it may."""
+        if self._largest is not None and memory(self.pid) > self._largest:
+            self.begin_anew()
+
+    def begin_anew(self) -> None:
+        """Stop it, and start it as it was started before."""
+        self.stop()
+        self._begin()
 
     def ensure_running(self) -> None:
         """Raises ProgramDied, with what it said last, when it does not run any more."""
@@ -109,25 +132,30 @@ class Supervisor:
         folder: Path | None = None,
         user: struct_passwd | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
+        largest: int | None = None,
     ) -> Child:
-        """Start a program in a session of its own: Ctrl-C reaches us, and we end it in its turn."""
+        """Start a program in a session of its own: Ctrl-C reaches us, and we end it in its turn.
+
+        While it is watched it is started anew where it holds more than `largest` bytes of memory.
+        """
         log = self._home.logs / f"{name}.log"
+
+        def launch() -> subprocess.Popen[bytes]:
+            with log.open("ab") as output:
+                return subprocess.Popen(
+                    command,
+                    env=environment,
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                    **as_user(user),
+                )
+
         note = self._home.processes / f"{name}.json"
-        with log.open("ab") as output:
-            log_before = output.tell()
-            process = subprocess.Popen(
-                command,
-                env=environment,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                **as_user(user),
-            )
-        child = Child(name, process, log, log_before, note, stop_signal)
+        child = Child(name, launch, log, note, stop_signal, largest)
         self._children.append(child)
-        remember(note, process.pid, stop_signal)
         return child
 
     def wait_until(self, child: Child, ready: Callable[[], bool], seconds: float) -> None:
@@ -148,6 +176,7 @@ class Supervisor:
         while not self._stop_requested.wait(0.2):
             for child in self._children:
                 child.ensure_running()
+                child.keep_small()
 
     def stop(self) -> None:
         """Stop the children, the last one started first."""

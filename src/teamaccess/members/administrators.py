@@ -1,13 +1,11 @@
 """Make administrators, as an operator."""
 
-from sqlalchemy import select
-from sqlalchemy.dialects.postgresql import insert
-
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.withdraw import withdraw
-from teamaccess.models import Membership, OrganizationId, RoleId, User, new_user_id
+from teamaccess.models import Membership, OrganizationId, RoleId
 from teamaccess.users.addresses import normalise
+from teamaccess.users.make import user_with
 
 
 async def grant_administrator(
@@ -19,7 +17,7 @@ async def grant_administrator(
     membership has an end stays. "If you need
     to assign Administrator privileges to a user, please contact us" (fintoc's page).
     """
-    user = await _user(change, normalise(email))
+    user = await user_with(change, normalise(email))
     role = RoleId(change.catalog.administrator)
     membership = await change.session.get(Membership, (organization, user.id))
     if membership is None:
@@ -33,14 +31,3 @@ async def grant_administrator(
     await withdraw(change, organization, [normalise(email)])
     await record(change, "administrator_granted", organization, f"user:{user.id}", reason)
     return membership
-
-
-async def _user(change: Change, address: str) -> User:
-    await change.session.execute(
-        insert(User)
-        .values(
-            id=new_user_id(), email=address, created_at=change.now, tokens_valid_from=change.now
-        )
-        .on_conflict_do_nothing(index_elements=[User.email])
-    )
-    return (await change.session.scalars(select(User).where(User.email == address))).one()

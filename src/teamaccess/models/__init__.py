@@ -3,6 +3,7 @@
 from teamaccess.models.access_request import AccessRequest, AccessRequestStatus
 from teamaccess.models.activity import Activity
 from teamaccess.models.api_token import ApiToken
+from teamaccess.models.auditor import Auditor
 from teamaccess.models.base import Base
 from teamaccess.models.custom_role import CustomRole
 from teamaccess.models.custom_role_action import CustomRoleAction
@@ -46,6 +47,7 @@ from teamaccess.models.reason import Reason
 from teamaccess.models.reconciliation import Reconciliation
 from teamaccess.models.resource import Resource
 from teamaccess.models.role_assignment import RoleAssignment
+from teamaccess.models.schema_version import SchemaVersion
 from teamaccess.models.source import RelationshipSource
 from teamaccess.models.team import Team
 from teamaccess.models.team_membership import TeamMembership
@@ -60,6 +62,7 @@ __all__ = [
     "Activity",
     "ApiToken",
     "ApplicationStatus",
+    "Auditor",
     "Base",
     "Channel",
     "CustomRole",
@@ -92,6 +95,7 @@ __all__ = [
     "ResourceId",
     "RoleAssignment",
     "RoleId",
+    "SchemaVersion",
     "Team",
     "TeamId",
     "TeamMembership",

@@ -24,6 +24,7 @@ from teamaccess.reconciliation.fill import Filled, fill
 from teamaccess.reconciliation.histories import batches, differs, doubtful
 from teamaccess.reconciliation.scan import Seen
 from teamaccess.reconciliation.tenants import ORGANIZATION, objects_of
+from teamaccess.schemas.apply import apply_schema
 
 ATTEMPTS = 5
 """Each late write that comes in between costs one, and none can come twice."""
@@ -62,7 +63,7 @@ class Rebuilder:
     async def give_schema(self) -> None:
         """Write the catalog's schema where SpiceDB has none at all."""
         if not await self._engine.has_schema():
-            await self._engine.write_schema(self._catalog.schema())
+            await apply_schema(self._ledger, self._engine, self._catalog, self._attribution)
 
     async def some(self, ids: Sequence[OrganizationId], seen: Seen) -> Rebuilt:
         """Rebuild those of a batch that need it; raises UnknownOrganization where there are none."""

@@ -16,6 +16,7 @@ from teamaccess.api.routes import (
     me,
     members,
     organizations,
+    plans,
     resources,
     roles,
     root,
@@ -40,4 +41,5 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *roles.routes,
     *changes.routes,
     *audit.routes,
+    *plans.routes,
 ]

@@ -1,6 +1,8 @@
 """The auditor's questions."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Annotated, Any, Protocol
 
 import msgspec
@@ -8,8 +10,7 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.authentication import SignInRequired
-from teamaccess.api.callers import Operator
+from teamaccess.api.auditable import auditable
 from teamaccess.api.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.views.audit import (
     MatrixView,
@@ -19,17 +20,20 @@ from teamaccess.api.views.audit import (
 )
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
-from teamaccess.audit.remedies import remedies_for
+from teamaccess.audit.moment import Basis, Moment
+from teamaccess.audit.view import Source
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
-from teamaccess.ledger import UnknownOrganization
-from teamaccess.models import OrganizationId, User, UserId, is_local_id, is_organization_id
+from teamaccess.errors import Invalid
+from teamaccess.models import UserId, is_local_id
+from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
 from teamaccess.users.find import UnknownUser
 
 CSV = "text/csv"
+LINES = "application/x-ndjson"
 EVIDENCE = "Teamaccess-Evidence"
 """The header with what JSON has as `evidence`: a table has no place for it."""
 Action = Annotated[
@@ -39,12 +43,36 @@ Resource = Annotated[
     str | None, QueryParameter(max_length=200, description="type:id, as in webhook:wh_1.")
 ]
 Whose = Annotated[str, QueryParameter(min_length=1, max_length=100, description="A user's id.")]
+At = Annotated[
+    datetime | None,
+    QueryParameter(description="A past time with its zone, as 2026-03-31T23:59:59Z; now without."),
+]
+By = Annotated[
+    Basis,
+    QueryParameter(
+        description="What counts at that time: what was decided, or what had reached SpiceDB."
+    ),
+]
 
 
-class Sheet(Protocol):
-    """What can be shown as a spreadsheet, too."""
+class TimeWithoutZone(Invalid):
+    """Say in which zone {at} is: {at}Z for UTC, or with an offset, +02:00 (in an address %2B02:00)."""
 
-    evidence: Evidence
+
+class Shown(Protocol):
+    """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """What makes it evidence."""
+
+    @property
+    def items(self) -> Sequence[object]:
+        """Its rows."""
+
+    @property
+    def changes(self) -> Sequence[object]:
+        """What the rows refer to."""
 
     def sheet(self) -> Iterator[list[str]]:
         """Yield its rows."""
@@ -57,26 +85,34 @@ async def show_who_can(
     service: TheService,
     action: Action,
     resource: Resource = None,
+    at: At = None,
+    basis: By = Basis.DECIDED,
 ) -> Response[WhoCanView]:
     """Show everybody who can do something, with every way in which each of them can.
 
-    As JSON, or as text/csv where that is asked for.
+    As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    id = await _auditable(request, service, organization)
-    found = await who_can(service.audit, id, action, resource)
-    return _shown(request, WhoCanView.of(found))
+    source = await _source(request, service, organization, at, basis)
+    found = await who_can(source, action, resource)
+    return _shown(request, await asyncio.to_thread(WhoCanView.of, found))
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can")
 async def show_what_can(
-    request: AnyRequest, organization: InPath, service: TheService, user: Whose
+    request: AnyRequest,
+    organization: InPath,
+    service: TheService,
+    user: Whose,
+    at: At = None,
+    basis: By = Basis.DECIDED,
 ) -> Response[WhatCanView]:
     """Show everything that somebody can do, with every way in which they can.
 
-    As JSON, or as text/csv where that is asked for.
+    As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    id = await _auditable(request, service, organization)
-    return _shown(request, WhatCanView.of(await what_can(service.audit, id, _named(user))))
+    source = await _source(request, service, organization, at, basis)
+    found = await what_can(source, _named(user))
+    return _shown(request, await asyncio.to_thread(WhatCanView.of, found))
 
 
 @get("/v1/organizations/{organization:str}/audit/why")
@@ -87,10 +123,12 @@ async def show_why(
     user: Whose,
     action: Action,
     resource: Resource = None,
+    at: At = None,
+    basis: By = Basis.DECIDED,
 ) -> WhyView:
     """Say whether somebody can do something, and why, or why not and what would allow it."""
-    id = await _auditable(request, service, organization)
-    found = await why(service.audit, id, _named(user), action, resource)
+    source = await _source(request, service, organization, at, basis)
+    found = await why(source, _named(user), action, resource)
     return WhyView.of(
         found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
     )
@@ -98,23 +136,31 @@ async def show_why(
 
 @get("/v1/organizations/{organization:str}/audit/matrix")
 async def show_matrix(
-    request: AnyRequest, organization: InPath, service: TheService
+    request: AnyRequest,
+    organization: InPath,
+    service: TheService,
+    at: At = None,
+    basis: By = Basis.DECIDED,
 ) -> Response[MatrixView]:
-    """Show every active member by every action, as JSON, or as text/csv where that is asked for."""
-    id = await _auditable(request, service, organization)
-    return _shown(request, MatrixView.of(await matrix(service.audit, id)))
+    """Show every active member by every action.
+
+    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    """
+    source = await _source(request, service, organization, at, basis)
+    found = await matrix(source)
+    return _shown(request, await asyncio.to_thread(MatrixView.of, found))
 
 
-async def _auditable(request: AnyRequest, service: Service, organization: str) -> OrganizationId:
-    """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
-    id = OrganizationId(organization)
-    if isinstance(request.user, User):
-        await service.reading.require(id, request.user.id, "view_audit")
-    elif not isinstance(request.user, Operator):
-        raise SignInRequired
-    elif not is_organization_id(id):
-        raise UnknownOrganization(organization=organization)
-    return id
+async def _source(
+    request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
+) -> Source:
+    """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
+    id = await auditable(request, service, organization)
+    if at is None:
+        return await service.audit.of(id)
+    if at.utcoffset() is None:
+        raise TimeWithoutZone(at=at.isoformat())
+    return await service.audit.of(id, Moment(at, basis))
 
 
 def _named(user: str) -> UserId:
@@ -123,12 +169,29 @@ def _named(user: str) -> UserId:
     return UserId(user)
 
 
-def _shown(request: AnyRequest, answer: Sheet) -> Response[Any]:
-    if request.accept.best_match([MediaType.JSON, CSV]) == CSV:
-        lines = rows_as_csv(answer.sheet())
+def _shown(request: AnyRequest, answer: Shown) -> Response[Any]:
+    wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
+    if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
+        lines = rows_as_csv(answer.sheet())
         return Stream(lines, media_type=f"{CSV}; charset=utf-8", headers=headers)
+    if wanted == LINES:
+        return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
+
+
+def _lines(answer: Shown) -> Iterator[bytes]:
+    """Yield the answer line by line; the last one says that it is whole."""
+    yield _line(evidence=answer.evidence)
+    for change in answer.changes:
+        yield _line(change=change)
+    for item in answer.items:
+        yield _line(item=item)
+    yield _line(end={"rows": answer.evidence.rows})
+
+
+def _line(**content: object) -> bytes:
+    return msgspec.json.encode(content) + b"\n"
 
 
 routes = [show_who_can, show_what_can, show_why, show_matrix]

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from typing import ClassVar
 
 import msgspec
 
@@ -11,10 +12,10 @@ from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Path
 from teamaccess.audit.matrix import Matrix
 from teamaccess.audit.origins import Origin
-from teamaccess.audit.remedies import Remedies
 from teamaccess.audit.what_can import WhatCan
 from teamaccess.audit.who_can import WhoCan
 from teamaccess.audit.why import Why
+from teamaccess.remedies.remedies import Remedies
 
 NO_REMEDIES = Remedies()
 UNEXPLAINED = ("unexplained", "", "", "", "", "")
@@ -154,6 +155,9 @@ class RowView(msgspec.Struct):
 class MatrixView(msgspec.Struct):
     """Who can do what."""
 
+    changes: ClassVar[tuple[()]] = ()
+    """It gives no ways, and so names no changes."""
+
     evidence: Evidence
     actions: list[str]
     items: list[RowView]
@@ -219,7 +223,7 @@ class WhyView(msgspec.Struct):
                 code=obstacle.code,
                 sentence=obstacle.sentence,
                 relationship=obstacle.fact.text if obstacle.fact else None,
-                expired_at=_expired(obstacle.fact, found.evidence.asked_at),
+                expired_at=_expired(obstacle.fact, found.evidence.at),
                 change=found.origins[obstacle.fact.position] if obstacle.fact else None,
             ),
             changes=_changes(found.origins),

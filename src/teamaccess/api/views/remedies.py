@@ -2,9 +2,9 @@
 
 import msgspec
 
-from teamaccess.audit.rehearsals import Person
-from teamaccess.audit.steps import Step
-from teamaccess.audit.trial import Remedy
+from teamaccess.remedies.rehearsals import Person
+from teamaccess.remedies.steps import Step
+from teamaccess.remedies.trial import Remedy
 
 
 class PersonView(msgspec.Struct):

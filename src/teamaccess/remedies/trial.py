@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from teamaccess.audit.candidates import Candidate, Case
+from teamaccess.audit.audit import Audit
 from teamaccess.audit.facts import Facts, changed, forward
-from teamaccess.audit.reach import beyond
-from teamaccess.audit.rehearsals import Person, Rehearsals, people
-from teamaccess.audit.steps import Step
-from teamaccess.audit.view import Audit
 from teamaccess.audit.why import Why
 from teamaccess.ledger import Rehearsal
+from teamaccess.remedies.candidates import Candidate, Case
+from teamaccess.remedies.reach import beyond
+from teamaccess.remedies.rehearsals import Person, Rehearsals, people
+from teamaccess.remedies.steps import Step
 
 MOST_PEOPLE = 10
 """People who are tried for each remedy, and who are named where somebody else has to do it."""

@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 from teamaccess.audit.facts import Facts, changed
 from teamaccess.audit.graph import Graph
-from teamaccess.audit.reach import NOTHING, Bundles, Gain, beyond, least, reach
-from teamaccess.audit.steps import Step, Whom
 from teamaccess.audit.why import Asked
 from teamaccess.catalog import Catalog
 from teamaccess.models import Invitation, InvitationStatus, Membership
+from teamaccess.remedies.reach import NOTHING, Bundles, Gain, beyond, least, reach
+from teamaccess.remedies.steps import Step, Whom
 
 
 class Candidate(NamedTuple):

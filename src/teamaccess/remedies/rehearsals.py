@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
-from teamaccess.audit.steps import Step
 from teamaccess.errors import TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, Sessions
 from teamaccess.models import Channel, OrganizationId, User, UserId
+from teamaccess.remedies.steps import Step
 
 REQUEST = "rehearsal"
 OPERATOR = Attribution("operator:rehearsal", Channel.OPERATOR, REQUEST)

@@ -4,13 +4,13 @@ from datetime import timedelta
 
 import pytest
 
-from teamaccess.audit.remedies import remedies_for
 from teamaccess.audit.why import why as ask
 from teamaccess.engine import EngineUnavailable
 from teamaccess.ledger import OrganizationBusy, OrganizationStopped
-from tests.audit.making import by_operator, changes, held, make, named, why
+from teamaccess.remedies.remedies import remedies_for
 from tests.machines import custom_role, machine
 from tests.objects import grant, granted, may, register, registered, role_of, to
+from tests.remedies.making import by_operator, changes, held, make, named, why
 from tests.steps import end_membership, end_role, enlist, events
 from tests.teams import Crew
 from tests.world import Team
@@ -312,10 +312,20 @@ async def test_where_a_refused_change_stops_everything_there_is_an_answer_withou
     assert "an operator must mend it" in found["no_remedy"]
 
 
+async def test_a_question_about_a_past_time_has_no_remedies(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    past = await acme.world.service.now()
+    about = {"user": bob.id, "action": "refunds_create", "at": past.isoformat()}
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
+    found = answer.raise_for_status().json()
+    assert not found["allowed"]
+    assert (found["remedies"], found["no_remedy"], found["instead"]) == ([], None, None)
+
+
 async def test_what_has_happened_since_the_answer_counts(acme: Team) -> None:
     service = acme.world.service
     bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
-    found = await ask(service.audit, acme.id, bob.id, "refunds_create")
+    found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
 
     async def sought() -> list[tuple[list[str], list[str]]]:
         invitees = service.keys.invitees

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.audit.making import Remedy, by_operator, changes, held, make, named, why
 from tests.objects import grant, may, registered, role_of, to
+from tests.remedies.making import Remedy, by_operator, changes, held, make, named, why
 from tests.steps import enlist
 from tests.teams import Crew
 from tests.world import Person, Team, World

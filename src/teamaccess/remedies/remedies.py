@@ -10,18 +10,18 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.audit.candidates import Case
-from teamaccess.audit.reach import concerning
-from teamaccess.audit.rehearsals import Person, Rehearsals, people
-from teamaccess.audit.steps import Whom
-from teamaccess.audit.trial import MOST_PEOPLE, Remedy, Trial
-from teamaccess.audit.view import Audit
+from teamaccess.audit.audit import Audit
 from teamaccess.audit.why import Why
 from teamaccess.ledger import Ledger, OrganizationStopped
 from teamaccess.members.find import find_member
 from teamaccess.models import Invitation, OrganizationId, User, UserId
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
+from teamaccess.remedies.candidates import Case
+from teamaccess.remedies.reach import concerning
+from teamaccess.remedies.rehearsals import Person, Rehearsals, people
+from teamaccess.remedies.steps import Whom
+from teamaccess.remedies.trial import MOST_PEOPLE, Remedy, Trial
 
 MOST = 5
 """Remedies that are named."""
@@ -42,14 +42,14 @@ class Remedies:
 
 
 async def remedies_for(audit: Audit, ledger: Ledger, invitees: bytes, found: Why) -> Remedies:
-    """Return what would allow what was found to be refused; nothing where it is allowed.
+    """Return what would allow what was found to be refused; nothing where it is allowed, or was.
 
     `invitees` is the key by which SpiceDB knows addresses. Nothing is changed, but the organization's
     other changes wait for each rehearsal, `rehearsals.MOST_FOR_ONE` of them at most. Raises
     OrganizationBusy, OtherHistory and EngineUnavailable.
     """
     question, graph = found.asked, found.view.graph
-    if found.allowed:
+    if found.allowed or found.view.moment is not None:
         return Remedies()
     if found.obstacle is not None and found.obstacle.code == "not_enforced":
         return Remedies(nothing="Nothing has to be decided: `teamaccess reconcile` brings it back.")

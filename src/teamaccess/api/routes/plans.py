@@ -1,0 +1,76 @@
+"""What would change, before anything is written; and making it real, if nothing has changed since."""
+
+from litestar import Response, post
+from litestar.params import JSONBody
+from litestar.status_codes import HTTP_200_OK
+
+from teamaccess.api.auditable import auditable
+from teamaccess.api.authentication import attribution
+from teamaccess.api.edge import changes
+from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.preconditions import IfMatch
+from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.errors import Invalid
+from teamaccess.ledger import Change
+from teamaccess.models import OrganizationId, User
+from teamaccess.plans.moved import refuse_moved
+from teamaccess.plans.plan import plan
+from teamaccess.plans.proposals import make_all
+from teamaccess.text import LONGEST_REASON, clean
+
+
+class BadCatalog(Invalid):
+    """The catalog says something wrong: {mistakes}."""
+
+
+class PlanNeeded(Invalid):
+    """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
+
+
+@post("/v1/organizations/{organization:str}/audit/plan", status_code=HTTP_200_OK)
+async def make_plan(
+    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
+) -> Response[PlanView]:
+    """Say who would gain and who would lose which action; nothing is written.
+
+    The ETag names the state that the plan was made of.
+    """
+    id = await auditable(request, service, organization)
+    catalog = _catalog(service.catalog.name, data.catalog) if data.catalog is not None else None
+    asker = None
+    if isinstance(request.user, User) and data.changes:
+        asker = (attribution(request), request.user.id)
+    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker)
+    return Response(PlanView.of(found), headers={"ETag": f'"{found.state}"'})
+
+
+@post("/v1/organizations/{organization:str}/changes", status_code=HTTP_200_OK)
+@changes
+async def make_changes(
+    organization: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[ChangesWanted],
+    if_match: IfMatch = None,
+) -> ChangesMade:
+    """Make changes together, all or nothing, if the organization is as it was when they were planned."""
+    if if_match is None:
+        raise PlanNeeded
+    refuse_moved(change, if_match.strip('"'))
+    if data.reason is not None:
+        change.because(clean("reason", data.reason, LONGEST_REASON))
+    await make_all(data.changes, change, actor.id, OrganizationId(organization))
+    return ChangesMade(len(data.changes))
+
+
+def _catalog(name: str, text: str) -> Catalog:
+    try:
+        return read(text, name)
+    except InvalidCatalog as invalid:
+        raise BadCatalog(
+            mistakes=[f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        ) from invalid
+
+
+routes = [make_plan, make_changes]

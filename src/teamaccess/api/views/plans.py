@@ -1,0 +1,111 @@
+"""Plans: what is proposed, and what would come of it."""
+
+from collections.abc import Iterator
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from teamaccess.api.views.request import Reason, Request
+from teamaccess.audit.evidence import Evidence
+from teamaccess.plans.holdings import Alike, Holding
+from teamaccess.plans.plan import Plan, Shift
+from teamaccess.plans.proposals import Proposals
+
+
+class PlanWanted(Request):
+    """What somebody thinks of changing."""
+
+    changes: Proposals = msgspec.field(default_factory=list)
+    catalog: Annotated[str, Meta(max_length=500_000)] | None = None
+    """Another catalog, as YAML."""
+
+
+class ChangesWanted(Request):
+    """What is to be changed, all or nothing."""
+
+    changes: Annotated[Proposals, Meta(min_length=1)]
+    reason: Reason | None = None
+
+
+class ChangesMade(msgspec.Struct):
+    """What was changed."""
+
+    changes: int
+
+
+class HoldingView(msgspec.Struct):
+    """An action throughout the organization, or on these objects."""
+
+    action: str
+    resources: list[str] | None
+
+    @classmethod
+    def of(cls, holding: Holding, alike: Alike) -> "HoldingView":
+        """Return it as it is shown."""
+        resources = [str(each) for each in alike[holding.on]] if holding.on else None
+        return cls(holding.action, resources)
+
+    def __str__(self) -> str:
+        """The action, and where."""
+        if self.resources is None:
+            return self.action
+        more = f" and {len(self.resources) - 1} more" if len(self.resources) > 1 else ""
+        return f"{self.action} on {self.resources[0]}{more}"
+
+
+class ShiftView(msgspec.Struct):
+    """What somebody would gain and lose."""
+
+    user: str
+    email: str | None
+    name: str | None
+    gains: list[HoldingView]
+    loses: list[HoldingView]
+
+    @classmethod
+    def of(cls, shift: Shift, alike: Alike) -> "ShiftView":
+        """Return it as it is shown."""
+        gains = [HoldingView.of(each, alike) for each in shift.gains]
+        loses = [HoldingView.of(each, alike) for each in shift.loses]
+        return cls(shift.user, shift.email, shift.name, gains, loses)
+
+
+class RefusalView(msgspec.Struct):
+    """Why whoever asks may not make the changes themselves."""
+
+    code: str
+    detail: str
+
+
+class PlanView(msgspec.Struct):
+    """What would come of it; `state` is what it was made of, for `If-Match` when it is made real."""
+
+    evidence: Evidence
+    state: str
+    catalog: str
+    items: list[ShiftView]
+    updates: list[str]
+    orphans: list[str]
+    refusal: RefusalView | None
+
+    @classmethod
+    def of(cls, plan: Plan) -> "PlanView":
+        """Return it as it is shown."""
+        refused = plan.refusal
+        return cls(
+            evidence=plan.evidence,
+            state=plan.state,
+            catalog=plan.catalog,
+            items=[ShiftView.of(each, plan.alike) for each in plan.shifts],
+            updates=plan.updates,
+            orphans=plan.orphans,
+            refusal=RefusalView(refused.code, refused.detail) if refused else None,
+        )
+
+    def sheet(self) -> Iterator[list[str]]:
+        """Yield the rows of a table."""
+        yield ["who", "gains", "loses"]
+        for each in self.items:
+            gains, loses = (", ".join(map(str, has)) for has in (each.gains, each.loses))
+            yield [each.email or each.name or each.user, gains, loses]

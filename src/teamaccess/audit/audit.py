@@ -1,0 +1,55 @@
+"""What an auditor's questions are asked of: an organization now, or at a past moment."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from teamaccess.audit.moment import Moment, standing_at
+from teamaccess.audit.past import Past
+from teamaccess.audit.present import Present
+from teamaccess.audit.sandboxes import Sandboxes
+from teamaccess.audit.view import Source
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Engine
+from teamaccess.errors import Conflict
+from teamaccess.ledger import Sessions, UnknownOrganization
+from teamaccess.models import OrganizationId, is_organization_id
+from teamaccess.schemas.in_force import in_force
+
+AT_ONCE = 2
+"""Questions under way in a process; the others wait, and services' checks do not."""
+
+
+class SchemaNotRecorded(Conflict):
+    """Nobody recorded which schema was in force at {at}, when changes were decided by {catalog} and not \
+    by today's catalog. `teamaccess schema apply` records it."""
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The parts that answers are made of."""
+
+    reads: Sessions
+    engine: Engine
+    catalog: Catalog
+    sandboxes: Sandboxes
+    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+
+    async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
+        """Return the organization as it is, or as it was.
+
+        Raises UnknownOrganization; of a moment also NotYet, BeforeItBegan and SchemaNotRecorded.
+        """
+        if not is_organization_id(organization):
+            raise UnknownOrganization(organization=organization)
+        if moment is None:
+            return Present(organization, self.reads, self.catalog, self.engine, self.turns)
+        async with self.reads() as session:
+            standing, decided_by = await standing_at(session, organization, moment)
+            then = await in_force(session, moment.at)
+        if then is not None:
+            catalog, schema = then.catalog, then.schema
+        elif decided_by == self.catalog.version:
+            catalog, schema = self.catalog, self.catalog.schema()
+        else:
+            raise SchemaNotRecorded(at=moment.at.isoformat(), catalog=decided_by)
+        return Past(moment, standing, self.reads, catalog, schema, self.sandboxes, self.turns)

@@ -1,0 +1,116 @@
+"""Of which time a question is, and where a ledger stood then."""
+
+import asyncio
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import Row, Select, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.errors import Invalid
+from teamaccess.ledger import UnknownOrganization, clock
+from teamaccess.ledger.delivery import SAME_POSITION
+from teamaccess.ledger.standing import Standing
+from teamaccess.models import LedgerApplication, LedgerEntry, OrganizationId
+from teamaccess.models.ledger_entry import DONE
+
+SETTLED = text("SELECT FROM ledger_lock(ARRAY[:organization])")
+"""Waits for the change that holds the organization: it may be decided already, and is not visible yet."""
+LONGEST_CHANGE = timedelta(minutes=15)
+"""No transaction stays open for so long; what was decided before that is visible."""
+MARKED_WITHIN = timedelta(seconds=1)
+"""How long SpiceDB's confirmation takes to be visible to others."""
+
+
+class Basis(StrEnum):
+    """What counts of a past time."""
+
+    DECIDED = "decided"
+    """What had been decided by then."""
+    ENFORCED = "enforced"
+    """What SpiceDB had confirmed by then: it answers as services were answered."""
+
+
+class Moment(NamedTuple):
+    """A past time."""
+
+    at: datetime
+    basis: Basis = Basis.DECIDED
+
+
+class NotYet(Invalid):
+    """{at} has not come yet: it is {now}. Leave `at` out for what is so now."""
+
+
+class BeforeItBegan(Invalid):
+    """By {at} nothing was {basis} of {organization} yet; its first change was at {began}."""
+
+
+class Stood(NamedTuple):
+    """Where a ledger stood at a moment."""
+
+    standing: Standing
+    catalog_version: str
+    """The one that the newest entry was decided by."""
+
+
+async def standing_at(session: AsyncSession, organization: OrganizationId, moment: Moment) -> Stood:
+    """Return where an organization's ledger stood, the same whenever it is asked.
+
+    Of an organization that has ended since, too. Raises UnknownOrganization, NotYet and BeforeItBegan.
+    """
+    await _settled(session, organization, moment)
+    entries = _entries(organization)
+    if moment.basis is Basis.ENFORCED:
+        enforced = LedgerApplication.enforced_at <= moment.at
+        entries = entries.where(LedgerApplication.status.in_(DONE), enforced)
+    else:
+        entries = entries.where(LedgerEntry.decided_at <= moment.at)
+    newest = entries.order_by(LedgerEntry.position.desc()).limit(1)
+    found = (await session.execute(newest)).one_or_none()
+    if found is None:
+        raise await _too_early(session, organization, moment)
+    return Stood(
+        Standing(organization, found.position, found.hash, None), str(found.catalog_version)
+    )
+
+
+async def _settled(session: AsyncSession, organization: OrganizationId, moment: Moment) -> None:
+    """Wait until nothing of that time can come to light any more; raises NotYet."""
+    now = await clock(session)
+    if moment.at > now:
+        raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
+    if moment.basis is Basis.ENFORCED and (late := moment.at + MARKED_WITHIN - now) > timedelta():
+        await asyncio.sleep(late.total_seconds())
+    elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
+        await session.execute(SETTLED, {"organization": organization})
+
+
+async def _too_early(
+    session: AsyncSession, organization: OrganizationId, moment: Moment
+) -> Exception:
+    first: Row[int, bytes, str, datetime] | None = (
+        await session.execute(_entries(organization).order_by(LedgerEntry.position).limit(1))
+    ).one_or_none()
+    if first is None:
+        return UnknownOrganization(organization=organization)
+    return BeforeItBegan(
+        organization=organization,
+        at=moment.at.isoformat(),
+        basis=moment.basis.value,
+        began=first.decided_at.isoformat(),
+    )
+
+
+def _entries(organization: OrganizationId) -> Select[int, bytes, str, datetime]:
+    return (
+        select(
+            LedgerEntry.position,
+            LedgerEntry.hash,
+            LedgerEntry.catalog_version,
+            LedgerEntry.decided_at,
+        )
+        .join(LedgerApplication, SAME_POSITION)
+        .where(LedgerEntry.organization_id == organization)
+    )

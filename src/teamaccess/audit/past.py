@@ -1,0 +1,51 @@
+"""An organization as it was: an engine of its own answers, which has what stood then."""
+
+import asyncio
+from dataclasses import dataclass
+
+from teamaccess.audit.facts import facts_at
+from teamaccess.audit.graph import Graph
+from teamaccess.audit.moment import Moment
+from teamaccess.audit.sandboxes import Sandboxes, State
+from teamaccess.audit.view import Answer, Ask, View
+from teamaccess.catalog import Catalog
+from teamaccess.ledger import Sessions, clock
+from teamaccess.ledger.standing import Standing
+from teamaccess.models import OrganizationId
+
+
+@dataclass(frozen=True)
+class Past:
+    """One organization at a past moment."""
+
+    moment: Moment
+    standing: Standing
+    """Where its ledger stood."""
+    reads: Sessions
+    catalog: Catalog
+    schema: str
+    """What SpiceDB enforced then."""
+    _sandboxes: Sandboxes
+    _turns: asyncio.Semaphore
+
+    @property
+    def organization(self) -> OrganizationId:
+        """Which one."""
+        return self.standing.organization
+
+    async def view(self, ask: Ask[Answer]) -> View[Answer]:
+        """Ask an engine that has what stood then, under the schema that was in force.
+
+        Raises what `Sandboxes.ask` does.
+        """
+        position, at = self.standing.position, self.moment.at
+        async with self._turns:
+            facts = await facts_at(self.reads, self.organization, position, self.moment.basis)
+            graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)
+            state = await asyncio.to_thread(
+                State.of, self.organization, self.schema, facts, self.moment.at
+            )
+            answer = await self._sandboxes.ask(state, ask)
+            async with self.reads() as session:
+                now = await clock(session)
+        return View(answer, self.standing, graph, at, asked_at=now, moment=self.moment)

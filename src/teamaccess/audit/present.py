@@ -1,0 +1,63 @@
+"""An organization as it is: SpiceDB answers."""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+
+from teamaccess.audit.facts import facts_at
+from teamaccess.audit.graph import Graph
+from teamaccess.audit.view import Answer, Ask, View
+from teamaccess.catalog import Catalog
+from teamaccess.engine import FULLY_CONSISTENT, Engine
+from teamaccess.ledger import OrganizationBusy, Sessions, clock
+from teamaccess.ledger.standing import Standing, standing_of
+from teamaccess.models import OrganizationId
+from teamaccess.organizations.find import get_organization
+
+ATTEMPTS = 5
+"""Times that the engine is asked because the organization has changed meanwhile."""
+PAUSE_SECONDS = 0.2
+SWEPT_WITHIN = timedelta(seconds=5)
+"""What has come to its end SpiceDB may still remember for so long, until it is swept."""
+
+
+@dataclass(frozen=True)
+class Present:
+    """One organization now."""
+
+    organization: OrganizationId
+    reads: Sessions
+    catalog: Catalog
+    _engine: Engine
+    _turns: asyncio.Semaphore
+
+    async def view(self, ask: Ask[Answer]) -> View[Answer]:
+        """Ask the engine for the newest, and read what the ledger says at the same position.
+
+        The engine stands there before it is asked and after it has answered. Raises UnknownOrganization;
+        OtherHistory where SpiceDB does not stand where the ledger does; OrganizationBusy where changes
+        follow each other faster than the engine answers, or none has arrived yet.
+        """
+        async with self._turns:
+            answer, standing = await self._settled(ask)
+            async with self.reads() as session:
+                now = await clock(session)
+            facts = await facts_at(self.reads, self.organization, standing.position)
+            graph = await asyncio.to_thread(
+                Graph, self.catalog, self.organization, facts, now - SWEPT_WITHIN
+            )
+        return View(answer, standing, graph, now, asked_at=now)
+
+    async def _settled(self, ask: Ask[Answer]) -> tuple[Answer, Standing]:
+        """Return an answer during which nothing has changed, and the position that it was given at."""
+        for _ in range(ATTEMPTS):
+            async with self.reads() as session:
+                await get_organization(session, self.organization)
+                standing = await standing_of(session, self.organization)
+            if standing is not None:
+                await standing.prove(self._engine, or_later=True)
+                answer = await ask(self._engine, FULLY_CONSISTENT)
+                if await standing.is_newest(self._engine):
+                    return answer, standing
+            await asyncio.sleep(PAUSE_SECONDS)
+        raise OrganizationBusy(organization=self.organization)

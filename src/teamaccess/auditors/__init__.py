@@ -1,0 +1,1 @@
+"""Auditors of every organization, whom operators name."""

@@ -1,0 +1,22 @@
+-- Which schema was in force when is evidence as the chains are: PostgreSQL gives the time, and nothing of
+-- it is changed or forgotten.
+
+CREATE FUNCTION schema_version_kept() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION '% on schema_versions is refused: what was in force stays so', TG_OP
+    USING ERRCODE = 'insufficient_privilege';
+END $$;
+
+REVOKE EXECUTE ON FUNCTION schema_version_kept FROM PUBLIC;
+
+CREATE TRIGGER schema_version_kept BEFORE UPDATE OR DELETE ON schema_versions
+FOR EACH ROW EXECUTE FUNCTION schema_version_kept();
+CREATE TRIGGER not_truncated BEFORE TRUNCATE ON schema_versions
+FOR EACH STATEMENT EXECUTE FUNCTION schema_version_kept();
+
+GRANT SELECT ON schema_versions TO teamaccess;
+GRANT INSERT (catalog_version, catalog, schema, applied_by) ON schema_versions TO teamaccess;
+
+-- What became of auditors is in the platform's events; the row only says who is one.
+
+GRANT SELECT, INSERT, UPDATE, DELETE ON auditors TO teamaccess;

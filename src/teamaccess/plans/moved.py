@@ -1,0 +1,26 @@
+"""A plan is made real only while everything is as it was when it was made."""
+
+from teamaccess.catalog import Catalog
+from teamaccess.errors import PreconditionFailed
+from teamaccess.ledger import Change
+from teamaccess.ledger.standing import Standing
+
+
+class StateMoved(PreconditionFailed):
+    """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
+
+
+def state_of(standing: Standing, catalog: Catalog) -> str:
+    """Return how the state of an organization is named to who comes back to it.
+
+    The catalog is a part of it: the same roles would mean something else under another one.
+    """
+    return f"{standing.position}-{standing.hash.hex()}@{catalog.version}"
+
+
+def refuse_moved(change: Change, state: str) -> None:
+    """Raise StateMoved unless the organization that is changed stands at this state; `*` is any."""
+    [standing] = change.standing
+    now = state_of(standing, change.catalog)
+    if state not in ("*", now):
+        raise StateMoved(organization=standing.organization, state=now)

@@ -1,0 +1,180 @@
+"""Who would gain and who would lose what by changes that nobody has made, or under another catalog."""
+
+import asyncio
+from dataclasses import dataclass
+
+import msgspec
+
+from teamaccess.audit.audit import Audit
+from teamaccess.audit.evidence import Evidence, query
+from teamaccess.audit.facts import Facts, facts_at
+from teamaccess.audit.people import names_of
+from teamaccess.audit.sandboxes import State
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Consistency, Engine
+from teamaccess.errors import TeamaccessError
+from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
+from teamaccess.models import Channel, OrganizationId, UserId
+from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
+from teamaccess.plans.moved import state_of
+from teamaccess.plans.proposals import Proposal, make_all
+from teamaccess.relationships import Relationship
+
+NOBODY = UserId("operator:plan")
+AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
+"""A plan is about what would come of it; who may bring it about is another question."""
+
+
+@dataclass(frozen=True)
+class Shift:
+    """What somebody would gain and lose."""
+
+    user: UserId
+    email: str | None
+    name: str | None
+    gains: list[Holding]
+    loses: list[Holding]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What would come of it."""
+
+    evidence: Evidence
+    state: str
+    """What it was made of."""
+    catalog: str
+    """The version of the catalog that would be in force."""
+    updates: list[str]
+    """What would be written, as the ledger spells it."""
+    orphans: list[str]
+    """Relationships that the other catalog has no place for; SpiceDB refuses it while they stand."""
+    shifts: list[Shift]
+    """Of everybody for whom something changes, in the order of their ids."""
+    alike: Alike
+    """The objects that those in the shifts stand for."""
+    refusal: TeamaccessError | None
+    """Why whoever asks may not make the changes themselves; None where they may."""
+
+
+async def plan(
+    audit: Audit,
+    ledger: Ledger,
+    organization: OrganizationId,
+    proposals: list[Proposal],
+    catalog: Catalog | None = None,
+    asker: tuple[Attribution, UserId] | None = None,
+) -> Plan:
+    """Return who would gain and who would lose which action by the changes, under the catalog if given.
+
+    They are made as if, under every rule but those about who makes them; then both states are put into an
+    engine each, and it is asked for everything that everybody has. Raises what refuses the changes, and
+    what `Sandboxes.ask` does.
+    """
+    rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
+    refusal = await _refusal(ledger, organization, proposals, asker)
+    then = catalog or audit.catalog
+    async with audit.turns:
+        facts = await facts_at(audit.reads, organization, rehearsal.standing.position)
+        before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
+        after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
+        groups = await asyncio.to_thread(alike, organization, before.facts, after.facts)
+        had = await _asked(audit, before, audit.catalog, groups)
+        would_have = await _asked(audit, after, then, groups)
+    shifts = await _shifts(audit, had, would_have)
+    asked = query("plan", changes=msgspec.json.encode(proposals).decode(), catalog=then.version)
+    return Plan(
+        evidence=await _evidence(audit, rehearsal, asked, len(shifts)),
+        state=state_of(rehearsal.standing, audit.catalog),
+        catalog=then.version,
+        updates=[str(update) for update in rehearsal.updates],
+        orphans=orphans,
+        shifts=shifts,
+        alike=groups,
+        refusal=refusal,
+    )
+
+
+def _before(
+    catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
+) -> State:
+    return State.of(organization, catalog.schema(), facts, rehearsal.now)
+
+
+def _after(
+    catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
+) -> tuple[State, list[str]]:
+    """Return the state that it leads to, and what the catalog has no place for; the facts are changed."""
+    for update in rehearsal.updates:
+        facts.take(str(update), rehearsal.standing.position + 1, rehearsal.now)
+    parsed = {identity: Relationship.parse(fact.text) for identity, fact in facts.standing.items()}
+    orphans = [
+        identity for identity, relationship in parsed.items() if not catalog.permits(relationship)
+    ]
+    told = sorted(facts.standing.pop(identity).text for identity in orphans)
+    return State.of(organization, catalog.schema(), facts, rehearsal.now), told
+
+
+async def _rehearsed(
+    ledger: Ledger,
+    organization: OrganizationId,
+    proposals: list[Proposal],
+    attribution: Attribution,
+    actor: UserId,
+) -> Rehearsal:
+    async def act(change: Change) -> None:
+        await make_all(proposals, change, actor, organization)
+
+    return await ledger.rehearse(attribution, organization, act)
+
+
+async def _refusal(
+    ledger: Ledger,
+    organization: OrganizationId,
+    proposals: list[Proposal],
+    asker: tuple[Attribution, UserId] | None,
+) -> TeamaccessError | None:
+    if asker is None:
+        return None
+    try:
+        await _rehearsed(ledger, organization, proposals, *asker)
+    except TeamaccessError as refused:
+        return refused
+    return None
+
+
+async def _asked(audit: Audit, state: State, catalog: Catalog, groups: Alike) -> Holdings:
+    async def ask(engine: Engine, at: Consistency) -> Holdings:
+        return await holdings(engine, at, catalog, state.organization, groups)
+
+    return await audit.sandboxes.ask(state, ask)
+
+
+async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift]:
+    gains, loses = gained(before, after), gained(after, before)
+    users = sorted({*gains, *loses})
+    async with audit.reads() as session:
+        names = await names_of(session, users)
+    return [
+        Shift(user, *names.get(user, (None, None)), gains.get(user, []), loses.get(user, []))
+        for user in users
+    ]
+
+
+async def _evidence(
+    audit: Audit, rehearsal: Rehearsal, asked: dict[str, str], rows: int
+) -> Evidence:
+    async with audit.reads() as session:
+        now = await clock(session)
+    return Evidence(
+        query=asked,
+        organization=rehearsal.standing.organization,
+        asked_at=now,
+        at=rehearsal.now,
+        position=rehearsal.standing.position,
+        hash=rehearsal.standing.hash.hex(),
+        catalog=audit.catalog.version,
+        rows=rows,
+        unexplained=0,
+        missing=0,
+    )

@@ -1,0 +1,1 @@
+"""What would allow what somebody cannot do, and who may make it."""

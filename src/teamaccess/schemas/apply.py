@@ -1,0 +1,63 @@
+"""Give SpiceDB the schema of a catalog, and keep from when on it is in force."""
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.catalog import Catalog
+from teamaccess.engine import Engine
+from teamaccess.events import record
+from teamaccess.ledger import Attribution, Change, Ledger
+from teamaccess.ledger.session import UNHURRIED
+from teamaccess.models import Event, SchemaVersion
+from teamaccess.roles.ids import refuse_taken
+
+PATIENT = text("SET LOCAL lock_timeout = '1min'")
+"""SpiceDB may take half of that for a schema."""
+ONE_APPLIES = text("SELECT pg_advisory_xact_lock(hashtext('teamaccess/schema'))")
+"""So that the rows follow one another as the schemas did."""
+NEWEST = (
+    select(SchemaVersion.catalog_version, SchemaVersion.schema)
+    .order_by(SchemaVersion.applied_at.desc())
+    .limit(1)
+)
+
+
+async def apply_schema(
+    ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
+) -> list[str]:
+    """Give SpiceDB the catalog's schema where it has another one; return how the two differed.
+
+    It is kept as in force from now on unless the newest row says so already: also where SpiceDB has had
+    it since somebody was stopped before the commit. SpiceDB itself refuses a schema that would orphan
+    relationships. Raises RoleIdsTaken.
+    """
+    schema = catalog.schema()
+    async with ledger.change(attribution) as change:
+        for preparing in (UNHURRIED, PATIENT, ONE_APPLIES):
+            await change.session.execute(preparing)
+        differences = await engine.lacks(schema)
+        if differences:
+            if await engine.has_schema():  # before the first one nobody has roles
+                await refuse_taken(change.session, catalog)
+            await engine.write_schema(schema)
+        if await _newest(change.session) != (catalog.version, schema):
+            await _keep(change, catalog, schema)
+            await ledger.commit(change)
+    return differences
+
+
+async def _newest(session: AsyncSession) -> tuple[str, str] | None:
+    found = (await session.execute(NEWEST)).one_or_none()
+    return None if found is None else (found.catalog_version, found.schema)
+
+
+async def _keep(change: Change, catalog: Catalog, schema: str) -> None:
+    change.session.add(
+        SchemaVersion(
+            catalog_version=catalog.version,
+            catalog=catalog.meaning(),
+            schema=schema,
+            applied_by=change.attribution.actor,
+        )
+    )
+    await record(change, "schema_applied", Event.PLATFORM, f"schema:{catalog.version}")

@@ -1,0 +1,106 @@
+"""`teamaccess plan` and `teamaccess schema plan`: before anything is written."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from teamaccess.catalog import find
+from tests.cli.conftest import Run
+from tests.steps import enlist
+from tests.world import Team
+
+REFUNDS = """\
+        description: Refund a Payment
+        level: manage
+        source: table
+        roles: [operations, support]
+"""
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Path:
+    """fintoc's catalog, in which Support may not refund."""
+    file = tmp_path / "fintoc.yaml"
+    text = find("fintoc").read_text()
+    file.write_text(text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations")))
+    return file
+
+
+def plan_file(folder: Path, team: Team, **more: Any) -> str:
+    """A file that proposes something."""
+    file = folder / "plan.yaml"
+    file.write_text(yaml.safe_dump({"organization": team.id, **more}))
+    return str(file)
+
+
+async def test_a_plan_is_shown_in_every_form_and_made(run: Run, acme: Team, tmp_path: Path) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    change = {"change": "set_roles", "user": bob.email, "roles": ["product"]}
+    file = plan_file(tmp_path, acme, changes=[change], reason="Case 4711")
+    shown = await run("plan", file, "--json")
+    found = json.loads(shown.stdout)
+    assert shown.exit_code == 1
+    assert [each["user"] for each in found["items"]] == [bob.id]
+    markdown = (await run("plan", file, "--markdown")).stdout
+    assert "| who | gains | loses |" in markdown
+    assert r"refunds\_create" in markdown
+    assert "bob@" in (await run("plan", file)).stdout
+
+    made = await run("plan", file, "--apply", "--state", found["state"], "--json")
+    assert made.exit_code == 0, made.stderr
+    assert not await acme.can(bob, "refunds_create")
+    again = await run("plan", file, "--apply", "--state", found["state"], "--json")
+    assert (again.exit_code, json.loads(again.stderr)["code"]) == (2, "state_moved")
+    nothing = await run("plan", file)
+    assert (nothing.exit_code, "Nobody gains or loses" in nothing.stdout) == (0, True)
+
+
+async def test_what_is_no_plan_is_refused_in_one_sentence(
+    run: Run, acme: Team, tmp_path: Path
+) -> None:
+    file = plan_file(tmp_path, acme, chances=[])
+    told = await run("plan", file, "--json")
+    assert (told.exit_code, json.loads(told.stderr)["code"]) == (2, "bad_plan")
+    assert "chances" in json.loads(told.stderr)["detail"]
+    (tmp_path / "plan.yaml").write_text("a: [")
+    told = await run("plan", file, "--json")
+    assert json.loads(told.stderr)["code"] == "bad_plan"
+
+
+async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
+    run: Run, acme: Team, globex: Team, tmp_path: Path, catalog: Path
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
+    file = plan_file(tmp_path, acme, catalog=catalog.name)
+    found = json.loads((await run("plan", file, "--json")).stdout)
+    assert [each["user"] for each in found["items"]] == [bob.id]
+    refused = await run("plan", file, "--apply", "--json")
+    assert json.loads(refused.stderr)["code"] == "catalog_apart"
+
+    only = ("--organization", acme.id, "--organization", globex.id)
+    told = await run("schema", "plan", str(catalog), *only, "--json")
+    assert told.exit_code == 1
+    [one] = [json.loads(line) for line in told.stdout.splitlines()]
+    assert [each["user"] for each in one["items"]] == [bob.id]
+    assert eve.id not in told.stdout
+    same = await run("schema", "plan", *only)
+    assert (same.exit_code, "Nobody" in same.stdout) == (0, True)
+
+
+async def test_answers_of_a_past_time(run: Run, acme: Team) -> None:
+    bob = await acme.member("bob", ["support"])
+    then = (await acme.world.service.now()).isoformat()
+    await acme.change_roles(bob, "product")
+    asked = ("audit", "why", acme.id, bob.id, "refunds_create")
+    assert (await run(*asked, "--at", then)).exit_code == 0
+    assert (await run(*asked)).exit_code == 1
+    told = await run("audit", "who-can", acme.id, "refunds_create", "--at", then, "--csv")
+    assert bob.id in told.stdout
+    assert f"as of {then[:19]}" in told.stderr
+    assert "(decided)" in told.stderr
+    wrong = await run(*asked, "--at", "last March", "--json")
+    assert (wrong.exit_code, json.loads(wrong.stderr)["code"]) == (2, "no_such_time")

@@ -1,0 +1,43 @@
+"""A server that frees nothing: it is begun anew where it has become too large."""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+from teamaccess.local.stack import LocalStack
+from tests.local.conftest import NewStack
+
+HUNGRY = """
+import sys, time
+open(sys.argv[1], "a").write("begun\\n")
+kept = bytearray(80_000_000)
+time.sleep(600)
+"""
+
+
+def test_a_child_that_holds_too_much_memory_is_begun_anew(
+    new_stack: NewStack, tmp_path: Path
+) -> None:
+    stack, told = new_stack(), tmp_path / "told"
+    child = stack.supervisor.start(
+        "hungry",
+        [sys.executable, "-c", HUNGRY, str(told)],
+        environment={"PATH": os.environ["PATH"]},
+        largest=60_000_000,
+    )
+    first, deadline = child.pid, time.monotonic() + 30
+    while child.pid == first and time.monotonic() < deadline:
+        child.keep_small()
+        time.sleep(0.05)
+    assert child.pid != first
+    while told.read_text().count("begun") < 2 and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.ensure_running()
+
+
+def test_one_that_is_small_goes_on(stack: LocalStack) -> None:
+    server = stack.start_sandbox()
+    before = server.pid
+    server._child.keep_small()
+    assert server.pid == before
