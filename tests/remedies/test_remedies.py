@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import pytest
 
+from teamaccess.audit.why import why as ask
 from teamaccess.engine import EngineUnavailable
-from teamaccess.ledger import OrganizationBusy
+from teamaccess.ledger import OrganizationBusy, OrganizationStopped
+from teamaccess.remedies.remedies import remedies_for
 from tests.machines import custom_role, machine
 from tests.objects import grant, granted, may, register, registered, role_of, to
 from tests.remedies.making import by_operator, changes, held, make, named, why
@@ -165,6 +167,17 @@ async def test_an_operator_is_the_last_resort(acme: Team) -> None:
     assert changes(remedy) == [("grant", f"transfer:{acme.id}/t1")]
 
 
+async def test_an_administrator_of_finicom_makes_another_where_no_less_will_do(
+    initech: Team,
+) -> None:
+    bob = await initech.member("bob", ["write"])
+    [remedy] = (await why(initech, bob, "members_invite"))["remedies"]
+    assert (changes(remedy), remedy["operator"]) == ([("give_role", "admin")], False)
+    assert named(remedy) == [initech.administrator.id]
+    await make(initech, bob, remedy, initech.administrator, "members_invite")
+    assert await initech.can(bob, "members_invite")
+
+
 async def test_whose_membership_has_ended_is_kept_by_who_may_give_all_of_it(acme: Team) -> None:
     bob = await acme.member("bob", ["support"])
     await end_membership(acme, bob, await acme.world.service.now() - timedelta(hours=1))
@@ -283,6 +296,49 @@ async def test_an_outage_is_told_as_one_and_not_as_a_refusal(
     about = {"user": bob.id, "action": "refunds_create"}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
     assert (answer.status_code, answer.json()["code"]) == (503, code)
+
+
+async def test_where_a_refused_change_stops_everything_there_is_an_answer_without_remedies(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+
+    async def rehearse(*_: object) -> None:
+        raise OrganizationStopped(organization=acme.id, refusal="a test")
+
+    monkeypatch.setattr(acme.world.service.ledger, "rehearse", rehearse)
+    found = await why(acme, bob, "refunds_create")
+    assert found["remedies"] == []
+    assert "an operator must mend it" in found["no_remedy"]
+
+
+async def test_a_question_about_a_past_time_has_no_remedies(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    past = await acme.world.service.now()
+    about = {"user": bob.id, "action": "refunds_create", "at": past.isoformat()}
+    answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
+    found = answer.raise_for_status().json()
+    assert not found["allowed"]
+    assert (found["remedies"], found["no_remedy"], found["instead"]) == ([], None, None)
+
+
+async def test_what_has_happened_since_the_answer_counts(acme: Team) -> None:
+    service = acme.world.service
+    bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
+    found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
+
+    async def sought() -> list[tuple[list[str], list[str]]]:
+        invitees = service.keys.invitees
+        remedies = await remedies_for(service.audit, service.ledger, invitees, found)
+        return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
+
+    assert await sought() == [(["give_role"], ["refunds_cancel"])]
+    await role_of(acme, "cancelling", ["refunds_cancel"], bob)
+    assert await sought() == [(["give_role"], [])]
+    await acme.act("suspend", bob)
+    [(steps, adds)] = await sought()
+    assert steps == ["reactivate", "give_role"]
+    assert {"refunds_cancel", "links_access"} <= set(adds)
 
 
 async def test_whoever_registers_objects_grants_what_they_may_do_to_them(acme: Team) -> None:

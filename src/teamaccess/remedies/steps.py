@@ -147,7 +147,7 @@ class Whom:
         return Step("accept_invitation", sentence, None, accept, invitation=invitation.id)
 
     def made_administrator(self, email: str, role: str) -> Step:
-        """Whoever runs the service makes them administrator, which nobody else can in every catalog."""
+        """They are administrator, which whoever runs the service can make anybody."""
 
         async def make(change: Change, _: UserId) -> None:
             await grant_administrator(change, self.organization, email, "rehearsed")
