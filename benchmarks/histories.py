@@ -10,10 +10,10 @@ from teamaccess.service import Service
 MEMBERS = 50
 AT_ONCE = 1000
 """Positions of one statement. Each is a new version of the ledger's head, and none of them is cleared
-away before its transaction has ended, so that twice as many would take four times as long."""
+away before its transaction has ended: of 8,000 in one statement each takes twice as long."""
 BEFORE, AFTER = "support", "operations"
 
-# A hundred thousand changes take half an hour on the way that changes take, so the ledger is written
+# A hundred thousand changes take an hour on the way that changes take, so the ledger is written
 # directly, which numbers, dates and chains the entries as it does all others. Everybody's role is changed
 # back and forth, equally often, so that the rows, which know nothing of it, are right in the end.
 CHANGE_ROLES = """
