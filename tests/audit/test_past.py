@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from teamaccess.audit import sandboxes
+from teamaccess.audit.holders import holders
 from teamaccess.audit.matrix import matrix
 from teamaccess.audit.moment import Moment
 from teamaccess.audit.sandboxes import NoSandbox, Sandboxes
 from teamaccess.audit.who_can import who_can
 from teamaccess.catalog import Catalog
+from teamaccess.engine import FULLY_CONSISTENT, Engine, EngineUnavailable
 from teamaccess.local.sandbox import LocalSandbox
+from teamaccess.local.sockets import choose_port
 from teamaccess.local.stack import LocalStack
+from teamaccess.relationships import organization
 from teamaccess.schemas.apply import apply_schema
 from tests.audit.test_why import why
 from tests.faults_tools import Writes, linked, through
@@ -157,6 +161,16 @@ async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
         await who_can(source, "refunds_create")
+
+
+async def test_a_server_that_does_not_answer_is_no_answer(acme: Team) -> None:
+    nowhere = f"127.0.0.1:{choose_port(0, 'nobody', '')}"
+    audit = replace(acme.world.service.audit, sandboxes=Sandboxes(nowhere))
+    with pytest.raises(EngineUnavailable):
+        await matrix(await audit.of(acme.id, Moment(await now(acme))))
+    async with Engine(nowhere, "nobody") as engine:
+        with pytest.raises(EngineUnavailable):
+            await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
 
 
 async def test_what_is_too_large_for_a_sandbox_is_refused(

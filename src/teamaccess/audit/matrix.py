@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from teamaccess.audit.evidence import Evidence, query
+from teamaccess.audit.holders import holders
 from teamaccess.audit.people import names_of
 from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
@@ -40,17 +41,16 @@ class Matrix:
 async def matrix(source: Source) -> Matrix:
     """Return every active member by every action. Raises what the source's `view` does.
 
-    The engine is asked for the holders of each action, one action after another: that takes as many
-    questions as there are actions, however many members there are.
+    The engine is asked for the holders of each action: that takes as many questions as there are
+    actions, however many members there are.
     """
     actions = [each.id for each in source.catalog.actions.values() if not each.four_eyes]
     here = organization_object(source.organization)
 
     async def ask(engine: Engine, at: Consistency) -> Holders:
-        return {
-            permission: {UserId(id) async for id in engine.subjects(here, permission, "user", at)}
-            for permission in (MEMBERSHIP, *actions)
-        }
+        asked = [(here, permission) for permission in (MEMBERSHIP, *actions)]
+        held = await holders(engine, at, asked)
+        return {permission: users for (_, permission), users in held.items()}
 
     view = await source.view(ask)
     held, unexplained, missing = await asyncio.to_thread(_sorted, view, actions)

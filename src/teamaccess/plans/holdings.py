@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from teamaccess.audit.facts import Fact
+from teamaccess.audit.holders import holders
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
 from teamaccess.errors import Conflict
@@ -43,19 +44,19 @@ async def holdings(
 ) -> Holdings:
     """Return who has what. Four-eyes actions are decided on objects alone."""
     here = organization_object(organization)
-    asked = [
-        (Holding(each.id, None), here) for each in catalog.actions.values() if not each.four_eyes
-    ]
-    asked += [
-        (Holding(verb, on), on)
+    asked = {
+        (here, each.id): Holding(each.id, None)
+        for each in catalog.actions.values()
+        if not each.four_eyes
+    }
+    asked |= {
+        (on, verb): Holding(verb, on)
         for on in objects
         if on.type in catalog.types
         for verb in catalog.types[on.type].actions
-    ]
-    return {
-        holding: {UserId(id) async for id in engine.subjects(place, holding.action, "user", at)}
-        for holding, place in asked
     }
+    held = await holders(engine, at, list(asked))
+    return {asked[place]: users for place, users in held.items()}
 
 
 def alike(organization: OrganizationId, *states: Iterable[Fact]) -> Alike:
