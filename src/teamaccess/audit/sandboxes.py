@@ -114,22 +114,26 @@ class Sandboxes:
         The server may have begun anew and forgotten it: then it is told once more. Raises NoSandbox,
         TooLargeForSandbox, OtherSchema and EngineUnavailable.
         """
-        for last_try in (False, True):
-            kept = await self._opened(state)
-            try:
-                return await question(kept.engine, FULLY_CONSISTENT)
-            except EngineUnavailable:
-                self._kept.pop(state.key, None)
-                if last_try:
-                    raise
-            finally:
-                await self._leave(kept)
-        raise AssertionError
+        try:
+            return await self._asked(state, question)
+        except EngineUnavailable:
+            return await self._asked(state, question)
 
     async def close(self) -> None:
         """Close the connections."""
         while self._kept:
             await self._kept.popitem()[1].engine.close()
+
+    async def _asked(self, state: State, question: Ask[Answer]) -> Answer:
+        kept = await self._opened(state)
+        try:
+            return await question(kept.engine, FULLY_CONSISTENT)
+        except EngineUnavailable:
+            if self._kept.get(state.key) is kept:
+                del self._kept[state.key]
+            raise
+        finally:
+            await self._leave(kept)
 
     async def _opened(self, state: State) -> _Kept:
         """Return the state's sandbox, which stays open until it is left."""
