@@ -88,6 +88,9 @@ async def test_the_rules_refuse_in_a_plan_as_they_do_in_earnest(acme: Team) -> N
     far = {"change": "set_roles", "user": ana.id, "roles": [endless]}
     assert (await plan(acme, far)).status_code == 400
     assert (await plan(acme, {"change": "destroy"})).status_code == 400
+    refused(await plan(acme), 400, "nothing_proposed")
+    again = {"change": "set_roles", "user": ana.id, "roles": ["administrator"]}
+    refused(await plan(acme, again, again), 400, "change_twice")
 
 
 async def test_who_may_not_make_the_changes_is_told_so(acme: Team) -> None:
@@ -193,7 +196,8 @@ async def test_more_kinds_of_objects_than_it_takes_are_refused(
     await registered(acme, "transfer:t1", creator=people["bob"])
     await registered(acme, "transfer:t2", creator=people["eve"])
     monkeypatch.setattr(holdings, "MOST_ALIKE", 1)
-    refused(await plan(acme), 409, "too_many_objects")
+    wanted = {"change": "suspend", "user": people["bob"].id}
+    refused(await plan(acme, wanted), 409, "too_many_objects")
 
 
 async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Team) -> None:

@@ -12,7 +12,7 @@ from teamaccess.audit.people import names_of
 from teamaccess.audit.sandboxes import State
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
-from teamaccess.errors import TeamaccessError
+from teamaccess.errors import Invalid, TeamaccessError
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
 from teamaccess.models import Channel, OrganizationId, UserId
 from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
@@ -23,6 +23,10 @@ from teamaccess.relationships import Relationship
 NOBODY = UserId("operator:plan")
 AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
 """A plan is about what would come of it; who may bring it about is another question."""
+
+
+class NothingProposed(Invalid):
+    """A plan is about something: propose changes, another catalog, or both."""
 
 
 @dataclass(frozen=True)
@@ -68,9 +72,11 @@ async def plan(
     """Return who would gain and who would lose which action by the changes, under the catalog if given.
 
     They are made as if, under every rule but those about who makes them; then both states are put into an
-    engine each, and it is asked for everything that everybody has. Raises what refuses the changes, and
-    what `Sandboxes.ask` does.
+    engine each, and it is asked for everything that everybody has. Raises NothingProposed, what refuses
+    the changes, and what `Sandboxes.ask` does.
     """
+    if not proposals and catalog is None:
+        raise NothingProposed
     rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
     refusal = await _refusal(ledger, organization, proposals, asker)
     then = catalog or audit.catalog

@@ -7,6 +7,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.errors import Invalid
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.members.find import UnknownMember
@@ -27,6 +28,10 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
 """A member's id or e-mail address."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
+
+
+class ChangeTwice(Invalid):
+    """The same change is named twice: {change}. Name each once."""
 
 
 class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):
@@ -185,8 +190,13 @@ Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
 async def make_all(
     proposals: list[Proposal], change: Change, actor: UserId, organization: OrganizationId
 ) -> None:
-    """Make them in their order, each on what the ones before it have made."""
+    """Make them in their order, each on what the ones before it have made; raises ChangeTwice."""
+    known = set()
     for each in proposals:
+        told = msgspec.json.encode(each).decode()
+        if told in known:
+            raise ChangeTwice(change=told)
+        known.add(told)
         await each.make(change, actor, organization)
         await change.session.flush()
 
