@@ -73,11 +73,11 @@ class Change:
         """Return which permissions the user has, as the engine says it now.
 
         They are the organization's, or those `on` one of its objects. Of a member for whom a service
-        account makes this change, those that both of them have. Whoever runs the service may everything,
-        and is no user of the engine's. Raises OtherHistory where the engine does not stand where the
-        ledger does.
+        account makes this change, those that both of them have. Whoever runs the service may everything
+        and is no user of the engine's: named as the actor, as no user can be, they have what is asked.
+        Raises OtherHistory where the engine does not stand where the ledger does.
         """
-        if self.attribution.channel is Channel.OPERATOR:
+        if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
             return frozenset(permissions)
         standing = next(at for at in self.standing if at.organization == organization)
         both = self.attribution.on_behalf
