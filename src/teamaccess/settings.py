@@ -110,7 +110,7 @@ def _local_stack(home: Path) -> dict[str, Any]:
         "secret_key": secrets["secret_key"],
         "spicedb_endpoint": stack["spicedb"]["endpoint"],
         "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
-        "sandbox_endpoint": stack["sandbox"]["endpoint"],
+        "sandbox_endpoint": stack.get("sandbox", {}).get("endpoint"),
     }
 
 
