@@ -9,7 +9,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger import Change
 from teamaccess.members import act
-from teamaccess.members.find import UnknownMember
 from teamaccess.models import Membership, OrganizationId, RoleId, TeamId, User, UserId
 from teamaccess.relationships.expiration import in_utc
 from teamaccess.roles.find import find_own
@@ -194,19 +193,20 @@ async def make_all(
 async def member_named(
     session: AsyncSession, organization: OrganizationId, id_or_email: str
 ) -> UserId:
-    """Return the member with this id or e-mail address; raises UnknownMember."""
+    """Return the id of the member with this e-mail address; what is nobody's is returned as it is.
+
+    Whether there is such a member the use case tells, and nobody whom it has not judged first.
+    """
     try:
-        is_theirs = User.email == normalise(id_or_email)
+        address = normalise(id_or_email)
     except InvalidEmail:
-        is_theirs = User.id == UserId(id_or_email)
-    found = await session.scalar(
+        return UserId(id_or_email)
+    found: UserId | None = await session.scalar(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
-        .where(Membership.organization_id == organization, is_theirs)
+        .where(Membership.organization_id == organization, User.email == address)
     )
-    if found is None:
-        raise UnknownMember(user=id_or_email, organization=organization)
-    return found
+    return found if found is not None else UserId(id_or_email)
 
 
 def _in_calendar(end: datetime | None) -> None:
