@@ -25,3 +25,8 @@ def configure(settings: Settings) -> None:
             *render,
         ]
     )
+
+
+def keep_apart() -> None:
+    """Write the log to stderr: what a command answers is on stdout, and may be read by a program."""
+    structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

@@ -11,18 +11,20 @@ from teamaccess.audit import sandboxes
 from teamaccess.audit.holders import holders
 from teamaccess.audit.matrix import matrix
 from teamaccess.audit.moment import Moment
-from teamaccess.audit.sandboxes import NoSandbox, Sandboxes
+from teamaccess.audit.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
 from teamaccess.audit.who_can import who_can
 from teamaccess.catalog import Catalog
 from teamaccess.engine import FULLY_CONSISTENT, Engine, EngineUnavailable
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.stack import LocalStack
+from teamaccess.organizations.stopped import skip
 from teamaccess.relationships import organization
 from teamaccess.schemas.apply import apply_schema
 from tests.audit.test_why import why
 from tests.faults_tools import Writes, linked, through
-from tests.ledger.conftest import application, owner
+from tests.ledger.conftest import Connection, application, owner
+from tests.ledger.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.reconciliation.conftest import apart, ground
 from tests.schemas.conftest import grown
 from tests.steps import end_role, enlist, refused
@@ -140,6 +142,8 @@ async def test_what_has_not_come_or_not_begun_is_refused(acme: Team) -> None:
     refused(await asked((datetime.now(UTC) + timedelta(days=1)).isoformat()), 400, "not_yet")
     told = refused(await asked("2020-01-01T00:00:00Z"), 400, "before_it_began")
     assert told["began"] > "2020"
+    refused(await asked("0001-01-01T00:00:00+14:00"), 400, "out_of_calendar")
+    refused(await asked("9999-12-31T23:59:59-14:00"), 400, "out_of_calendar")
     refused(await asked("2026-01-01T00:00:00"), 400, "time_without_zone")
     refused(await asked("yesterday"), 400, "invalid_request")
 
@@ -163,14 +167,42 @@ async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
         await who_can(source, "refunds_create")
 
 
-async def test_a_server_that_does_not_answer_is_no_answer(acme: Team) -> None:
-    nowhere = f"127.0.0.1:{choose_port(0, 'nobody', '')}"
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes(nowhere))
-    with pytest.raises(EngineUnavailable):
-        await matrix(await audit.of(acme.id, Moment(await now(acme))))
-    async with Engine(nowhere, "nobody") as engine:
+async def test_an_engine_that_does_not_answer_has_no_holders(acme: Team) -> None:
+    async with Engine(f"127.0.0.1:{choose_port(0, 'nobody', '')}", "nobody") as engine:
         with pytest.raises(EngineUnavailable):
             await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
+
+
+async def test_a_sandbox_that_does_not_answer_is_told_from_spicedb(acme: Team) -> None:
+    audit = replace(acme.world.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
+    source = await audit.of(acme.id, Moment(await now(acme)))
+    with pytest.raises(SandboxUnavailable):
+        await who_can(source, "refunds_create")
+
+
+async def test_while_a_change_is_decided_nobody_knows_what_was_so_just_now(acme: Team) -> None:
+    about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
+    async with acme.world.operator(acme.id):
+        answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
+    refused(answer, 503, "organization_busy")
+
+
+@pytest.mark.parametrize("forged", [NO_SUCH_RELATION, "TOUCH everything TO {}"])
+async def test_what_spicedb_would_not_take_spoils_no_later_answer(
+    acme: Team, application: Connection, forged: str
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    await application.execute(FORGED, acme.id, forged.format(acme.id))
+    assert (await acme.act("reactivate", bob)).status_code == 503
+    assert bob.id in await who(acme, "refunds_create", await now(acme))
+    async with acme.world.operator(acme.id, even_if_stopped=True) as change:
+        await skip(acme.world.service.ledger, change, acme.id, "nobody knows it")
+    await acme.act("suspend", bob)
+    for basis in ("decided", "enforced"):
+        assert bob.id not in await who(acme, "refunds_create", await now(acme), basis)
+    wanted = {"changes": [{"change": "reactivate", "user": bob.id}]}
+    answer = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=wanted)
+    assert [each["user"] for each in answer.raise_for_status().json()["items"]] == [bob.id]
 
 
 async def test_what_is_too_large_for_a_sandbox_is_refused(

@@ -238,6 +238,11 @@ def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
     assert str(invalid.value).startswith(f"{HERE / 'wrong.yaml'}:3: roles.qa: ")
 
 
+@pytest.mark.parametrize("text", ["[" * 20_000 + "]" * 20_000, "- " * 20_000, "? " * 20_000])
+def test_what_is_nested_without_end_is_read_no_further(text: str) -> None:
+    assert mistakes(text) == ["1: is nested too deep"]
+
+
 def test_a_catalog_that_is_not_there_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UnknownCatalog, match="no catalog is called atlantis; known are finicom"):
         load("atlantis")

@@ -9,6 +9,8 @@ import yaml
 
 from teamaccess.catalog import find
 from tests.cli.conftest import Run
+from tests.ledger.conftest import Connection
+from tests.ledger.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.steps import enlist
 from tests.world import Team
 
@@ -65,9 +67,10 @@ async def test_what_is_no_plan_is_refused_in_one_sentence(
     told = await run("plan", file, "--json")
     assert (told.exit_code, json.loads(told.stderr)["code"]) == (2, "bad_plan")
     assert "chances" in json.loads(told.stderr)["detail"]
-    (tmp_path / "plan.yaml").write_text("a: [")
-    told = await run("plan", file, "--json")
-    assert json.loads(told.stderr)["code"] == "bad_plan"
+    for text in ("a: [", "a: 2001-13-45", "[" * 2000):
+        (tmp_path / "plan.yaml").write_text(text)
+        told = await run("plan", file, "--json")
+        assert json.loads(told.stderr)["code"] == "bad_plan"
 
 
 async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
@@ -89,6 +92,20 @@ async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     assert eve.id not in told.stdout
     same = await run("schema", "plan", *only)
     assert (same.exit_code, "Nobody" in same.stdout) == (0, True)
+
+
+async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
+    run: Run, acme: Team, globex: Team, catalog: Path, application: Connection
+) -> None:
+    bob = (await enlist(globex, {"bob": ["support"]}))["bob"]
+    await application.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
+    only = ("--organization", acme.id, "--organization", globex.id)
+    told = await run("schema", "plan", str(catalog), *only, "--json")
+    assert [each["user"] for each in json.loads(told.stdout)["items"]] == [bob.id]
+    refusal = json.loads(told.stderr.splitlines()[-1])
+    assert (told.exit_code, refusal["code"]) == (2, "not_all_planned")
+    [left_out] = refusal["organizations"]
+    assert left_out.startswith(acme.id)
 
 
 async def test_answers_of_a_past_time(run: Run, acme: Team) -> None:

@@ -94,7 +94,7 @@ def _told(history: History, plan: dict[str, Any]) -> dict[str, Any]:
     found = {}
     for each in plan["items"]:
         gains, loses = (
-            {has["action"] for has in each[kind] if has["resources"] is None} & table
+            {has["action"] for has in each[kind] if has["resource"] is None} & table
             for kind in ("gains", "loses")
         )
         if gains or loses:

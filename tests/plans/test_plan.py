@@ -6,8 +6,10 @@ import httpx
 import pytest
 
 from teamaccess.catalog import Catalog, find, read
-from teamaccess.models import RoleId
+from teamaccess.ledger import Attribution, Ledger, OrganizationBusy, Rehearsal
+from teamaccess.models import Channel, OrganizationId, RoleId
 from teamaccess.plans import holdings
+from teamaccess.plans import plan as planning
 from tests.objects import grant, registered, to
 from tests.steps import end_role, enlist, events, refused
 from tests.world import Person, Team
@@ -29,20 +31,21 @@ async def make(team: Team, state: str | None, *changes: dict[str, Any], **more: 
 
 def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
     """What somebody gains and loses, objects with their names."""
-    [found] = [each for each in answer.json()["items"] if each["user"] == who.id]
+    told = answer.json()
+    [found] = [each for each in told["items"] if each["user"] == who.id]
     gains, loses = (
-        {
-            place
-            for has in found[kind]
-            for place in (
-                [has["action"]]
-                if has["resources"] is None
-                else [f"{has['action']} {each}" for each in has["resources"]]
-            )
-        }
-        for kind in ("gains", "loses")
+        {place for has in found[kind] for place in places(told, has)} for kind in ("gains", "loses")
     )
     return gains, loses
+
+
+def places(told: dict[str, Any], has: dict[str, Any]) -> list[str]:
+    """Something that somebody has, with the names of all the objects on which they have it."""
+    if (on := has["resource"]) is None:
+        return [has["action"]]
+    objects = told["alike"].get(on, [on])
+    assert len(objects) == has["others"] + 1
+    return [f"{has['action']} {each}" for each in objects]
 
 
 async def test_nothing_is_written_by_planning(acme: Team) -> None:
@@ -67,6 +70,17 @@ async def test_removing_takes_what_is_granted_on_objects_too(acme: Team) -> None
     answer = await plan(acme, {"change": "remove", "user": bob.email})
     on = f"webhook:{acme.id}"
     assert whose(answer, bob) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
+
+
+async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Team) -> None:
+    names = [f"p{number}" for number in range(8)]
+    await enlist(acme, {name: ["developer"] for name in names})
+    await registered(acme, *(f"webhook:wh_{number}" for number in range(8)))
+    answer = await plan(
+        acme, *({"change": "suspend", "user": acme.address(each)} for each in names)
+    )
+    assert len(answer.json()["items"]) == len(names)
+    assert answer.text.split('"updates"')[0].count(f"webhook:{acme.id}/wh_7") == 1
 
 
 async def test_what_only_looks_like_a_change_is_none(acme: Team) -> None:
@@ -128,6 +142,54 @@ async def test_changes_are_made_only_while_everything_is_as_it_was(acme: Team) -
     assert await acme.can(bob, "webhooks_create", at=made.headers["Zed-Token"])
 
 
+async def test_a_plan_is_one_of_those_that_a_condition_lists(acme: Team) -> None:
+    last = {"change": "remove", "user": acme.administrator.id}
+    state = (await plan(acme)).headers["ETag"]
+    refused(await make(acme, f'"another", {state}', last), 409, "last_administrator")
+    refused(await make(acme, f"W/{state}", last), 412, "state_moved")
+    refused(await make(acme, state.strip('"'), last), 412, "state_moved")
+
+
+async def test_who_may_not_change_members_does_not_learn_who_is_one(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    for kind in ("suspend", "reactivate", "remove"):
+        for address in (acme.administrator.email, "nobody@example.com", "nobody"):
+            wanted = {"change": kind, "user": address}
+            refused(await make(acme, "*", wanted, by=bob), 403, "missing_permission")
+
+
+async def test_what_can_be_nobodys_name_is_nobodys(acme: Team) -> None:
+    for name in ("\x00", "a\x00b", "é", "nobody"):
+        refused(await plan(acme, {"change": "suspend", "user": name}), 404, "unknown_member")
+        into = {"change": "put_in_team", "team": "pay", "user": name}
+        refused(await plan(acme, into), 404, "unknown_team")
+
+
+async def test_a_plan_keeps_nobody_waiting_for_long(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    monkeypatch.setattr(planning, "LONGEST_SECONDS", 0)
+    refused(await plan(acme, wanted), 409, "plan_takes_too_long")
+    assert (await acme.act("suspend", bob)).status_code == 204
+
+
+async def test_what_is_away_does_not_forbid_anything(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    rehearse = Ledger.rehearse
+
+    async def busy(self: Ledger, by: Attribution, here: OrganizationId, act: Any) -> Rehearsal:
+        if by.channel is Channel.API:
+            raise OrganizationBusy(organization=here)
+        return await rehearse(self, by, here, act)
+
+    monkeypatch.setattr(Ledger, "rehearse", busy)
+    refused(await plan(acme, {"change": "suspend", "user": bob.id}), 503, "organization_busy")
+
+
 async def test_of_several_changes_all_are_made_or_none(acme: Team) -> None:
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     good = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
@@ -184,6 +246,8 @@ def _renamed(text: str) -> str:
 async def test_a_bad_catalog_is_refused_with_its_lines(acme: Team) -> None:
     told = refused(await plan(acme, catalog="roles: [1]\n"), 400, "bad_catalog")
     assert all(each.startswith("line ") for each in told["mistakes"])
+    told = refused(await plan(acme, catalog="- " * 20_000), 400, "bad_catalog")
+    assert told["mistakes"] == ["line 1: is nested too deep"]
     bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
     told = refused(await plan(acme, catalog=bomb), 400, "bad_catalog")
     assert "aliases" in told["mistakes"][0]

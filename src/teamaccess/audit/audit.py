@@ -37,12 +37,14 @@ class Audit:
     async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
         """Return the organization as it is, or as it was.
 
-        Raises UnknownOrganization; of a moment also NotYet, BeforeItBegan and SchemaNotRecorded.
+        Raises UnknownOrganization; of a moment also OutOfCalendar, SchemaNotRecorded, and what
+        `standing_at` does.
         """
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         if moment is None:
             return Present(organization, self.reads, self.catalog, self.engine, self.turns)
+        moment = moment.in_utc()
         async with self.reads() as session:
             standing, decided_by = await standing_at(session, organization, moment)
             then = await in_force(session, moment.at)

@@ -1,7 +1,7 @@
 """What stands in an organization's graph at a position, and since which position, by its ledger alone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -11,8 +11,9 @@ from teamaccess.audit.moment import Basis
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.delivery import SAME_POSITION
 from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
+from teamaccess.relationships import InvalidRelationship, Relationship
 from teamaccess.relationships.expiration import parse_instant
-from teamaccess.relationships.updates import WAS
+from teamaccess.relationships.updates import WAS, parse_update
 
 FEW, MANY = 20, 500
 """Entries in one page: each has up to 1,000 updates, and most have one."""
@@ -36,6 +37,10 @@ PAGE = (
 GIVING = {Basis.DECIDED: ("TOUCH",), Basis.ENFORCED: ("TOUCH", "RESTORE")}
 TAKING = {Basis.DECIDED: ("DELETE",), Basis.ENFORCED: ("DELETE", "PURGE")}
 """What mends SpiceDB brings it back to what was decided, and is no decision."""
+REFUSED = (ApplicationStatus.REFUSED, ApplicationStatus.SKIPPED)
+"""What SpiceDB would not take."""
+Permits = Callable[[Relationship], bool]
+"""Whether a schema has a place for a relationship."""
 
 
 class Fact(NamedTuple):
@@ -91,13 +96,16 @@ async def facts_at(
     organization: OrganizationId,
     position: int,
     basis: Basis = Basis.DECIDED,
+    permits: Permits | None = None,
 ) -> Facts:
     """Return what stands after the entry at this position, replayed from the first one.
 
     Nothing is believed of the rows, only of the ledger, whose chain can be verified. Where what counts
     is what SpiceDB had, an entry that was given up counts for nothing, and what mended SpiceDB does.
+    Where the facts are for a sandbox, which is to take what SpiceDB took, `permits` leaves out what
+    stopped an organization because the schema has no place for it.
     """
-    return await forward(reads, organization, Facts({}, {}), 0, position, basis)
+    return await forward(reads, organization, Facts({}, {}), 0, position, basis, permits)
 
 
 async def forward(
@@ -107,6 +115,7 @@ async def forward(
     after: int,
     until: int,
     basis: Basis = Basis.DECIDED,
+    permits: Permits | None = None,
 ) -> Facts:
     """Return what stood after one entry, brought forward to a later one; the facts are changed."""
     async for page in _pages(reads, organization, after, until):
@@ -114,7 +123,8 @@ async def forward(
             if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
                 continue
             for update in updates:
-                facts.take(update, at, decided_at, basis)
+                if permits is None or status not in REFUSED or _has_place(update, permits):
+                    facts.take(update, at, decided_at, basis)
         await asyncio.sleep(0)
     return facts
 
@@ -132,6 +142,13 @@ def _began(known: Fact | None, position: int, decided_at: datetime) -> int:
     if known is None or (known.until is not None and known.until <= decided_at):
         return position
     return known.began
+
+
+def _has_place(update: str, permits: Permits) -> bool:
+    try:
+        return permits(parse_update(update).relationship)
+    except InvalidRelationship:
+        return False
 
 
 def _split(text: str) -> tuple[str, str]:

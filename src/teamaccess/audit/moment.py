@@ -1,7 +1,7 @@
 """Of which time a question is, and where a ledger stood then."""
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.errors import Invalid
 from teamaccess.ledger import UnknownOrganization, clock
 from teamaccess.ledger.delivery import SAME_POSITION
+from teamaccess.ledger.session import refusing_busy
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import LedgerApplication, LedgerEntry, OrganizationId
 from teamaccess.models.ledger_entry import DONE
@@ -38,6 +39,17 @@ class Moment(NamedTuple):
     at: datetime
     basis: Basis = Basis.DECIDED
 
+    def in_utc(self) -> "Moment":
+        """Return the same in UTC, whatever zone it was named in; raises OutOfCalendar."""
+        try:
+            return self._replace(at=self.at.astimezone(UTC))
+        except OverflowError:
+            raise OutOfCalendar(at=self.at.isoformat()) from None
+
+
+class OutOfCalendar(Invalid):
+    """{at} is no time of the years 1 to 9999 in UTC."""
+
 
 class NotYet(Invalid):
     """{at} has not come yet: it is {now}. Leave `at` out for what is so now."""
@@ -58,7 +70,8 @@ class Stood(NamedTuple):
 async def standing_at(session: AsyncSession, organization: OrganizationId, moment: Moment) -> Stood:
     """Return where an organization's ledger stood, the same whenever it is asked.
 
-    Of an organization that has ended since, too. Raises UnknownOrganization, NotYet and BeforeItBegan.
+    Of an organization that has ended since, too. Raises UnknownOrganization, NotYet, BeforeItBegan, and
+    OrganizationBusy where a change holds it for too long.
     """
     await _settled(session, organization, moment)
     entries = _entries(organization)
@@ -77,14 +90,15 @@ async def standing_at(session: AsyncSession, organization: OrganizationId, momen
 
 
 async def _settled(session: AsyncSession, organization: OrganizationId, moment: Moment) -> None:
-    """Wait until nothing of that time can come to light any more; raises NotYet."""
+    """Wait until nothing of that time can come to light any more; raises NotYet and OrganizationBusy."""
     now = await clock(session)
     if moment.at > now:
         raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
     if moment.basis is Basis.ENFORCED and (late := moment.at + MARKED_WITHIN - now) > timedelta():
         await asyncio.sleep(late.total_seconds())
     elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
-        await session.execute(SETTLED, {"organization": organization})
+        with refusing_busy(organization):
+            await session.execute(SETTLED, {"organization": organization})
 
 
 async def _too_early(

@@ -40,7 +40,8 @@ class Past:
         """
         position, at = self.standing.position, self.moment.at
         async with self._turns:
-            facts = await facts_at(self.reads, self.organization, position, self.moment.basis)
+            basis, permits = self.moment.basis, self.catalog.permits
+            facts = await facts_at(self.reads, self.organization, position, basis, permits)
             graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)
             state = await asyncio.to_thread(
                 State.of, self.organization, self.schema, facts, self.moment.at

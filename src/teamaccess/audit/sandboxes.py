@@ -35,6 +35,10 @@ class NoSandbox(Unavailable):
     and name it with TEAMACCESS_SANDBOX_ENDPOINT."""
 
 
+class SandboxUnavailable(Unavailable):
+    """This takes a sandbox, and the server for them does not answer: {cause}."""
+
+
 class TooLargeForSandbox(Conflict):
     """{organization} had {relationships} relationships then, and a sandbox takes {most} at most."""
 
@@ -112,12 +116,15 @@ class Sandboxes:
         """Return what an engine in this state answers.
 
         The server may have begun anew and forgotten it: then it is told once more. Raises NoSandbox,
-        TooLargeForSandbox, OtherSchema and EngineUnavailable.
+        TooLargeForSandbox, OtherSchema and SandboxUnavailable.
         """
         try:
             return await self._asked(state, question)
         except EngineUnavailable:
-            return await self._asked(state, question)
+            try:
+                return await self._asked(state, question)
+            except EngineUnavailable as silent:
+                raise _unavailable(silent) from silent
 
     async def close(self) -> None:
         """Close the connections."""
@@ -157,6 +164,8 @@ class Sandboxes:
         relationships = await asyncio.to_thread(state.relationships, datetime.now(UTC))
         try:
             engine = await sandbox(self.endpoint, state.schema, relationships)
+        except EngineUnavailable as silent:
+            raise _unavailable(silent) from silent
         except EngineRefused as refused:
             raise OtherSchema(organization=state.organization, cause=refused) from refused
         return _Kept(state.key, engine, time.monotonic())
@@ -175,3 +184,7 @@ class Sandboxes:
         """Closing a connection would end the questions of those who use it; the last of them does it."""
         if not kept.users:
             await kept.engine.close()
+
+
+def _unavailable(silent: EngineUnavailable) -> SandboxUnavailable:
+    return SandboxUnavailable(cause=silent.facts["cause"])

@@ -30,6 +30,10 @@ LONGEST_DAYS = 1826
 """Five years."""
 NO_ALIASES = "YAML's aliases are not read: write it out"
 """A short text with them may stand for an endless one."""
+DEEPEST = 20
+"""Blocks within blocks; a catalog has six. What reads them takes a frame of the stack for each, and for
+a text of brackets alone a time that grows with its square."""
+TOO_DEEP = "is nested too deep"
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
@@ -42,11 +46,8 @@ def read(text: str, name: str, source: str | None = None) -> Catalog:
     if not CATALOG_NAME.fullmatch(name):
         mistakes.append(Mistake(1, f"the file's name must be of a-z, 0-9, _ and -, not {name!r}"))
     try:
-        aliases = [e for e in yaml.parse(text) if isinstance(e, yaml.AliasEvent)]
-        if aliases:
-            marks = [each.start_mark for each in aliases]
-            lines = {mark.line + 1 if mark else 1 for mark in marks}
-            raise InvalidCatalog([Mistake(line, NO_ALIASES) for line in lines], source or name)
+        if unread := sorted(set(_unread(text))):
+            raise InvalidCatalog([*mistakes, *unread], source or name)
         root = yaml.compose(text, Loader=yaml.SafeLoader)
     except yaml.YAMLError as error:
         raise InvalidCatalog([*mistakes, _unreadable(error)], source or name) from None
@@ -56,6 +57,20 @@ def read(text: str, name: str, source: str | None = None) -> Catalog:
     if mistakes:
         raise InvalidCatalog(mistakes, source or name)
     return catalog
+
+
+def _unread(text: str) -> Iterator[Mistake]:
+    """Yield what is not even composed: aliases, and the first thing that is nested too deep."""
+    depth = 0
+    for event in yaml.parse(text):
+        line = event.start_mark.line + 1 if event.start_mark else 1
+        if isinstance(event, yaml.AliasEvent):
+            yield Mistake(line, NO_ALIASES)
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            yield Mistake(line, TOO_DEEP)
+            return
 
 
 def _unreadable(error: yaml.YAMLError) -> Mistake:

@@ -9,7 +9,7 @@ import msgspec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess import ledger, process
+from teamaccess import ledger, logs, process
 from teamaccess.errors import NotFound, Unavailable
 from teamaccess.ledger import Attribution, Receipt
 from teamaccess.models import Channel
@@ -42,6 +42,7 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
         async with open_service(Settings.discover()) as service:
             return await use(service)
 
+    logs.keep_apart()
     try:
         return process.run(run())
     except ledger.UnknownOrganization as unknown:

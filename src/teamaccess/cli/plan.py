@@ -111,7 +111,7 @@ def exit_code(plans: list[PlanView]) -> int:
 async def _make(service: Service, wanted: Document, state: str) -> str:
     here = OrganizationId(wanted.organization)
     async with service.ledger.change(operator(), here) as change:
-        refuse_moved(change, state)
+        refuse_moved(change, lambda now: state == now)
         if wanted.reason is not None:
             change.because(clean("reason", wanted.reason, LONGEST_REASON))
         await make_all(wanted.changes, change, UserId(change.attribution.actor), here)
@@ -121,7 +121,7 @@ async def _make(service: Service, wanted: Document, state: str) -> str:
 def _read(file: Path) -> Document:
     try:
         return msgspec.convert(yaml.safe_load(file.read_text(encoding="utf-8")), Document)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, msgspec.ValidationError) as wrong:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError, msgspec.ValidationError) as wrong:
         raise BadPlan(file=file, cause=" ".join(str(wrong).split())) from wrong
 
 

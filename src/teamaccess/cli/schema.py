@@ -12,6 +12,8 @@ from teamaccess.api.views.plans import PlanView
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.cli.plan import AsMarkdown, exit_code, show
+from teamaccess.errors import Conflict
+from teamaccess.ledger import OrganizationBusy, OrganizationStopped, UnknownOrganization
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.organizations.find import list_organizations
@@ -34,6 +36,10 @@ Files = Annotated[
 MOST = 1_000_000
 """Organizations that are asked about in one run."""
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
+
+
+class NotAllPlanned(Conflict):
+    """Nobody knows what would change in these organizations: {organizations}."""
 
 
 @dataclass
@@ -95,26 +101,38 @@ def plan_catalog(
     """Say who would gain and who would lose which action under another catalog. Nothing is written.
 
     Compared with what was applied last. Tells of the organizations where somebody is affected. Exits
-    with 0 if nobody is, with 1 if somebody is, and with 2 when it could not be asked or applied.
+    with 0 if nobody is, with 1 if somebody is, and with 2 when one could not be asked, or it could not
+    be applied.
     """
 
-    async def work(service: Service) -> list[PlanView]:
+    async def work(service: Service) -> tuple[list[PlanView], list[str]]:
         then = load(catalog) if catalog is not None else service.catalog
         audit = await as_applied(service.audit)
         async with service.reads() as session:
             await refuse_taken(session, then)
             known = await list_organizations(session, None, None, MOST)
         wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
-        found = []
+        found, left_out = [], []
         with Meter("Planning", "organizations", len(wanted)) as meter:
             for each in wanted:
-                view = PlanView.of(await plan(audit, service.ledger, each, [], then))
-                found += [view] if view.items or view.orphans else []
+                try:
+                    view = PlanView.of(await plan(audit, service.ledger, each, [], then))
+                except (
+                    Conflict,
+                    UnknownOrganization,
+                    OrganizationBusy,
+                    OrganizationStopped,
+                ) as why:
+                    left_out.append(f"{each} ({why.detail})")
+                else:
+                    found += [view] if view.items or view.orphans else []
                 meter.step(1)
-        return found
+        return found, left_out
 
-    plans = connected(work)
+    plans, left_out = connected(work)
     show(plans, as_markdown=as_markdown, as_json=as_json)
+    if left_out:
+        raise NotAllPlanned(organizations=left_out)
     if not plans and not as_json:
         typer.echo("Nobody gains or loses anything.")
     raise typer.Exit(exit_code(plans))

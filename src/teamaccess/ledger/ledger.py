@@ -28,7 +28,7 @@ from teamaccess.ledger.errors import (
 )
 from teamaccess.ledger.outcome import learn_outcome
 from teamaccess.ledger.place import newest_places
-from teamaccess.ledger.session import UNHURRIED, Sessions
+from teamaccess.ledger.session import UNHURRIED, Sessions, refusing_busy
 from teamaccess.ledger.standing import Standing
 from teamaccess.ledger.turns import Turn, Turns
 from teamaccess.models import OrganizationId
@@ -42,8 +42,6 @@ PATIENCE_SECONDS = 2.0
 """How long a change waits for what is pending before it."""
 HAND_OVER_SECONDS = 1.0
 """How long whoever waits for an answer waits for the workers to be told, too."""
-LOCK_NOT_AVAILABLE = "55P03"
-"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
 
 
 class Ledger:
@@ -240,12 +238,8 @@ class Ledger:
     async def _locked(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> Sequence[Row[Any]]:
-        try:
+        with refusing_busy(*organizations):
             return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-                raise OrganizationBusy(organization=", ".join(organizations)) from error
-            raise
 
     async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> Standing:
         organization = OrganizationId(row.organization_id)

@@ -1,11 +1,13 @@
 """The session whose commit brings every changed row into the ledger."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import cast
 
 import msgspec
 from sqlalchemy import Table, event, func, insert, make_url, select, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import (
     AsyncEngine,
     AsyncSession,
@@ -19,7 +21,7 @@ from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.dialect import DRIVER
 from teamaccess.ledger.drain import Note, net_updates, positions
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.errors import SchemaViolation, UnattributedChange
+from teamaccess.ledger.errors import OrganizationBusy, SchemaViolation, UnattributedChange
 from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
 
@@ -61,6 +63,21 @@ PATIENCE = {
     "idle_in_transaction_session_timeout": "15s",
 }
 """Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
+
+
+LOCK_NOT_AVAILABLE = "55P03"
+"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
+
+
+@contextmanager
+def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
+    """Raise OrganizationBusy where their locks are not had in time."""
+    try:
+        yield
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+            raise OrganizationBusy(organization=", ".join(organizations)) from error
+        raise
 
 
 UNHURRIED = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")

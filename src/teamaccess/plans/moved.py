@@ -1,5 +1,7 @@
 """A plan is made real only while everything is as it was when it was made."""
 
+from collections.abc import Callable
+
 from teamaccess.catalog import Catalog
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
@@ -18,9 +20,9 @@ def state_of(standing: Standing, catalog: Catalog) -> str:
     return f"{standing.position}-{standing.hash.hex()}@{catalog.version}"
 
 
-def refuse_moved(change: Change, state: str) -> None:
-    """Raise StateMoved unless the organization that is changed stands at this state; `*` is any."""
+def refuse_moved(change: Change, planned: Callable[[str], bool]) -> None:
+    """Raise StateMoved unless the organization that is changed stands where it was planned."""
     [standing] = change.standing
     now = state_of(standing, change.catalog)
-    if state not in ("*", now):
+    if not planned(now):
         raise StateMoved(organization=standing.organization, state=now)

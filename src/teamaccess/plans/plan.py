@@ -12,7 +12,7 @@ from teamaccess.audit.people import names_of
 from teamaccess.audit.sandboxes import State
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
-from teamaccess.errors import Invalid, TeamaccessError
+from teamaccess.errors import Conflict, Invalid, TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
 from teamaccess.models import Channel, OrganizationId, UserId
 from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
@@ -23,6 +23,16 @@ from teamaccess.relationships import Relationship
 NOBODY = UserId("operator:plan")
 AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
 """A plan is about what would come of it; who may bring it about is another question."""
+
+
+LONGEST_SECONDS = 3
+"""How long the organization's other changes wait for what nobody has decided: other processes' give up
+after two (`PATIENCE`), and who plans need not be one who may change anything."""
+
+
+class PlanTakesTooLong(Conflict):
+    """The other changes of {organization} would wait for more than {seconds} seconds for this plan. \
+    Propose less at once."""
 
 
 class NothingProposed(Invalid):
@@ -81,7 +91,8 @@ async def plan(
     refusal = await _refusal(ledger, organization, proposals, asker)
     then = catalog or audit.catalog
     async with audit.turns:
-        facts = await facts_at(audit.reads, organization, rehearsal.standing.position)
+        position, permits = rehearsal.standing.position, audit.catalog.permits
+        facts = await facts_at(audit.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
         after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
         groups = await asyncio.to_thread(alike, organization, before.facts, after.facts)
@@ -129,7 +140,11 @@ async def _rehearsed(
     actor: UserId,
 ) -> Rehearsal:
     async def act(change: Change) -> None:
-        await make_all(proposals, change, actor, organization)
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await make_all(proposals, change, actor, organization)
+        except TimeoutError as late:
+            raise PlanTakesTooLong(organization=organization, seconds=LONGEST_SECONDS) from late
 
     return await ledger.rehearse(attribution, organization, act)
 
@@ -144,6 +159,8 @@ async def _refusal(
         return None
     try:
         await _rehearsed(ledger, organization, proposals, *asker)
+    except Unavailable:
+        raise  # which says nothing about who asks
     except TeamaccessError as refused:
         return refused
     return None

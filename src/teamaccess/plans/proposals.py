@@ -4,22 +4,13 @@ from datetime import datetime
 from typing import Annotated
 
 import msgspec
-from sqlalchemy import ColumnElement, false, select
+from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Invalid
 from teamaccess.ledger import Change
 from teamaccess.members import act
-from teamaccess.members.find import UnknownMember
-from teamaccess.models import (
-    Membership,
-    OrganizationId,
-    RoleId,
-    TeamId,
-    User,
-    UserId,
-    is_local_id,
-)
+from teamaccess.models import Membership, OrganizationId, RoleId, TeamId, User, UserId
 from teamaccess.relationships.expiration import in_utc
 from teamaccess.roles.find import find_own
 from teamaccess.roles.make import Description, make, replace
@@ -212,24 +203,20 @@ async def make_all(
 async def member_named(
     session: AsyncSession, organization: OrganizationId, id_or_email: str
 ) -> UserId:
-    """Return the member with this id or e-mail address; raises UnknownMember."""
-    found = await session.scalar(
+    """Return the id of the member with this e-mail address; what is nobody's is returned as it is.
+
+    Whether there is such a member the use case tells, and nobody whom it has not judged first.
+    """
+    try:
+        address = normalise(id_or_email)
+    except InvalidEmail:
+        return UserId(id_or_email)
+    found: UserId | None = await session.scalar(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
-        .where(Membership.organization_id == organization, _named(id_or_email))
+        .where(Membership.organization_id == organization, User.email == address)
     )
-    if found is None:
-        raise UnknownMember(user=id_or_email, organization=organization)
-    return found
-
-
-def _named(id_or_email: str) -> ColumnElement[bool]:
-    if is_local_id(id_or_email):
-        return User.id == UserId(id_or_email)
-    try:
-        return User.email == normalise(id_or_email)
-    except InvalidEmail:
-        return false()
+    return found if found is not None else UserId(id_or_email)
 
 
 def _in_calendar(end: datetime | None) -> None:

@@ -1,5 +1,7 @@
 """What would change, before anything is written; and making it real, if nothing has changed since."""
 
+import asyncio
+
 from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
@@ -8,7 +10,7 @@ from teamaccess.api.auditable import auditable
 from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch
+from teamaccess.api.preconditions import IfMatch, matches
 from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 from teamaccess.catalog import Catalog, InvalidCatalog, read
 from teamaccess.errors import Invalid
@@ -37,12 +39,15 @@ async def make_plan(
     The ETag names the state that the plan was made of.
     """
     id = await auditable(request, service, organization)
-    catalog = _catalog(service.catalog.name, data.catalog) if data.catalog is not None else None
+    catalog = None
+    if data.catalog is not None:
+        catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = (attribution(request), request.user.id)
     found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker)
-    return Response(PlanView.of(found), headers={"ETag": f'"{found.state}"'})
+    view = await asyncio.to_thread(PlanView.of, found)
+    return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
 @post("/v1/organizations/{organization:str}/changes", status_code=HTTP_200_OK)
@@ -57,7 +62,7 @@ async def make_changes(
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""
     if if_match is None:
         raise PlanNeeded
-    refuse_moved(change, if_match.strip('"'))
+    refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
         change.because(clean("reason", data.reason, LONGEST_REASON))
     await make_all(data.changes, change, actor.id, OrganizationId(organization))

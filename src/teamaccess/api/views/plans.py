@@ -17,7 +17,7 @@ class PlanWanted(Request):
     """What somebody thinks of changing."""
 
     changes: Proposals = msgspec.field(default_factory=list)
-    catalog: Annotated[str, Meta(max_length=500_000)] | None = None
+    catalog: str | None = None
     """Another catalog, as YAML."""
 
 
@@ -35,23 +35,27 @@ class ChangesMade(msgspec.Struct):
 
 
 class HoldingView(msgspec.Struct):
-    """An action throughout the organization, or on these objects."""
+    """An action throughout the organization, or on an object."""
 
     action: str
-    resources: list[str] | None
+    resource: str | None
+    """The object, which stands for the others that are just like it."""
+    others: int
+    """How many they are; the plan's `alike` has their names once for everybody."""
 
     @classmethod
     def of(cls, holding: Holding, alike: Alike) -> "HoldingView":
         """Return it as it is shown."""
-        resources = [str(each) for each in alike[holding.on]] if holding.on else None
-        return cls(holding.action, resources)
+        if holding.on is None:
+            return cls(holding.action, None, 0)
+        return cls(holding.action, str(holding.on), len(alike[holding.on]) - 1)
 
     def __str__(self) -> str:
         """The action, and where."""
-        if self.resources is None:
+        if self.resource is None:
             return self.action
-        more = f" and {len(self.resources) - 1} more" if len(self.resources) > 1 else ""
-        return f"{self.action} on {self.resources[0]}{more}"
+        more = f" and {self.others} more" if self.others else ""
+        return f"{self.action} on {self.resource}{more}"
 
 
 class ShiftView(msgspec.Struct):
@@ -85,6 +89,8 @@ class PlanView(msgspec.Struct):
     state: str
     catalog: str
     items: list[ShiftView]
+    alike: dict[str, list[str]]
+    """By the objects in the items that stand for others, all of them."""
     updates: list[str]
     orphans: list[str]
     refusal: RefusalView | None
@@ -98,6 +104,7 @@ class PlanView(msgspec.Struct):
             state=plan.state,
             catalog=plan.catalog,
             items=[ShiftView.of(each, plan.alike) for each in plan.shifts],
+            alike=_named(plan),
             updates=plan.updates,
             orphans=plan.orphans,
             refusal=RefusalView(refused.code, refused.detail) if refused else None,
@@ -109,3 +116,12 @@ class PlanView(msgspec.Struct):
         for each in self.items:
             gains, loses = (", ".join(map(str, has)) for has in (each.gains, each.loses))
             yield [each.email or each.name or each.user, gains, loses]
+
+
+def _named(plan: Plan) -> dict[str, list[str]]:
+    told = {on for each in plan.shifts for _, on in (*each.gains, *each.loses) if on is not None}
+    return {
+        str(on): [str(each) for each in plan.alike[on]]
+        for on in sorted(told, key=str)
+        if len(plan.alike[on]) > 1
+    }
