@@ -228,6 +228,7 @@ ASKS = {
         "change_roles",
         body={"changes": [PROPOSED], "reason": "a new job"},
         headers={"If-Match": "*"},
+        silent=True,
     ),
     Route("GET", MACHINES): Ask(MANAGES, list=True),
     Route("POST", MACHINES): Ask(MANAGES, 201, body={"name": "Nightly job", "roles": ["{role}"]}),
