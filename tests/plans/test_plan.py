@@ -278,3 +278,14 @@ def test_the_fixture_says_something_else(other: str) -> None:
     """A catalog that only looks changed would prove nothing."""
     catalog: Catalog = read(other, "fintoc")
     assert "support" not in catalog.actions["refunds_create"].roles
+
+
+async def test_what_takes_too_long_to_ask_is_refused_and_keeps_nobody_waiting(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    with monkeypatch.context() as impatient:
+        impatient.setattr(planning, "LONGEST_ANSWER_SECONDS", 0)
+        refused(await plan(acme, wanted), 409, "plan_too_large")
+    (await plan(acme, wanted)).raise_for_status()

@@ -16,7 +16,7 @@ from teamaccess.models import OrganizationId, is_organization_id
 from teamaccess.schemas.in_force import in_force
 
 AT_ONCE = 2
-"""Questions under way in a process; the others wait, and services' checks do not."""
+"""Questions of a kind under way in a process; the others wait, and services' checks do not."""
 
 
 class SchemaNotRecorded(Conflict):
@@ -33,6 +33,9 @@ class Audit:
     catalog: Catalog
     sandboxes: Sandboxes
     turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    """For questions about the present."""
+    sandbox_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    """For those that take a sandbox, which may take long and keep no other waiting."""
 
     async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
         """Return the organization as it is, or as it was.
@@ -54,4 +57,6 @@ class Audit:
             catalog, schema = self.catalog, self.catalog.schema()
         else:
             raise SchemaNotRecorded(at=moment.at.isoformat(), catalog=decided_by)
-        return Past(moment, standing, self.reads, catalog, schema, self.sandboxes, self.turns)
+        return Past(
+            moment, standing, self.reads, catalog, schema, self.sandboxes, self.sandbox_turns
+        )

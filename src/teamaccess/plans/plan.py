@@ -30,9 +30,17 @@ LONGEST_SECONDS = 3
 after two (`PATIENCE`), and who plans need not be one who may change anything."""
 
 
+LONGEST_ANSWER_SECONDS = 60
+"""How long a plan keeps the next one waiting: objects that differ, and actions, take a question each."""
+
+
 class PlanTakesTooLong(Conflict):
     """The other changes of {organization} would wait for more than {seconds} seconds for this plan. \
     Propose less at once."""
+
+
+class PlanTooLarge(Conflict):
+    """What everybody in {organization} would have could not be asked within {seconds} seconds."""
 
 
 class NothingProposed(Invalid):
@@ -83,21 +91,25 @@ async def plan(
 
     They are made as if, under every rule but those about who makes them; then both states are put into an
     engine each, and it is asked for everything that everybody has. Raises NothingProposed, what refuses
-    the changes, and what `Sandboxes.ask` does.
+    the changes, PlanTakesTooLong, PlanTooLarge, and what `Sandboxes.ask` does.
     """
     if not proposals and catalog is None:
         raise NothingProposed
     rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
     refusal = await _refusal(ledger, organization, proposals, asker)
     then = catalog or audit.catalog
-    async with audit.turns:
+    async with audit.sandbox_turns:
         position, permits = rehearsal.standing.position, audit.catalog.permits
         facts = await facts_at(audit.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
         after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
         groups = await asyncio.to_thread(alike, organization, before.facts, after.facts)
-        had = await _asked(audit, before, audit.catalog, groups)
-        would_have = await _asked(audit, after, then, groups)
+        try:
+            async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
+                had = await _asked(audit, before, audit.catalog, groups)
+                would_have = await _asked(audit, after, then, groups)
+        except TimeoutError as late:
+            raise PlanTooLarge(organization=organization, seconds=LONGEST_ANSWER_SECONDS) from late
     shifts = await _shifts(audit, had, would_have)
     asked = query("plan", changes=msgspec.json.encode(proposals).decode(), catalog=then.version)
     return Plan(
