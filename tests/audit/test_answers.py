@@ -3,7 +3,10 @@
 import csv
 import io
 import json
+import secrets
+from collections.abc import Awaitable
 
+import httpx
 from authzed.api.v1 import (
     ObjectReference,
     Relationship,
@@ -12,9 +15,10 @@ from authzed.api.v1 import (
     WriteRelationshipsRequest,
 )
 
-from teamaccess.models import User
+from teamaccess.models import OrganizationId, User
+from teamaccess.organizations.found import found
 from tests.steps import enlist, refused
-from tests.world import Team
+from tests.world import Team, World
 
 
 async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:
@@ -85,3 +89,25 @@ async def test_an_unknown_action_is_told_with_those_that_there_are(acme: Team) -
     asked = {"params": {"action": "refund"}}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)
     assert "refunds_create" in refused(answer, 400, "unknown_action")["actions"]
+
+
+async def test_a_slip_in_a_name_is_no_answer(acme: Team) -> None:
+    def asked(question: str, **about: str) -> Awaitable[httpx.Response]:
+        return acme.administrator.ask("GET", f"{acme.path}/audit/{question}", params=about)
+
+    email = acme.administrator.email
+    refused(await asked("what-can", user=email), 400, "no_user_id")
+    refused(await asked("what-can", user="usr_nobody"), 404, "unknown_user")
+    about = {"action": "edit", "resource": "webhook:wh_99"}
+    refused(await asked("who-can", **about), 404, "not_registered")
+
+
+async def test_an_organization_in_which_nothing_was_decided_has_nobody(fintoc: World) -> None:
+    id = OrganizationId(f"empty-{secrets.token_hex(4)}")
+    async with fintoc.operator() as change:
+        await found(change, id, "Empty", founder=None)
+    operator, path = await fintoc.signed_in_operator(), f"/v1/organizations/{id}/audit"
+    answer = (await operator.ask("GET", f"{path}/matrix")).raise_for_status().json()
+    assert (answer["items"], answer["evidence"]["position"]) == ([], 0)
+    at = {"at": (await fintoc.service.now()).isoformat()}
+    refused(await operator.ask("GET", f"{path}/matrix", params=at), 400, "before_it_began")

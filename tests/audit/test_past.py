@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from teamaccess.audit import sandboxes
+from teamaccess.audit.audit import CatalogNotInForce
 from teamaccess.audit.holders import holders
 from teamaccess.audit.matrix import matrix
 from teamaccess.audit.moment import Moment
@@ -132,6 +133,8 @@ async def test_the_schema_that_was_in_force_answers(
         grown.version,
     )
     assert old.members == new.members
+    with pytest.raises(CatalogNotInForce):  # the present is the other catalog's by now
+        await audit.of(team.id)
 
 
 async def test_what_has_not_come_or_not_begun_is_refused(acme: Team) -> None:

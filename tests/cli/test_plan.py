@@ -87,11 +87,12 @@ async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     only = ("--organization", acme.id, "--organization", globex.id)
     told = await run("schema", "plan", str(catalog), *only, "--json")
     assert told.exit_code == 1
-    [one] = [json.loads(line) for line in told.stdout.splitlines()]
+    one, compared = [json.loads(line) for line in told.stdout.splitlines()]
+    assert (compared["organizations"], compared["affected"]) == (2, 1)
     assert [each["user"] for each in one["items"]] == [bob.id]
     assert eve.id not in told.stdout
     same = await run("schema", "plan", *only)
-    assert (same.exit_code, "Nobody" in same.stdout) == (0, True)
+    assert (same.exit_code, "0 of 2 organizations" in same.stdout) == (0, True)
 
 
 async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
@@ -101,7 +102,7 @@ async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
     await application.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
     only = ("--organization", acme.id, "--organization", globex.id)
     told = await run("schema", "plan", str(catalog), *only, "--json")
-    assert [each["user"] for each in json.loads(told.stdout)["items"]] == [bob.id]
+    assert [each["user"] for each in json.loads(told.stdout.splitlines()[0])["items"]] == [bob.id]
     refusal = json.loads(told.stderr.splitlines()[-1])
     assert (told.exit_code, refusal["code"]) == (2, "not_all_planned")
     [left_out] = refusal["organizations"]
@@ -121,3 +122,14 @@ async def test_answers_of_a_past_time(run: Run, acme: Team) -> None:
     assert "(decided)" in told.stderr
     wrong = await run(*asked, "--at", "last March", "--json")
     assert (wrong.exit_code, json.loads(wrong.stderr)["code"]) == (2, "no_such_time")
+
+
+async def test_what_changes_for_nobody_yet_is_a_change_all_the_same(
+    run: Run, acme: Team, tmp_path: Path
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    await acme.act("suspend", bob)
+    change = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
+    shown = await run("plan", plan_file(tmp_path, acme, changes=[change]))
+    assert (shown.exit_code, "Nobody gains or loses" in shown.stdout) == (1, True)
+    assert f"TOUCH organization:{acme.id}#developer@user:{bob.id}" in shown.stdout

@@ -9,11 +9,13 @@ from sqlalchemy import select
 
 from teamaccess.catalog import Catalog
 from teamaccess.models import Event, SchemaVersion
+from teamaccess.relationships import Touch, organization, user
 from teamaccess.roles.ids import RoleIdsTaken
-from teamaccess.schemas.apply import apply_schema
+from teamaccess.schemas.apply import SchemaRefused, apply_schema
 from tests.ledger.conftest import Connection
 from tests.reconciliation.apart import Ground
 from tests.reconciliation.test_rebuilding import rebuild
+from tests.steps import enlist
 from tests.stories.roles import made
 from tests.world import OPERATOR, World
 
@@ -73,6 +75,19 @@ async def test_what_is_refused_was_never_in_force(apart: World, grown: Catalog) 
     with pytest.raises(RoleIdsTaken):
         await apply(apart, grown)
     assert len(await kept(apart)) == 1
+
+
+async def test_what_spicedb_does_not_take_is_told_and_not_kept(
+    apart: World, grown: Catalog
+) -> None:
+    team = await apart.found("acme")
+    bob = (await enlist(team, {"bob": ["support"]}))["bob"]
+    await apply(apart, grown)
+    relationship = organization(team.id).relates("cashier", user(bob.id))
+    await apart.service.engine.write([Touch(relationship)])
+    with pytest.raises(SchemaRefused, match="cashier"):
+        await apply(apart)
+    assert [row.catalog_version for row in await kept(apart)][-1] == grown.version
 
 
 async def test_of_two_at_once_one_keeps_it(apart: World, grown: Catalog) -> None:

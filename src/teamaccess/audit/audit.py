@@ -11,7 +11,7 @@ from teamaccess.audit.view import Source
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
 from teamaccess.errors import Conflict
-from teamaccess.ledger import Sessions, UnknownOrganization
+from teamaccess.ledger import Sessions, UnknownOrganization, clock
 from teamaccess.models import OrganizationId, is_organization_id
 from teamaccess.schemas.in_force import in_force
 
@@ -22,6 +22,10 @@ AT_ONCE = 2
 class SchemaNotRecorded(Conflict):
     """Nobody recorded which schema was in force at {at}, when changes were decided by {catalog} and not \
     by today's catalog. `teamaccess schema apply` records it."""
+
+
+class CatalogNotInForce(Conflict):
+    """SpiceDB enforces {applied}, and this deployment's catalog is {deployed}: what it calls a role may be another one there. `teamaccess schema apply` puts it in force."""  # noqa: E501 - a sentence is one line
 
 
 @dataclass(frozen=True)
@@ -40,12 +44,13 @@ class Audit:
     async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
         """Return the organization as it is, or as it was.
 
-        Raises UnknownOrganization; of a moment also OutOfCalendar, SchemaNotRecorded, and what
-        `standing_at` does.
+        Raises UnknownOrganization; of the present CatalogNotInForce; of a moment OutOfCalendar,
+        SchemaNotRecorded, and what `standing_at` does.
         """
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         if moment is None:
+            await self._refuse_other_schema()
             return Present(organization, self.reads, self.catalog, self.engine, self.turns)
         moment = moment.in_utc()
         async with self.reads() as session:
@@ -60,3 +65,10 @@ class Audit:
         return Past(
             moment, standing, self.reads, catalog, schema, self.sandboxes, self.sandbox_turns
         )
+
+    async def _refuse_other_schema(self) -> None:
+        """Raise CatalogNotInForce where the newest schema that was kept is another catalog's."""
+        async with self.reads() as session:
+            found = await in_force(session, await clock(session))
+        if found is not None and found.catalog.version != self.catalog.version:
+            raise CatalogNotInForce(applied=found.catalog.version, deployed=self.catalog.version)

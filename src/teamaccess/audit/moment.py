@@ -13,7 +13,7 @@ from teamaccess.ledger import UnknownOrganization, clock
 from teamaccess.ledger.delivery import SAME_POSITION
 from teamaccess.ledger.session import refusing_busy
 from teamaccess.ledger.standing import Standing
-from teamaccess.models import LedgerApplication, LedgerEntry, OrganizationId
+from teamaccess.models import LedgerApplication, LedgerEntry, Organization, OrganizationId
 from teamaccess.models.ledger_entry import DONE
 
 SETTLED = text("SELECT FROM ledger_lock(ARRAY[:organization])")
@@ -107,13 +107,13 @@ async def _too_early(
     first: Row[int, bytes, str, datetime] | None = (
         await session.execute(_entries(organization).order_by(LedgerEntry.position).limit(1))
     ).one_or_none()
-    if first is None:
+    if first is None and await session.get(Organization, organization) is None:
         return UnknownOrganization(organization=organization)
     return BeforeItBegan(
         organization=organization,
         at=moment.at.isoformat(),
         basis=moment.basis.value,
-        began=first.decided_at.isoformat(),
+        began=first.decided_at.isoformat() if first is not None else "a time that has not come",
     )
 
 

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from datetime import timedelta
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from teamaccess.audit.facts import facts_at
 from teamaccess.audit.graph import Graph
 from teamaccess.audit.view import Answer, Ask, View
@@ -11,7 +13,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import FULLY_CONSISTENT, Engine
 from teamaccess.ledger import OrganizationBusy, Sessions, clock
 from teamaccess.ledger.standing import Standing, standing_of
-from teamaccess.models import OrganizationId
+from teamaccess.models import LedgerHead, OrganizationId
 from teamaccess.organizations.find import get_organization
 
 ATTEMPTS = 5
@@ -54,6 +56,7 @@ class Present:
             async with self.reads() as session:
                 await get_organization(session, self.organization)
                 standing = await standing_of(session, self.organization)
+                standing = standing or await _untouched(session, self.organization)
             if standing is not None:
                 await standing.prove(self._engine, or_later=True)
                 answer = await ask(self._engine, FULLY_CONSISTENT)
@@ -61,3 +64,11 @@ class Present:
                     return answer, standing
             await asyncio.sleep(PAUSE_SECONDS)
         raise OrganizationBusy(organization=self.organization)
+
+
+async def _untouched(session: AsyncSession, organization: OrganizationId) -> Standing | None:
+    """Return where an organization stands in which nothing was decided yet, None if something was."""
+    head = await session.get(LedgerHead, organization)
+    if head is None or head.position > 0:
+        return None
+    return Standing(organization, 0, head.hash, None)

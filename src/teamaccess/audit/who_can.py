@@ -9,9 +9,15 @@ from teamaccess.audit.origins import Origin, origins
 from teamaccess.audit.people import names_of
 from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
+from teamaccess.errors import NotFound
 from teamaccess.models import UserId
 from teamaccess.relationships import ObjectReference
+from teamaccess.relationships import organization as organization_object
 from teamaccess.resources.questions import asked
+
+
+class NotRegistered(NotFound):
+    """{resource} is not registered, so nobody can do anything to it."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class WhoCan:
 async def who_can(source: Source, action: str, resource: str | None = None) -> WhoCan:
     """Return everybody who can do an action, in the organization or on one of its objects.
 
-    Raises what `resources.questions.asked` does, and the source's `view`.
+    Raises what `resources.questions.asked` and the source's `view` do, and NotRegistered.
     """
     on, permission = asked(source.catalog, source.organization, action, resource)
 
@@ -48,6 +54,9 @@ async def who_can(source: Source, action: str, resource: str | None = None) -> W
 
     view = await source.view(ask)
     place = None if resource is None else on
+    here = organization_object(source.organization)
+    if place is not None and not view.answer and not view.graph.fact(place, "organization", here):
+        raise NotRegistered(resource=place)  # a slip is no "nobody"
     allowed, missing = await asyncio.to_thread(_explained, view, action, place)
     async with source.reads() as session:
         names = await names_of(session, list(allowed))

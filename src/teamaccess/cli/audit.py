@@ -8,9 +8,6 @@ from typing import Annotated, Any
 
 import msgspec
 import typer
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from teamaccess.api.views.audit import (
     MatrixView,
@@ -29,6 +26,7 @@ from teamaccess.audit.who_can import who_can
 from teamaccess.audit.why import why
 from teamaccess.cli.connected import AsJson, connected
 from teamaccess.cli.remedies import remedied
+from teamaccess.cli.tables import print_table
 from teamaccess.cli.times import time_of
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
@@ -49,7 +47,8 @@ AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.
 At = Annotated[
     str | None,
     typer.Option(
-        metavar="TIME", help="Answer as of then: 2026-03-31T23:59:59Z; UTC where no zone is given."
+        metavar="TIME",
+        help="Answer as of then: 2026-03-31T23:59:59Z. UTC without a zone; a date is its first moment.",
     ),
 ]
 By = Annotated[
@@ -179,13 +178,8 @@ def _show(
         typer.echo(_signed(evidence), err=True)
     else:
         head, *rest = rows
-        signed = Text(_signed(evidence))
-        table = Table(caption=signed, caption_justify="left")
-        for name in head:
-            table.add_column(Text(name))
-        for row in rest:
-            table.add_row(*map(Text, row))  # which people wrote, and which is no markup
-        Console().print(table)
+        print_table(head, rest)
+        typer.echo(_signed(evidence))
 
 
 def _turned(rows: Iterator[list[str]]) -> list[list[str]]:

@@ -7,25 +7,26 @@ from typing import Annotated
 import msgspec
 import typer
 import yaml
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
 
 from teamaccess.api.views.plans import PlanView
 from teamaccess.catalog import load
 from teamaccess.cli.connected import AsJson, connected, operator, progress_of
+from teamaccess.cli.tables import print_table
 from teamaccess.errors import Invalid
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.plans.moved import refuse_moved
 from teamaccess.plans.plan import plan
 from teamaccess.plans.proposals import Proposals, make_all
 from teamaccess.service import Service
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.text import LONGEST_REASON, clean, counted
 
 app = typer.Typer(add_completion=False)
 
 CHANGES = 1
-"""The exit code where somebody would gain or lose something."""
+"""The exit code where something would change."""
+MOST_TOLD = 20
+"""Updates that are told to people."""
+NOBODY = "Nobody gains or loses anything at this moment."
 AsMarkdown = Annotated[
     bool, typer.Option("--markdown", help="Print Markdown, for a comment on a change.")
 ]
@@ -36,7 +37,7 @@ class BadPlan(Invalid):
 
 
 class CatalogApart(Invalid):
-    """A catalog is not applied with other changes: use `teamaccess schema apply`."""
+    """A plan with a catalog is not applied: take `catalog` out of the file and apply the rest; a catalog is put in force by `teamaccess schema apply`, with TEAMACCESS_CATALOG naming it."""  # noqa: E501 - a sentence is one line
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -69,8 +70,8 @@ def show_plan(
     """Say who would gain and who would lose which action by what a file proposes.
 
     Nothing is written, unless with --apply, and then only if nothing has changed since. Exits with 0 if
-    nobody gains or loses anything, with 1 if somebody does, and with 2 when it could not be asked; with
-    --apply, with 0 once it is made.
+    nothing would change, with 1 if something would, and with 2 when it could not be asked; with --apply,
+    with 0 once it is made.
     """
     wanted = _read(file)
     if apply and wanted.catalog is not None:
@@ -78,6 +79,9 @@ def show_plan(
 
     async def work(service: Service) -> tuple[PlanView, str]:
         here = OrganizationId(wanted.organization)
+        if apply and state is not None:  # what has moved may refuse the changes, too
+            async with service.ledger.change(operator(), here) as change:
+                refuse_moved(change, lambda now: state == now)
         catalog = load(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
         found = PlanView.of(
             await plan(service.audit, service.ledger, here, wanted.changes, catalog)
@@ -104,8 +108,8 @@ def show(plans: list[PlanView], *, as_markdown: bool, as_json: bool) -> None:
 
 
 def exit_code(plans: list[PlanView]) -> int:
-    """Return 1 where somebody would gain or lose something, or a relationship would lose its place."""
-    return CHANGES if any(each.items or each.orphans for each in plans) else 0
+    """Return 1 where anything would change: for somebody now, or by an end or a return later."""
+    return CHANGES if any(each.items or each.orphans or each.updates for each in plans) else 0
 
 
 async def _make(service: Service, wanted: Document, state: str) -> str:
@@ -131,21 +135,17 @@ def _beside(file: Path, catalog: str) -> str | Path:
 
 def _print_table(found: PlanView) -> None:
     head, *rows = found.sheet()
-    notes = Text("\n".join(_notes(found)))
-    if not rows:
-        Console().print("Nobody gains or loses anything.", notes, sep="\n")
-        return
-    table = Table(caption=notes, caption_justify="left")
-    for name in head:
-        table.add_column(Text(name))
-    for row in rows:
-        table.add_row(*map(Text, row))  # which people wrote, and which is no markup
-    Console().print(table)
+    if rows:
+        print_table(head, rows)
+    else:
+        typer.echo(NOBODY)
+    for note in _notes(found):
+        typer.echo(note)
 
 
 def _markdown(found: PlanView) -> Iterator[str]:
     people = len(found.items)
-    affected = "nobody gains or loses anything" if not people else f"{people} affected"
+    affected = "nobody gains or loses anything now" if not people else f"{people} affected"
     yield f"### {found.evidence.organization}: {affected}"
     yield ""
     head, *rows = found.sheet()
@@ -161,13 +161,17 @@ def _markdown(found: PlanView) -> Iterator[str]:
 
 def _notes(found: PlanView) -> Iterator[str]:
     evidence = found.evidence
-    yield f"At position {evidence.position} of {evidence.organization}; state {found.state}."
+    yield f"At position {evidence.position} of {evidence.organization}. Its state:"
+    yield found.state
     if found.catalog != evidence.catalog:
         yield f"Under the catalog {found.catalog} instead of {evidence.catalog}."
     for orphan in found.orphans:
         yield f"The catalog has no place for {orphan}: SpiceDB refuses it while that stands."
     if found.updates:
-        yield f"{len(found.updates)} updates of relationships would be written."
+        yield f"Would be written: {counted(len(found.updates), 'update')} of relationships."
+    yield from found.updates[:MOST_TOLD]
+    if len(found.updates) > MOST_TOLD:
+        yield f"... and {len(found.updates) - MOST_TOLD} more; --json has them all."
 
 
 def _cell(text: str) -> str:

@@ -33,6 +33,9 @@ Named = Annotated[
 Files = Annotated[
     list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
 ]
+COMPARED = (
+    "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
+)
 MOST = 1_000_000
 """Organizations that are asked about in one run."""
 Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
@@ -101,11 +104,11 @@ def plan_catalog(
     """Say who would gain and who would lose which action under another catalog. Nothing is written.
 
     Compared with what was applied last. Tells of the organizations where somebody is affected. Exits
-    with 0 if nobody is, with 1 if somebody is, and with 2 when one could not be asked, or it could not
-    be applied.
+    with 0 if nobody is, with 1 if somebody is or something has no place in it, and with 2 when one could
+    not be asked, or a role's id is taken. With --json the last line says what was compared.
     """
 
-    async def work(service: Service) -> tuple[list[PlanView], list[str]]:
+    async def work(service: Service) -> tuple[list[PlanView], list[str], dict[str, object]]:
         then = load(catalog) if catalog is not None else service.catalog
         audit = await as_applied(service.audit)
         async with service.reads() as session:
@@ -127,14 +130,19 @@ def plan_catalog(
                 else:
                     found += [view] if view.items or view.orphans else []
                 meter.step(1)
-        return found, left_out
+        compared = {
+            "catalog": then.version,
+            "instead_of": audit.catalog.version,
+            "organizations": len(wanted),
+            "affected": len(found),
+        }
+        return found, left_out, compared
 
-    plans, left_out = connected(work)
+    plans, left_out, compared = connected(work)
     show(plans, as_markdown=as_markdown, as_json=as_json)
+    tell(as_json, COMPARED.format(**compared), **compared)
     if left_out:
         raise NotAllPlanned(organizations=left_out)
-    if not plans and not as_json:
-        typer.echo("Nobody gains or loses anything.")
     raise typer.Exit(exit_code(plans))
 
 

@@ -4,7 +4,8 @@ from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.engine import Engine
+from teamaccess.engine import Engine, EngineRefused
+from teamaccess.errors import Conflict
 from teamaccess.events import record
 from teamaccess.ledger import Attribution, Change, Ledger
 from teamaccess.ledger.session import UNHURRIED
@@ -22,6 +23,10 @@ NEWEST = (
 )
 
 
+class SchemaRefused(Conflict):
+    """SpiceDB does not take the schema: {cause}. What stands in its way has to go first; `teamaccess schema plan` names it as what the catalog has no place for."""  # noqa: E501 - a sentence is one line
+
+
 async def apply_schema(
     ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
 ) -> list[str]:
@@ -29,7 +34,7 @@ async def apply_schema(
 
     It is kept as in force from now on unless the newest row says so already: also where SpiceDB has had
     it since somebody was stopped before the commit. SpiceDB itself refuses a schema that would orphan
-    relationships. Raises RoleIdsTaken.
+    relationships. Raises RoleIdsTaken and SchemaRefused.
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
@@ -39,7 +44,10 @@ async def apply_schema(
         if differences:
             if await engine.has_schema():  # before the first one nobody has roles
                 await refuse_taken(change.session, catalog)
-            await engine.write_schema(schema)
+            try:
+                await engine.write_schema(schema)
+            except EngineRefused as refused:
+                raise SchemaRefused(cause=refused.message) from refused
         if await _newest(change.session) != (catalog.version, schema):
             await _keep(change, catalog, schema)
             await ledger.commit(change)

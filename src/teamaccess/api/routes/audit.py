@@ -30,7 +30,7 @@ from teamaccess.models import UserId, is_local_id
 from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
-from teamaccess.users.find import UnknownUser
+from teamaccess.users.find import UnknownUser, user_now
 
 CSV = "text/csv"
 LINES = "application/x-ndjson"
@@ -57,6 +57,11 @@ By = Annotated[
 
 class TimeWithoutZone(Invalid):
     """Say in which zone {at} is: {at}Z for UTC, or with an offset, +02:00 (in an address %2B02:00)."""
+
+
+class NoUserId(Invalid):
+    """{user!r} is no user's id. Answers name people by their ids, and so does the list of members; the \
+    command `teamaccess audit` takes e-mail addresses, too."""
 
 
 class Shown(Protocol):
@@ -111,7 +116,7 @@ async def show_what_can(
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
     source = await _source(request, service, organization, at, basis)
-    found = await what_can(source, _named(user))
+    found = await what_can(source, await _named(service, user))
     return _shown(request, await asyncio.to_thread(WhatCanView.of, found))
 
 
@@ -128,7 +133,7 @@ async def show_why(
 ) -> WhyView:
     """Say whether somebody can do something, and why, or why not and what would allow it."""
     source = await _source(request, service, organization, at, basis)
-    found = await why(source, _named(user), action, resource)
+    found = await why(source, await _named(service, user), action, resource)
     return WhyView.of(
         found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
     )
@@ -163,9 +168,13 @@ async def _source(
     return await service.audit.of(id, Moment(at, basis))
 
 
-def _named(user: str) -> UserId:
+async def _named(service: Service, user: str) -> UserId:
+    """Return the user with this id; raises NoUserId and UnknownUser: a slip is no "no"."""
     if not is_local_id(user):
-        raise UnknownUser(user=user)
+        raise NoUserId(user=user)
+    async with service.reads() as session:
+        if await user_now(session, UserId(user)) is None:
+            raise UnknownUser(user=user)
     return UserId(user)
 
 
@@ -174,7 +183,7 @@ def _shown(request: AnyRequest, answer: Shown) -> Response[Any]:
     if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
         lines = rows_as_csv(answer.sheet())
-        return Stream(lines, media_type=f"{CSV}; charset=utf-8", headers=headers)
+        return Stream(lines, media_type=CSV, headers=headers)
     if wanted == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)

@@ -1,0 +1,21 @@
+"""Tables for people: whole on a terminal, whatever its width, and in a file."""
+
+import sys
+from collections.abc import Iterable, Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 240
+"""Columns where there is no terminal that has a width."""
+
+
+def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print a table; what does not fit into a line goes on in the next one."""
+    table = Table()
+    for name in head:
+        table.add_column(Text(name), overflow="fold")
+    for row in rows:
+        table.add_row(*map(Text, row))  # which people wrote, and which is no markup
+    Console(width=None if sys.stdout.isatty() else WIDE).print(table)
