@@ -55,6 +55,14 @@ async def _same(history: History, oracle: Oracle, **then: str) -> None:
         answer = await _ask(team, "who-can", action=history.ids[sentence], **then)
         assert {names[each["user"]] for each in answer["items"]} == oracle.who(sentence), sentence
         _explained(answer)
+    for _ in range(4):
+        name = history.chance.choice(sorted(oracle.people))
+        sentence = history.chance.choice(sorted(history.ids))
+        about = {"user": team.people[name].id, "action": history.ids[sentence], **then}
+        answer = await _ask(team, "why", **about)
+        assert answer["allowed"] == (sentence in oracle.allowed(name)), (name, sentence)
+        assert bool(answer["paths"]) == answer["allowed"]
+        assert (answer["obstacle"] is None) == answer["allowed"]
 
 
 def _explained(answer: dict[str, Any]) -> None:
