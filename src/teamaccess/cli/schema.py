@@ -13,12 +13,10 @@ from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.cli.plan import AsMarkdown, exit_code, show
 from teamaccess.errors import Conflict
-from teamaccess.ledger import OrganizationBusy, OrganizationStopped, UnknownOrganization
 from teamaccess.local.progress import Meter
 from teamaccess.models import OrganizationId
 from teamaccess.organizations.find import list_organizations
-from teamaccess.plans.applied import as_applied
-from teamaccess.plans.plan import plan
+from teamaccess.plans.everywhere import Everywhere, plan_everywhere
 from teamaccess.roles.ids import refuse_taken
 from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import Service
@@ -108,41 +106,29 @@ def plan_catalog(
     not be asked, or a role's id is taken. With --json the last line says what was compared.
     """
 
-    async def work(service: Service) -> tuple[list[PlanView], list[str], dict[str, object]]:
+    async def work(service: Service) -> tuple[Everywhere, dict[str, object]]:
         then = load(catalog) if catalog is not None else service.catalog
-        audit = await as_applied(service.audit)
         async with service.reads() as session:
             await refuse_taken(session, then)
             known = await list_organizations(session, None, None, MOST)
         wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
-        found, left_out = [], []
         with Meter("Planning", "organizations", len(wanted)) as meter:
-            for each in wanted:
-                try:
-                    view = PlanView.of(await plan(audit, service.ledger, each, [], then))
-                except (
-                    Conflict,
-                    UnknownOrganization,
-                    OrganizationBusy,
-                    OrganizationStopped,
-                ) as why:
-                    left_out.append(f"{each} ({why.detail})")
-                else:
-                    found += [view] if view.items or view.orphans else []
-                meter.step(1)
-        compared = {
+            found = await plan_everywhere(
+                service.audit, service.ledger, then, wanted, lambda: meter.step(1)
+            )
+        return found, {
             "catalog": then.version,
-            "instead_of": audit.catalog.version,
+            "instead_of": found.instead_of,
             "organizations": len(wanted),
-            "affected": len(found),
+            "affected": len(found.affected),
         }
-        return found, left_out, compared
 
-    plans, left_out, compared = connected(work)
+    found, compared = connected(work)
+    plans = list(map(PlanView.of, found.affected))
     show(plans, as_markdown=as_markdown, as_json=as_json)
     tell(as_json, COMPARED.format(**compared), **compared)
-    if left_out:
-        raise NotAllPlanned(organizations=left_out)
+    if found.left_out:
+        raise NotAllPlanned(organizations=found.left_out)
     raise typer.Exit(exit_code(plans))
 
 
