@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import structlog
 from hypothesis import HealthCheck, settings
 
 from teamaccess.local.postgres import LocalPostgres
@@ -86,6 +87,14 @@ def start_dev(home: Path) -> Iterator[StartDev]:
             return dev
 
         yield start
+
+
+@pytest.fixture(autouse=True)
+def log_as_before() -> Iterator[None]:
+    """A command says where the log goes: in its own process elsewhere, and here for everybody."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 @pytest.hookimpl(wrapper=True)

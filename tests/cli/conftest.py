@@ -1,10 +1,9 @@
 """The command line, on a running stack."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable
 
 import pytest
-import structlog
 from typer.testing import CliRunner, Result
 
 from teamaccess.cli.main import app
@@ -12,14 +11,6 @@ from tests.ledger.conftest import application  # noqa: F401 - a fixture here, to
 from tests.world import World
 
 Run = Callable[..., Awaitable[Result]]
-
-
-@pytest.fixture(autouse=True)
-def log_as_before() -> Iterator[None]:
-    """A command says where the log goes: in its own process elsewhere, and here for everybody."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
 
 
 @pytest.fixture
