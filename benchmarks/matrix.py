@@ -172,7 +172,7 @@ def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
     most = SAMPLE // len(answer.actions)
     step = max(1, len(answer.members) // most)
     return {
-        Cell(member.user, action): action in member.actions
+        Cell(member.person.user, action): action in member.actions
         for member in answer.members[number % step :: step][:most]
         for action in answer.actions
     }

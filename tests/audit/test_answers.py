@@ -22,8 +22,7 @@ from tests.world import Team, World
 
 
 async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:
-    await enlist(acme, {"bob": ["support"]})
-    bob = acme.people["bob"]
+    bob = await acme.member("bob", ["support"])
     async with acme.world.operator(acme.id) as change:
         (await change.session.get_one(User, bob.id)).name = "=1+1"
     asked = {"headers": {"Accept": "text/csv"}, "params": {"action": "refunds_create"}}
@@ -33,6 +32,7 @@ async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:
     assert json.loads(answer.headers["Teamaccess-Evidence"])["rows"] == len(rows)
     assert rows[bob.id]["name"] == "'=1+1"
     assert rows[bob.id]["role"] == "support"
+    assert rows[bob.id]["granted_by"] == f"{bob.email} invited by {acme.administrator.email}"
 
 
 async def test_the_matrix_as_csv_has_a_column_for_each_action(acme: Team) -> None:

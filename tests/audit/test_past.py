@@ -227,7 +227,9 @@ async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalSt
     server.begin_anew()
     second = await who_can(await audit.of(acme.id, moment), "refunds_create")
     await own.close()
-    assert [each.user for each in second.holders] == [each.user for each in first.holders]
+    assert [each.person.user for each in second.holders] == [
+        each.person.user for each in first.holders
+    ]
 
 
 async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(acme: Team) -> None:
@@ -250,7 +252,8 @@ def later(days: int) -> datetime:
 
 
 async def test_a_long_answer_comes_line_by_line_and_says_when_it_is_whole(acme: Team) -> None:
-    await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+    await acme.member("bob", ["support"])
+    await enlist(acme, {"eve": ["support"]})
     answer = await acme.administrator.ask(
         "GET",
         f"{acme.path}/audit/who-can",
@@ -262,5 +265,7 @@ async def test_a_long_answer_comes_line_by_line_and_says_when_it_is_whole(acme: 
     assert lines[-1] == {"end": {"rows": 3}}
     assert len([line for line in lines if "item" in line]) == 3
     positions = {line["change"]["position"] for line in lines if "change" in line}
+    people = {line["person"]["user"] for line in lines if "person" in line}
+    assert acme.administrator.id in people
     [path] = lines[-2]["item"]["paths"]
     assert path["position"] in positions

@@ -47,7 +47,9 @@ async def test_both_ways_of_who_has_a_role_twice_are_told(acme: Team) -> None:
 
 async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Team) -> None:
     bob = await acme.member("bob", ["support"])
-    await acme.act("suspend", bob)
+    path = f"{acme.path}/members/{bob.id}/suspend"
+    body = {"reason": "The laptop is lost"}
+    (await acme.administrator.ask("POST", path, json=body)).raise_for_status()
     found = await why(acme, bob, "refunds_create")
     assert not found["allowed"]
     assert found["paths"] == []
@@ -55,6 +57,24 @@ async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Team) -> N
     assert obstacle["code"] == "no_active_member"
     assert obstacle["change"]["actor"] == f"user:{acme.administrator.id}"
     assert obstacle["change"]["position"] == len(await acme.ledger())
+    assert obstacle["change"]["reason"] == "The laptop is lost"
+    assert obstacle["sentence"] == f"{bob.email} is no active member any more."
+    named = {each["user"]: each["email"] for each in found["people"]}
+    assert named[acme.administrator.id] == acme.administrator.email
+
+
+async def test_a_removal_and_a_return_are_told_with_their_reasons(acme: Team) -> None:
+    bob = await acme.member("bob", ["support"])
+    path = f"{acme.path}/members/{bob.id}"
+    await acme.act("suspend", bob)
+    body = {"reason": "It was found"}
+    (await acme.administrator.ask("POST", f"{path}/reactivate", json=body)).raise_for_status()
+    [way] = (await why(acme, bob, "refunds_create"))["paths"]
+    assert way["reason"] == "It was found"
+    body = {"reason": "They have left"}
+    (await acme.administrator.ask("DELETE", path, json=body)).raise_for_status()
+    change = (await why(acme, bob, "refunds_create"))["obstacle"]["change"]
+    assert change["reason"] == "They have left"
 
 
 async def test_a_role_that_was_taken_away_is_told_with_those_that_are_left(acme: Team) -> None:

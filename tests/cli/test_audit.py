@@ -42,7 +42,7 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: T
     yes = await run("audit", "why", acme.id, bob.id, "refunds_create")
     assert yes.stdout.splitlines()[0] == "yes"
     assert "role support since" in yes.stdout
-    assert f"by user:{bob.id} invited by user:{acme.administrator.id} (api)" in yes.stdout
+    assert f"by {bob.email} invited by {acme.administrator.email} (api)" in yes.stdout
     await acme.change_roles(bob, "product")
     no = await run("audit", "why", acme.id, bob.id, "refunds_create")
     assert (yes.exit_code, no.exit_code) == (0, 1)

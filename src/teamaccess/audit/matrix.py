@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.holders import holders
-from teamaccess.audit.people import names_of
+from teamaccess.audit.people import Person, people
 from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
 from teamaccess.models import UserId
@@ -20,9 +20,7 @@ Holders = dict[str, set[UserId]]
 class Member:
     """A row."""
 
-    user: UserId
-    email: str | None
-    name: str | None
+    person: Person
     actions: frozenset[str]
     """Those that the engine says yes to."""
 
@@ -63,8 +61,8 @@ async def matrix(source: Source) -> Matrix:
         missing=missing,
     )
     async with source.reads() as session:
-        names = await names_of(session, list(held))
-    members = [Member(user, *names.get(user, (None, None)), held[user]) for user in held]
+        names = await people(session, held)
+    members = [Member(names[user], held[user]) for user in held]
     return Matrix(evidence, actions, members)
 
 

@@ -1,7 +1,9 @@
-"""What people are called."""
+"""What people and machines are called, today."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
 
+import msgspec
 from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -11,14 +13,44 @@ NAMES = select(User.id, User.email, User.name).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text)))
 )
 AT_A_TIME = 10_000
+Called = dict[UserId, str]
+IN_ACTORS = re.compile(r"user:(\S+)")
+"""A user in a ledger entry's actor, which has one or two of them, or none."""
 
 
-async def names_of(
-    session: AsyncSession, users: Sequence[UserId]
-) -> dict[UserId, tuple[str | None, str | None]]:
-    """Return e-mail address and name of users."""
-    found: dict[UserId, tuple[str | None, str | None]] = {}
-    for start in range(0, len(users), AT_A_TIME):
-        rows = await session.execute(NAMES, {"users": users[start : start + AT_A_TIME]})
-        found |= {row.id: (row.email, row.name) for row in rows}
+class Person(msgspec.Struct, frozen=True, order=True):
+    """Somebody, and what they are called."""
+
+    user: UserId
+    email: str | None
+    name: str | None
+
+    @property
+    def called(self) -> str:
+        """What they are known by among people; a machine has no address."""
+        return self.email or self.name or self.user
+
+
+async def people(session: AsyncSession, users: Iterable[UserId]) -> dict[UserId, Person]:
+    """Return everybody who was asked for, in the order of their ids; who is unknown has no name."""
+    wanted = sorted(set(users))
+    found = {user: Person(user, None, None) for user in wanted}
+    for start in range(0, len(wanted), AT_A_TIME):
+        rows = await session.execute(NAMES, {"users": wanted[start : start + AT_A_TIME]})
+        found |= {row.id: Person(*row) for row in rows}
     return found
+
+
+def users_in(actors: Iterable[str]) -> set[UserId]:
+    """Return the users whom ledger entries name as actors."""
+    return {UserId(user) for actor in set(actors) for user in IN_ACTORS.findall(actor)}
+
+
+def called(people: Iterable[Person]) -> Called:
+    """Return by their ids what they are called."""
+    return {person.user: person.called for person in people}
+
+
+def in_words(actor: str, called: Called) -> str:
+    """Return a ledger entry's actor with people by what they are called instead of their ids."""
+    return IN_ACTORS.sub(lambda found: called.get(UserId(found[1]), found[0]), actor)

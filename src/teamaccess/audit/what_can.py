@@ -8,6 +8,7 @@ from typing import NamedTuple
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
+from teamaccess.audit.people import Person, people, users_in
 from teamaccess.audit.view import Source
 from teamaccess.engine import Consistency, Engine
 from teamaccess.models import UserId
@@ -37,6 +38,8 @@ class WhatCan:
     """Actions throughout the organization in the catalog's order, then objects."""
     origins: dict[int, Origin]
     """Of every position that the paths name."""
+    people: list[Person]
+    """Whom the origins name."""
 
 
 async def what_can(source: Source, who: UserId) -> WhatCan:
@@ -62,6 +65,8 @@ async def what_can(source: Source, who: UserId) -> WhatCan:
     missing = sum(1 for each in expected - known if view.lasting(graph.paths(who, *each)))
     async with source.reads() as session:
         told = await origins(session, source.organization, positions(can.paths for can in cans))
+        deciding = users_in(origin.actor for origin in told.values())
+        names = await people(session, deciding)
     evidence = Evidence.of(
         view,
         catalog,
@@ -70,7 +75,7 @@ async def what_can(source: Source, who: UserId) -> WhatCan:
         unexplained=sum(1 for can in cans if not can.paths),
         missing=missing,
     )
-    return WhatCan(evidence, cans, told)
+    return WhatCan(evidence, cans, told, list(names.values()))
 
 
 async def _objects(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
 from teamaccess.audit.origins import Origin, origins
-from teamaccess.audit.people import names_of
+from teamaccess.audit.people import Person, people, users_in
 from teamaccess.audit.view import Source, View
 from teamaccess.engine import Consistency, Engine
 from teamaccess.errors import NotFound
@@ -24,9 +24,7 @@ class NotRegistered(NotFound):
 class Holder:
     """Somebody who can."""
 
-    user: UserId
-    email: str | None
-    name: str | None
+    person: Person
     paths: list[Path]
     """Every way in which they can; empty where the ledger knows of none."""
 
@@ -40,6 +38,8 @@ class WhoCan:
     """In the order of their ids."""
     origins: dict[int, Origin]
     """Of every position that the paths name."""
+    people: list[Person]
+    """Whom the origins name."""
 
 
 async def who_can(source: Source, action: str, resource: str | None = None) -> WhoCan:
@@ -59,8 +59,9 @@ async def who_can(source: Source, action: str, resource: str | None = None) -> W
         raise NotRegistered(resource=place)  # a slip is no "nobody"
     allowed, missing = await asyncio.to_thread(_explained, view, action, place)
     async with source.reads() as session:
-        names = await names_of(session, list(allowed))
         told = await origins(session, source.organization, positions(allowed.values()))
+        deciding = users_in(origin.actor for origin in told.values())
+        names = await people(session, {*allowed, *deciding})
     evidence = Evidence.of(
         view,
         source.catalog,
@@ -69,10 +70,8 @@ async def who_can(source: Source, action: str, resource: str | None = None) -> W
         unexplained=sum(1 for paths in allowed.values() if not paths),
         missing=missing,
     )
-    holders = [
-        Holder(user, *names.get(user, (None, None)), paths) for user, paths in allowed.items()
-    ]
-    return WhoCan(evidence, holders, told)
+    holders = [Holder(names[user], paths) for user, paths in allowed.items()]
+    return WhoCan(evidence, holders, told, [names[user] for user in sorted(deciding)])
 
 
 def _explained(

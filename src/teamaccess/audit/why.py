@@ -7,6 +7,7 @@ from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Graph, Path, positions
 from teamaccess.audit.origins import Origin, origins
+from teamaccess.audit.people import Person, people, users_in
 from teamaccess.audit.view import Source, View
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
@@ -37,6 +38,8 @@ class Why:
     """Why they cannot."""
     origins: dict[int, Origin]
     """Of every position that the rest names."""
+    people: list[Person]
+    """Whom the origins name."""
     asked: "Asked"
     view: View[bool]
 
@@ -47,6 +50,8 @@ class Asked:
 
     organization: OrganizationId
     who: UserId
+    called: str
+    """What they are called."""
     action: str
     on: ObjectReference | None
     """The object; None for an action throughout the organization."""
@@ -59,7 +64,10 @@ class Asked:
 async def why(source: Source, who: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why. Raises what `who_can` does."""
     place, permission = asked(source.catalog, source.organization, action, resource)
-    question = Asked(source.organization, who, action, place if resource is not None else None)
+    async with source.reads() as session:
+        called = (await people(session, [who]))[who].called
+    on = place if resource is not None else None
+    question = Asked(source.organization, who, called, action, on)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user(who), at)
@@ -72,20 +80,23 @@ async def why(source: Source, who: UserId, action: str, resource: str | None = N
         named |= {obstacle.fact.began, obstacle.fact.position}
     async with source.reads() as session:
         told = await origins(session, source.organization, named)
+        deciding = await people(session, users_in(origin.actor for origin in told.values()))
     evidence = Evidence.of(
         view,
         source.catalog,
-        query("why", user=who, action=action, resource=question.on),
+        query("why", user=who, action=action, resource=on),
         rows=1,
         unexplained=int(view.answer and not found),
         missing=int(not view.answer and view.lasting(found)),
     )
-    return Why(evidence, view.answer, found if view.answer else [], obstacle, told, question, view)
+    paths = found if view.answer else []
+    whom = list(deciding.values())
+    return Why(evidence, view.answer, paths, obstacle, told, whom, question, view)
 
 
 def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[Path]) -> Obstacle:
     """Return what keeps them from it, looked for from the membership on."""
-    graph, who = view.graph, question.who
+    graph, who, called = view.graph, question.who, question.called
     if view.lasting(found):
         return Obstacle("not_enforced", "The ledger has a way, and SpiceDB has lost it.", None)
     here, behind = organization_object(question.organization), question.behind(catalog)
@@ -93,15 +104,15 @@ def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[P
     if gate is None or graph.membership_over(who, view.now):
         was = gate or graph.lost(here, "member", user(who))
         if was is None:
-            return Obstacle("not_a_member", f"{who} has never been a member.", None)
-        return Obstacle("no_active_member", f"{who} is no active member any more.", was)
+            return Obstacle("not_a_member", f"{called} has never been a member.", None)
+        return Obstacle("no_active_member", f"{called} is no active member any more.", was)
     if question.on is not None:
         if graph.fact(question.on, "organization", here) is None:
             was = graph.lost(question.on, "organization", here)
             return Obstacle("no_such_object", f"{question.on} is not registered.", was)
         creator = graph.fact(question.on, "creator", user(who))
         if catalog.actions[behind].four_eyes and creator is not None:
-            sentence = f"{who} created {question.on}, and {question.action} takes somebody else."
+            sentence = f"{called} created {question.on}, and {question.action} takes somebody else."
             return Obstacle("four_eyes", sentence, creator)
     return _no_role(graph, question, behind)
 
@@ -109,7 +120,7 @@ def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[P
 def _no_role(graph: Graph, question: Asked, behind: str) -> Obstacle:
     who = question.who
     roles = ", ".join(graph.roles_of(who)) or "none"
-    theirs = f"No role of {who}'s has {behind}; theirs are: {roles}."
+    theirs = f"No role of {question.called}'s has {behind}; theirs are: {roles}."
     lost = graph.lost_ways(who, behind)
     if question.on is not None:
         granted = graph.lost(question.on, f"granted_{question.action}", user(who))

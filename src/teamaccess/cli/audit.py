@@ -20,6 +20,7 @@ from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.matrix import matrix
 from teamaccess.audit.moment import Basis, Moment
 from teamaccess.audit.origins import Origin
+from teamaccess.audit.people import Called, called, in_words
 from teamaccess.audit.view import Source
 from teamaccess.audit.what_can import what_can
 from teamaccess.audit.who_can import who_can
@@ -206,11 +207,12 @@ def _signed(evidence: Evidence) -> str:
 def _explained(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
+    names = called(found.people)
     for path in found.paths:
-        yield f"  {_way(path)}"
+        yield f"  {_way(path, names)}"
         for link in path.links:
             yield f"    {link.relationship}"
-            yield f"      {_given(changes[link.began])}, position {link.began}"
+            yield f"      {_given(changes[link.began], names)}, position {link.began}"
     if (obstacle := found.obstacle) is not None:
         change = obstacle.change
         since = ""
@@ -218,23 +220,26 @@ def _explained(found: WhyView) -> Iterator[str]:
             since = f" It ended by itself at {_when(obstacle.expired_at)}."
         elif change is not None:
             why = f": {change.reason}" if change.reason else ""
-            since = f" Since {_when(change.decided_at)}, by {change.actor}{why}."
+            since = f" Since {_when(change.decided_at)}, by {in_words(change.actor, names)}{why}."
         yield f"  {obstacle.sentence}{since}"
     yield from remedied(found)
     yield _signed(found.evidence)
 
 
-def _way(path: PathView) -> str:
+def _way(path: PathView, names: Called) -> str:
     what = "granted on it" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_when(path.until)}" if path.until else ""
     why = f": {path.reason}" if path.reason else ""
-    return f"{what}{team} since {_when(path.since)}{until}, by {path.granted_by}{why}"
+    return (
+        f"{what}{team} since {_when(path.since)}{until}, by {in_words(path.granted_by, names)}{why}"
+    )
 
 
-def _given(change: Origin) -> str:
+def _given(change: Origin, names: Called) -> str:
     why = f": {change.reason}" if change.reason else ""
-    return f"since {_when(change.decided_at)}, by {change.actor} ({change.channel}){why}"
+    by = in_words(change.actor, names)
+    return f"since {_when(change.decided_at)}, by {by} ({change.channel}){why}"
 
 
 def _when(at: datetime) -> str:

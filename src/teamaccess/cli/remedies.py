@@ -3,7 +3,8 @@
 from collections.abc import Iterator, Sequence
 
 from teamaccess.api.views.audit import WhyView
-from teamaccess.api.views.remedies import PersonView, RemedyView, StepView
+from teamaccess.api.views.remedies import RemedyView, StepView
+from teamaccess.audit.people import Person
 
 
 def remedied(found: WhyView) -> Iterator[str]:
@@ -34,6 +35,6 @@ def _who(remedy: RemedyView) -> str:
     return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
 
 
-def _people(people: Sequence[PersonView], more: int) -> str:
-    named = ", ".join(each.email or each.user for each in people)
+def _people(people: Sequence[Person], more: int) -> str:
+    named = ", ".join(each.called for each in people)
     return f"{named} and {more} more" if more else named

@@ -69,32 +69,46 @@ async def change_end(
 
 
 async def suspend(
-    change: Change, actor: UserId, organization: OrganizationId, user: UserId
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    user: UserId,
+    reason: str | None = None,
 ) -> Membership:
     """Take away everything a member can do, keeping the roles for their return."""
     member = await _under(change, actor, organization, user, "suspend")
     if member.suspended_at is None:
         await keep_one_administrator(change, member)
     member.suspend(change.now)
-    await record(change, "member_suspended", organization, f"user:{user}")
+    await record(change, "member_suspended", organization, f"user:{user}", reason)
     return member
 
 
 async def reactivate(
-    change: Change, actor: UserId, organization: OrganizationId, user: UserId
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    user: UserId,
+    reason: str | None = None,
 ) -> Membership:
     """Give a suspended member everything back; the actor must hold all of it, as for giving."""
     member = await _under(change, actor, organization, user, "reactivate")
     member.reactivate()
-    await record(change, "member_reactivated", organization, f"user:{user}")
+    await record(change, "member_reactivated", organization, f"user:{user}", reason)
     return member
 
 
-async def remove(change: Change, actor: UserId, organization: OrganizationId, user: UserId) -> None:
+async def remove(
+    change: Change,
+    actor: UserId,
+    organization: OrganizationId,
+    user: UserId,
+    reason: str | None = None,
+) -> None:
     """End a membership with everything that hangs on it, and the sessions of the removed."""
     member = await _under(change, actor, organization, user, "remove")
     await _end(change, member)
-    await record(change, "member_removed", organization, f"user:{user}", roles=member.roles)
+    await record(change, "member_removed", organization, f"user:{user}", reason, roles=member.roles)
 
 
 async def leave(change: Change, organization: OrganizationId, user: UserId) -> None:

@@ -8,7 +8,7 @@ import msgspec
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.facts import Facts, facts_at
-from teamaccess.audit.people import names_of
+from teamaccess.audit.people import Person, people
 from teamaccess.audit.sandboxes import State
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
@@ -51,9 +51,7 @@ class NothingProposed(Invalid):
 class Shift:
     """What somebody would gain and lose."""
 
-    user: UserId
-    email: str | None
-    name: str | None
+    person: Person
     gains: list[Holding]
     loses: list[Holding]
 
@@ -187,12 +185,10 @@ async def _asked(audit: Audit, state: State, catalog: Catalog, groups: Alike) ->
 
 async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift]:
     gains, loses = gained(before, after), gained(after, before)
-    users = sorted({*gains, *loses})
     async with audit.reads() as session:
-        names = await names_of(session, users)
+        affected = await people(session, {*gains, *loses})
     return [
-        Shift(user, *names.get(user, (None, None)), gains.get(user, []), loses.get(user, []))
-        for user in users
+        Shift(person, gains.get(user, []), loses.get(user, [])) for user, person in affected.items()
     ]
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
+from teamaccess.audit.people import Person
 from teamaccess.errors import TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, Sessions
 from teamaccess.models import Channel, OrganizationId, User, UserId
@@ -21,15 +21,7 @@ MOST_FOR_ONE = 50
 """Rehearsals for one question: each keeps the organization's other changes waiting for some 30 ms."""
 
 
-class Person(NamedTuple):
-    """Somebody, and what they are called."""
-
-    user: UserId
-    email: str | None
-    name: str | None
-
-
-async def people(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
+async def deciders(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
     """Return those who are people, in the order of their ids: machines decide nothing."""
     async with reads() as session:
         rows = await session.execute(PEOPLE, {"users": list(users)})

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.audit import Audit
+from teamaccess.audit.people import Person
 from teamaccess.audit.why import Why
 from teamaccess.ledger import Ledger, OrganizationStopped
 from teamaccess.members.find import find_member
@@ -19,7 +20,7 @@ from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.remedies.candidates import Case
 from teamaccess.remedies.reach import concerning
-from teamaccess.remedies.rehearsals import Person, Rehearsals, people
+from teamaccess.remedies.rehearsals import Rehearsals, deciders
 from teamaccess.remedies.steps import Whom
 from teamaccess.remedies.trial import MOST_PEOPLE, Remedy, Trial
 
@@ -69,7 +70,7 @@ async def remedies_for(audit: Audit, ledger: Ledger, invitees: bytes, found: Why
 
 async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
     able = {UserId(id) async for id in audit.engine.subjects(on, action, "user")}
-    others = await people(audit.reads, able)
+    others = await deciders(audit.reads, able)
     told = f"No change helps: {action} on {on} takes somebody else."
     return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))
 

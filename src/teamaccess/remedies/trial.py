@@ -10,11 +10,12 @@ from datetime import datetime
 
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.facts import Facts, changed, forward
+from teamaccess.audit.people import Person
 from teamaccess.audit.why import Why
 from teamaccess.ledger import Rehearsal
 from teamaccess.remedies.candidates import Candidate, Case
 from teamaccess.remedies.reach import beyond
-from teamaccess.remedies.rehearsals import Person, Rehearsals, people
+from teamaccess.remedies.rehearsals import Rehearsals, deciders
 from teamaccess.remedies.steps import Step
 
 MOST_PEOPLE = 10
@@ -79,13 +80,13 @@ class Trial:
         """Return everybody who has what guards the steps, in the order in which they are tried."""
         operations = {step.operation for step in candidate.steps if step.operation is not None}
         if not operations:
-            return await people(self.audit.reads, [self.case.asked.who])
+            return await deciders(self.audit.reads, [self.case.asked.who])
         guards = {self.case.catalog.guards[each] for each in operations}
         graph, administrator = self.found.view.graph, self.case.catalog.administrator
         able, first = await asyncio.to_thread(
             lambda: (set.intersection(*map(graph.who, guards)), graph.holders(administrator))
         )
-        found = await people(self.audit.reads, able)
+        found = await deciders(self.audit.reads, able)
         return sorted(found, key=lambda each: (each.user not in first, each.user))
 
     async def _adds(self, candidate: Candidate, made: Rehearsal) -> list[str] | None:

@@ -18,7 +18,7 @@ NOTHING: frozenset[str] = frozenset()
 
 
 class UnknownRole(Invalid):
-    """There is no role {role!r}. The roles are {roles}."""
+    """There is no role {role!r} here. The catalog has {roles}; GET .../roles names the organization's."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Roles:
         """Raise UnknownRole for a role that neither the catalog nor the organization has."""
         for role in roles:
             if role not in self:
-                raise UnknownRole(role=role, roles=[*self.catalog.roles, *sorted(self.own)])
+                raise UnknownRole(role=role, roles=list(self.catalog.roles))
 
     def actions_of(self, roles: Iterable[RoleId]) -> frozenset[str]:
         """Return every action that the roles allow together.

@@ -79,6 +79,10 @@ class Shown(Protocol):
     def changes(self) -> Sequence[object]:
         """What the rows refer to."""
 
+    @property
+    def people(self) -> Sequence[object]:
+        """Who made these changes."""
+
     def sheet(self) -> Iterator[list[str]]:
         """Yield its rows."""
 
@@ -194,6 +198,8 @@ def _lines(answer: Shown) -> Iterator[bytes]:
     yield _line(evidence=answer.evidence)
     for change in answer.changes:
         yield _line(change=change)
+    for person in answer.people:
+        yield _line(person=person)
     for item in answer.items:
         yield _line(item=item)
     yield _line(end={"rows": answer.evidence.rows})

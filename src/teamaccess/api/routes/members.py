@@ -11,7 +11,13 @@ from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch, etag, matches
-from teamaccess.api.views.members import MemberPatch, MemberView, RolesWanted, RoleWanted
+from teamaccess.api.views.members import (
+    MemberPatch,
+    MemberView,
+    RolesWanted,
+    RoleWanted,
+    WithReason,
+)
 from teamaccess.errors import PreconditionFailed
 from teamaccess.ledger import Change
 from teamaccess.members import act
@@ -95,8 +101,8 @@ async def change_member_roles(
     id, whom = OrganizationId(organization), UserId(user)
     before = await find_member(change.session, id, whom)
     known = etag(before.assignments) if before else ""
-    reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
-    member = await act.change_roles(change, actor.id, id, whom, once_each(data.roles), reason)
+    roles = once_each(data.roles)
+    member = await act.change_roles(change, actor.id, id, whom, roles, _why(data))
     if not matches(if_match, known):
         raise RolesChangedMeanwhile(user=user)
     held = await roles_held(change.session, id, [whom], change.now)
@@ -113,9 +119,8 @@ async def change_membership(
     data: JSONBody[MemberPatch],
 ) -> MemberView:
     """Let a membership end at a time, or without an end."""
-    reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
     id, whom = OrganizationId(organization), UserId(user)
-    member = await act.change_end(change, actor.id, id, whom, data.expires_at, reason)
+    member = await act.change_end(change, actor.id, id, whom, data.expires_at, _why(data))
     held = await roles_held(change.session, id, [whom], change.now)
     return MemberView.of(member, held.get(whom, ()))
 
@@ -126,10 +131,14 @@ async def change_membership(
 )
 @revokes
 async def suspend_member(
-    organization: InPath, user: InPath, change: Change, actor: SignedIn
+    organization: InPath,
+    user: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[WithReason | None] = None,
 ) -> None:
     """Take away everything a member can do, keeping the roles for their return."""
-    await act.suspend(change, actor.id, OrganizationId(organization), UserId(user))
+    await act.suspend(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
 @post(
@@ -138,19 +147,27 @@ async def suspend_member(
 )
 @changes
 async def reactivate_member(
-    organization: InPath, user: InPath, change: Change, actor: SignedIn
+    organization: InPath,
+    user: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[WithReason | None] = None,
 ) -> None:
     """Give a suspended member everything back."""
-    await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user))
+    await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
 @delete("/v1/organizations/{organization:str}/members/{user:str}", status_code=HTTP_204_NO_CONTENT)
 @revokes
 async def remove_member(
-    organization: InPath, user: InPath, change: Change, actor: SignedIn
+    organization: InPath,
+    user: InPath,
+    change: Change,
+    actor: SignedIn,
+    data: JSONBody[WithReason | None] = None,
 ) -> None:
     """End a membership, everything that hangs on it, and the sessions of the removed."""
-    await act.remove(change, actor.id, OrganizationId(organization), UserId(user))
+    await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
 @post("/v1/organizations/{organization:str}/leave", status_code=HTTP_204_NO_CONTENT)
@@ -168,6 +185,12 @@ def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
             raise RoleTwice(role=each.role)
         wanted[RoleId(each.role)] = each.expires_at
     return wanted
+
+
+def _why(wanted: RolesWanted | MemberPatch | WithReason | None) -> str | None:
+    if wanted is None or wanted.reason is None:
+        return None
+    return clean("reason", wanted.reason, LONGEST_REASON)
 
 
 def _key(member: Listed) -> tuple[datetime, str]:

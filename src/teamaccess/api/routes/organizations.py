@@ -4,6 +4,7 @@ from litestar import delete, get, patch, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
+from teamaccess.api.auditable import audits_all
 from teamaccess.api.authentication import SignInRequired
 from teamaccess.api.callers import Operator
 from teamaccess.api.edge import changes
@@ -39,11 +40,15 @@ async def create_organization(
 async def show_organizations(
     request: AnyRequest, service: TheService, cursor: Cursor = None, limit: Limit = 100
 ) -> Page[OrganizationView]:
-    """List the organizations that the caller is an active member of; an operator sees all."""
+    """List the organizations that the caller is an active member of.
+
+    Operators and auditors of all organizations see all.
+    """
     mine: list[OrganizationId] | None = None
     match request.user:
         case User(id=user):
-            mine = await service.reading.organizations(user)
+            if not await audits_all(request, service):
+                mine = await service.reading.organizations(user)
         case Operator():
             pass
         case _:

@@ -6,12 +6,13 @@ from typing import ClassVar
 
 import msgspec
 
-from teamaccess.api.views.remedies import InsteadView, PersonView, RemedyView
+from teamaccess.api.views.remedies import InsteadView, RemedyView
 from teamaccess.audit.evidence import Evidence
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Path
 from teamaccess.audit.matrix import Matrix
 from teamaccess.audit.origins import Origin
+from teamaccess.audit.people import Called, Person, called, in_words
 from teamaccess.audit.what_can import WhatCan
 from teamaccess.audit.who_can import WhoCan
 from teamaccess.audit.why import Why
@@ -62,12 +63,9 @@ class PathView(msgspec.Struct):
         )
 
 
-class HolderView(msgspec.Struct):
+class HolderView(Person, frozen=True):
     """Somebody who can, and every way in which they can."""
 
-    user: str
-    email: str | None
-    name: str | None
     paths: list[PathView]
 
 
@@ -77,6 +75,7 @@ class WhoCanView(msgspec.Struct):
     evidence: Evidence
     items: list[HolderView]
     changes: list[Origin]
+    people: list[Person]
 
     @classmethod
     def of(cls, found: WhoCan) -> "WhoCanView":
@@ -85,22 +84,24 @@ class WhoCanView(msgspec.Struct):
             evidence=found.evidence,
             items=[
                 HolderView(
-                    each.user,
-                    each.email,
-                    each.name,
+                    each.person.user,
+                    each.person.email,
+                    each.person.name,
                     [PathView.of(path, found.origins) for path in each.paths],
                 )
                 for each in found.holders
             ],
             changes=_changes(found.origins),
+            people=found.people,
         )
 
     def sheet(self) -> Iterator[list[str]]:
         """Yield the rows of a spreadsheet, a row for each way."""
+        names = called(self.people)
         yield [*("user", "email", "name", "role", "team", "since", "until"), "granted_by", "reason"]
         for each in self.items:
             who = [each.user, each.email or "", each.name or ""]
-            for way in map(_told, each.paths) if each.paths else [UNEXPLAINED]:
+            for way in _ways(each.paths, names):
                 yield [*who, *way]
 
 
@@ -118,6 +119,7 @@ class WhatCanView(msgspec.Struct):
     evidence: Evidence
     items: list[CanView]
     changes: list[Origin]
+    people: list[Person]
 
     @classmethod
     def of(cls, found: WhatCan) -> "WhatCanView":
@@ -133,22 +135,21 @@ class WhatCanView(msgspec.Struct):
                 for can in found.cans
             ],
             changes=_changes(found.origins),
+            people=found.people,
         )
 
     def sheet(self) -> Iterator[list[str]]:
         """Yield the rows of a spreadsheet, a row for each way."""
+        names = called(self.people)
         yield [*("action", "resource", "role", "team", "since", "until"), "granted_by", "reason"]
         for each in self.items:
-            for way in map(_told, each.paths) if each.paths else [UNEXPLAINED]:
+            for way in _ways(each.paths, names):
                 yield [each.action, each.resource or "", *way]
 
 
-class RowView(msgspec.Struct):
+class RowView(Person, frozen=True):
     """A member, and the actions that they have."""
 
-    user: str
-    email: str | None
-    name: str | None
     actions: list[str]
 
 
@@ -156,7 +157,8 @@ class MatrixView(msgspec.Struct):
     """Who can do what."""
 
     changes: ClassVar[tuple[()]] = ()
-    """It gives no ways, and so names no changes."""
+    """It gives no ways, and so names no changes, and nobody who made them."""
+    people: ClassVar[tuple[()]] = ()
 
     evidence: Evidence
     actions: list[str]
@@ -170,9 +172,9 @@ class MatrixView(msgspec.Struct):
             actions=found.actions,
             items=[
                 RowView(
-                    each.user,
-                    each.email,
-                    each.name,
+                    each.person.user,
+                    each.person.email,
+                    each.person.name,
                     [action for action in found.actions if action in each.actions],
                 )
                 for each in found.members
@@ -205,6 +207,7 @@ class WhyView(msgspec.Struct):
     paths: list[PathView]
     obstacle: ObstacleView | None
     changes: list[Origin]
+    people: list[Person]
     remedies: list[RemedyView]
     no_remedy: str | None
     instead: InsteadView | None
@@ -227,9 +230,10 @@ class WhyView(msgspec.Struct):
                 change=found.origins[obstacle.fact.position] if obstacle.fact else None,
             ),
             changes=_changes(found.origins),
+            people=found.people,
             remedies=[RemedyView.of(each) for each in remedies.items],
             no_remedy=remedies.nothing,
-            instead=InsteadView([PersonView.of(each) for each in remedies.instead], remedies.more)
+            instead=InsteadView(list(remedies.instead), remedies.more)
             if remedies.instead
             else None,
         )
@@ -239,13 +243,19 @@ def _expired(fact: Fact | None, now: datetime) -> datetime | None:
     return fact.until if fact and fact.until is not None and fact.until <= now else None
 
 
-def _told(path: PathView) -> tuple[str, ...]:
+def _ways(paths: list[PathView], names: Called) -> Iterator[tuple[str, ...]]:
+    yield from (_told(path, names) for path in paths)
+    if not paths:
+        yield UNEXPLAINED
+
+
+def _told(path: PathView, names: Called) -> tuple[str, ...]:
     return (
         path.role or "granted on it",
         path.team or "",
         path.since.isoformat(),
         path.until.isoformat() if path.until else "",
-        path.granted_by,
+        in_words(path.granted_by, names),
         path.reason or "",
     )
 

@@ -30,6 +30,12 @@ class RolesWanted(Request):
     reason: Reason | None = None
 
 
+class WithReason(Request):
+    """Why, for the auditor."""
+
+    reason: Reason | None = None
+
+
 class MemberPatch(WithEnd, kw_only=True):
     """Until when somebody is a member; null for no end, which has to be said."""
 

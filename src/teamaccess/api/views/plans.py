@@ -8,6 +8,7 @@ from msgspec import Meta
 
 from teamaccess.api.views.request import Reason, Request
 from teamaccess.audit.evidence import Evidence
+from teamaccess.audit.people import Person
 from teamaccess.plans.holdings import Alike, Holding
 from teamaccess.plans.plan import Plan, Shift
 from teamaccess.plans.proposals import Proposals
@@ -58,12 +59,9 @@ class HoldingView(msgspec.Struct):
         return f"{self.action} on {self.resource}{more}"
 
 
-class ShiftView(msgspec.Struct):
+class ShiftView(Person, frozen=True):
     """What somebody would gain and lose."""
 
-    user: str
-    email: str | None
-    name: str | None
     gains: list[HoldingView]
     loses: list[HoldingView]
 
@@ -72,7 +70,7 @@ class ShiftView(msgspec.Struct):
         """Return it as it is shown."""
         gains = [HoldingView.of(each, alike) for each in shift.gains]
         loses = [HoldingView.of(each, alike) for each in shift.loses]
-        return cls(shift.user, shift.email, shift.name, gains, loses)
+        return cls(shift.person.user, shift.person.email, shift.person.name, gains, loses)
 
 
 class RefusalView(msgspec.Struct):
@@ -115,7 +113,7 @@ class PlanView(msgspec.Struct):
         yield ["who", "gains", "loses"]
         for each in self.items:
             gains, loses = (", ".join(map(str, has)) for has in (each.gains, each.loses))
-            yield [each.email or each.name or each.user, gains, loses]
+            yield [each.called, gains, loses]
 
 
 def _named(plan: Plan) -> dict[str, list[str]]:

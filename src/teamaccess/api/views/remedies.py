@@ -2,22 +2,9 @@
 
 import msgspec
 
-from teamaccess.remedies.rehearsals import Person
+from teamaccess.audit.people import Person
 from teamaccess.remedies.steps import Step
 from teamaccess.remedies.trial import Remedy
-
-
-class PersonView(msgspec.Struct):
-    """Somebody, and what they are called."""
-
-    user: str
-    email: str | None
-    name: str | None
-
-    @classmethod
-    def of(cls, person: Person) -> "PersonView":
-        """Return them as they are shown."""
-        return cls(*person)
 
 
 class StepView(msgspec.Struct):
@@ -53,7 +40,7 @@ class RemedyView(msgspec.Struct):
 
     steps: list[StepView]
     adds: list[str]
-    by: list[PersonView]
+    by: list[Person]
     more: int
     operator: bool
 
@@ -63,7 +50,7 @@ class RemedyView(msgspec.Struct):
         return cls(
             steps=[StepView.of(step) for step in remedy.steps],
             adds=list(remedy.adds),
-            by=[PersonView.of(person) for person in remedy.by],
+            by=[*remedy.by],
             more=remedy.more,
             operator=remedy.operator,
         )
@@ -72,5 +59,5 @@ class RemedyView(msgspec.Struct):
 class InsteadView(msgspec.Struct):
     """Who can do what is never for the one who was asked about, and how many others can."""
 
-    people: list[PersonView]
+    people: list[Person]
     more: int
