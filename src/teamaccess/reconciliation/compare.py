@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
 from teamaccess.ledger import OtherHistory, clock
-from teamaccess.ledger.markers import APPLIED, HEAD
+from teamaccess.ledger.markers import APPLIED, HEAD, head
 from teamaccess.ledger.place import Place
 from teamaccess.ledger.standing import Standing
 from teamaccess.models import RelationshipSource
@@ -97,10 +97,11 @@ class _Part:
 
 
 async def _held(engine: Engine, catalog: Catalog, place: Place) -> AsyncIterator[str]:
-    """Yield what SpiceDB holds of the organization, markers aside.
+    """Yield what SpiceDB holds of the organization, the markers of its ledger aside.
 
-    Raises OtherHistory for markers of an organization whose ledger is empty.
+    A second head is none of them. Raises OtherHistory for markers where the ledger is empty.
     """
+    newest = str(head(place.organization, place.position, place.hash))
     for objects in objects_of(place.organization, catalog):
         async with aclosing(engine.export(objects)) as pages:
             async for page in pages:
@@ -109,6 +110,8 @@ async def _held(engine: Engine, catalog: Catalog, place: Place) -> AsyncIterator
                         yield each.text
                     elif place.position == 0:
                         raise OtherHistory(organization=place.organization)
+                    elif each.relation == HEAD and each.text != newest:
+                        yield each.text
 
 
 def _text(identity: str, end: str) -> str:
