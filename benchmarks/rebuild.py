@@ -24,14 +24,17 @@ ROUNDS = 3
 PAGE = 1000
 BARE = OrganizationId("bare")
 EMPTY = "TRUNCATE relation_tuple"
-# A ledger that says nothing but where it stands: what is there is read from the rows.
+# A ledger of one entry, which says what the rows stand for.
 BEGUN = """
 SET session_replication_role = replica;
 UPDATE ledger_heads SET position = 1, hash = sha256(organization_id::bytea);
 INSERT INTO ledger (organization_id, position, updates, actor, channel, request_id,
   catalog_version, decided_at, previous_hash, hash)
-  SELECT organization_id, 1, ARRAY['TOUCH'], 'benchmarks', 'operator', 'benchmarks',
-    'none', now(), '', hash FROM ledger_heads;
+  SELECT organization_id, 1, array_agg(
+      format('TOUCH organization:%s#%s@user:%s', organization_id, relation, user_id)
+    ), 'benchmarks', 'operator', 'benchmarks', 'none', now(), '', min(hash)
+  FROM ledger_heads JOIN memberships USING (organization_id), unnest(ARRAY['member', 'support']) relation
+  GROUP BY organization_id;
 INSERT INTO ledger_applications (organization_id, position, status)
   SELECT organization_id, 1, 'applied' FROM ledger_heads;
 """

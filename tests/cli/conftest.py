@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from teamaccess.cli.main import app
-from tests.ledger.conftest import application  # noqa: F401 - a fixture here, too
+from tests.ledger.conftest import application, superuser  # noqa: F401 - fixtures here, too
 from tests.world import World
 
 Run = Callable[..., Awaitable[Result]]

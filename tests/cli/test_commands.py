@@ -12,6 +12,7 @@ from teamaccess.models import Event, LedgerEntry, Reason
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.users.tokens import Audience, verify
 from tests.cli.conftest import Run
+from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, holdings
 from tests.objects import grant, registered, to
 from tests.stories.roles import made
@@ -260,7 +261,8 @@ async def test_reconcile_that_cannot_ask_is_no_drift(
 async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id, "--json")
     assert rebuilt.exit_code == 0
-    assert json.loads(rebuilt.stdout) == {"organizations": [], "relationships": 0, "busy": []}
+    nothing = {"organizations": [], "relationships": 0, "busy": [], "disagreeing": {}}
+    assert json.loads(rebuilt.stdout) == nothing
     for words in (["--rebuild"], []):
         unknown = await run("reconcile", *words, "--organization", "no-such")
         assert (unknown.exit_code, "no-such" in unknown.stderr) == (2, True)
@@ -268,11 +270,8 @@ async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
     assert (both.exit_code, "say which" in both.stderr) == (2, True)
 
 
-async def test_an_organization_that_another_history_has_is_rebuilt(
-    run: Run, acme: Team, fintoc: World
-) -> None:
-    heads = [each for each in await holdings(acme) if each.relation == "head"]
-    await fintoc.service.engine.write([Delete(each) for each in heads])
+async def test_an_organization_that_another_history_has_is_rebuilt(run: Run, acme: Team) -> None:
+    await _forget_head(acme)
     found = await run("reconcile", "--organization", acme.id)
     assert (found.exit_code, "reconcile --rebuild" in found.stdout) == (1, True)
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
@@ -280,3 +279,24 @@ async def test_an_organization_that_another_history_has_is_rebuilt(
     assert rebuilt.stdout.startswith("1 organization rebuilt, ")
     assert (await run("reconcile", "--organization", acme.id)).exit_code == 0
     await agreed(acme)
+
+
+async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
+    run: Run, acme: Team, superuser: Connection
+) -> None:
+    ana = acme.administrator.id
+    async with superuser.transaction():
+        await superuser.execute("SET LOCAL session_replication_role = replica")
+        await superuser.execute(
+            "INSERT INTO role_assignments VALUES ($1, $2, 'support')", acme.id, ana
+        )
+    await _forget_head(acme)
+    rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
+    assert rebuilt.exit_code == 2
+    assert f"{acme.id} was left as it was" in rebuilt.stdout
+    assert f"only the rows have organization:{acme.id}#support@user:{ana}" in rebuilt.stdout
+
+
+async def _forget_head(team: Team) -> None:
+    heads = [each for each in await holdings(team) if each.relation == "head"]
+    await team.world.service.engine.write([Delete(each) for each in heads])

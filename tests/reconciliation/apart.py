@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psutil
 from pydantic import SecretStr
+from sqlalchemy import make_url
 
 from teamaccess.local.postgres import OWNER, SUPERUSER
 from teamaccess.local.postgres_installation import find_installation
@@ -84,6 +85,12 @@ class Ground:
         settings = self.settings(database, spicedb)
         async with open_world(settings, self.owner_url(database)) as world:
             yield world
+
+    async def behind(self, world: World, statement: str) -> None:
+        """Do something to a world's database as its superuser, whom no trigger sees."""
+        unseen = f"SET session_replication_role = replica; {statement}"
+        database = make_url(world.owner_url).database or ""
+        await asyncio.to_thread(self.stack.postgres.psql, unseen, database=database)
 
     def owner_url(self, database: str) -> str:
         """Where the owner of its tables signs in."""

@@ -34,11 +34,12 @@ async def test_what_is_mended_is_in_the_ledger_and_told(acme: Team) -> None:
     assert (await one(acme)).found == 0
 
 
-async def test_a_second_head_is_told_and_goes(acme: Team) -> None:
+async def test_a_second_head_is_told_and_goes(apart: World) -> None:
     """With it a ledger restored from a backup would pass for the one that SpiceDB has."""
+    acme = await apart.found("acme")
     second = f"organization:{acme.id}#head@ledger_position:1-0123456789ab"
-    await put(acme.world, second)
-    assert (await everything(acme.world))[acme.id].differences == {"foreign": [second]}
+    await put(apart, second)
+    assert (await everything(apart))[acme.id].differences == {"foreign": [second]}
     assert (await one(acme, max_deletes=1)).left == 0
     assert (await acme.ledger())[-1] == [f"PURGE {second}"]
     assert (await one(acme)).found == 0

@@ -332,6 +332,39 @@ async def test_what_was_refused_for_good_is_there_after_rebuilding(
     assert (await rebuild(apart)).organizations == [acme.id]
     assert (await acme.invite("eve", ["product"])).status_code == 201
     assert await everything(apart) == {}
+    await _forget_head(apart, acme)
+    assert (await rebuild(apart)).organizations == [acme.id]
+
+
+@pytest.mark.parametrize(
+    ("meddling", "told"),
+    [
+        (
+            "INSERT INTO role_assignments VALUES ('{acme}', '{bob}', 'administrator')",
+            "only the rows have organization:{acme}#administrator@user:{bob}",
+        ),
+        (
+            "DELETE FROM role_assignments WHERE organization_id = '{acme}' AND user_id = '{bob}'",
+            "only the ledger has organization:{acme}#support@user:{bob}",
+        ),
+    ],
+)
+async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enforced(
+    ground: Ground, apart: World, meddling: str, told: str
+) -> None:
+    acme, globex = [await apart.found(name) for name in ("acme", "globex")]
+    bob = await acme.member("bob", ["support"])
+    names = {"acme": acme.id, "bob": bob.id}
+    await ground.behind(apart, meddling.format(**names))
+    for team in (acme, globex):
+        await _forget_head(apart, team)
+
+    done = await rebuild(apart)
+
+    assert done.organizations == [globex.id]
+    assert done.disagreeing == {acme.id: [told.format(**names)]}
+    await _unchangeable(acme)
+    await _as_it_should_be(globex)
 
 
 async def test_what_only_has_not_arrived_yet_is_no_other_history(apart: World) -> None:

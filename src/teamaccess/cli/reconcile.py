@@ -84,17 +84,21 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
     tell(
         as_json,
         f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
-        f"{counted(rebuilt.relationships, 'relationship')} written. {_busy(rebuilt)}",
+        f"{counted(rebuilt.relationships, 'relationship')} written. {_left(rebuilt)}",
         **asdict(rebuilt),
     )
-    if rebuilt.busy:
+    if rebuilt.busy or rebuilt.disagreeing:
         raise typer.Exit(NOT_ASKED)
 
 
-def _busy(rebuilt: Rebuilt) -> str:
-    if not rebuilt.busy:
-        return "Next: teamaccess reconcile"
-    return f"Run it again for those that were being changed: {', '.join(rebuilt.busy)}"
+def _left(rebuilt: Rebuilt) -> str:
+    told = [
+        f"\n{id} was left as it was, its rows are not what its ledger led to: {', '.join(differences)}."
+        for id, differences in rebuilt.disagreeing.items()
+    ]
+    if rebuilt.busy:
+        told.append(f"\nRun it again for those that were being changed: {', '.join(rebuilt.busy)}")
+    return "".join(told) or "Next: teamaccess reconcile"
 
 
 async def _verdicts(

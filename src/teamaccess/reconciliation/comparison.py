@@ -46,8 +46,7 @@ class Comparison:
         relationship = _parsed(text)
         if relationship and relationship.expired(now):
             return
-        makers = RelationshipSource.tables().values()
-        if relationship and any(each.could_make(relationship, catalog) for each in makers):
+        if relationship and could_be_made(text, catalog):
             self.extra.append(relationship)
         else:
             self.foreign.append(text)
@@ -87,6 +86,15 @@ class Comparison:
             ),
             "foreign": sorted(self.foreign),
         }
+
+
+def could_be_made(text: str, catalog: Catalog) -> bool:
+    """Return whether a row of some table could stand for it."""
+    relationship = _parsed(text)
+    makers = RelationshipSource.tables().values()
+    return relationship is not None and any(
+        each.could_make(relationship, catalog) for each in makers
+    )
 
 
 def _parsed(text: str) -> Relationship | None:

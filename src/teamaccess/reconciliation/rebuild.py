@@ -5,6 +5,7 @@ from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from sqlalchemy import case, func, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import AlreadyThere, Engine, Objects
@@ -20,6 +21,7 @@ from teamaccess.ledger import (
 from teamaccess.ledger.place import Place, newest_places
 from teamaccess.ledger.write import rebuilding
 from teamaccess.models import ApplicationStatus, FindingKind, LedgerApplication, OrganizationId
+from teamaccess.reconciliation.agreement import disagreement
 from teamaccess.reconciliation.fill import Filled, fill
 from teamaccess.reconciliation.histories import batches, differs, doubtful
 from teamaccess.reconciliation.scan import Seen
@@ -40,6 +42,8 @@ class Rebuilt:
     relationships: int = 0
     busy: list[OrganizationId] = field(default_factory=list)
     """Those that were being changed: they are as they were, or refused until they are rebuilt."""
+    disagreeing: dict[OrganizationId, list[str]] = field(default_factory=dict)
+    """Those whose rows are not what their ledger led to, with the differences: they are as they were."""
 
 
 class Rebuilder:
@@ -91,6 +95,7 @@ class Rebuilder:
                 place
                 for place in await newest_places(change.session, ids)
                 if await differs(change.session, self._engine, place)
+                and await self._agrees(change.session, place.organization)
             ]
             if not places:
                 return
@@ -102,6 +107,12 @@ class Rebuilder:
             await self._ledger.commit(change)  # which asks once more where SpiceDB stands
         self.done.organizations += rebuilt
         self.done.relationships += filled.relationships
+
+    async def _agrees(self, session: AsyncSession, id: OrganizationId) -> bool:
+        """Return whether the rows may be enforced: nobody has changed them behind the ledger's back."""
+        if differences := await disagreement(session, self._catalog, id):
+            self.done.disagreeing[id] = differences
+        return not differences
 
     async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
         """Empty them and fill them, and again if somebody's late write comes in between.
