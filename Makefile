@@ -25,8 +25,9 @@ help: ## List these.
 run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)
 
-test: setup tests/oidc/node_modules/.installed ## Run every test on the real parts; ARGS=tests/cli runs some.
-	@$(BIN)/python -m pytest $(ARGS)
+# Each process of the tests has PostgreSQL and SpiceDB of its own.
+test: setup tests/oidc/node_modules/.installed ## Run every test on the real parts; ARGS=tests/cli runs some, ARGS="-n 0 ..." in one process.
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
 
 soak: setup ## Run a long storm over real processes, and print what was done, broken and found.
 	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
