@@ -108,9 +108,15 @@ ASKS = {
     Route("PATCH", f"{ONE}/members/{{user}}"): Ask(
         "change_roles", body={"expires_at": None, "reason": "as agreed"}, silent=True
     ),
-    Route("POST", f"{ONE}/members/{{user}}/suspend"): Ask("suspend", 204, target="active"),
-    Route("POST", f"{ONE}/members/{{user}}/reactivate"): Ask("reactivate", 204, target="suspended"),
-    Route("DELETE", f"{ONE}/members/{{user}}"): Ask("remove", 204, target="active"),
+    Route("POST", f"{ONE}/members/{{user}}/suspend"): Ask(
+        "suspend", 204, body={"reason": "a lost laptop"}, target="active"
+    ),
+    Route("POST", f"{ONE}/members/{{user}}/reactivate"): Ask(
+        "reactivate", 204, body={"reason": "it was found"}, target="suspended"
+    ),
+    Route("DELETE", f"{ONE}/members/{{user}}"): Ask(
+        "remove", 204, body={"reason": "they have left"}, target="active"
+    ),
     Route("POST", f"{ONE}/leave"): Ask(MEMBER, 204),
     Route("POST", f"{ONE}/invitations"): Ask(
         "invite",

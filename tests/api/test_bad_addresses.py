@@ -11,7 +11,7 @@ from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
 from tests.steps import PROBLEM, refused
-from tests.world import Team, World
+from tests.world import World
 
 ROUTES = sorted(routes(), key=str)
 WITH_NAMES = [route for route in ROUTES if "{" in route.path]
@@ -139,9 +139,10 @@ NAMED_BY_THE_CALLER = (
 """What nothing has that name yet, gets it."""
 
 
-@pytest.fixture
-async def stage(acme: Team) -> Stage:
-    return await Stage.set(acme)
+@pytest.fixture(scope="module")
+async def stage(fintoc: World) -> Stage:
+    """One for all: nothing here may change it."""
+    return await Stage.set(await fintoc.found("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)

@@ -1,5 +1,7 @@
 """Every route times every kind of caller: what the catalog's guards say, and what is answered."""
 
+from typing import NamedTuple
+
 import pytest
 
 from teamaccess.catalog import Catalog
@@ -15,7 +17,7 @@ from tests.api.requests import (
     routes,
 )
 from tests.steps import enlist, refused
-from tests.world import Person, Team, World
+from tests.world import Person, World
 
 ROUTES = sorted(routes(), key=str)
 ACCEPT = Route("POST", "/v1/invitations/accept")
@@ -58,13 +60,24 @@ def callers(catalog: Catalog) -> list[str]:
     return ["nobody", "outsider", "operator", "suspended administrator", *catalog.roles]
 
 
-async def cast(stage: Stage, elsewhere: Team) -> dict[str, Person | None]:
-    """One person of each kind, members of the stage's organization where they are any."""
+class Scene(NamedTuple):
+    """A stage, and one person of each kind, members of its organization where they are any."""
+
+    stage: Stage
+    people: dict[str, Person | None]
+
+
+async def scene(world: World, outsider: Person) -> Scene:
+    """Make another one."""
+    stage = await Stage.set(await world.found("acme"))
+    return Scene(stage, await cast(stage, outsider))
+
+
+async def cast(stage: Stage, outsider: Person) -> dict[str, Person | None]:
+    """Return one person of each kind."""
     catalog = stage.team.world.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
     people = await enlist(stage.team, {**roles, "sue": [catalog.administrator]}, suspended=["sue"])
-    outsider = elsewhere.administrator
-    outsider.token = await elsewhere.world.token(outsider.id)  # for one route signs them out
     by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
     return {
         "nobody": None,
@@ -76,24 +89,25 @@ async def cast(stage: Stage, elsewhere: Team) -> dict[str, Person | None]:
 
 
 @pytest.fixture(scope="module")
-async def elsewhere(fintoc: World, finicom: World) -> dict[str, Team]:
-    """In each world an organization whose administrator is nobody in the others."""
-    return {world.service.catalog.name: await world.found("other") for world in (fintoc, finicom)}
+async def standing(fintoc: World, finicom: World) -> dict[str, Scene]:
+    """In each world a scene that nobody changes; the outsider is an administrator elsewhere."""
+    return {
+        world.service.catalog.name: await scene(world, (await world.found("other")).administrator)
+        for world in (fintoc, finicom)
+    }
 
 
-async def check(world: World, route: Route, elsewhere: dict[str, Team]) -> None:
-    """Have every kind of caller send the good request, those who are refused first."""
+async def check(world: World, route: Route, standing: Scene) -> None:
+    """Have every kind of caller send the good request: who may change something, on a new scene."""
     catalog = world.service.catalog
-    wanted = {caller: expected(route, caller, catalog) for caller in callers(catalog)}
-    stage: Stage | None = None
-    people: dict[str, Person | None] = {}
-    before: list[list[str]] = []
-    for caller in sorted(wanted, key=lambda caller: wanted[caller][1] == ""):
-        status, code = wanted[caller]
-        if stage is None or (code == "" and route.method != "GET"):
-            stage = await Stage.set(await world.found("acme"))
-            people = await cast(stage, elsewhere[catalog.name])
-            before = await stage.team.ledger()
+    outsider = standing.people["outsider"]
+    assert outsider is not None
+    outsider.token = await world.token(outsider.id)  # for one route signs them out
+    for caller in callers(catalog):
+        status, code = expected(route, caller, catalog)
+        changing = code == "" and route.method != "GET"
+        stage, people = await scene(world, outsider) if changing else standing
+        before = await stage.team.ledger()
         answer = await stage.ask(route, people[caller])
         if code:
             problem = refused(answer, status, code)
@@ -106,16 +120,16 @@ async def check(world: World, route: Route, elsewhere: dict[str, Team]) -> None:
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_fintoc_answers_each_kind_of_caller_as_its_catalog_says(
-    fintoc: World, elsewhere: dict[str, Team], route: Route
+    fintoc: World, standing: dict[str, Scene], route: Route
 ) -> None:
-    await check(fintoc, route, elsewhere)
+    await check(fintoc, route, standing["fintoc"])
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_finicom_answers_each_kind_of_caller_as_its_catalog_says(
-    finicom: World, elsewhere: dict[str, Team], route: Route
+    finicom: World, standing: dict[str, Scene], route: Route
 ) -> None:
-    await check(finicom, route, elsewhere)
+    await check(finicom, route, standing["finicom"])
 
 
 CHANGES = [
