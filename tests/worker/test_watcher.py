@@ -10,7 +10,7 @@ import pytest
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
 
-from teamaccess.engine import TooLarge, client
+from teamaccess.engine import TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.models import Finding, FindingKind, OrganizationId
 from teamaccess.organizations.stopped import skip
@@ -153,7 +153,7 @@ async def test_an_import_past_the_ledger_is_found_however_large(acme: Team, glob
 async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
     acme: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LARGEST_MESSAGE", 100_000)
+    monkeypatch.setattr(channel, "LARGEST_MESSAGE", 100_000)
     async with another_process(acme.world) as second:
         engine = second.service.engine
         probe = Touch(Relationship.parse(f"organization:{acme.id}#product@user:probe"))

@@ -3,7 +3,8 @@
 from authzed.api.v1 import Consistency
 
 from teamaccess.engine.bulk import IMPORT, Held, Objects
-from teamaccess.engine.client import FULLY_CONSISTENT, Engine, Question, at_least
+from teamaccess.engine.client import Engine, Question
+from teamaccess.engine.consistency import FULLY_CONSISTENT, at_least
 from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
 from teamaccess.engine.sandbox import sandbox
 from teamaccess.engine.watch import Observed, TooLarge

@@ -1,12 +1,10 @@
 """The one place that speaks to SpiceDB: checks, writes, reads, the schema. Always gRPC."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Self, cast
 
-import grpc
 from authzed.api.v1 import (
     CheckBulkPermissionsRequest,
     CheckBulkPermissionsRequestItem,
@@ -22,14 +20,13 @@ from authzed.api.v1 import (
     RelationshipFilter,
     SubjectFilter,
     WriteSchemaRequest,
-    ZedToken,
 )
 from authzed.api.v1.permission_service_pb2 import ExportBulkRelationshipsRequest
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2 import DiffSchemaRequest
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 from grpc import StatusCode
-from grpc.aio import AioRpcError, Channel
+from grpc.aio import AioRpcError
 
 from teamaccess.engine.bulk import (
     IMPORT_SECONDS,
@@ -40,6 +37,8 @@ from teamaccess.engine.bulk import (
     page_of,
     requests_of,
 )
+from teamaccess.engine.channel import channel
+from teamaccess.engine.consistency import FULLY_CONSISTENT
 from teamaccess.engine.convert import (
     object_message,
     relationship_of,
@@ -63,38 +62,6 @@ SECONDS_AN_UPDATE = 0.005
 """What a large write may take beyond that: 900 deletes take more than a second where the engine is busy.
 One that ran out of time every time would never arrive."""
 
-# SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
-# be sent again: reads change nothing, and a replayed write meets its own marker.
-RETRY = json.dumps(
-    {
-        "methodConfig": [
-            {
-                "name": [{"service": "authzed.api.v1.PermissionsService"}],
-                "retryPolicy": {
-                    "maxAttempts": 3,
-                    "initialBackoff": "0.02s",
-                    "maxBackoff": "0.2s",
-                    "backoffMultiplier": 3,
-                    "retryableStatusCodes": ["UNAVAILABLE"],
-                },
-            }
-        ]
-    }
-)
-
-LARGEST_MESSAGE = 32 * 1024 * 1024
-"""What SpiceDB may tell at once: Watch has all that one write changed in one message, and an import by
-somebody else may be large."""
-
-FULLY_CONSISTENT = Consistency(fully_consistent=True)
-
-
-def at_least(zed_token: str | None) -> Consistency:
-    """Return the consistency "no older than this token"; without one, the newest there is."""
-    if zed_token is None:
-        return FULLY_CONSISTENT
-    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
-
 
 class Question(NamedTuple):
     """Whether a subject has a permission, or a relation, to a resource."""
@@ -108,7 +75,7 @@ class Engine:
     """A connection to SpiceDB. Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`."""
 
     def __init__(self, endpoint: str, preshared_key: str, tls_ca: Path | None = None) -> None:
-        self._channel = _channel(endpoint, tls_ca)
+        self._channel = channel(endpoint, tls_ca)
         self._metadata = (("authorization", f"Bearer {preshared_key}"),)
         # the same stubs serve both kinds of channel; only their types come in two
         self._permissions = cast(
@@ -425,17 +392,3 @@ _COMPLETE = DeleteRelationshipsResponse.DELETION_PROGRESS_COMPLETE
 def _no_answer(failure: Exception) -> Exception:
     """Return what a question's failure is: one that is refused is not answered either."""
     return EngineUnavailable(cause=failure) if isinstance(failure, EngineRefused) else failure
-
-
-def _channel(endpoint: str, tls_ca: Path | None) -> Channel:
-    options = [
-        ("grpc.service_config", RETRY),
-        ("grpc.initial_reconnect_backoff_ms", 100),
-        ("grpc.max_reconnect_backoff_ms", 1000),
-        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
-    ]
-    if tls_ca is None:
-        return grpc.aio.insecure_channel(endpoint, options)
-    return grpc.aio.secure_channel(
-        endpoint, grpc.ssl_channel_credentials(tls_ca.read_bytes()), options
-    )

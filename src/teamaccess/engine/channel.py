@@ -1,0 +1,45 @@
+"""How SpiceDB is reached."""
+
+import json
+from pathlib import Path
+
+import grpc
+from grpc.aio import Channel
+
+# SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
+# be sent again: reads change nothing, and a replayed write meets its own marker.
+RETRY = json.dumps(
+    {
+        "methodConfig": [
+            {
+                "name": [{"service": "authzed.api.v1.PermissionsService"}],
+                "retryPolicy": {
+                    "maxAttempts": 3,
+                    "initialBackoff": "0.02s",
+                    "maxBackoff": "0.2s",
+                    "backoffMultiplier": 3,
+                    "retryableStatusCodes": ["UNAVAILABLE"],
+                },
+            }
+        ]
+    }
+)
+
+LARGEST_MESSAGE = 32 * 1024 * 1024
+"""What SpiceDB may tell at once: Watch has all that one write changed in one message, and an import by
+somebody else may be large."""
+
+
+def channel(endpoint: str, tls_ca: Path | None) -> Channel:
+    """Return a channel, encrypted where a certificate authority is named; nothing is sent yet."""
+    options = [
+        ("grpc.service_config", RETRY),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", 1000),
+        ("grpc.max_receive_message_length", LARGEST_MESSAGE),
+    ]
+    if tls_ca is None:
+        return grpc.aio.insecure_channel(endpoint, options)
+    return grpc.aio.secure_channel(
+        endpoint, grpc.ssl_channel_credentials(tls_ca.read_bytes()), options
+    )

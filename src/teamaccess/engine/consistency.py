@@ -1,0 +1,12 @@
+"""How fresh an answer has to be."""
+
+from authzed.api.v1 import Consistency, ZedToken
+
+FULLY_CONSISTENT = Consistency(fully_consistent=True)
+
+
+def at_least(zed_token: str | None) -> Consistency:
+    """Return the consistency "no older than this token"; without one, the newest there is."""
+    if zed_token is None:
+        return FULLY_CONSISTENT
+    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
