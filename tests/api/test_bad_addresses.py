@@ -88,6 +88,7 @@ QUERIES = {
     "role": ROLES,
     "team": TEAMS,
     "inactive_days": DAYS,
+    "all": ["x", "", "2", "%00", "null"],
     "mine": ["x", "", "2", "%00", "null"],
 }
 INVALID = {(400, "invalid_request")}
@@ -112,7 +113,7 @@ TAKES_BESIDES = {
 }
 """What routes take that list nothing."""
 TAKES = {
-    "/v1/organizations": ["limit", "cursor"],
+    "/v1/organizations": ["limit", "cursor", "all"],
     "/v1/organizations/{organization}/members": [
         "limit",
         "cursor",

@@ -1,10 +1,12 @@
 """Why somebody can, or why not and what would change that."""
 
+import json
 from datetime import datetime, timedelta
 from typing import Any
 
 from teamaccess.models import Channel, RoleAssignment, RoleId
 from teamaccess.relationships import Delete, Relationship
+from tests.machines import service_account
 from tests.objects import register
 from tests.steps import enlist
 from tests.teams import Crew
@@ -133,9 +135,31 @@ async def test_what_spicedb_has_lost_is_told_as_that(acme: Team) -> None:
     assert found["evidence"]["missing"] == 1
 
 
-async def test_a_stranger_has_never_been_a_member(acme: Team, globex: Team) -> None:
-    found = await why(acme, globex.administrator, "refunds_create")
-    assert found["obstacle"]["code"] == "not_a_member"
+async def test_a_stranger_has_never_been_a_member_and_is_named_by_id_alone(
+    acme: Team, globex: Team
+) -> None:
+    stranger = globex.administrator
+    for action in ("refunds_create", "users_invite"):
+        found = await why(acme, stranger, action)
+        assert found["obstacle"]["code"] == "not_a_member"
+        assert found["obstacle"]["sentence"].startswith(stranger.id)
+        assert found["remedies"]
+        assert stranger.email not in json.dumps(found)
+    await acme.administrator.ask(
+        "POST",
+        f"{acme.path}/invitations",
+        json={"email": stranger.email, "roles": ["product"]},
+    )
+    assert stranger.email in json.dumps((await why(acme, stranger, "refunds_create"))["remedies"])
+
+
+async def test_who_has_no_address_is_told_by_name_and_id(acme: Team) -> None:
+    machine = await service_account(acme, "support")
+    (
+        await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{machine.id}")
+    ).raise_for_status()
+    gone = (await why(acme, machine, "refunds_create"))["obstacle"]
+    assert f"({machine.id}) is no active member any more." in gone["sentence"]
 
 
 async def test_four_eyes_are_told_with_the_registration(acme: Team) -> None:

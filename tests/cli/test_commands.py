@@ -285,16 +285,27 @@ async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
     run: Run, acme: Team, superuser: Connection
 ) -> None:
     ana = acme.administrator.id
+    keys = f"('{acme.id}', '{ana}', 'support')"
+    await _unseen(superuser, f"INSERT INTO role_assignments VALUES {keys}")
+    await _forget_head(acme)
+
+    rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
+
+    assert rebuilt.exit_code == 2
+    assert f"\n{acme.id} is closed, " in rebuilt.stdout
+    assert f"only the rows have organization:{acme.id}#support@user:{ana}" in rebuilt.stdout
+    assert not await acme.can(acme.administrator, "users_access")
+
+    found = f"DELETE FROM role_assignments WHERE (organization_id, user_id, role) = {keys}"
+    await _unseen(superuser, found)
+    assert (await run("reconcile", "--rebuild", "--organization", acme.id)).exit_code == 0
+    await agreed(acme)
+
+
+async def _unseen(superuser: Connection, statement: str) -> None:
     async with superuser.transaction():
         await superuser.execute("SET LOCAL session_replication_role = replica")
-        await superuser.execute(
-            "INSERT INTO role_assignments VALUES ($1, $2, 'support')", acme.id, ana
-        )
-    await _forget_head(acme)
-    rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
-    assert rebuilt.exit_code == 2
-    assert f"{acme.id} was left as it was" in rebuilt.stdout
-    assert f"only the rows have organization:{acme.id}#support@user:{ana}" in rebuilt.stdout
+        await superuser.execute(statement)
 
 
 async def _forget_head(team: Team) -> None:

@@ -21,6 +21,7 @@ from teamaccess.models import (
     UserId,
     new_user_id,
 )
+from teamaccess.reconciliation.agreement import disagreement
 from teamaccess.relationships import Relationship, parse_update, replay
 from tests.world import Team
 
@@ -108,6 +109,8 @@ async def agreed(team: Team) -> set[str]:
     meant, said = living(await rows(team), now), living(told(await entries(team)), now)
     held = living(await graph(team), now)
     assert meant == said == held
+    async with team.world.service.sessions() as session:
+        assert not await disagreement(session, team.world.service.catalog, team.id)
     return {str(each) for each in held}
 
 

@@ -319,15 +319,7 @@ async def test_what_was_refused_for_good_is_there_after_rebuilding(
     apart: World,
 ) -> None:
     acme = await apart.found("acme")
-    async with apart.service.sessions() as session:
-        await session.execute(
-            text(
-                "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
-                " catalog_version) VALUES (:acme, ARRAY[:forged], 'user:eve', 'api', 'x', 'none')"
-            ),
-            {"acme": acme.id, "forged": f"TOUCH organization:{acme.id}#overlord@user:eve"},
-        )
-        await session.commit()
+    await _append(apart, acme, f"TOUCH organization:{acme.id}#overlord@user:eve")
     assert (await acme.invite("eve", ["product"])).status_code == 503
     assert (await rebuild(apart)).organizations == [acme.id]
     assert (await acme.invite("eve", ["product"])).status_code == 201
@@ -363,8 +355,35 @@ async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enfor
 
     assert done.organizations == [globex.id]
     assert done.disagreeing == {acme.id: [told.format(**names)]}
-    await _unchangeable(acme)
+    assert not await acme.can(acme.administrator, "users_access")
     await _as_it_should_be(globex)
+
+
+async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_rebuilt(
+    apart: World,
+) -> None:
+    acme = await apart.found("acme")
+    bob = await acme.member("bob", ["support"])
+    forged = f"organization:{acme.id}#administrator@user:{bob.id}"
+    await _append(apart, acme, f"TOUCH {forged}")
+    await _forget_head(apart, acme)
+    assert (await rebuild(apart)).disagreeing == {acme.id: [f"only the ledger has {forged}"]}
+    await _append(apart, acme, f"DELETE {forged}")
+    assert (await rebuild(apart)).organizations == [acme.id]
+    assert not await acme.can(bob, "users_invite")
+    assert await everything(apart) == {}
+
+
+async def _append(world: World, team: Team, update: str) -> None:
+    async with world.service.sessions() as session:
+        await session.execute(
+            text(
+                "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
+                " catalog_version) VALUES (:id, ARRAY[:told], 'user:eve', 'api', 'x', 'none')"
+            ),
+            {"id": team.id, "told": update},
+        )
+        await session.commit()
 
 
 async def test_what_only_has_not_arrived_yet_is_no_other_history(apart: World) -> None:

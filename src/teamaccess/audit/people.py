@@ -27,8 +27,8 @@ class Person(msgspec.Struct, frozen=True, order=True):
 
     @property
     def called(self) -> str:
-        """What they are known by among people; a machine has no address."""
-        return self.email or self.name or self.user
+        """What they are known by among people: their address, or a name that they chose and their id."""
+        return self.email or (f"{self.name} ({self.user})" if self.name else self.user)
 
 
 async def people(session: AsyncSession, users: Iterable[UserId]) -> dict[UserId, Person]:

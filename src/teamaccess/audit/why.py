@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.facts import Fact
 from teamaccess.audit.graph import Graph, Path, positions
@@ -51,7 +53,7 @@ class Asked:
     organization: OrganizationId
     who: UserId
     called: str
-    """What they are called."""
+    """What they are called; their id, where they have never been here."""
     action: str
     on: ObjectReference | None
     """The object; None for an action throughout the organization."""
@@ -64,21 +66,20 @@ class Asked:
 async def why(source: Source, who: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why. Raises what `who_can` does."""
     place, permission = asked(source.catalog, source.organization, action, resource)
-    async with source.reads() as session:
-        called = (await people(session, [who]))[who].called
-    on = place if resource is not None else None
-    question = Asked(source.organization, who, called, action, on)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user(who), at)
 
     view = await source.view(ask)
-    found = view.graph.paths(who, action, question.on)
-    obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
-    named = positions([found])
-    if obstacle is not None and obstacle.fact is not None:
-        named |= {obstacle.fact.began, obstacle.fact.position}
+    on = place if resource is not None else None
+    found = view.graph.paths(who, action, on)
     async with source.reads() as session:
+        called = await _called(session, view, who)
+        question = Asked(source.organization, who, called, action, on)
+        obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
+        named = positions([found])
+        if obstacle is not None and obstacle.fact is not None:
+            named |= {obstacle.fact.began, obstacle.fact.position}
         told = await origins(session, source.organization, named)
         deciding = await people(session, users_in(origin.actor for origin in told.values()))
     evidence = Evidence.of(
@@ -92,6 +93,14 @@ async def why(source: Source, who: UserId, action: str, resource: str | None = N
     paths = found if view.answer else []
     whom = list(deciding.values())
     return Why(evidence, view.answer, paths, obstacle, told, whom, question, view)
+
+
+async def _called(session: AsyncSession, view: View[bool], who: UserId) -> str:
+    graph, here = view.graph, organization_object(view.standing.organization)
+    place = here, "member", user(who)
+    if graph.fact(*place) is None and graph.lost(*place) is None:
+        return who
+    return (await people(session, [who]))[who].called
 
 
 def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[Path]) -> Obstacle:

@@ -84,7 +84,7 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
     tell(
         as_json,
         f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
-        f"{counted(rebuilt.relationships, 'relationship')} written. {_left(rebuilt)}",
+        f"{counted(rebuilt.relationships, 'relationship')} written.{_left(rebuilt)}",
         **asdict(rebuilt),
     )
     if rebuilt.busy or rebuilt.disagreeing:
@@ -93,12 +93,12 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
 
 def _left(rebuilt: Rebuilt) -> str:
     told = [
-        f"\n{id} was left as it was, its rows are not what its ledger led to: {', '.join(differences)}."
+        f"\n{id} is closed, its rows are not what its ledger led to: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
     ]
     if rebuilt.busy:
         told.append(f"\nRun it again for those that were being changed: {', '.join(rebuilt.busy)}")
-    return "".join(told) or "Next: teamaccess reconcile"
+    return "".join(told) or " Next: teamaccess reconcile"
 
 
 async def _verdicts(

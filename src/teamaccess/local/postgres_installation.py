@@ -5,6 +5,7 @@ folders to everybody then, homes included; here nothing that exists is opened: w
 unprivileged user must reach lies below /var/lib/teamaccess instead.
 """
 
+import fcntl
 import os
 import pwd
 import shutil
@@ -74,7 +75,7 @@ def shared_folder(name: str) -> Path:
     """A folder below /var/lib/teamaccess that every user can pass through."""
     for folder in (SHARED, SHARED / name):
         if not folder.exists():
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)  # another process may be first
             folder.chmod(0o755)
     return SHARED / name
 
@@ -110,13 +111,16 @@ def _open(folder: Path) -> None:
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
-    try:
+    """Return the user, and make it where there is none; of two processes one makes it."""
+    with suppress(KeyError):
         return pwd.getpwnam(USER)
-    except KeyError:
-        pass
-    command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
-    try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
-        return pwd.getpwnam(USER)
-    except (OSError, subprocess.CalledProcessError, KeyError) as error:
-        raise NoUnprivilegedUser(user=USER, reason=error) from error
+    with (shared_folder("postgresql") / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with suppress(KeyError):
+            return pwd.getpwnam(USER)
+        command = ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", USER]
+        try:
+            subprocess.run(command, check=True, capture_output=True, text=True)
+            return pwd.getpwnam(USER)
+        except (OSError, subprocess.CalledProcessError, KeyError) as error:
+            raise NoUnprivilegedUser(user=USER, reason=error) from error

@@ -5,8 +5,9 @@ are looked for, one by one. The sums are of 64-bit hashes, which Python seeds an
 """
 
 from collections.abc import AsyncIterator
+from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
@@ -16,13 +17,13 @@ from teamaccess.reconciliation.rows import PAGE, meant
 from teamaccess.relationships.updates import WAS
 
 EXAMPLES = 10
-"""How many differences are told."""
+"""How many differences of a kind are told."""
 
 
 async def disagreement(
     session: AsyncSession, catalog: Catalog, organization: OrganizationId
 ) -> list[str]:
-    """Return what only the rows have, or only the ledger: some of it, nothing where they agree.
+    """Return what only the rows have and what only the ledger has, some of each; nothing if they agree.
 
     What no row could have made is left out: it was never in one, and SpiceDB refused it.
     """
@@ -41,9 +42,9 @@ async def _differences(
     ledger: set[str] = set()
     async for text, sign in _of_ledger(session, organization):
         (ledger.add if sign > 0 else ledger.discard)(text)
-    lost = [text for text in sorted(ledger - rows) if could_be_made(text, catalog)]
-    told = [f"only the rows have {text}" for text in sorted(rows - ledger)]
-    return [*told, *(f"only the ledger has {text}" for text in lost)][:EXAMPLES]
+    lost = (text for text in sorted(ledger - rows) if could_be_made(text, catalog))
+    told = [f"only the rows have {text}" for text in sorted(rows - ledger)[:EXAMPLES]]
+    return [*told, *(f"only the ledger has {text}" for text in islice(lost, EXAMPLES))]
 
 
 async def _of_rows(session: AsyncSession, organization: OrganizationId) -> AsyncIterator[str]:
@@ -57,19 +58,18 @@ async def _of_ledger(
     session: AsyncSession, organization: OrganizationId
 ) -> AsyncIterator[tuple[str, int]]:
     """Yield what each update brought, with 1, and what it took away, with -1."""
-    entries = await session.stream_scalars(
-        select(LedgerEntry.updates)
+    updates = await session.stream_scalars(
+        select(func.unnest(LedgerEntry.updates))  # one by one: some entries have a thousand
         .where(LedgerEntry.organization_id == organization)
         .order_by(LedgerEntry.position),
         execution_options={"yield_per": PAGE},
     )
-    async for updates in entries:
-        for update in updates:
-            operation, _, rest = update.partition(" ")
-            if operation == "DELETE":
-                yield rest, -1
-            elif operation == "TOUCH":
-                new, was, old = rest.partition(WAS)
-                if was:
-                    yield old, -1
-                yield new, 1
+    async for update in updates:
+        operation, _, rest = update.partition(" ")
+        if operation == "DELETE":
+            yield rest, -1
+        elif operation == "TOUCH":
+            new, was, old = rest.partition(WAS)
+            if was:
+                yield old, -1
+            yield new, 1

@@ -43,7 +43,7 @@ class Rebuilt:
     busy: list[OrganizationId] = field(default_factory=list)
     """Those that were being changed: they are as they were, or refused until they are rebuilt."""
     disagreeing: dict[OrganizationId, list[str]] = field(default_factory=dict)
-    """Those whose rows are not what their ledger led to, with the differences: they are as they were."""
+    """Those whose rows are not what their ledger led to, with some differences: they are closed."""
 
 
 class Rebuilder:
@@ -95,7 +95,7 @@ class Rebuilder:
                 place
                 for place in await newest_places(change.session, ids)
                 if await differs(change.session, self._engine, place)
-                and await self._agrees(change.session, place.organization)
+                and await self._agrees(change.session, place)
             ]
             if not places:
                 return
@@ -108,10 +108,15 @@ class Rebuilder:
         self.done.organizations += rebuilt
         self.done.relationships += filled.relationships
 
-    async def _agrees(self, session: AsyncSession, id: OrganizationId) -> bool:
-        """Return whether the rows may be enforced: nobody has changed them behind the ledger's back."""
-        if differences := await disagreement(session, self._catalog, id):
-            self.done.disagreeing[id] = differences
+    async def _agrees(self, session: AsyncSession, place: Place) -> bool:
+        """Return whether the rows may be enforced: nobody has changed them behind the ledger's back.
+
+        If somebody has, nothing is: SpiceDB may hold what was taken away since.
+        """
+        differences = await disagreement(session, self._catalog, place.organization)
+        if differences:
+            self.done.disagreeing[place.organization] = differences
+            await self._close(place)
         return not differences
 
     async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
@@ -139,10 +144,14 @@ class Rebuilder:
 
     async def _empty(self, place: Place) -> None:
         """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
-        told = rebuilding([place])
-        await self._engine.delete(Objects(ORGANIZATION, place.organization, relation=GATE), told)
+        await self._close(place)
         for objects in objects_of(place.organization, self._catalog):
-            await self._engine.delete(objects, told)
+            await self._engine.delete(objects, rebuilding([place]))
+
+    async def _close(self, place: Place) -> None:
+        """Delete what lets anybody do anything there."""
+        gate = Objects(ORGANIZATION, place.organization, relation=GATE)
+        await self._engine.delete(gate, rebuilding([place]))
 
     async def _keep(self, change: Change, places: Sequence[Place], token: str | None) -> None:
         """Keep that every position is there, pending and refused ones too: the rows had them all.

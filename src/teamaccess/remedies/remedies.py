@@ -99,7 +99,8 @@ async def _case(audit: Audit, invitees: bytes, found: Why) -> Case:
         person = await session.get(User, who)
         email = person.email if person is not None else None
         offered = await _offered(session, here, email) if email is not None else None
-    whom = Whom(here, who, email)
+    called = email if offered is not None and email is not None else found.asked.called
+    whom = Whom(here, who, email, called)
     return Case(audit.catalog, found.asked, whom, member, offered, invitees)
 
 

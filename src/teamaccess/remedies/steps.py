@@ -54,9 +54,11 @@ class Whom:
     organization: OrganizationId
     user: UserId
     email: str | None
+    called: str
+    """What they are called in this organization: an id, where it knows no more of them."""
 
     def __str__(self) -> str:
-        return self.email or self.user
+        return self.called
 
     def reactivated(self) -> Step:
         """They are suspended, and no longer."""
@@ -153,7 +155,8 @@ class Whom:
             await grant_administrator(change, self.organization, email, "rehearsed")
 
         where = shlex.join(["teamaccess", "operator", "grant-administrator", self.organization])
-        command = f"{where} {shlex.quote(email)} --reason TEXT"
+        address = shlex.quote(email) if self.called == email else "EMAIL"
+        command = f"{where} {address} --reason TEXT"
         sentence = f"Make {self} administrator."
         return Step("grant_administrator", sentence, None, make, role=role, command=command)
 

@@ -1,7 +1,7 @@
 """Organizations, and what the caller may do in them."""
 
 from litestar import delete, get, patch, post
-from litestar.params import JSONBody
+from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.auditable import audits_all
@@ -16,10 +16,15 @@ from teamaccess.api.views.organizations import (
     OrganizationView,
     PermissionsView,
 )
+from teamaccess.errors import Forbidden
 from teamaccess.ledger import Change
 from teamaccess.models import OrganizationId, User
 from teamaccess.organizations import found
 from teamaccess.organizations.find import get_organization, list_organizations
+
+
+class NotForEverybody(Forbidden):
+    """All organizations are listed for operators and auditors of all; without `all` you see your own."""
 
 
 @post("/v1/organizations")
@@ -38,17 +43,23 @@ async def create_organization(
 
 @get("/v1/organizations")
 async def show_organizations(
-    request: AnyRequest, service: TheService, cursor: Cursor = None, limit: Limit = 100
+    request: AnyRequest,
+    service: TheService,
+    all: FromQuery[bool] = False,
+    cursor: Cursor = None,
+    limit: Limit = 100,
 ) -> Page[OrganizationView]:
-    """List the organizations that the caller is an active member of.
+    """List the organizations that the caller is an active member of; an operator sees all.
 
-    Operators and auditors of all organizations see all.
+    So does an auditor of all organizations who asks for `all`.
     """
     mine: list[OrganizationId] | None = None
     match request.user:
-        case User(id=user):
+        case User() if all:
             if not await audits_all(request, service):
-                mine = await service.reading.organizations(user)
+                raise NotForEverybody
+        case User(id=user):
+            mine = await service.reading.organizations(user)
         case Operator():
             pass
         case _:
