@@ -46,7 +46,7 @@ async def _denied(team: Team, code: str = "other_history") -> None:
         looked = await team.administrator.ask("GET", f"{team.path}/members")
         return (looked.status_code, looked.json().get("code")) == (503, code)
 
-    await until(unseen, seconds=3)
+    await until(unseen)
     await _unchangeable(team, code)
 
 
