@@ -159,7 +159,7 @@ async def test_who_has_no_address_is_told_by_name_and_id(acme: Team) -> None:
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{machine.id}")
     ).raise_for_status()
     gone = (await why(acme, machine, "refunds_create"))["obstacle"]
-    assert f"({machine.id}) is no active member any more." in gone["sentence"]
+    assert gone["sentence"] == f'"Nightly job" ({machine.id}) is no active member any more.'
 
 
 async def test_four_eyes_are_told_with_the_registration(acme: Team) -> None:

@@ -292,7 +292,7 @@ async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
 
     assert rebuilt.exit_code == 2
-    assert f"\n{acme.id} is closed, " in rebuilt.stdout
+    assert f"\n{acme.id} is not rebuilt, " in rebuilt.stdout
     assert f"only the rows have organization:{acme.id}#support@user:{ana}" in rebuilt.stdout
     assert not await acme.can(acme.administrator, "users_access")
 

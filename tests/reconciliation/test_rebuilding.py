@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,16 +13,18 @@ from teamaccess.ledger import Entry
 from teamaccess.ledger.write import metadata
 from teamaccess.local.postgres import SPICEDB as SPICEDB_ROLE
 from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import OrganizationId
+from teamaccess.models import Event, OrganizationId
 from teamaccess.organizations.found import found
+from teamaccess.organizations.stopped import skip
 from teamaccess.reconciliation import Rebuilder, Rebuilt
 from teamaccess.reconciliation import fill as filling
 from teamaccess.relationships import Relationship
+from teamaccess.relationships.expiration import format_instant
 from tests.faults_tools import through, until
 from tests.ledger.sides import agreed, entries, graph, holdings, markers, newest
 from tests.reconciliation.apart import Ground
 from tests.reconciliation.drift import everything, lose, put
-from tests.steps import enlist, events, refused
+from tests.steps import chain, enlist, events, refused
 from tests.world import OPERATOR, Team, World
 
 
@@ -356,6 +359,10 @@ async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enfor
     assert done.organizations == [globex.id]
     assert done.disagreeing == {acme.id: [told.format(**names)]}
     assert not await acme.can(acme.administrator, "users_access")
+    [refusal] = [
+        each for each in await chain(acme, Event.PLATFORM) if each.kind == "rebuild_refused"
+    ]
+    assert refusal.details == {"closed": True, "differences": [told.format(**names)]}
     await _as_it_should_be(globex)
 
 
@@ -374,14 +381,67 @@ async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_re
     assert await everything(apart) == {}
 
 
-async def _append(world: World, team: Team, update: str) -> None:
+@pytest.mark.parametrize(
+    ("forged", "told"),
+    [
+        (["TOUCH {plain}", "DELETE {plain}"], "only the rows have {plain}"),
+        (["DELETE {held}"], "only the rows have {held}"),
+        (["DELETE {ending}"], "only the rows have {held}"),
+        (["DELETE {other}", "TOUCH {other}"], "only the ledger has {other}"),
+        (
+            ["TOUCH {other}", "TOUCH {other}", "DELETE {other}", "TOUCH {other}"],
+            "only the ledger has {other}",
+        ),
+    ],
+)
+async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
+    apart: World, forged: list[str], told: str
+) -> None:
+    acme = await apart.found("acme")
+    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+    me, later = f"organization:{acme.id}", await apart.service.now() + timedelta(days=30)
+    until = format_instant(later)
+    body = {"roles": [{"role": "support", "expires_at": until}]}
+    path = f"{acme.path}/members/{people['eve'].id}/roles"
+    (await acme.administrator.ask("PUT", path, json=body)).raise_for_status()
+    names = {
+        "plain": f"{me}#support@user:{people['bob'].id}",
+        "held": f"{me}#support@user:{people['eve'].id}[expiration:{until}]",
+        "ending": f"{me}#support@user:{people['eve'].id}",
+        "other": f"{me}#administrator@user:{people['bob'].id}",
+    }
+    for each in forged:
+        await _append(apart, acme, each.format(**names))
+    await _forget_head(apart, acme)
+    assert (await rebuild(apart)).disagreeing == {acme.id: [told.format(**names)]}
+
+
+async def test_what_an_operator_has_given_up_is_as_the_rows_have_it(apart: World) -> None:
+    acme = await apart.found("acme")
+    bob = await acme.member("bob", ["support"])
+    me = f"organization:{acme.id}"
+    forged = f"{me}#administrator@user:{bob.id}"
+    await _append(apart, acme, f"TOUCH {forged}", f"TOUCH {me}#overlord@user:eve")
+    assert (await acme.invite("eve", ["product"])).status_code == 503
+    assert acme.id in (await rebuild(apart)).disagreeing
+    assert await acme.can(bob, "refunds_create"), "it has only stopped, and nothing is closed"
+    async with apart.operator(acme.id, even_if_stopped=True) as change:
+        await skip(apart.service.ledger, change, acme.id, "forged")
+    await _forget_head(apart, acme)
+    assert (await rebuild(apart)).organizations == [acme.id]
+    assert not await acme.can(bob, "users_invite")
+    assert await everything(apart) == {}
+
+
+async def _append(world: World, team: Team, *updates: str) -> None:
+    """Append an entry that no row has led to, as who has the application's key can."""
     async with world.service.sessions() as session:
         await session.execute(
             text(
                 "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
-                " catalog_version) VALUES (:id, ARRAY[:told], 'user:eve', 'api', 'x', 'none')"
+                " catalog_version) VALUES (:id, :told, 'user:eve', 'api', 'x', 'none')"
             ),
-            {"id": team.id, "told": update},
+            {"id": team.id, "told": list(updates)},
         )
         await session.commit()
 

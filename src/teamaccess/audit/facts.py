@@ -11,7 +11,7 @@ from teamaccess.audit.moment import Basis
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.delivery import SAME_POSITION
 from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
-from teamaccess.relationships import InvalidRelationship, Relationship
+from teamaccess.relationships import ENDING, InvalidRelationship, Relationship
 from teamaccess.relationships.expiration import parse_instant
 from teamaccess.relationships.updates import WAS, parse_update
 
@@ -19,7 +19,6 @@ FEW, MANY = 20, 500
 """Entries in one page: each has up to 1,000 updates, and most have one."""
 ENOUGH = 5000
 """Updates in one page, about: between pages others have their turn."""
-EXPIRATION = "[expiration:"
 PAGE = (
     select(
         LedgerEntry.position, LedgerEntry.decided_at, LedgerEntry.updates, LedgerApplication.status
@@ -63,7 +62,7 @@ class Fact(NamedTuple):
     @property
     def until(self) -> datetime | None:
         """When it ends by itself."""
-        return parse_instant(self.expiration[len(EXPIRATION) : -1]) if self.expiration else None
+        return parse_instant(self.expiration[len(ENDING) : -1]) if self.expiration else None
 
 
 class Facts(NamedTuple):
@@ -152,7 +151,7 @@ def _has_place(update: str, permits: Permits) -> bool:
 
 
 def _split(text: str) -> tuple[str, str]:
-    identity, mark, end = text.partition(EXPIRATION)
+    identity, mark, end = text.partition(ENDING)
     return identity, mark + end
 
 

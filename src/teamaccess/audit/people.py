@@ -27,8 +27,13 @@ class Person(msgspec.Struct, frozen=True, order=True):
 
     @property
     def called(self) -> str:
-        """What they are known by among people: their address, or a name that they chose and their id."""
-        return self.email or (f"{self.name} ({self.user})" if self.name else self.user)
+        """What they are known by among people: their address, or their id with the name that they chose.
+
+        The name is quoted: in `x via y` nothing but the ledger says who was there.
+        """
+        if self.email is not None or not self.name:
+            return self.email or self.user
+        return f"{msgspec.json.encode(self.name).decode()} ({self.user})"
 
 
 async def people(session: AsyncSession, users: Iterable[UserId]) -> dict[UserId, Person]:

@@ -93,7 +93,7 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
 
 def _left(rebuilt: Rebuilt) -> str:
     told = [
-        f"\n{id} is closed, its rows are not what its ledger led to: {', '.join(differences)}."
+        f"\n{id} is not rebuilt, its rows are not what its ledger led to: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
     ]
     if rebuilt.busy:

@@ -7,17 +7,30 @@ are looked for, one by one. The sums are of 64-bit hashes, which Python seeds an
 from collections.abc import AsyncIterator
 from itertools import islice
 
-from sqlalchemy import func, select
+from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.models import LedgerEntry, OrganizationId, RelationshipSource
+from teamaccess.models import OrganizationId, RelationshipSource
 from teamaccess.reconciliation.comparison import could_be_made
 from teamaccess.reconciliation.rows import PAGE, meant
+from teamaccess.relationships import ENDING
 from teamaccess.relationships.updates import WAS
 
 EXAMPLES = 10
 """How many differences of a kind are told."""
+LAST_WORDS = sql(f"""
+SELECT DISTINCT ON (identity) said, skipped FROM (
+  SELECT position, nth, said, status = 'skipped' AS skipped,
+    split_part(split_part(said, ' ', 2), '{ENDING}', 1) AS identity
+  FROM ledger
+  JOIN ledger_applications USING (organization_id, position),
+  unnest(updates) WITH ORDINALITY AS each (said, nth)
+  WHERE organization_id = :organization AND (said LIKE 'TOUCH %' OR said LIKE 'DELETE %')
+) AS told
+ORDER BY identity, position DESC, nth DESC
+""")  # noqa: S608 - a constant of ours
+"""What the ledger says last of each relationship; RESTORE and PURGE say nothing new."""
 
 
 async def disagreement(
@@ -25,14 +38,16 @@ async def disagreement(
 ) -> list[str]:
     """Return what only the rows have and what only the ledger has, some of each; nothing if they agree.
 
-    What no row could have made is left out: it was never in one, and SpiceDB refused it.
+    Where an operator has given up what the ledger says last of something, the rows count. What no row
+    could have made is left out: it was never in one, and SpiceDB refused it.
     """
-    total = 0
+    total, given_up = 0, False
     async for text in _of_rows(session, organization):
         total += hash(text)
-    async for text, sign in _of_ledger(session, organization):
-        total -= sign * hash(text)
-    return await _differences(session, catalog, organization) if total else []
+    async for said, skipped in _of_ledger(session, organization):
+        total -= hash(said)
+        given_up |= skipped
+    return await _differences(session, catalog, organization) if total or given_up else []
 
 
 async def _differences(
@@ -40,11 +55,15 @@ async def _differences(
 ) -> list[str]:
     rows = {text async for text in _of_rows(session, organization)}
     ledger: set[str] = set()
-    async for text, sign in _of_ledger(session, organization):
-        (ledger.add if sign > 0 else ledger.discard)(text)
+    given_up: set[str] = set()
+    async for said, skipped in _of_ledger(session, organization):
+        (given_up if skipped else ledger).add(_identity(said) if skipped else said)
+    found = (text for text in sorted(rows - ledger) if _identity(text) not in given_up)
     lost = (text for text in sorted(ledger - rows) if could_be_made(text, catalog))
-    told = [f"only the rows have {text}" for text in sorted(rows - ledger)[:EXAMPLES]]
-    return [*told, *(f"only the ledger has {text}" for text in islice(lost, EXAMPLES))]
+    return [
+        *(f"only the rows have {text}" for text in islice(found, EXAMPLES)),
+        *(f"only the ledger has {text}" for text in islice(lost, EXAMPLES)),
+    ]
 
 
 async def _of_rows(session: AsyncSession, organization: OrganizationId) -> AsyncIterator[str]:
@@ -56,20 +75,16 @@ async def _of_rows(session: AsyncSession, organization: OrganizationId) -> Async
 
 async def _of_ledger(
     session: AsyncSession, organization: OrganizationId
-) -> AsyncIterator[tuple[str, int]]:
-    """Yield what each update brought, with 1, and what it took away, with -1."""
-    updates = await session.stream_scalars(
-        select(func.unnest(LedgerEntry.updates))  # one by one: some entries have a thousand
-        .where(LedgerEntry.organization_id == organization)
-        .order_by(LedgerEntry.position),
-        execution_options={"yield_per": PAGE},
+) -> AsyncIterator[tuple[str, bool]]:
+    """Yield what stands by the ledger, and what would if its entry had not been skipped."""
+    last = await session.stream(
+        LAST_WORDS, {"organization": organization}, execution_options={"yield_per": PAGE}
     )
-    async for update in updates:
-        operation, _, rest = update.partition(" ")
-        if operation == "DELETE":
-            yield rest, -1
-        elif operation == "TOUCH":
-            new, was, old = rest.partition(WAS)
-            if was:
-                yield old, -1
-            yield new, 1
+    async for said, skipped in last:
+        operation, _, rest = said.partition(" ")
+        if operation == "TOUCH" or skipped:
+            yield rest.partition(WAS)[0], skipped
+
+
+def _identity(text: str) -> str:
+    return text.partition(ENDING)[0]

@@ -7,7 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Conflict
 from teamaccess.models import LedgerEntry, OrganizationId
-from teamaccess.relationships import ReplayConflict, Update, parse_update, replay
+from teamaccess.relationships import ENDING, ReplayConflict, Update, parse_update, replay
+from teamaccess.relationships.updates import WAS
 
 
 class LedgerDisagrees(Conflict):
@@ -40,4 +41,4 @@ async def refuse_false_claims(
 def _identity(update: str) -> str:
     """Return what an update is about, without the cost of reading all of it."""
     _, _, rest = update.partition(" ")
-    return rest.partition(" WAS ")[0].partition("[expiration:")[0]
+    return rest.partition(WAS)[0].partition(ENDING)[0]

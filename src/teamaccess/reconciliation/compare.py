@@ -17,11 +17,10 @@ from teamaccess.models import RelationshipSource
 from teamaccess.reconciliation.comparison import Comparison, Differing
 from teamaccess.reconciliation.rows import count, meant
 from teamaccess.reconciliation.tenants import ORGANIZATION, objects_of
-from teamaccess.relationships import Relationship
+from teamaccess.relationships import ENDING, Relationship
 
 AT_ONCE = 200_000
 """Relationships in memory; a larger organization is gone through several times, a part each time."""
-END = "[expiration:"
 
 
 async def compare(
@@ -62,12 +61,12 @@ class _Part:
         self._judge(await clock(session), catalog)
 
     def _expect(self, text: str) -> None:
-        identity, _, end = text.partition(END)
+        identity, _, end = text.partition(ENDING)
         if self._has(identity):
             self._meant[identity] = end
 
     def _meet(self, text: str) -> None:
-        identity, _, end = text.partition(END)
+        identity, _, end = text.partition(ENDING)
         if not self._has(identity):
             return
         self._comparison.compared += 1
@@ -115,4 +114,4 @@ async def _held(engine: Engine, catalog: Catalog, place: Place) -> AsyncIterator
 
 
 def _text(identity: str, end: str) -> str:
-    return f"{identity}{END}{end}" if end else identity
+    return f"{identity}{ENDING}{end}" if end else identity

@@ -53,8 +53,11 @@ async def differs(session: AsyncSession, engine: Engine, place: Place) -> bool:
 
     Positions that only have not arrived yet make no difference, unless SpiceDB refused one for good.
     """
-    if place.refusal is not None:
-        return True
+    return place.refusal is not None or await is_another(session, engine, place)
+
+
+async def is_another(session: AsyncSession, engine: Engine, place: Place) -> bool:
+    """Return the same for what SpiceDB has, whatever it has refused."""
     held = await _heads(engine, place.organization)
     if not held:
         return place.confirmed > 0

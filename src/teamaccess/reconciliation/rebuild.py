@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import AlreadyThere, Engine, Objects
-from teamaccess.events import record
+from teamaccess.events import record, record_alone
 from teamaccess.ledger import (
     Attribution,
     Change,
@@ -23,7 +23,7 @@ from teamaccess.ledger.write import rebuilding
 from teamaccess.models import ApplicationStatus, FindingKind, LedgerApplication, OrganizationId
 from teamaccess.reconciliation.agreement import disagreement
 from teamaccess.reconciliation.fill import Filled, fill
-from teamaccess.reconciliation.histories import batches, differs, doubtful
+from teamaccess.reconciliation.histories import batches, differs, doubtful, is_another
 from teamaccess.reconciliation.scan import Seen
 from teamaccess.reconciliation.tenants import ORGANIZATION, objects_of
 from teamaccess.schemas.apply import apply_schema
@@ -43,7 +43,7 @@ class Rebuilt:
     busy: list[OrganizationId] = field(default_factory=list)
     """Those that were being changed: they are as they were, or refused until they are rebuilt."""
     disagreeing: dict[OrganizationId, list[str]] = field(default_factory=dict)
-    """Those whose rows are not what their ledger led to, with some differences: they are closed."""
+    """Those whose rows are not what their ledger led to, with some differences: they are not filled."""
 
 
 class Rebuilder:
@@ -111,13 +111,25 @@ class Rebuilder:
     async def _agrees(self, session: AsyncSession, place: Place) -> bool:
         """Return whether the rows may be enforced: nobody has changed them behind the ledger's back.
 
-        If somebody has, nothing is: SpiceDB may hold what was taken away since.
+        If somebody has, nobody can do anything where SpiceDB has another history: it may hold what was
+        taken away since.
         """
-        differences = await disagreement(session, self._catalog, place.organization)
-        if differences:
-            self.done.disagreeing[place.organization] = differences
+        id = place.organization
+        differences = await disagreement(session, self._catalog, id)
+        if not differences:
+            return True
+        self.done.disagreeing[id] = differences
+        if closed := await is_another(session, self._engine, place):
             await self._close(place)
-        return not differences
+        await record_alone(
+            self._ledger.sessions,
+            self._attribution,
+            "rebuild_refused",
+            subject=f"organization:{id}",
+            closed=closed,
+            differences=differences,
+        )
+        return False
 
     async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
         """Empty them and fill them, and again if somebody's late write comes in between.

@@ -11,7 +11,12 @@ from teamaccess.relationships.names import (
     team,
     user,
 )
-from teamaccess.relationships.relationship import ObjectReference, Relationship, SubjectReference
+from teamaccess.relationships.relationship import (
+    ENDING,
+    ObjectReference,
+    Relationship,
+    SubjectReference,
+)
 from teamaccess.relationships.updates import (
     Delete,
     Purge,
@@ -23,6 +28,7 @@ from teamaccess.relationships.updates import (
 )
 
 __all__ = [
+    "ENDING",
     "Delete",
     "InvalidRelationship",
     "ObjectReference",

@@ -17,6 +17,8 @@ from teamaccess.relationships.expiration import format_instant, in_utc, parse_in
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
 ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
+ENDING = "[expiration:"
+"""What parts the identity of a relationship from its end, in the text form."""
 EXPIRATION = re.compile(r"(?P<rest>.*)\[expiration:(?P<instant>[^\[\]]*)\]", re.DOTALL)
 
 
