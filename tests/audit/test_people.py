@@ -1,0 +1,16 @@
+"""What people and machines are called in answers."""
+
+from teamaccess.audit.people import Person, called, in_words
+from teamaccess.models import UserId
+
+
+def test_a_name_cannot_say_who_else_was_there() -> None:
+    machine = Person(UserId("sa_1"), None, 'bob@acme.example via "Deploy')
+    bob = Person(UserId("usr_1"), "bob@acme.example", "Bob")
+    names = called([machine, bob])
+    assert in_words("user:sa_1", names) == r'"bob@acme.example via \"Deploy" (sa_1)'
+    assert in_words("user:usr_1 via user:sa_1", names).startswith('bob@acme.example via "bob@')
+    assert (
+        in_words("user:usr_2 invited by operator:rosa", names)
+        == "user:usr_2 invited by operator:rosa"
+    )
