@@ -1,7 +1,8 @@
 """Whether the rows of an organization stand for what its ledger led to.
 
-Both are summed up, so that memory is used for a page of each; only where the sums differ the differences
-are looked for, one by one. The sums are of 64-bit hashes, which Python seeds anew in each process.
+Both are summed up, so that memory is used for a page of each. Only where the sums differ, or an operator
+has given an entry up, they are held against each other whole. The sums are of 64-bit hashes, which Python
+seeds anew in each process.
 """
 
 from collections.abc import AsyncIterator
@@ -12,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.models import OrganizationId, RelationshipSource
-from teamaccess.reconciliation.comparison import could_be_made
+from teamaccess.reconciliation.comparison import could_be_made, parsed
 from teamaccess.reconciliation.rows import PAGE, meant
 from teamaccess.relationships import ENDING
 from teamaccess.relationships.updates import WAS
@@ -59,7 +60,11 @@ async def _differences(
     async for said, skipped in _of_ledger(session, organization):
         (given_up if skipped else ledger).add(_identity(said) if skipped else said)
     found = (text for text in sorted(rows - ledger) if _identity(text) not in given_up)
-    lost = (text for text in sorted(ledger - rows) if could_be_made(text, catalog))
+    lost = (
+        text
+        for text in sorted(ledger - rows)
+        if (relationship := parsed(text)) and could_be_made(relationship, catalog)
+    )
     return [
         *(f"only the rows have {text}" for text in islice(found, EXAMPLES)),
         *(f"only the ledger has {text}" for text in islice(lost, EXAMPLES)),

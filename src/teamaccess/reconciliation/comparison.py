@@ -43,10 +43,10 @@ class Comparison:
 
     def found(self, text: str, catalog: Catalog, now: datetime) -> None:
         """Take in what SpiceDB holds and no row stands for, unless it has ended."""
-        relationship = _parsed(text)
+        relationship = parsed(text)
         if relationship and relationship.expired(now):
             return
-        if relationship and could_be_made(text, catalog):
+        if relationship and could_be_made(relationship, catalog):
             self.extra.append(relationship)
         else:
             self.foreign.append(text)
@@ -54,7 +54,7 @@ class Comparison:
     def deletes(self, catalog: Catalog) -> list[Update]:
         """Return what must go from SpiceDB, as far as the schema has a place for it."""
         foreign = [
-            each for text in self.foreign if (each := _parsed(text)) and catalog.permits(each)
+            each for text in self.foreign if (each := parsed(text)) and catalog.permits(each)
         ]
         return [Purge(each) for each in sorted([*self.extra, *foreign])]
 
@@ -88,16 +88,13 @@ class Comparison:
         }
 
 
-def could_be_made(text: str, catalog: Catalog) -> bool:
+def could_be_made(relationship: Relationship, catalog: Catalog) -> bool:
     """Return whether a row of some table could stand for it."""
-    relationship = _parsed(text)
     makers = RelationshipSource.tables().values()
-    return relationship is not None and any(
-        each.could_make(relationship, catalog) for each in makers
-    )
+    return any(each.could_make(relationship, catalog) for each in makers)
 
 
-def _parsed(text: str) -> Relationship | None:
+def parsed(text: str) -> Relationship | None:
     """Return the relationship, None for one that our vocabulary has no words for."""
     try:
         return Relationship.parse(text)
