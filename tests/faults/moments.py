@@ -2,7 +2,8 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -11,18 +12,30 @@ from tests.faults.program import Program
 from tests.faults.record import Deed
 
 Asking = asyncio.Task[Deed]
+Ask = Callable[[], Coroutine[Any, Any, Deed]]
+PATIENCE_SECONDS = 40
 
 
 @asynccontextmanager
-async def held(
-    program: Program, point: Point, asking: Coroutine[Any, Any, Deed]
-) -> AsyncIterator[Asking]:
+async def held(program: Program, point: Point, ask: Ask) -> AsyncIterator[Asking]:
     """Ask, and freeze the program at that point while the block lasts."""
     program.points.arm(point, signal.SIGSTOP)
-    task = asyncio.create_task(asking)
     try:
-        await program.stands_still()
-        yield task
+        yield await _frozen(program, ask)
     finally:
         program.points.disarm()
         program.thaw()
+
+
+async def _frozen(program: Program, ask: Ask) -> Asking:
+    """Ask until a change has come so far: where a part was too slow to judge it, nothing was changed."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        asking = asyncio.create_task(ask())
+        while not program.frozen and not asking.done():
+            await asyncio.wait({asking}, timeout=0.02)
+        if program.frozen:
+            return asking
+        deed = asking.result()
+        assert deed.last.failed, f"{deed}: {deed.last.body}"
+        assert time.monotonic() < give_up, f"{deed}: {deed.last.body}"

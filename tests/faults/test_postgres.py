@@ -1,8 +1,8 @@
 """PostgreSQL is restarted, crashes, or goes away at the worst moment."""
 
-import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 
@@ -37,8 +37,8 @@ async def test_a_crash_before_the_commit_is_never_taken_for_a_commit(
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
     deployment.postgres.psql(LAZY)
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
         await deployment.stop_postgres(signal.SIGQUIT)
         await deployment.start_postgres()
         deployment.postgres.psql(DILIGENT + OTHERS)
@@ -51,8 +51,8 @@ async def test_a_crash_before_the_commit_is_told_as_nothing_done(
 ) -> None:
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
         await deployment.stop_postgres(signal.SIGQUIT)
         await deployment.start_postgres()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
@@ -66,13 +66,13 @@ async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
 ) -> None:
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
-    wire = deployment.programs["north"].database
-    wire.fall_silent_after(b"COMMIT")
-    asking = asyncio.create_task(suspend(crowd, house, Manner(ana, api="north"), bob))
-
+    north = deployment.programs["north"]
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
+        north.database.fall_silent_after(b"COMMIT")
     await until(lambda: _committed(deployment, house))
-    await wire.tear()
-    await wire.mend()
+    await north.database.tear()
+    await north.database.mend()
     assert (await asking).acknowledged
     await everything_holds(deployment, crowd)
 
@@ -83,8 +83,9 @@ async def test_who_left_without_an_answer_is_not_told_of_an_unknown_organization
     [house] = crowd.houses
     bob = house.people[0]
     north = deployment.programs["north"]
-    north.database.fall_silent_after(b"COMMIT")
-    asking = asyncio.create_task(leave(crowd, house, Manner(bob, api="north"), bob))
+    ask = partial(leave, crowd, house, Manner(bob, api="north"), bob)
+    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
+        north.database.fall_silent_after(b"COMMIT")
     await until(lambda: _committed(deployment, house))
     await north.database.refuse()
     assert (await asking).last.code == "outcome_unknown"
@@ -99,8 +100,8 @@ async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
     north = deployment.programs["north"]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_COMMIT, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
         await north.database.tear()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
         deployment.programs["north"].said()

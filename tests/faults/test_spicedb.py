@@ -1,5 +1,7 @@
 """SpiceDB dies, is late, answers errors, or applies a write and cannot say so."""
 
+from functools import partial
+
 import pytest
 from grpc import StatusCode
 
@@ -34,8 +36,8 @@ async def test_late_answers_delay_the_promise_and_break_none(
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
     north = deployment.programs["north"]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_WRITE, ask) as asking:
         north.spicedb.answers.seconds = seconds
     late = await asking
     await north.spicedb.mend()
@@ -51,8 +53,8 @@ async def test_a_write_whose_answer_is_cut_off_counts_once(
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
     north = deployment.programs["north"]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_WRITE, ask) as asking:
         north.spicedb.answers.hold()
     await until(lambda: _shut_out(deployment, house, bob), seconds=20)
     await north.spicedb.tear()
@@ -67,11 +69,11 @@ async def test_a_write_that_was_on_the_way_for_long_changes_nothing_any_more(
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
     north = deployment.programs["north"]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(north, Point.BEFORE_WRITE, ask) as asking:
         north.spicedb.requests.hold()
     assert (await asking).last.status == 202
-    back = await reactivate(crowd, house, Manner(ana, api="south"), bob)
+    back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
     assert back.last.status == 204
     north.spicedb.requests.flow()
     await everything_holds(deployment, crowd)

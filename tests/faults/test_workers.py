@@ -2,6 +2,7 @@
 
 import signal
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from sqlalchemy import text
@@ -29,8 +30,10 @@ async def _left_behind(deployment: Deployment, crowd: Crowd) -> None:
     """An API that does not reach SpiceDB any more, once its change is judged, leaves it to others."""
     [house] = crowd.houses
     north = deployment.programs["north"]
-    asked = suspend(crowd, house, Manner(house.administrators[0], api="north"), house.people[0])
-    async with held(north, Point.AFTER_COMMIT, asked) as asking:
+    ask = partial(
+        suspend, crowd, house, Manner(house.administrators[0], api="north"), house.people[0]
+    )
+    async with held(north, Point.AFTER_COMMIT, ask) as asking:
         await north.spicedb.refuse()
     assert (await asking).last.status == 202
 
@@ -88,7 +91,7 @@ async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(
     ana, bob = house.administrators[0], house.people[0]
     worker = deployment.programs[WORKER]
     await _frozen_with_a_write(deployment, crowd, worker)
-    back = await reactivate(crowd, house, Manner(ana, api="south"), bob)
+    back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
     assert back.last.status == 204
     worker.thaw()
     await everything_holds(deployment, crowd)
@@ -121,9 +124,9 @@ async def test_an_api_that_wakes_up_with_an_old_write_changes_nothing(
 ) -> None:
     [house] = crowd.houses
     ana, bob = house.administrators[0], house.people[0]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], point, asked) as asking:
-        back = await reactivate(crowd, house, Manner(ana, api="south"), bob)
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], point, ask) as asking:
+        back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
         assert back.last.status == 204
     assert (await asking).acknowledged
     await everything_holds(deployment, crowd)
@@ -135,8 +138,8 @@ async def test_an_api_frozen_in_its_change_keeps_nobody_out_for_long(
 ) -> None:
     [house] = crowd.houses
     ana, bob, dan = house.administrators[0], house.people[0], house.people[1]
-    asked = suspend(crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, asked) as asking:
+    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
+    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
         busy = await suspend(crowd, house, Manner(ana, api="south"), dan)
         assert busy.last.code == "organization_busy"
         free = await suspend(crowd, house, Manner(ana, stubborn=True, api="south"), dan)

@@ -1,11 +1,16 @@
-"""A connection that PostgreSQL ends before SQLAlchemy has set it up."""
+"""Connections that PostgreSQL ends: before SQLAlchemy has set them up, and while nobody uses them."""
 
+import asyncio
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from teamaccess.ledger import database
+from tests.faults_tools import until
 from tests.world import World
+
+END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 
 
 async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_ours(
@@ -21,3 +26,28 @@ async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_our
             await connection.run_sync(lambda _: dialect.on_connect()(new))
         await connection.invalidate()
     await engine.dispose()
+
+
+async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
+    engine = database(fintoc.settings.sqlalchemy_url)
+    held = [await engine.connect() for _ in range(6)]
+    drivers: list[Any] = [(await each.get_raw_connection()).driver_connection for each in held]
+    backends = [each.get_server_pid() for each in drivers]
+    for each in held:
+        await each.close()
+
+    async with fintoc.service.reads() as session:
+        # some of them, so that those which still live are met before and after
+        await session.execute(END, {"backends": backends[1::2]})
+    await until(lambda: _ended(drivers[1::2]))
+
+    async def ask() -> int:
+        async with engine.connect() as connection:
+            return int(await connection.scalar(text("SELECT 1")))
+
+    assert await asyncio.gather(*(ask() for _ in range(6))) == [1] * 6
+    await engine.dispose()
+
+
+async def _ended(drivers: list[Any]) -> bool:
+    return all(each.is_closed() for each in drivers)

@@ -81,7 +81,8 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
     if isinstance(error, DBAPIError) and not _passes_by_itself(error):
         return unexpected(error)
-    log.error("database_error", error=type(error).__name__)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    log.error("database_error", error=type(cause).__name__, sqlstate=_sqlstate(error))
     return ProblemDetailsException(
         status_code=503,
         title="Service Unavailable",
@@ -93,10 +94,15 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
 
 def _passes_by_itself(error: DBAPIError) -> bool:
     """Whether the database was away, busy or shutting down, rather than right to refuse us."""
-    code = str(getattr(error.orig, "sqlstate", None) or "08000")
+    code = _sqlstate(error) or "08000"
     return error.connection_invalidated or code.startswith(
         ("08", "25P03", "40", "53", "55P03", "57")
     )
+
+
+def _sqlstate(error: Exception) -> str | None:
+    """PostgreSQL's own word for what went wrong, None where it said nothing."""
+    return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
 def unexpected(error: Exception) -> ProblemDetailsException:

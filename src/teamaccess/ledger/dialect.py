@@ -1,4 +1,5 @@
-"""asyncpg's dialect, with one gap closed: what is cut while it is set up is an outage, too."""
+"""asyncpg's dialect, where connections end: what is cut while it is set up is an outage, too, and what
+PostgreSQL has ended while it lay in the pool is not used."""
 
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,10 @@ class Dialect(PGDialect_asyncpg):
                 raise ConnectionError(f"PostgreSQL went away: {cause}") from cause
 
         return connect
+
+    def do_ping(self, dbapi_connection: Any) -> bool:
+        """Return whether a connection from the pool still is one: asyncpg has seen it end, unasked."""
+        return not dbapi_connection.driver_connection.is_closed()
 
 
 registry.register(DRIVER.replace("+", "."), __name__, Dialect.__name__)

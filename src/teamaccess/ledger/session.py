@@ -98,6 +98,7 @@ def database(
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
+        pool_pre_ping=True,  # of this dialect: costs no round trip
         json_deserializer=msgspec.json.decode,
         hide_parameters=True,  # an error that is logged names no address and no hash
     )
