@@ -17,7 +17,7 @@ from teamaccess.worker.ends import BATCH
 from teamaccess.worker.sweeper import Sweeper
 from tests.faults_tools import another_process, beside, linked, until, working
 from tests.ledger.conftest import Connection
-from tests.ledger.sides import agreed, changing, entries, graph
+from tests.ledger.sides import agreed, entries, graph
 from tests.steps import end_membership, end_role, enlist, events, members
 from tests.worker.crowds import crowd
 from tests.world import Person, Team, World
@@ -143,18 +143,17 @@ async def test_in_a_stopped_organization_ends_come_all_the_same(
 
 
 async def test_a_busy_organization_waits_for_its_turn_and_nobody_waits_with_it(
-    acme: Team, globex: Team
+    acme: Team, globex: Team, application: Connection
 ) -> None:
     bob, eve = await temporary(acme, AGO), await temporary(globex, AGO)
-    async with (
-        another_process(acme.world) as second,
-        changing(acme) as session,
-        working(second),
-    ):
+    busy = application.transaction()
+    await busy.start()
+    await application.execute("SELECT ledger_lock($1)", [acme.id])
+    async with another_process(acme.world) as second, working(second):
         await until(lambda: has_ended(globex, eve))
         await asyncio.sleep(2.5)  # longer than anybody waits for a lock
         assert (await members(acme))[bob.id] == ["support"]
-        await session.rollback()
+        await busy.rollback()
         await until(lambda: has_ended(acme, bob))
     await agreed(acme)
 
