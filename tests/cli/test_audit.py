@@ -50,6 +50,19 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: T
     assert f"organization:{acme.id}#support@user:{bob.id}" in no.stdout
 
 
+async def test_who_is_only_invited_is_told_from_who_is_unknown(run: Run, acme: Team) -> None:
+    invited = (await acme.invite("eve", ["support"])).json()
+    why = await run("audit", "why", acme.id, acme.address("eve").upper(), "refunds_create")
+    assert why.exit_code == 2
+    told = " ".join(why.stderr.split())
+    assert (
+        f"invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until" in told
+    )
+    await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{invited['id']}")
+    gone = await run("audit", "what-can", acme.id, acme.address("eve"))
+    assert "There is no user" in gone.stderr
+
+
 async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Team) -> None:
     bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
     told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout

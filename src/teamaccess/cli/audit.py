@@ -29,12 +29,12 @@ from teamaccess.cli.connected import AsJson, connected
 from teamaccess.cli.remedies import remedied
 from teamaccess.cli.tables import print_table
 from teamaccess.cli.times import time_of
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.cli.whom import whom
+from teamaccess.models import OrganizationId
 from teamaccess.organizations.find import get_organization
 from teamaccess.remedies.remedies import remedies_for
 from teamaccess.service import Service
 from teamaccess.sheets import rows_as_csv
-from teamaccess.users.find import find_user
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
@@ -95,7 +95,7 @@ def show_what_can(
 
     async def ask(service: Service) -> WhatCanView:
         source = await _source(service, organization, at, basis)
-        return WhatCanView.of(await what_can(source, await _whom(service, user)))
+        return WhatCanView.of(await what_can(source, await whom(service, organization, user)))
 
     found = connected(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
@@ -136,7 +136,7 @@ def show_why(
 
     async def ask(service: Service) -> WhyView:
         source = await _source(service, organization, at, basis)
-        found = await why(source, await _whom(service, user), action, resource)
+        found = await why(source, await whom(service, organization, user), action, resource)
         return WhyView.of(
             found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
         )
@@ -157,11 +157,6 @@ async def _source(service: Service, organization: str, at: str | None, basis: Ba
     async with service.reads() as session:
         await get_organization(session, here)
     return await service.audit.of(here)
-
-
-async def _whom(service: Service, user: str) -> UserId:
-    async with service.reads() as session:
-        return (await find_user(session, user)).id
 
 
 def _show(

@@ -5,14 +5,14 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, tell
+from teamaccess.cli.whom import whom
 from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
 from teamaccess.errors import Invalid
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import OrganizationId
 from teamaccess.organizations.find import get_organization
 from teamaccess.relationships import user as user_object
 from teamaccess.resources.questions import asked
 from teamaccess.service import Service
-from teamaccess.users.find import find_user
 
 app = typer.Typer(add_completion=False)
 
@@ -42,7 +42,9 @@ def check(
 
     async def ask(service: Service) -> bool:
         here = OrganizationId(organization)
-        who = await _known(service, here, user)
+        async with service.reads() as session:
+            await get_organization(session, here)
+        who = await whom(service, here, user)
         on, permission = asked(service.catalog, here, action, resource)
         try:
             return await service.engine.check(on, permission, user_object(who), at_least(at))
@@ -59,10 +61,3 @@ def check(
     allowed = connected(ask)
     tell(as_json, "yes" if allowed else "no", allowed=allowed)
     raise typer.Exit(0 if allowed else DENIED)
-
-
-async def _known(service: Service, organization: OrganizationId, user: str) -> UserId:
-    """Return the user's id. A misspelt name is no "no": raises UnknownOrganization, UnknownUser."""
-    async with service.reads() as session:
-        await get_organization(session, organization)
-        return (await find_user(session, user)).id

@@ -7,15 +7,13 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.people import Person
 from teamaccess.audit.why import Why
+from teamaccess.invitations.find import open_invitation
 from teamaccess.ledger import Ledger, OrganizationStopped
 from teamaccess.members.find import find_member
-from teamaccess.models import Invitation, OrganizationId, User, UserId
+from teamaccess.models import User, UserId
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.remedies.candidates import Case
@@ -98,23 +96,7 @@ async def _case(audit: Audit, invitees: bytes, found: Why) -> Case:
         member = await find_member(session, here, who)
         person = await session.get(User, who)
         email = person.email if person is not None else None
-        offered = await _offered(session, here, email) if email is not None else None
+        offered = await open_invitation(session, here, email) if email is not None else None
     called = email if offered is not None and email is not None else found.asked.called
     whom = Whom(here, who, email, called)
     return Case(audit.catalog, found.asked, whom, member, offered, invitees)
-
-
-async def _offered(
-    session: AsyncSession, organization: OrganizationId, email: str
-) -> Invitation | None:
-    """Return the invitation that waits for an address; there is one at most."""
-    found: Invitation | None = await session.scalar(
-        select(Invitation).where(
-            Invitation.organization_id == organization,
-            Invitation.email == email,
-            Invitation.accepted_at.is_(None),
-            Invitation.cancelled_at.is_(None),
-            Invitation.lapsed_at.is_(None),
-        )
-    )
-    return found
