@@ -214,7 +214,7 @@ def through(world: World, team: Team) -> Team:
     return replace(team, world=world, administrator=administrator, people=people)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 30.0) -> None:
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait until something that nobody announces has come about."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - there is no event to wait for

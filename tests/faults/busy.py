@@ -26,7 +26,7 @@ class Work:
         async def more() -> bool:
             return len(self._crowd.record.acknowledged) >= before + 20
 
-        await until(more, seconds=60)
+        await until(more)
 
     async def person(self, number: int) -> None:
         """Give people other roles again and again."""

@@ -141,7 +141,7 @@ class Deployment:
             fine = 0 if None in answers else fine + 1
             return fine == ROUNDS
 
-        await until(recovered, seconds=60)
+        await until(recovered)
 
     async def kill_postgres(self) -> None:
         """End the first of its processes, which the others notice by themselves."""

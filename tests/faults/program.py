@@ -64,7 +64,7 @@ class Program:
         self._child = self._supervisor.start(
             self.name, self._command, environment=self._environment
         )
-        await until(self._works, seconds=60)
+        await until(self._works)
 
     def _bury(self, child: Child) -> None:
         try:
@@ -116,15 +116,15 @@ class Program:
         """Whether it is there and does nothing."""
         return self.runs and self._process is not None and self._process.status() == "stopped"
 
-    async def dead(self, seconds: float = 20) -> None:
+    async def dead(self, seconds: float = 60) -> None:
         """Wait until it is."""
         await until(self._is_dead, seconds)
 
-    async def stands_still(self, seconds: float = 20) -> None:
+    async def stands_still(self, seconds: float = 60) -> None:
         """Wait until it is frozen."""
         await until(self._is_frozen, seconds)
 
-    async def passed(self, point: Point, seconds: float = 20) -> None:
+    async def passed(self, point: Point, seconds: float = 60) -> None:
         """Wait until a change has passed the point."""
         await until(lambda: _true(not self.points.armed(point)), seconds)
 

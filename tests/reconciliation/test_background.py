@@ -42,7 +42,7 @@ async def test_a_worker_goes_on_after_an_outage(apart: World) -> None:
             await until(lambda: _asked(link.seen))
             assert await _looked_at(apart) == 0
             link.answers = True
-            await until(lambda: _all_looked_at(apart, teams), seconds=20)
+            await until(lambda: _all_looked_at(apart, teams))
 
 
 async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(apart: World) -> None:

@@ -78,7 +78,7 @@ async def read_so_far(other: Team) -> None:
     """Wait until the worker has read all that was written before this."""
     written = f"organization:{other.id}#product@user:after-{len(await found(other))}"
     await put(other.world, written)
-    await until(lambda: _told(other, written), seconds=30)
+    await until(lambda: _told(other, written))
 
 
 async def _told(team: Team, text: str) -> bool:
@@ -145,8 +145,8 @@ async def test_a_strangers_write_during_a_rebuilding_is_found(
         before(patch, acme.world, "import_", eve)
         await needs(acme)
         await rebuild(acme)
-    await until(lambda: _told(globex, other), seconds=30)
-    await until(lambda: _drifted(acme), seconds=60)
+    await until(lambda: _told(globex, other))
+    await until(lambda: _drifted(acme))
     [drift] = await found(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
     assert await over(acme)

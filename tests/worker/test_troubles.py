@@ -110,7 +110,7 @@ async def test_an_end_that_comes_while_spicedb_is_away_is_made_when_it_is_back(
         assert len(link.seen) == tried
         assert (await members(acme))[bob.id] == ["support"]
         await link.up()
-        await until(lambda: has_ended(acme, bob), seconds=20)
+        await until(lambda: has_ended(acme, bob))
     await agreed(acme)
 
 
@@ -126,7 +126,7 @@ async def test_postgresql_may_be_away_for_a_while(acme: Team, superuser: Connect
             await asyncio.sleep(2)
         finally:
             await superuser.execute("ALTER ROLE teamaccess LOGIN")
-        await until(lambda: has_ended(acme, bob), seconds=20)
+        await until(lambda: has_ended(acme, bob))
     await agreed(acme)
 
 
@@ -176,7 +176,7 @@ async def test_a_crowd_ends_in_batches_and_others_get_a_word_in_between(acme: Te
     async with working(acme.world):
         renamed = await acme.administrator.ask("PATCH", acme.path, json={"name": "Between"})
         assert renamed.status_code == 200
-        await until(lambda: swept_out(acme), seconds=30)
+        await until(lambda: swept_out(acme))
     decided = (await entries(acme))[before:]
     assert [len(entry.updates) for entry in decided] == [BATCH] * 3
     assert len({entry.request_id for entry in decided}) == 3
@@ -191,7 +191,7 @@ async def test_a_cancelled_sweeper_leaves_nothing_half_done(acme: Team) -> None:
         async with working(acme.world):
             await asyncio.sleep(delay)
     async with working(acme.world):
-        await until(lambda: swept_out(acme), seconds=30)
+        await until(lambda: swept_out(acme))
     assert (await kinds(acme)).count("role_ended") == 2 * BATCH
     await agreed(acme)
 

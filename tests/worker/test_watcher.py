@@ -43,7 +43,7 @@ async def write(world: World, *updates: Update, **metadata: Any) -> None:
 async def watching(team: Team) -> None:
     """Wait until the worker sees what is written: it finds a first write of somebody else's."""
     probe = Touch(Relationship.parse(f"organization:{team.id}#product@user:probe"))
-    await until(lambda: _seen(team, probe), seconds=20)
+    await until(lambda: _seen(team, probe))
 
 
 async def _seen(team: Team, probe: Touch) -> bool:
@@ -145,7 +145,7 @@ async def test_a_write_that_claims_what_no_position_can_be_hides_nothing_that_fo
 async def test_an_import_past_the_ledger_is_found_however_large(acme: Team, globex: Team) -> None:
     await watching(globex)
     await _import(acme, 40_000)
-    await until(lambda: _anything(acme), seconds=30)
+    await until(lambda: _anything(acme))
     assert (await found(acme))[0]["count"] == 40_000
     await _still_watching(globex)
 
@@ -209,7 +209,7 @@ async def test_a_write_that_says_it_rebuilds_is_believed_only_after_a_comparison
     claimed = {"rebuild": [{"organization": acme.id, "position": "1"}]}
     forged = f"organization:{acme.id}#administrator@user:eve"
     await write(acme.world, Touch(Relationship.parse(forged)), teamaccess=claimed)
-    await until(lambda: _drifted(acme), seconds=60)
+    await until(lambda: _drifted(acme))
     assert await found(acme) == []
 
 
