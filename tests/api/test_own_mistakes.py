@@ -4,8 +4,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy.exc import OperationalError
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError, OperationalError
 
+from teamaccess.api.problems import database_error
 from teamaccess.engine import EngineUnavailable
 from tests.steps import refused
 from tests.world import Team
@@ -62,6 +64,23 @@ async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
     assert ana.token not in told
     assert ana.token.rpartition(".")[2] not in told
     assert "what-was-asked" not in told
+
+
+async def test_what_postgresql_says_is_in_the_log_by_its_code(
+    acme: Team, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with acme.world.service.sessions() as session:
+        await session.execute(text("SET LOCAL statement_timeout = 1"))
+        with pytest.raises(DBAPIError) as failed:
+            await session.execute(text("SELECT pg_sleep(5), 'bob@example.com'"))
+
+    answer = database_error(failed.value)
+
+    assert answer.status_code == 503
+    told = capsys.readouterr().out
+    assert "QueryCanceledError" in told
+    assert "57014" in told
+    assert "bob@example.com" not in told
 
 
 async def test_changing_something_while_permissions_are_not_answered_changes_nothing(

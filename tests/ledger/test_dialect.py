@@ -28,6 +28,20 @@ async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_our
     await engine.dispose()
 
 
+async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql(
+    fintoc: World,
+) -> None:
+    engine = database(fintoc.settings.sqlalchemy_url)
+    async with engine.connect() as connection:
+        new: Any = (await connection.get_raw_connection()).dbapi_connection
+        # outside of a greenlet, where nothing can be sent
+        assert engine.dialect.do_ping(new)
+        new.driver_connection.terminate()
+        assert not engine.dialect.do_ping(new)
+        await connection.invalidate()
+    await engine.dispose()
+
+
 async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
     held = [await engine.connect() for _ in range(6)]
@@ -45,8 +59,10 @@ async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
         async with engine.connect() as connection:
             return int(await connection.scalar(text("SELECT 1")))
 
-    assert await asyncio.gather(*(ask() for _ in range(6))) == [1] * 6
-    await engine.dispose()
+    try:
+        assert await asyncio.gather(*(ask() for _ in range(6))) == [1] * 6
+    finally:
+        await engine.dispose()
 
 
 async def _ended(drivers: list[Any]) -> bool:

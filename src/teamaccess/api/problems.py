@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from teamaccess import errors
 from teamaccess.api.authentication import attribution
 from teamaccess.api.callers import Operator
-from teamaccess.ledger import UnknownOrganization
+from teamaccess.ledger import UnknownOrganization, sqlstate
 from teamaccess.models import Event, is_organization_id
 from teamaccess.service import Service
 
@@ -81,8 +81,11 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
     if isinstance(error, DBAPIError) and not _passes_by_itself(error):
         return unexpected(error)
-    cause = error.orig if isinstance(error, DBAPIError) else error
-    log.error("database_error", error=type(cause).__name__, sqlstate=_sqlstate(error))
+    adapted = getattr(error, "orig", None)
+    cause = (
+        getattr(adapted, "orig", None) or adapted or error
+    )  # the driver's own, where it is known
+    log.error("database_error", error=type(cause).__name__, sqlstate=sqlstate(error))
     return ProblemDetailsException(
         status_code=503,
         title="Service Unavailable",
@@ -94,15 +97,10 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
 
 def _passes_by_itself(error: DBAPIError) -> bool:
     """Whether the database was away, busy or shutting down, rather than right to refuse us."""
-    code = _sqlstate(error) or "08000"
+    code = sqlstate(error) or "08000"
     return error.connection_invalidated or code.startswith(
         ("08", "25P03", "40", "53", "55P03", "57")
     )
-
-
-def _sqlstate(error: Exception) -> str | None:
-    """PostgreSQL's own word for what went wrong, None where it said nothing."""
-    return getattr(getattr(error, "orig", None), "sqlstate", None)
 
 
 def unexpected(error: Exception) -> ProblemDetailsException:

@@ -1,10 +1,20 @@
 """Whom a command is about."""
 
-from teamaccess.invitations.find import refuse_invited
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.audit.people import people
+from teamaccess.errors import NotFound
+from teamaccess.invitations.find import open_invitation
 from teamaccess.ledger import clock
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.models import InvitationStatus, OrganizationId, UserId
 from teamaccess.service import Service
+from teamaccess.users.addresses import InvalidEmail, normalise
 from teamaccess.users.find import UnknownUser, find_user
+
+
+class NotAcceptedYet(NotFound):
+    """{email} is no user: they were invited to {organization} by {invited_by} ({invitation}, open until \
+    {until}) and can do nothing before they accept."""
 
 
 async def whom(service: Service, organization: str, id_or_email: str) -> UserId:
@@ -13,6 +23,25 @@ async def whom(service: Service, organization: str, id_or_email: str) -> UserId:
         try:
             return (await find_user(session, id_or_email)).id
         except UnknownUser:
-            here, now = OrganizationId(organization), await clock(session)
-            await refuse_invited(session, here, id_or_email, now)
+            await _refuse_invited(session, OrganizationId(organization), id_or_email)
             raise
+
+
+async def _refuse_invited(
+    session: AsyncSession, organization: OrganizationId, address: str
+) -> None:
+    """Raise NotAcceptedYet where the address has an invitation that can still be accepted."""
+    try:
+        offered = await open_invitation(session, organization, normalise(address))
+    except InvalidEmail:
+        return
+    if offered is None or offered.status(await clock(session)) is not InvitationStatus.PENDING:
+        return
+    [inviter] = (await people(session, [offered.invited_by])).values()
+    raise NotAcceptedYet(
+        email=offered.email,
+        organization=organization,
+        invited_by=inviter.called,
+        invitation=offered.id,
+        until=offered.expires_at.isoformat(timespec="seconds"),
+    )

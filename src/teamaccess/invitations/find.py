@@ -6,14 +6,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, and_, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.errors import NotFound
-from teamaccess.models import Invitation, InvitationId, InvitationStatus, OrganizationId, User
-from teamaccess.users.addresses import InvalidEmail, normalise
-
-
-class NotAcceptedYet(NotFound):
-    """{email} is no user: they were invited to {organization} by {invited_by} ({invitation}, open until \
-    {until}) and can do nothing before they accept."""
+from teamaccess.models import Invitation, InvitationId, InvitationStatus, OrganizationId
 
 
 async def open_invitation(
@@ -30,25 +23,6 @@ async def open_invitation(
         )
     )
     return found
-
-
-async def refuse_invited(
-    session: AsyncSession, organization: OrganizationId, email: str, now: datetime
-) -> None:
-    """Raise NotAcceptedYet for the address of nobody but somebody who may accept an invitation."""
-    try:
-        offered = await open_invitation(session, organization, normalise(email))
-    except InvalidEmail:
-        return
-    if offered is not None and offered.status(now) is InvitationStatus.PENDING:
-        inviter = await session.get_one(User, offered.invited_by)
-        raise NotAcceptedYet(
-            email=offered.email,
-            organization=organization,
-            invited_by=inviter.email or inviter.id,
-            invitation=offered.id,
-            until=f"{offered.expires_at:%Y-%m-%d}",
-        )
 
 
 async def list_invitations(

@@ -3,6 +3,7 @@
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.change import Change, Receipt, Rehearsal
+from teamaccess.ledger.dialect import sqlstate
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
     NotCommitted,
@@ -36,4 +37,5 @@ __all__ = [
     "clock",
     "database",
     "sessions",
+    "sqlstate",
 ]

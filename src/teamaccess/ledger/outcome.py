@@ -8,6 +8,7 @@ from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.change import Change
+from teamaccess.ledger.dialect import sqlstate
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import Sessions
@@ -59,7 +60,7 @@ async def _status(sessions: Sessions, change: Change, decided: list[Entry]) -> s
     except (DataError, ProgrammingError):
         raise  # a mistake of ours, which no waiting mends
     except (SQLAlchemyError, OSError) as error:  # a pool without a free connection among them
-        forgotten = getattr(getattr(error, "orig", None), "sqlstate", None) == NO_SUCH_TRANSACTION
+        forgotten = sqlstate(error) == NO_SUCH_TRANSACTION
         return "aborted" if forgotten else None
 
 

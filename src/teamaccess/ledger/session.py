@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.catalog import Catalog
 from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.dialect import DRIVER
+from teamaccess.ledger.dialect import DRIVER, sqlstate
 from teamaccess.ledger.drain import Note, net_updates, positions
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OrganizationBusy, SchemaViolation, UnattributedChange
@@ -75,7 +75,7 @@ def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        if getattr(error.orig, "sqlstate", None) == LOCK_NOT_AVAILABLE:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise OrganizationBusy(organization=", ".join(organizations)) from error
         raise
 
