@@ -81,10 +81,9 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
     if isinstance(error, DBAPIError) and not _passes_by_itself(error):
         return unexpected(error)
+    # SQLAlchemy wraps its adapter's error, which wraps the driver's: the innermost says the most
     adapted = getattr(error, "orig", None)
-    cause = (
-        getattr(adapted, "orig", None) or adapted or error
-    )  # the driver's own, where it is known
+    cause = getattr(adapted, "orig", None) or adapted or error
     log.error("database_error", error=type(cause).__name__, sqlstate=sqlstate(error))
     return ProblemDetailsException(
         status_code=503,

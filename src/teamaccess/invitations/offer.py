@@ -10,6 +10,7 @@ from sqlalchemy.orm import joinedload
 
 from teamaccess.errors import Conflict, NotFound
 from teamaccess.events import record
+from teamaccess.invitations.find import open_invitation
 from teamaccess.invitations.limits import refuse_flood
 from teamaccess.invitations.secret import hash_of, new_secret
 from teamaccess.ledger import Change
@@ -195,15 +196,7 @@ async def _refuse_members(change: Change, organization: OrganizationId, address:
 
 async def _make_room(change: Change, organization: OrganizationId, address: str) -> None:
     """Put an expired invitation to the address away; refuse when one is pending."""
-    open_one = await change.session.scalar(
-        select(Invitation).where(
-            Invitation.organization_id == organization,
-            Invitation.email == address,
-            Invitation.accepted_at.is_(None),
-            Invitation.cancelled_at.is_(None),
-            Invitation.lapsed_at.is_(None),
-        )
-    )
+    open_one = await open_invitation(change.session, organization, address)
     if open_one is None:
         return
     if open_one.status(change.now) is InvitationStatus.PENDING:
