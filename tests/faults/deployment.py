@@ -114,7 +114,7 @@ class Deployment:
         """Have everything run, reach everything and be reached."""
         for program in self.programs.values():
             program.points.disarm()
-            program.spicedb.server = self.spicedb_address
+            await program.spicedb.lead_to(self.spicedb_address)
             await program.spicedb.mend()
             await program.database.mend()
             program.thaw()

@@ -42,7 +42,7 @@ class Proxy:
 
     def __init__(self, listens: Address, server: Address) -> None:
         self.address = listens
-        self.server = server
+        self._server = server
         self.requests, self.answers = Lane(), Lane()
         self._last_words: bytes | None = None
         self._torn = asyncio.Event()
@@ -74,6 +74,12 @@ class Proxy:
             self._listener.close()
             self._listener = None
         await self.tear()
+
+    async def lead_to(self, server: Address) -> None:
+        """Lead to that server from now on; no connection to another one is left."""
+        if server != self._server:
+            self._server = server
+            await self.tear()
 
     async def tear(self) -> None:
         """End every connection, before anything else happens; what was held on them is lost."""
@@ -107,7 +113,7 @@ class Proxy:
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
         torn, ended = self._torn, asyncio.get_running_loop().create_future()
         try:
-            answers, requests = await _open(self.server)
+            answers, requests = await _open(self._server)
         except OSError:
             writer.transport.abort()
             return

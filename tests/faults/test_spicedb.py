@@ -12,6 +12,7 @@ from tests.faults.deployment import Deployment
 from tests.faults.judgement import everything_holds
 from tests.faults.moments import held
 from tests.faults.points import Point
+from tests.faults.recovery import not_recovered
 from tests.faults.weather import CODES
 from tests.faults_tools import Writes, until
 
@@ -89,12 +90,21 @@ async def test_an_error_is_an_outage_that_passes(
     ana, bob = house.administrators[0], house.people[0]
     wire = deployment.programs["north"].spicedb
     deployment.link.code, deployment.link.writes = code, writes
-    wire.server = deployment.link_address
-    await wire.tear()
+    await wire.lead_to(deployment.link_address)
     deed = await suspend(crowd, house, Manner(ana, api="north"), bob)
     assert deed.last.status in (202, 204), str(deed)
     await until(lambda: _shut_out(deployment, house, bob))
     await everything_holds(deployment, crowd)
+
+
+async def test_when_the_errors_end_every_api_enforces_by_itself_again(
+    deployment: Deployment,
+) -> None:
+    deployment.link.code, deployment.link.writes = StatusCode.INTERNAL, Writes.FAIL
+    await deployment.programs["south"].spicedb.lead_to(deployment.link_address)
+    assert await not_recovered(deployment) == ["south enforces nothing any more"]
+    await deployment.mend()
+    assert await not_recovered(deployment) == []
 
 
 async def _shut_out(deployment: Deployment, house: House, whom: Someone) -> bool:

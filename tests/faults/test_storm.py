@@ -7,6 +7,7 @@ from random import Random
 from tests.faults.crowd import Crowd
 from tests.faults.deployment import Deployment
 from tests.faults.judgement import findings
+from tests.faults.recovery import not_recovered
 from tests.faults.storm import HOUSES, Storm
 from tests.faults.weather import Weather
 
@@ -22,7 +23,7 @@ async def test_nothing_promised_is_lost_in_a_storm(deployment: Deployment) -> No
     storm = Storm(crowd, Weather(deployment, chance), SEED, OPERATIONS)
     await storm.pass_over()
     await deployment.mend()
-    found = await findings(deployment, crowd)
+    found = await findings(deployment, crowd) + await not_recovered(deployment)
     print(storm.figures(found))  # noqa: T201 - what `make soak` is for
     if found:
         raise AssertionError("\n".join(found))

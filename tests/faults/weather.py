@@ -151,11 +151,9 @@ async def spicedb_answering_errors(deployment: Deployment, chance: Random) -> No
     wire = _some(deployment, chance).spicedb
     deployment.link.code = chance.choice(CODES)
     deployment.link.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
-    wire.server = deployment.link_address
-    await wire.tear()
+    await wire.lead_to(deployment.link_address)
     await _lasting(chance, 0.5, 3)
-    wire.server = deployment.spicedb_address
-    await wire.tear()
+    await wire.lead_to(deployment.spicedb_address)
 
 
 async def commit_without_an_answer(deployment: Deployment, chance: Random) -> None:
