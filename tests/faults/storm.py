@@ -52,8 +52,9 @@ class Storm:
             await working
         finally:
             working.cancel()
-            raging.cancel()
+            self.weather.calm_down()
             await asyncio.wait({raging})
+        raging.result()
         self._seconds = time.monotonic() - began
 
     async def _everybody(self) -> None:

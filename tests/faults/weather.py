@@ -203,19 +203,26 @@ class Weather:
     def __init__(self, deployment: Deployment, chance: Random) -> None:
         self.faults: Counter[str] = Counter()
         self._deployment, self._chance = deployment, chance
+        self._calm = asyncio.Event()
 
     async def rage(self) -> None:
-        """Go on until cancelled, which leaves everything as it is."""
+        """Go on until told to calm down; the faults that have come by then still pass."""
         async with asyncio.TaskGroup() as fronts:
             for kinds in (SERVERS, PROGRAMS):
                 fronts.create_task(self._front(kinds))
 
     async def _front(self, kinds: Mapping[Fault, int]) -> None:
-        while True:
+        while not self._calm.is_set():
             [fault] = self._chance.choices(list(kinds), list(kinds.values()))
             self.faults[fault.__name__] += 1
             await fault(self._deployment, self._chance)
-            await _lasting(self._chance, 0.5, CALM_SECONDS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._chance.uniform(0.5, CALM_SECONDS)):
+                    await self._calm.wait()
+
+    def calm_down(self) -> None:
+        """Bring no more faults."""
+        self._calm.set()
 
 
 def _some(deployment: Deployment, chance: Random) -> Program:
