@@ -2,7 +2,7 @@
 
 from authzed.api.v1 import Consistency, LookupSubjectsRequest
 
-from benchmarks import histories, matrix, past, population
+from benchmarks import histories, matrix, past, population, why
 from benchmarks.bare import Parts, parts, reference
 from benchmarks.load import Step, interleave, ratio
 from benchmarks.report import Row, Table
@@ -35,6 +35,7 @@ async def measure(site: Site) -> list[Table]:
     async with open_service(site.settings) as service, parts(site) as bare:
         organizations = {members: await _organization(service, members) for members in SIZES}
         who = await _who_can(service, bare, organizations)
+        reasons = await why.measure(service, organizations)
         everybody = await matrix.measure(service, bare)
         changed = [await histories.role_changes(service, bare.database, each) for each in HISTORIES]
         replayed = [await _replay(service, bare, "two updates each", id) for id in changed]
@@ -44,6 +45,7 @@ async def measure(site: Site) -> list[Table]:
         asked += [await past.ask(service, "members", id) for id in large]
     return [
         Table("Audit: who can, all of the organization", who),
+        reasons,
         *everybody,
         Table("Audit: what stands, replayed from the ledger", replayed),
         Table("Audit: as of a past time", asked),

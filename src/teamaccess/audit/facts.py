@@ -5,13 +5,12 @@ from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Row, bindparam, func, select
+from sqlalchemy import Row, text
 
 from teamaccess.audit.moment import Basis
 from teamaccess.ledger import Sessions
-from teamaccess.ledger.delivery import SAME_POSITION
-from teamaccess.models import ApplicationStatus, LedgerApplication, LedgerEntry, OrganizationId
-from teamaccess.relationships import ENDING, InvalidRelationship, Relationship
+from teamaccess.models import ApplicationStatus, OrganizationId, UserId
+from teamaccess.relationships import ENDING, InvalidRelationship, Relationship, user
 from teamaccess.relationships.expiration import parse_instant
 from teamaccess.relationships.updates import WAS, parse_update
 
@@ -19,20 +18,22 @@ FEW, MANY = 20, 500
 """Entries in one page: each has up to 1,000 updates, and most have one."""
 ENOUGH = 5000
 """Updates in one page, about: between pages others have their turn."""
-PAGE = (
-    select(
-        LedgerEntry.position, LedgerEntry.decided_at, LedgerEntry.updates, LedgerApplication.status
-    )
-    .join(LedgerApplication, SAME_POSITION)
-    .where(
-        LedgerEntry.organization_id == bindparam("organization"),
-        LedgerEntry.position > bindparam("after"),
-        LedgerEntry.position <= bindparam("until"),
-        func.cardinality(LedgerEntry.updates) > 0,
-    )
-    .order_by(LedgerEntry.position)
-    .limit(bindparam("entries"))
+PAGE = """
+SELECT position, decided_at, said.updates, status
+FROM ledger JOIN ledger_applications USING (organization_id, position)
+CROSS JOIN LATERAL (SELECT {} AS updates) AS said
+WHERE organization_id = :organization AND position > :after AND position <= :until
+  AND cardinality(said.updates) > 0
+ORDER BY position LIMIT :entries
+"""
+EVERYBODYS = text(PAGE.format("ledger.updates"))
+ONES = text(
+    PAGE.format("""ARRAY(
+      SELECT said FROM unnest(ledger.updates) WITH ORDINALITY AS each (said, nth)
+      WHERE strpos(said, '@user:') = 0 OR strpos(said, :about) > 0 ORDER BY nth
+    )""")
 )
+"""Without what is said of other users, but those whose id begins with this one's."""
 GIVING = {Basis.DECIDED: ("TOUCH",), Basis.ENFORCED: ("TOUCH", "RESTORE")}
 TAKING = {Basis.DECIDED: ("DELETE",), Basis.ENFORCED: ("DELETE", "PURGE")}
 """What mends SpiceDB brings it back to what was decided, and is no decision."""
@@ -96,15 +97,17 @@ async def facts_at(
     position: int,
     basis: Basis = Basis.DECIDED,
     permits: Permits | None = None,
+    about: UserId | None = None,
 ) -> Facts:
     """Return what stands after the entry at this position, replayed from the first one.
 
     Nothing is believed of the rows, only of the ledger, whose chain can be verified. Where what counts
     is what SpiceDB had, an entry that was given up counts for nothing, and what mended SpiceDB does.
     Where the facts are for a sandbox, which is to take what SpiceDB took, `permits` leaves out what
-    stopped an organization because the schema has no place for it.
+    stopped an organization because the schema has no place for it. For who asks `about` one user, what
+    is said of others is not read.
     """
-    return await forward(reads, organization, Facts({}, {}), 0, position, basis, permits)
+    return await forward(reads, organization, Facts({}, {}), 0, position, basis, permits, about)
 
 
 async def forward(
@@ -115,9 +118,10 @@ async def forward(
     until: int,
     basis: Basis = Basis.DECIDED,
     permits: Permits | None = None,
+    about: UserId | None = None,
 ) -> Facts:
     """Return what stood after one entry, brought forward to a later one; the facts are changed."""
-    async for page in _pages(reads, organization, after, until):
+    async for page in _pages(reads, organization, after, until, about):
         for at, decided_at, updates, status in page:
             if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
                 continue
@@ -156,13 +160,14 @@ def _split(text: str) -> tuple[str, str]:
 
 
 async def _pages(
-    reads: Sessions, organization: OrganizationId, after: int, until: int
+    reads: Sessions, organization: OrganizationId, after: int, until: int, about: UserId | None
 ) -> AsyncIterator[Sequence[Row[int, datetime, list[str], str]]]:
     entries = FEW
+    statement, of_whom = (EVERYBODYS, {}) if about is None else (ONES, {"about": f"@{user(about)}"})
     while after < until:
         names = {"organization": organization, "after": after, "until": until, "entries": entries}
         async with reads() as session:
-            page = (await session.execute(PAGE, names)).all()
+            page = (await session.execute(statement, {**names, **of_whom})).all()
         yield page
         after = page[-1].position if page else until
         updates = sum(len(entry.updates) for entry in page)

@@ -93,10 +93,6 @@ class Graph:
         held += [self._everybody(f"{own}#member") for own in self._roles_with(action)]
         return set().union(*held) & self.members
 
-    def holders(self, role: str) -> set[UserId]:
-        """Return the active members who have a role of the catalog's."""
-        return self._everybody(f"{self._here}#{role}") & self.members
-
     def membership_over(self, who: UserId, now: datetime) -> bool:
         """Return whether somebody's membership has come to its end by then."""
         gate = self.fact(self._here, "member", user(who))

@@ -11,7 +11,7 @@ from teamaccess.audit.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
 from teamaccess.ledger import Sessions, clock
 from teamaccess.ledger.standing import Standing
-from teamaccess.models import OrganizationId
+from teamaccess.models import OrganizationId, UserId
 
 
 @dataclass(frozen=True)
@@ -33,10 +33,11 @@ class Past:
         """Which one."""
         return self.standing.organization
 
-    async def view(self, ask: Ask[Answer]) -> View[Answer]:
+    async def view(self, ask: Ask[Answer], about: UserId | None = None) -> View[Answer]:
         """Ask an engine that has what stood then, under the schema that was in force.
 
-        Raises what `Sandboxes.ask` does.
+        It has everything, whoever the question is about: so it serves the next one, too. Raises what
+        `Sandboxes.ask` does.
         """
         position, at = self.standing.position, self.moment.at
         async with self._turns:

@@ -13,7 +13,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import FULLY_CONSISTENT, Engine
 from teamaccess.ledger import OrganizationBusy, Sessions, clock
 from teamaccess.ledger.standing import Standing, standing_of
-from teamaccess.models import LedgerHead, OrganizationId
+from teamaccess.models import LedgerHead, OrganizationId, UserId
 from teamaccess.organizations.find import get_organization
 
 ATTEMPTS = 5
@@ -33,7 +33,7 @@ class Present:
     _engine: Engine
     _turns: asyncio.Semaphore
 
-    async def view(self, ask: Ask[Answer]) -> View[Answer]:
+    async def view(self, ask: Ask[Answer], about: UserId | None = None) -> View[Answer]:
         """Ask the engine for the newest, and read what the ledger says at the same position.
 
         The engine stands there before it is asked and after it has answered. Raises UnknownOrganization;
@@ -44,10 +44,9 @@ class Present:
             answer, standing = await self._settled(ask)
             async with self.reads() as session:
                 now = await clock(session)
-            facts = await facts_at(self.reads, self.organization, standing.position)
-            graph = await asyncio.to_thread(
-                Graph, self.catalog, self.organization, facts, now - SWEPT_WITHIN
-            )
+            here, position = self.organization, standing.position
+            facts = await facts_at(self.reads, here, position, about=about)
+            graph = await asyncio.to_thread(Graph, self.catalog, here, facts, now - SWEPT_WITHIN)
         return View(answer, standing, graph, now, asked_at=now)
 
     async def _settled(self, ask: Ask[Answer]) -> tuple[Answer, Standing]:

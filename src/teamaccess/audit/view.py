@@ -11,7 +11,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.standing import Standing
-from teamaccess.models import OrganizationId
+from teamaccess.models import OrganizationId, UserId
 
 Answer = TypeVar("Answer")
 Ask = Callable[[Engine, Consistency], Awaitable[Answer]]
@@ -52,5 +52,8 @@ class Source(Protocol):
     def catalog(self) -> Catalog:
         """The access model that was in force."""
 
-    async def view(self, ask: Ask[Answer]) -> View[Answer]:
-        """Ask the engine, and read what the ledger says at the same position."""
+    async def view(self, ask: Ask[Answer], about: UserId | None = None) -> View[Answer]:
+        """Ask the engine, and read what the ledger says at the same position.
+
+        Of a question `about` one user the graph may lack what is said of others.
+        """

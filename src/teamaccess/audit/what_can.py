@@ -57,7 +57,7 @@ async def what_can(source: Source, who: UserId) -> WhatCan:
         ]
         return everywhere + [each async for each in _objects(source, engine, at, who)]
 
-    view = await source.view(ask)
+    view = await source.view(ask, about=who)
     graph, known = view.graph, set(view.answer)
     cans = [Can(action, on, graph.paths(who, action, on)) for action, on in view.answer]
     expected: set[tuple[str, ObjectReference | None]] = {(action, None) for action in actions}

@@ -70,7 +70,7 @@ async def why(source: Source, who: UserId, action: str, resource: str | None = N
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user(who), at)
 
-    view = await source.view(ask)
+    view = await source.view(ask, about=who)
     on = place if resource is not None else None
     found = view.graph.paths(who, action, on)
     async with source.reads() as session:

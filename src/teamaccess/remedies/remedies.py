@@ -78,7 +78,7 @@ async def _searched(audit: Audit, ledger: Ledger, invitees: bytes, found: Why) -
     view, here = found.view, found.asked.organization
     facts = await asyncio.to_thread(concerning, view.graph.facts, found.asked.who, found.asked.on)
     case = await _case(audit, invitees, found)
-    trial = Trial(audit, case, found, Rehearsals(ledger, here), facts, view.standing.position)
+    trial = Trial(audit, case, Rehearsals(ledger, here), facts, view.standing.position)
     candidates = await asyncio.to_thread(case.candidates, facts, trial.position, view.now)
     remedies: list[Remedy] = []
     for candidate in candidates:

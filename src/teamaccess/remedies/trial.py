@@ -4,15 +4,17 @@ A remedy is sufficient because what came of its rehearsal gives a way, and nobod
 """
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.facts import Facts, changed, forward
 from teamaccess.audit.people import Person
-from teamaccess.audit.why import Why
 from teamaccess.ledger import Rehearsal
+from teamaccess.models import UserId
+from teamaccess.organizations.access import ADMINISTRATION
+from teamaccess.relationships import organization as organization_object
 from teamaccess.remedies.candidates import Candidate, Case
 from teamaccess.remedies.reach import beyond
 from teamaccess.remedies.rehearsals import Rehearsals, deciders
@@ -43,11 +45,12 @@ class Trial:
 
     audit: Audit
     case: Case
-    found: Why
     rehearsals: Rehearsals
     facts: Facts
     """What their actions depend on, as it stands at `position`."""
     position: int
+    _guarding: dict[frozenset[str], list[Person]] = field(default_factory=dict)
+    """Who has all of these actions, in the order in which they are tried."""
 
     async def of(self, candidate: Candidate) -> Remedy | None:
         """Return the candidate with everybody who may make it, None where nobody may or it fails.
@@ -82,13 +85,22 @@ class Trial:
         if not operations:
             whom = self.case.whom
             return [Person(whom.user, whom.email, None)]  # whose name they have not told here yet
-        guards = {self.case.catalog.guards[each] for each in operations}
-        graph, administrator = self.found.view.graph, self.case.catalog.administrator
-        able, first = await asyncio.to_thread(
-            lambda: (set.intersection(*map(graph.who, guards)), graph.holders(administrator))
-        )
-        found = await deciders(self.audit.reads, able)
+        guards = frozenset(self.case.catalog.guards[each] for each in operations)
+        if guards not in self._guarding:
+            self._guarding[guards] = await self._having(guards)
+        return self._guarding[guards]
+
+    async def _having(self, guards: Iterable[str]) -> list[Person]:
+        actions = self.case.catalog.actions
+        able = set.intersection(*[await self._who(actions[each].permission) for each in guards])
+        found, first = await deciders(self.audit.reads, able), await self._who(ADMINISTRATION)
         return sorted(found, key=lambda each: (each.user not in first, each.user))
+
+    async def _who(self, permission: str) -> set[UserId]:
+        """Return everybody who has it throughout the organization, as the engine says it."""
+        here = organization_object(self.case.asked.organization)
+        found = self.audit.engine.subjects(here, permission, "user")
+        return {UserId(id) async for id in found}
 
     async def _adds(self, candidate: Candidate, made: Rehearsal) -> list[str] | None:
         """Return what else would come with what was made, None where it would not allow it."""

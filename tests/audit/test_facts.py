@@ -1,0 +1,30 @@
+"""What stands by the ledger, of everybody or of one."""
+
+from collections.abc import Mapping
+from random import Random
+
+from teamaccess.audit.facts import Fact, facts_at
+from tests.audit.history import History
+from tests.world import Person, Team
+
+
+async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(acme: Team) -> None:
+    history = History(acme, Random(1))  # noqa: S311 - nothing secret hangs on it
+    await history.begin()
+    for _ in range(20):
+        await history.go_on()
+    reads, end = acme.world.service.reads, len(await acme.ledger())
+    everybody = await facts_at(reads, acme.id, end)
+    for person in acme.people.values():
+        theirs = await facts_at(reads, acme.id, end, about=person.id)
+        assert theirs.standing == _of(person, everybody.standing)
+        assert theirs.lost == _of(person, everybody.lost)
+        assert any(person.id in each for each in theirs.standing)
+
+
+def _of(person: Person, facts: Mapping[str, Fact]) -> dict[str, Fact]:
+    return {
+        identity: fact
+        for identity, fact in facts.items()
+        if "@user:" not in identity or identity.endswith(f"@user:{person.id}")
+    }
