@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Any
 
 import grpc
+import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
 from teamaccess.worker import work
@@ -212,6 +213,23 @@ def through(world: World, team: Team) -> Team:
     people = {name: replace(person, world=world) for name, person in team.people.items()}
     administrator: Person = replace(team.administrator, world=world)
     return replace(team, world=world, administrator=administrator, people=people)
+
+
+def before(
+    monkeypatch: pytest.MonkeyPatch, world: World, call: str, then: Callable[[], Awaitable[None]]
+) -> None:
+    """Have something happen before SpiceDB is called so, once."""
+    engine, calls = world.service.engine, 0
+    real = getattr(engine, call)
+
+    async def calling(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await then()
+        return await real(*args, **more)
+
+    monkeypatch.setattr(engine, call, calling)
 
 
 async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:

@@ -1,5 +1,6 @@
 """Steps that many stories take: people who are simply there, time that has passed, what was kept."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -35,6 +36,19 @@ def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:
     assert problem["title"]
     assert problem["detail"]
     return problem
+
+
+async def has_stopped(team: Team) -> httpx.Response:
+    """The answer to a change that meets the entry for which SpiceDB has refused its organization.
+
+    On a busy machine SpiceDB may take longer to say so than a change waits for what is before it.
+    """
+    async with asyncio.timeout(60):
+        while True:
+            answer = await team.invite("eve", ["product"])
+            if answer.json()["code"] != "organization_busy":
+                refused(answer, 503, "organization_stopped")
+                return answer
 
 
 async def enlist(

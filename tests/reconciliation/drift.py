@@ -4,6 +4,7 @@ from collections.abc import Iterable
 
 from teamaccess.reconciliation import Allowance, Inspector, Verdict
 from teamaccess.relationships import Delete, Relationship, Touch
+from teamaccess.worker.watcher import ASK_FOR
 from tests.ledger.sides import graph
 from tests.world import OPERATOR, Team, World
 
@@ -16,6 +17,12 @@ async def put(world: World, *texts: str) -> None:
 async def lose(world: World, *texts: str) -> None:
     """Delete relationships straight from SpiceDB."""
     await world.service.engine.write([Delete(Relationship.parse(text)) for text in texts])
+
+
+async def ask_for(team: Team) -> None:
+    """Have it compared before all others."""
+    async with team.world.service.reads() as session:
+        await session.execute(ASK_FOR, {"organization": team.id})
 
 
 def inspector(world: World, max_deletes: int | None = None) -> Inspector:

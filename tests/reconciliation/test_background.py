@@ -1,10 +1,11 @@
 """Workers look at one organization after the other, all the time."""
 
+import pytest
 from sqlalchemy import func, select, text
 
 from teamaccess.models import Finding, FindingKind, Reconciliation
-from tests.faults_tools import another_process, linked, until, working
-from tests.reconciliation.drift import put
+from tests.faults_tools import another_process, before, linked, until, working
+from tests.reconciliation.drift import ask_for, inspector, put
 from tests.world import Team, World
 
 OVERLORD = "organization:aaa#overlord@user:eve"
@@ -55,6 +56,26 @@ async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(apart:
     async with working(apart):
         await until(lambda: _all_looked_at(apart, teams))
     assert await _looked_at(apart) == len(teams)
+
+
+async def test_who_asks_during_a_comparison_is_not_answered_by_it(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looking = inspector(acme.world)
+    await ask_for(acme)
+    assert await _is_wanted(acme)
+    await looking.organization(acme.id)
+    assert not await _is_wanted(acme)
+    with monkeypatch.context() as patch:
+        before(patch, acme.world, "answers", lambda: ask_for(acme))
+        await looking.organization(acme.id)
+    assert await _is_wanted(acme)
+
+
+async def _is_wanted(team: Team) -> bool:
+    async with team.world.service.reads() as session:
+        mine = Reconciliation.organization_id == team.id
+        return await session.scalar(select(Reconciliation.asked_at).where(mine)) is not None
 
 
 async def _asked(seen: list[str]) -> bool:

@@ -7,7 +7,7 @@ from teamaccess.organizations.found import found
 from tests.ledger.conftest import Connection
 from tests.ledger.sides import agreed, graph, markers, seat
 from tests.reconciliation.drift import everything, inspector, lose, one, put
-from tests.steps import chain, events
+from tests.steps import chain, events, has_stopped
 from tests.world import OPERATOR, Team, World
 
 
@@ -120,7 +120,7 @@ async def test_an_organization_that_has_stopped_is_not_judged(
         acme.id,
         forged,
     )
-    assert (await acme.invite("eve", ["product"])).status_code == 503
+    await has_stopped(acme)
     assert (await one(acme, max_deletes=100)).problem == "organization_stopped"
 
 

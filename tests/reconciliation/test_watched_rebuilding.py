@@ -1,6 +1,6 @@
 """A worker watches while SpiceDB is filled anew: it takes that for no stranger, and finds strangers."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -9,9 +9,9 @@ from sqlalchemy import select
 
 from teamaccess.models import Finding, FindingKind, Reconciliation, WatchCursor
 from teamaccess.reconciliation import Rebuilder
-from tests.faults_tools import until, working
+from tests.faults_tools import before, until, working
 from tests.ledger.sides import agreed, holdings
-from tests.reconciliation.drift import lose, put
+from tests.reconciliation.drift import ask_for, lose, put
 from tests.steps import enlist
 from tests.world import OPERATOR, Team, World
 
@@ -97,23 +97,6 @@ async def over(team: Team) -> bool:
     return not await importing(team)
 
 
-def before(
-    monkeypatch: pytest.MonkeyPatch, world: World, call: str, then: Callable[[], Awaitable[None]]
-) -> None:
-    """Have something happen before SpiceDB is called so, once."""
-    engine, calls = world.service.engine, 0
-    real = getattr(engine, call)
-
-    async def calling(*args: Any, **more: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 1:
-            await then()
-        return await real(*args, **more)
-
-    monkeypatch.setattr(engine, call, calling)
-
-
 async def _pulled() -> None:
     raise ConnectionError("pulled the plug")
 
@@ -141,19 +124,22 @@ async def test_a_strangers_write_during_a_rebuilding_is_found(
         await put(acme.world, forged)
         await put(globex.world, other)
 
+    await needs(acme)
+    # nothing can be compared before it is rebuilt, and nobody looks there again for a minute unasked
+    await ask_for(acme)
+    await until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
         before(patch, acme.world, "import_", eve)
-        await needs(acme)
         await rebuild(acme)
     await until(lambda: _told(globex, other))
-    await until(lambda: _drifted(acme))
+    await until(lambda: _found(acme, FindingKind.DRIFT), seconds=40)
     [drift] = await found(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
-    assert await over(acme)
+    await until(lambda: over(acme))
 
 
-async def _drifted(team: Team) -> bool:
-    return bool(await found(team, FindingKind.DRIFT))
+async def _found(team: Team, kind: FindingKind) -> bool:
+    return bool(await found(team, kind))
 
 
 async def test_a_worker_that_lags_behind_knows_one_rebuilding_from_the_next(

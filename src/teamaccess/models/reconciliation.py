@@ -19,7 +19,7 @@ class Reconciliation(Base):
     )
     checked_at: Mapped[datetime]
     differences: Mapped[int]
-    asked_for: Mapped[bool] = mapped_column(server_default="false")
-    """Whether it is to be compared before all others."""
+    asked_at: Mapped[datetime | None]
+    """Since when it is to be compared before all others, until a comparison that began later."""
     importing: Mapped[str | None]
     """The transaction that imports it into SpiceDB, until the end of the import has been seen there."""

@@ -6,7 +6,7 @@ again, so whoever has read so far knows that all of its imports lie behind, and 
 
 from collections.abc import Iterable
 
-from sqlalchemy import func, literal, select, text, update
+from sqlalchemy import case, func, literal, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -24,14 +24,14 @@ async def begin(
     sessions: Sessions, transaction: str, organizations: Iterable[OrganizationId]
 ) -> None:
     """Keep, before the first import, that the transaction imports these from now on."""
-    now, nothing, before_others = func.clock_timestamp(), literal(0), literal(True)
+    now = func.clock_timestamp()
     mine = (
-        select(Organization.id, now, nothing, before_others, literal(transaction))
+        select(Organization.id, now, literal(0), now, literal(transaction))
         .where(Organization.id.in_(organizations))
         .order_by(Organization.id)
     )
     beginning = insert(Reconciliation).from_select(
-        ["organization_id", "checked_at", "differences", "asked_for", "importing"], mine
+        ["organization_id", "checked_at", "differences", "asked_at", "importing"], mine
     )
     async with sessions.begin() as session:
         await session.execute(
@@ -51,14 +51,18 @@ async def being_imported(session: AsyncSession, names: Iterable[str]) -> set[str
 
 
 async def ended(session: AsyncSession, organization: str, transaction: str) -> None:
-    """Keep that all that this transaction imports of the organization has been seen."""
+    """Keep that all that this transaction imports of the organization has been seen.
+
+    If somebody has asked to compare it, that is worth while from now on.
+    """
+    asked_anew = case((Reconciliation.asked_at.is_not(None), func.clock_timestamp()))
     await session.execute(
         update(Reconciliation)
         .where(
             Reconciliation.organization_id == organization,
             Reconciliation.importing == transaction,
         )
-        .values(importing=None)
+        .values(importing=None, asked_at=asked_anew)
     )
 
 

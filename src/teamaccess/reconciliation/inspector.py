@@ -89,6 +89,8 @@ class Inspector:
 
     async def organization(self, id: OrganizationId) -> Verdict:
         """Return the verdict for an organization, ended ones too, and keep it."""
+        async with self._sessions() as session:
+            began = await clock(session)
         try:
             comparison = await self._examiner.examine(self._attribution, id)
         except HINDRANCES as problem:
@@ -96,7 +98,7 @@ class Inspector:
                 await keep_other_history(self._sessions, id)
             return Verdict(id).hindered(problem)
         verdict = await self._mended(id, comparison)
-        await keep(self._sessions, verdict, comparison)
+        await keep(self._sessions, verdict, comparison, began)
         return verdict
 
     async def _mended(self, id: OrganizationId, comparison: Comparison) -> Verdict:

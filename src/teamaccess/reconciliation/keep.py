@@ -12,11 +12,15 @@ from teamaccess.reconciliation.comparison import Comparison
 from teamaccess.reconciliation.verdict import Verdict
 
 
-async def keep(sessions: Sessions, verdict: Verdict, comparison: Comparison) -> None:
-    """Keep the result for an organization that was compared; what was mended is resolved."""
+async def keep(
+    sessions: Sessions, verdict: Verdict, comparison: Comparison, began: datetime
+) -> None:
+    """Keep the result of a comparison: what was mended is resolved, who asked since it began waits on."""
     id = OrganizationId(verdict.organization)
     async with sessions.begin() as session:
         await _checked(session, id, verdict.left)
+        asked = Reconciliation.organization_id == id, Reconciliation.asked_at <= began
+        await session.execute(update(Reconciliation).where(*asked).values(asked_at=None))
         found = (
             [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
             if verdict.found
@@ -28,7 +32,10 @@ async def keep(sessions: Sessions, verdict: Verdict, comparison: Comparison) -> 
 
 
 async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
-    """Keep that the ledger and SpiceDB have different histories, so that nothing can be compared."""
+    """Keep that the ledger and SpiceDB have different histories, so that nothing can be compared.
+
+    Who asked for it waits until something can.
+    """
     async with sessions.begin() as session:
         await _checked(session, id, 1)
         await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
@@ -78,7 +85,7 @@ async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str
 
 async def _checked(session: AsyncSession, id: OrganizationId, differences: int) -> None:
     now = func.clock_timestamp()
-    result = {"checked_at": now, "differences": differences, "asked_for": False}
+    result = {"checked_at": now, "differences": differences}
     await session.execute(
         insert(Reconciliation)
         .values(organization_id=id, **result)

@@ -2,14 +2,26 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
 
 import structlog
-from sqlalchemy import ColumnElement, Select, func, or_, select
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    DateTime,
+    Select,
+    Text,
+    exists,
+    func,
+    literal,
+    or_,
+    select,
+)
 
 from teamaccess.endless import wanted
-from teamaccess.ledger import Attribution
+from teamaccess.ledger import Attribution, clock
 from teamaccess.ledger.relay import OUTAGES
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.models import Channel, Organization, OrganizationId, Reconciliation
@@ -29,11 +41,20 @@ REST_SECONDS = 2.0
 ADVISORY = 0x7EA3
 """The first half of the advisory locks by which workers keep out of each other's way."""
 TURN = (
-    func.coalesce(Reconciliation.asked_for, False).desc(),
+    Reconciliation.asked_at.nulls_last(),
     Reconciliation.checked_at.nulls_first(),
     Organization.id,
 )
 """Those first that somebody asks for, then those that nobody has looked at ever."""
+
+
+class Postponed(NamedTuple):
+    """A comparison that could not be made."""
+
+    since: datetime
+    """By PostgreSQL's clock; who asks later is not kept waiting."""
+    until: float
+    """By `time.monotonic()`."""
 
 
 class Reconciler:
@@ -45,7 +66,7 @@ class Reconciler:
     def __init__(self, service: Service) -> None:
         self._sessions = service.sessions
         self._inspector = Inspector(service.ledger, service.engine, service.catalog, LOOKING)
-        self._postponed: dict[OrganizationId, float] = {}
+        self._postponed: dict[OrganizationId, Postponed] = {}
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -63,11 +84,10 @@ class Reconciler:
     async def _due(self) -> Sequence[OrganizationId]:
         """Return the next ones."""
         now = time.monotonic()
-        self._postponed = {id: until for id, until in self._postponed.items() if until > now}
+        self._postponed = {id: each for id, each in self._postponed.items() if each.until > now}
+        postponed = _postponed({id: each.since for id, each in self._postponed.items()})
         async with self._sessions() as session:
-            rows = await session.scalars(
-                _due().where(Organization.id.not_in(self._postponed)).order_by(*TURN).limit(BATCH)
-            )
+            rows = await session.scalars(_due().where(~postponed).order_by(*TURN).limit(BATCH))
             return rows.all()
 
     async def _look(self, id: OrganizationId) -> float:
@@ -79,23 +99,35 @@ class Reconciler:
                 return 0.0
             if not await session.scalar(_due().where(Organization.id == id)):
                 return 0.0  # another worker has just been there
-            return await self._inspect(id)
+            return await self._inspect(id, await clock(session))
 
-    async def _inspect(self, id: OrganizationId) -> float:
+    async def _inspect(self, id: OrganizationId, now: datetime) -> float:
         try:
             verdict = await self._inspector.organization(id)
         except OUTAGES:
             raise
         except Exception:
             log.exception("organization_unreconcilable", organization=id)
-            self._postponed[id] = time.monotonic() + POSTPONED_SECONDS
+            self._postpone(id, now)
             return PAUSE_SECONDS
         if verdict.found or verdict.problem:
             what = verdict.counts or verdict.problem
             log.error("drift_found", organization=id, what=what)
         if verdict.problem:
-            self._postponed[id] = time.monotonic() + POSTPONED_SECONDS
+            self._postpone(id, now)
         return max(PAUSE_SECONDS, verdict.compared / RELATIONSHIPS_PER_SECOND)
+
+    def _postpone(self, id: OrganizationId, since: datetime) -> None:
+        self._postponed[id] = Postponed(since, time.monotonic() + POSTPONED_SECONDS)
+
+
+def _postponed(since: Mapping[OrganizationId, datetime]) -> ColumnElement[bool]:
+    """Tell whether an organization is among these, and nobody has asked for it since."""
+    ids = literal(list(since), ARRAY(Text))
+    times = literal(list(since.values()), ARRAY(DateTime(timezone=True)))
+    each = func.unnest(ids, times).table_valued("id", "since").render_derived()
+    asked_since = func.coalesce(Reconciliation.asked_at > each.c.since, False)
+    return exists().select_from(each).where(each.c.id == Organization.id, ~asked_since)
 
 
 def _due() -> Select[OrganizationId]:
@@ -104,5 +136,9 @@ def _due() -> Select[OrganizationId]:
     return (
         select(Organization.id)
         .outerjoin(Reconciliation, Reconciliation.organization_id == Organization.id)
-        .where(or_(Reconciliation.checked_at.is_(None), Reconciliation.asked_for, ~recently))
+        .where(
+            or_(
+                Reconciliation.checked_at.is_(None), Reconciliation.asked_at.is_not(None), ~recently
+            )
+        )
     )

@@ -37,9 +37,11 @@ ASK_FOR = (
         organization_id=bindparam("organization"),
         checked_at=func.clock_timestamp(),
         differences=0,
-        asked_for=True,
+        asked_at=func.clock_timestamp(),
     )
-    .on_conflict_do_update(index_elements=["organization_id"], set_={"asked_for": True})
+    .on_conflict_do_update(
+        index_elements=["organization_id"], set_={"asked_at": func.clock_timestamp()}
+    )
 )
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 """Held by a connection as long as it lives: of any number of workers one watches."""
