@@ -5,7 +5,7 @@ import asyncio
 import httpx
 
 from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.models import RoleId, UserId
+from teamaccess.models import RoleId, User, UserId, new_user_id
 from tests.ledger.sides import agreed
 from tests.steps import enlist, members, refused
 from tests.world import OPERATOR, Person, Team, World
@@ -69,6 +69,22 @@ async def test_the_same_people_imported_into_two_organizations_at_once_are_one_u
     }
     for team in (acme, globex):
         await agreed(team)
+
+
+async def test_an_import_waits_for_who_makes_the_same_people_users(
+    acme: Team,
+) -> None:
+    address = acme.address("bob")
+    bob = User(id=new_user_id(), email=address)
+    async with acme.world.service.sessions() as session, asyncio.TaskGroup() as both:
+        session.add(bob)
+        await session.flush()
+        both.create_task(_import(acme, [address]))
+        await asyncio.sleep(2.5)  # longer than anybody waits for a lock
+        await session.commit()
+
+    assert (await members(acme))[bob.id] == ["support"]
+    await agreed(acme)
 
 
 async def _import(team: Team, addresses: list[str]) -> None:

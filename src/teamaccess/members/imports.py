@@ -10,7 +10,8 @@ import msgspec
 from sqlalchemy import text
 
 from teamaccess.events import record
-from teamaccess.ledger import Applier, Attribution, Change, Entry, Ledger
+from teamaccess.ledger import Applier, Attribution, Change, Entry, Ledger, OrganizationBusy
+from teamaccess.ledger.session import refusing_busy
 from teamaccess.models import OrganizationId, RoleId, new_user_id
 from teamaccess.roles.known import Roles
 from teamaccess.roles.rules import OperatorOnlyRole
@@ -19,6 +20,10 @@ BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
 AHEAD = 2
 """Batches that are written while another one is on its way into SpiceDB."""
+ATTEMPTS = 15
+"""Times that a batch is written, each with a lock's patience: others may keep the organization, or make
+the same people users."""
+PAUSE_SECONDS = 0.2
 
 JOIN = text("""
 WITH wanted AS (
@@ -78,18 +83,16 @@ async def import_members(
 
     Who is a member already stays as they are, so an import that was interrupted can be run again. While
     one batch is on its way into SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole
-    (also for operators: administrators are made one by one), and EngineUnavailable where SpiceDB does
-    not answer: what was yielded before is committed, and will arrive.
+    (also for operators: administrators are made one by one), OrganizationBusy where others keep what it
+    needs for long, and EngineUnavailable where SpiceDB does not answer: what was yielded before is
+    committed, and will arrive.
     """
     arriving: deque[asyncio.Task[None]] = deque()
     until = -1
     try:
         for batch in _batches(newcomers):
-            async with ledger.change(attribution, organization, judging=False) as change:
-                joined = await _join(change, organization, batch)
-                await ledger.decide(change)
-            last = arriving[-1] if arriving else None
-            decided, before = change.entries, until
+            decided, joined = await _write(ledger, attribution, organization, batch)
+            last, before = arriving[-1] if arriving else None, until
             until = decided[-1].position if decided else until
             arriving.append(
                 asyncio.create_task(_bring_in(applier, organization, decided, before, last))
@@ -99,6 +102,28 @@ async def import_members(
             yield len(batch), joined
     finally:
         await asyncio.gather(*arriving)
+
+
+async def _write(
+    ledger: Ledger,
+    attribution: Attribution,
+    organization: OrganizationId,
+    batch: Sequence[Newcomer],
+) -> tuple[Sequence[Entry], int]:
+    """Decide on one batch; return what was decided, and how many were no members."""
+    attempts = 0
+    while True:
+        try:
+            with refusing_busy(organization):
+                async with ledger.change(attribution, organization, judging=False) as change:
+                    joined = await _join(change, organization, batch)
+                    await ledger.decide(change)
+            return change.entries, joined
+        except OrganizationBusy:
+            attempts += 1
+            if attempts == ATTEMPTS:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
 
 
 async def _bring_in(
