@@ -1,10 +1,13 @@
 """What stands by the ledger, of everybody or of one."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from random import Random
 
 from teamaccess.audit.facts import Fact, facts_at
 from tests.audit.history import History
+from tests.objects import grant, registered, to
+from tests.steps import end_role
 from tests.world import Person, Team
 
 
@@ -13,13 +16,26 @@ async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(acme: T
     await history.begin()
     for _ in range(20):
         await history.go_on()
+    await _objects_ends_and_departures(acme)
     reads, end = acme.world.service.reads, len(await acme.ledger())
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
         theirs = await facts_at(reads, acme.id, end, about=person.id)
         assert theirs.standing == _of(person, everybody.standing)
         assert theirs.lost == _of(person, everybody.lost)
-        assert any(person.id in each for each in theirs.standing)
+        assert any(person.id in each for each in {**theirs.standing, **theirs.lost})
+
+
+async def _objects_ends_and_departures(team: Team) -> None:
+    eve = team.people["eve"]
+    await team.act("reactivate", eve)  # in case they are suspended
+    (await team.change_roles(eve, "support")).raise_for_status()
+    await registered(team, "transfer:t1", creator=eve)
+    await registered(team, "webhook:wh_1")
+    grants = (to(eve, "edit"), to("pay", "view"))
+    (await grant(team, "webhook:wh_1", *grants)).raise_for_status()
+    await end_role(team, eve, "support", await team.world.service.now() + timedelta(days=1))
+    (await team.act("remove", team.people["zoe"])).raise_for_status()
 
 
 def _of(person: Person, facts: Mapping[str, Fact]) -> dict[str, Fact]:

@@ -1,9 +1,12 @@
 """Workers look at one organization after the other, all the time."""
 
+import asyncio
+
 import pytest
 from sqlalchemy import func, select, text
 
 from teamaccess.models import Finding, FindingKind, Reconciliation
+from teamaccess.worker.reconciler import ADVISORY, PAUSE_SECONDS, Reconciler
 from tests.faults_tools import another_process, before, linked, until, working
 from tests.reconciliation.drift import ask_for, inspector, put
 from tests.world import Team, World
@@ -70,6 +73,27 @@ async def test_who_asks_during_a_comparison_is_not_answered_by_it(
         before(patch, acme.world, "answers", lambda: ask_for(acme))
         await looking.organization(acme.id)
     assert await _is_wanted(acme)
+
+
+async def test_what_another_worker_compares_is_not_looked_at_without_a_pause(
+    apart: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    acme = await apart.found("acme")
+    worker, pauses = Reconciler(apart.service), asyncio.Queue[float]()
+    sleep = asyncio.sleep
+
+    async def pausing(seconds: float) -> None:
+        pauses.put_nowait(seconds)
+        await sleep(seconds)
+
+    async with apart.service.sessions() as session:
+        another = func.pg_advisory_xact_lock(ADVISORY, func.hashtext(acme.id))
+        await session.execute(select(another))
+        monkeypatch.setattr(asyncio, "sleep", pausing)
+        looking = asyncio.create_task(worker.run())
+        assert [await pauses.get() for _ in range(3)] == [PAUSE_SECONDS] * 3
+        looking.cancel()
+        await asyncio.wait({looking})
 
 
 async def _is_wanted(team: Team) -> bool:

@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from teamaccess.models import Finding, FindingKind, Reconciliation, WatchCursor
 from teamaccess.reconciliation import Rebuilder
+from teamaccess.worker import reconciler
 from tests.faults_tools import before, until, working
 from tests.ledger.sides import agreed, holdings
 from tests.reconciliation.drift import ask_for, lose, put
@@ -124,15 +125,16 @@ async def test_a_strangers_write_during_a_rebuilding_is_found(
         await put(acme.world, forged)
         await put(globex.world, other)
 
+    # nothing can be compared before it is rebuilt, and then nobody looks there again unasked
+    monkeypatch.setattr(reconciler, "POSTPONED_SECONDS", 3600)
     await needs(acme)
-    # nothing can be compared before it is rebuilt, and nobody looks there again for a minute unasked
     await ask_for(acme)
     await until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
         before(patch, acme.world, "import_", eve)
         await rebuild(acme)
     await until(lambda: _told(globex, other))
-    await until(lambda: _found(acme, FindingKind.DRIFT), seconds=40)
+    await until(lambda: _found(acme, FindingKind.DRIFT))
     [drift] = await found(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
     await until(lambda: over(acme))

@@ -1,9 +1,12 @@
 """Requests that meet: the organization's lock lets one of them be first."""
 
 import asyncio
+from typing import Any
 
 import httpx
+import pytest
 
+from teamaccess.members import imports
 from teamaccess.members.imports import Newcomer, import_members
 from teamaccess.models import RoleId, User, UserId, new_user_id
 from tests.ledger.sides import agreed
@@ -72,15 +75,24 @@ async def test_the_same_people_imported_into_two_organizations_at_once_are_one_u
 
 
 async def test_an_import_waits_for_who_makes_the_same_people_users(
-    acme: Team,
+    acme: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    address = acme.address("bob")
-    bob = User(id=new_user_id(), email=address)
+    address, tries, again = acme.address("bob"), 0, asyncio.Event()
+    bob, join = User(id=new_user_id(), email=address), imports._join
+
+    async def trying(*batch: Any) -> int:
+        nonlocal tries
+        tries += 1
+        if tries > 1:
+            again.set()
+        return await join(*batch)
+
+    monkeypatch.setattr(imports, "_join", trying)
     async with acme.world.service.sessions() as session, asyncio.TaskGroup() as both:
         session.add(bob)
         await session.flush()
         both.create_task(_import(acme, [address]))
-        await asyncio.sleep(2.5)  # longer than anybody waits for a lock
+        await again.wait()
         await session.commit()
 
     assert (await members(acme))[bob.id] == ["support"]

@@ -1,6 +1,7 @@
 """Bring many members into an organization, as an operator does who moves a customer here."""
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -20,9 +21,8 @@ BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
 AHEAD = 2
 """Batches that are written while another one is on its way into SpiceDB."""
-ATTEMPTS = 15
-"""Times that a batch is written, each with a lock's patience: others may keep the organization, or make
-the same people users."""
+PATIENCE_SECONDS = 30.0
+"""How long a batch is written again: others may keep the organization, or make the same people users."""
 PAUSE_SECONDS = 0.2
 
 JOIN = text("""
@@ -111,7 +111,7 @@ async def _write(
     batch: Sequence[Newcomer],
 ) -> tuple[Sequence[Entry], int]:
     """Decide on one batch; return what was decided, and how many were no members."""
-    attempts = 0
+    give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
             with refusing_busy(organization):
@@ -120,8 +120,7 @@ async def _write(
                     await ledger.decide(change)
             return change.entries, joined
         except OrganizationBusy:
-            attempts += 1
-            if attempts == ATTEMPTS:
+            if time.monotonic() > give_up:
                 raise
         await asyncio.sleep(PAUSE_SECONDS)
 

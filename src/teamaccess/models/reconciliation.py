@@ -20,6 +20,6 @@ class Reconciliation(Base):
     checked_at: Mapped[datetime]
     differences: Mapped[int]
     asked_at: Mapped[datetime | None]
-    """Since when it is to be compared before all others, until a comparison that began later."""
+    """Since when it is to be compared before others, until a comparison that began later answers it."""
     importing: Mapped[str | None]
     """The transaction that imports it into SpiceDB, until the end of the import has been seen there."""

@@ -21,6 +21,7 @@ from teamaccess.reconciliation.claims import LedgerDisagrees
 from teamaccess.reconciliation.comparison import Comparison
 from teamaccess.reconciliation.examine import Examiner
 from teamaccess.reconciliation.keep import (
+    asked_at,
     keep,
     keep_agreement,
     keep_other_history,
@@ -90,7 +91,7 @@ class Inspector:
     async def organization(self, id: OrganizationId) -> Verdict:
         """Return the verdict for an organization, ended ones too, and keep it."""
         async with self._sessions() as session:
-            began = await clock(session)
+            asked = await asked_at(session, id)
         try:
             comparison = await self._examiner.examine(self._attribution, id)
         except HINDRANCES as problem:
@@ -98,7 +99,7 @@ class Inspector:
                 await keep_other_history(self._sessions, id)
             return Verdict(id).hindered(problem)
         verdict = await self._mended(id, comparison)
-        await keep(self._sessions, verdict, comparison, began)
+        await keep(self._sessions, verdict, comparison, asked)
         return verdict
 
     async def _mended(self, id: OrganizationId, comparison: Comparison) -> Verdict:

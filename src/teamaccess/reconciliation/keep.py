@@ -12,15 +12,25 @@ from teamaccess.reconciliation.comparison import Comparison
 from teamaccess.reconciliation.verdict import Verdict
 
 
+async def asked_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
+    """Return when somebody asked for an organization to be compared, None where nobody waits for it."""
+    mine = Reconciliation.organization_id == id
+    asked: datetime | None = await session.scalar(select(Reconciliation.asked_at).where(mine))
+    return asked
+
+
 async def keep(
-    sessions: Sessions, verdict: Verdict, comparison: Comparison, began: datetime
+    sessions: Sessions, verdict: Verdict, comparison: Comparison, asked: datetime | None
 ) -> None:
-    """Keep the result of a comparison: what was mended is resolved, who asked since it began waits on."""
+    """Keep the result of a comparison; what was mended is resolved.
+
+    It answers who had `asked` when it began. Who has asked since then waits on.
+    """
     id = OrganizationId(verdict.organization)
     async with sessions.begin() as session:
         await _checked(session, id, verdict.left)
-        asked = Reconciliation.organization_id == id, Reconciliation.asked_at <= began
-        await session.execute(update(Reconciliation).where(*asked).values(asked_at=None))
+        answered = Reconciliation.organization_id == id, Reconciliation.asked_at == asked
+        await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
             [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
             if verdict.found

@@ -87,6 +87,8 @@ async def _searched(audit: Audit, ledger: Ledger, invitees: bytes, found: Why) -
     if not remedies and (last := case.last_resort(facts, view.now)) is not None:
         by_operator = await trial.by_operator(last)
         remedies += [by_operator] if by_operator is not None else []
+    if not remedies:  # a SpiceDB of another history would have named nobody
+        await view.standing.prove(audit.engine, or_later=True)
     return sorted(remedies, key=lambda each: (len(each.adds), each.steps[-1].sentence))
 
 

@@ -21,11 +21,12 @@ from sqlalchemy import (
 )
 
 from teamaccess.endless import wanted
-from teamaccess.ledger import Attribution, clock
+from teamaccess.ledger import Attribution
 from teamaccess.ledger.relay import OUTAGES
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.models import Channel, Organization, OrganizationId, Reconciliation
 from teamaccess.reconciliation import Inspector
+from teamaccess.reconciliation.keep import asked_at
 from teamaccess.service import Service
 
 log = structlog.get_logger()
@@ -41,7 +42,7 @@ REST_SECONDS = 2.0
 ADVISORY = 0x7EA3
 """The first half of the advisory locks by which workers keep out of each other's way."""
 TURN = (
-    Reconciliation.asked_at.nulls_last(),
+    Reconciliation.asked_at.is_(None),
     Reconciliation.checked_at.nulls_first(),
     Organization.id,
 )
@@ -51,8 +52,8 @@ TURN = (
 class Postponed(NamedTuple):
     """A comparison that could not be made."""
 
-    since: datetime
-    """By PostgreSQL's clock; who asks later is not kept waiting."""
+    asked_at: datetime | None
+    """The request that it was to answer; who has asked since is not kept waiting."""
     until: float
     """By `time.monotonic()`."""
 
@@ -85,7 +86,7 @@ class Reconciler:
         """Return the next ones."""
         now = time.monotonic()
         self._postponed = {id: each for id, each in self._postponed.items() if each.until > now}
-        postponed = _postponed({id: each.since for id, each in self._postponed.items()})
+        postponed = _postponed({id: each.asked_at for id, each in self._postponed.items()})
         async with self._sessions() as session:
             rows = await session.scalars(_due().where(~postponed).order_by(*TURN).limit(BATCH))
             return rows.all()
@@ -96,38 +97,38 @@ class Reconciler:
             await session.execute(UNHURRIED)
             lock = func.pg_try_advisory_xact_lock(ADVISORY, func.hashtext(id))
             if not await session.scalar(select(lock)):
-                return 0.0
+                return PAUSE_SECONDS
             if not await session.scalar(_due().where(Organization.id == id)):
-                return 0.0  # another worker has just been there
-            return await self._inspect(id, await clock(session))
+                return PAUSE_SECONDS  # another worker has just been there
+            return await self._inspect(id, await asked_at(session, id))
 
-    async def _inspect(self, id: OrganizationId, now: datetime) -> float:
+    async def _inspect(self, id: OrganizationId, asked: datetime | None) -> float:
         try:
             verdict = await self._inspector.organization(id)
         except OUTAGES:
             raise
         except Exception:
             log.exception("organization_unreconcilable", organization=id)
-            self._postpone(id, now)
+            self._postpone(id, asked)
             return PAUSE_SECONDS
         if verdict.found or verdict.problem:
             what = verdict.counts or verdict.problem
             log.error("drift_found", organization=id, what=what)
         if verdict.problem:
-            self._postpone(id, now)
+            self._postpone(id, asked)
         return max(PAUSE_SECONDS, verdict.compared / RELATIONSHIPS_PER_SECOND)
 
-    def _postpone(self, id: OrganizationId, since: datetime) -> None:
-        self._postponed[id] = Postponed(since, time.monotonic() + POSTPONED_SECONDS)
+    def _postpone(self, id: OrganizationId, asked: datetime | None) -> None:
+        self._postponed[id] = Postponed(asked, time.monotonic() + POSTPONED_SECONDS)
 
 
-def _postponed(since: Mapping[OrganizationId, datetime]) -> ColumnElement[bool]:
+def _postponed(asked: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:
     """Tell whether an organization is among these, and nobody has asked for it since."""
-    ids = literal(list(since), ARRAY(Text))
-    times = literal(list(since.values()), ARRAY(DateTime(timezone=True)))
-    each = func.unnest(ids, times).table_valued("id", "since").render_derived()
-    asked_since = func.coalesce(Reconciliation.asked_at > each.c.since, False)
-    return exists().select_from(each).where(each.c.id == Organization.id, ~asked_since)
+    ids = literal(list(asked), ARRAY(Text))
+    times = literal(list(asked.values()), ARRAY(DateTime(timezone=True)))
+    each = func.unnest(ids, times).table_valued("id", "asked_at").render_derived()
+    same = Reconciliation.asked_at.is_not_distinct_from(each.c.asked_at)
+    return exists().select_from(each).where(each.c.id == Organization.id, same)
 
 
 def _due() -> Select[OrganizationId]:
