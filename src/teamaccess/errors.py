@@ -5,13 +5,13 @@ The families below say what kind of situation it is; an edge turns a family into
 """
 
 import re
-from typing import Any, ClassVar
+from typing import Any
 
 
 class TeamaccessError(Exception):
     """Something that a person or a program asked for cannot be done, and why."""
 
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Seconds after which asking again may help, where it may."""
 
     def __init__(self, **facts: Any) -> None:

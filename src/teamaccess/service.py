@@ -16,6 +16,7 @@ from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database,
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
+from teamaccess.organizations.admission import Admission
 from teamaccess.service_accounts.sign_in import TokenUse
 from teamaccess.settings import Settings
 from teamaccess.users.issuer import Issuer
@@ -39,6 +40,7 @@ class Service:
     relay: Relay
     """What a worker runs."""
     reading: Reading
+    admission: Admission
     audit: Audit
     activity: ActivityLog
     token_use: TokenUse
@@ -89,6 +91,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             applier=applier,
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
+            admission=Admission(applier, questions),
             audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,
             token_use=TokenUse(maker),

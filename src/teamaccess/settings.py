@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
+    requests_per_second: float = Field(default=50.0, gt=0)
+    """How many requests one principal may send, on average; more are answered 429."""
+    requests_burst: int = Field(default=200, ge=1)
+    """How many of them it may send at once."""
     log_format: Literal["console", "json"] = "console"
 
     @model_validator(mode="after")

@@ -20,6 +20,7 @@ from teamaccess.api.description import describe
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.queries import refuse_unknown
 from teamaccess.api.routes import ALL
+from teamaccess.api.throttling import FairRequests, Rates, RefuseRepeated
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
 
@@ -46,6 +47,7 @@ def create_app(settings: Settings) -> Litestar:
             app.state.service = service
             yield
 
+    rates = Rates(settings.requests_per_second, settings.requests_burst)
     app = Litestar(
         route_handlers=[*ALL, Metrics],
         lifespan=[connected],
@@ -53,7 +55,9 @@ def create_app(settings: Settings) -> Litestar:
             PrometheusConfig(
                 app_name="teamaccess", prefix="teamaccess", group_path=True
             ).middleware,
+            RefuseRepeated(rates),
             DefineMiddleware(Authentication),
+            FairRequests(rates),
         ],
         dependencies={
             "service": Provide(provide_service),

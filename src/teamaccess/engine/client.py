@@ -45,7 +45,7 @@ from teamaccess.engine.convert import (
     subject_message,
     write_request,
 )
-from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
+from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate, unanswered
 from teamaccess.engine.watch import Observed, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
@@ -133,7 +133,10 @@ class Engine:
     async def answers(
         self, questions: Sequence[Question], at: Consistency = FULLY_CONSISTENT
     ) -> list[bool]:
-        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions)."""
+        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions).
+
+        Raises SchemaMismatch for a permission that the schema does not have.
+        """
         if not questions:
             return []
         response = await self._ask(
@@ -155,7 +158,7 @@ class Engine:
         )
         for pair in response.pairs:
             if pair.HasField("error"):
-                raise EngineUnavailable(cause=f"{pair.request.permission}: {pair.error.message}")
+                raise unanswered(pair.request.permission, pair.error)
         return [pair.item.permissionship == _YES for pair in response.pairs]
 
     async def write(
@@ -359,11 +362,14 @@ class Engine:
             raise _no_answer(translate(error)) from error
         return True
 
-    async def lacks(self, schema: str) -> list[str]:
-        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not."""
+    async def lacks(self, schema: str, at: Consistency = FULLY_CONSISTENT) -> list[str]:
+        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not.
+
+        `at` may be the exact snapshot of an earlier moment, as long as SpiceDB still remembers it.
+        """
         response = await self._ask(
             self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs leave it out
-                DiffSchemaRequest(comparison_schema=schema, consistency=FULLY_CONSISTENT),
+                DiffSchemaRequest(comparison_schema=schema, consistency=at),
                 timeout=CHECK_SECONDS,
                 metadata=self._metadata,
             )

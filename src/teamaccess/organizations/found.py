@@ -45,8 +45,8 @@ async def found(
     """Make an organization; a founder becomes its administrator where the catalog says so.
 
     Without a founder an operator makes it. Raises InvalidOrganizationId, InvalidText,
-    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, and OnlyInPerson for a
-    service account, which is of one organization.
+    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, OnlyInPerson for a
+    service account, which is of one organization, and SchemaMismatch.
     """
     role = change.catalog.founder_role
     if founder is not None and (founder.is_service_account or change.attribution.on_behalf):
@@ -55,6 +55,8 @@ async def found(
         raise OnlyOperatorsFound
     if not is_organization_id(id):
         raise InvalidOrganizationId(id=id)
+    if founder is not None:
+        await change.prove_schema()
     made: Organization | None = await change.session.scalar(
         insert(Organization)
         .values(id=id, name=clean("name", name, LONGEST_NAME), created_at=change.now)

@@ -28,6 +28,7 @@ class Login:
     issuer: str
     subject: str
     issued_at: datetime
+    expires_at: datetime
     email: str | None
     """Normalised; None where the issuer does not vouch for it."""
     name: str | None
@@ -90,6 +91,7 @@ def _login(claims: dict[str, Any]) -> Login:
         issuer=claims["iss"],
         subject=subject,
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC),
         email=_address(claims.get("email")) if claims.get("email_verified") is True else None,
         name=_name(claims.get("name")),
     )

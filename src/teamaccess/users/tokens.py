@@ -36,6 +36,7 @@ class Claims:
     audience: Audience
     subject: str
     issued_at: datetime
+    expires_at: datetime
 
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued."""
@@ -78,6 +79,7 @@ def verify(keys: Keys, token: str) -> Claims:
             Audience(claims["aud"]),
             claims["sub"],
             datetime.fromtimestamp(claims["iat"], UTC),
+            datetime.fromtimestamp(claims["exp"], UTC),
         )
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
         raise InvalidToken(cause=str(error) or type(error).__name__) from None

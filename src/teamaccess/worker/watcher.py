@@ -28,6 +28,7 @@ from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconcilia
 from teamaccess.reconciliation import importing
 from teamaccess.relationships import InvalidRelationship, Revocation, Update
 from teamaccess.service import Service
+from teamaccess.worker.schema_watch import SchemaWatch
 
 log = structlog.get_logger()
 
@@ -59,6 +60,7 @@ class Watcher:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._schemas = SchemaWatch(service)
         self._kept_at = 0.0
 
     async def run(self) -> None:
@@ -91,7 +93,11 @@ class Watcher:
         heard = False
         try:
             async for observed in self._service.engine.watch(since):
+                if not heard:
+                    await self._schemas.look()  # what comes after this is told by the stream
                 heard = True
+                if observed.schema_updated:
+                    await self._schemas.written(observed.zed_token)
                 if observed.updates or observed.unreadable:
                     await self._judge(observed)
                 await self._keep(observed)

@@ -32,8 +32,8 @@ async def sign_out(change: Change, actor: SignedIn) -> None:
     if actor.is_service_account or change.attribution.on_behalf is not None:
         raise OnlyInPerson  # tokens of service accounts are revoked, each by itself
     mine = await change.session.get_one(User, actor.id)
-    mine.end_sessions(change.now)
     await record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
+    change.end_sessions(mine)
 
 
 routes = [show_catalog, show_me, sign_out]

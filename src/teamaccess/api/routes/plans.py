@@ -6,7 +6,7 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.auditable import auditable
+from teamaccess.api.auditable import auditable, still_auditable
 from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
@@ -45,8 +45,10 @@ async def make_plan(
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = (attribution(request), request.user.id)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker)
+    caller = attribution(request).caller
+    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
     view = await asyncio.to_thread(PlanView.of, found)
+    await still_auditable(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
@@ -60,7 +62,7 @@ async def make_changes(
     if_match: IfMatch = None,
 ) -> ChangesMade:
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""
-    if if_match is None:
+    if if_match is None or if_match.strip() == "*":  # any state is not the one that was planned
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
