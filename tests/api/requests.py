@@ -351,7 +351,7 @@ class Stage:
         sent: dict[str, Any] = {"json": self.body(route)} if ASKS[route].body else {}
         filled = _filled(dict(ASKS[route].headers), {**self.names, "state": await self.state()})
         sent["headers"] = {**filled, **more.pop("headers", {})}
-        url = self.url(route)
+        url = more.pop("url", self.url(route))
         if by is None:
             return await self.team.world.http.request(route.method, url, **{**sent, **more})
         return await by.ask(route.method, url, **{**sent, **more})
