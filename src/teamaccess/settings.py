@@ -63,6 +63,10 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
+    refusals_per_actor: int = Field(default=60, gt=0)
+    """How many refusals of one actor are recorded in one chain of events within an hour."""
+    refusals_per_chain: int = Field(default=2000, gt=0)
+    """How many refusals of all actors together are recorded in one chain within an hour."""
     log_format: Literal["console", "json"] = "console"
 
     @model_validator(mode="after")

@@ -28,7 +28,8 @@ async def whose(service: Service, token: str, request_id: str) -> tuple[Caller, 
         user = await user_now(session, UserId(claims.subject))
     if user is None or user.is_service_account:  # which signs in with tokens of its own alone
         cause = "its user does not exist"
-        await _refused(service, f"user:{claims.subject}", request_id, cause)
+        # SECURITY: a subject that is nobody's is a free choice, and must not be an actor in a chain
+        await _refused(service, "anonymous", request_id, cause)
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
     return user, claims
