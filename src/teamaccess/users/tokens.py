@@ -12,7 +12,7 @@ from teamaccess.models import User
 from teamaccess.users.issued import AHEAD, InvalidToken
 from teamaccess.users.keys import Keys
 
-__all__ = ["Audience", "Claims", "InvalidToken", "issue", "verify"]
+__all__ = ["LONGEST_LIFE", "Audience", "Claims", "InvalidToken", "issue", "verify"]
 
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
