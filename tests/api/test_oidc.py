@@ -159,7 +159,7 @@ WRONG = [
     *each("sub", None, ..., 1, "", [], "a\x00b", "a\nb", "x" * 256),
     *each("exp", None, ..., "soon", NOW - 61, 0, [], -1),
     *each("nbf", NOW + 3600, "later", []),
-    *each("iat", None, ..., "soon", NOW + 3600, NOW + 30, [], 1e300),
+    *each("iat", None, ..., "soon", NOW + 3600, [], 1e300),
 ]
 
 
