@@ -11,7 +11,7 @@ from teamaccess.audit.audit import Audit
 from teamaccess.audit.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
-from teamaccess.events import Refusals
+from teamaccess.events import RefusalLimits, Refusals
 from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database, sessions
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
@@ -95,10 +95,14 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,
             token_use=TokenUse(maker),
-            refusals=Refusals(maker),
+            refusals=Refusals(maker, _limits(settings)),
             mailer=mailer(settings),
             issuer=_issuer(settings),
         )
+
+
+def _limits(settings: Settings) -> RefusalLimits:
+    return RefusalLimits(settings.refusals_per_actor, settings.refusals_per_chain)
 
 
 def _issuer(settings: Settings) -> Issuer | None:

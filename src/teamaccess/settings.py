@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """How many requests one principal may send, on average; more are answered 429."""
     requests_burst: int = Field(default=200, ge=1)
     """How many of them it may send at once."""
+    refusals_per_actor: int = Field(default=60, gt=0)
+    """How many refusals of one actor are recorded in one chain of events within an hour."""
+    refusals_per_chain: int = Field(default=2000, gt=0)
+    """How many refusals of all actors together are recorded in one chain within an hour."""
     log_format: Literal["console", "json"] = "console"
 
     @model_validator(mode="after")

@@ -44,7 +44,10 @@ def _facts(refusal: Exception) -> dict[str, Any]:
             return {"code": "invalid_usage", "detail": refusal.format_message()}
         case InvalidCatalog():
             mistakes = [{"line": each.line, "message": each.message} for each in refusal.mistakes]
-            return {"code": "invalid_catalog", "detail": str(refusal), "mistakes": mistakes}
+            told: dict[str, Any] = {"mistakes": mistakes}
+            if refusal.left_out:
+                told["mistakes_left_out"] = refusal.left_out
+            return {"code": "invalid_catalog", "detail": str(refusal), **told}
         case UnknownCatalog():
             return {"code": "unknown_catalog", "detail": str(refusal)}
         case InvalidRelationship():

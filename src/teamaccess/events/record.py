@@ -6,7 +6,6 @@ from sqlalchemy import Table, insert
 
 from teamaccess.ledger import Attribution, Change, Sessions
 from teamaccess.models import Event
-from teamaccess.seldom import Seldom
 
 TELL = insert(cast(Table, Event.__table__)).inline()
 """Built once, and nothing of it is read back: an event is never changed."""
@@ -63,26 +62,3 @@ def _event(
         "channel": attribution.channel,
         "request_id": attribution.request_id,
     }
-
-
-class Refusals:
-    """Records what was refused, the same refusal of the same person once a minute.
-
-    A chain cannot be pruned, so nobody may fill one by asking again and again.
-    """
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._due = Seldom(60.0)
-
-    async def record(
-        self,
-        attribution: Attribution,
-        kind: str,
-        chain: str = Event.PLATFORM,
-        subject: str | None = None,
-        **details: Any,
-    ) -> None:
-        """Tell what was refused, in a transaction of its own."""
-        if self._due.allows((attribution.actor, kind, chain, subject, repr(details))):
-            await record_alone(self._sessions, attribution, kind, chain, subject, **details)

@@ -29,6 +29,7 @@ from teamaccess.organizations.access import MissingPermission
 from teamaccess.roles.known import Roles, UnknownRole
 from teamaccess.roles.rules import RoleBeyondGiver
 from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import acts_in_person
 
 
 class UnknownInvitationToken(NotFound):
@@ -83,7 +84,7 @@ async def accept(
         raise UnknownInvitationToken
     invitation.refuse_unless_pending(change.now)  # somebody may have been first meanwhile
     machine = signed_in is not None and signed_in.is_service_account
-    if machine or change.attribution.on_behalf is not None:
+    if machine or not acts_in_person(change):
         raise OnlyInPerson
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse

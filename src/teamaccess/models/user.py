@@ -64,6 +64,8 @@ class User(Base):
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
     external_id: Mapped[str | None]
+    linked_at: Mapped[datetime | None]
+    """When a login was linked to a user who was there already. No token of ours from before is good."""
 
     @property
     def kind(self) -> UserKind:

@@ -25,6 +25,7 @@ from teamaccess.models import (
 from teamaccess.organizations.access import may
 from teamaccess.text import LONGEST_NAME, clean
 from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import acts_in_person
 
 
 class InvalidOrganizationId(Invalid):
@@ -49,7 +50,7 @@ async def found(
     service account, which is of one organization, and SchemaMismatch.
     """
     role = change.catalog.founder_role
-    if founder is not None and (founder.is_service_account or change.attribution.on_behalf):
+    if founder is not None and (founder.is_service_account or not acts_in_person(change)):
         raise OnlyInPerson
     if founder is not None and role is None:
         raise OnlyOperatorsFound
@@ -77,7 +78,10 @@ async def rename(
     """Give the organization another display name."""
     await may(change, actor, organization, "change_settings")
     found_one = await change.session.get_one(Organization, organization)
+    before = found_one.name
     found_one.rename(clean("name", name, LONGEST_NAME))
+    if found_one.name == before:
+        return found_one  # nothing happened, so there is nothing to record
     await record(change, "organization_renamed", organization, f"organization:{organization}")
     return found_one
 

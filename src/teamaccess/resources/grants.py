@@ -27,6 +27,7 @@ from teamaccess.resources.find import Key, get_resource, type_of
 from teamaccess.resources.questions import UnknownAction
 from teamaccess.roles.rules import refuse_bad_end
 from teamaccess.teams.find import UnknownTeam
+from teamaccess.users.selves import is_self
 
 
 class GrantBeyondGiver(Forbidden):
@@ -126,7 +127,7 @@ async def _judge(
     taking = {
         each.action
         for each, end in ends.items()
-        if each[1:] != (HolderKind.USER, actor)
+        if not (each.kind is HolderKind.USER and is_self(change, actor, UserId(each.holder)))
         and (each not in wanted or _later(end, wanted[each]))
     }
     verbs = type_of(change.catalog, resource.type).actions

@@ -112,9 +112,12 @@ async def replace(
     refuse_beyond(wanted, held)
     before = role.actions
     renamed = role.name != about.name
+    was = (before, role.name, role.description, role.selectors)
     role.name, role.description = about.name, about.text
     role.selectors = [asdict(each) for each in selectors_among(parts)]
     role.allow_exactly(wanted)
+    if (wanted, role.name, role.description, role.selectors) == was:
+        return role  # nothing happened, so there is nothing to record
     await record(
         change,
         "role_changed",

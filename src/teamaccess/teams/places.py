@@ -6,13 +6,14 @@ from teamaccess.errors import NotFound
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.find import UnknownMember, find_member
-from teamaccess.members.rules import later, themselves
+from teamaccess.members.rules import later
 from teamaccess.models import Membership, OrganizationId, TeamId, TeamMembership, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
 from teamaccess.roles.rules import refuse_bad_end, refuse_beyond
 from teamaccess.teams.find import find_place, find_team, known
 from teamaccess.teams.rules import refuse_above
 from teamaccess.teams.through import actions_through
+from teamaccess.users.selves import is_self
 
 
 class NotInTeam(NotFound):
@@ -45,7 +46,7 @@ async def put(
         return member, place
     if place is None or not place.active(change.now) or later(until, place.expires_at):
         refuse_beyond(through, held)
-    elif not themselves(change, actor, user):
+    elif not is_self(change, actor, user):
         refuse_above(team, through, held)
     kind = "team_member_added" if place is None else "team_member_changed"
     if place is None:
@@ -67,7 +68,7 @@ async def take(
     Raises UnknownTeam, NotInTeam and TeamAboveActor.
     """
     place = await find_place(change.session, organization, id, user)
-    if place is not None and themselves(change, actor, user):
+    if place is not None and is_self(change, actor, user):
         held = await change.permitted(organization, user, [MEMBERSHIP])
         refuse_unless(held, organization, MEMBERSHIP)
         await change.session.delete(place)

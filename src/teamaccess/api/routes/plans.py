@@ -13,6 +13,7 @@ from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch, matches
 from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.errors import Invalid
 from teamaccess.ledger import Change
 from teamaccess.models import OrganizationId, User
@@ -24,6 +25,8 @@ from teamaccess.text import LONGEST_REASON, clean
 
 class BadCatalog(Invalid):
     """The catalog says something wrong: {mistakes}."""
+
+    most_listed = MOST_MISTAKES + 1  # and how many more there are
 
 
 class PlanNeeded(Invalid):
@@ -75,9 +78,10 @@ def _catalog(name: str, text: str) -> Catalog:
     try:
         return read(text, name)
     except InvalidCatalog as invalid:
-        raise BadCatalog(
-            mistakes=[f"line {each.line}: {each.message}" for each in invalid.mistakes]
-        ) from invalid
+        told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        if invalid.left_out:
+            told.append(f"and {invalid.left_out} more")
+        raise BadCatalog(mistakes=told) from invalid
 
 
 routes = [make_plan, make_changes]
