@@ -10,7 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.errors import Invalid, NotFound
-from teamaccess.outgoing import is_private_enough
+from teamaccess.outgoing import is_mail_server, is_private_enough, is_web_address
 
 PREFIX = "TEAMACCESS_"
 
@@ -56,6 +56,8 @@ class Settings(BaseSettings):
     """The address that people follow from a mail."""
     smtp_url: SecretStr | None = None
     """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
+    smtp_insecure: bool = False
+    """Allow a password to travel without TLS, to a mail server on a private network."""
     oidc_issuer: str | None = None
     """The OpenID issuer whose tokens are accepted, as its tokens name it."""
     oidc_audience: str | None = None
@@ -77,6 +79,22 @@ class Settings(BaseSettings):
         if issuer is not None and not is_private_enough(issuer):
             raise ValueError("must be an address under https, or on this machine")
         return issuer
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_address(cls, url: str) -> str:
+        # SECURITY: its host is the sender's domain in mails, and its text begins their link
+        if not is_web_address(url):
+            raise ValueError("must be http:// or https:// with a host, and nothing behind the path")
+        return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        # a scheme that is misspelled must not mean "without TLS"
+        if url is not None and not is_mail_server(url.get_secret_value()):
+            raise ValueError("must be smtp:// or smtps:// with a host")
+        return url
 
     @property
     def sqlalchemy_url(self) -> str:
