@@ -2,7 +2,7 @@
 
 import re
 from ipaddress import ip_address
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 WRITTEN = re.compile(r"[!-~]+")
@@ -27,6 +27,20 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_local_endpoint(endpoint: str) -> bool:
+    """Return whether a gRPC target can be nowhere but on this machine: loopback, or a unix socket.
+
+    Whatever is not understood is elsewhere, such as a list of addresses or a name server of its own.
+    """
+    if endpoint.startswith("unix:"):
+        return True
+    target = re.fullmatch(
+        r"(?:dns:(?:///)?|ipv[46]:)?(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):[0-9]+",
+        endpoint,
+    )
+    return target is not None and is_loopback(target["six"] or target["host"])
 
 
 def is_web_address(url: str) -> bool:
@@ -65,3 +79,30 @@ def _is_ip(host: str) -> bool:
     except ValueError:
         return False
     return "%" not in host
+
+
+def driver_url(url: str) -> str:
+    """Return a libpq URL of PostgreSQL as SQLAlchemy spells it for asyncpg, over TLS to other hosts.
+
+    Of libpq's `ssl...` parameters the driver learns by a `dsn` alone. Without `sslmode` another host is
+    asked with `require`: libpq's own default sends a password in plain text to whoever asks for that.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    tls = [each for each in query if each[0].startswith("ssl")]
+    rest = [each for each in query if not each[0].startswith("ssl")]
+    if "sslmode" not in dict(tls) and not _is_local_database(parts, rest):
+        tls.insert(0, ("sslmode", "require"))
+    if tls:
+        rest.append(("dsn", f"postgresql:///?{urlencode(tls)}"))
+    return (
+        "postgresql+asyncpg://"
+        + parts.netloc
+        + parts.path
+        + (f"?{urlencode(rest)}" if rest else "")
+    )
+
+
+def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
+    hosts = [value for name, value in query if name == "host"] or [parts.hostname or ""]
+    return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)

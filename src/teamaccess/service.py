@@ -69,6 +69,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_endpoint,
                 settings.spicedb_preshared_key.get_secret_value(),
                 settings.spicedb_tls_ca,
+                tls=settings.spicedb_tls,
             )
         )
         applier = Applier(engine, marks)

@@ -10,9 +10,22 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.errors import Invalid, NotFound
-from teamaccess.outgoing import is_mail_server, is_private_enough, is_web_address
+from teamaccess.outgoing import (
+    driver_url,
+    is_local_endpoint,
+    is_mail_server,
+    is_private_enough,
+    is_web_address,
+)
 
 PREFIX = "TEAMACCESS_"
+
+
+WAYS_TO_ENCRYPT = {
+    "SPICEDB_ENDPOINT": f"Name the authority of its certificate in {PREFIX}SPICEDB_TLS_CA, or set"
+    f" {PREFIX}SPICEDB_TLS=true for a public one.",
+    "SANDBOX_ENDPOINT": "Let the server of sandboxes listen on the loopback of this machine.",
+}
 
 
 class StackNotFound(NotFound):
@@ -28,23 +41,30 @@ class InvalidSettings(Invalid):
 class Settings(BaseSettings):
     """What every command and the service know about their surroundings."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
 
     home: Path = Path(".teamaccess")
     """The folder of the local stack."""
     catalog: str = "fintoc"
     """The access model of this deployment: a name, or the path of a catalog file."""
 
-    database_url: str
+    database_url: str = Field(repr=False)
     """PostgreSQL as the application's role, which owns no table, as a libpq URL."""
-    owner_database_url: str | None = None
+    owner_database_url: str | None = Field(default=None, repr=False)
     """PostgreSQL as the tables' owner: for migrations alone, absent where requests are served."""
 
     spicedb_endpoint: str
     """host:port of SpiceDB's gRPC API."""
     spicedb_preshared_key: SecretStr = Field(min_length=1)
     spicedb_tls_ca: Path | None = None
-    """The authority that signed SpiceDB's certificate; without it the channel is plaintext."""
+    """The authority that signed SpiceDB's certificate. It turns TLS on."""
+    spicedb_tls: bool = False
+    """Speak TLS to SpiceDB whose certificate a public authority signed."""
+    spicedb_insecure: bool = False
+    """Allow plaintext to a SpiceDB and a server of sandboxes on other machines. Everybody on the way
+    reads the key that can write, and can answer in SpiceDB's place."""
     sandbox_endpoint: str | None = None
     """host:port of `spicedb serve-testing`, for answers about what was and what would be."""
     spicedb_binary: Path | None = None
@@ -73,6 +93,21 @@ class Settings(BaseSettings):
             raise ValueError("OIDC_ISSUER and OIDC_AUDIENCE belong together")
         return self
 
+    @model_validator(mode="after")
+    def _keys_travel_safely(self) -> Self:
+        encrypted = self.spicedb_tls or self.spicedb_tls_ca is not None
+        plaintext = {"SANDBOX_ENDPOINT": self.sandbox_endpoint}  # which has no TLS
+        if not encrypted:
+            plaintext["SPICEDB_ENDPOINT"] = self.spicedb_endpoint
+        for name, endpoint in plaintext.items():
+            if endpoint and not self.spicedb_insecure and not is_local_endpoint(endpoint):
+                raise ValueError(
+                    f"{PREFIX}{name} is not on this machine, and its key and its answers would travel"
+                    f" in plaintext. {WAYS_TO_ENCRYPT[name]} On a private network that you trust,"
+                    f" {PREFIX}SPICEDB_INSECURE=true allows it"
+                )
+        return self
+
     @field_validator("oidc_issuer")
     @classmethod
     def _login_is_reached_safely(cls, issuer: str | None) -> str | None:
@@ -99,7 +134,7 @@ class Settings(BaseSettings):
     @property
     def sqlalchemy_url(self) -> str:
         """`database_url` as SQLAlchemy spells it for asyncpg."""
-        return "postgresql+asyncpg://" + self.database_url.partition("://")[2]
+        return driver_url(self.database_url)
 
     @classmethod
     def discover(cls) -> Self:

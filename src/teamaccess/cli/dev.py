@@ -20,7 +20,7 @@ teamaccess runs, with the catalog {catalog}. Everything is kept in {home}
 
   API            {api}
   SpiceDB        {endpoint}
-  its key        {preshared_key}
+  its key        in {home}/dev.json
   Mail           {home}/mail
   Administrator  {email} of {organization}, by this token for 12 hours:
 
@@ -82,7 +82,7 @@ def welcome(told: Told, home: Path) -> str:
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
         **told["administrator"],
-        **told["spicedb"],
+        endpoint=told["spicedb"]["endpoint"],
         api=told["api"],
         catalog=catalog.name,
         home=home,

@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -53,7 +53,7 @@ class Letter:
     """An invitation with the secret that its mail carries; the only place where the secret is."""
 
     invitation: Invitation
-    secret: str
+    secret: str = field(repr=False)
     roles: Roles
     """What the offered roles are."""
 

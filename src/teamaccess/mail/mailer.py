@@ -8,9 +8,9 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
+from teamaccess import outgoing
 from teamaccess.mail.mail import Mail
 from teamaccess.mail.verify import sealed
-from teamaccess.outgoing import is_loopback
 from teamaccess.settings import Settings
 
 
@@ -86,7 +86,9 @@ class SmtpMailer:
             return None
         # SECURITY: somebody on the way can take STARTTLS out of the server's offer, and would then
         # be told the password.
-        needed = self._password is not None and not is_loopback(self._hostname) and not insecure
+        needed = (
+            self._password is not None and not outgoing.is_loopback(self._hostname) and not insecure
+        )
         return True if needed else None
 
 
