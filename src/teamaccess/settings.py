@@ -10,6 +10,8 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.errors import Invalid, NotFound
+from teamaccess.limits import PREFIX as LIMIT_PREFIX
+from teamaccess.limits import Limits
 from teamaccess.outgoing import (
     driver_url,
     is_local_endpoint,
@@ -86,6 +88,9 @@ class Settings(BaseSettings):
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
     """How long a request waits for its committed change to be in force; then it answers 202."""
     log_format: Literal["console", "json"] = "console"
+
+    limits: Limits = Field(default_factory=Limits)
+    """How much one organization and one person may have and do: `TEAMACCESS_LIMIT_...`."""
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -172,9 +177,10 @@ def _unless_in_environment(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | InvalidSettings:
-    missing = [_variable(error) for error in invalid.errors() if error["type"] == "missing"]
+    prefix = LIMIT_PREFIX if invalid.title == Limits.__name__ else PREFIX
+    missing = [_variable(error, prefix) for error in invalid.errors() if error["type"] == "missing"]
     mistakes = [
-        f"{_variable(error)}: {error['msg']}"
+        f"{_variable(error, prefix)}: {error['msg']}"
         for error in invalid.errors()
         if error["type"] != "missing"
     ]
@@ -183,5 +189,5 @@ def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | In
     return StackNotFound(missing=missing, home=home.absolute())
 
 
-def _variable(error: ErrorDetails) -> str:
-    return PREFIX + str(error["loc"][0]).upper() if error["loc"] else "the settings"
+def _variable(error: ErrorDetails, prefix: str) -> str:
+    return prefix + str(error["loc"][0]).upper() if error["loc"] else "the settings"
