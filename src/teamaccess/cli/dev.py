@@ -10,6 +10,7 @@ import typer
 
 from teamaccess.catalog import load
 from teamaccess.cli.connected import HIGHEST_PORT
+from teamaccess.cli.terminal import echo
 from teamaccess.local.dev import Options, Told, everything
 from teamaccess.local.supervisor import StopRequested
 
@@ -70,7 +71,7 @@ def dev(
     options = Options(home, port, spicedb_port, catalog, fresh)
     try:
         with everything(options) as (stack, told):
-            typer.echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
+            echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
             stack.supervisor.watch()
     except StopRequested:
         pass
