@@ -2,7 +2,6 @@
 
 import io
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -106,7 +105,7 @@ def test_what_is_made_visible_loses_nothing(said: str) -> None:
 
 
 @pytest.fixture(params=["console", "json"])
-def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[io.StringIO]:
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> io.StringIO:
     """The log as a service writes it."""
     settings = Settings(
         home=tmp_path,
@@ -119,7 +118,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[io.StringIO]
     logs.configure(settings)
     written = io.StringIO()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))
-    yield written
+    return written
 
 
 def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:

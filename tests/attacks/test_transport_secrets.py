@@ -3,9 +3,9 @@
 import asyncio
 import json
 import ssl
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import aiosmtplib
 import psutil
@@ -191,7 +191,8 @@ async def test_a_proxy_of_the_environment_is_not_told_the_key(
 
 def connection_arguments(settings: Settings) -> dict[str, object]:
     """What the driver is told."""
-    _, told = asyncpg_dialect().create_connect_args(make_url(settings.sqlalchemy_url))
+    driver: Any = asyncpg_dialect
+    _, told = driver().create_connect_args(make_url(settings.sqlalchemy_url))
     return dict(told)
 
 
@@ -236,12 +237,11 @@ def test_dev_tells_the_terminal_no_key(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def secrets_of_another_deployment(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def secrets_of_another_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
     """What somebody's shell may have set, and which is nobody else's business."""
     monkeypatch.setenv("TEAMACCESS_SMTP_URL", "smtp://ana:hunter2@127.0.0.1:1")
     for name in NEEDED:
         monkeypatch.delenv(f"TEAMACCESS_{name}")
-    return
 
 
 @pytest.mark.usefixtures("secrets_of_another_deployment")

@@ -17,7 +17,7 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; what does not fit into a line goes on in the next one."""
     table = Table()
     for name in head:
-        table.add_column(Text(name), overflow="fold")
+        table.add_column(Text(visible(name)), overflow="fold")
     for row in rows:
         table.add_row(*(Text(visible(cell)) for cell in row))  # which people wrote: no markup
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
