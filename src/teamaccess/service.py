@@ -7,6 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from teamaccess import limits
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
@@ -59,6 +60,7 @@ class Service:
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and close both at the end."""
     catalog, url = load(settings.catalog), settings.sqlalchemy_url
+    limits.enforce(settings.limits)
     async with AsyncExitStack() as stack:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
         writes = database(url, connections=32)
@@ -71,6 +73,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_endpoint,
                 settings.spicedb_preshared_key.get_secret_value(),
                 settings.spicedb_tls_ca,
+                tls=settings.spicedb_tls,
             )
         )
         applier = Applier(engine, marks)

@@ -257,7 +257,7 @@ def routes() -> Iterator[Route]:
     app = create_app(
         Settings(
             database_url="postgresql://nowhere/none",
-            spicedb_endpoint="nowhere:1",
+            spicedb_endpoint="127.0.0.1:1",
             spicedb_preshared_key=SecretStr("none"),
             secret_key=SecretStr("a secret of nobody"),
         )

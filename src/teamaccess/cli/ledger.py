@@ -14,6 +14,7 @@ from teamaccess.chains.read_chains import snapshot
 from teamaccess.chains.verify import Verification, entries_to_verify, verify
 from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
 from teamaccess.cli.findings import sum_up
+from teamaccess.cli.terminal import echo
 from teamaccess.ledger import Change, Ledger
 from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.local.progress import Meter
@@ -76,7 +77,7 @@ def export_heads(
         known = False
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             async for head in heads(connection, organization):
-                typer.echo(msgspec.json.encode(head).decode())
+                echo(msgspec.json.encode(head).decode())
                 known = True
         return known
 

@@ -74,8 +74,10 @@ class Question(NamedTuple):
 class Engine:
     """A connection to SpiceDB. Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`."""
 
-    def __init__(self, endpoint: str, preshared_key: str, tls_ca: Path | None = None) -> None:
-        self._channel = channel(endpoint, tls_ca)
+    def __init__(
+        self, endpoint: str, preshared_key: str, tls_ca: Path | None = None, *, tls: bool = False
+    ) -> None:
+        self._channel = channel(endpoint, tls_ca, tls=tls)
         self._metadata = (("authorization", f"Bearer {preshared_key}"),)
         # the same stubs serve both kinds of channel; only their types come in two
         self._permissions = cast(

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import raiseload
@@ -26,6 +26,7 @@ from teamaccess.models import (
     new_user_id,
 )
 from teamaccess.organizations.access import MissingPermission
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.known import Roles, UnknownRole
 from teamaccess.roles.rules import RoleBeyondGiver
 from teamaccess.users.in_person import OnlyInPerson
@@ -77,7 +78,7 @@ async def accept(
 
     The inviter is asked about again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, OnlyInPerson, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
-    InviterLostRights and AlreadyMember.
+    InviterLostRights, AlreadyMember and LimitReached.
     """
     invitation = await find_invitation(change, organization, id)
     if invitation is None or not same_secret(invitation, secret):
@@ -142,6 +143,8 @@ async def _join(change: Change, invitation: Invitation, user: User, known: Roles
     organization = invitation.organization_id
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)
+    present = select(literal(1)).where(Membership.organization_id == organization)
+    await refuse_full(change, organization, "members", present)
     roles = invitation.roles
     custom = known.are_custom(roles)
     change.session.add(Membership.begin(organization, user, roles, change.now, custom))

@@ -3,11 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.base import Base
 from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, UserId
+from teamaccess.models.mailbox import IN_SQL, TAGGED
 
 
 class UserKind(StrEnum):
@@ -50,6 +51,11 @@ class User(Base):
             "external_id",
             unique=True,
             postgresql_where="external_id IS NOT NULL",
+        ),
+        Index(
+            "users_mailbox_idx",
+            text(f"({IN_SQL.format(email='email')})"),
+            postgresql_where=TAGGED,
         ),
     )
 

@@ -1,11 +1,14 @@
 """Make teams, rename them, say what they hold, and end them."""
 
+from sqlalchemy import literal, select
+
 from teamaccess.errors import Conflict, Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.rules import given
 from teamaccess.models import OrganizationId, Team, TeamId, UserId, is_local_id
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.teams.find import find_team, get_team, known
@@ -27,7 +30,7 @@ async def make(
 ) -> Team:
     """Make a team that nobody is in and that holds nothing; return it.
 
-    Raises InvalidTeamId, InvalidText and TeamExists.
+    Raises InvalidTeamId, InvalidText, TeamExists and LimitReached.
     """
     await may(change, actor, organization, "manage_teams")
     if not is_local_id(id):
@@ -35,6 +38,8 @@ async def make(
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)
+    present = select(literal(1)).where(Team.organization_id == organization)
+    await refuse_full(change, organization, "teams", present)
     made = Team(
         organization_id=organization, id=TeamId(id), name=name, created_at=change.now, roles=[]
     )

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from sqlalchemy import literal, select
+
 from teamaccess.errors import NotFound
 from teamaccess.events import record
 from teamaccess.ledger import Change
@@ -9,6 +11,7 @@ from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.rules import later
 from teamaccess.models import Membership, OrganizationId, TeamId, TeamMembership, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.rules import refuse_bad_end, refuse_beyond
 from teamaccess.teams.find import find_place, find_team, known
 from teamaccess.teams.rules import refuse_above
@@ -50,6 +53,10 @@ async def put(
         refuse_above(team, through, held)
     kind = "team_member_added" if place is None else "team_member_changed"
     if place is None:
+        present = select(literal(1)).where(
+            TeamMembership.organization_id == organization, TeamMembership.team_id == id
+        )
+        await refuse_full(change, organization, "team_members", present)
         place = TeamMembership(
             organization_id=organization, team_id=id, user_id=user, joined_at=change.now
         )
