@@ -10,6 +10,7 @@ from typing import Any
 from teamaccess.api import create_app
 from teamaccess.api.receiving import LARGEST_BODY
 from teamaccess.server import LimitedServer, Limits, create_server
+from teamaccess.service import Service
 from tests.world import World
 
 
@@ -21,6 +22,12 @@ class Served:
     host: str
     port: int
     server: LimitedServer
+
+    @property
+    def service(self) -> Service:
+        """What this server's application works with."""
+        service: Service = self.server.config.app.state.service  # type: ignore[union-attr]
+        return service
 
     @property
     def url(self) -> str:

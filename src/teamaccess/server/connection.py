@@ -68,6 +68,8 @@ class LimitedConnection(HttpToolsProtocol):
         self._stage = Stage.SILENT
         self._due = math.inf
         self._refusal: ConnectionRefusal | None = None
+        self._begun = False
+        """Whether a part of a request is here, and not yet all of it."""
         self._in_head = True
         self._steps = 0
         """Heads and messages that are complete."""
@@ -127,6 +129,7 @@ class LimitedConnection(HttpToolsProtocol):
         """Begin a request, unless too many of this connection wait already."""
         if len(self.pipeline) >= WAITING_REQUESTS:
             self._raise(InvalidRequest())
+        self._begun = True
         super().on_message_begin()
 
     def on_url(self, url: bytes) -> None:
@@ -172,6 +175,7 @@ class LimitedConnection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Leave the time to the application from here on."""
+        self._begun = False
         self._in_head = True
         self._steps += 1
         cycle = self.cycle
@@ -189,7 +193,8 @@ class LimitedConnection(HttpToolsProtocol):
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
-        if not self._in_head or (self._head_bytes and not waiting):
+        if self._begun:
+            self._unset_keepalive_if_required()
             self._wait_in(Stage.RECEIVING, self._limits.request_seconds)
         else:
             self._wait_in(Stage.ANSWERING if waiting else Stage.IDLE)

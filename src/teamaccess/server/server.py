@@ -8,11 +8,14 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+import structlog
 import uvicorn
 
 from teamaccess.server.connection import LimitedConnection
 from teamaccess.server.gate import Gate
 from teamaccess.server.limits import Limits
+
+log = structlog.get_logger()
 
 SWEEP_SECONDS = 0.5
 """How often connections are looked at, which is how exact their time limits are."""
@@ -38,7 +41,10 @@ class LimitedServer(uvicorn.Server):
             await asyncio.sleep(SWEEP_SECONDS)
             now = time.monotonic()
             for connection in list(self.server_state.connections):
-                cast(LimitedConnection, connection).enforce(now)
+                try:
+                    cast(LimitedConnection, connection).enforce(now)
+                except Exception as error:  # one connection must not end the limits of all others
+                    log.error("connection_not_swept", exc_info=error)
 
 
 def create_server(app: Any, limits: Limits) -> LimitedServer:
