@@ -99,6 +99,19 @@ class Settings(BaseSettings):
 
     limits: Limits = Field(default_factory=Limits)
     """How much one organization and one person may have and do: `TEAMACCESS_LIMIT_...`."""
+    connections: int = Field(default=1000, ge=1)
+    """How many connections one `teamaccess serve` keeps open; fewer if it may open fewer files."""
+    connections_per_address: int | None = Field(default=None, ge=1)
+    """How many of them one client address may have: half of them if unset. A reverse proxy is one."""
+    first_byte_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long a new connection may stay silent."""
+    request_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """How long a request may take to arrive, from its first byte to the last one of its body."""
+    idle_seconds: float = Field(default=75.0, gt=0, le=3600)
+    """How long a connection stays open between two requests. Proxies and clients keep theirs for 60 s,
+    so that none of them sends a request at the moment at which the connection is closed here."""
+    answer_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long a client may read less of an answer than 1 KiB a second."""
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:

@@ -12,9 +12,9 @@ import pytest
 from sqlalchemy import func, select, text, update
 
 from teamaccess.models import ApiToken, Invitation, User
-from tests.api.conftest import Served
 from tests.faults_tools import until
 from tests.machines import acting, backend, machine
+from tests.serving import Served
 from tests.steps import enlist, refused
 from tests.world import OPERATOR, Person, Team
 

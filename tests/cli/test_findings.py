@@ -151,6 +151,7 @@ async def test_status_and_metrics_tell_kinds_places_and_the_next_step(run: Run, 
 
 
 async def _open(world: World) -> dict[str, float]:
-    metrics = (await world.http.get("/metrics")).text
+    operator = await world.signed_in_operator()  # an operator's reading is a fresh one
+    metrics = (await operator.ask("GET", "/metrics")).text
     told = re.findall(r'^teamaccess_findings_open\{kind="(\w+)"\} (\S+)$', metrics, re.MULTILINE)
     return {kind: float(count) for kind, count in told}

@@ -11,7 +11,7 @@ from teamaccess.engine import Engine
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.session import append, drain, refusing_busy
-from teamaccess.ledger.standing import Standing
+from teamaccess.ledger.standing import Standing, unmade
 from teamaccess.ledger.turns import Turn
 from teamaccess.models import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.relationships import ObjectReference, Update
@@ -104,8 +104,7 @@ class Change:
 
         For a change that makes an organization, which has nothing yet to be proven by.
         """
-        made = Standing(OrganizationId("-"), 0, b"", None, proof=self.catalog.schema_proof)
-        await made.prove_schema(self._engine)
+        await unmade(self.catalog.schema_proof).prove_schema(self._engine)
 
     def end_sessions(self, user: User) -> None:
         """End the user's sessions with the commit.

@@ -125,6 +125,11 @@ class Nowhere(Standing):
         return [False] * len(questions)
 
 
+def unmade(proof: str) -> Standing:
+    """Return where an organization stands that is still to be made: it proves the schema alone."""
+    return Standing(OrganizationId("-"), 0, b"", None, proof=proof)
+
+
 async def standing_of(session: AsyncSession, organization: OrganizationId) -> Standing | None:
     """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
     found = (await session.execute(newest(organization))).one_or_none()
