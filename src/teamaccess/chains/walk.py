@@ -67,6 +67,17 @@ class Finding:
     row: str = ""
     """The row that it is about, as type and id, where it is not about the entry alone."""
 
+    def facts(self) -> dict[str, str | int]:
+        """Return it for a program; the row only where there is one."""
+        about = {"row": self.row} if self.row else {}
+        return {
+            "kind": self.kind,
+            "chain": self.chain,
+            "position": self.position,
+            "fault": self.fault,
+            **about,
+        }
+
     def __str__(self) -> str:
         name, row = _printable(self.chain), _printable(self.row)
         about = f", {row}" if row else ""

@@ -59,7 +59,7 @@ $$;
 -- Every row that must be as the newest event about it says, with the chain of that event.
 
 CREATE FUNCTION attestable_rows() RETURNS TABLE (key text, chain text, proof text)
-LANGUAGE sql STABLE AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
   SELECT 'api_token:' || organization_id || '/' || id, organization_id,
     api_token_proof(api_tokens) FROM api_tokens
   UNION ALL
@@ -255,4 +255,8 @@ GRANT UPDATE (name, tokens_valid_from, issuer, subject, external_id) ON users TO
 REVOKE UPDATE, DELETE ON api_tokens FROM teamaccess;
 GRANT UPDATE (expires_at, last_used_at, revoked_at) ON api_tokens TO teamaccess;
 
-REVOKE EXECUTE ON FUNCTION rows_told_of, row_attested, not_ahead, api_token_kept, user_kept FROM PUBLIC;
+REVOKE EXECUTE ON FUNCTION
+  row_proof, api_token_proof, invitation_proof, auditor_proof, finding_proof, login_proof,
+  attestable_rows, rows_told_of, row_attested, not_ahead, api_token_kept, user_kept
+  FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION attestable_rows TO teamaccess;
