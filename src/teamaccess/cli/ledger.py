@@ -51,8 +51,10 @@ def verify_chains(
 ) -> None:
     """Say whether nothing was altered. Exits with 0 if everything holds, with 1 if something does not.
 
-    Every hash is computed again from nothing. What was cut off at the end of a chain, or written anew
-    with hashes that fit, shows only beside heads that were kept elsewhere.
+    Every hash is computed again from nothing. Every entry must have an event of its own transaction, and
+    every token, invitation, auditor, login and resolved finding must be as the newest event about it
+    says. What was cut off at the end of a chain, or written anew with hashes that fit, shows only beside
+    heads that were kept elsewhere.
     """
 
     async def look(service: Service) -> Verification:
@@ -62,7 +64,8 @@ def verify_chains(
                 return await verify(connection, organization, to_compare, meter.step)
 
     found = connected(look)
-    tell(as_json, _sentences(found), holds=found.holds, **asdict(found))
+    facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
+    tell(as_json, _sentences(found), holds=found.holds, **facts)
     raise typer.Exit(0 if found.holds else DOES_NOT_HOLD)
 
 

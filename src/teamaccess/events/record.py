@@ -16,14 +16,16 @@ async def record(
     kind: str,
     chain: str,
     subject: str | None = None,
-    reason: str | None = None,
+    reason: str | bytes | None = None,
     **details: Any,
 ) -> bytes | None:
     """Tell what this change does, in the same transaction. `chain` is the organization's id.
 
-    Returns the hash by which it names the reason.
+    Returns the hash by which it names the reason, which may be given instead of the reason. PostgreSQL
+    adds to the event what the rows are that it is about, so they are written first.
     """
-    reason_hash = change.because(reason)
+    reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
+    await change.session.flush()
     event = _event(change.attribution, kind, chain, subject, details, reason_hash)
     await change.session.execute(TELL, event)
     change.told.add(chain)

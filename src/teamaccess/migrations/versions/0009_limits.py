@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0009"
-down_revision = "0007"
+down_revision = "0008"
 
 MAILBOX = (
     r"regexp_replace(regexp_replace(regexp_replace(email, '^([^+@]+)[+][^@]*@', '\1@'),"
