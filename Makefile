@@ -20,7 +20,7 @@ setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB wher
 	@$(BIN)/python -m teamaccess.local.spicedb_build
 
 help: ## List these.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-12s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-16s%s\n", $$1, $$2}'
 
 run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)

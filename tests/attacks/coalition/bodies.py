@@ -41,17 +41,16 @@ def accept(draw: Draw) -> dict[str, Any] | None:
 
 
 def invite(draw: Draw) -> dict[str, Any]:
-    known = [each.email for each in draw.town.principals if each.email]
-    address = (
-        draw.chance.pick(known) if draw.chance.often(0.3) else f"g{draw.about['step']}@g.example"
-    )
+    known = draw.chance.pick([each for each in draw.town.principals if each.email])
+    new = f"g{draw.about['step']}@{draw.town.shop}.example"
+    address = known.email if draw.chance.often(0.3) else new
     roles: list[Any] = [each["role"] for each in draw.roles()]
     return {"email": address, "roles": roles, "expires_in_hours": draw.chance.number(1, 700)}
 
 
 def found(draw: Draw) -> dict[str, Any]:
     own = f"{draw.town.victim[:40]}-{draw.about['step']}"
-    id = own if draw.chance.often(0.7) else draw.chance.pick(draw.town.organizations)
+    id = own if draw.chance.often(0.7) else draw.chance.at(draw.town.organizations)
     return {"id": id, "name": "Own"}
 
 

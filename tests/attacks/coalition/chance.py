@@ -30,6 +30,10 @@ class Chance:
         """One of them."""
         return self._ranked(items)[0]
 
+    def at(self, items: Sequence[T]) -> T:
+        """One of them by its place: for names that the server generates, which differ in each run."""
+        return items[self._random.randrange(len(items))]
+
     def some(self, items: Sequence[T], most: int) -> list[T]:
         """At least one of them where there are any, and at most so many, each once."""
         count = self.number(1, most)

@@ -142,9 +142,9 @@ class Draw:
         weights = {town.shop: 66, town.den: 18, town.victim: 9, "another": 5, "near": 2}
         chosen = chance.weighted(weights)
         if chosen == "another":
-            return chance.pick(town.organizations)
+            return chance.at(town.organizations)
         if chosen == "near":
-            return self._near(chance.pick([town.shop, town.victim]))
+            return self._near(chance.at([town.shop, town.victim]))
         return chosen
 
     def _parameter(self, name: str) -> str:
@@ -189,4 +189,4 @@ class Draw:
         """An id that another could be taken for."""
         organization = self.town.victim
         variants = [id[:-1], f"{id}-own", id.upper(), f"{organization}/{id}", f"{id}/", f"{id}\n"]
-        return self.chance.pick(variants)
+        return self.chance.at(variants)

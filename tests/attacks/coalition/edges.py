@@ -10,7 +10,7 @@ from teamaccess.models import Event
 from tests.attacks.coalition.judge import State, Violation
 from tests.attacks.coalition.town import Move, Town
 
-TELLS = {403, 409, 412, 429}
+TELLS = {403, 409, 412}
 """Statuses from which an outsider learns that an organization is there."""
 REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
@@ -132,7 +132,7 @@ class Watch:
 
 
 def _of_its_own(move: Move) -> bool:
-    """Whether a refusal is about the service account's own organization, where it may not act for others."""
+    """Whether a refusal is about the organization of the service account itself."""
     assert move.answer is not None
     own = move.by.account_of if move.by is not None else ""
     return bool(own) and move.answer.json().get("organization") == own

@@ -31,7 +31,7 @@ def honest_move(town: Town, state: State, chance: Chance, step: int, now: dateti
             path = f"{ONE}/members/{{user}}/roles"
             return _move(f"PUT {path}", shop, by, {"roles": roles}, user=whom.id)
         case 2:
-            email = whom.email or f"g{step}@g.example"
+            email = whom.email or f"g{step}@{town.shop}.example"
             body = {"email": email, "roles": chance.some(safe, 2)}
             return _move(f"POST {ONE}/invitations", shop, by, body)
         case 3:

@@ -110,7 +110,7 @@ def _choose_headers(move: Move, draw: Draw) -> None:
         move.headers["If-Match"] = etag
     elif move.method == "PUT" and chance.often(0.25):
         known = [*draw.town.etags.get(move.url.removesuffix("/roles"), []), "*", '"stale"']
-        move.headers["If-Match"] = chance.pick(known)
+        move.headers["If-Match"] = chance.at(known)
     if "/audit/" in move.route and chance.often(0.2):
         move.headers["Accept"] = "text/csv"
 
@@ -133,7 +133,7 @@ def _choose_whom(move: Move, town: Town, chance: Chance, able: list[Principal]) 
     if not chance.often(0.55 if machine else 0.02):
         return
     people = [each for each in able if not each.account_of]
-    whom = chance.pick(people if people and chance.often(0.6) else town.principals)
+    whom = chance.pick(people if people and chance.often(0.75) else town.principals)
     name = whom.external_id if whom.external_id and chance.often(0.5) else str(whom.id)
     move.headers[IN_PERSON] = name
     move.on_behalf = _acted_for(town, move.by, name)

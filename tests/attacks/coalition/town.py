@@ -170,6 +170,11 @@ class Move:
         return self.route.partition(" ")[0]
 
     @property
+    def label(self) -> str:
+        """What tells it apart without the names that the server generates."""
+        return f"{self.route} by {self.by.label if self.by is not None else 'nobody'}"
+
+    @property
     def done(self) -> bool:
         """Whether it was answered with a success."""
         return self.answer is not None and self.answer.is_success
