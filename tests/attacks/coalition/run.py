@@ -184,19 +184,22 @@ class Run:
 
     def told(self, last: int | None = None) -> str:
         """The requests, one a line, with labels for what the server has named."""
-        legend = self.town.legend()
         shown = self.history[-last:] if last else self.history
-        return "\n".join(_line(step, move, legend) for step, move in shown)
+        return self.labelled("\n".join(_line(step, move) for step, move in shown))
+
+    def labelled(self, text: str) -> str:
+        """The same with labels in place of generated ids."""
+        for id, label in self.town.legend().items():
+            text = text.replace(id, label)
+        return text
 
 
-def _line(step: int, move: Move, legend: dict[str, str]) -> str:
+def _line(step: int, move: Move) -> str:
     who = move.by.label if move.by is not None else "nobody"
     ended = " with an ended token" if move.about.get("ended") else ""
     body = f" {json.dumps(move.body)}" if move.body is not None else ""
-    line = f"{step}. {who}{ended}: {move.method} {move.url}{body} {move.headers or ''}".rstrip()
-    for id, label in legend.items():
-        line = line.replace(id, label)
-    return f"{line} -> {move.status} {move.code}"
+    asked = f"{who}{ended}: {move.method} {move.url}{body} {move.headers or ''}".rstrip()
+    return f"{step}. {asked} -> {move.status} {move.code}"
 
 
 async def attack_for(world: World, steps: int, seed: int, say: Callable[[str], None]) -> Tally:
@@ -212,7 +215,9 @@ async def attack_for(world: World, steps: int, seed: int, say: Callable[[str], N
             await run.confirm()
         except Violation as broken:
             say(run.told())
-            found.append(f"{broken}\n{AGAIN.format(seed=seed, steps=run.tally.steps)}")
+            found.append(
+                f"{run.labelled(str(broken))}\n{AGAIN.format(seed=seed, steps=run.tally.steps)}"
+            )
             say(found[-1])
         total.add(run.tally)
         say(f"{total.steps} steps in {total.seconds:.0f} s, the last town by the seed {seed}")

@@ -37,5 +37,5 @@ async def _found(world: World, seed: int, steps: Sequence[int]) -> tuple[str, st
     try:
         await run.take(steps)
     except Violation as broken:
-        return str(broken), run.told()
+        return run.labelled(str(broken)), run.told()
     return None
