@@ -12,7 +12,7 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/nu
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python $(IS_NEW_ENOUGH) && { echo $$python; break; }; done)
 
-.PHONY: help setup run test soak lint bench lock
+.PHONY: help setup run test soak coalition lint bench lock
 
 setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB where there is none.
 	@if $(BIN)/python -m teamaccess.local.spicedb_build --needs-go; then \
@@ -20,7 +20,7 @@ setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB wher
 	@$(BIN)/python -m teamaccess.local.spicedb_build
 
 help: ## List these.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-12s%s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-16s%s\n", $$1, $$2}'
 
 run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)
@@ -31,6 +31,9 @@ test: setup tests/oidc/node_modules/.installed ## Run every test on the real par
 
 soak: setup ## Run a long storm over real processes, and print what was done, broken and found.
 	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
+
+coalition: setup ## Have a coalition attack every route for long, with SpiceDB asked after each step who gained what.
+	@TEAMACCESS_COALITION=$${TEAMACCESS_COALITION:-10000} $(BIN)/python -m pytest tests/attacks/test_coalition.py $(ARGS)
 
 lint: setup ## Check style, types, imports, and that the schemas are the catalogs'.
 	$(BIN)/ruff check

@@ -1,0 +1,41 @@
+"""The fewest steps that break the same promise, each tried in a new town."""
+
+from collections.abc import Callable, Sequence
+
+from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.run import Run
+from tests.world import World
+
+MOST_TRIES = 60
+
+
+async def shrink(world: World, seed: int, steps: int, say: Callable[[str], None]) -> list[int]:
+    """Leave out ever smaller parts of the steps as long as something is still found; return the rest.
+
+    A step chooses by names and not by places in lists (`chance`), so it asks nearly the same without the
+    others. What depends on the clock or on two requests at once may come out differently.
+    """
+    kept, parts, tries = list(range(steps)), 2, 0
+    while len(kept) > 1 and tries < MOST_TRIES:
+        size = max(1, len(kept) // parts)
+        for at in range(0, len(kept), size):
+            tries += 1
+            fewer = kept[:at] + kept[at + size :]
+            if (told := await _found(world, seed, fewer)) is not None:
+                kept, parts = fewer, max(2, parts - 1)
+                say(f"{len(kept)} steps show it: {told[0]}\n{told[1]}")
+                break
+        else:
+            if size == 1:
+                break
+            parts = min(len(kept), parts * 2)
+    return kept
+
+
+async def _found(world: World, seed: int, steps: Sequence[int]) -> tuple[str, str] | None:
+    run = await Run.begin(world, seed)
+    try:
+        await run.take(steps)
+    except Violation as broken:
+        return run.labelled(str(broken)), run.told()
+    return None

@@ -1,0 +1,72 @@
+"""A coalition of people and machines tries every route; SpiceDB says after each step who gained what.
+
+The theorem: whatever members, service accounts and backends do through the API, in whatever order, nobody
+gains what no giver of that very step held. Other tenants are neither changed nor told of, ended tokens do
+nothing, nobody authorizes what they created, and an administrator without an end remains.
+
+`make coalition` takes many steps. TEAMACCESS_COALITION=<steps> says how many, and
+TEAMACCESS_COALITION_SEED=<seed> repeats a run.
+TEAMACCESS_COALITION_SHRINK=1 looks for the fewest steps that show the same.
+"""
+
+import os
+import secrets
+from collections import Counter
+
+import pytest
+
+from tests.api.requests import routes
+from tests.attacks.coalition.bodies import BODIES
+from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.run import attack_for
+from tests.attacks.coalition.shrink import shrink
+from tests.world import World
+
+ALL = sum(weight for weight, _ in BODIES.values())
+"""So many steps ask every route."""
+STEPS = int(os.environ.get("TEAMACCESS_COALITION", ALL))
+SEED = int(os.environ.get("TEAMACCESS_COALITION_SEED", secrets.randbelow(2**32)))
+
+
+async def test_a_coalition_gains_nothing_in_fintoc(
+    fintoc: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await _attack(fintoc, capsys)
+
+
+async def test_a_coalition_gains_nothing_in_finicom(
+    finicom: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await _attack(finicom, capsys)
+
+
+async def test_a_coalition_gains_nothing_in_a_bank_with_roles_in_the_middle(
+    bank: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await _attack(bank, capsys)
+
+
+async def test_every_route_of_the_description_has_a_move(fintoc: World) -> None:
+    description = (await fintoc.http.get("/schema/openapi.json")).raise_for_status().json()
+    described = {
+        f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item
+    }
+    assert described | set(map(str, routes())) == set(BODIES)
+
+
+async def _attack(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    def say(text: str) -> None:
+        with capsys.disabled():
+            print(f"\n{text}", flush=True)  # noqa: T201 - nobody can repeat a run without its seed
+
+    catalog = world.service.catalog.name
+    say(
+        f"The coalition in {catalog}: TEAMACCESS_COALITION_SEED={SEED} TEAMACCESS_COALITION={STEPS}"
+    )
+    try:
+        tally = await attack_for(world, STEPS, SEED, say)
+    except Violation:
+        if "TEAMACCESS_COALITION_SHRINK" in os.environ:
+            await shrink(world, SEED, STEPS, say)
+        raise
+    assert STEPS < ALL or tally.accepted | tally.refused >= Counter(BODIES.keys())

@@ -1,0 +1,99 @@
+"""With one rule taken out of the product, the coalition's oracle finds the gap."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from teamaccess.ledger.standing import Standing
+from teamaccess.roles.known import roles_of
+from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
+from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.run import Run
+from tests.world import World
+
+STEPS = 400
+"""Within which each of them is found; most are within some dozens."""
+SEED = 1
+
+
+@dataclass(frozen=True)
+class Sabotage:
+    """A rule that is taken out where it is used, and the routes by which that shows."""
+
+    rule: str
+    instead: Any
+    found: str
+    """What the oracle says then."""
+    routes: list[str]
+    honest: float = 0.3
+    """How much the honest administrator does meanwhile."""
+
+
+def allows(*_: Any) -> None:
+    """Refuse nothing."""
+
+
+async def forgets_the_inviter(change: Any, invitation: Any) -> Any:
+    """Accept whatever was offered once."""
+    return await roles_of(
+        change.session, change.catalog, invitation.organization_id, invitation.roles
+    )
+
+
+async def asks_the_member_alone(
+    self: Standing, engine: Any, both: Any, *asked: Any, **more: Any
+) -> Any:
+    """Let a service account do whatever the member may."""
+    permissions, _ = asked
+    return await self.permitted(engine, both.member, permissions, **more)
+
+
+MEMBER = f"{ONE}/members/{{user}}"
+TEAM = f"{ONE}/teams/{{team}}"
+ACCEPTANCE = ["POST /v1/invitations/accept", f"POST {ONE}/invitations"]
+SABOTAGES = {
+    "giving beyond the giver": Sabotage(
+        "members.assign.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
+    ),
+    "extending somebody above": Sabotage(
+        "members.act.refuse_above", allows, "given or extended", [f"PATCH {MEMBER}"]
+    ),
+    "accepting a stale invitation": Sabotage(
+        "invitations.accept._ask_about_inviter",
+        forgets_the_inviter,
+        "no giver held",
+        ACCEPTANCE,
+        0.6,
+    ),
+    "placing into a team": Sabotage(
+        "teams.places.refuse_beyond", allows, "no giver held", [f"PUT {TEAM}/members/{{user}}"]
+    ),
+    "acting beyond the service account": Sabotage(
+        "ledger.standing.Standing.permitted_to_both",
+        asks_the_member_alone,
+        "no giver held",
+        [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
+    ),
+    "making a token of somebody above": Sabotage(
+        "service_accounts.keep.refuse_above", allows, "handed out", [f"POST {ACCOUNT}/tokens"]
+    ),
+    "letting strangers in": Sabotage(
+        "organizations.access.refuse_unless",
+        allows,
+        "outsider|is not in",
+        [f"GET {ONE}/members", f"GET {TEAM}"],
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", SABOTAGES)
+async def test_the_oracle_finds_what_a_missing_rule_lets_through(
+    finicom: World, monkeypatch: pytest.MonkeyPatch, rule: str
+) -> None:
+    sabotage = SABOTAGES[rule]
+    monkeypatch.setattr(f"teamaccess.{sabotage.rule}", sabotage.instead)
+    run = await Run.begin(finicom, SEED, sabotage.routes, sabotage.honest)
+    with pytest.raises(Violation, match=sabotage.found):
+        await run.take(range(STEPS))
+    print(f"{rule}: found after {run.tally.steps} steps")  # noqa: T201 - how soon it is found
