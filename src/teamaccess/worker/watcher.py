@@ -134,19 +134,21 @@ class Watcher:
         return judgement
 
     async def _found(self, observed: Observed, judgement: Judgement) -> None:
-        """Keep a finding for each tenant, with nothing of another's."""
+        """Keep a finding for each tenant, with nothing of another's; all of them or none."""
         claimed = judgement.claimed.runs
-        for organization, told in by_tenant(judgement.foreign, observed.unreadable).items():
-            log.error("foreign_write", organization=organization, count=len(told))
-            details = {
-                "updates": told[:MOST_TOLD],
-                "count": len(told),
-                "metadata": observed.metadata,
-                "zed_token": observed.zed_token,
-            }
-            if claimed:
-                details |= {"claimed": claimed, "why": NOT_OURS}
-            await self._keep_finding(organization, details)
+        by_name = by_tenant(judgement.foreign, observed.unreadable)
+        async with self._service.sessions.begin() as session:
+            for organization, told in by_name.items():
+                log.error("foreign_write", organization=organization, count=len(told))
+                details = {
+                    "updates": told[:MOST_TOLD],
+                    "count": len(told),
+                    "metadata": observed.metadata,
+                    "zed_token": observed.zed_token,
+                }
+                if claimed:
+                    details |= {"claimed": claimed, "why": NOT_OURS}
+                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
