@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Row, text
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
@@ -238,8 +238,8 @@ class Ledger:
         try:
             await change.session.commit()
         except (DBAPIError, OSError) as cause:
-            if isinstance(cause, IntegrityError):
-                raise
+            if isinstance(cause, IntegrityError | ProgrammingError | DataError):
+                raise  # PostgreSQL refuses it, and is there
             info = change.session.sync_session.info
             decided = info.get("committing", [])
             with suppress(DBAPIError, OSError):

@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from teamaccess.migrations.scripts import run
+
 revision = "0011"
 down_revision = "0010"
 
@@ -10,3 +12,4 @@ down_revision = "0010"
 def upgrade() -> None:
     """Keep the time; nobody knows it of logins that are linked already."""
     op.add_column("users", sa.Column("linked_at", sa.DateTime(timezone=True), nullable=True))
+    run("0011_linked_logins.sql")
