@@ -58,21 +58,3 @@ class Limits(BaseSettings):
     access_requests_a_day: Count = 100
     """Access requests that one member makes within a day, withdrawn and declined ones too: each leaves
     events in a chain that nobody can prune."""
-
-
-class _InForce:
-    """What this process enforces. It is set once, when the service starts."""
-
-    limits: Limits | None = None
-
-
-def in_force() -> Limits:
-    """Return the limits that this process enforces; the environment's until the service has started."""
-    if _InForce.limits is None:
-        _InForce.limits = Limits()
-    return _InForce.limits
-
-
-def enforce(limits: Limits) -> None:
-    """Enforce these limits from now on."""
-    _InForce.limits = limits

@@ -7,7 +7,6 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from teamaccess import limits
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
@@ -60,7 +59,6 @@ class Service:
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and close both at the end."""
     catalog, url = load(settings.catalog), settings.sqlalchemy_url
-    limits.enforce(settings.limits)
     async with AsyncExitStack() as stack:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
         writes = database(url, connections=32)
@@ -90,7 +88,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             engine=engine,
             sessions=maker,
             reads=questions,
-            ledger=Ledger(maker, applier, engine, catalog, settings.enforcement_seconds),
+            ledger=Ledger(
+                maker, applier, engine, catalog, settings.enforcement_seconds, settings.limits
+            ),
             applier=applier,
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),

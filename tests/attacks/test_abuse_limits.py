@@ -15,6 +15,7 @@ from sqlalchemy import ColumnElement, literal_column, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess import limits
+from teamaccess.ledger import Ledger
 from teamaccess.models import Invitation, Organization, OrganizationId
 from teamaccess.models.mailbox import IN_SQL, TAGGED, mailbox
 from teamaccess.outgoing import driver_url
@@ -34,7 +35,7 @@ def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
 
     def set_limits(**wanted: int) -> None:
         mine = limits.Limits(**wanted)
-        monkeypatch.setattr(limits, "in_force", lambda: mine)
+        monkeypatch.setattr(Ledger, "limits", mine)
 
     return set_limits
 

@@ -8,7 +8,6 @@ from sqlalchemy import delete, select
 
 from teamaccess.access_requests import decide as decision
 from teamaccess.ledger import Attribution
-from teamaccess.limits import in_force
 from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
 from teamaccess.relationships.expiration import format_instant
 from tests.asking import HOURS, ask, asked, decide, own_role, seen
@@ -348,8 +347,8 @@ async def test_a_reason_that_is_erased_is_shown_no_more(acme: Team, bob: Person)
 async def test_a_member_asks_for_so_much_at_a_time_and_so_often_in_a_day(
     acme: Team, bob: Person
 ) -> None:
-    at_once = in_force().open_access_requests
-    a_day = in_force().access_requests_a_day
+    at_once = acme.world.service.ledger.limits.open_access_requests
+    a_day = acme.world.service.ledger.limits.access_requests_a_day
     actions = sorted(
         each.id for each in acme.world.service.catalog.actions.values() if not each.reserved
     )

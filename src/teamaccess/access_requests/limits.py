@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from teamaccess import limits
 from teamaccess.errors import TooMany
 from teamaccess.ledger import Change
 from teamaccess.models import AccessRequest, AccessRequestStatus, OrganizationId, UserId
@@ -30,7 +29,7 @@ async def refuse_flood(change: Change, organization: OrganizationId, user: UserI
         )
     )
     open_now, within_day = asked.one()
-    most = limits.in_force()
+    most = change.limits
     if open_now >= most.open_access_requests:
         raise TooManyOpenRequests(user=user, organization=organization, open=open_now)
     if within_day >= most.access_requests_a_day:

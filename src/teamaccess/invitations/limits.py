@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from sqlalchemy import ColumnElement, ScalarSelect, func, literal, literal_column, select, text
 
-from teamaccess import limits
 from teamaccess.errors import TooMany
 from teamaccess.ledger import Change
 from teamaccess.models import Invitation, OrganizationId, User, UserId
@@ -56,7 +55,7 @@ async def refuse_flood(
         )
     )
     from_us, from_us_there, from_me, from_me_there = sent.one()
-    most = limits.in_force()
+    most = change.limits
     if from_us >= most.invitations_an_hour:
         raise TooManyInvitations(organization=organization, sent=from_us)
     if from_us_there >= (limit := most.invitations_a_day_to_one_mailbox):

@@ -13,6 +13,7 @@ from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.session import append, drain, refusing_busy
 from teamaccess.ledger.standing import Standing, unmade
 from teamaccess.ledger.turns import Turn
+from teamaccess.limits import Limits
 from teamaccess.models import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.relationships import ObjectReference, Update
 
@@ -61,6 +62,8 @@ class Change:
     """What must not happen unless the change is committed, such as sending a mail."""
     told: set[str] = field(default_factory=set)
     """The chains that have events of it."""
+    limits: Limits = field(default_factory=Limits)
+    """How much one organization and one person may have and do."""
     foreign_schema: bool = False
     """Whether SpiceDB was given a schema that nobody recorded: then a change may only take away."""
     _proven: set[OrganizationId] = field(default_factory=set)

@@ -32,6 +32,7 @@ from teamaccess.ledger.place import newest_places
 from teamaccess.ledger.session import UNHURRIED, Sessions, refusing_busy
 from teamaccess.ledger.standing import Standing
 from teamaccess.ledger.turns import Turn, Turns
+from teamaccess.limits import Limits
 from teamaccess.models import OrganizationId
 from teamaccess.relationships import Revocation
 
@@ -79,13 +80,20 @@ class Ledger:
         engine: Engine,
         catalog: Catalog,
         budget: float = PATIENCE_SECONDS,
+        limits: Limits | None = None,
     ) -> None:
         self.sessions = sessions
         self._applier = applier
         self._engine = engine
         self._catalog = catalog
         self._budget = budget
+        self._limits = limits or Limits()
         self._turns = Turns()
+
+    @property
+    def limits(self) -> Limits:
+        """How much one organization and one person may have and do."""
+        return self._limits
 
     @asynccontextmanager
     async def change(
@@ -124,6 +132,7 @@ class Ledger:
                 self._engine,
                 opened.standing,
                 turn,
+                limits=self.limits,
                 foreign_schema=opened.foreign_schema,
             )
 

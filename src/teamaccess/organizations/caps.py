@@ -2,7 +2,6 @@
 
 from sqlalchemy import Select
 
-from teamaccess import limits
 from teamaccess.errors import Conflict
 from teamaccess.ledger import Change
 from teamaccess.models import Channel, OrganizationId
@@ -26,7 +25,7 @@ async def refuse_full(
     """
     if adding < 1 or change.attribution.channel is Channel.OPERATOR:
         return
-    most: int = getattr(limits.in_force(), limit)
+    most: int = getattr(change.limits, limit)
     if adding <= most:
         # the row that would leave no room for the new ones
         full = await change.session.scalar(present.offset(most - adding).limit(1))

@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
-from teamaccess import limits
 from teamaccess.errors import Conflict, TooMany
 from teamaccess.ledger import Change
 from teamaccess.models import Organization, User
@@ -47,7 +46,7 @@ async def refuse_serial_founder(change: Change, founder: User) -> None:
         select(func.count().filter(today), func.count().filter(living)).where(theirs)
     )
     within_day, in_all = found.one()
-    most = limits.in_force()
+    most = change.limits
     if within_day >= most.organizations_founded_a_day:
         raise FoundedTooOften(most=most.organizations_founded_a_day)
     if in_all >= most.organizations_founded:
