@@ -404,3 +404,14 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
             assert index in "\n".join(plan), plan
         await connection.rollback()
     await engine.dispose()
+
+
+async def test_many_things_are_counted_seldom(acme: Team, limit: Limit) -> None:
+    """A large organization's changes do not wait for a count each time."""
+    counted = acme.world.service.ledger._counted
+    for number in range(3):
+        assert (await register(acme, f"webhook:{number}")).is_success
+        assert counted[acme.id, "objects"][1] == 0  # of before the first one: there is room enough
+    limit(objects=3)
+    full(await register(acme, "webhook:3"), "objects", 3)
+    assert counted[acme.id, "objects"][1] == 3

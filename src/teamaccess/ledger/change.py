@@ -1,6 +1,6 @@
 """A change of who may do what: opened under a lock, judged on a fresh graph."""
 
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, MutableMapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -16,6 +16,9 @@ from teamaccess.ledger.turns import Turn
 from teamaccess.limits import Limits
 from teamaccess.models import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.relationships import ObjectReference, Update
+
+Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
+"""By organization and limit, a position and a count."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,8 @@ class Change:
     """The chains that have events of it."""
     limits: Limits = field(default_factory=Limits)
     """How much one organization and one person may have and do."""
+    counted: Counted = field(default_factory=dict)
+    """How many things of a kind an organization had at a position, as this process has counted."""
     foreign_schema: bool = False
     """Whether SpiceDB was given a schema that nobody recorded: then a change may only take away."""
     _proven: set[OrganizationId] = field(default_factory=set)
@@ -94,6 +99,10 @@ class Change:
             held = await standing.permitted(self._engine, user, permissions, on=on)
         self._proven.add(organization)
         return held
+
+    def position_of(self, organization: OrganizationId) -> int:
+        """Return the newest position of a locked organization when the change was opened."""
+        return next(at.position for at in self.standing if at.organization == organization)
 
     async def prove(self) -> None:
         """Return if the engine stands where each ledger does; raises OtherHistory."""

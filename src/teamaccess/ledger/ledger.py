@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 import structlog
+from cachetools import LRUCache
 from sqlalchemy import Row, text
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -19,7 +20,7 @@ from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
 from teamaccess.ledger import stops
 from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.change import Change, Receipt, Rehearsal
+from teamaccess.ledger.change import Change, Counted, Receipt, Rehearsal
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
     ForeignSchemaFound,
@@ -53,6 +54,8 @@ SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction,
 """)
 PATIENCE_SECONDS = 2.0
 """How long a change waits for what is pending before it."""
+MOST_COUNTED = 100_000
+"""Counts of things that one process remembers."""
 HAND_OVER_SECONDS = 1.0
 """How long whoever waits for an answer waits for the workers to be told, too."""
 
@@ -88,6 +91,7 @@ class Ledger:
         self._catalog = catalog
         self._budget = budget
         self._limits = limits or Limits()
+        self._counted: Counted = LRUCache(MOST_COUNTED)
         self._turns = Turns()
 
     @property
@@ -133,6 +137,7 @@ class Ledger:
                 opened.standing,
                 turn,
                 limits=self.limits,
+                counted=self._counted,
                 foreign_schema=opened.foreign_schema,
             )
 
