@@ -9,6 +9,7 @@ from benchmarks import (
     audit,
     checks,
     expiry,
+    fairness,
     imports,
     invitations,
     members,
@@ -38,6 +39,7 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "resources": resources.measure,
     "paths": paths.measure,
     "audit": audit.measure,
+    "fairness": fairness.measure,
 }
 
 

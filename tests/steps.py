@@ -5,9 +5,11 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+import asyncpg
 import httpx
 from sqlalchemy import select, update
 
+from teamaccess.local.postgres import OWNER, SUPERUSER
 from teamaccess.models import (
     Activity,
     Event,
@@ -21,9 +23,24 @@ from teamaccess.models import (
     new_user_id,
 )
 from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
-from tests.world import Person, Team
+from tests.world import Person, Team, World
 
 PROBLEM = "application/problem+json"
+
+
+async def unseen(world: World, statement: str, *parameters: Any) -> None:
+    """Do something as the superuser, whom no trigger of PostgreSQL's sees."""
+    connection = await asyncpg.connect(world.owner_url.replace(OWNER, SUPERUSER, 1))
+    try:
+        await connection.execute("SET session_replication_role = replica")
+        await connection.execute(statement, *parameters)
+    finally:
+        await connection.close()
+
+
+def besides_proofs(details: dict[str, Any]) -> dict[str, Any]:
+    """What the application said in an event, without what PostgreSQL adds of the rows."""
+    return {name: each for name, each in details.items() if name != "attests"}
 
 
 def refused(response: httpx.Response, status: int, code: str) -> dict[str, Any]:

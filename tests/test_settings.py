@@ -44,6 +44,7 @@ def test_without_an_environment_the_local_stack_is_found() -> None:
 @pytest.mark.usefixtures("stack")
 def test_the_environment_goes_before_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_TLS", "true")
     settings = Settings.discover()
     assert settings.spicedb_endpoint == "spicedb.internal:443"
     assert settings.catalog == "finicom"

@@ -30,6 +30,7 @@ async def _world(
         spicedb_preshared_key=SecretStr(spicedb.key),
         sandbox_endpoint=sandbox.endpoint,
         secret_key=SecretStr("a secret of the tests alone"),
+        requests_per_second=1_000_000,
     )
     async for world in hosted(settings, owner_url):
         await world.give_schema()

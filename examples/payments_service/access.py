@@ -19,6 +19,7 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 log = logging.getLogger(__name__)
 
 SECONDS = 2.0
+THIS_MACHINE = ("127.0.0.1:", "localhost:", "[::1]:", "unix:")
 ALLOWED = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
 # SpiceDB ends each connection after half a minute; a call that meets that moment is sent again.
@@ -35,13 +36,21 @@ RETRY = {
 
 
 def spicedb() -> grpc.Channel:
-    """Return a channel to SPICEDB_ENDPOINT; without SPICEDB_TLS_CA in plain text, for one machine."""
+    """Return a channel to SPICEDB_ENDPOINT, encrypted where SPICEDB_TLS_CA names an authority.
+
+    In plain text the key would be everybody's on the way, so that is for one machine, or for a private
+    network by SPICEDB_INSECURE=true.
+    """
     endpoint = os.environ["SPICEDB_ENDPOINT"]
     options = [("grpc.service_config", json.dumps({"methodConfig": [RETRY]}))]
     if authority := os.environ.get("SPICEDB_TLS_CA"):
         credentials = grpc.ssl_channel_credentials(Path(authority).read_bytes())
         return grpc.secure_channel(endpoint, credentials, options)
-    return grpc.insecure_channel(endpoint, options)
+    if not endpoint.startswith(THIS_MACHINE) and os.environ.get("SPICEDB_INSECURE") != "true":
+        raise SystemExit(
+            f"{endpoint} is another machine: set SPICEDB_TLS_CA, or SPICEDB_INSECURE=true"
+        )
+    return grpc.insecure_channel(endpoint, [*options, ("grpc.enable_http_proxy", 0)])
 
 
 class Access:

@@ -7,18 +7,26 @@ The families below say what kind of situation it is; an edge turns a family into
 import re
 from typing import Any, ClassVar
 
+from teamaccess.excerpts import MOST_LISTED, bounded
+
 
 class TeamaccessError(Exception):
     """Something that a person or a program asked for cannot be done, and why."""
 
-    retry_after: ClassVar[int | None] = None
+    retry_after: int | None = None
     """Seconds after which asking again may help, where it may."""
 
+    most_listed: ClassVar[int] = MOST_LISTED
+    """Entries that are kept of a fact that is a list; `{name}_left_out` says how many are not."""
+
     def __init__(self, **facts: Any) -> None:
-        self.facts: dict[str, Any] = {  # plain; a sentence that quotes one says so: {name!r}
-            name: fact if isinstance(fact, list | int) else str(fact)
-            for name, fact in facts.items()
-        }
+        # SECURITY: facts quote what was sent, so each is cut here, where every refusal passes. What an
+        # answer, an event or the log keeps of a refusal has a fixed size whatever was refused.
+        self.facts: dict[str, Any] = {}  # plain; a sentence that quotes one says so: {name!r}
+        for name, fact in facts.items():
+            self.facts[name] = bounded(fact, self.most_listed)
+            if isinstance(fact, list) and len(fact) > self.most_listed:
+                self.facts[f"{name}_left_out"] = len(fact) - self.most_listed
         super().__init__(self.detail)
 
     @property
@@ -30,10 +38,14 @@ class TeamaccessError(Exception):
     def detail(self) -> str:
         """The sentence, with the facts of this case filled in."""
         spoken = {
-            name: ", ".join(map(str, fact)) if isinstance(fact, list) else fact
+            name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
         return " ".join((type(self).__doc__ or "").split()).format(**spoken)
+
+    def _listed(self, name: str, fact: list[Any]) -> str:
+        told, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")
+        return f"{told} and {left_out} more" if left_out else told
 
 
 class Invalid(TeamaccessError):

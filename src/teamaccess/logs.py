@@ -1,12 +1,13 @@
 """How the log looks: for people or for programs, and never with what a request carried."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, MutableMapping
 from typing import Any
 
 import structlog
 
 from teamaccess.settings import Settings
+from teamaccess.text import visible
 
 
 def configure(settings: Settings) -> None:
@@ -22,9 +23,15 @@ def configure(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
+            _visible,
             *render,
         ]
     )
+
+
+def _visible(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+    """Leave nothing in the log that a terminal would act on: facts may be what a stranger sent."""
+    return {name: visible(fact) if isinstance(fact, str) else fact for name, fact in entry.items()}
 
 
 def keep_apart() -> None:

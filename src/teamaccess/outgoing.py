@@ -1,7 +1,12 @@
 """Where requests of our own go: nobody on the way reads or alters them."""
 
+import re
 from ipaddress import ip_address
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
+
+HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+WRITTEN = re.compile(r"[!-~]+")
+"""An address is of visible ASCII; `urlsplit` would silently drop line breaks and tabs."""
 
 
 def is_private_enough(url: str) -> bool:
@@ -11,11 +16,93 @@ def is_private_enough(url: str) -> bool:
         host = parts.hostname or ""
     except ValueError:
         return False
-    return bool(host) and (parts.scheme == "https" or (parts.scheme == "http" and _is_here(host)))
+    return bool(host) and (
+        parts.scheme == "https" or (parts.scheme == "http" and is_loopback(host))
+    )
 
 
-def _is_here(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Return whether the host is this machine: `localhost`, or a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def is_local_endpoint(endpoint: str) -> bool:
+    """Return whether a gRPC target can be nowhere but on this machine: loopback, or a unix socket.
+
+    Whatever is not understood is elsewhere, such as a list of addresses or a name server of its own.
+    """
+    if endpoint.startswith("unix:"):
+        return True
+    target = re.fullmatch(
+        r"(?:dns:(?:///)?|ipv[46]:)?(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9.-]+)):[0-9]+",
+        endpoint,
+    )
+    return target is not None and is_loopback(target["six"] or target["host"])
+
+
+def is_web_address(url: str) -> bool:
+    """Return whether it is http or https with a host, and neither a login nor a query nor a fragment."""
+    parts = _split(url)
+    return (
+        parts is not None
+        and parts.scheme in ("http", "https")
+        and parts.username is None
+        and not parts.query
+        and not parts.fragment
+    )
+
+
+def is_mail_server(url: str) -> bool:
+    """Return whether it is smtp or smtps with a host."""
+    parts = _split(url)
+    return parts is not None and parts.scheme in ("smtp", "smtps")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of an address that has a host and a port that can be; None otherwise."""
+    if not WRITTEN.fullmatch(url):
+        return None
+    try:
+        parts = urlsplit(url)
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        return None
+    return parts if HOST.fullmatch(host) or _is_ip(host) else None
+
+
+def _is_ip(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return "%" not in host
+
+
+def driver_url(url: str) -> str:
+    """Return a libpq URL of PostgreSQL as SQLAlchemy spells it for asyncpg, over TLS to other hosts.
+
+    Of libpq's `ssl...` parameters the driver learns by a `dsn` alone. Without `sslmode` another host is
+    asked with `require`: libpq's own default sends a password in plain text to whoever asks for that.
+    """
+    parts = urlsplit(url)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    tls = [each for each in query if each[0].startswith("ssl")]
+    rest = [each for each in query if not each[0].startswith("ssl")]
+    if "sslmode" not in dict(tls) and not _is_local_database(parts, rest):
+        tls.insert(0, ("sslmode", "require"))
+    if tls:
+        rest.append(("dsn", f"postgresql:///?{urlencode(tls)}"))
+    return (
+        "postgresql+asyncpg://"
+        + parts.netloc
+        + parts.path
+        + (f"?{urlencode(rest)}" if rest else "")
+    )
+
+
+def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
+    hosts = [value for name, value in query if name == "host"] or [parts.hostname or ""]
+    return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)

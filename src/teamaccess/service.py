@@ -7,15 +7,17 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from teamaccess import limits
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
 from teamaccess.engine import Engine
-from teamaccess.events import Refusals
+from teamaccess.events import RefusalLimits, Refusals
 from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database, sessions
 from teamaccess.mail import Mailer, mailer
 from teamaccess.members.activity import ActivityLog
 from teamaccess.organizations.access import Reading
+from teamaccess.organizations.admission import Admission
 from teamaccess.service_accounts.sign_in import TokenUse
 from teamaccess.settings import Settings
 from teamaccess.users.issuer import Issuer
@@ -39,6 +41,7 @@ class Service:
     relay: Relay
     """What a worker runs."""
     reading: Reading
+    admission: Admission
     audit: Audit
     activity: ActivityLog
     token_use: TokenUse
@@ -57,6 +60,7 @@ class Service:
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and close both at the end."""
     catalog, url = load(settings.catalog), settings.sqlalchemy_url
+    limits.enforce(settings.limits)
     async with AsyncExitStack() as stack:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
         writes = database(url, connections=32)
@@ -69,6 +73,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 settings.spicedb_endpoint,
                 settings.spicedb_preshared_key.get_secret_value(),
                 settings.spicedb_tls_ca,
+                tls=settings.spicedb_tls,
             )
         )
         applier = Applier(engine, marks)
@@ -89,13 +94,18 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             applier=applier,
             relay=Relay(applier, marks),
             reading=Reading(questions, engine, catalog, activity.seen),
+            admission=Admission(applier, questions),
             audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,
             token_use=TokenUse(maker),
-            refusals=Refusals(maker),
+            refusals=Refusals(maker, _limits(settings)),
             mailer=mailer(settings),
             issuer=_issuer(settings),
         )
+
+
+def _limits(settings: Settings) -> RefusalLimits:
+    return RefusalLimits(settings.refusals_per_actor, settings.refusals_per_chain)
 
 
 def _issuer(settings: Settings) -> Issuer | None:

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import unicodedata
 from collections.abc import Iterable, Iterator
 
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
+FORMULA = ("=", "+", "-", "@")
 """What a cell begins with that spreadsheets take for a formula."""
 
 
@@ -17,4 +18,7 @@ def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _safe(cell: str) -> str:
-    return f"'{cell}" if cell.startswith(FORMULA) else cell
+    """Quote what is a formula, also behind what a spreadsheet skips, or in a wider spelling."""
+    begins = "".join(c for c in cell if unicodedata.category(c)[0] not in "CZ")[:1]
+    formula = unicodedata.normalize("NFKC", begins).startswith(FORMULA)
+    return f"'{cell}" if formula or cell.startswith(("\t", "\r", "\n")) else cell

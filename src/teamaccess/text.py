@@ -31,6 +31,22 @@ def counted(count: int, noun: str) -> str:
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
+def visible(text: str) -> str:
+    r"""Return the text with `\uXXXX` for what a terminal would act on instead of showing it.
+
+    SECURITY: for text that nobody cleaned, such as what somebody wrote into SpiceDB or what another login
+    calls a user. Line breaks stay. JSON stays JSON, with the same meaning.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escaped(c) if c != "\n" and _unspeakable(c) else c for c in text)
+
+
+def _escaped(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
+
+
 def _unspeakable(character: str) -> bool:
     forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     return unicodedata.category(character) in forbidden and character not in JOINERS

@@ -10,6 +10,7 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import SecretStr
 
 from teamaccess.api import create_app
+from teamaccess.ledger.place import newest_places
 from teamaccess.settings import Settings
 from tests.machines import api_token, service_account
 from tests.objects import registered
@@ -233,7 +234,7 @@ ASKS = {
     Route("POST", f"{ONE}/changes"): Ask(
         "change_roles",
         body={"changes": [PROPOSED], "reason": "a new job"},
-        headers={"If-Match": "*"},
+        headers={"If-Match": '"{state}"'},
         silent=True,
     ),
     Route("GET", MACHINES): Ask(MANAGES, list=True),
@@ -256,7 +257,7 @@ def routes() -> Iterator[Route]:
     app = create_app(
         Settings(
             database_url="postgresql://nowhere/none",
-            spicedb_endpoint="nowhere:1",
+            spicedb_endpoint="127.0.0.1:1",
             spicedb_preshared_key=SecretStr("none"),
             secret_key=SecretStr("a secret of nobody"),
         )
@@ -338,11 +339,19 @@ class Stage:
         """The route's body on this stage."""
         return _filled(ASKS[route].body, self.names)
 
+    async def state(self) -> str:
+        """The state that a plan made now would name."""
+        service = self.team.world.service
+        async with service.reads() as session:
+            [place] = await newest_places(session, [self.team.id])
+        return f"{place.position}-{place.hash.hex()}@{service.catalog.version}"
+
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:
         """Send the good request, as somebody or as nobody."""
         sent: dict[str, Any] = {"json": self.body(route)} if ASKS[route].body else {}
-        sent["headers"] = {**ASKS[route].headers, **more.pop("headers", {})}
-        url = self.url(route)
+        filled = _filled(dict(ASKS[route].headers), {**self.names, "state": await self.state()})
+        sent["headers"] = {**filled, **more.pop("headers", {})}
+        url = more.pop("url", self.url(route))
         if by is None:
             return await self.team.world.http.request(route.method, url, **{**sent, **more})
         return await by.ask(route.method, url, **{**sent, **more})

@@ -16,6 +16,7 @@ from teamaccess.catalog import (
     InvalidCatalog,
     UnknownRole,
     catalogs,
+    find,
     load,
     read,
 )
@@ -125,7 +126,7 @@ def test_the_names_that_every_schema_has_are_kept_from_the_catalog(small: Catalo
         *(action.permission for action in small.actions.values()),
         *(action.grant_relation for action in small.actions.values()),
     }
-    assert names("organization") - ours == set(BUILT_IN_RELATIONS)
+    assert names("organization") - ours == {*BUILT_IN_RELATIONS, small.schema_proof}
     verbs = small.types["payment"].actions
     assert names("payment") - verbs.keys() - {f"granted_{verb}" for verb in verbs} == set(
         BUILT_IN_OBJECT_RELATIONS
@@ -203,3 +204,14 @@ def test_who_has_administration_has_every_permission(name: str) -> None:
     for action in catalog.actions.values():
         first = f"permission {action.permission} = ({catalog.administrator}"
         assert f"{first} + " in schema or f"{first}) & member" in schema
+
+
+def test_the_proof_of_a_schema_changes_with_what_it_enforces_and_with_nothing_else() -> None:
+    text = find("fintoc").read_text()
+    before = read(text, "fintoc")
+    reworded = read(text.replace("description: ", "description: Newly worded. ", 1), "fintoc")
+    regranted = read(text.replace("[product, developer]", "[developer]", 1), "fintoc")
+    assert before.schema_proof in before.schema()
+    assert reworded.schema() != before.schema()
+    assert reworded.schema_proof == before.schema_proof
+    assert regranted.schema_proof != before.schema_proof

@@ -187,9 +187,9 @@ def test_a_four_eyes_action_needs_objects() -> None:
         ("", "1: is empty"),
         ("# nothing yet", "1: is empty"),
         ("- roles", "1: catalog: must be a block of `key: value` lines"),
-        ("roles:\n  owner: [", "2: not YAML: expected the node content, but found '<stream end>'"),
+        ("roles:\n  owner: [", "2: not YAML: did not find expected node content"),
         ("roles: {}\n---\nroles: {}", "2: not YAML: but found another document"),
-        ("roles: \x00", "1: not YAML: unacceptable character #x0000: special characters are not"),
+        ("roles: \x00", "1: not YAML: unacceptable character #x0000: control characters are not"),
     ],
 )
 def test_what_is_no_catalog_at_all_says_so(text: str, mistake: str) -> None:

@@ -8,11 +8,19 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.chains.heads import KeptHead, heads
 from teamaccess.chains.verify import Verification, verify
+from teamaccess.chains.walk import Fault
 from tests.world import Team
 
 NAMES = {"ledger": "organization_id", "events": "chain"}
 """The tables of the chains, and what names a chain there."""
 HEADS = {"ledger": "ledger_heads", "events": "event_heads"}
+EVIDENCE = (
+    Fault.ENTRY_WITHOUT_EVENT,
+    Fault.ROW_UNATTESTED,
+    Fault.ROW_DIFFERS,
+    Fault.ATTESTATION_ALTERED,
+    Fault.TIME_AHEAD,
+)
 HASHES = {"ledger": "ledger_hash(t)", "events": "event_hash(t)"}
 
 
@@ -71,7 +79,11 @@ class Intruder:
         return await verify(self.connection, team.id, kept)
 
     async def found(self, team: Team, kept: Iterable[KeptHead] | None = None) -> list[str]:
-        """What is found in the organization then, each as `kind position fault`."""
+        """What is found in the chains then, each as `kind position fault`."""
+        return [each for each in await self.all_found(team, kept) if not each.endswith(EVIDENCE)]
+
+    async def all_found(self, team: Team, kept: Iterable[KeptHead] | None = None) -> list[str]:
+        """The same with what does not fit the chains: rows, and entries that nothing tells of."""
         findings = (await self.verify(team, kept)).findings
         assert all(finding.chain == team.id for finding in findings)
         return [f"{each.kind} {each.position} {each.fault}" for each in findings]

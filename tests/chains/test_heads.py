@@ -19,7 +19,7 @@ async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: Wor
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
         found = await verify(connection, kept=kept)
-    assert found.holds
+    assert [each for each in found.findings if each.fault.startswith("kept_")] == []
     assert found.kept_heads == found.chains == len(kept)
     chains = {(head.kind, head.chain) for head in kept}
     assert chains >= {(kind, history.id) for kind in ChainKind}

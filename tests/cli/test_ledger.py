@@ -58,12 +58,14 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
     assert (told.exit_code, as_json.exit_code) == (1, 1)
     assert told.stdout.splitlines() == [
         f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
+        f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
         f"Not everything holds. {LOOKED_AT}",
     ]
     facts = json.loads(as_json.stdout)
     assert facts["holds"] is False
     assert facts["findings"] == [
-        {"kind": "ledger", "chain": acme.id, "position": 1, "fault": "altered"}
+        {"kind": "ledger", "chain": acme.id, "position": 1, "fault": fault}
+        for fault in ("altered", "entry_without_event")
     ]
     assert (await run("ledger", "verify", "--organization", acme.id)).exit_code == 0
 

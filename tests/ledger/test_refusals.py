@@ -144,11 +144,12 @@ async def test_a_retried_entry_goes_to_the_workers_again(
 
 async def test_readyz_and_metrics_tell_of_it(acme: Team, application: Connection) -> None:
     position = await _stopped(acme, application)
-    ready = (await acme.world.http.get("/readyz")).json()
+    operator = await acme.world.signed_in_operator()
+    ready = (await operator.ask("GET", "/readyz")).json()
     [told] = [each for each in ready["stopped_organizations"] if each["organization"] == acme.id]
     assert told["position"] == position
     assert "overlord" in told["refusal"]
-    metrics = (await acme.world.http.get("/metrics")).text
+    metrics = (await operator.ask("GET", "/metrics")).text
     stopped = re.search(r"^teamaccess_organizations_stopped (\S+)$", metrics, re.MULTILINE)
     assert stopped is not None
     assert float(stopped[1]) >= 1

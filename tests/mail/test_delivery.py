@@ -1,12 +1,12 @@
 """A mail that does not leave: the invitation stays, says so, and can be sent again."""
 
 from collections.abc import Iterator
-from email.message import EmailMessage
 from typing import Any
 
 import aiosmtplib
 import pytest
 
+from teamaccess.mail import Mail
 from tests.steps import invitation_of, refused
 from tests.world import Team
 
@@ -18,10 +18,10 @@ class Broken:
         self.works = works
         self.failure: Exception | None = failure
 
-    async def send(self, message: EmailMessage) -> None:
+    async def send(self, mail: Mail) -> None:
         if self.failure is not None:
             raise self.failure
-        await self.works.send(message)
+        await self.works.send(mail)
 
 
 FAILURES = [

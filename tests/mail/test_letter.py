@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from teamaccess.catalog import load
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
+from teamaccess.mail import sealed
 from teamaccess.models import Invitation, InvitationRole, RoleId
 from teamaccess.roles.known import Roles
 from teamaccess.text import InvalidText, clean
@@ -32,9 +33,9 @@ def letter_to(
         expires_at=datetime(2026, 11, 8, 12, 30, tzinfo=UTC),
         offers=[InvitationRole(role=RoleId(role)) for role in ("support", "developer")],
     )
-    message = compose(Letter(invitation, SECRET, Roles(FINTOC, {})), organization, url)
+    mail = compose(Letter(invitation, SECRET, Roles(FINTOC, {})), organization, url)
+    content = sealed(mail, readable=True)
     beyond_ascii = not address.isascii()
-    content = message.as_bytes(policy=email.policy.default.clone(utf8=beyond_ascii))
     if (
         beyond_ascii
     ):  # the parser of bytes knows no headers beyond ASCII, and that of text no bodies

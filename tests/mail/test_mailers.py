@@ -2,42 +2,20 @@
 
 import email
 import email.policy
-import socket
 import stat
 from collections.abc import Iterator
-from email.message import EmailMessage
+from datetime import UTC, datetime
 from pathlib import Path
 
 import aiosmtplib
 import pytest
 from aiosmtpd.controller import Controller
-from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
+from aiosmtpd.smtp import AuthResult, LoginPassword
 from pydantic import SecretStr
 
-from teamaccess.mail import FileMailer, SmtpMailer, mailer
+from teamaccess.mail import FileMailer, Mail, Mailbox, SmtpMailer, mailer
 from teamaccess.settings import Settings
-
-
-class Inbox:
-    """What an SMTP server was given."""
-
-    def __init__(self) -> None:
-        self.envelopes: list[Envelope] = []
-        self.refuses = False
-
-    async def handle_DATA(self, server: object, session: object, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
-        if self.refuses:
-            return "554 no"
-        self.envelopes.append(envelope)
-        return "250 taken"
-
-    def newest(self) -> EmailMessage:
-        """The last mail that was taken."""
-        content = self.envelopes[-1].content
-        assert isinstance(content, bytes)
-        read = email.message_from_bytes(content, policy=email.policy.default)
-        assert isinstance(read, EmailMessage)
-        return read
+from tests.mail.inbox import Inbox, url
 
 
 @pytest.fixture
@@ -48,32 +26,19 @@ def inbox() -> Inbox:
 @pytest.fixture(params=[True, False], ids=["with SMTPUTF8", "without SMTPUTF8"])
 def server(inbox: Inbox, request: pytest.FixtureRequest) -> Iterator[Controller]:
     """A real SMTP server on a free port."""
-    yield from served(Controller(inbox, "127.0.0.1", free_port(), enable_SMTPUTF8=request.param))
+    with inbox.serving(enable_SMTPUTF8=request.param) as controller:
+        yield controller
 
 
-def served(controller: Controller) -> Iterator[Controller]:
-    controller.start()
-    yield controller
-    controller.stop()
-
-
-def url(controller: Controller, login: str = "") -> str:
-    """Where it listens, as the settings spell it."""
-    return f"smtp://{login}{controller.hostname}:{controller.port}"
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
-
-
-def letter(to: str = "bob@example.com", subject: str = "Join Acme") -> EmailMessage:
+def letter(to: str = "bob@example.com", subject: str = "Join Acme") -> Mail:
     """A mail with a long line and letters beyond ASCII."""
-    message = EmailMessage()
-    message["From"], message["To"], message["Subject"] = "no-reply@example.com", to, subject
-    message.set_content("Größe https://example.com/?token=" + "x" * 90 + "\n", cte="8bit")
-    return message
+    return Mail(
+        subject=subject,
+        sender=Mailbox("", "no-reply@example.com"),
+        recipient=to,
+        date=datetime(2026, 11, 1, tzinfo=UTC),
+        text="Größe https://example.com/?token=" + "x" * 90 + "\n",
+    )
 
 
 async def test_a_mail_becomes_a_file_that_its_owner_alone_can_read(tmp_path: Path) -> None:
@@ -135,14 +100,7 @@ async def test_name_and_password_are_said_and_may_hold_any_character(inbox: Inbo
         said.append((data.login.decode(), data.password.decode()))
         return AuthResult(success=True)
 
-    controller = Controller(
-        inbox,
-        "127.0.0.1",
-        free_port(),
-        authenticator=authenticate,
-        auth_require_tls=False,
-    )
-    for running in served(controller):
+    with inbox.serving(authenticator=authenticate, auth_require_tls=False) as running:
         await SmtpMailer(url(running, "ana%40acme:p%2Fw%3A%C3%A9@")).send(letter())
     assert said == [("ana@acme", "p/w:é")]
     assert len(inbox.envelopes) == 1
@@ -151,8 +109,8 @@ async def test_name_and_password_are_said_and_may_hold_any_character(inbox: Inbo
 def test_the_settings_say_which_way_mails_leave(tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path,
-        database_url="postgresql://none/none",
-        spicedb_endpoint="none:1",
+        database_url="postgresql:///none",
+        spicedb_endpoint="127.0.0.1:1",
         spicedb_preshared_key=SecretStr("none"),
         secret_key=SecretStr("a secret of nobody"),
     )

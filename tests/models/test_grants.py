@@ -50,7 +50,7 @@ async def test_every_table_that_means_access_notes_every_change(superuser: Conne
 
 async def test_the_application_holds_exactly_these_rights_on_tables(superuser: Connection) -> None:
     assert await _pairs(superuser, TABLE_RIGHTS) == {
-        "users": "INSERT SELECT UPDATE",
+        "users": "INSERT SELECT",
         "organizations": "INSERT SELECT UPDATE",
         "memberships": EVERYTHING,
         "role_assignments": EVERYTHING,
@@ -64,7 +64,7 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "resources": "INSERT SELECT UPDATE",
         "grants": EVERYTHING,
         "access_requests": "INSERT SELECT UPDATE",
-        "api_tokens": EVERYTHING,
+        "api_tokens": "INSERT SELECT",
         "activity": EVERYTHING,
         "idempotency_keys": EVERYTHING,
         "reasons": EVERYTHING,
@@ -78,6 +78,9 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
         "findings": "SELECT",
         "schema_versions": "SELECT",
         "auditors": EVERYTHING,
+        "attested_rows": "SELECT",
+        "engine_runs": "SELECT",
+        "watched_ledgers": "INSERT SELECT",
     }
 
 
@@ -95,16 +98,32 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
         "findings INSERT": ["details", "fingerprint", "kind", "organization_id"],
         "findings UPDATE": ["resolved_at", "resolved_by"],
         "events INSERT": INSERTED_EVENT.split(),
+        "users UPDATE": ["external_id", "issuer", "name", "subject", "tokens_valid_from"],
+        "api_tokens UPDATE": ["expires_at", "last_used_at", "revoked_at"],
+        "engine_runs INSERT": [
+            "kind",
+            "organization_id",
+            "phase",
+            "position",
+            "request_id",
+            "transaction",
+        ],
+        "engine_runs UPDATE": ["over_at", "phase", "settled_at"],
+        "watched_ledgers UPDATE": ["position"],
         "schema_versions INSERT": ["applied_by", "catalog", "catalog_version", "schema"],
     }
 
 
-async def test_and_it_calls_two_functions(superuser: Connection) -> None:
+async def test_and_it_calls_three_functions(superuser: Connection) -> None:
     callable_ones = await superuser.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('teamaccess', oid, 'EXECUTE') ORDER BY 1"
     )
-    assert [row["proname"] for row in callable_ones] == ["ledger_drain", "ledger_lock"]
+    assert [row["proname"] for row in callable_ones] == [
+        "attestable_rows",
+        "ledger_drain",
+        "ledger_lock",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from teamaccess.catalog import Catalog, find, read
 from teamaccess.ledger import Attribution, Ledger, OrganizationBusy, Rehearsal
 from teamaccess.models import Channel, OrganizationId, RoleId
-from teamaccess.plans import holdings
+from teamaccess.plans import holdings, proposals
 from teamaccess.plans import plan as planning
 from tests.objects import grant, registered, to
 from tests.steps import end_role, enlist, events, refused
@@ -172,7 +172,7 @@ async def test_a_plan_keeps_nobody_waiting_for_long(
 ) -> None:
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
-    monkeypatch.setattr(planning, "LONGEST_SECONDS", 0)
+    monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
     refused(await plan(acme, wanted), 409, "plan_takes_too_long")
     assert (await acme.act("suspend", bob)).status_code == 204
 

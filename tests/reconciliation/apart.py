@@ -77,6 +77,7 @@ class Ground:
             spicedb_endpoint=spicedb.endpoint,
             spicedb_preshared_key=SecretStr(spicedb.key),
             secret_key=SecretStr("a secret of the tests alone"),
+            requests_per_second=1_000_000,
         )
 
     @asynccontextmanager

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.models import Finding, FindingKind, Reconciliation, WatchCursor
+from teamaccess.ledger.runs import unsettled
+from teamaccess.models import Finding, FindingKind, WatchCursor
 from teamaccess.reconciliation import Rebuilder
 from teamaccess.worker import reconciler
 from tests.faults_tools import before, until, working
@@ -87,10 +88,9 @@ async def _told(team: Team, text: str) -> bool:
 
 
 async def importing(team: Team) -> bool:
-    """Whether what nobody explains there may be an import."""
+    """Whether a rebuild of it may still have written something that nobody has seen."""
     async with team.world.service.reads() as session:
-        mine = Reconciliation.organization_id == team.id
-        return await session.scalar(select(Reconciliation.importing).where(mine)) is not None
+        return bool(await unsettled(session, [team.id]))
 
 
 async def over(team: Team) -> bool:

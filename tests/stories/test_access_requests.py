@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import delete, select
 
 from teamaccess.access_requests import decide as decision
-from teamaccess.access_requests.limits import A_DAY, OPEN_AT_ONCE
 from teamaccess.ledger import Attribution
+from teamaccess.limits import in_force
 from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
 from teamaccess.relationships.expiration import format_instant
 from tests.asking import HOURS, ask, asked, decide, own_role, seen
@@ -348,17 +348,19 @@ async def test_a_reason_that_is_erased_is_shown_no_more(acme: Team, bob: Person)
 async def test_a_member_asks_for_so_much_at_a_time_and_so_often_in_a_day(
     acme: Team, bob: Person
 ) -> None:
+    at_once = in_force().open_access_requests
+    a_day = in_force().access_requests_a_day
     actions = sorted(
         each.id for each in acme.world.service.catalog.actions.values() if not each.reserved
     )
-    for action in actions[:OPEN_AT_ONCE]:
+    for action in actions[:at_once]:
         await asked(acme, bob, action=action)
-    refused(await ask(acme, bob, action=actions[OPEN_AT_ONCE]), 429, "too_many_open_requests")
+    refused(await ask(acme, bob, action=actions[at_once]), 429, "too_many_open_requests")
     eve = (await enlist(acme, {"eve": ["support"]}))["eve"]
     assert (await ask(acme, eve, action=actions[0])).status_code == 201
     mine = await seen(acme, bob)
     await asyncio.gather(*(decide(where, "withdraw", bob) for where in mine))
-    for _ in range(A_DAY - OPEN_AT_ONCE):
+    for _ in range(a_day - at_once):
         await decide(await asked(acme, bob, action=actions[0]), "withdraw", bob)
     refused(await ask(acme, bob, action=actions[0]), 429, "asked_too_often")
 

@@ -4,12 +4,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from teamaccess.models import ApiToken, IdempotencyKey, TokenId, User
 from teamaccess.service_accounts.secret import hash_of
 from tests.machines import api_token, machine, service_account
-from tests.steps import PROBLEM, enlist, events, members, refused
+from tests.steps import PROBLEM, enlist, events, members, refused, unseen
 from tests.stories.test_secrets import everything_kept
 from tests.world import Person, Team
 
@@ -30,8 +30,8 @@ async def row(team: Team, token: str) -> ApiToken:
 
 async def ended(team: Team, token: str, at: datetime) -> None:
     """Write an end into a token."""
-    async with team.world.service.sessions.begin() as session:
-        await session.execute(update(ApiToken).where(ApiToken.id == token).values(expires_at=at))
+    ends = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
+    await unseen(team.world, ends, at, token)
 
 
 async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Team) -> None:

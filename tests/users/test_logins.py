@@ -1,6 +1,7 @@
 """First sign-ins with another login, side by side."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
@@ -11,6 +12,7 @@ from teamaccess.users.logins import SignInAgain, first_sign_in, known
 from tests.steps import enlist
 from tests.world import Team
 
+HOUR = timedelta(hours=1)
 WHO = Attribution("anonymous", Channel.API, "tests")
 
 
@@ -20,8 +22,8 @@ async def test_a_login_with_and_without_its_address_at_once_is_told_to_sign_in_a
     """One token of a login may vouch for the address and another one not."""
     eve = (await enlist(acme, {"eve": ["support"]}))["eve"]
     now = await acme.world.service.now()
-    bare = Login("https://login.example", f"sub-{acme.id}", now, None, None)
-    whole = Login(bare.issuer, bare.subject, now, eve.email, None)
+    bare = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
+    whole = Login(bare.issuer, bare.subject, now, now + HOUR, eve.email, None)
     ledger = acme.world.service.ledger
 
     async def slower() -> None:

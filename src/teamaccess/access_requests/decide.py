@@ -22,6 +22,7 @@ from teamaccess.models import (
 from teamaccess.organizations.access import may
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import refuse_beyond
+from teamaccess.users.selves import is_either_self
 
 
 class OwnAccessRequest(Forbidden):
@@ -104,7 +105,7 @@ async def _judged(
     held = await may(change, actor, organization, "change_roles", holding=actions)
     if request is None:
         raise UnknownAccessRequest(request=id, organization=organization)
-    if change.attribution.involves(request.user_id):
+    if is_either_self(change, request.user_id):
         raise OwnAccessRequest
     if (await change.session.get_one(User, actor)).is_service_account:
         raise PeopleDecide

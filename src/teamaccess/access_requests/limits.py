@@ -4,13 +4,10 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from teamaccess import limits
 from teamaccess.errors import TooMany
 from teamaccess.ledger import Change
 from teamaccess.models import AccessRequest, AccessRequestStatus, OrganizationId, UserId
-
-OPEN_AT_ONCE = 20
-A_DAY = 100
-"""Withdrawn and declined ones too: each leaves events in a chain that nobody can prune."""
 
 
 class TooManyOpenRequests(TooMany):
@@ -33,7 +30,8 @@ async def refuse_flood(change: Change, organization: OrganizationId, user: UserI
         )
     )
     open_now, within_day = asked.one()
-    if open_now >= OPEN_AT_ONCE:
+    most = limits.in_force()
+    if open_now >= most.open_access_requests:
         raise TooManyOpenRequests(user=user, organization=organization, open=open_now)
-    if within_day >= A_DAY:
+    if within_day >= most.access_requests_a_day:
         raise AskedTooOften(user=user)

@@ -16,6 +16,7 @@ from teamaccess.models import (
     UserId,
 )
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
+from teamaccess.users.selves import is_own
 
 
 async def withdraw(
@@ -29,7 +30,7 @@ async def withdraw(
         await change.permitted(organization, actor, [MEMBERSHIP]), organization, MEMBERSHIP
     )
     request = await find_request(change.session, organization, id)
-    if request is None or request.user_id != actor:
+    if request is None or not is_own(actor, request.user_id):
         raise UnknownAccessRequest(request=id, organization=organization)
     request.withdraw(actor, change.now)
     await _tell(change, request)

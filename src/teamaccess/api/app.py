@@ -2,13 +2,11 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
-from litestar import Litestar, MediaType, Request
+from litestar import Litestar
 from litestar.di import Provide
 from litestar.middleware import DefineMiddleware
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import Message, Scope
 
@@ -16,23 +14,20 @@ from teamaccess import logs
 from teamaccess.api import problems
 from teamaccess.api.authentication import Authentication, provide_service, provide_user, request_id
 from teamaccess.api.bodies import Body
-from teamaccess.api.description import describe
+from teamaccess.api.description import describe, formats, render
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.queries import refuse_unknown
+from teamaccess.api.receiving import LARGEST_BODY, ReceiveWhole
 from teamaccess.api.routes import ALL
+from teamaccess.api.status import Status, provide_status
+from teamaccess.api.throttling import FairRequests, Rates, RefuseRepeated
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
 
-LARGEST_BODY = 64 * 1024
 SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
-]
-DESCRIPTION = [
-    # the document itself: the pages that show it load their programs from elsewhere
-    JsonRenderPlugin(path=["/", "/openapi.json"], media_type=MediaType.JSON),
-    YamlRenderPlugin(),
 ]
 
 
@@ -44,23 +39,31 @@ def create_app(settings: Settings) -> Litestar:
     async def connected(app: Litestar) -> AsyncIterator[None]:
         async with open_service(settings) as service:
             app.state.service = service
+            app.state.status = Status(service)
+            render(app)  # before the first request: YAML takes a tenth of a second or more
             yield
 
+    rates = Rates(settings.requests_per_second, settings.requests_burst)
     app = Litestar(
         route_handlers=[*ALL, Metrics],
         lifespan=[connected],
         middleware=[
+            # SECURITY: nothing begins before the whole request is here, least of all the judgement of a
+            # token that could be revoked while the body is still on its way
+            ReceiveWhole(),
             PrometheusConfig(
                 app_name="teamaccess", prefix="teamaccess", group_path=True
             ).middleware,
+            RefuseRepeated(rates),
             DefineMiddleware(Authentication),
+            FairRequests(rates),
         ],
         dependencies={
             "service": Provide(provide_service),
             "actor": Provide(provide_user),
+            "process_status": Provide(provide_status, sync_to_thread=False),
         },
         guards=[refuse_unknown],
-        before_request=read_body,
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],
@@ -72,17 +75,12 @@ def create_app(settings: Settings) -> Litestar:
             version="1",
             path="/schema",
             use_handler_docstrings=True,
-            render_plugins=DESCRIPTION,
+            render_plugins=formats(),
         ),
         logging_config=None,
     )
     describe(app)
     return app
-
-
-async def read_body(request: Request[Any, Any, Any]) -> None:
-    """Refuse a body that is too large, also where nobody is going to look at it."""
-    await request.body()
 
 
 async def add_headers(message: Message, scope: Scope) -> None:

@@ -1,7 +1,8 @@
 """Who may audit an organization: who has the permission there, auditors of all, and operators."""
 
-from teamaccess.api.authentication import SignInRequired
+from teamaccess.api.authentication import SignInRequired, shown_by
 from teamaccess.api.callers import Operator
+from teamaccess.api.credentials import refuse_ended
 from teamaccess.api.parameters import AnyRequest
 from teamaccess.auditors.find import is_auditor
 from teamaccess.ledger import OnBehalf, UnknownOrganization, clock
@@ -24,6 +25,17 @@ async def auditable(request: AnyRequest, service: Service, organization: str) ->
     elif not is_organization_id(id):
         raise UnknownOrganization(organization=organization)
     return id
+
+
+async def still_auditable(request: AnyRequest, service: Service, id: OrganizationId) -> None:
+    """Return if the caller may still have the answer, now that it is made.
+
+    SECURITY: a question may have waited a minute for its turn. Whoever was signed out meanwhile, or is
+    no auditor any more, gets nothing. Raises what `auditable` and `judge_again` do.
+    """
+    async with service.reads() as session:
+        await refuse_ended(session, shown_by(request), await clock(session))
+    await auditable(request, service, id)
 
 
 async def audits_all(request: AnyRequest, service: Service) -> bool:

@@ -11,10 +11,10 @@ from litestar.middleware.authentication import (
 )
 from litestar.types import Scope
 
-from teamaccess.api.callers import Caller, Operator
-from teamaccess.api.credentials import whose
+from teamaccess.api.callers import Caller, Operator, Shown
+from teamaccess.api.credentials import refuse_ended, whose
 from teamaccess.errors import Forbidden, Unauthenticated
-from teamaccess.ledger import Attribution, OnBehalf, UnknownOrganization
+from teamaccess.ledger import Attribution, Change, OnBehalf, UnknownOrganization
 from teamaccess.models import Channel, User
 from teamaccess.organizations.access import MissingPermission
 from teamaccess.service import Service
@@ -55,6 +55,7 @@ class Authentication(AbstractAuthenticationMiddleware):
             if scheme.lower() != SCHEME:
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
             caller, shown = await whose(service, token.strip(), name)
+        connection.scope["state"]["shown"] = shown
         if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
             member, both = await _acted_for(service, caller, whom, name)
             return AuthenticationResult(user=member, auth=both)
@@ -87,6 +88,22 @@ async def _acted_for(
 def request_id(scope: Scope) -> str:
     """Return the id under which the ledger, the events and the answer know this request."""
     return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
+
+
+async def judge_again(request: Request[Any, Any, Any], change: Change) -> None:
+    """Judge the caller's credential again, in the change that it is used for.
+
+    SECURITY: the request has waited for its turn and for the organization's lock since the credential
+    was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
+    Raises InvalidToken and InvalidApiToken.
+    """
+    await refuse_ended(change.session, shown_by(request), change.now)
+
+
+def shown_by(request: Request[Any, Any, Any]) -> Shown:
+    """Return what the caller signed in with; of a service account that acts for others its own token."""
+    shown: Shown = request.scope["state"].get("shown")
+    return shown
 
 
 def attribution(request: Request[Any, Any, Any]) -> Attribution:

@@ -2,7 +2,6 @@
 
 from dataclasses import dataclass
 
-from teamaccess.ledger import OnBehalf
 from teamaccess.models import ApiToken, User
 from teamaccess.users.issuer import Login
 from teamaccess.users.tokens import Claims
@@ -18,5 +17,5 @@ class Operator:
 Caller = User | Operator | None
 """A person or a service account, an operator, or nobody known."""
 
-Shown = Claims | Login | ApiToken | OnBehalf | None
-"""What a token of ours, another login's or a service account's says; or for whom the latter acts."""
+Shown = Claims | Login | ApiToken | None
+"""What a token of ours, another login's or a service account's says."""

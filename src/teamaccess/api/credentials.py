@@ -1,14 +1,20 @@
 """Whose a bearer token is: one of ours, a service account's, or another login's."""
 
+from datetime import datetime
+
+from sqlalchemy import and_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
 from teamaccess.api.callers import Caller, Operator, Shown
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, User, UserId
+from teamaccess.models import ApiToken, Channel, User, UserId
 from teamaccess.service import Service
 from teamaccess.service_accounts.secret import PREFIX
 from teamaccess.service_accounts.sign_in import InvalidApiToken, signed_in
-from teamaccess.users.find import user_now
+from teamaccess.users.find import user_and_clock
+from teamaccess.users.issued import wait_until_issued
 from teamaccess.users.issuer import Issuer, Login
-from teamaccess.users.logins import first_sign_in, known
+from teamaccess.users.logins import first_sign_in, known_and_clock
 from teamaccess.users.tokens import Audience, Claims, InvalidToken, verify
 
 
@@ -23,15 +29,76 @@ async def whose(service: Service, token: str, request_id: str) -> tuple[Caller, 
         return await _elsewhere(service, service.issuer, token, request_id)
     claims = verify(service.keys, token)
     if claims.audience is Audience.OPERATOR:
+        await wait_until_issued(claims.issued_at, await service.now())
         return Operator(claims.subject), claims
-    async with service.reads() as session:
-        user = await user_now(session, UserId(claims.subject))
+    user = await _user_of(service, claims)
     if user is None or user.is_service_account:  # which signs in with tokens of its own alone
         cause = "its user does not exist"
-        await _refused(service, f"user:{claims.subject}", request_id, cause)
+        # SECURITY: a subject that is nobody's is a free choice, and must not be an actor in a chain
+        await _refused(service, "anonymous", request_id, cause)
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
     return user, claims
+
+
+async def refuse_ended(session: AsyncSession, shown: Shown, now: datetime) -> None:
+    """Raise InvalidToken or InvalidApiToken if what somebody showed is not valid any more.
+
+    `session` must see what is committed at this moment. Nobody's row is locked: a tenant's change must
+    not wait for a row that others share.
+    """
+    match shown:
+        case ApiToken():
+            query = select(ApiToken).where(
+                ApiToken.organization_id == shown.organization_id, ApiToken.id == shown.id
+            )
+            fresh = query.execution_options(populate_existing=True)
+            token = (await session.scalars(fresh)).one_or_none()
+            if token is None or not token.valid(now):
+                raise InvalidApiToken(cause="it has ended")
+        case Claims() | Login():
+            if shown.expires_at <= now:
+                raise InvalidToken(cause="it has expired")
+            if isinstance(shown, Claims) and shown.audience is Audience.OPERATOR:
+                return
+            user = await _shown_by_whom(session, shown)
+            if user is None:
+                raise InvalidToken(cause="its user does not exist")
+            shown.refuse_if_ended(user)
+
+
+async def _shown_by_whom(session: AsyncSession, shown: Claims | Login) -> User | None:
+    if isinstance(shown, Claims):
+        mine = User.id == UserId(shown.subject)
+    else:
+        mine = and_(User.issuer == shown.issuer, User.subject == shown.subject)
+    fresh = select(User).where(mine).execution_options(populate_existing=True)
+    return (await session.scalars(fresh)).one_or_none()
+
+
+async def _user_of(service: Service, claims: Claims) -> User | None:
+    """Return the user as they are when the token's time of issue has come; raises InvalidToken."""
+    while True:
+        async with service.reads() as session:
+            found = await user_and_clock(session, UserId(claims.subject))
+        if found is None:
+            return None
+        user, now = found
+        if not await wait_until_issued(claims.issued_at, now):
+            return user
+
+
+async def _known(service: Service, issuer: Issuer, login: Login) -> tuple[User | None, Login]:
+    """Return the user with the login when the token's time of issue has come; raises InvalidToken.
+
+    The login is returned with the time by which its token was issued.
+    """
+    while True:
+        async with service.reads() as session:
+            user, now = await known_and_clock(session, login)
+        dated = issuer.dated(login, now)
+        if not await wait_until_issued(login.issued_at, now):
+            return user, dated
 
 
 async def _machine(service: Service, secret: str, request_id: str) -> tuple[Caller, Shown]:
@@ -48,8 +115,7 @@ async def _elsewhere(
     service: Service, issuer: Issuer, token: str, request_id: str
 ) -> tuple[Caller, Shown]:
     login = await issuer.verify(token)
-    async with service.reads() as session:
-        user = await known(session, login)
+    user, login = await _known(service, issuer, login)
     if user is None:
         who = Attribution("anonymous", Channel.API, request_id)
         async with service.ledger.change(who) as change:

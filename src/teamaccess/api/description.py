@@ -1,8 +1,13 @@
 """What the OpenAPI document says beyond the types of bodies: refusals, headers, who may ask."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from litestar import Litestar
+import msgspec
+import yaml
+from litestar import Litestar, MediaType
+from litestar.enums import OpenAPIMediaType as DocumentFormat
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import (
     OpenAPI,
     OpenAPIHeader,
@@ -16,6 +21,7 @@ from litestar.openapi.spec import (
     Schema,
     SecurityScheme,
 )
+from litestar.serialization import default_serializer
 
 from teamaccess.api.views.request import Request
 
@@ -49,6 +55,58 @@ ONCE = Parameter(
     schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[ -~]+$"),
     description="The same request sent again with the key within a day is not done again.",
 )
+
+
+class Rendered(OpenAPIRenderPlugin):
+    """The document in one format, rendered before anybody asks for it.
+
+    SECURITY: anybody may ask for it, and YAML takes a tenth of a second of the event loop or more.
+    """
+
+    def __init__(
+        self,
+        path: list[str],
+        media_type: MediaType | DocumentFormat,
+        encode: Callable[[dict[str, Any]], bytes],
+    ) -> None:
+        super().__init__(path=path, media_type=media_type)
+        self._encode = encode
+        self._bytes: bytes | None = None
+
+    def prepare(self, document: dict[str, Any]) -> None:
+        """Render the document."""
+        self._bytes = self._encode(document)
+
+    def render(self, _: object, openapi_schema: dict[str, Any]) -> bytes:
+        """Return the rendered document."""
+        if self._bytes is None:
+            self.prepare(openapi_schema)
+        assert self._bytes is not None  # noqa: S101 - prepared just above
+        return self._bytes
+
+
+def formats() -> list[Rendered]:
+    """Return the document's formats. The pages that show it would load their programs from elsewhere."""
+    return [
+        Rendered(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
+        Rendered(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
+    ]
+
+
+def _yaml(document: dict[str, Any]) -> bytes:
+    dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+    dumped: bytes = yaml.dump(document, Dumper=dumper, encoding="utf-8")
+    return dumped
+
+
+def render(app: Litestar) -> None:
+    """Render the completed document in every format."""
+    config = app.openapi_config
+    assert config is not None  # noqa: S101 - the application has one
+    schema = msgspec.to_builtins(app.openapi_schema.to_schema(), enc_hook=default_serializer)
+    for each in config.render_plugins:
+        if isinstance(each, Rendered):
+            each.prepare(schema)
 
 
 def describe(app: Litestar) -> None:

@@ -1,29 +1,32 @@
 """The one place where a request commits.
 
-A route that changes who may do what is a function of an open change. Around it: the organization
-is locked, what is pending there is brought in, the function runs, everything is committed and
-enforced, and the answer carries how far the ledger and the engine have come.
+A route that changes who may do what is a function of an open change. Around it: the caller must be a
+member to wait at all, the organization is locked, what is pending there is brought in, the function runs,
+the caller's credential is judged again, everything is committed and enforced, and the answer carries how
+far the ledger and the engine have come.
 """
 
+import asyncio
 import inspect
+import time
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
 from functools import wraps
 from typing import Any
 
 from litestar import Request, Response
 
-from teamaccess.api.authentication import attribution, service_for
-from teamaccess.api.idempotency import Replay, begin_once, finish_once
-from teamaccess.engine import EngineUnavailable
-from teamaccess.errors import TeamaccessError
-from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown, Receipt, UnknownOrganization
+from teamaccess.api.authentication import attribution, judge_again, service_for
+from teamaccess.api.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
+from teamaccess.ledger import Change, Receipt, UnknownOrganization
 from teamaccess.models import OrganizationId, User, is_organization_id
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
 from teamaccess.service import Service
 
 Handler = Callable[..., Awaitable[Any]]
 HTTP_ACCEPTED = 202
+KEY_PATIENCE_SECONDS = 2.0
+"""How long a request waits for another one with its Idempotency-Key."""
+KEY_PAUSE_SECONDS = 0.05
 
 
 def revokes(handler: Handler) -> Handler:
@@ -46,16 +49,19 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
             arguments["request"] = request
         organization = named_in_path(request)
         locked = [organization] if organization is not None else []
-        try:
-            async with service.ledger.change(
-                attribution(request), *locked, even_if_stopped=even_if_stopped
-            ) as change:
-                return await run(handler, request, service, change, arguments)
-        except (NotCommitted, OutcomeUnknown):
-            raise  # whoever came so far is a member, or was one
-        except TeamaccessError as refused:
-            await hide_from_outsiders(request, service, organization, refused)
-            raise
+        if organization is not None and isinstance(request.user, User):
+            await service.admission.admit(service.reading, organization, request.user.id)
+        patience = time.monotonic() + KEY_PATIENCE_SECONDS
+        while True:
+            try:
+                async with service.ledger.change(
+                    attribution(request), *locked, even_if_stopped=even_if_stopped
+                ) as change:
+                    return await run(handler, request, service, change, arguments)
+            except IdempotencyKeyInUse:
+                if time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(KEY_PAUSE_SECONDS)  # holding no lock and no turn
 
     asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
     parameters = [asks] + [
@@ -81,19 +87,6 @@ def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
     return OrganizationId(organization)
 
 
-async def hide_from_outsiders(
-    request: Request[Any, Any, Any],
-    service: Service,
-    organization: OrganizationId | None,
-    refused: TeamaccessError,
-) -> None:
-    """Raise UnknownOrganization if who was refused is no member: any other reason tells it exists."""
-    if organization is None or isinstance(refused, UnknownOrganization):
-        return
-    with suppress(EngineUnavailable):  # then nothing is known of the membership either
-        await service.reading.require_membership(organization, request.user.id)
-
-
 async def run(
     handler: Handler,
     request: Request[Any, Any, Any],
@@ -106,8 +99,10 @@ async def run(
         once = await begin_once(change, request)
     except Replay as replay:
         await refuse_outsiders(change, request)
+        await judge_again(request, change)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
+    await judge_again(request, change)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)
     receipts = await service.ledger.commit(change)

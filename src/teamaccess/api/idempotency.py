@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 from litestar import Request
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.errors import Conflict, Invalid
@@ -15,12 +15,20 @@ from teamaccess.ledger import Change, Receipt
 from teamaccess.models import IdempotencyKey, LedgerApplication, OrganizationId
 from teamaccess.service import Service
 
+CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
+"""Held until the request with the key is committed or rolled back."""
 KEPT = timedelta(days=1)
 LONGEST_KEY = 255
 
 
 class InvalidIdempotencyKey(Invalid):
     """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+
+
+class IdempotencyKeyInUse(Conflict):
+    """A request with this Idempotency-Key is still being processed. Send it again shortly."""
+
+    retry_after = 1
 
 
 class IdempotencyKeyReused(Conflict):
@@ -56,8 +64,9 @@ class Replay(Exception):
 async def begin_once(change: Change, request: Request[Any, Any, Any]) -> IdempotencyKey | None:
     """Claim the request's key in this change's transaction; None where it has none.
 
-    A second request with the key waits here for the first one's commit. Raises Replay when it was
-    done, IdempotencyKeyReused when that was another request.
+    SECURITY: it never waits for another request with the key, which may be about another organization:
+    this change holds its organization's lock already. Raises IdempotencyKeyInUse instead, Replay when
+    the request was done before, and IdempotencyKeyReused when that was another request.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None or request.method != "POST" or request.user is None:
@@ -66,6 +75,8 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
         raise InvalidIdempotencyKey
     fingerprint = await _fingerprint(request)
     actor = change.attribution.actor
+    if not await change.session.scalar(CLAIM, {"key": f"{actor} {key}"}):
+        raise IdempotencyKeyInUse
     await change.session.execute(
         delete(IdempotencyKey).where(
             IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
@@ -96,5 +107,9 @@ async def finish_once(
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
-    said = f"{request.method} {request.url.path}\n".encode() + await request.body()
-    return hashlib.sha256(said).digest()
+    """Return a hash of everything that decides what the request does."""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
+    if (condition := request.headers.get("If-Match")) is not None:
+        digest.update(f"If-Match: {condition}\n".encode())
+    digest.update(await request.body())
+    return digest.digest()

@@ -3,11 +3,15 @@
 from typing import Any
 
 from litestar import Response, get
+from litestar.datastructures import State
 from litestar.plugins.prometheus import PrometheusController
 from prometheus_client import Gauge
 
-from teamaccess.api.parameters import TheService
-from teamaccess.ledger.status import ledger_status
+from teamaccess.api.callers import Operator
+from teamaccess.api.parameters import AnyRequest
+from teamaccess.api.recent import Recent
+from teamaccess.api.status import STATUS_SECONDS, Status
+from teamaccess.ledger.status import LedgerStatus
 from teamaccess.models import FindingKind
 
 PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
@@ -33,17 +37,25 @@ class Metrics(PrometheusController):
     include_in_schema = False
 
     @get()
-    async def get(self, service: TheService) -> Response[Any]:
-        """Return all metrics; those of the ledgers are read for every scrape."""
-        async with service.reads() as session:
-            status = await ledger_status(session)
-        PENDING.set(status.pending)
-        OLDEST_PENDING.set(status.oldest_pending_seconds)
-        STOPPED.set(len(status.stopped))
-        found = {each.kind: each.count for each in status.findings}
-        for kind in FindingKind:
-            FINDINGS.labels(kind=kind.value).set(found.get(kind, 0))
-        OLDEST_CHECK.set(status.oldest_check_seconds)
-        UNCHECKED.set(status.unchecked_organizations)
+    async def get(self, request: AnyRequest, state: State) -> Response[Any]:
+        """Return all metrics, of the last seconds unless an operator asks."""
+        scrape: Recent[Response[Any]] = state.setdefault(
+            "scrape", Recent(lambda: self._scrape(state.status), STATUS_SECONDS)
+        )
+        return await (scrape.fresh() if isinstance(request.user, Operator) else scrape.get())
+
+    async def _scrape(self, status: Status) -> Response[Any]:
+        _set(await status.ledgers.fresh())
         answer: Response[Any] = await PrometheusController.get.fn(self)
         return answer
+
+
+def _set(status: LedgerStatus) -> None:
+    PENDING.set(status.pending)
+    OLDEST_PENDING.set(status.oldest_pending_seconds)
+    STOPPED.set(len(status.stopped))
+    found = {each.kind: each.count for each in status.findings}
+    for kind in FindingKind:
+        FINDINGS.labels(kind=kind.value).set(found.get(kind, 0))
+    OLDEST_CHECK.set(status.oldest_check_seconds)
+    UNCHECKED.set(status.unchecked_organizations)

@@ -18,5 +18,5 @@ def etag(held: Iterable[HeldRole]) -> str:
 
 
 def matches(if_match: str | None, tag: str) -> bool:
-    """Return whether the condition is met, or there is none."""
+    """Return whether the condition is met, or there is none. `*` means any state there is."""
     return if_match is None or bool({"*", tag} & {each.strip() for each in if_match.split(",")})

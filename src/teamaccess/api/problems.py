@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from teamaccess import errors
 from teamaccess.api.authentication import attribution
 from teamaccess.api.callers import Operator
+from teamaccess.excerpts import bounded, excerpt
 from teamaccess.ledger import UnknownOrganization, sqlstate
 from teamaccess.models import Event, is_organization_id
 from teamaccess.service import Service
@@ -66,12 +67,12 @@ RESERVED = {"status", "title", "detail", "type", "instance", "code"}
 def http_error(error: HTTPException) -> ProblemDetailsException:
     """Return the answer to a request that the framework refused."""
     extra: dict[str, Any] = {"code": CODES.get(error.status_code, "refused")}
-    if error.extra:
-        extra["errors"] = error.extra
+    if error.extra:  # it may quote all that was sent
+        extra["errors"] = bounded(error.extra)
     return ProblemDetailsException(
         status_code=error.status_code,
         title=HTTPStatus(error.status_code).phrase,
-        detail=error.detail,
+        detail=excerpt(error.detail),
         headers=error.headers,
         extra=extra,
     )

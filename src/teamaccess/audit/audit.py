@@ -1,12 +1,12 @@
 """What an auditor's questions are asked of: an organization now, or at a past moment."""
 
-import asyncio
 from dataclasses import dataclass, field
 
 from teamaccess.audit.moment import Moment, standing_at
 from teamaccess.audit.past import Past
 from teamaccess.audit.present import Present
 from teamaccess.audit.sandboxes import Sandboxes
+from teamaccess.audit.turns import AuditTurns
 from teamaccess.audit.view import Source
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
@@ -14,9 +14,6 @@ from teamaccess.errors import Conflict
 from teamaccess.ledger import Sessions, UnknownOrganization, clock
 from teamaccess.models import OrganizationId, is_organization_id
 from teamaccess.schemas.in_force import in_force
-
-AT_ONCE = 2
-"""Questions of a kind under way in a process; the others wait, and services' checks do not."""
 
 
 class SchemaNotRecorded(Conflict):
@@ -36,13 +33,15 @@ class Audit:
     engine: Engine
     catalog: Catalog
     sandboxes: Sandboxes
-    turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    turns: AuditTurns = field(default_factory=AuditTurns)
     """For questions about the present."""
-    sandbox_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(AT_ONCE))
+    sandbox_turns: AuditTurns = field(default_factory=AuditTurns)
     """For those that take a sandbox, which may take long and keep no other waiting."""
 
-    async def of(self, organization: OrganizationId, moment: Moment | None = None) -> Source:
-        """Return the organization as it is, or as it was.
+    async def of(
+        self, organization: OrganizationId, moment: Moment | None = None, caller: str = ""
+    ) -> Source:
+        """Return the organization as it is, or as it was. Callers take turns (`Attribution.caller`).
 
         Raises UnknownOrganization; of the present CatalogNotInForce; of a moment OutOfCalendar,
         SchemaNotRecorded, and what `standing_at` does.
@@ -51,7 +50,7 @@ class Audit:
             raise UnknownOrganization(organization=organization)
         if moment is None:
             await self._refuse_other_schema()
-            return Present(organization, self.reads, self.catalog, self.engine, self.turns)
+            return Present(organization, self.reads, self.catalog, self.engine, self.turns, caller)
         moment = moment.in_utc()
         async with self.reads() as session:
             standing, decided_by = await standing_at(session, organization, moment)
@@ -63,7 +62,14 @@ class Audit:
         else:
             raise SchemaNotRecorded(at=moment.at.isoformat(), catalog=decided_by)
         return Past(
-            moment, standing, self.reads, catalog, schema, self.sandboxes, self.sandbox_turns
+            moment,
+            standing,
+            self.reads,
+            catalog,
+            schema,
+            self.sandboxes,
+            self.sandbox_turns,
+            caller,
         )
 
     async def _refuse_other_schema(self) -> None:

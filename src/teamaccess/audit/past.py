@@ -7,6 +7,7 @@ from teamaccess.audit.facts import facts_at
 from teamaccess.audit.graph import Graph
 from teamaccess.audit.moment import Moment
 from teamaccess.audit.sandboxes import Sandboxes, State
+from teamaccess.audit.turns import AuditTurns
 from teamaccess.audit.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
 from teamaccess.ledger import Sessions, clock
@@ -26,7 +27,8 @@ class Past:
     schema: str
     """What SpiceDB enforced then."""
     _sandboxes: Sandboxes
-    _turns: asyncio.Semaphore
+    _turns: AuditTurns
+    _caller: str
 
     @property
     def organization(self) -> OrganizationId:
@@ -40,7 +42,7 @@ class Past:
         `Sandboxes.ask` does.
         """
         position, at = self.standing.position, self.moment.at
-        async with self._turns:
+        async with self._turns.taken(self.organization, self._caller):
             basis, permits = self.moment.basis, self.catalog.permits
             facts = await facts_at(self.reads, self.organization, position, basis, permits)
             graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)

@@ -8,6 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.facts import facts_at
 from teamaccess.audit.graph import Graph
+from teamaccess.audit.turns import AuditTurns
 from teamaccess.audit.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
 from teamaccess.engine import FULLY_CONSISTENT, Engine
@@ -31,7 +32,8 @@ class Present:
     reads: Sessions
     catalog: Catalog
     _engine: Engine
-    _turns: asyncio.Semaphore
+    _turns: AuditTurns
+    _caller: str
 
     async def view(self, ask: Ask[Answer], about: UserId | None = None) -> View[Answer]:
         """Ask the engine for the newest, and read what the ledger says at the same position.
@@ -40,7 +42,7 @@ class Present:
         OtherHistory where SpiceDB does not stand where the ledger does; OrganizationBusy where changes
         follow each other faster than the engine answers, or none has arrived yet.
         """
-        async with self._turns:
+        async with self._turns.taken(self.organization, self._caller):
             answer, standing = await self._settled(ask)
             async with self.reads() as session:
                 now = await clock(session)

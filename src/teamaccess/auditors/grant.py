@@ -28,9 +28,7 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
     refuse_bad_end(change.catalog, until, change.now)
     user = await user_with(change, normalise(email))
     end = until.isoformat() if until is not None else None
-    told = await record(
-        change, "auditor_granted", Event.PLATFORM, f"user:{user.id}", reason, until=end
-    )
+    told = change.because(reason)
     assert told is not None  # noqa: S101 - there is a reason
     row = {
         "granted_at": change.now,
@@ -43,6 +41,7 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
         .values(user_id=user.id, **row)
         .on_conflict_do_update(index_elements=[Auditor.user_id], set_=row)
     )
+    await record(change, "auditor_granted", Event.PLATFORM, f"user:{user.id}", told, until=end)
     return user
 
 

@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import msgspec
 
-from teamaccess.catalog.compiler import compile_schema, definitions
+from teamaccess.catalog.compiler import compile_schema, definitions, proof_name
 from teamaccess.catalog.errors import UnknownRole
 from teamaccess.catalog.model import Action, Resource, ResourceType, Role
 from teamaccess.relationships import Relationship
@@ -56,6 +56,11 @@ class Catalog:
     def schema(self) -> str:
         """Return the SpiceDB schema that enforces this model."""
         return compile_schema(self)
+
+    @cached_property
+    def schema_proof(self) -> str:
+        """The permission of an organization that only this catalog's schema has."""
+        return proof_name(self)
 
     def permits(self, relationship: Relationship) -> bool:
         """Tell whether the schema has a place for the relationship."""

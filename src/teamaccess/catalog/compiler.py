@@ -5,6 +5,7 @@ member can do nothing, whatever else the graph still says about them.
 """
 
 from collections.abc import Iterator
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from teamaccess.catalog.model import Action, ResourceType, Role
@@ -24,6 +25,8 @@ BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organizat
 BUILT_IN_RELATIONS = ("applied", "head", "member", "membership", "administration")
 BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
 
+PROOF = "The name is a hash of this schema: asking for it proves which schema answers."
+
 USER = (SubjectType("user"), SubjectType("user", expires=True))
 TEAM = (SubjectType("team", "member"), SubjectType("team", "member", expires=True))
 CUSTOM_ROLE = (SubjectType("role", "member"),)
@@ -36,12 +39,26 @@ def compile_schema(catalog: "Catalog") -> str:
 
 def definitions(catalog: "Catalog") -> Iterator[Definition]:
     """Yield the types of objects that the model knows."""
+    yield from _definitions(catalog, [Permission(proof_name(catalog), "head", PROOF)])
+
+
+def proof_name(catalog: "Catalog") -> str:
+    """Return the name of the permission that only this schema has: a hash of everything else in it.
+
+    A change asks SpiceDB for this permission at the ledger's newest position. A yes proves both that
+    SpiceDB has the ledger's history and that it judges by this very schema. Comments do not count.
+    """
+    spelled = "\n".join(each.meaning for each in _definitions(catalog, []))
+    return f"schema_{sha256(spelled.encode()).hexdigest()[:16]}"
+
+
+def _definitions(catalog: "Catalog", proof: list[Permission]) -> Iterator[Definition]:
     yield Definition("user", "A person or a service account; the id is opaque.")
     yield Definition("email", "An address that was invited, as the HMAC of its normal form.")
     yield Definition("ledger_position", "A position of an organization's ledger and its hash.")
     yield team()
     yield custom_role()
-    yield organization(catalog)
+    yield organization(catalog, proof)
     for resource_type in catalog.types.values():
         yield registered_object(resource_type, catalog)
     yield invitation()
@@ -62,7 +79,7 @@ def invitation() -> Definition:
     return Definition("invitation", "A place in an organization, offered.", [[invitee]])
 
 
-def organization(catalog: "Catalog") -> Definition:
+def organization(catalog: "Catalog", proof: list[Permission]) -> Definition:
     applied = Relation(
         "applied",
         (SubjectType("ledger_position", expires=True),),
@@ -84,7 +101,7 @@ def organization(catalog: "Catalog") -> Definition:
     return Definition(
         "organization",
         "A tenant: its members, their roles, and what these may do.",
-        [[applied, head], membership, roles, *actions],
+        [[applied, head, *proof], membership, roles, *actions],
     )
 
 

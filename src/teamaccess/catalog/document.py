@@ -1,16 +1,18 @@
 """YAML read with the line of everything, noting what is wrong and reading on.
 
 A read never fails: it notes a mistake and answers with something empty, so that one pass
-finds every mistake.
+finds every mistake. Its time grows with the text alone, and no message with what is quoted.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
 
 import yaml
 
-from teamaccess.catalog.errors import Mistake
+from teamaccess.catalog.errors import Mistakes
+from teamaccess.excerpts import LONGEST_NAME, excerpt, known_names
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"
@@ -44,28 +46,35 @@ class Block:
     """
 
     def __init__(
-        self, where: str, node: yaml.Node | None, mistakes: list[Mistake], line: int = 1
+        self, where: str, node: yaml.Node | None, mistakes: Mistakes, line: int = 1
     ) -> None:
         self.where = where
         self.line = line
         self.readable = isinstance(node, yaml.MappingNode)
         self._mistakes = mistakes
-        self._known: list[str] = []
-        self._entries: dict[Word, yaml.Node] = {}
+        self._known: dict[str, None] = {}
+        self._entries: dict[str, tuple[Word, yaml.Node]] = {}
         if isinstance(node, yaml.MappingNode):
             self._enter(node)
         elif node is not None:
             self.wrong(line_of(node), "must be a block of `key: value` lines")
 
-    def wrong(self, line: int, message: str) -> None:
-        """Note a mistake."""
-        self._mistakes.append(Mistake(line, f"{self.where}: {message}"))
+    def wrong(self, line: int, message: str | Callable[[], str]) -> None:
+        """Note a mistake; a message that takes time is given as a function."""
+
+        def told() -> str:
+            return f"{self.where}: {message if isinstance(message, str) else message()}"
+
+        self._mistakes.add(line, told)
 
     def __iter__(self) -> Iterator[Word]:
-        return iter(self._entries)
+        return (word for word, _ in self._entries.values())
 
-    def __contains__(self, key: str) -> bool:
-        return Word(key) in self._entries
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._entries
 
     def text(self, key: str, default: str | None = None) -> Word:
         """Return one line of text; without a default the key must be there."""
@@ -88,7 +97,8 @@ class Block:
             if choice == text:
                 return choice
         if text:
-            self.wrong(text.line, f"`{key}` must be one of {', '.join(choices)}, not {text!r}")
+            said = excerpt(text, LONGEST_NAME)
+            self.wrong(text.line, f"`{key}` must be one of {', '.join(choices)}, not {said!r}")
         return choices[0]
 
     def flag(self, key: str) -> bool:
@@ -119,20 +129,22 @@ class Block:
             return []
         if not node.value:
             self.wrong(line_of(node), if_empty)
-        words: list[Word] = []
+        words: dict[str, Word] = {}
         for item in node.value:
             if not isinstance(item, yaml.ScalarNode) or item.tag != TEXT:
                 self.wrong(line_of(item), f"`{key}` must list texts")
             elif item.value in words:
-                self.wrong(line_of(item), f"`{key}` lists {item.value!r} twice")
+                said = excerpt(item.value, LONGEST_NAME)
+                self.wrong(line_of(item), f"`{key}` lists {said!r} twice")
             else:
-                words.append(Word.of(item))
-        return words
+                words[item.value] = Word.of(item)
+        return list(words.values())
 
     def block(self, key: str) -> "Block":
         """Return the block below a key."""
         node = self._take(key)
-        where = f"{self.where}.{key}" if self.where != TOP else key
+        name = excerpt(key, LONGEST_NAME)
+        where = f"{self.where}.{name}" if self.where != TOP else name
         return Block(where, node, self._mistakes, self._line_of(key))
 
     def blocks(self) -> Iterator[tuple[Word, "Block"]]:
@@ -142,12 +154,13 @@ class Block:
 
     def finish(self) -> None:
         """Note every key that nobody asked for."""
-        for key in self._entries:
+        for key in self:
             if key not in self._known:
-                self.wrong(
-                    key.line,
-                    f"has the unknown key {str(key)!r}; known are {', '.join(self._known)}",
-                )
+                self.wrong(key.line, partial(self._unknown, key))
+
+    def _unknown(self, key: str) -> str:
+        said = excerpt(str(key), LONGEST_NAME)
+        return f"has the unknown key {said!r}; {known_names(key, self._known)}"
 
     def _enter(self, node: yaml.MappingNode) -> None:
         for key, value in node.value:
@@ -155,18 +168,20 @@ class Block:
                 self.wrong(line_of(key), "has a key that is not text")
             if isinstance(key, yaml.ScalarNode):
                 if key.value in self:
-                    self.wrong(line_of(key), f"has {key.value!r} twice")
-                self._entries.setdefault(Word.of(key), value)
+                    said = excerpt(key.value, LONGEST_NAME)
+                    self.wrong(line_of(key), f"has {said!r} twice")
+                self._entries.setdefault(key.value, (Word.of(key), value))
 
     def _take(self, key: str, required: bool = True) -> yaml.Node | None:
-        self._known.append(key)
-        node = self._entries.get(Word(key))
+        self._known[str(key)] = None
+        _, node = self._entries.get(key, (None, None))
         if node is None and required and self.readable:
             self.wrong(self.line, f"needs `{key}`")
         return node
 
     def _line_of(self, key: str) -> int:
-        return next((word.line for word in self._entries if word == key), self.line)
+        word, _ = self._entries.get(key, (None, None))
+        return word.line if word is not None else self.line
 
     def _absent(self, text: str) -> Word:
         word = Word(text)

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable
 
 from teamaccess.catalog.document import Block, Word
+from teamaccess.excerpts import LONGEST_NAME, excerpt
 
 NAME = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?")
 SHORTEST, LONGEST = 3, 64
@@ -26,7 +27,8 @@ class Names:
         for name in names:
             complaint = _complaint(name) or self._taken(name)
             if complaint:
-                block.wrong(word.line, f"{word} makes the name {name!r}, which {complaint}")
+                said, made = excerpt(str(word), 2 * LONGEST_NAME), excerpt(name, 2 * LONGEST_NAME)
+                block.wrong(word.line, f"{said} makes the name {made!r}, which {complaint}")
                 return
             self._owners[name] = f"line {word.line}"
 

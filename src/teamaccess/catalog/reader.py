@@ -1,7 +1,10 @@
 """From the text of a catalog to the model, or to everything that is wrong with it."""
 
 import re
+from collections import defaultdict
 from collections.abc import Iterator
+from functools import partial
+from itertools import islice
 from typing import get_args
 
 import yaml
@@ -13,7 +16,13 @@ from teamaccess.catalog.compiler import (
     BUILT_IN_TYPES,
 )
 from teamaccess.catalog.document import TOP, Block, Word
-from teamaccess.catalog.errors import InvalidCatalog, Mistake
+from teamaccess.catalog.errors import (
+    LONGEST_MESSAGE,
+    MOST_MISTAKES,
+    InvalidCatalog,
+    Mistake,
+    Mistakes,
+)
 from teamaccess.catalog.model import (
     OPERATIONS,
     Action,
@@ -24,7 +33,8 @@ from teamaccess.catalog.model import (
     Role,
     Source,
 )
-from teamaccess.catalog.names import Names
+from teamaccess.catalog.names import LONGEST, Names
+from teamaccess.excerpts import LONGEST_NAME, excerpt, known_names
 
 LONGEST_DAYS = 1826
 """Five years."""
@@ -34,35 +44,40 @@ DEEPEST = 20
 """Blocks within blocks; a catalog has six. What reads them takes a frame of the stack for each, and for
 a text of brackets alone a time that grows with its square."""
 TOO_DEEP = "is nested too deep"
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml's, where PyYAML has it: 64 KiB take it a third of a second, and Python itself six."""
+TOO_LONG = LONGEST + 1
+"""Characters of a part of a name that are read: with so many it is refused already."""
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def read(text: str, name: str, source: str | None = None) -> Catalog:
-    """Return the catalog that the text says; raises InvalidCatalog with every mistake in it.
+    """Return the catalog that the text says; raises InvalidCatalog with its mistakes.
 
     `source` is what the mistakes call the text, its path for example.
     """
-    mistakes: list[Mistake] = []
+    mistakes = Mistakes()
     if not CATALOG_NAME.fullmatch(name):
-        mistakes.append(Mistake(1, f"the file's name must be of a-z, 0-9, _ and -, not {name!r}"))
+        said = excerpt(name, LONGEST_NAME)
+        mistakes.add(1, lambda: f"the file's name must be of a-z, 0-9, _ and -, not {said!r}")
     try:
-        if unread := sorted(set(_unread(text))):
-            raise InvalidCatalog([*mistakes, *unread], source or name)
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
+        if unread := sorted(set(islice(_unread(text), MOST_MISTAKES))):
+            raise InvalidCatalog([*mistakes.kept, *unread], source or name)
+        root = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
-        raise InvalidCatalog([*mistakes, _unreadable(error)], source or name) from None
+        raise InvalidCatalog([*mistakes.kept, _unreadable(error, text)], source or name) from None
     if root is None:
-        raise InvalidCatalog([*mistakes, Mistake(1, "is empty")], source or name)
+        raise InvalidCatalog([*mistakes.kept, Mistake(1, "is empty")], source or name)
     catalog = Reader(Block(TOP, root, mistakes)).catalog(name)
     if mistakes:
-        raise InvalidCatalog(mistakes, source or name)
+        raise InvalidCatalog(mistakes.kept, source or name, mistakes.left_out)
     return catalog
 
 
 def _unread(text: str) -> Iterator[Mistake]:
     """Yield what is not even composed: aliases, and the first thing that is nested too deep."""
     depth = 0
-    for event in yaml.parse(text):
+    for event in yaml.parse(text, Loader=LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
         if isinstance(event, yaml.AliasEvent):
             yield Mistake(line, NO_ALIASES)
@@ -73,10 +88,12 @@ def _unread(text: str) -> Iterator[Mistake]:
             return
 
 
-def _unreadable(error: yaml.YAMLError) -> Mistake:
+def _unreadable(error: yaml.YAMLError, text: str) -> Mistake:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    return Mistake(mark.line + 1 if mark else 1, f"not YAML: {problem}")
+    told = excerpt(f"not YAML: {problem}", LONGEST_MESSAGE)
+    last = text.count("\n") + 1
+    return Mistake(min(mark.line + 1, last) if mark else 1, told)
 
 
 class Reader:
@@ -90,6 +107,7 @@ class Reader:
         self.resources: dict[str, Resource] = {}
         self.actions: dict[str, Action] = {}
         self.four_eyes: dict[str, tuple[Word, Block]] = {}
+        self.places = {str(role): place for place, role in enumerate(self.role_blocks)}
 
     def catalog(self, name: str) -> Catalog:
         for resource, block in self.top.block("resources").blocks():
@@ -139,7 +157,7 @@ class Reader:
 
     def read_action(self, resource: Word, verb: Word, block: Block) -> None:
         action = Action(
-            id=f"{resource}_{verb}",
+            id=f"{resource[:TOO_LONG]}_{verb[:TOO_LONG]}",
             resource=str(resource),
             level=block.one_of("level", get_args(Level)),
             description=str(block.text("description")),
@@ -156,7 +174,7 @@ class Reader:
 
     def read_holders(self, block: Block) -> tuple[str, ...]:
         """Return the roles that hold an action; the administrator's need not be written."""
-        alone = f"[{self.administrator}]"
+        alone = f"[{excerpt(self.administrator, LONGEST_NAME)}]"
         named = block.words(
             "roles", if_empty=f"is for nobody; write {alone} if only the administrator may"
         )
@@ -165,11 +183,14 @@ class Reader:
                 self.unknown_role(block, role)
             elif role == self.administrator and len(named) > 1:
                 block.wrong(role.line, f"names {role}, who may do everything, beside others")
-        return tuple(
-            str(role) for role in self.role_blocks if role in named or role == self.administrator
-        )
+        holders = {str(role) for role in (*named, self.administrator) if role in self.places}
+        return tuple(sorted(holders, key=self.places.__getitem__))
 
     def read_roles(self) -> Iterator[Role]:
+        held = defaultdict[str, list[str]](list)
+        for action in self.actions.values():
+            for holder in action.roles:
+                held[holder].append(action.id)
         for role, block in self.role_blocks.blocks():
             self.names.claim(role, block, str(role))
             granted_by: GrantedBy = block.one_of("granted_by", get_args(GrantedBy))
@@ -178,7 +199,7 @@ class Reader:
                 block.wrong(role.line, "is the administrator's, which only people hold, not teams")
             elif teams and granted_by == "operator":
                 block.wrong(role.line, "is the operator's to grant, which a team would get round")
-            actions = frozenset(a.id for a in self.actions.values() if role in a.roles)
+            actions = frozenset(held[role])
             if granted_by == "operator" and not any(self.actions[a].reserved for a in actions):
                 block.wrong(
                     role.line,
@@ -229,10 +250,14 @@ class Reader:
     def read_action_id(self, block: Block, key: str) -> str:
         action = block.text(key)
         if action and action not in self.actions and self.actions:
-            block.wrong(action.line, f"{key} names {action!r}, which is no action")
+            said, named = excerpt(str(action), LONGEST_NAME), excerpt(str(key), LONGEST_NAME)
+            block.wrong(action.line, f"{named} names {said!r}, which is no action")
         return str(action)
 
     def unknown_role(self, block: Block, role: Word) -> None:
         if self.role_blocks.readable:
-            known = ", ".join(self.role_blocks)
-            block.wrong(role.line, f"names the unknown role {role!r}; known are {known}")
+            block.wrong(role.line, partial(self.which_role, role))
+
+    def which_role(self, role: Word) -> str:
+        said = excerpt(str(role), LONGEST_NAME)
+        return f"names the unknown role {said!r}; {known_names(role, self.places)}"

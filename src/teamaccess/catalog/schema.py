@@ -54,6 +54,12 @@ class Definition:
         body = "\n\n".join("\n".join(map(_member, group)) for group in self.groups if group)
         return f"{head}\n{body}\n}}" if body else f"{head}}}"
 
+    @property
+    def meaning(self) -> str:
+        """Everything that SpiceDB evaluates: the definition without its comments."""
+        members = [str(member) for group in self.groups for member in group]
+        return "\n".join([f"definition {self.name}", *members])
+
     def relations(self) -> Iterator[Relation]:
         """Yield what can be written about an object of this type."""
         for group in self.groups:

@@ -8,6 +8,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.chains.besides import applications, reasons
+from teamaccess.chains.evidence import evidence
 from teamaccess.chains.heads import KeptHead, compared
 from teamaccess.chains.read_chains import ALL_CHAINS, Chains
 from teamaccess.chains.walk import Finding, Walk
@@ -84,6 +85,8 @@ async def verify(
             found.entries += walk.entries
             found.take(walk.end())
     async for finding in applications(connection, organization):
+        found.take(finding)
+    async for finding in evidence(connection, organization):
         found.take(finding)
     async for erased, altered in reasons(connection, organization):
         found.reasons += 1

@@ -23,6 +23,11 @@ class Fault(StrEnum):
     KEPT_HEAD_DIFFERS = "kept_head_differs"
     KEPT_HEAD_MISSING = "kept_head_missing"
     CHAIN_MISSING = "chain_missing"
+    ENTRY_WITHOUT_EVENT = "entry_without_event"
+    ROW_UNATTESTED = "row_unattested"
+    ROW_DIFFERS = "row_differs"
+    ATTESTATION_ALTERED = "attestation_altered"
+    TIME_AHEAD = "time_ahead"
 
     @property
     def sentence(self) -> str:
@@ -43,6 +48,11 @@ _SENTENCES = {
     Fault.KEPT_HEAD_DIFFERS: "it was another one when its hash was kept",
     Fault.KEPT_HEAD_MISSING: "it was there when its hash was kept, and is missing",
     Fault.CHAIN_MISSING: "it was there when its hash was kept, and the whole chain is missing",
+    Fault.ENTRY_WITHOUT_EVENT: "no event of its own transaction tells of it",
+    Fault.ROW_UNATTESTED: "no event tells of this row",
+    Fault.ROW_DIFFERS: "this row is not as the event here, the newest about it, says",
+    Fault.ATTESTATION_ALTERED: "what is kept of the newest event about this row is not what it says",
+    Fault.TIME_AHEAD: "this row has a time that has not come yet",
 }
 
 
@@ -54,11 +64,24 @@ class Finding:
     chain: str
     position: int
     fault: Fault
+    row: str = ""
+    """The row that it is about, as type and id, where it is not about the entry alone."""
+
+    def facts(self) -> dict[str, str | int]:
+        """Return it for a program; the row only where there is one."""
+        about = {"row": self.row} if self.row else {}
+        return {
+            "kind": self.kind,
+            "chain": self.chain,
+            "position": self.position,
+            "fault": self.fault,
+            **about,
+        }
 
     def __str__(self) -> str:
-        # an altered name may have what would make a terminal hide this line
-        name = self.chain if self.chain.isprintable() else ascii(self.chain)
-        return f"{self.kind} of {name}, position {self.position}: {self.fault.sentence}"
+        name, row = _printable(self.chain), _printable(self.row)
+        about = f", {row}" if row else ""
+        return f"{self.kind} of {name}, position {self.position}{about}: {self.fault.sentence}"
 
 
 class Link(NamedTuple):
@@ -132,6 +155,11 @@ class Walk:
         # before the first entry a ledger's head tells when the organization was founded
         at = last.at if self._kind is ChainKind.LEDGER and self.entries else head.decided_at
         return last.position, Fault.HEAD_DIFFERS if told != (last.position, last.hash, at) else None
+
+
+def _printable(name: str) -> str:
+    """An altered name may have what would make a terminal hide its line."""
+    return name if name.isprintable() else ascii(name)
 
 
 def _before(at: datetime | None, other: datetime | None) -> bool:

@@ -28,6 +28,7 @@ from teamaccess.audit.why import why
 from teamaccess.cli.connected import AsJson, connected
 from teamaccess.cli.remedies import remedied
 from teamaccess.cli.tables import print_table
+from teamaccess.cli.terminal import echo
 from teamaccess.cli.times import time_of
 from teamaccess.cli.whom import whom
 from teamaccess.models import OrganizationId
@@ -143,10 +144,10 @@ def show_why(
 
     found = connected(ask)
     if as_json:
-        typer.echo(msgspec.json.encode(found).decode())
+        echo(msgspec.json.encode(found).decode())
     else:
         for line in _explained(found):
-            typer.echo(line)
+            echo(line)
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
@@ -168,14 +169,14 @@ def _show(
     as_csv: bool,
 ) -> None:
     if as_json:
-        typer.echo(msgspec.json.encode(answer).decode())
+        echo(msgspec.json.encode(answer).decode())
     elif as_csv:
         sys.stdout.writelines(rows_as_csv(rows))
-        typer.echo(_signed(evidence), err=True)
+        echo(_signed(evidence), err=True)
     else:
         head, *rest = rows
         print_table(head, rest)
-        typer.echo(_signed(evidence))
+        echo(_signed(evidence))
 
 
 def _turned(rows: Iterator[list[str]]) -> list[list[str]]:

@@ -10,6 +10,7 @@ import typer
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess import ledger, logs, process
+from teamaccess.cli.terminal import echo
 from teamaccess.errors import NotFound, Unavailable
 from teamaccess.ledger import Attribution, Receipt
 from teamaccess.models import Channel
@@ -59,7 +60,7 @@ def operator() -> Attribution:
 
 def tell(as_json: bool, sentence: str, **facts: Any) -> None:
     """Print the sentence, or the facts as JSON."""
-    typer.echo(msgspec.json.encode(facts).decode() if as_json else sentence)
+    echo(msgspec.json.encode(facts).decode() if as_json else sentence)
 
 
 def progress_of(receipts: list[Receipt]) -> tuple[str, dict[str, Any]]:

@@ -10,6 +10,7 @@ import typer
 
 from teamaccess.catalog import load
 from teamaccess.cli.connected import HIGHEST_PORT
+from teamaccess.cli.terminal import echo
 from teamaccess.local.dev import Options, Told, everything
 from teamaccess.local.supervisor import StopRequested
 
@@ -20,7 +21,7 @@ teamaccess runs, with the catalog {catalog}. Everything is kept in {home}
 
   API            {api}
   SpiceDB        {endpoint}
-  its key        {preshared_key}
+  its key        in {home}/dev.json
   Mail           {home}/mail
   Administrator  {email} of {organization}, by this token for 12 hours:
 
@@ -70,7 +71,7 @@ def dev(
     options = Options(home, port, spicedb_port, catalog, fresh)
     try:
         with everything(options) as (stack, told):
-            typer.echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
+            echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
             stack.supervisor.watch()
     except StopRequested:
         pass
@@ -82,7 +83,7 @@ def welcome(told: Told, home: Path) -> str:
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
         **told["administrator"],
-        **told["spicedb"],
+        endpoint=told["spicedb"]["endpoint"],
         api=told["api"],
         catalog=catalog.name,
         home=home,

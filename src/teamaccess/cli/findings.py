@@ -45,6 +45,13 @@ WORDS = {
         "teamaccess reconcile",
         "teamaccess reconcile --organization {organization} --apply",
     ),
+    FindingKind.FOREIGN_SCHEMA: Words(
+        "foreign schema",
+        "foreign schemas",
+        "teamaccess findings list",
+        "teamaccess schema apply; review what was decided meanwhile; "
+        "teamaccess findings resolve {id} --reason TEXT",
+    ),
     FindingKind.OTHER_HISTORY: Words(
         "other history",
         "other histories",
@@ -137,6 +144,9 @@ def _told(details: dict[str, Any]) -> Iterator[str]:
         yield from updates[:MOST_SHOWN]
         if (more := details["count"] - MOST_SHOWN) > 0:
             yield f"and {more} more"
+    if differences := details.get("differences"):
+        yield f"It differs from the recorded schema: {', '.join(differences)}"
+        yield "No change may give access anywhere until this finding is resolved."
     if says := details.get("metadata"):
         yield f"It says of itself: {json.dumps(says)}"
     if counts := details.get("counts"):

@@ -14,6 +14,7 @@ from teamaccess.chains.read_chains import snapshot
 from teamaccess.chains.verify import Verification, entries_to_verify, verify
 from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
 from teamaccess.cli.findings import sum_up
+from teamaccess.cli.terminal import echo
 from teamaccess.ledger import Change, Ledger
 from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.local.progress import Meter
@@ -50,8 +51,10 @@ def verify_chains(
 ) -> None:
     """Say whether nothing was altered. Exits with 0 if everything holds, with 1 if something does not.
 
-    Every hash is computed again from nothing. What was cut off at the end of a chain, or written anew
-    with hashes that fit, shows only beside heads that were kept elsewhere.
+    Every hash is computed again from nothing. Every entry must have an event of its own transaction, and
+    every token, invitation, auditor, login and resolved finding must be as the newest event about it
+    says. What was cut off at the end of a chain, or written anew with hashes that fit, shows only beside
+    heads that were kept elsewhere.
     """
 
     async def look(service: Service) -> Verification:
@@ -61,7 +64,8 @@ def verify_chains(
                 return await verify(connection, organization, to_compare, meter.step)
 
     found = connected(look)
-    tell(as_json, _sentences(found), holds=found.holds, **asdict(found))
+    facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
+    tell(as_json, _sentences(found), holds=found.holds, **facts)
     raise typer.Exit(0 if found.holds else DOES_NOT_HOLD)
 
 
@@ -76,7 +80,7 @@ def export_heads(
         known = False
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             async for head in heads(connection, organization):
-                typer.echo(msgspec.json.encode(head).decode())
+                echo(msgspec.json.encode(head).decode())
                 known = True
         return known
 

@@ -10,6 +10,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from teamaccess.cli.refusals import COULD_NOT, tell_refusal
+from teamaccess.cli.terminal import echo
 
 COMMANDS = {
     "dev": "dev",
@@ -70,7 +71,7 @@ app = typer.Typer(
 
 def _tell_version(asked: bool) -> None:
     if asked:
-        typer.echo(f"teamaccess {version('teamaccess')}")
+        echo(f"teamaccess {version('teamaccess')}")
         raise typer.Exit
 
 

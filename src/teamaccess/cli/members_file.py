@@ -16,7 +16,8 @@ from teamaccess.users.addresses import normalise
 
 COLUMNS = ["email", "name", "role"]
 MOST_TOLD = 20
-"""Lines on a screen; the facts have all of them."""
+"""Lines on a screen; the facts have more of them."""
+MOST_KEPT = 1000
 
 Row = dict[str | None, str]
 
@@ -28,11 +29,13 @@ class TooManyFields(Invalid):
 class InvalidFile(Invalid):
     """Nothing was imported: {file} has {count}."""
 
+    most_listed = MOST_KEPT
+
     @property
     def detail(self) -> str:
         """The sentence, and a line for each mistake."""
         mistakes = list(self.facts["mistakes"])
-        rest = len(mistakes) - MOST_TOLD
+        rest = len(mistakes) - MOST_TOLD + int(self.facts.get("mistakes_left_out", 0))
         more = [f"and {rest} more"] if rest > 0 else []
         return "\n".join([super().detail, *mistakes[:MOST_TOLD], *more])
 

@@ -7,6 +7,7 @@ import typer
 from teamaccess.cli.connected import AsJson, tell
 from teamaccess.errors import Invalid
 from teamaccess.migrations import upgrade
+from teamaccess.outgoing import driver_url
 from teamaccess.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -25,5 +26,5 @@ def migrate(
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown
-    upgrade(settings.owner_database_url, revision)
+    upgrade(driver_url(settings.owner_database_url), revision)
     tell(as_json, f"The database is at revision {revision}.", revision=revision)

@@ -12,6 +12,7 @@ from teamaccess.api.views.plans import PlanView
 from teamaccess.catalog import load
 from teamaccess.cli.connected import AsJson, connected, operator, progress_of
 from teamaccess.cli.tables import print_table
+from teamaccess.cli.terminal import echo
 from teamaccess.errors import Invalid
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.plans.moved import refuse_moved
@@ -92,7 +93,7 @@ def show_plan(
     found, made = connected(work)
     show([found], as_markdown=as_markdown, as_json=as_json)
     if made:
-        typer.echo(made, err=True)
+        echo(made, err=True)
     raise typer.Exit(0 if apply else exit_code([found]))
 
 
@@ -100,9 +101,9 @@ def show(plans: list[PlanView], *, as_markdown: bool, as_json: bool) -> None:
     """Print plans: as JSON a line for each, as Markdown or a table what changes for whom."""
     for each in plans:
         if as_json:
-            typer.echo(msgspec.json.encode(each).decode())
+            echo(msgspec.json.encode(each).decode())
         elif as_markdown:
-            typer.echo("\n".join(_markdown(each)))
+            echo("\n".join(_markdown(each)))
         else:
             _print_table(each)
 
@@ -138,9 +139,9 @@ def _print_table(found: PlanView) -> None:
     if rows:
         print_table(head, rows)
     else:
-        typer.echo(NOBODY)
+        echo(NOBODY)
     for note in _notes(found):
-        typer.echo(note)
+        echo(note)
 
 
 def _markdown(found: PlanView) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.terminal import echo
 from teamaccess.errors import Invalid
 from teamaccess.ledger import OtherHistory
 from teamaccess.local.progress import Meter
@@ -117,12 +118,12 @@ async def _verdicts(
 def _print(verdict: Verdict) -> None:
     who = verdict.organization if verdict.known else f"{verdict.organization} (unknown)"
     counts = ", ".join(f"{count} {kind}" for kind, count in verdict.counts.items())
-    typer.echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
+    echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
     for kind, texts in verdict.differences.items():
         for text in texts:
-            typer.echo(f"  {kind}  {_line(text)}")
+            echo(f"  {kind}  {_line(text)}")
     if verdict.detail:
-        typer.echo(f"  {verdict.detail}")
+        echo(f"  {verdict.detail}")
 
 
 def _outcome(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ import msgspec
 import typer
 
 from teamaccess.catalog import InvalidCatalog, UnknownCatalog
+from teamaccess.cli.terminal import echo
 from teamaccess.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
@@ -20,19 +21,19 @@ OURS = (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship)
 def tell_refusal(refusal: Exception, as_json: bool) -> None:
     """Print on stderr what was refused, as one line of JSON or for people."""
     if as_json:
-        typer.echo(msgspec.json.encode(_facts(refusal)), err=True)
+        echo(msgspec.json.encode(_facts(refusal)).decode(), err=True)
         return
     match refusal:
         case typer.TyperException() if text := refusal.format_message():
-            typer.secho(text, err=True, fg="red")
+            echo(text, err=True, fg="red")
             if (context := getattr(refusal, "ctx", None)) is not None:
-                typer.echo(f"Try `{context.command_path} --help`.", err=True)
+                echo(f"Try `{context.command_path} --help`.", err=True)
         case typer.TyperException():
             pass  # it was called without anything, and its help is printed already
         case _ if isinstance(refusal, OURS):
-            typer.secho(str(refusal), err=True, fg="red")
+            echo(str(refusal), err=True, fg="red")
         case _:
-            typer.echo("".join(traceback.format_exception(refusal)), err=True, nl=False)
+            echo("".join(traceback.format_exception(refusal)), err=True, nl=False)
 
 
 def _facts(refusal: Exception) -> dict[str, Any]:
@@ -44,7 +45,10 @@ def _facts(refusal: Exception) -> dict[str, Any]:
             return {"code": "invalid_usage", "detail": refusal.format_message()}
         case InvalidCatalog():
             mistakes = [{"line": each.line, "message": each.message} for each in refusal.mistakes]
-            return {"code": "invalid_catalog", "detail": str(refusal), "mistakes": mistakes}
+            told: dict[str, Any] = {"mistakes": mistakes}
+            if refusal.left_out:
+                told["mistakes_left_out"] = refusal.left_out
+            return {"code": "invalid_catalog", "detail": str(refusal), **told}
         case UnknownCatalog():
             return {"code": "unknown_catalog", "detail": str(refusal)}
         case InvalidRelationship():

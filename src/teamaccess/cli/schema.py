@@ -50,13 +50,16 @@ class Outcome:
     catalog: str
     version: str | None = None
     mistakes: list[Mistake] = field(default_factory=list)
+    mistakes_left_out: int = 0
     schema: str | None = None
     status: Literal["valid", "invalid", "current", "written", "stale"] = "valid"
     diff: str = ""
 
     def __str__(self) -> str:
         if self.mistakes:
-            return "\n".join(f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes)
+            told = [f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes]
+            rest = self.mistakes_left_out
+            return "\n".join([*told, f"{self.catalog}: and {rest} more"] if rest else told)
         return f"{self.diff}{self.schema or self.catalog}: {self.status} ({self.version})"
 
 
@@ -146,7 +149,8 @@ def _validated(path: Path) -> tuple[Outcome, str]:
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:
-        return Outcome(_shown(path), mistakes=invalid.mistakes, status="invalid"), ""
+        shown, more = _shown(path), invalid.left_out
+        return Outcome(shown, None, invalid.mistakes, more, status="invalid"), ""
     return Outcome(_shown(path), version=catalog.version), catalog.schema()
 
 

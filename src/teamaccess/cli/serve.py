@@ -5,20 +5,17 @@ from contextlib import suppress
 from typing import Annotated
 
 import typer
-import uvicorn
 
 from teamaccess.api import create_app
+from teamaccess.api.receiving import LARGEST_BODY
 from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.refusals import COULD_NOT
 from teamaccess.errors import Conflict
 from teamaccess.process import collect_seldom
+from teamaccess.server import Limits, create_server
 from teamaccess.settings import Settings
 
 app = typer.Typer(add_completion=False)
-
-KEPT_SECONDS = 75
-"""How long an idle connection stays open: longer than proxies and clients keep theirs (60 s is usual),
-so that none of them sends a request at the moment at which it is closed here."""
 
 
 class CannotListen(Conflict):
@@ -36,14 +33,7 @@ def serve(
 ) -> None:
     """Serve the API, with the settings in TEAMACCESS_*."""
     settings = Settings.discover()
-    config = uvicorn.Config(
-        create_app(settings),
-        log_level="warning",
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEPT_SECONDS,
-    )
-    server = uvicorn.Server(config)
+    server = create_server(create_app(settings), Limits.of(settings, LARGEST_BODY))
     collect_seldom()
     with (
         _listening(host, port if port is not None else settings.port) as listening,

@@ -4,14 +4,25 @@ from authzed.api.v1 import Consistency
 
 from teamaccess.engine.bulk import IMPORT, Held, Objects
 from teamaccess.engine.client import Engine, Question
-from teamaccess.engine.consistency import FULLY_CONSISTENT, at_least
-from teamaccess.engine.errors import AlreadyThere, EngineRefused, EngineUnavailable
+from teamaccess.engine.consistency import (
+    FULLY_CONSISTENT,
+    MINIMIZE_LATENCY,
+    at_least,
+    exactly,
+)
+from teamaccess.engine.errors import (
+    AlreadyThere,
+    EngineRefused,
+    EngineUnavailable,
+    SchemaMismatch,
+)
 from teamaccess.engine.sandbox import sandbox
 from teamaccess.engine.watch import Observed, TooLarge
 
 __all__ = [
     "FULLY_CONSISTENT",
     "IMPORT",
+    "MINIMIZE_LATENCY",
     "AlreadyThere",
     "Consistency",
     "Engine",
@@ -21,7 +32,9 @@ __all__ = [
     "Objects",
     "Observed",
     "Question",
+    "SchemaMismatch",
     "TooLarge",
     "at_least",
+    "exactly",
     "sandbox",
 ]

@@ -30,16 +30,20 @@ LARGEST_MESSAGE = 32 * 1024 * 1024
 somebody else may be large."""
 
 
-def channel(endpoint: str, tls_ca: Path | None) -> Channel:
-    """Return a channel, encrypted where a certificate authority is named; nothing is sent yet."""
+def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel:
+    """Return a channel; nothing is sent yet.
+
+    It is encrypted where a certificate authority is named, or by `tls` alone: then gRPC's own list of
+    public authorities counts. The settings decide where plaintext is allowed.
+    """
     options = [
         ("grpc.service_config", RETRY),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ]
-    if tls_ca is None:
-        return grpc.aio.insecure_channel(endpoint, options)
-    return grpc.aio.secure_channel(
-        endpoint, grpc.ssl_channel_credentials(tls_ca.read_bytes()), options
-    )
+    if tls_ca is None and not tls:
+        # SECURITY: a proxy that the environment names would read the key
+        return grpc.aio.insecure_channel(endpoint, [*options, ("grpc.enable_http_proxy", 0)])
+    authority = tls_ca.read_bytes() if tls_ca is not None else None
+    return grpc.aio.secure_channel(endpoint, grpc.ssl_channel_credentials(authority), options)

@@ -45,7 +45,7 @@ from teamaccess.engine.convert import (
     subject_message,
     write_request,
 )
-from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate
+from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate, unanswered
 from teamaccess.engine.watch import Observed, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
@@ -74,8 +74,10 @@ class Question(NamedTuple):
 class Engine:
     """A connection to SpiceDB. Failures are `EngineUnavailable`, `EngineRefused` or `AlreadyThere`."""
 
-    def __init__(self, endpoint: str, preshared_key: str, tls_ca: Path | None = None) -> None:
-        self._channel = channel(endpoint, tls_ca)
+    def __init__(
+        self, endpoint: str, preshared_key: str, tls_ca: Path | None = None, *, tls: bool = False
+    ) -> None:
+        self._channel = channel(endpoint, tls_ca, tls=tls)
         self._metadata = (("authorization", f"Bearer {preshared_key}"),)
         # the same stubs serve both kinds of channel; only their types come in two
         self._permissions = cast(
@@ -133,7 +135,10 @@ class Engine:
     async def answers(
         self, questions: Sequence[Question], at: Consistency = FULLY_CONSISTENT
     ) -> list[bool]:
-        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions)."""
+        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions).
+
+        Raises SchemaMismatch for a permission that the schema does not have.
+        """
         if not questions:
             return []
         response = await self._ask(
@@ -155,7 +160,7 @@ class Engine:
         )
         for pair in response.pairs:
             if pair.HasField("error"):
-                raise EngineUnavailable(cause=f"{pair.request.permission}: {pair.error.message}")
+                raise unanswered(pair.request.permission, pair.error)
         return [pair.item.permissionship == _YES for pair in response.pairs]
 
     async def write(
@@ -359,11 +364,14 @@ class Engine:
             raise _no_answer(translate(error)) from error
         return True
 
-    async def lacks(self, schema: str) -> list[str]:
-        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not."""
+    async def lacks(self, schema: str, at: Consistency = FULLY_CONSISTENT) -> list[str]:
+        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not.
+
+        `at` may be the exact snapshot of an earlier moment, as long as SpiceDB still remembers it.
+        """
         response = await self._ask(
             self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs leave it out
-                DiffSchemaRequest(comparison_schema=schema, consistency=FULLY_CONSISTENT),
+                DiffSchemaRequest(comparison_schema=schema, consistency=at),
                 timeout=CHECK_SECONDS,
                 metadata=self._metadata,
             )

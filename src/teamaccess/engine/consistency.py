@@ -4,6 +4,14 @@ from authzed.api.v1 import Consistency, ZedToken
 
 FULLY_CONSISTENT = Consistency(fully_consistent=True)
 
+MINIMIZE_LATENCY = Consistency(minimize_latency=True)
+"""An answer as of a recent moment, which SpiceDB chooses."""
+
+
+def exactly(zed_token: str) -> Consistency:
+    """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
+    return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
+
 
 def at_least(zed_token: str | None) -> Consistency:
     """Return the consistency "no older than this token"; without one, the newest there is."""

@@ -11,12 +11,21 @@ REFUSALS = frozenset(
 )
 """Codes that judge a request, if SpiceDB itself gave them: then its ErrorInfo says why."""
 
+UNKNOWN_PERMISSION = "ERROR_REASON_UNKNOWN_RELATION_OR_PERMISSION"
+"""What SpiceDB says to a question for which its schema has no name."""
+
 WITHOUT_SCHEMA = "ERROR_REASON_UNKNOWN_DEFINITION"
 """What a SpiceDB says that is new and knows no types at all yet; it will."""
 
 
 class EngineUnavailable(Unavailable):
     """The permission engine does not answer ({cause}), so nothing can be allowed. Try again shortly."""
+
+
+class SchemaMismatch(EngineUnavailable):
+    """The permission engine enforces another schema than this process's catalog: it has no {missing}. Nothing was changed. Run `teamaccess schema apply` with the newest catalog, or replace this process with one that uses it."""  # noqa: E501 - a sentence is one line
+
+    retry_after = 30
 
 
 class EngineRefused(Exception):
@@ -47,11 +56,23 @@ def translate(error: AioRpcError) -> Exception:
     return EngineUnavailable(cause=f"{code.name}: {error.details()}")
 
 
+def unanswered(permission: str, status: status_pb2.Status) -> EngineUnavailable:
+    """Return what it means that SpiceDB answered one question of several with an error."""
+    if _stated_reason(status) == UNKNOWN_PERMISSION:
+        return SchemaMismatch(missing=permission)
+    return EngineUnavailable(cause=f"{permission}: {status.message}")
+
+
 def _reason(error: AioRpcError) -> str | None:
     for key, value in error.trailing_metadata() or ():
         if key == "grpc-status-details-bin" and isinstance(value, bytes):
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info):
-                    return str(info.reason)
+            return _stated_reason(status_pb2.Status.FromString(value))
+    return None
+
+
+def _stated_reason(status: status_pb2.Status) -> str | None:
+    for detail in status.details:
+        info = error_details_pb2.ErrorInfo()
+        if detail.Unpack(info):
+            return str(info.reason)
     return None

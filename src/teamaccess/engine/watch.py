@@ -9,6 +9,7 @@ from authzed.api.v1 import RelationshipUpdate, WatchRequest, WatchResponse, ZedT
 from authzed.api.v1.watch_service_pb2 import (
     WATCH_KIND_INCLUDE_CHECKPOINTS,
     WATCH_KIND_INCLUDE_RELATIONSHIP_UPDATES,
+    WATCH_KIND_INCLUDE_SCHEMA_UPDATES,
 )
 from authzed.api.v1.watch_service_pb2_grpc import WatchServiceStub
 from google.protobuf.json_format import MessageToDict
@@ -20,7 +21,11 @@ from teamaccess.engine.convert import relationship_of
 from teamaccess.engine.errors import EngineUnavailable, translate
 from teamaccess.relationships import Delete, InvalidRelationship, Touch, Update
 
-KINDS = (WATCH_KIND_INCLUDE_RELATIONSHIP_UPDATES, WATCH_KIND_INCLUDE_CHECKPOINTS)
+KINDS = (
+    WATCH_KIND_INCLUDE_RELATIONSHIP_UPDATES,
+    WATCH_KIND_INCLUDE_SCHEMA_UPDATES,
+    WATCH_KIND_INCLUDE_CHECKPOINTS,
+)
 SILENCE_SECONDS = 30.0
 """SpiceDB says every second that nothing was written: who hears nothing has lost the connection."""
 
@@ -40,6 +45,8 @@ class Observed:
     """What whoever wrote said of it; empty where they said nothing."""
     zed_token: str
     """Watching goes on after this."""
+    schema_updated: bool = False
+    """Whether somebody wrote a schema, perhaps the same one again."""
 
 
 async def watch(
@@ -85,6 +92,7 @@ def _observed(response: WatchResponse) -> Observed:
         unreadable=tuple(unreadable),
         metadata=MessageToDict(response.optional_transaction_metadata),
         zed_token=response.changes_through.token,
+        schema_updated=response.schema_updated,
     )
 
 

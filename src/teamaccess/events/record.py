@@ -6,7 +6,6 @@ from sqlalchemy import Table, insert
 
 from teamaccess.ledger import Attribution, Change, Sessions
 from teamaccess.models import Event
-from teamaccess.seldom import Seldom
 
 TELL = insert(cast(Table, Event.__table__)).inline()
 """Built once, and nothing of it is read back: an event is never changed."""
@@ -17,14 +16,16 @@ async def record(
     kind: str,
     chain: str,
     subject: str | None = None,
-    reason: str | None = None,
+    reason: str | bytes | None = None,
     **details: Any,
 ) -> bytes | None:
     """Tell what this change does, in the same transaction. `chain` is the organization's id.
 
-    Returns the hash by which it names the reason.
+    Returns the hash by which it names the reason, which may be given instead of the reason. PostgreSQL
+    adds to the event what the rows are that it is about, so they are written first.
     """
-    reason_hash = change.because(reason)
+    reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
+    await change.session.flush()
     event = _event(change.attribution, kind, chain, subject, details, reason_hash)
     await change.session.execute(TELL, event)
     change.told.add(chain)
@@ -63,26 +64,3 @@ def _event(
         "channel": attribution.channel,
         "request_id": attribution.request_id,
     }
-
-
-class Refusals:
-    """Records what was refused, the same refusal of the same person once a minute.
-
-    A chain cannot be pruned, so nobody may fill one by asking again and again.
-    """
-
-    def __init__(self, sessions: Sessions) -> None:
-        self._sessions = sessions
-        self._due = Seldom(60.0)
-
-    async def record(
-        self,
-        attribution: Attribution,
-        kind: str,
-        chain: str = Event.PLATFORM,
-        subject: str | None = None,
-        **details: Any,
-    ) -> None:
-        """Tell what was refused, in a transaction of its own."""
-        if self._due.allows((attribution.actor, kind, chain, subject, repr(details))):
-            await record_alone(self._sessions, attribution, kind, chain, subject, **details)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import raiseload
@@ -26,9 +26,11 @@ from teamaccess.models import (
     new_user_id,
 )
 from teamaccess.organizations.access import MissingPermission
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.known import Roles, UnknownRole
 from teamaccess.roles.rules import RoleBeyondGiver
 from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import acts_in_person
 
 
 class UnknownInvitationToken(NotFound):
@@ -76,14 +78,14 @@ async def accept(
 
     The inviter is asked about again: they must still be able to invite, and hold every action offered.
     Raises UnknownInvitationToken, OnlyInPerson, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
-    InviterLostRights and AlreadyMember.
+    InviterLostRights, AlreadyMember and LimitReached.
     """
     invitation = await find_invitation(change, organization, id)
     if invitation is None or not same_secret(invitation, secret):
         raise UnknownInvitationToken
     invitation.refuse_unless_pending(change.now)  # somebody may have been first meanwhile
     machine = signed_in is not None and signed_in.is_service_account
-    if machine or change.attribution.on_behalf is not None:
+    if machine or not acts_in_person(change):
         raise OnlyInPerson
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse
@@ -141,6 +143,8 @@ async def _join(change: Change, invitation: Invitation, user: User, known: Roles
     organization = invitation.organization_id
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)
+    present = select(literal(1)).where(Membership.organization_id == organization)
+    await refuse_full(change, organization, "members", present)
     roles = invitation.roles
     custom = known.are_custom(roles)
     change.session.add(Membership.begin(organization, user, roles, change.now, custom))

@@ -1,10 +1,9 @@
 """The mail that carries an invitation."""
 
-from email.headerregistry import Address
-from email.message import EmailMessage
 from urllib.parse import urlencode, urlsplit
 
 from teamaccess.invitations.offer import Letter
+from teamaccess.mail import Mail, Mailbox
 
 BODY = """\
 You are invited to join {organization} as {roles}.
@@ -18,33 +17,27 @@ If you did not expect this, ignore it: nothing happens.
 """
 
 
-def mailbox(name: str, address: str) -> Address:
-    """Return the mailbox of a normalised address, as it is: parsing would refuse letters beyond ASCII."""
-    local, _, domain = address.rpartition("@")
-    return Address(name, local, domain)
-
-
-def _host(url: str) -> str:
+def sender_at(url: str) -> Mailbox:
+    """Return whom the mail is from: the host that its link leads to."""
     host = urlsplit(url).hostname or "localhost"
-    return f"[IPv6:{host}]" if ":" in host else host
+    domain = f"[IPv6:{host}]" if ":" in host else host
+    return Mailbox("teamaccess", f"no-reply@{domain}")
 
 
-def compose(letter: Letter, organization: str, public_url: str) -> EmailMessage:
+def compose(letter: Letter, organization: str, public_url: str) -> Mail:
     """Return the mail; `organization` is the display name."""
     invitation = letter.invitation
-    message = EmailMessage()
-    message["Subject"] = f"Join {organization}"
-    message["To"] = mailbox("", invitation.email)
-    message["From"] = mailbox("teamaccess", f"no-reply@{_host(public_url)}")
-    message["Date"] = invitation.sent_at
-    message.set_content(
-        BODY.format(
+    query = urlencode({"token": letter.secret})
+    return Mail(
+        subject=f"Join {organization}",
+        sender=sender_at(public_url),
+        recipient=invitation.email,
+        date=invitation.sent_at,
+        text=BODY.format(
             organization=organization,
             roles=", ".join(letter.roles.name(role) for role in invitation.roles),
-            link=f"{public_url.rstrip('/')}/invitations/accept?{urlencode({'token': letter.secret})}",
+            link=f"{public_url.rstrip('/')}/invitations/accept?{query}",
             until=invitation.expires_at,
             email=invitation.email,
         ),
-        cte="8bit",  # a link that a soft line break divides is no link in a plain reader
     )
-    return message

@@ -1,18 +1,23 @@
-"""How many mails an organization may cause, and how many one address must bear."""
+"""How many mails an organization and a person may cause, and how many one mailbox must bear.
+
+SECURITY: each limit counts what one organization did, or what one person did. A limit of mails to one
+address from everybody would let a stranger keep all other organizations from inviting it.
+"""
 
 from datetime import timedelta
 
-from sqlalchemy import ColumnElement, ScalarSelect, func, select
+from sqlalchemy import ColumnElement, ScalarSelect, func, literal, literal_column, select, text
 
+from teamaccess import limits
 from teamaccess.errors import TooMany
 from teamaccess.ledger import Change
-from teamaccess.models import Invitation, OrganizationId
+from teamaccess.models import Invitation, OrganizationId, User, UserId
+from teamaccess.models.invitation import OPEN
+from teamaccess.models.mailbox import IN_SQL, mailbox
+from teamaccess.organizations.caps import refuse_full
+from teamaccess.users.persons import same_person
 
-AN_HOUR_FROM_ONE_ORGANIZATION = 1000
-A_DAY_TO_ONE_ADDRESS = 10
-"""From one organization, however they come about."""
-A_DAY_FROM_EVERYWHERE = 30
-"""To one address, from all organizations: anybody may be able to found some."""
+MAILBOX: ColumnElement[str] = literal_column(IN_SQL.format(email="invitations.email"))
 
 
 class TooManyInvitations(TooMany):
@@ -22,28 +27,50 @@ class TooManyInvitations(TooMany):
 
 
 class SentTooOften(TooMany):
-    """{email} has been sent as many invitations as one address may get in a day. Try again tomorrow."""
+    """{email} has been sent as many invitations by {by} as one mailbox may get in a day ({most}). Try again tomorrow."""  # noqa: E501 - a sentence is one line
 
     retry_after = 86_400
 
 
-async def refuse_flood(change: Change, organization: OrganizationId, address: str) -> None:
-    """Raise TooManyInvitations or SentTooOften instead of one mail too many."""
+class InvitedTooOften(TooMany):
+    """You have sent as many invitations as one person may in a day ({most}). Try again tomorrow."""
+
+    retry_after = 86_400
+
+
+async def refuse_flood(
+    change: Change, actor: UserId, organization: OrganizationId, address: str
+) -> None:
+    """Raise TooManyInvitations, SentTooOften or InvitedTooOften instead of one mail too many."""
+    inviter = await change.session.get_one(User, actor)
     hour, day = (change.now - timedelta(hours=1), change.now - timedelta(days=1))
     ours = Invitation.organization_id == organization
-    theirs = Invitation.email == address
+    mine = Invitation.invited_by.in_(same_person(inviter))
+    there = MAILBOX == mailbox(address)  # noqa: SIM300 - a column
     sent = await change.session.execute(
         select(
             _sent(ours, Invitation.sent_at > hour),
-            _sent(ours, theirs, Invitation.sent_at > day),
-            _sent(theirs, Invitation.sent_at > day),
+            _sent(ours, there, Invitation.sent_at > day),
+            _sent(mine, Invitation.sent_at > day),
+            _sent(mine, there, Invitation.sent_at > day),
         )
     )
-    within_hour, ours_today, today = sent.one()
-    if within_hour >= AN_HOUR_FROM_ONE_ORGANIZATION:
-        raise TooManyInvitations(organization=organization, sent=within_hour)
-    if ours_today >= A_DAY_TO_ONE_ADDRESS or today >= A_DAY_FROM_EVERYWHERE:
-        raise SentTooOften(email=address)
+    from_us, from_us_there, from_me, from_me_there = sent.one()
+    most = limits.in_force()
+    if from_us >= most.invitations_an_hour:
+        raise TooManyInvitations(organization=organization, sent=from_us)
+    if from_us_there >= (limit := most.invitations_a_day_to_one_mailbox):
+        raise SentTooOften(email=address, by=organization, most=limit)
+    if from_me >= (limit := most.invitations_a_day_by_one_person):
+        raise InvitedTooOften(most=limit)
+    if from_me_there >= (limit := most.invitations_a_day_by_one_person_to_one_mailbox):
+        raise SentTooOften(email=address, by="you", most=limit)
+
+
+async def refuse_pile(change: Change, organization: OrganizationId) -> None:
+    """Raise LimitReached where too many invitations are open already."""
+    present = select(literal(1)).where(Invitation.organization_id == organization, text(OPEN))
+    await refuse_full(change, organization, "pending_invitations", present)
 
 
 def _sent(*which: ColumnElement[bool]) -> ScalarSelect[int]:

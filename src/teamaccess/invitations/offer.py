@@ -2,7 +2,7 @@
 
 import hmac
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from sqlalchemy import select
@@ -11,7 +11,7 @@ from sqlalchemy.orm import joinedload
 from teamaccess.errors import Conflict, NotFound
 from teamaccess.events import record
 from teamaccess.invitations.find import open_invitation
-from teamaccess.invitations.limits import refuse_flood
+from teamaccess.invitations.limits import refuse_flood, refuse_pile
 from teamaccess.invitations.secret import hash_of, new_secret
 from teamaccess.ledger import Change
 from teamaccess.models import (
@@ -53,7 +53,7 @@ class Letter:
     """An invitation with the secret that its mail carries; the only place where the secret is."""
 
     invitation: Invitation
-    secret: str
+    secret: str = field(repr=False)
     roles: Roles
     """What the offered roles are."""
 
@@ -70,13 +70,14 @@ async def invite(
     """Offer membership with roles to an address; return what to send there.
 
     An expired invitation to the same address is put away. Raises InvalidEmail, what `members.rules`
-    says of giving, AlreadyMember, AlreadyInvited and TooManyInvitations.
+    says of giving, AlreadyMember, AlreadyInvited and what `invitations.limits` says.
     """
     address = normalise(email)
     known = await refuse_giving(change, actor, organization, roles)
     await _refuse_members(change, organization, address)
     await _make_room(change, organization, address)
-    await refuse_flood(change, organization, address)
+    await refuse_pile(change, organization)
+    await refuse_flood(change, actor, organization, address)
     letter = _write(change, actor, organization, address, invitee_key, roles, life, known)
     # ids only: the address is in the invitation's row, which can be erased
     await record(
@@ -104,7 +105,8 @@ async def resend(
     await _refuse_members(change, organization, invitation.email)
     if invitation.lapsed_at is not None:
         await _make_room(change, organization, invitation.email)
-    await refuse_flood(change, organization, invitation.email)
+        await refuse_pile(change, organization)
+    await refuse_flood(change, actor, organization, invitation.email)
     secret = new_secret()
     invitation.renew(hash_of(secret), by=actor, at=change.now)
     ends = invitation.expires_at.isoformat()

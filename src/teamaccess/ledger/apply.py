@@ -12,13 +12,13 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.engine import Engine
-from teamaccess.ledger import delivery, queue, stops
+from teamaccess.ledger import delivery, queue, runs, stops
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.ledger.standing import follows
 from teamaccess.ledger.write import Write, merged, metadata
 from teamaccess.ledger.writer import Writer
-from teamaccess.models import OrganizationId
+from teamaccess.models import OrganizationId, RunKind
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class Applier:
     def __init__(self, engine: Engine, marks: AsyncEngine) -> None:
         self._engine = engine
         self._marks = marks
-        self._writer = Writer(engine, self._mark)
+        self._writer = Writer(engine, self._mark, self._permit_renewal)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
 
@@ -93,8 +93,10 @@ class Applier:
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:
         """Take away at once what entries take away whose turn has not come; return the token.
 
-        They are written again in their turn, which then changes nothing.
+        They are written again in their turn, which then changes nothing. SECURITY: our database says
+        first that they may be: the watcher takes no write's word for it.
         """
+        await self._permit(RunKind.AHEAD, entries)
         tokens = [
             await self._engine.write(entry.updates, metadata=metadata([entry], ahead=True))
             for entry in entries
@@ -141,6 +143,16 @@ class Applier:
             await stops.refuse(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
         log.error("organization_stopped", entry=entry, why=str(refused))
+
+    async def _permit_renewal(self, entry: Entry) -> None:
+        await self._permit(RunKind.RENEWAL, [entry])
+
+    async def _permit(self, kind: RunKind, entries: Sequence[Entry]) -> None:
+        """Say in our database that what belongs to these entries will be written out of turn."""
+        async with self._marks.begin() as connection:
+            for entry in entries:
+                place = (entry.organization, entry.position)
+                await runs.begin(connection, kind, [place], request_id=entry.request_id)
 
     async def _mark(self, writes: Sequence[Write], token: str) -> None:
         # Losing these rows in a crash loses nothing: the markers answer for them at the next attempt.

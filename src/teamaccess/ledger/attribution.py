@@ -30,6 +30,11 @@ class Attribution:
     on_behalf: OnBehalf | None = None
     """Both of them, where a service account acts for a member."""
 
+    @property
+    def caller(self) -> str:
+        """Who sends the requests: of a service account that acts for members the account."""
+        return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
+
     def invited(self, user: UserId, by: UserId) -> "Attribution":
         """Return the same for who accepts what somebody offers: two people bring that about."""
         return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")

@@ -10,10 +10,10 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.session import append, drain
-from teamaccess.ledger.standing import Standing
+from teamaccess.ledger.session import append, drain, refusing_busy
+from teamaccess.ledger.standing import Standing, unmade
 from teamaccess.ledger.turns import Turn
-from teamaccess.models import Channel, OrganizationId, Reason, UserId
+from teamaccess.models import Channel, OrganizationId, Reason, User, UserId
 from teamaccess.relationships import ObjectReference, Update
 
 
@@ -61,7 +61,10 @@ class Change:
     """What must not happen unless the change is committed, such as sending a mail."""
     told: set[str] = field(default_factory=set)
     """The chains that have events of it."""
+    foreign_schema: bool = False
+    """Whether SpiceDB was given a schema that nobody recorded: then a change may only take away."""
     _proven: set[OrganizationId] = field(default_factory=set)
+    _signed_out: list[User] = field(default_factory=list)
 
     async def permitted(
         self,
@@ -95,6 +98,30 @@ class Change:
             if standing.organization not in self._proven:
                 await standing.prove(self._engine)
                 self._proven.add(standing.organization)
+
+    async def prove_schema(self) -> None:
+        """Return if the engine enforces this catalog's schema; raises SchemaMismatch.
+
+        For a change that makes an organization, which has nothing yet to be proven by.
+        """
+        await unmade(self.catalog.schema_proof).prove_schema(self._engine)
+
+    def end_sessions(self, user: User) -> None:
+        """End the user's sessions with the commit.
+
+        SECURITY: other organizations' changes may need the user's row as well, so it is locked in the
+        very last moment and not while this change is still being judged.
+        """
+        self._signed_out.append(user)
+
+    async def end_due_sessions(self) -> None:
+        """Write what `end_sessions` was told, just before the commit; raises OrganizationBusy."""
+        if not self._signed_out:
+            return
+        for user in self._signed_out:
+            user.end_sessions(self.now)
+        with refusing_busy(*(at.organization for at in self.standing)):
+            await self.session.flush()
 
     async def decide(self) -> dict[OrganizationId, int]:
         """Bring what was changed so far into the ledger; return the last position by organization.

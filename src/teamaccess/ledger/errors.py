@@ -24,6 +24,12 @@ class OtherHistory(Unavailable):
     retry_after = 60
 
 
+class ForeignSchemaFound(Unavailable):
+    """The permission engine was given a schema that `teamaccess schema apply` did not record, so nothing may be given. Nothing was changed; an operator must look at it: `teamaccess findings list`."""  # noqa: E501 - a sentence is one line
+
+    retry_after = 60
+
+
 class NotCommitted(Unavailable):
     """The database went away before the change was made. Nothing was changed; try again."""
 

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import structlog
 from sqlalchemy import Row, text
@@ -22,6 +22,7 @@ from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.change import Change, Receipt, Rehearsal
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
+    ForeignSchemaFound,
     OrganizationBusy,
     OrganizationStopped,
     UnknownOrganization,
@@ -36,12 +37,33 @@ from teamaccess.relationships import Revocation
 
 log = structlog.get_logger()
 
-LOCK = text("SELECT * FROM ledger_lock(:organizations)")
-BEGIN = text("SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction")
+LOCK = text("""
+SELECT *, set_config('lock_timeout', '250ms', true),
+       EXISTS (SELECT FROM findings
+               WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
+FROM ledger_lock(:organizations)
+""")
+"""SECURITY: the holder of an organization's lock waits a quarter of a second at most for any other lock.
+Tenants share some rows, such as a user's. A stranger who holds one must not hold up this organization."""
+BEGIN = text("""
+SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction,
+       EXISTS (SELECT FROM findings
+               WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
+""")
 PATIENCE_SECONDS = 2.0
 """How long a change waits for what is pending before it."""
 HAND_OVER_SECONDS = 1.0
 """How long whoever waits for an answer waits for the workers to be told, too."""
+
+
+class Opened(NamedTuple):
+    """What PostgreSQL says when a change is opened."""
+
+    now: datetime
+    transaction: str
+    standing: list[Standing]
+    foreign_schema: bool
+    """Whether a schema was found in SpiceDB that nobody recorded, and no operator has looked at it."""
 
 
 class Ledger:
@@ -75,19 +97,34 @@ class Ledger:
     ) -> AsyncIterator[Change]:
         """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
 
-        Leaving without `commit` rolls everything back. Raises UnknownOrganization, OrganizationBusy
-        (too many came before, or what is pending could not be brought in within two seconds) and
-        OrganizationStopped; the last one not for a change that only takes away, which is possible even
-        then. A change that is not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
+        Leaving without `commit` rolls everything back. Raises TooManyWaiting, UnknownOrganization,
+        OrganizationBusy
+        (too many came before, or what is pending could not be brought in within two seconds),
+        OrganizationStopped and ForeignSchemaFound; the last two not for a change that only takes away,
+        which is possible even then. A change that is not `judging` asks SpiceDB nothing, so nothing has
+        to be brought in first.
         """
-        async with self._turns.taken(organizations) as turn, self.sessions() as session:
+        async with (
+            self._turns.taken(organizations, attribution) as turn,
+            self.sessions() as session,
+        ):
             session.sync_session.info["attribution"] = attribution
-            now, transaction, standing = await self._lock(session, organizations, judging=judging)
-            for each in standing:
+            opened = await self._lock(session, organizations, judging=judging)
+            for each in opened.standing:
                 if each.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
+            if opened.foreign_schema and organizations and not even_if_stopped:
+                raise ForeignSchemaFound
             yield Change(
-                session, attribution, self._catalog, now, transaction, self._engine, standing, turn
+                session,
+                attribution,
+                self._catalog,
+                opened.now,
+                opened.transaction,
+                self._engine,
+                opened.standing,
+                turn,
+                foreign_schema=opened.foreign_schema,
             )
 
     @asynccontextmanager
@@ -166,8 +203,9 @@ class Ledger:
 
     async def decide(self, change: Change) -> None:
         """Commit, and leave it to the caller to have it enforced."""
-        if change.stopped:
+        if change.stopped or change.foreign_schema:
             await _refuse_giving(change)
+        await change.end_due_sessions()
         try:
             await self._commit(change)
         finally:
@@ -223,17 +261,18 @@ class Ledger:
 
     async def _lock(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...], *, judging: bool
-    ) -> tuple[datetime, str, list[Standing]]:
+    ) -> Opened:
         if not organizations:
             begun = (await session.execute(BEGIN)).one()
-            return begun.now, begun.transaction, []
+            return Opened(begun.now, begun.transaction, [], begun.foreign_schema)
         since = time.monotonic()
         found = await self._locked(session, organizations)
         for wanted in organizations:
             if wanted not in [row.organization_id for row in found]:
                 raise UnknownOrganization(organization=wanted)
         standing = [await self._stand(row, since, judging=judging) for row in found]
-        return max(row.now for row in found), found[0].transaction, standing
+        now = max(row.now for row in found)
+        return Opened(now, found[0].transaction, standing, found[0].foreign_schema)
 
     async def _locked(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
@@ -254,7 +293,8 @@ class Ledger:
                 refusal = str(refused)
         if refusal is not None:
             token = None  # what is asked is answered as the engine says it at this moment
-        return Standing(organization, row.head, row.hash, token, stopped=refusal)
+        proof = self._catalog.schema_proof
+        return Standing(organization, row.head, row.hash, token, stopped=refusal, proof=proof)
 
     async def _enforce(
         self, change: Change, organization: OrganizationId, entries: list[Entry]
@@ -276,11 +316,17 @@ class Ledger:
 
 
 async def _refuse_giving(change: Change) -> None:
-    """Raise OrganizationStopped for what gives something where only taking away is possible."""
+    """Refuse what gives something where only taking away is possible.
+
+    Raises OrganizationStopped and ForeignSchemaFound.
+    """
     await change.decide()
     for entry in change.entries:
-        refusal = change.stopped.get(entry.organization)
-        if refusal and not all(isinstance(update, Revocation) for update in entry.updates):
+        if all(isinstance(update, Revocation) for update in entry.updates):
+            continue
+        if change.foreign_schema:
+            raise ForeignSchemaFound
+        if refusal := change.stopped.get(entry.organization):
             raise OrganizationStopped(organization=entry.organization, refusal=refusal)
 
 

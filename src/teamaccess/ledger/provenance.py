@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
@@ -28,17 +28,11 @@ class Claimed(msgspec.Struct):
         return OrganizationId(self.organization), self.position
 
 
-class Filled(Claimed):
-    """An organization that a write says it fills from its rows, as at this position."""
-
-    imported: str = ""
-    """The transaction whose imports end with this write, if it is the last one."""
-
-
-class Gone(msgspec.Struct):
-    """A tenant that a write says it removes."""
+class Run(msgspec.Struct):
+    """A run that a write says it belongs to. It only tells whoever reads a finding what was claimed."""
 
     organization: str
+    run: int = 0
 
 
 class Claim(msgspec.Struct):
@@ -49,15 +43,32 @@ class Claim(msgspec.Struct):
     ahead: list[Claimed] = []
     """Positions whose revocations could not wait for their turn."""
 
-    rebuild: list[Filled] = []
-    """Organizations that are filled from their rows."""
-    purge: list[Gone] = []
-    """Tenants that no ledger knows, and that are removed."""
+    rebuild: list[Run] = []
+    purge: list[Run] = []
+    close: list[Run] = []
 
     @property
     def places(self) -> list[Place]:
-        """Every position named."""
-        return [each.place for each in (*self.changes, *self.ahead)]
+        """The positions that the write says it carries in their turn."""
+        return [each.place for each in self.changes]
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The runs that the write says it belongs to, for whoever reads a finding."""
+        named = [
+            *(("rebuild", each) for each in self.rebuild),
+            *(("purge", each) for each in self.purge),
+            *(("close", each) for each in self.close),
+        ]
+        ahead = [
+            {"kind": "ahead", "organization": each.organization, "position": each.position}
+            for each in self.ahead
+        ]
+        runs = [
+            {"kind": kind, "organization": each.organization, "run": each.run}
+            for kind, each in named
+        ]
+        return [*runs, *ahead]
 
 
 def claim(metadata: Mapping[str, Any]) -> Claim:
@@ -68,49 +79,48 @@ def claim(metadata: Mapping[str, Any]) -> Claim:
         return Claim()
 
 
-def unexplained(
-    updates: Sequence[Update], claimed: Claim, ledger: Mapping[Place, Entry]
-) -> list[Update]:
-    """Return the updates that the claimed positions do not account for.
+class Arrival(NamedTuple):
+    """What a write brings of the ledgers."""
 
-    A position in its turn comes with its marker and takes away the head before it, which is there once:
-    an old position's updates cannot be passed off again as what they once were. (Its marker alone would
-    not do. Nobody can create it twice, but whoever touches it with another end looks the same here.)
+    unexplained: list[Update]
+    """The updates that the claimed positions do not account for."""
+    newest: dict[OrganizationId, int]
+    """The newest position that arrives with it, by organization."""
+
+
+def arrival(
+    updates: Sequence[Update],
+    claimed: Claim,
+    ledger: Mapping[Place, Entry],
+    watched: Mapping[str, int],
+) -> Arrival:
+    """Return what a write brings of the positions that it says it carries.
+
+    SECURITY: each position arrives once. It comes with its marker, takes away the head before it, which
+    is there once, and lies beyond everything that was seen of its ledger: otherwise a whole history,
+    played again from its first position, would explain itself.
     """
     told = {_what(update) for update in updates}
     expected: set[str] = set()
-    arrived = [ledger[each.place] for each in claimed.changes if each.place in ledger]
-    first = {each.organization: each for each in sorted(arrived, key=_position, reverse=True)}
-    for entry in arrived:
-        marker = _what(Touch(entry.marker(ANY_TIME)))
-        *before, newest = map(_what, entry.head_updates(since=first[entry.organization]))
-        expected.add(marker)
-        if told.issuperset((marker, *before)):
-            expected.update((*before, newest, *map(_what, entry.updates)))
-    for entry in (ledger[each.place] for each in claimed.ahead if each.place in ledger):
-        expected.update(_what(update) for update in entry.updates if isinstance(update, Revocation))
-    return [update for update in updates if _what(update) not in expected]
+    newest: dict[OrganizationId, int] = {}
+    for organization, entries in _in_order(claimed, ledger).items():
+        markers = {_what(Touch(entry.marker(ANY_TIME))) for entry in entries}
+        *before, newest_head = map(_what, entries[-1].head_updates(since=entries[0]))
+        if entries[0].position <= watched.get(organization, 0):
+            continue
+        if told.issuperset((*markers, *before)):
+            expected |= {*markers, *before, newest_head}
+            expected.update(_what(update) for entry in entries for update in entry.updates)
+            newest[organization] = entries[-1].position
+    return Arrival([each for each in updates if _what(each) not in expected], newest)
 
 
-def taken_at_no_word(updates: Iterable[Update], claimed: Claim) -> set[str]:
-    """Return the tenants that a write says it rebuilds or removes, as far as it concerns them.
-
-    No entry of a ledger can tell whether that is so: only comparing them with their rows can.
-    """
-    named = {each.organization for each in claimed.rebuild}
-    named |= {each.organization for each in claimed.purge}
-    return named & {tenant(update) for update in updates}
-
-
-def importable(updates: Sequence[Update], metadata: Mapping[str, Any]) -> set[str]:
-    """Return the tenants that a write may have imported: nobody says whose it is, and it only gives."""
-    if metadata or any(isinstance(update, Revocation) for update in updates):
-        return set()
-    return {tenant(update) for update in updates}
-
-
-def _position(entry: Entry) -> int:
-    return entry.position
+def _in_order(claimed: Claim, ledger: Mapping[Place, Entry]) -> dict[OrganizationId, list[Entry]]:
+    """Return the entries that the ledgers have of what is claimed, each once, by organization."""
+    by_organization: dict[OrganizationId, list[Entry]] = {}
+    for place in sorted(set(claimed.places) & ledger.keys()):
+        by_organization.setdefault(place[0], []).append(ledger[place])
+    return by_organization
 
 
 def _what(update: Update) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.engine import FULLY_CONSISTENT, Engine, Question, at_least
+from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least
 from teamaccess.ledger.attribution import OnBehalf
 from teamaccess.ledger.delivery import newest
 from teamaccess.ledger.entry import Entry
@@ -26,6 +26,9 @@ class Standing:
     zed_token: str | None
     stopped: str | None = None
     """Why the position after it is refused for good, if it is."""
+    proof: str = HEAD
+    """What SpiceDB is asked for at the newest position. A change asks for a permission that only its own
+    catalog's schema has (`Catalog.schema_proof`), which proves the schema together with the history."""
 
     async def permitted(
         self,
@@ -48,14 +51,16 @@ class Standing:
         """Return yes or no to questions about this organization, as SpiceDB says it at this position.
 
         `or_later` is for who holds no lock, so that the ledger may have gone on. Raises OtherHistory for
-        a SpiceDB that stands elsewhere: nothing it says is about this organization as it is.
+        a SpiceDB that stands elsewhere: nothing it says is about this organization as it is. Raises
+        SchemaMismatch for one that enforces another schema than the one that `proof` belongs to.
         """
         if self.position == 0 and not self.stopped:
             # nothing was given here yet: whatever SpiceDB says is of another history
+            await self.prove_schema(engine)
             return [False] * len(questions)
         places = self._places(or_later=or_later)
         answers = await engine.answers([*questions, *places], at_least(self.zed_token))
-        if places and not any(answers[len(questions) :]):
+        if not self.stopped and places and not any(answers[len(questions) :]):
             raise OtherHistory(organization=self.organization)
         return answers[: len(questions)]
 
@@ -80,24 +85,49 @@ class Standing:
         return account & await self.permitted(engine, both.member, asked, on=on, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
-        """Return if SpiceDB stands at this position; raises OtherHistory."""
-        places = self._places(or_later=or_later)
-        if places and not any(await engine.answers(places, at_least(self.zed_token))):
-            raise OtherHistory(organization=self.organization)
+        """Return if SpiceDB stands at this position; raises OtherHistory and SchemaMismatch."""
+        await self.answers(engine, [], or_later=or_later)
+
+    async def prove_schema(self, engine: Engine) -> None:
+        """Return if SpiceDB enforces the schema that `proof` belongs to; raises SchemaMismatch."""
+        if self.proof != HEAD:
+            await engine.answers([self._place(self.proof)])
 
     async def is_newest(self, engine: Engine) -> bool:
         """Return whether SpiceDB stands at this position at this moment, and at none after it."""
         places = self._places(or_later=False)
-        return not places or any(await engine.answers(places, FULLY_CONSISTENT))
+        return self.stopped is not None or not places or any(await engine.answers(places))
 
     def _places(self, *, or_later: bool) -> list[Question]:
-        """Return questions of which SpiceDB answers one with yes if it has the same history."""
-        if self.position == 0 or self.stopped:
+        """Return questions of which SpiceDB answers one with yes if it has the same history.
+
+        Where the ledger has stopped, SpiceDB stands elsewhere, and only the schema can be proven.
+        """
+        if self.position == 0 or (self.stopped and self.proof == HEAD):
             return []
+        names = (self.proof, APPLIED) if or_later else (self.proof,)
+        return [self._place(name) for name in names]
+
+    def _place(self, name: str) -> Question:
         here = organization_object(self.organization)
-        position = ledger_position(self.position, self.hash.hex())
-        relations = (HEAD, APPLIED) if or_later else (HEAD,)
-        return [Question(here, relation, position) for relation in relations]
+        return Question(here, name, ledger_position(self.position, self.hash.hex()))
+
+
+@dataclass(frozen=True)
+class Nowhere(Standing):
+    """Where an organization would stand if it existed: SpiceDB is asked, and every answer is no."""
+
+    async def answers(
+        self, engine: Engine, questions: Sequence[Question], *, or_later: bool = False
+    ) -> list[bool]:
+        """Return no to each question, at the cost of asking about an organization that exists."""
+        await engine.answers([*questions, *self._places(or_later=or_later)], MINIMIZE_LATENCY)
+        return [False] * len(questions)
+
+
+def unmade(proof: str) -> Standing:
+    """Return where an organization stands that is still to be made: it proves the schema alone."""
+    return Standing(OrganizationId("-"), 0, b"", None, proof=proof)
 
 
 async def standing_of(session: AsyncSession, organization: OrganizationId) -> Standing | None:

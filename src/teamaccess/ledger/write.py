@@ -1,14 +1,13 @@
 """What one WriteRelationships carries: positions that follow each other, of one or more organizations."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Any
 
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.place import Place
-from teamaccess.models import OrganizationId
+from teamaccess.models import OrganizationId, RunKind
 from teamaccess.relationships import Relationship, Update
 
 LARGEST_WRITE = 1000
@@ -79,31 +78,16 @@ def fits(writes: Sequence[Write], another: Write) -> bool:
     )
 
 
-def purging(organization: str, request_id: str) -> dict[str, Any]:
-    """Return what Watch tells of the deletion of a tenant that no ledger knows.
+def of_run(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str, Any]:
+    """Return what Watch tells of a write that belongs to runs, by organization.
 
-    The platform's events tell of it under the same request id.
+    It is for whoever reads Watch. The watcher believes the rows of the runs, and none of this.
     """
-    return {"teamaccess": {"purge": [{"organization": organization, "request_id": request_id}]}}
-
-
-def rebuilding(places: Iterable[Place], *, imported: str = "") -> dict[str, Any]:
-    """Return what Watch tells of a write that fills SpiceDB from the rows, as at these places.
-
-    The last one names the transaction whose imports it ends.
-    """
-    return {
-        "teamaccess": {
-            "rebuild": [
-                {
-                    "organization": place.organization,
-                    "position": str(place.position),
-                    "imported": imported,
-                }
-                for place in places
-            ]
-        }
-    }
+    named = [
+        {"organization": organization, "run": str(run), "request_id": request_id}
+        for organization, run in runs.items()
+    ]
+    return {"teamaccess": {kind.value: named}}
 
 
 def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from teamaccess.engine import AlreadyThere, Engine, EngineRefused
+from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.ledger.write import Write, fits, metadata
-from teamaccess.relationships import Touch
+from teamaccess.relationships import Relationship, Touch
 
 AT_ONCE = 2
 """Writes under way. More of them only make SpiceDB's transactions fail to serialize; meanwhile others
@@ -17,6 +18,9 @@ gather, and one transaction for many organizations costs little more than one fo
 
 Mark = Callable[[Sequence[Write], str], Awaitable[None]]
 """Keeps that writes have arrived, and the ZedToken at which they have."""
+
+Permit = Callable[[Entry], Awaitable[None]]
+"""Keeps that the marker of an entry will be renewed, before it is."""
 
 
 @dataclass(eq=False)
@@ -46,8 +50,8 @@ class Writer:
     is sent alone, so that nobody suffers for another's.
     """
 
-    def __init__(self, engine: Engine, mark: Mark) -> None:
-        self._engine, self._mark = engine, mark
+    def __init__(self, engine: Engine, mark: Mark, permit_renewal: Permit) -> None:
+        self._engine, self._mark, self._permit_renewal = engine, mark, permit_renewal
         self._waiting: deque[Sending] = deque()
         self._sending: set[asyncio.Task[None]] = set()
 
@@ -126,14 +130,16 @@ class Writer:
             # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
             # away yet; that one is renewed, which gives a token as well.
             marker = write.last.marker(datetime.now(UTC))
-            return await self._engine.find(marker) or await self._engine.write(
-                [Touch(marker)], metadata=metadata(write.entries)
-            )
+            return await self._engine.find(marker) or await self._renew(write.last, marker)
         except EngineRefused as refused:
             position = write.last.position
             raise PositionRefused(
                 write.organization, position, refused.reason, refused.message
             ) from refused
+
+    async def _renew(self, entry: Entry, marker: Relationship) -> str:
+        await self._permit_renewal(entry)
+        return await self._engine.write([Touch(marker)], metadata=metadata([entry]))
 
     async def _write(self, writes: Sequence[Write]) -> str:
         now = datetime.now(UTC)

@@ -1,6 +1,6 @@
 """The organization that an empty home begins with, and who one can be in it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import exists, select
 
@@ -22,8 +22,8 @@ class Demo:
     """An administrator and an operator, each with a token for twelve hours."""
 
     user: str
-    user_token: str
-    operator_token: str
+    user_token: str = field(repr=False)
+    operator_token: str = field(repr=False)
 
 
 async def provide_demo(service: Service) -> Demo:

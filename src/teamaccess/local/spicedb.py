@@ -9,6 +9,7 @@ import grpc
 
 from teamaccess.local.errors import CommandFailed
 from teamaccess.local.supervisor import Supervisor
+from teamaccess.settings import PREFIX
 
 FLAGS = (
     "--datastore-engine=postgres",
@@ -88,8 +89,9 @@ class LocalSpiceDB:
 
 
 def without_foreign_settings() -> dict[str, str]:
-    """Return the environment without what says how another SpiceDB is to run."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("SPICEDB_")}
+    """Return the environment without what says how another SpiceDB is to run, and without our secrets."""
+    foreign = ("SPICEDB_", PREFIX)
+    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
 def serves(channel: grpc.Channel) -> bool:

@@ -8,12 +8,12 @@ from teamaccess.members.assign import replace_roles
 from teamaccess.members.end import end_memberships
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import keep_one_administrator, later, refuse_above, themselves
+from teamaccess.members.rules import keep_one_administrator, later, refuse_above
 from teamaccess.models import Membership, OrganizationId, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_operator_only
-from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import is_self, refuse_unless_in_person
 
 
 async def change_roles(
@@ -31,7 +31,10 @@ async def change_roles(
     """
     member = await find_member(change.session, organization, user)
     before = member.roles if member else []
+    had = {each.role: each.expires_at for each in member.assignments} if member else {}
     member = await replace_roles(change, actor, organization, user, roles)
+    if had == dict(roles):
+        return member  # nothing happened, so there is nothing to record
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
     about = {"before": before, "after": member.roles, "ends": ends}
     await record(change, "roles_changed", organization, f"user:{user}", reason, **about)
@@ -116,8 +119,7 @@ async def leave(change: Change, organization: OrganizationId, user: UserId) -> N
 
     Raises OnlyInPerson for who acts on another's behalf, who may perhaps not remove them.
     """
-    if change.attribution.on_behalf is not None:
-        raise OnlyInPerson
+    refuse_unless_in_person(change)
     held = await change.permitted(organization, user, [MEMBERSHIP])
     refuse_unless(held, organization, MEMBERSHIP)
     member = _known(await find_member(change.session, organization, user), organization, user)
@@ -139,7 +141,7 @@ async def _under(
     # asked once for everything that will matter; the guard is judged before anything is told
     held = await may(change, actor, organization, operation, holding=theirs)
     member = _known(member, organization, user)
-    if not themselves(change, actor, user):
+    if not is_self(change, actor, user):
         refuse_above(member, theirs, held)
     return member
 

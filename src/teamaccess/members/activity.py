@@ -3,11 +3,13 @@
 import asyncio
 
 import structlog
+from cachetools import TTLCache
 from sqlalchemy import select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import func
 
+from teamaccess.fairness import MOST_KEYS
 from teamaccess.ledger import Sessions
 from teamaccess.models import Activity, Membership, OrganizationId, UserId
 from teamaccess.seldom import Seldom
@@ -15,6 +17,7 @@ from teamaccess.seldom import Seldom
 log = structlog.get_logger()
 
 GRAIN_SECONDS = 60.0
+REMEMBERED_SECONDS = 600.0
 PATIENCE_SECONDS = 1.0
 """How long whoever did something waits for it to be noted."""
 
@@ -25,9 +28,18 @@ class ActivityLog:
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._due = Seldom(GRAIN_SECONDS)
+        self._tenants: TTLCache[UserId, OrganizationId] = TTLCache(MOST_KEYS, REMEMBERED_SECONDS)
+
+    def tenant_of(self, user: UserId) -> OrganizationId | None:
+        """Return the organization that the user was last seen in by this process, if lately.
+
+        For turns between tenants, and for nothing that allows anything.
+        """
+        return self._tenants.get(user)
 
     async def seen(self, organization: OrganizationId, user: UserId) -> None:
         """Note that the member has just done something, unless that is known to the minute."""
+        self._tenants[user] = organization
         if not self._due.allows((organization, user)):
             return
         at = func.clock_timestamp()

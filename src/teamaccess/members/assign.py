@@ -6,11 +6,12 @@ from teamaccess.errors import Conflict
 from teamaccess.ledger import Change
 from teamaccess.members.find import UnknownMember, find_member
 from teamaccess.members.holdings import actions_held
-from teamaccess.members.rules import given, keep_one_administrator, refuse_above, themselves
+from teamaccess.members.rules import given, keep_one_administrator, refuse_above
 from teamaccess.models import Membership, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import may
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
+from teamaccess.users.selves import is_self
 
 
 class RoleHeldLonger(Conflict):
@@ -39,7 +40,7 @@ async def replace_roles(
             refuse_bad_end(change.catalog, until, change.now)
     refuse_operator_only(change, new, known)
     refuse_beyond(giving, held)
-    if not themselves(change, actor, user):
+    if not is_self(change, actor, user):
         refuse_above(member, theirs, held)
     if roles.get(RoleId(change.catalog.administrator), change.now) is not None:
         await keep_one_administrator(change, member)

@@ -17,5 +17,5 @@ async def end_memberships(
     )
     await withdraw_with_membership(change, organization, [each.user_id for each in members])
     for member in members:
-        member.user.end_sessions(change.now)
+        change.end_sessions(member.user)
         await change.session.delete(member)

@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from teamaccess.errors import Conflict, Forbidden
 from teamaccess.ledger import Change
-from teamaccess.models import HeldRole, Membership, RoleAssignment, RoleId, User, UserId
+from teamaccess.models import HeldRole, Membership, RoleAssignment, RoleId, User
 from teamaccess.roles.rules import Ends
 
 
@@ -23,11 +23,6 @@ def refuse_above(member: Membership, theirs: frozenset[str], held: frozenset[str
     """Raise MemberAboveActor unless `held` has every action that is theirs, ended ones too."""
     if missing := sorted(theirs - held):
         raise MemberAboveActor(user=member.user_id, missing=missing)
-
-
-def themselves(change: Change, actor: UserId, user: UserId) -> bool:
-    """Return whether somebody acts on themselves; who acts for them may be below them, so then not."""
-    return actor == user and change.attribution.on_behalf is None
 
 
 def given(before: Sequence[HeldRole], after: Ends, now: datetime) -> frozenset[RoleId]:

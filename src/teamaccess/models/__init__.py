@@ -3,10 +3,12 @@
 from teamaccess.models.access_request import AccessRequest, AccessRequestStatus
 from teamaccess.models.activity import Activity
 from teamaccess.models.api_token import ApiToken
+from teamaccess.models.attested_row import AttestedRow
 from teamaccess.models.auditor import Auditor
 from teamaccess.models.base import Base
 from teamaccess.models.custom_role import CustomRole
 from teamaccess.models.custom_role_action import CustomRoleAction
+from teamaccess.models.engine_run import EngineRun, RunKind, RunPhase
 from teamaccess.models.event import Event, EventHead
 from teamaccess.models.finding import Finding, FindingKind
 from teamaccess.models.grant import Grant, HolderKind
@@ -54,6 +56,7 @@ from teamaccess.models.team_membership import TeamMembership
 from teamaccess.models.team_role import TeamRole
 from teamaccess.models.user import User, UserKind
 from teamaccess.models.watch_cursor import WatchCursor
+from teamaccess.models.watched_ledger import WatchedLedger
 
 __all__ = [
     "DONE",
@@ -62,11 +65,13 @@ __all__ = [
     "Activity",
     "ApiToken",
     "ApplicationStatus",
+    "AttestedRow",
     "Auditor",
     "Base",
     "Channel",
     "CustomRole",
     "CustomRoleAction",
+    "EngineRun",
     "Event",
     "EventHead",
     "Finding",
@@ -95,6 +100,8 @@ __all__ = [
     "ResourceId",
     "RoleAssignment",
     "RoleId",
+    "RunKind",
+    "RunPhase",
     "SchemaVersion",
     "Team",
     "TeamId",
@@ -105,6 +112,7 @@ __all__ = [
     "UserId",
     "UserKind",
     "WatchCursor",
+    "WatchedLedger",
     "is_local_id",
     "is_organization_id",
     "is_role_id",

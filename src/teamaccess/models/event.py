@@ -3,10 +3,11 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import BigInteger, CheckConstraint, FetchedValue, Index
+from sqlalchemy import BigInteger, CheckConstraint, FetchedValue, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.base import Base
+from teamaccess.models.ledger_note import TransactionId
 
 
 class Event(Base):
@@ -42,6 +43,10 @@ class Event(Base):
     occurred_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
     previous_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
     hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    transaction: Mapped[str | None] = mapped_column(
+        TransactionId, server_default=func.pg_current_xact_id()
+    )
+    """In which transaction; no part of what is hashed, and absent from before it was kept."""
 
 
 class EventHead(Base):

@@ -26,13 +26,15 @@ class FindingKind(StrEnum):
     """Comparing an organization's rows with SpiceDB found differences."""
     FOREIGN_WRITE = "foreign_write"
     """SpiceDB told of a write that is no position of a ledger: somebody goes round us."""
+    FOREIGN_SCHEMA = "foreign_schema"
+    """SpiceDB was given a schema that `schema apply` did not record. It stops changes."""
     OTHER_HISTORY = "other_history"
     """SpiceDB is not where the ledger says it is: it was replaced or restored, or the ledger was."""
 
     @property
     def lasts(self) -> bool:
         """Whether it tells of a state, which may end and come back, and not of what happened once."""
-        return self is not FindingKind.FOREIGN_WRITE
+        return self not in (FindingKind.FOREIGN_WRITE, FindingKind.FOREIGN_SCHEMA)
 
 
 class Finding(Base):
@@ -45,8 +47,15 @@ class Finding(Base):
     __tablename__ = "findings"
     __table_args__ = (
         CheckConstraint(
-            "(resolved_by IS NOT NULL) = (kind = 'foreign_write' AND resolved_at IS NOT NULL)",
+            "(resolved_by IS NOT NULL) = (kind IN ('foreign_write', 'foreign_schema')"
+            " AND resolved_at IS NOT NULL)",
             name="resolved_by",
+        ),
+        # every change asks whether one of these is open
+        Index(
+            "findings_foreign_schema_idx",
+            "kind",
+            postgresql_where="kind = 'foreign_schema' AND resolved_at IS NULL",
         ),
         Index("findings_open_idx", "found_at", postgresql_where="resolved_at IS NULL"),
     )

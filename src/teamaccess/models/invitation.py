@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import ClassVar
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, and_, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, and_, func, text
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
@@ -20,6 +20,7 @@ from teamaccess.models.ids import (
     is_organization_id,
 )
 from teamaccess.models.invitation_role import InvitationRole
+from teamaccess.models.mailbox import IN_SQL
 from teamaccess.models.source import IN_RANGE, Instant, RelationshipSource
 from teamaccess.relationships import Relationship, email, invitation
 
@@ -61,7 +62,13 @@ class Invitation(RelationshipSource):
         Index("invitations_expires_at_idx", "expires_at", postgresql_where=OPEN),
         Index("invitations_organization_id_created_at_idx", "organization_id", "created_at"),
         Index("invitations_organization_id_sent_at_idx", "organization_id", "sent_at"),
-        Index("invitations_email_sent_at_idx", "email", "sent_at"),
+        Index(
+            "invitations_mailbox_idx",
+            "organization_id",
+            text(f"({IN_SQL.format(email='email')})"),
+            "sent_at",
+        ),
+        Index("invitations_invited_by_idx", "invited_by", "sent_at"),
     )
 
     resource_type: ClassVar[str] = "invitation"

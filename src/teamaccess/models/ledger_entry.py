@@ -12,12 +12,14 @@ from sqlalchemy import (
     ForeignKeyConstraint,
     Index,
     Text,
+    func,
     text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.base import Base
 from teamaccess.models.ids import OrganizationId
+from teamaccess.models.ledger_note import TransactionId
 
 
 class Channel(StrEnum):
@@ -64,6 +66,10 @@ class LedgerEntry(Base):
     decided_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
     previous_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
     hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    transaction: Mapped[str | None] = mapped_column(
+        TransactionId, server_default=func.pg_current_xact_id()
+    )
+    """In which transaction; no part of what is hashed, and absent from before it was kept."""
 
 
 class ApplicationStatus(StrEnum):

@@ -21,5 +21,3 @@ class Reconciliation(Base):
     differences: Mapped[int]
     asked_at: Mapped[datetime | None]
     """Since when it is to be compared before others, until a comparison that began later answers it."""
-    importing: Mapped[str | None]
-    """The transaction that imports it into SpiceDB, until the end of the import has been seen there."""

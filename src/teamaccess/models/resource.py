@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, func
+from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.catalog import Catalog
@@ -29,6 +29,7 @@ class Resource(RelationshipSource):
     __table_args__ = (
         CheckConstraint(f"type ~ '{ROLE_PATTERN}'", name="type"),
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        Index("resources_present_idx", "organization_id", postgresql_where="removed_at IS NULL"),
     )
 
     organization_id: Mapped[OrganizationId] = mapped_column(

@@ -21,5 +21,7 @@ class SchemaVersion(Base):
     catalog: Mapped[dict[str, Any]] = mapped_column(JSON)
     """What the catalog means. The schema follows its order, which jsonb would forget."""
     schema: Mapped[str]
+    zed_token: Mapped[str | None]
+    """When SpiceDB took it, as Watch tells it; None where SpiceDB had it already."""
     applied_by: Mapped[str]
     """Who gave it, as the ledger names them."""

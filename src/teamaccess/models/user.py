@@ -3,11 +3,12 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, func
+from sqlalchemy import CheckConstraint, ForeignKey, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.models.base import Base
 from teamaccess.models.ids import LOCAL_PATTERN, OrganizationId, UserId
+from teamaccess.models.mailbox import IN_SQL, TAGGED
 
 
 class UserKind(StrEnum):
@@ -51,6 +52,11 @@ class User(Base):
             unique=True,
             postgresql_where="external_id IS NOT NULL",
         ),
+        Index(
+            "users_mailbox_idx",
+            text(f"({IN_SQL.format(email='email')})"),
+            postgresql_where=TAGGED,
+        ),
     )
 
     id: Mapped[UserId] = mapped_column(primary_key=True)
@@ -64,6 +70,8 @@ class User(Base):
     issuer: Mapped[str | None]
     subject: Mapped[str | None]
     external_id: Mapped[str | None]
+    linked_at: Mapped[datetime | None]
+    """When a login was linked to a user who was there already. No token of ours from before is good."""
 
     @property
     def kind(self) -> UserKind:

@@ -7,7 +7,7 @@ from teamaccess.engine import Engine, Question
 from teamaccess.errors import Forbidden
 from teamaccess.ledger import Change, OnBehalf, UnknownOrganization
 from teamaccess.ledger.session import Sessions
-from teamaccess.ledger.standing import Standing, standing_of
+from teamaccess.ledger.standing import Nowhere, Standing, standing_of
 from teamaccess.models import OrganizationId, UserId, is_organization_id
 from teamaccess.relationships import user as user_object
 
@@ -111,6 +111,8 @@ class Reading:
         UnknownOrganization.
         """
         standing, besides = await self._standing(organization), self._besides(questions)
+        if isinstance(standing, Nowhere):
+            raise UnknownOrganization(organization=organization)
         asked = [*questions, *besides.values()]
         answers = await standing.answers(self._engine, asked, or_later=True)
         for place, answer in zip(besides, answers[len(questions) :], strict=True):
@@ -160,6 +162,6 @@ class Reading:
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
             standing = await standing_of(session, organization)
-        if standing is None:
-            raise UnknownOrganization(organization=organization)
-        return standing
+        # SECURITY: about an organization that does not exist the engine is asked all the same. Time and
+        # outages must not tell a stranger which organizations there are.
+        return standing or Nowhere(organization, 1, bytes(32), None)

@@ -1,6 +1,8 @@
 """Found, rename and end organizations."""
 
-from sqlalchemy import delete, update
+from datetime import timedelta
+
+from sqlalchemy import delete, not_, update
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.errors import Conflict, Forbidden, Invalid
@@ -23,8 +25,10 @@ from teamaccess.models import (
     is_organization_id,
 )
 from teamaccess.organizations.access import may
+from teamaccess.organizations.founding import refuse_serial_founder
 from teamaccess.text import LONGEST_NAME, clean
 from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import acts_in_person
 
 
 class InvalidOrganizationId(Invalid):
@@ -45,19 +49,28 @@ async def found(
     """Make an organization; a founder becomes its administrator where the catalog says so.
 
     Without a founder an operator makes it. Raises InvalidOrganizationId, InvalidText,
-    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, and OnlyInPerson for a
-    service account, which is of one organization.
+    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, OnlyInPerson for a
+    service account, which is of one organization, SchemaMismatch, and what `founding` says of who creates
+    many.
     """
     role = change.catalog.founder_role
-    if founder is not None and (founder.is_service_account or change.attribution.on_behalf):
+    if founder is not None and (founder.is_service_account or not acts_in_person(change)):
         raise OnlyInPerson
     if founder is not None and role is None:
         raise OnlyOperatorsFound
     if not is_organization_id(id):
         raise InvalidOrganizationId(id=id)
+    if founder is not None:
+        await change.prove_schema()
+        await refuse_serial_founder(change, founder)
     made: Organization | None = await change.session.scalar(
         insert(Organization)
-        .values(id=id, name=clean("name", name, LONGEST_NAME), created_at=change.now)
+        .values(
+            id=id,
+            name=clean("name", name, LONGEST_NAME),
+            created_at=change.now,
+            founded_by=founder.id if founder is not None else None,
+        )
         .on_conflict_do_nothing()
         .returning(Organization)
     )
@@ -75,7 +88,10 @@ async def rename(
     """Give the organization another display name."""
     await may(change, actor, organization, "change_settings")
     found_one = await change.session.get_one(Organization, organization)
+    before = found_one.name
     found_one.rename(clean("name", name, LONGEST_NAME))
+    if found_one.name == before:
+        return found_one  # nothing happened, so there is nothing to record
     await record(change, "organization_renamed", organization, f"organization:{organization}")
     return found_one
 
@@ -83,7 +99,8 @@ async def rename(
 async def end(change: Change, actor: UserId, organization: OrganizationId) -> None:
     """End the organization with everything that belongs to it. Its id is never used again."""
     await may(change, actor, organization, "delete_organization")
-    for source in (Invitation, Grant, Membership, Team, CustomRole):
+    await _withdraw_invitations(change, organization)
+    for source in (Grant, Membership, Team, CustomRole):
         await change.session.execute(delete(source).where(source.organization_id == organization))
     await change.session.execute(
         update(Resource)
@@ -100,3 +117,19 @@ async def end(change: Change, actor: UserId, organization: OrganizationId) -> No
     )
     (await change.session.get_one(Organization, organization)).end(change.now)
     await record(change, "organization_deleted", organization, f"organization:{organization}")
+
+
+async def _withdraw_invitations(change: Change, organization: OrganizationId) -> None:
+    """Delete all invitations, but keep those of the last day as cancelled.
+
+    SECURITY: they count for whoever sent them. Otherwise one person could send mails without end by
+    ending each organization that has sent its share.
+    """
+    theirs = Invitation.organization_id == organization
+    recent = Invitation.sent_at > change.now - timedelta(days=1)
+    await change.session.execute(delete(Invitation).where(theirs, not_(recent)))
+    await change.session.execute(
+        update(Invitation)
+        .where(theirs, Invitation.accepted_at.is_(None), Invitation.cancelled_at.is_(None))
+        .values(cancelled_at=change.now)
+    )

@@ -25,18 +25,8 @@ AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
 """A plan is about what would come of it; who may bring it about is another question."""
 
 
-LONGEST_SECONDS = 3
-"""How long the organization's other changes wait for what nobody has decided: other processes' give up
-after two (`PATIENCE`), and who plans need not be one who may change anything."""
-
-
 LONGEST_ANSWER_SECONDS = 60
 """How long a plan keeps the next one waiting: objects that differ, and actions, take a question each."""
-
-
-class PlanTakesTooLong(Conflict):
-    """The other changes of {organization} would wait for more than {seconds} seconds for this plan. \
-    Propose less at once."""
 
 
 class PlanTooLarge(Conflict):
@@ -84,6 +74,7 @@ async def plan(
     proposals: list[Proposal],
     catalog: Catalog | None = None,
     asker: tuple[Attribution, UserId] | None = None,
+    caller: str = "",
 ) -> Plan:
     """Return who would gain and who would lose which action by the changes, under the catalog if given.
 
@@ -96,7 +87,7 @@ async def plan(
     rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
     refusal = await _refusal(ledger, organization, proposals, asker)
     then = catalog or audit.catalog
-    async with audit.sandbox_turns:
+    async with audit.sandbox_turns.taken(organization, caller):
         position, permits = rehearsal.standing.position, audit.catalog.permits
         facts = await facts_at(audit.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
@@ -150,11 +141,7 @@ async def _rehearsed(
     actor: UserId,
 ) -> Rehearsal:
     async def act(change: Change) -> None:
-        try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                await make_all(proposals, change, actor, organization)
-        except TimeoutError as late:
-            raise PlanTakesTooLong(organization=organization, seconds=LONGEST_SECONDS) from late
+        await make_all(proposals, change, actor, organization)
 
     return await ledger.rehearse(attribution, organization, act)
 

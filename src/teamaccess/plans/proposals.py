@@ -1,5 +1,6 @@
 """What may be proposed to an organization: each is one use case, made as it is made for real."""
 
+import asyncio
 from datetime import datetime
 from typing import Annotated
 
@@ -7,7 +8,7 @@ import msgspec
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.errors import Invalid
+from teamaccess.errors import Conflict, Invalid
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.models import Membership, OrganizationId, RoleId, TeamId, User, UserId
@@ -27,6 +28,16 @@ Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
 """A member's id or e-mail address."""
 End = Annotated[datetime, msgspec.Meta(tz=True)] | None
+
+
+LONGEST_SECONDS = 3
+"""How long the organization's other changes wait for these: other processes' give up after two
+(`PATIENCE`), and a caller who plans need not be allowed to change anything."""
+
+
+class PlanTakesTooLong(Conflict):
+    """The other changes of {organization} would wait for more than {seconds} seconds for these. \
+    Propose less at once."""
 
 
 class ChangeTwice(Invalid):
@@ -189,15 +200,23 @@ Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
 async def make_all(
     proposals: list[Proposal], change: Change, actor: UserId, organization: OrganizationId
 ) -> None:
-    """Make them in their order, each on what the ones before it have made; raises ChangeTwice."""
+    """Make them in their order, each on what the ones before it have made.
+
+    Planned or made for real, they take the same time at most, for the organization's other changes wait.
+    Raises ChangeTwice and PlanTakesTooLong.
+    """
     known = set()
-    for each in proposals:
-        told = msgspec.json.encode(each).decode()
-        if told in known:
-            raise ChangeTwice(change=told)
-        known.add(told)
-        await each.make(change, actor, organization)
-        await change.session.flush()
+    try:
+        async with asyncio.timeout(LONGEST_SECONDS):
+            for each in proposals:
+                told = msgspec.json.encode(each).decode()
+                if told in known:
+                    raise ChangeTwice(change=told)
+                known.add(told)
+                await each.make(change, actor, organization)
+                await change.session.flush()
+    except TimeoutError as late:
+        raise PlanTakesTooLong(organization=organization, seconds=LONGEST_SECONDS) from late
 
 
 async def member_named(

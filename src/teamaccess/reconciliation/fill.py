@@ -1,18 +1,23 @@
 """Bring what the rows of emptied organizations stand for into SpiceDB, the markers last."""
 
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from sqlalchemy import or_, select
 
 from teamaccess.engine import IMPORT, Engine
-from teamaccess.ledger import Change, Sessions
+from teamaccess.ledger import Change
 from teamaccess.ledger.delivery import SAME_POSITION
 from teamaccess.ledger.markers import LIFE, applied, head
 from teamaccess.ledger.place import Place
-from teamaccess.ledger.write import rebuilding
-from teamaccess.models import DONE, LedgerApplication, LedgerEntry, RelationshipSource
-from teamaccess.reconciliation import importing
+from teamaccess.ledger.write import of_run
+from teamaccess.models import (
+    DONE,
+    LedgerApplication,
+    LedgerEntry,
+    RelationshipSource,
+    RunKind,
+)
 from teamaccess.reconciliation.rows import PAGE, meant
 from teamaccess.reconciliation.scan import Seen
 from teamaccess.relationships import Relationship, Touch
@@ -28,9 +33,11 @@ class Filled(NamedTuple):
 
 
 async def fill(
-    sessions: Sessions, engine: Engine, change: Change, places: Iterable[Place], seen: Seen
+    engine: Engine, change: Change, places: Iterable[Place], runs: Mapping[str, int], seen: Seen
 ) -> Filled:
     """Import it, and at last write the newest positions: only then anything is decided there again.
+
+    `runs` are what our database says of it, by organization.
 
     Raises AlreadyThere where somebody's late write has come since they were emptied: it may have brought
     more than it meets. (The newest position, sent late, brings nothing that is not there at last.)
@@ -38,7 +45,6 @@ async def fill(
     begun = [place for place in places if place.position > 0]
     if not begun:
         return Filled(0, None)
-    await importing.begin(sessions, change.transaction, [each.organization for each in begun])
     imported = 0
     async for batch in _batches(change, begun):
         await engine.import_(batch)
@@ -47,7 +53,7 @@ async def fill(
     newest = [(place.organization, place.position, place.hash) for place in begun]
     token = await engine.write(
         [Touch(each) for at in newest for each in (applied(*at, change.now), head(*at))],
-        metadata=rebuilding(begun, imported=change.transaction),
+        metadata=of_run(RunKind.REBUILD, runs, change.attribution.request_id),
         seconds=WRITE_SECONDS,
     )
     return Filled(imported + 2 * len(newest), token)

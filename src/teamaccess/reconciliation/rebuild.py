@@ -1,11 +1,11 @@
 """Fill a SpiceDB that is empty, restored or another one from the rows."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import case, func, update
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import AlreadyThere, Engine, Objects
@@ -19,8 +19,17 @@ from teamaccess.ledger import (
     findings,
 )
 from teamaccess.ledger.place import Place, newest_places
-from teamaccess.ledger.write import rebuilding
-from teamaccess.models import ApplicationStatus, FindingKind, LedgerApplication, OrganizationId
+from teamaccess.ledger.run_rules import GATE
+from teamaccess.ledger.runs import begin
+from teamaccess.ledger.write import of_run
+from teamaccess.models import (
+    ApplicationStatus,
+    FindingKind,
+    LedgerApplication,
+    OrganizationId,
+    RunKind,
+    RunPhase,
+)
 from teamaccess.reconciliation.agreement import disagreement
 from teamaccess.reconciliation.fill import Filled, fill
 from teamaccess.reconciliation.histories import batches, differs, doubtful, is_another
@@ -30,8 +39,6 @@ from teamaccess.schemas.apply import apply_schema
 
 ATTEMPTS = 5
 """Each late write that comes in between costs one, and none can come twice."""
-GATE = "member"
-"""The relation through which every permission passes: without it nothing is allowed."""
 
 
 @dataclass
@@ -95,7 +102,7 @@ class Rebuilder:
                 place
                 for place in await newest_places(change.session, ids)
                 if await differs(change.session, self._engine, place)
-                and await self._agrees(change.session, place)
+                and await self._agrees(change, place)
             ]
             if not places:
                 return
@@ -108,19 +115,20 @@ class Rebuilder:
         self.done.organizations += rebuilt
         self.done.relationships += filled.relationships
 
-    async def _agrees(self, session: AsyncSession, place: Place) -> bool:
+    async def _agrees(self, change: Change, place: Place) -> bool:
         """Return whether the rows may be enforced: nobody has changed them behind the ledger's back.
 
         If somebody has, nobody can do anything where SpiceDB has another history: it may hold what was
         taken away since.
         """
         id = place.organization
-        differences = await disagreement(session, self._catalog, id)
+        differences = await disagreement(change.session, self._catalog, id)
         if not differences:
             return True
         self.done.disagreeing[id] = differences
-        if closed := await is_another(session, self._engine, place):
-            await self._close(place)
+        if closed := await is_another(change.session, self._engine, place):
+            runs = await self._begin(change, RunKind.CLOSE, [place])
+            await self._close(RunKind.CLOSE, place, runs)
         await record_alone(
             self._ledger.sessions,
             self._attribution,
@@ -138,11 +146,14 @@ class Rebuilder:
         since then has brought its marker, which an import meets.
         """
         for attempt in range(ATTEMPTS):
-            if attempt > 0 or not self._from_nothing:
+            empties = attempt > 0 or not self._from_nothing
+            phase = RunPhase.EMPTYING if empties else RunPhase.FILLING
+            runs = await self._begin(change, RunKind.REBUILD, places, phase)
+            if empties:
                 for place in places:
-                    await self._empty(place)
+                    await self._empty(place, runs)
             with suppress(AlreadyThere):
-                return await fill(self._ledger.sessions, self._engine, change, places, seen)
+                return await fill(self._engine, change, places, runs, seen)
         raise OrganizationBusy(organization=", ".join(place.organization for place in places))
 
     async def _is_empty(self) -> bool:
@@ -154,16 +165,41 @@ class Rebuilder:
                         return False
         return True
 
-    async def _empty(self, place: Place) -> None:
-        """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
-        await self._close(place)
-        for objects in objects_of(place.organization, self._catalog):
-            await self._engine.delete(objects, rebuilding([place]))
+    async def _begin(
+        self,
+        change: Change,
+        kind: RunKind,
+        places: Sequence[Place],
+        phase: RunPhase = RunPhase.EMPTYING,
+    ) -> dict[str, int]:
+        """Say in our database what will be written, in a transaction of its own, before it is.
 
-    async def _close(self, place: Place) -> None:
+        SECURITY: the watcher judges what SpiceDB tells by these rows alone.
+        """
+        async with self._ledger.sessions.begin() as session:
+            return await begin(
+                session,
+                kind,
+                [(place.organization, place.position) for place in places],
+                request_id=self._attribution.request_id,
+                transaction=change.transaction,
+                phase=phase,
+            )
+
+    async def _empty(self, place: Place, runs: Mapping[str, int]) -> None:
+        """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
+        await self._close(RunKind.REBUILD, place, runs)
+        for objects in objects_of(place.organization, self._catalog):
+            await self._engine.delete(objects, self._said(RunKind.REBUILD, place, runs))
+
+    async def _close(self, kind: RunKind, place: Place, runs: Mapping[str, int]) -> None:
         """Delete what lets anybody do anything there."""
         gate = Objects(ORGANIZATION, place.organization, relation=GATE)
-        await self._engine.delete(gate, rebuilding([place]))
+        await self._engine.delete(gate, self._said(kind, place, runs))
+
+    def _said(self, kind: RunKind, place: Place, runs: Mapping[str, int]) -> dict[str, Any]:
+        mine: dict[str, int] = {place.organization: runs[place.organization]}
+        return of_run(kind, mine, self._attribution.request_id)
 
     async def _keep(self, change: Change, places: Sequence[Place], token: str | None) -> None:
         """Keep that every position is there, pending and refused ones too: the rows had them all.

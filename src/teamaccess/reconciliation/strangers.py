@@ -4,20 +4,25 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 
+from sqlalchemy import text
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.engine import Engine
 from teamaccess.events import record_alone
 from teamaccess.ledger import Attribution, Sessions
+from teamaccess.ledger.runs import begin
 from teamaccess.ledger.session import UNHURRIED
-from teamaccess.ledger.write import purging
-from teamaccess.models import Organization, is_organization_id
+from teamaccess.ledger.write import of_run
+from teamaccess.models import Organization, RunKind, is_organization_id
 from teamaccess.reconciliation.allowance import Allowance
 from teamaccess.reconciliation.comparison import EXAMPLES
 from teamaccess.reconciliation.tenants import Tenant
 from teamaccess.reconciliation.verdict import Verdict
 
+TRANSACTION = text("SELECT pg_current_xact_id()::text")
 Stranger = tuple[str, list[Tenant]]
 """A name, and where SpiceDB holds something of it."""
 
@@ -56,8 +61,8 @@ async def purge(
     """
     name, tenants = stranger
     allowance.spend(name, verdict.found)
-    async with _kept_from_being_founded(sessions, name) as nobody_s:
-        if not nobody_s:
+    async with _kept_from_being_founded(sessions, name) as transaction:
+        if transaction is None:
             return
         await record_alone(
             sessions,
@@ -66,19 +71,48 @@ async def purge(
             subject=f"organization:{name}",
             relationships=verdict.found,
         )
+        purging = await _begin(sessions, attribution, name, transaction)
         for tenant in tenants:
-            await engine.delete(tenant.objects, purging(name, attribution.request_id))
+            await engine.delete(tenant.objects, purging)
     verdict.mended = verdict.found
 
 
+async def _begin(
+    sessions: Sessions, attribution: Attribution, name: str, transaction: str
+) -> dict[str, Any]:
+    """Say in our database that this tenant will be deleted; return what its writes say.
+
+    SECURITY: the watcher judges what SpiceDB tells by this row alone.
+    """
+    # what SpiceDB tells of other objects than an organization is named by what is before the slash
+    tenant = name.rpartition(":")[2].partition("/")[0]
+    async with sessions.begin() as session:
+        runs = await begin(
+            session,
+            RunKind.PURGE,
+            [(tenant, 0)],
+            request_id=attribution.request_id,
+            transaction=transaction,
+        )
+    return of_run(RunKind.PURGE, runs, attribution.request_id)
+
+
 @asynccontextmanager
-async def _kept_from_being_founded(sessions: Sessions, name: str) -> AsyncIterator[bool]:
-    """Take the id for as long as this lasts, and give it back; whether it could be had."""
-    if not is_organization_id(name):
-        yield True  # nobody can found that
-        return
+async def _kept_from_being_founded(sessions: Sessions, name: str) -> AsyncIterator[str | None]:
+    """Take the id for as long as this lasts, and give it back; None where it could not be had.
+
+    Yields the transaction in which it is taken.
+    """
     async with sessions() as session:
         await session.execute(UNHURRIED)
-        taking = insert(Organization).values(id=name, name=name).on_conflict_do_nothing()
-        yield bool((await session.execute(taking.returning(Organization.id))).all())
+        transaction = str((await session.execute(TRANSACTION)).scalar_one())
+        yield transaction if await _take(session, name) else None
         await session.rollback()
+
+
+async def _take(session: AsyncSession, name: str) -> bool:
+    """Return whether nobody has the id, and nobody can have it before the transaction ends."""
+    if not is_organization_id(name):
+        return True  # nobody can found that
+    taking = insert(Organization).values(id=name, name=name).on_conflict_do_nothing()
+    return bool((await session.execute(taking.returning(Organization.id))).all())

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Forbidden
@@ -23,10 +23,12 @@ from teamaccess.models import (
     is_local_id,
 )
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.resources.find import Key, get_resource, type_of
 from teamaccess.resources.questions import UnknownAction
 from teamaccess.roles.rules import refuse_bad_end
 from teamaccess.teams.find import UnknownTeam
+from teamaccess.users.selves import is_self
 
 
 class GrantBeyondGiver(Forbidden):
@@ -84,6 +86,9 @@ async def replace_grants(
         refuse_bad_end(change.catalog, until, change.now)
     before = {what(each): each for each in await grants_on(change.session, organization, key)}
     await _judge(change, actor, resource, before, wanted)
+    here = select(literal(1)).where(Grant.organization_id == organization)
+    more = len(wanted) - len(before)
+    await refuse_full(change, organization, "grants", here, adding=more)
     was = [_told(each, grant.expires_at) for each, grant in before.items()]
     for each, grant in before.items():
         if each not in wanted:
@@ -126,7 +131,7 @@ async def _judge(
     taking = {
         each.action
         for each, end in ends.items()
-        if each[1:] != (HolderKind.USER, actor)
+        if not (each.kind is HolderKind.USER and is_self(change, actor, UserId(each.holder)))
         and (each not in wanted or _later(end, wanted[each]))
     }
     verbs = type_of(change.catalog, resource.type).actions

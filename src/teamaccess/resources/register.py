@@ -9,7 +9,18 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
-from sqlalchemy import ARRAY, BindParameter, Table, Text, bindparam, delete, func, select, update
+from sqlalchemy import (
+    ARRAY,
+    BindParameter,
+    Table,
+    Text,
+    bindparam,
+    delete,
+    func,
+    literal,
+    select,
+    update,
+)
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.errors import Conflict, Invalid
@@ -17,6 +28,7 @@ from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import Grant, OrganizationId, Resource, ResourceId, UserId, is_local_id
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.resources.creators import creator_of, refuse_another, refuse_strangers
 from teamaccess.resources.find import Key, UnknownResource, find_resources, get_resource, type_of
 
@@ -98,7 +110,7 @@ async def order(
     """Carry out all orders or none, and return what became of each.
 
     Raises UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved, UnknownResource for
-    the removal of what was never there, and what `creators` says.
+    the removal of what was never there, LimitReached, and what `creators` says.
     """
     outcomes = await _carry_out(change, actor, organization, orders)
     registered, removed = map(outcomes.count, (Outcome.REGISTERED, Outcome.REMOVED))
@@ -165,6 +177,10 @@ async def _register(change: Change, organization: OrganizationId, new: Sequence[
     creators = {each.creator for each in new if each.creator is not None}
     await refuse_strangers(change, organization, creators)
     if new:
+        present = select(literal(1)).where(
+            Resource.organization_id == organization, Resource.removed_at.is_(None)
+        )
+        await refuse_full(change, organization, "objects", present, adding=len(new))
         await change.session.execute(
             REGISTER,
             {

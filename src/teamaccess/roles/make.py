@@ -9,11 +9,14 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from sqlalchemy import literal, select
+
 from teamaccess.errors import Conflict, Forbidden
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import CustomRole, OrganizationId, RoleId, UserId
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.find import RoleNotFound, find_own
 from teamaccess.roles.ids import refuse_bad_id
 from teamaccess.roles.known import roles_of
@@ -112,9 +115,12 @@ async def replace(
     refuse_beyond(wanted, held)
     before = role.actions
     renamed = role.name != about.name
+    was = (before, role.name, role.description, role.selectors)
     role.name, role.description = about.name, about.text
     role.selectors = [asdict(each) for each in selectors_among(parts)]
     role.allow_exactly(wanted)
+    if (wanted, role.name, role.description, role.selectors) == was:
+        return role  # nothing happened, so there is nothing to record
     await record(
         change,
         "role_changed",
@@ -157,6 +163,8 @@ async def _begin(
     free = refuse_bad_id(change.catalog, id)
     if await find_own(change.session, organization, free) is not None:
         raise RoleExists(role=free, organization=organization)
+    present = select(literal(1)).where(CustomRole.organization_id == organization)
+    await refuse_full(change, organization, "roles", present)
     return CustomRole(
         organization_id=organization,
         id=free,

@@ -84,3 +84,11 @@ async def offer_instead(
             await record(change, "invitation_cancelled", organization, subject, deleted_role=role)
         else:
             invitation.offer_instead(role, to)
+            await record(
+                change,
+                "invitation_offer_changed",
+                organization,
+                f"invitation:{invitation.id}",
+                roles=invitation.roles,
+                deleted_role=role,
+            )

@@ -14,7 +14,9 @@ from teamaccess.roles.ids import refuse_taken
 
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
 """SpiceDB may take half of that for a schema."""
-ONE_APPLIES = text("SELECT pg_advisory_xact_lock(hashtext('teamaccess/schema'))")
+APPLYING = "hashtext('teamaccess/schema')"
+"""The advisory lock of whoever gives SpiceDB a schema, until it is recorded."""
+ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
 """So that the rows follow one another as the schemas did."""
 NEWEST = (
     select(SchemaVersion.catalog_version, SchemaVersion.schema)
@@ -40,16 +42,16 @@ async def apply_schema(
     async with ledger.change(attribution) as change:
         for preparing in (UNHURRIED, PATIENT, ONE_APPLIES):
             await change.session.execute(preparing)
-        differences = await engine.lacks(schema)
+        differences, token = await engine.lacks(schema), None
         if differences:
             if await engine.has_schema():  # before the first one nobody has roles
                 await refuse_taken(change.session, catalog)
             try:
-                await engine.write_schema(schema)
+                token = await engine.write_schema(schema)
             except EngineRefused as refused:
                 raise SchemaRefused(cause=refused.message) from refused
         if await _newest(change.session) != (catalog.version, schema):
-            await _keep(change, catalog, schema)
+            await _keep(change, catalog, schema, token)
             await ledger.commit(change)
     return differences
 
@@ -59,12 +61,13 @@ async def _newest(session: AsyncSession) -> tuple[str, str] | None:
     return None if found is None else (found.catalog_version, found.schema)
 
 
-async def _keep(change: Change, catalog: Catalog, schema: str) -> None:
+async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None) -> None:
     change.session.add(
         SchemaVersion(
             catalog_version=catalog.version,
             catalog=catalog.meaning(),
             schema=schema,
+            zed_token=token,
             applied_by=change.attribution.actor,
         )
     )

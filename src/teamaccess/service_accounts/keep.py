@@ -1,5 +1,6 @@
 """Make service accounts, find them, and end them."""
 
+from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import NotFound
@@ -11,6 +12,7 @@ from teamaccess.members.holdings import actions_held
 from teamaccess.members.rules import refuse_above
 from teamaccess.models import Membership, OrganizationId, User, UserId, new_service_account_id
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.text import LONGEST_NAME, clean
@@ -25,7 +27,7 @@ async def create(
 ) -> Membership:
     """Make a machine a member with these roles, and return it; it has no token yet.
 
-    Raises what `roles.rules` says of giving, UnknownRole and InvalidText.
+    Raises what `roles.rules` says of giving, UnknownRole, InvalidText and LimitReached.
     """
     known = await roles_of(change.session, change.catalog, organization, roles)
     giving = known.actions_of(roles)
@@ -35,6 +37,13 @@ async def create(
         refuse_bad_end(change.catalog, until, change.now)
     refuse_operator_only(change, roles, known)
     refuse_beyond(giving, held)
+    present = (
+        select(literal(1))
+        .select_from(Membership)
+        .join(User, User.id == Membership.user_id)
+        .where(Membership.organization_id == organization, User.service_account_of == organization)
+    )
+    await refuse_full(change, organization, "service_accounts", present)
     account = User(
         id=new_service_account_id(),
         name=clean("name", name, LONGEST_NAME),

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Conflict, NotFound
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.models import ApiToken, OrganizationId, TokenId, UserId, is_local_id, new_token_id
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.rules import refuse_bad_end
 from teamaccess.service_accounts.keep import under
 from teamaccess.service_accounts.secret import hash_of, new_secret
@@ -47,10 +48,12 @@ async def issue(
 ) -> Issued:
     """Make a token with which one is the service account; return it with its secret.
 
-    Raises what `keep.under` does, EndTooFar and InvalidText.
+    Raises what `keep.under` does, EndTooFar, InvalidText and LimitReached.
     """
     await under(change, actor, organization, account)
-    issued = _make(change, organization, account, clean("name", name, LONGEST_NAME), life)
+    name = clean("name", name, LONGEST_NAME)
+    await _refuse_full(change, organization, account)
+    issued = _make(change, organization, account, name, life)
     await _told(change, "token_created", issued.token)
     return issued
 
@@ -72,6 +75,7 @@ async def rotate(
     old = await _get(change.session, organization, account, id)
     if not old.valid(change.now):
         raise TokenEnded(token=id)
+    await _refuse_full(change, organization, account)
     issued = _make(change, organization, account, old.name, life)
     old.expires_at = min(old.expires_at, change.now + overlap)
     await _told(change, "token_rotated", issued.token, replaces=id, until=old.expires_at)
@@ -107,6 +111,16 @@ async def list_tokens(
     if after is not None:
         rows = rows.where(tuple_(ApiToken.created_at, ApiToken.id) > after)
     return (await session.scalars(rows)).all()
+
+
+async def _refuse_full(change: Change, organization: OrganizationId, account: UserId) -> None:
+    valid = select(literal(1)).where(
+        ApiToken.organization_id == organization,
+        ApiToken.user_id == account,
+        ApiToken.revoked_at.is_(None),
+        ApiToken.expires_at > change.now,
+    )
+    await refuse_full(change, organization, "tokens_per_service_account", valid)
 
 
 def _make(

@@ -1,16 +1,19 @@
 """Make teams, rename them, say what they hold, and end them."""
 
+from sqlalchemy import literal, select
+
 from teamaccess.errors import Conflict, Invalid
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.rules import given
 from teamaccess.models import OrganizationId, Team, TeamId, UserId, is_local_id
 from teamaccess.organizations.access import may
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.known import roles_of
 from teamaccess.roles.rules import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.teams.find import find_team, get_team, known
 from teamaccess.teams.rules import refuse_above, refuse_not_for_teams
-from teamaccess.teams.through import actions_through, has_others
+from teamaccess.teams.through import actions_through, concerns_others
 from teamaccess.text import LONGEST_NAME, clean
 
 
@@ -27,7 +30,7 @@ async def make(
 ) -> Team:
     """Make a team that nobody is in and that holds nothing; return it.
 
-    Raises InvalidTeamId, InvalidText and TeamExists.
+    Raises InvalidTeamId, InvalidText, TeamExists and LimitReached.
     """
     await may(change, actor, organization, "manage_teams")
     if not is_local_id(id):
@@ -35,6 +38,8 @@ async def make(
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)
+    present = select(literal(1)).where(Team.organization_id == organization)
+    await refuse_full(change, organization, "teams", present)
     made = Team(
         organization_id=organization, id=TeamId(id), name=name, created_at=change.now, roles=[]
     )
@@ -49,7 +54,10 @@ async def rename(
     """Call the team something else; raises UnknownTeam and InvalidText."""
     await may(change, actor, organization, "manage_teams")
     team = await get_team(change.session, organization, id)
+    before = team.name
     team.name = clean("name", name, LONGEST_NAME)
+    if team.name == before:
+        return team  # nothing happened, so there is nothing to record
     await record(change, "team_renamed", organization, f"team:{id}", name=team.name)
     return team
 
@@ -80,8 +88,10 @@ async def change_roles(
     refuse_not_for_teams(roles, allowed)
     refuse_operator_only(change, new, allowed)
     refuse_beyond(giving, held)
-    if await has_others(change, team, than=actor):
+    if await concerns_others(change, team, actor):
         refuse_above(team, through, held)
+    if {each.role: each.expires_at for each in team.roles} == dict(roles):
+        return team  # nothing happened, so there is nothing to record
     before = [each.role for each in team.roles]
     team.replace_roles(roles, change.now, custom=allowed.are_custom(roles))
     ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
@@ -96,7 +106,7 @@ async def end(change: Change, actor: UserId, organization: OrganizationId, id: T
     through = await actions_through(change, found) if found else frozenset()
     held = await may(change, actor, organization, "manage_teams", holding=through)
     team = known(found, organization, id)
-    if await has_others(change, team, than=actor):
+    if await concerns_others(change, team, actor):
         refuse_above(team, through, held)
     roles = [each.role for each in team.roles]
     await change.session.delete(team)

@@ -2,17 +2,21 @@
 
 from datetime import datetime
 
+from sqlalchemy import literal, select
+
 from teamaccess.errors import NotFound
 from teamaccess.events import record
 from teamaccess.ledger import Change
 from teamaccess.members.find import UnknownMember, find_member
-from teamaccess.members.rules import later, themselves
+from teamaccess.members.rules import later
 from teamaccess.models import Membership, OrganizationId, TeamId, TeamMembership, UserId
 from teamaccess.organizations.access import MEMBERSHIP, may, refuse_unless
+from teamaccess.organizations.caps import refuse_full
 from teamaccess.roles.rules import refuse_bad_end, refuse_beyond
 from teamaccess.teams.find import find_place, find_team, known
 from teamaccess.teams.rules import refuse_above
 from teamaccess.teams.through import actions_through
+from teamaccess.users.selves import is_self
 
 
 class NotInTeam(NotFound):
@@ -45,10 +49,14 @@ async def put(
         return member, place
     if place is None or not place.active(change.now) or later(until, place.expires_at):
         refuse_beyond(through, held)
-    elif not themselves(change, actor, user):
+    elif not is_self(change, actor, user):
         refuse_above(team, through, held)
     kind = "team_member_added" if place is None else "team_member_changed"
     if place is None:
+        present = select(literal(1)).where(
+            TeamMembership.organization_id == organization, TeamMembership.team_id == id
+        )
+        await refuse_full(change, organization, "team_members", present)
         place = TeamMembership(
             organization_id=organization, team_id=id, user_id=user, joined_at=change.now
         )
@@ -67,7 +75,7 @@ async def take(
     Raises UnknownTeam, NotInTeam and TeamAboveActor.
     """
     place = await find_place(change.session, organization, id, user)
-    if place is not None and themselves(change, actor, user):
+    if place is not None and is_self(change, actor, user):
         held = await change.permitted(organization, user, [MEMBERSHIP])
         refuse_unless(held, organization, MEMBERSHIP)
         await change.session.delete(place)

@@ -1,11 +1,12 @@
 """What members of a team have through it."""
 
-from sqlalchemy import bindparam, exists, select
+from sqlalchemy import bindparam, select
 
 from teamaccess.ledger import Change
 from teamaccess.members.holdings import actions_behind
 from teamaccess.models import Grant, Team, TeamMembership, UserId
 from teamaccess.roles.known import roles_of
+from teamaccess.users.selves import is_self
 
 GRANTS = (
     select(Grant.type, Grant.action)
@@ -29,15 +30,18 @@ async def actions_through(change: Change, team: Team) -> frozenset[str]:
     return known.actions_of(roles) | actions_behind(change.catalog, grants)
 
 
-async def has_others(change: Change, team: Team, than: UserId) -> bool:
-    """Return whether somebody else is in the team."""
-    found = await change.session.scalar(
-        select(
-            exists().where(
-                TeamMembership.organization_id == team.organization_id,
-                TeamMembership.team_id == team.id,
-                TeamMembership.user_id != than,
-            )
+async def concerns_others(change: Change, team: Team, actor: UserId) -> bool:
+    """Return whether what happens to the team happens to anybody but the actor in person.
+
+    SECURITY: a service account that acts for a member is somebody else, also where that member is alone
+    in the team.
+    """
+    members = await change.session.scalars(
+        select(TeamMembership.user_id)
+        .where(
+            TeamMembership.organization_id == team.organization_id,
+            TeamMembership.team_id == team.id,
         )
+        .limit(2)  # of two members, one is not the actor
     )
-    return bool(found)
+    return any(not is_self(change, actor, member) for member in members)

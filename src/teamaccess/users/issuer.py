@@ -1,6 +1,6 @@
 """Tokens of a login that people have already: JWTs of one OpenID issuer."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -9,6 +9,7 @@ import jwt
 from teamaccess.models import User
 from teamaccess.text import LONGEST_NAME, InvalidText, clean
 from teamaccess.users.addresses import InvalidEmail, normalise
+from teamaccess.users.issued import EarlyTokens
 from teamaccess.users.signing_keys import SigningKeys
 from teamaccess.users.tokens import InvalidToken
 
@@ -17,6 +18,7 @@ ALGORITHMS = frozenset(
 )
 """Those with a private and a public key: with any other whoever may read a key could sign."""
 CLOCK_SKEW = timedelta(seconds=60)
+"""For `exp` and `nbf`."""
 LONGEST_SUBJECT = 255
 """OpenID Connect Core 1.0 section 2."""
 
@@ -28,12 +30,18 @@ class Login:
     issuer: str
     subject: str
     issued_at: datetime
+    expires_at: datetime
+    """When it is refused, with what clocks may differ."""
     email: str | None
     """Normalised; None where the issuer does not vouch for it."""
     name: str | None
 
     def refuse_if_ended(self, user: User) -> None:
-        """Raise InvalidToken when the user's sessions were ended after this token was issued."""
+        """Raise InvalidToken when the user's sessions were ended after this token was issued.
+
+        Issuers write the time in whole seconds, rounded down. So a token from the second in which the
+        sessions were ended is refused, whether it was issued before or after that within the second.
+        """
         if self.issued_at < user.tokens_valid_from:
             raise InvalidToken(cause="its session was ended")
 
@@ -45,6 +53,13 @@ class Issuer:
         self.issuer = issuer
         self.audience = audience
         self.keys = SigningKeys(issuer)
+        self._early = EarlyTokens()
+
+    def dated(self, login: Login, now: datetime) -> Login:
+        """Return the login with the time by which its token was issued, at the latest."""
+        # not by the token's text: some signatures can be written in several ways
+        token = (login.issuer, login.subject, login.issued_at)
+        return replace(login, issued_at=self._early.issued(token, login.issued_at, now))
 
     def is_of(self, token: str) -> bool:
         """Return whether a token says that it is this issuer's; whether it is has to be verified."""
@@ -75,7 +90,10 @@ class Issuer:
                 audience=self.audience,
                 issuer=self.issuer,
                 leeway=CLOCK_SKEW,
-                options={"require": ["iss", "sub", "aud", "exp", "iat"]},
+                options={
+                    "require": ["iss", "sub", "aud", "exp", "iat"],
+                    "verify_iat": False,  # by PostgreSQL's clock: `issued.wait_until_issued`
+                },
             )
             return _login(claims)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError, OSError) as error:
@@ -90,6 +108,7 @@ def _login(claims: dict[str, Any]) -> Login:
         issuer=claims["iss"],
         subject=subject,
         issued_at=datetime.fromtimestamp(claims["iat"], UTC),
+        expires_at=datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
         email=_address(claims.get("email")) if claims.get("email_verified") is True else None,
         name=_name(claims.get("name")),
     )

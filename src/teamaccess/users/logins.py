@@ -1,5 +1,6 @@
 """The users behind another login, found by its issuer and subject and by nothing else."""
 
+from datetime import datetime
 from typing import cast
 
 from sqlalchemy import ColumnElement, Table, case, exists, func, literal, select, update
@@ -9,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.errors import Unavailable
 from teamaccess.events import record
-from teamaccess.ledger import Change
+from teamaccess.ledger import Change, clock
 from teamaccess.models import Event, User, new_user_id
 from teamaccess.users.issuer import Login
 
@@ -22,15 +23,24 @@ class SignInAgain(Unavailable):
 
 async def known(session: AsyncSession, login: Login) -> User | None:
     """Return the user with this login, or None before the first sign-in."""
-    wanted = select(User).where(User.issuer == login.issuer, User.subject == login.subject)
-    return (await session.scalars(wanted)).one_or_none()
+    return (await known_and_clock(session, login))[0]
+
+
+async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | None, datetime]:
+    """Return the user with this login, or None, and PostgreSQL's clock at this moment."""
+    wanted = select(User, func.clock_timestamp()).where(
+        User.issuer == login.issuer, User.subject == login.subject
+    )
+    found = (await session.execute(wanted)).one_or_none()
+    return (found[0], found[1]) if found is not None else (None, await clock(session))
 
 
 async def first_sign_in(change: Change, login: Login) -> User:
     """Return the user who has this login from now on.
 
     That is who has its address, if the issuer vouches for the address and they have no login yet; else
-    somebody new, with that address if nobody has it. Raises SignInAgain.
+    somebody new, with that address if nobody has it. Raises SignInAgain, and InvalidToken where that
+    user's sessions were ended after the login's token was issued.
     """
     try:
         user = await _link(change, login) or await _make(change, login)
@@ -41,6 +51,7 @@ async def first_sign_in(change: Change, login: Login) -> User:
         if user is None:
             raise SignInAgain
         return user
+    login.refuse_if_ended(user)
     await record(change, "login_linked", Event.PLATFORM, f"user:{user.id}", issuer=login.issuer)
     return user
 
@@ -54,6 +65,8 @@ async def _link(change: Change, login: Login) -> User | None:
         .values(
             issuer=login.issuer,
             subject=login.subject,
+            # SECURITY: this ends all sessions of ours that the user has; those of the login begin now
+            linked_at=func.clock_timestamp(),
             external_id=func.coalesce(
                 User.external_id, _unless_taken("external_id", login.subject)
             ),

@@ -8,18 +8,16 @@ from enum import StrEnum
 
 import jwt
 
-from teamaccess.errors import Unauthenticated
 from teamaccess.models import User
+from teamaccess.users.issued import AHEAD, InvalidToken
 from teamaccess.users.keys import Keys
+
+__all__ = ["LONGEST_LIFE", "Audience", "Claims", "InvalidToken", "issue", "verify"]
 
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
 SUBJECT = re.compile(r"[\w@.+-]{1,100}")
 """A user's id or an operator's name; both are written into the chains."""
-
-
-class InvalidToken(Unauthenticated):
-    """The access token is not valid ({cause}). Sign in again."""
 
 
 class Audience(StrEnum):
@@ -36,10 +34,16 @@ class Claims:
     audience: Audience
     subject: str
     issued_at: datetime
+    expires_at: datetime
+    """When it is refused, with what clocks may differ."""
 
     def refuse_if_ended(self, user: User) -> None:
-        """Raise InvalidToken when the user's sessions were ended after this token was issued."""
-        if self.issued_at < user.tokens_valid_from:
+        """Raise InvalidToken when the user's sessions were ended after this token was issued.
+
+        Linking a login ends them too. Whoever proves an address to the login may be somebody else than
+        whoever used the account so far.
+        """
+        if self.issued_at < max(user.tokens_valid_from, user.linked_at or user.tokens_valid_from):
             raise InvalidToken(cause="its session was ended")
 
 
@@ -78,6 +82,9 @@ def verify(keys: Keys, token: str) -> Claims:
             Audience(claims["aud"]),
             claims["sub"],
             datetime.fromtimestamp(claims["iat"], UTC),
+            datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
         )
+    except jwt.ImmatureSignatureError:
+        raise InvalidToken(cause=AHEAD) from None
     except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
         raise InvalidToken(cause=str(error) or type(error).__name__) from None

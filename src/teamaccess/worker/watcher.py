@@ -1,33 +1,24 @@
 """Looks at every write that SpiceDB tells of: whoever goes round us is found within seconds."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
-from sqlalchemy import bindparam, func, select, text, tuple_
+from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.endless import wanted
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
-from teamaccess.ledger import Entry
+from teamaccess.ledger import runs
 from teamaccess.ledger.findings import record
-from teamaccess.ledger.provenance import (
-    Claim,
-    Place,
-    by_tenant,
-    claim,
-    importable,
-    taken_at_no_word,
-    tenant,
-    unexplained,
-)
+from teamaccess.ledger.provenance import Claim, by_tenant
 from teamaccess.ledger.relay import OUTAGES
-from teamaccess.models import FindingKind, LedgerEntry, Organization, Reconciliation, WatchCursor
-from teamaccess.reconciliation import importing
-from teamaccess.relationships import InvalidRelationship, Revocation, Update
+from teamaccess.models import FindingKind, Reconciliation, WatchCursor
 from teamaccess.service import Service
+from teamaccess.worker.judgement import Judgement, judge
+from teamaccess.worker.schema_watch import SchemaWatch
 
 log = structlog.get_logger()
 
@@ -43,6 +34,28 @@ ASK_FOR = (
         index_elements=["organization_id"], set_={"asked_at": func.clock_timestamp()}
     )
 )
+KEEP = text("""
+WITH seen AS (
+  INSERT INTO watched_ledgers (organization_id, position)
+  SELECT * FROM unnest(CAST(:organizations AS text[]), CAST(:positions AS bigint[]))
+  ON CONFLICT (organization_id) DO UPDATE SET position = excluded.position
+), filling AS (
+  UPDATE engine_runs SET phase = 'filling' WHERE id = ANY (CAST(:filling AS bigint[]))
+), settled AS (
+  UPDATE engine_runs
+  SET over_at = coalesce(over_at, clock_timestamp()), settled_at = clock_timestamp()
+  WHERE id = ANY (CAST(:settled AS bigint[]))
+), rebuilt AS (
+  INSERT INTO reconciliations (organization_id, checked_at, differences, asked_at)
+  SELECT id, clock_timestamp(), 0, clock_timestamp()
+  FROM organizations WHERE id = ANY (CAST(:rebuilt AS text[]))
+  ON CONFLICT (organization_id) DO UPDATE SET asked_at = clock_timestamp()
+)
+INSERT INTO watch_cursor (id, zed_token) VALUES (1, :zed_token)
+ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
+""")
+NOTHING = Judgement(Claim())
+NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 """Held by a connection as long as it lives: of any number of workers one watches."""
 PAUSE_SECONDS = 2.0
@@ -59,6 +72,7 @@ class Watcher:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._schemas = SchemaWatch(service)
         self._kept_at = 0.0
 
     async def run(self) -> None:
@@ -87,14 +101,19 @@ class Watcher:
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
             if not since:  # it begins at the present, where it will see no end of what is over
-                await importing.forget_ended(session)
+                await runs.begin_at_the_present(session)
         heard = False
         try:
             async for observed in self._service.engine.watch(since):
+                if not heard:
+                    await self._schemas.look()  # what comes after this is told by the stream
                 heard = True
+                if observed.schema_updated:
+                    await self._schemas.written(observed.zed_token)
+                judgement = NOTHING
                 if observed.updates or observed.unreadable:
-                    await self._judge(observed)
-                await self._keep(observed)
+                    judgement = await self._judge(observed)
+                await self._keep(observed, judgement)
         except EngineUnavailable:
             if not heard:
                 raise
@@ -106,94 +125,59 @@ class Watcher:
             await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
             await self._forget()
 
-    async def _judge(self, observed: Observed) -> None:
-        claimed = claim(observed.metadata)
-        ledger = await self._entries(claimed.places)
-        foreign = unexplained(observed.updates, claimed, ledger)
-        doubtful = taken_at_no_word(foreign, claimed)
-        if named := importable(foreign, observed.metadata):
-            doubtful |= await self._being_imported(named)
-        if doubtful:
-            compared = await self._compare_next(doubtful)
-            gone = doubtful - compared  # of a tenant that no row knows, anything may be removed
-            foreign = [
-                each
-                for each in foreign
-                if tenant(each) not in compared
-                and not (tenant(each) in gone and isinstance(each, Revocation))
-            ]
-        if foreign or observed.unreadable:
-            await self._found(observed, foreign)
-        await self._end_imports(claimed)
-
-    async def _compare_next(self, names: set[str]) -> set[str]:
-        """Have organizations compared with their rows before all others; return those that exist."""
+    async def _judge(self, observed: Observed) -> Judgement:
+        """Judge a write, and keep a finding of what is foreign in it."""
         async with self._service.reads() as session:
-            known = set(
-                await session.scalars(select(Organization.id).where(Organization.id.in_(names)))
-            )
-            for id in known:
-                await session.execute(ASK_FOR, {"organization": id})
-        return {str(id) for id in known}
+            judgement = await judge(session, observed)
+        if judgement.foreign or observed.unreadable:
+            await self._found(observed, judgement)
+        return judgement
 
-    async def _being_imported(self, names: set[str]) -> set[str]:
-        async with self._service.reads() as session:
-            return await importing.being_imported(session, names)
-
-    async def _end_imports(self, claimed: Claim) -> None:
-        """Take every further write that says nothing of itself for a stranger's again."""
-        async with self._service.reads() as session:
-            for filled in claimed.rebuild:
-                if filled.imported:
-                    await importing.ended(session, filled.organization, filled.imported)
-
-    async def _entries(self, places: Sequence[Place]) -> dict[Place, Entry]:
-        """Return the entries that a write claims to carry; what is in no ledger is left out."""
-        key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)
-        async with self._service.reads() as session:
-            rows = await session.scalars(select(LedgerEntry).where(key.in_(places)))
-            return {(row.organization_id, row.position): _as_far_as_readable(row) for row in rows}
-
-    async def _found(self, observed: Observed, foreign: list[Update]) -> None:
-        """Keep a finding for each tenant, with nothing of another's."""
-        for organization, told in by_tenant(foreign, observed.unreadable).items():
-            log.error("foreign_write", organization=organization, count=len(told))
-            details = {
-                "updates": told[:MOST_TOLD],
-                "count": len(told),
-                "metadata": observed.metadata,
-                "zed_token": observed.zed_token,
-            }
-            await self._keep_finding(organization, details)
+    async def _found(self, observed: Observed, judgement: Judgement) -> None:
+        """Keep a finding for each tenant, with nothing of another's; all of them or none."""
+        claimed = judgement.claimed.runs
+        by_name = by_tenant(judgement.foreign, observed.unreadable)
+        async with self._service.sessions.begin() as session:
+            for organization, told in by_name.items():
+                log.error("foreign_write", organization=organization, count=len(told))
+                details = {
+                    "updates": told[:MOST_TOLD],
+                    "count": len(told),
+                    "metadata": observed.metadata,
+                    "zed_token": observed.zed_token,
+                }
+                if claimed:
+                    details |= {"claimed": claimed, "why": NOT_OURS}
+                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
             await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _keep(self, observed: Observed) -> None:
-        """Keep how far it was read; a write's place at once, an idle one's now and then."""
+    async def _keep(self, observed: Observed, judgement: Judgement) -> None:
+        """Keep how far it was read; a write's place at once, an idle one's now and then.
+
+        What a write means for the ledgers and the runs is kept in the same statement: each is judged by
+        everything before it and by nothing after it, also where the worker ends in between.
+        """
         now = asyncio.get_running_loop().time()
         if not observed.updates and now - self._kept_at < KEEP_SECONDS:
             return
         self._kept_at = now
+        kept = {
+            "zed_token": observed.zed_token,
+            "organizations": list(judgement.arrived),
+            "positions": list(judgement.arrived.values()),
+            "filling": judgement.filling,
+            "settled": judgement.settled,
+            "rebuilt": sorted(judgement.rebuilt),
+        }
         async with self._service.reads() as session:
-            await session.execute(
-                insert(WatchCursor)
-                .values(id=1, zed_token=observed.zed_token)
-                .on_conflict_do_update(
-                    index_elements=[WatchCursor.id], set_={"zed_token": observed.zed_token}
-                )
-            )
+            await session.execute(KEEP, kept)
+            if not observed.updates:  # everything that was written before has been seen
+                await runs.settle(session)
 
     async def _forget(self) -> None:
         """Begin at the present: what lies between is what a comparison finds."""
         async with self._service.reads() as session:
             await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))
-
-
-def _as_far_as_readable(row: LedgerEntry) -> Entry:
-    """Return the entry; one whose updates nobody can read may have been given up, without them."""
-    try:
-        return Entry.of(row)
-    except InvalidRelationship:
-        return Entry.of(row, updates=())

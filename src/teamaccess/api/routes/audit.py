@@ -10,7 +10,8 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.auditable import auditable
+from teamaccess.api.auditable import auditable, still_auditable
+from teamaccess.api.authentication import attribution
 from teamaccess.api.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.views.audit import (
     MatrixView,
@@ -103,7 +104,8 @@ async def show_who_can(
     """
     source = await _source(request, service, organization, at, basis)
     found = await who_can(source, action, resource)
-    return _shown(request, await asyncio.to_thread(WhoCanView.of, found))
+    view = await asyncio.to_thread(WhoCanView.of, found)
+    return await _shown(request, service, source, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can")
@@ -121,7 +123,8 @@ async def show_what_can(
     """
     source = await _source(request, service, organization, at, basis)
     found = await what_can(source, await _named(service, user))
-    return _shown(request, await asyncio.to_thread(WhatCanView.of, found))
+    view = await asyncio.to_thread(WhatCanView.of, found)
+    return await _shown(request, service, source, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why")
@@ -138,9 +141,9 @@ async def show_why(
     """Say whether somebody can do something, and why, or why not and what would allow it."""
     source = await _source(request, service, organization, at, basis)
     found = await why(source, await _named(service, user), action, resource)
-    return WhyView.of(
-        found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
-    )
+    remedies = await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+    await still_auditable(request, service, source.organization)
+    return WhyView.of(found, remedies)
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix")
@@ -157,7 +160,8 @@ async def show_matrix(
     """
     source = await _source(request, service, organization, at, basis)
     found = await matrix(source)
-    return _shown(request, await asyncio.to_thread(MatrixView.of, found))
+    view = await asyncio.to_thread(MatrixView.of, found)
+    return await _shown(request, service, source, view)
 
 
 async def _source(
@@ -165,11 +169,12 @@ async def _source(
 ) -> Source:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
     id = await auditable(request, service, organization)
+    caller = attribution(request).caller
     if at is None:
-        return await service.audit.of(id)
+        return await service.audit.of(id, caller=caller)
     if at.utcoffset() is None:
         raise TimeWithoutZone(at=at.isoformat())
-    return await service.audit.of(id, Moment(at, basis))
+    return await service.audit.of(id, Moment(at, basis), caller)
 
 
 async def _named(service: Service, user: str) -> UserId:
@@ -182,7 +187,10 @@ async def _named(service: Service, user: str) -> UserId:
     return UserId(user)
 
 
-def _shown(request: AnyRequest, answer: Shown) -> Response[Any]:
+async def _shown(
+    request: AnyRequest, service: Service, source: Source, answer: Shown
+) -> Response[Any]:
+    await still_auditable(request, service, source.organization)
     wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
     if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}

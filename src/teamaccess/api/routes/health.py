@@ -3,15 +3,11 @@
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
-from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess.api.parameters import TheService
-from teamaccess.engine import EngineUnavailable
-from teamaccess.ledger import OtherHistory
-from teamaccess.ledger.delivery import changed_last
-from teamaccess.ledger.standing import standing_of
-from teamaccess.ledger.status import ledger_status
-from teamaccess.service import Service
+from teamaccess.api.callers import Operator
+from teamaccess.api.parameters import AnyRequest
+from teamaccess.api.status import Readiness, TheStatus
+from teamaccess.ledger.status import LedgerStatus, Stopped
 
 
 @get("/healthz")
@@ -28,55 +24,54 @@ async def alive() -> dict[str, str]:
         )
     },
 )
-async def ready(service: TheService) -> Response[dict[str, object]]:
+async def ready(request: AnyRequest, process_status: TheStatus) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, else 503.
 
-    One organization's trouble is not everybody's: those that an entry has stopped are told with the
-    reason, and do not make us unready.
+    One organization's trouble is not everybody's: organizations that an entry has stopped do not make the
+    process unready. Only an operator is told which they are and why.
     """
-    database, ledgers = await _ledgers(service)
-    parts = {"database": database, "engine": await _engine(service)}
-    fine = all(state == "ok" for state in parts.values())
+    operator = isinstance(request.user, Operator)
+    readiness = await (
+        process_status.readiness.fresh() if operator else process_status.readiness.get()
+    )
     return Response(
-        {"status": "ok" if fine else "unavailable", **parts, **ledgers},
-        status_code=HTTP_200_OK if fine else HTTP_503_SERVICE_UNAVAILABLE,
+        _view(readiness, operator=operator),
+        status_code=HTTP_200_OK if readiness.ready else HTTP_503_SERVICE_UNAVAILABLE,
     )
 
 
-async def _ledgers(service: Service) -> tuple[str, dict[str, object]]:
-    try:
-        async with service.reads() as session:
-            status = await ledger_status(session)
-    except (SQLAlchemyError, OSError) as error:
-        return type(error).__name__, {}
-    return "ok", {
+def _view(readiness: Readiness, *, operator: bool) -> dict[str, object]:
+    parts = {
+        "status": "ok" if readiness.ready else "unavailable",
+        "database": readiness.database,
+        "engine": readiness.engine,
+    }
+    if readiness.ledgers is None:
+        return {**parts}
+    return {**parts, **_ledgers(readiness.ledgers, operator=operator)}
+
+
+def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:
+    return {
         "pending_changes": status.pending,
         "open_findings": status.open_findings,
-        "stopped_organizations": [
-            {
-                "organization": stopped.organization,
-                "position": stopped.position,
-                "refusal": stopped.refusal,
-            }
-            for stopped in status.stopped
-        ],
+        "stopped_organizations": [_stopped(each, operator=operator) for each in status.stopped],
     }
 
 
-async def _engine(service: Service) -> str:
-    """Whether SpiceDB answers, with the catalog's schema and the ledgers' history."""
-    try:
-        if await service.engine.lacks(service.catalog.schema()):
-            return "another schema than the catalog's"
-        async with service.reads() as session:
-            changed = await session.scalar(changed_last())
-            if changed is not None and (found := await standing_of(session, changed)):
-                await found.prove(service.engine, or_later=True)
-    except OtherHistory:
-        return "another history than the ledger's"
-    except (EngineUnavailable, SQLAlchemyError, OSError) as error:
-        return type(error).__name__
-    return "ok"
+def _stopped(stopped: Stopped, *, operator: bool) -> dict[str, object]:
+    """Return what is told of an organization that has stopped.
+
+    SECURITY: anybody may ask, so all but operators learn only how many there are: the organization, how
+    much has changed there, and the refusal, which quotes relationships, are a tenant's own business.
+    """
+    if not operator:
+        return {"organization": None, "position": None, "refusal": None}
+    return {
+        "organization": stopped.organization,
+        "position": stopped.position,
+        "refusal": stopped.refusal,
+    }
 
 
 routes = [alive, ready]

@@ -7,7 +7,7 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import attribution
+from teamaccess.api.authentication import attribution, judge_again
 from teamaccess.api.callers import Operator
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
@@ -25,6 +25,7 @@ from teamaccess.invitations.find import list_invitations
 from teamaccess.invitations.letter import compose
 from teamaccess.invitations.offer import Letter
 from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown
+from teamaccess.ledger.session import refusing_busy
 from teamaccess.models import (
     InvitationId,
     InvitationStatus,
@@ -163,13 +164,15 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     """Return who asks, None for nobody; raises InvalidToken if their sessions were ended meanwhile.
 
     Accepting begins a new session, which must not outlive an end of all of them at the same time: that
-    waits for this change, or this for that.
+    waits for this change. SECURITY: this one never waits for that, for it holds the organization's lock,
+    and whoever asks could hold their own row; it is refused instead. Raises OrganizationBusy.
     """
     if request.user is None:
         return None
-    user = await change.session.get_one(User, request.user.id, with_for_update={"key_share": True})
-    shown: Claims | Login = request.auth
-    shown.refuse_if_ended(user)
+    at_once = {"key_share": True, "nowait": True}
+    with refusing_busy(*(standing.organization for standing in change.standing)):
+        user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
+    await judge_again(request, change)
     return user
 
 

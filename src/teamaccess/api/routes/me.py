@@ -7,10 +7,10 @@ from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, SignedIn, TheService
 from teamaccess.api.views.catalog import CatalogView
 from teamaccess.api.views.me import MeView
-from teamaccess.events import record
 from teamaccess.ledger import Change, OnBehalf
-from teamaccess.models import Event, User
 from teamaccess.users.in_person import OnlyInPerson
+from teamaccess.users.selves import acts_in_person
+from teamaccess.users.sign_out import end_own_sessions
 
 
 @get("/v1/catalog")
@@ -29,11 +29,9 @@ async def show_me(request: AnyRequest, actor: SignedIn) -> MeView:
 @changes
 async def sign_out(change: Change, actor: SignedIn) -> None:
     """End every session of the caller; each access token issued before is refused from now on."""
-    if actor.is_service_account or change.attribution.on_behalf is not None:
+    if actor.is_service_account or not acts_in_person(change):
         raise OnlyInPerson  # tokens of service accounts are revoked, each by itself
-    mine = await change.session.get_one(User, actor.id)
-    mine.end_sessions(change.now)
-    await record(change, "signed_out", Event.PLATFORM, f"user:{mine.id}")
+    await end_own_sessions(change, actor.id)
 
 
 routes = [show_catalog, show_me, sign_out]

@@ -1,6 +1,10 @@
 """Organizations, and what the caller may do in them."""
 
+from typing import Any
+
 from litestar import delete, get, patch, post
+from litestar.connection import ASGIConnection
+from litestar.handlers import BaseRouteHandler
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
@@ -27,14 +31,18 @@ class NotForEverybody(Forbidden):
     """All organizations are listed for operators and auditors of all; without `all` you see your own."""
 
 
-@post("/v1/organizations")
+def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+    """Raise SignInRequired before a change is opened for nobody."""
+    if connection.user is None:
+        raise SignInRequired
+
+
+@post("/v1/organizations", guards=[refuse_anonymous])
 @changes
 async def create_organization(
     request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
 ) -> OrganizationView:
     """Make an organization. Where the catalog says so, the caller becomes its administrator."""
-    if not isinstance(request.user, User | Operator):
-        raise SignInRequired
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)

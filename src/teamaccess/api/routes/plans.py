@@ -6,13 +6,14 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.auditable import auditable
+from teamaccess.api.auditable import auditable, still_auditable
 from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch, matches
 from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.errors import Invalid
 from teamaccess.ledger import Change
 from teamaccess.models import OrganizationId, User
@@ -24,6 +25,8 @@ from teamaccess.text import LONGEST_REASON, clean
 
 class BadCatalog(Invalid):
     """The catalog says something wrong: {mistakes}."""
+
+    most_listed = MOST_MISTAKES + 1  # and how many more there are
 
 
 class PlanNeeded(Invalid):
@@ -45,8 +48,10 @@ async def make_plan(
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = (attribution(request), request.user.id)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker)
+    caller = attribution(request).caller
+    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
     view = await asyncio.to_thread(PlanView.of, found)
+    await still_auditable(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
@@ -60,7 +65,7 @@ async def make_changes(
     if_match: IfMatch = None,
 ) -> ChangesMade:
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""
-    if if_match is None:
+    if if_match is None or if_match.strip() == "*":  # any state is not the one that was planned
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
@@ -73,9 +78,10 @@ def _catalog(name: str, text: str) -> Catalog:
     try:
         return read(text, name)
     except InvalidCatalog as invalid:
-        raise BadCatalog(
-            mistakes=[f"line {each.line}: {each.message}" for each in invalid.mistakes]
-        ) from invalid
+        told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        if invalid.left_out:
+            told.append(f"and {invalid.left_out} more")
+        raise BadCatalog(mistakes=told) from invalid
 
 
 routes = [make_plan, make_changes]

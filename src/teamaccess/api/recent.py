@@ -1,0 +1,49 @@
+"""An answer that is worked out at most once in a while, however many ask for it."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+Answer = TypeVar("Answer")
+
+
+class Recent(Generic[Answer]):
+    """Keeps an answer for `seconds`. Those who ask while it is worked out wait for the same one.
+
+    A failure is kept as well, so that a part that does not answer is not asked more often.
+    """
+
+    def __init__(self, work_out: Callable[[], Awaitable[Answer]], seconds: float) -> None:
+        self._work_out = work_out
+        self._seconds = seconds
+        self._task: asyncio.Task[Answer] | None = None
+        self._done_at = 0.0
+
+    async def get(self) -> Answer:
+        """Return the answer; raises what working it out raised."""
+        return await asyncio.shield(self._current())
+
+    async def fresh(self) -> Answer:
+        """Return an answer that is worked out from now on, and keep it for the others."""
+        if self._task is None or self._task.done():
+            return await asyncio.shield(self._begin())
+        await asyncio.wait([self._task])  # it may have begun too early for us
+        return await self.get() if not self._task.done() else await asyncio.shield(self._begin())
+
+    def _current(self) -> asyncio.Task[Answer]:
+        if self._task is None:
+            return self._begin()
+        if self._task.done() and time.monotonic() - self._done_at > self._seconds:
+            return self._begin()
+        return self._task
+
+    def _begin(self) -> asyncio.Task[Answer]:
+        self._task = asyncio.create_task(self._timed())
+        return self._task
+
+    async def _timed(self) -> Answer:
+        try:
+            return await self._work_out()
+        finally:
+            self._done_at = time.monotonic()

@@ -1,0 +1,160 @@
+"""Slots that are handed out fairly, and rates that nobody exceeds.
+
+When there are more requests than slots, parties (tenants, say) take turns, then the callers within a
+party, then requests in the order of arrival. So a caller with a thousand requests delays another caller's
+single request by the time of one request, not of a thousand.
+"""
+
+import asyncio
+import math
+import time
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Hashable
+from contextlib import asynccontextmanager
+
+from cachetools import TTLCache
+
+MOST_KEYS = 100_000
+"""Callers whose rate is remembered; it takes some 20 MB."""
+
+ROUNDING = 1e-6
+"""Seconds that the sum of intervals may be off by."""
+
+Waiting = asyncio.Future[None]
+
+
+class _Line:
+    """Everybody of one party who waits, by caller."""
+
+    def __init__(self) -> None:
+        self._callers: OrderedDict[Hashable, deque[Waiting]] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._callers)
+
+    def join(self, caller: Hashable, waiting: Waiting) -> None:
+        self._callers.setdefault(caller, deque()).append(waiting)
+
+    def length(self, caller: Hashable) -> int:
+        return len(self._callers.get(caller, ()))
+
+    def leave(self, caller: Hashable, waiting: Waiting) -> None:
+        if (line := self._callers.get(caller)) is not None and waiting in line:
+            line.remove(waiting)
+            if not line:
+                del self._callers[caller]
+
+    def next(self) -> Waiting:
+        """Take out who is next; the caller goes to the end of the round."""
+        caller, line = self._callers.popitem(last=False)
+        waiting = line.popleft()
+        if line:
+            self._callers[caller] = line
+        return waiting
+
+
+class FairSlots:
+    """A number of slots, of which one party has at most a share.
+
+    Not thread-safe: it belongs to one event loop.
+    """
+
+    def __init__(self, slots: int, share: int) -> None:
+        self._free = slots
+        self._share = share
+        self._held: Counter[Hashable] = Counter()
+        self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody holds a slot or waits for one."""
+        return not self._held and not self._lines
+
+    def waiting(self, party: Hashable, caller: Hashable = None) -> int:
+        """Return how many requests of the caller wait."""
+        line = self._lines.get(party)
+        return line.length(caller) if line is not None else 0
+
+    async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
+        """Take a slot for the party, waiting for those whose turn is before."""
+        if self._free and not self._lines.get(party) and self._held[party] < self._share:
+            self._take(party)
+            return
+        waiting: Waiting = asyncio.get_running_loop().create_future()
+        line = self._lines.setdefault(party, _Line())
+        line.join(caller, waiting)
+        try:
+            await waiting
+        except asyncio.CancelledError:
+            if waiting.done() and not waiting.cancelled():
+                self.release(party)  # it was granted in the very moment
+            else:
+                line.leave(caller, waiting)
+                if not line and self._lines.get(party) is line:
+                    del self._lines[party]
+            raise
+
+    def release(self, party: Hashable) -> None:
+        """Give a slot of the party back, to whoever is next."""
+        self._free += 1
+        self._held[party] -= 1
+        if not self._held[party]:
+            del self._held[party]
+        self._grant()
+
+    @asynccontextmanager
+    async def slot(self, party: Hashable, caller: Hashable = None) -> AsyncIterator[None]:
+        """Hold a slot for as long as the block runs."""
+        await self.acquire(party, caller)
+        try:
+            yield
+        finally:
+            self.release(party)
+
+    def _grant(self) -> None:
+        for party in list(self._lines):
+            if not self._free:
+                return
+            if self._held[party] >= self._share:
+                continue
+            line = self._lines.pop(party)
+            waiting = line.next()
+            while waiting.done() and line:  # somebody has just stopped waiting
+                waiting = line.next()
+            if line:
+                self._lines[party] = line  # at the end of the round
+            if not waiting.done():
+                self._take(party)
+                waiting.set_result(None)
+
+    def _take(self, party: Hashable) -> None:
+        self._free -= 1
+        self._held[party] += 1
+
+
+class RateLimit:
+    """At most `per_second` on average for each key, and `burst` at once.
+
+    The generic cell rate algorithm: one number is kept for each key, and only while it matters.
+    """
+
+    def __init__(self, per_second: float, burst: int) -> None:
+        self._interval = 1 / per_second
+        self._tolerance = self._interval * (burst - 1)
+        self._due: TTLCache[Hashable, float] = TTLCache(
+            MOST_KEYS, self._tolerance + 2 * self._interval
+        )
+
+    def excess(self, key: Hashable) -> float:
+        """Count one for the key and return 0, or the seconds to wait where it is one too many."""
+        now = time.monotonic()
+        due = max(now, self._due.get(key, now))
+        if (wait := due - self._tolerance - now) > ROUNDING:
+            return wait
+        self._due[key] = due + self._interval
+        return 0.0
+
+
+def whole_seconds(wait: float) -> int:
+    """Return the wait as Retry-After has it."""
+    return max(1, math.ceil(wait))

@@ -1,0 +1,12 @@
+"""When a user's login was linked: it ends the sessions that the user had before."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0011"
+down_revision = "0010"
+
+
+def upgrade() -> None:
+    """Keep the time; nobody knows it of logins that are linked already."""
+    op.add_column("users", sa.Column("linked_at", sa.DateTime(timezone=True), nullable=True))

@@ -1,0 +1,63 @@
+"""What may be written to SpiceDB beside the positions of the ledgers, said before it is written."""
+
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import BigInteger, Identity, Index, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.models.base import Base
+
+
+class RunKind(StrEnum):
+    """What a run writes."""
+
+    REBUILD = "rebuild"
+    """Deletes all that SpiceDB holds of an organization, and brings back what its rows stand for."""
+    CLOSE = "close"
+    """Deletes the relationships that let people into an organization."""
+    PURGE = "purge"
+    """Deletes everything of a tenant that no ledger knows."""
+    AHEAD = "ahead"
+    """Deletes what a position takes away, before its turn."""
+    RENEWAL = "renewal"
+    """Writes the marker of a position again, whose 30 days are over."""
+
+
+class RunPhase(StrEnum):
+    """How far a rebuild has come in SpiceDB's own order of writes."""
+
+    EMPTYING = "emptying"
+    FILLING = "filling"
+
+
+class EngineRun(Base):
+    """One run: committed before its first write to SpiceDB, and judged by until its last one was seen.
+
+    The watcher believes this row, and nothing that a write says of itself.
+    """
+
+    __tablename__ = "engine_runs"
+    __table_args__ = (
+        Index("engine_runs_open_idx", "organization_id", postgresql_where="settled_at IS NULL"),
+    )
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    kind: Mapped[str]
+    organization_id: Mapped[str]
+    """The organization, or the name of a tenant that only SpiceDB knows."""
+    position: Mapped[int] = mapped_column(BigInteger)
+    """The position of the ledger whose state or updates are written; 0 where there is none."""
+    request_id: Mapped[str]
+    transaction: Mapped[str | None]
+    """PostgreSQL's transaction during which it writes; a run without one ends with its position."""
+    phase: Mapped[str] = mapped_column(server_default=RunPhase.EMPTYING)
+    begun_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
+    ends_at: Mapped[datetime] = mapped_column(
+        server_default=text("(clock_timestamp() + '1 day'::interval)")
+    )
+    """When it is over at the latest."""
+    over_at: Mapped[datetime | None]
+    """When it was seen to be over; what it wrote may still be on its way to the watcher."""
+    settled_at: Mapped[datetime | None]
+    """When everything that it wrote had been seen: from now on it explains nothing."""

@@ -1,0 +1,405 @@
+"""What one stranger, or one tenant, may use up: never somebody else's share, and never without end."""
+
+import asyncio
+import re
+import secrets
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sqlalchemy import ColumnElement, literal_column, select, text
+from sqlalchemy.ext.asyncio import create_async_engine
+
+from teamaccess import limits
+from teamaccess.models import Invitation, Organization, OrganizationId
+from teamaccess.models.mailbox import IN_SQL, TAGGED, mailbox
+from teamaccess.outgoing import driver_url
+from teamaccess.settings import InvalidSettings, Settings
+from tests.machines import machine
+from tests.objects import batch, grant, item, register, registered, remove, to
+from tests.steps import enlist, refused
+from tests.teams import Crew
+from tests.world import Person, Team, World
+
+Limit = Callable[..., None]
+
+
+@pytest.fixture
+def limit(monkeypatch: pytest.MonkeyPatch) -> Limit:
+    """Sets limits of the test's own."""
+
+    def set_limits(**wanted: int) -> None:
+        mine = limits.Limits(**wanted)
+        monkeypatch.setattr(limits, "in_force", lambda: mine)
+
+    return set_limits
+
+
+async def invite(where: str, address: str, by: Person, role: str = "read") -> httpx.Response:
+    """Ask for an invitation of an address."""
+    body = {"email": address, "roles": [role]}
+    return await by.ask("POST", f"/v1/organizations/{where}/invitations", json=body)
+
+
+async def found(by: Person) -> httpx.Response:
+    """Found an organization."""
+    body = {"id": f"spam-{secrets.token_hex(6)}", "name": "Spam"}
+    return await by.ask("POST", "/v1/organizations", json=body)
+
+
+def somebody(domain: str = "victim.example") -> str:
+    """An address that no other test uses."""
+    return f"v{secrets.token_hex(6)}@{domain}"
+
+
+def full(response: httpx.Response, name: str, most: int) -> None:
+    """The refusal names the limit and the way out."""
+    problem = refused(response, 409, "limit_reached")
+    assert problem["limit"] == name
+    assert problem["most"] == most
+    assert "ask whoever operates" in problem["detail"]
+
+
+# --- mails ---
+
+
+async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
+    finicom: World, initech: Team
+) -> None:
+    victim = somebody()
+    for _ in range(4):
+        stranger = await finicom.found("stranger")
+        for _ in range(10):
+            invited = await invite(stranger.id, victim, stranger.administrator)
+            assert invited.status_code == 201, invited.text
+            path = f"{stranger.path}/invitations/{invited.json()['id']}"
+            assert (await stranger.administrator.ask("DELETE", path)).status_code == 204
+        refused(await invite(stranger.id, victim, stranger.administrator), 429, "sent_too_often")
+    assert (await invite(initech.id, victim, initech.administrator)).status_code == 201
+
+
+@pytest.mark.parametrize("domain", ["victim.example", "gmail.com"])
+async def test_tags_and_dots_that_a_mailbox_ignores_are_no_other_mailbox(
+    initech: Team, domain: str
+) -> None:
+    local = f"victim{secrets.token_hex(4)}"
+    spelled = [f"{local}+{number}@{domain}" for number in range(9)]
+    last = f"{local[:3]}.{local[3:]}@{domain}" if domain == "gmail.com" else f"{local}@{domain}"
+    for address in [*spelled, last]:
+        assert (await invite(initech.id, address, initech.administrator)).status_code == 201
+    answer = await invite(initech.id, f"{local}+x@{domain}", initech.administrator)
+    assert int(answer.headers["Retry-After"]) > 0
+    refused(answer, 429, "sent_too_often")
+
+
+async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(initech: Team) -> None:
+    mallory, victim = initech.administrator, somebody()
+    answers: list[httpx.Response] = []
+    for _ in range(3):
+        where = (await found(mallory)).json()["id"]
+        tagged = [victim.replace("@", f"+{number}@") for number in range(5)]
+        answers += [await invite(where, address, mallory) for address in tagged]
+    assert [each.status_code for each in answers[:10]] == [201] * 10
+    for each in answers[10:]:
+        refused(each, 429, "sent_too_often")
+
+
+async def test_ending_an_organization_gives_nobody_their_mails_back(initech: Team) -> None:
+    mallory, victim = initech.administrator, somebody()
+    sent, where = 0, ""
+    for _ in range(3):
+        where = (await found(mallory)).json()["id"]
+        for number in range(5):
+            answer = await invite(where, victim.replace("@", f"+{number}@"), mallory)
+            sent += answer.status_code == 201
+        assert (await mallory.ask("DELETE", f"/v1/organizations/{where}")).status_code == 204
+    assert sent == 10
+    async with initech.world.service.reads() as session:
+        left = await session.scalars(
+            select(Invitation).where(Invitation.organization_id == OrganizationId(where))
+        )
+        assert all(each.cancelled_at is not None for each in left)
+
+
+async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
+    finicom: World, initech: Team
+) -> None:
+    mallory, victim = initech.administrator, somebody()
+    for _ in range(10):
+        id = (await invite(initech.id, victim, mallory)).json()["id"]
+        await mallory.ask("DELETE", f"{initech.path}/invitations/{id}")
+    other = await finicom.found("other")
+    tagged = mallory.email.replace("@", "+2@")
+    assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
+    second = await signed_up(other, tagged)
+    refused(await invite(other.id, victim, second, "read"), 429, "sent_too_often")
+
+
+async def signed_up(team: Team, address: str) -> Person:
+    """Accept the newest invitation to an address as somebody new."""
+    body = {"token": team.world.secret_for(address)}
+    accepted = await team.world.http.post("/v1/invitations/accept", json=body)
+    assert accepted.status_code == 200, accepted.text
+    told = accepted.json()
+    return Person(team.world, told["user"], address, told["access_token"])
+
+
+async def test_one_person_sends_only_so_many_mails_a_day(initech: Team, limit: Limit) -> None:
+    limit(invitations_a_day_by_one_person=3)
+    for _ in range(3):
+        assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
+    refused(await invite(initech.id, somebody(), initech.administrator), 429, "invited_too_often")
+
+
+async def test_an_organization_has_only_so_many_open_invitations(
+    initech: Team, limit: Limit
+) -> None:
+    limit(pending_invitations=2)
+    invited = [await invite(initech.id, somebody(), initech.administrator) for _ in range(2)]
+    ids = [each.json()["id"] for each in invited]
+    full(await invite(initech.id, somebody(), initech.administrator), "pending_invitations", 2)
+    await initech.administrator.ask("DELETE", f"{initech.path}/invitations/{ids[0]}")
+    assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
+
+
+ADDRESSES = st.from_regex(
+    r"[a-z.+]{0,8}[a-z]@(gmail\.com|googlemail\.com|x\.example)", fullmatch=True
+)
+
+
+async def test_postgresql_and_python_agree_on_mailboxes(fintoc: World) -> None:
+    seen: set[str] = set()
+
+    @given(ADDRESSES)
+    def collect(address: str) -> None:
+        seen.add(address)
+
+    collect()
+    spelled = [*seen, "+tag@x.example", "a+b+c@x.example", "a.b+c@googlemail.com"]
+    box: ColumnElement[str] = literal_column(IN_SQL.format(email="address"))
+    question = select(box).select_from(
+        text("unnest(CAST(:spelled AS text[])) WITH ORDINALITY AS given(address, number)")
+    )
+    async with fintoc.service.reads() as session:
+        rows = await session.execute(question.order_by(text("number")), {"spelled": spelled})
+        assert [row[0] for row in rows] == [mailbox(each) for each in spelled]
+
+
+# --- organizations ---
+
+
+async def test_nobody_founds_sixty_organizations_in_a_row(initech: Team) -> None:
+    mallory = initech.administrator
+    founded = [await found(mallory) for _ in range(11)]
+    assert [each.status_code for each in founded[:10]] == [201] * 10
+    assert int(founded[10].headers["Retry-After"]) > 0
+    refused(founded[10], 429, "founded_too_often")
+    # nor all at once, and ending them is no way round it
+    for each in founded[:10]:
+        await mallory.ask("DELETE", f"/v1/organizations/{each.json()['id']}")
+    answers = await asyncio.gather(*(found(mallory) for _ in range(8)))
+    assert {each.status_code for each in answers} == {429}
+
+
+async def test_of_many_attempts_at_once_no_more_succeed_than_are_left(
+    initech: Team, limit: Limit
+) -> None:
+    limit(organizations_founded_a_day=3)
+    answers = await asyncio.gather(*(found(initech.administrator) for _ in range(12)))
+    assert sum(each.status_code == 201 for each in answers) <= 3
+    codes = {each.json()["code"] for each in answers if each.status_code != 201}
+    assert codes <= {"founded_too_often", "founding_in_progress"}
+
+
+async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
+    initech: Team, limit: Limit
+) -> None:
+    limit(organizations_founded=2)
+    mallory = initech.administrator
+    ids = [(await found(mallory)).json()["id"] for _ in range(2)]
+    problem = refused(await found(mallory), 409, "too_many_organizations")
+    assert problem["most"] == "2" or problem["most"] == 2
+    await mallory.ask("DELETE", f"/v1/organizations/{ids[0]}")
+    assert (await found(mallory)).status_code == 201
+    operator = await initech.world.signed_in_operator()
+    for _ in range(3):
+        assert (await found(operator)).status_code == 201
+
+
+async def test_one_persons_foundings_are_nobody_elses(finicom: World, initech: Team) -> None:
+    for _ in range(11):
+        await found(initech.administrator)
+    other = await finicom.found("other")
+    assert (await found(other.administrator)).status_code == 201
+
+
+async def test_who_founded_an_organization_is_kept(initech: Team) -> None:
+    id = (await found(initech.administrator)).json()["id"]
+    async with initech.world.service.reads() as session:
+        row = await session.get_one(Organization, OrganizationId(id))
+        assert row.founded_by == initech.administrator.id
+
+
+# --- what an organization has ---
+
+
+async def test_teams_and_their_members_have_a_limit(acme: Team, limit: Limit) -> None:
+    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+    limit(teams=2, team_members=1)
+    crew = await Crew.made(acme, "one")
+    await Crew.made(acme, "two")
+    body = {"id": "three", "name": "Three"}
+    full(await acme.administrator.ask("POST", f"{acme.path}/teams", json=body), "teams", 2)
+    assert (await crew.put(people["bob"])).is_success
+    full(await crew.put(people["eve"]), "team_members", 1)
+    await crew.delete()
+    assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=body)).is_success
+
+
+async def test_roles_have_a_limit_for_making_and_for_cloning(acme: Team, limit: Limit) -> None:
+    limit(roles=1)
+    where = f"{acme.path}/roles"
+    role: dict[str, Any] = {"id": "one", "name": "One", "actions": ["refunds_create"]}
+    assert (await acme.administrator.ask("POST", where, json=role)).status_code == 201
+    full(await acme.administrator.ask("POST", where, json={**role, "id": "two"}), "roles", 1)
+    clone = {"id": "two", "name": "Two", "clone_of": "one"}
+    cloned = await acme.administrator.ask("POST", where, json=clone)
+    full(cloned, "roles", 1)
+
+
+async def test_service_accounts_and_their_tokens_have_a_limit(acme: Team, limit: Limit) -> None:
+    limit(service_accounts=1, tokens_per_service_account=2)
+    where, ana = f"{acme.path}/service-accounts", acme.administrator
+    made = await ana.ask("POST", where, json={"name": "nightly", "roles": []})
+    assert made.status_code == 201, made.text
+    full(await ana.ask("POST", where, json={"name": "x", "roles": []}), "service_accounts", 1)
+    tokens = f"{where}/{made.json()['id']}/tokens"
+    ids = [(await ana.ask("POST", tokens, json={"name": "t"})).json()["id"] for _ in range(2)]
+    full(await ana.ask("POST", tokens, json={"name": "t"}), "tokens_per_service_account", 2)
+    full(
+        await ana.ask("POST", f"{tokens}/{ids[0]}/rotate", json={}), "tokens_per_service_account", 2
+    )
+    assert (await ana.ask("DELETE", f"{tokens}/{ids[0]}")).is_success
+    assert (await ana.ask("POST", tokens, json={"name": "t"})).status_code == 201
+
+
+async def test_objects_have_a_limit_one_by_one_and_in_batches(acme: Team, limit: Limit) -> None:
+    limit(objects=3)
+    await registered(acme, "webhook:a", "webhook:b")
+    two_more = [item("webhook:c"), item("webhook:d")]
+    full(await batch(acme, two_more), "objects", 3)
+    assert (await batch(acme, [item("webhook:a"), item("webhook:c")])).is_success
+    full(await register(acme, "webhook:d"), "objects", 3)
+    full(await batch(acme, [item(f"webhook:{number}") for number in range(9)]), "objects", 3)
+    assert (await remove(acme, "webhook:a")).is_success
+    assert (await register(acme, "webhook:d")).is_success
+
+
+async def test_grants_have_a_limit(acme: Team, limit: Limit) -> None:
+    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+    await registered(acme, "webhook:a", "webhook:b")
+    limit(grants=1)
+    assert (await grant(acme, "webhook:a", to(people["bob"], "edit"))).is_success
+    full(await grant(acme, "webhook:b", to(people["bob"], "edit")), "grants", 1)
+    assert (await grant(acme, "webhook:a", to(people["eve"], "edit"))).is_success
+
+
+async def test_members_have_a_limit_that_operators_may_exceed(acme: Team, limit: Limit) -> None:
+    limit(members=1)
+    assert (await acme.invite("bob", ["support"])).status_code == 201
+    full(await acme.accept("bob"), "members", 1)
+    await enlist(acme, {"max": ["support"]})
+    limit(members=3)
+    assert (await acme.accept("bob")).status_code == 200
+
+
+async def test_one_tenants_things_are_not_counted_for_another(
+    acme: Team, globex: Team, limit: Limit
+) -> None:
+    limit(teams=1, objects=1, roles=1)
+    for team in (acme, globex):
+        await Crew.made(team, "one")
+        await registered(team, "webhook:a")
+
+
+async def test_a_machine_is_counted_by_itself(initech: Team, limit: Limit) -> None:
+    limit(invitations_a_day_by_one_person_to_one_mailbox=1)
+    robot = await machine(initech, "admin")
+    victim = somebody()
+    invited = await invite(initech.id, victim, robot)
+    assert invited.status_code == 201
+    where = f"{initech.path}/invitations/{invited.json()['id']}"
+    resent = await robot.ask("POST", f"{where}/resend")
+    refused(resent, 429, "sent_too_often")
+
+
+# --- the settings ---
+
+
+def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    told = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
+    assert {name.lower(): int(most.replace(",", "")) for name, most in told.items()} == (
+        limits.Limits.model_construct().model_dump()
+    )
+
+
+def test_a_limit_that_makes_no_sense_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    needed = {
+        "HOME": str(tmp_path),
+        "DATABASE_URL": "postgresql:///t",
+        "SPICEDB_ENDPOINT": "127.0.0.1:1",
+        "SPICEDB_PRESHARED_KEY": "key",
+        "SECRET_KEY": "a secret of nobody",
+    }
+    for name, value in needed.items():
+        monkeypatch.setenv(f"TEAMACCESS_{name}", value)
+    monkeypatch.setenv("TEAMACCESS_LIMIT_TEAMS", "7")
+    assert Settings.discover().limits.teams == 7
+    monkeypatch.setenv("TEAMACCESS_LIMIT_TEAMS", "none")
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_LIMIT_TEAMS"):
+        Settings.discover()
+
+
+MANY = """
+INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by, sent_at,
+  times_sent, expires_at)
+SELECT :organization, 'inv_' || n, 'n' || n || '@x.example', repeat('0', 64),
+  sha256((:organization || n)::bytea), :user, now(), 1, now() + interval '1 day'
+FROM generate_series(1, 3000) AS n
+"""
+
+
+async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
+    """Each question that a limit asks finds its rows by an index made for it."""
+    questions = {
+        "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
+            WHERE organization_id = '{initech.id}'
+            AND {IN_SQL.format(email="email")} = 'b@x.example'
+            AND sent_at > now() - interval '1 day'""",
+        "invitations_invited_by_idx": """SELECT sum(times_sent) FROM invitations
+            WHERE invited_by = 'a' AND sent_at > now() - interval '1 day'""",
+        "organizations_founded_by_idx": "SELECT count(*) FROM organizations WHERE founded_by = 'a'",
+        "resources_present_idx": """SELECT 1 FROM resources
+            WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",
+        "users_mailbox_idx": f"""SELECT id FROM users
+            WHERE {TAGGED} AND {IN_SQL.format(email="users.email")} = 'b@x.example'""",
+    }
+    engine = create_async_engine(driver_url(initech.world.owner_url))
+    async with engine.connect() as connection:
+        await connection.execute(
+            text(MANY), {"organization": initech.id, "user": initech.administrator.id}
+        )
+        await connection.execute(text("ANALYZE invitations"))
+        await connection.execute(text("SET LOCAL enable_seqscan = off"))
+        for index, question in questions.items():
+            plan = (await connection.scalars(text(f"EXPLAIN {question}"))).all()
+            assert index in "\n".join(plan), plan
+        await connection.rollback()
+    await engine.dispose()

@@ -1,0 +1,152 @@
+"""What anybody may ask for without signing in costs little, however often it is asked."""
+
+import asyncio
+import time
+from typing import Any
+
+import pytest
+from sqlalchemy import text
+
+from teamaccess.api.recent import Recent
+from tests.attacks.connections import HOST, ask, questions
+from tests.serving import Served
+from tests.steps import refused
+from tests.world import Team, World
+
+MOST_MILLISECONDS = 10.0
+"""Of the event loop for one request, on a machine that is busy with other things."""
+
+ANONYMOUS = [
+    ("GET", "/", {}),
+    ("GET", "/healthz", {}),
+    ("GET", "/readyz", {}),
+    ("GET", "/metrics", {}),
+    ("GET", "/schema", {}),
+    ("GET", "/schema/openapi.json", {}),
+    ("GET", "/schema/openapi.yaml", {}),
+    ("GET", "/schema/none", {}),
+    ("GET", "/v1/catalog", {}),
+    ("GET", "/invitations/accept?token=made-up", {}),
+    ("GET", "/made/up", {}),
+    ("DELETE", "/healthz", {}),
+    ("GET", "/healthz?" + "&".join(f"a{n}=1" for n in range(1000)), {}),
+    ("GET", "/healthz?" + "a" * 8000, {}),
+    ("GET", "/v1/organizations?" + "limit=1&" * 1000, {}),
+    ("GET", "/v1/me", {"headers": {"Authorization": "Bearer " + "x" * 15_000}}),
+    ("GET", "/v1/me", {"headers": {"Authorization": "Bearer " + "." * 15_000}}),
+    ("GET", "/v1/me", {"headers": {"Authorization": "Bearer ta_" + "x" * 15_000}}),
+    ("POST", "/v1/organizations", {"json": {"id": "made-up", "name": "Made up"}}),
+    ("POST", "/v1/invitations/accept", {"json": {"token": "x" * 60_000}}),
+    ("POST", "/v1/invitations/accept", {"content": b"[" * 60_000}),
+    ("POST", "/v1/invitations/accept", {"content": b'{"token":' + b"[" * 60_000}),
+    ("POST", "/v1/invitations/accept", {"content": b"{" + b'"a":1,' * 8_000 + b'"b":1}'}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "more"), ANONYMOUS, ids=lambda each: str(each)[:40])
+async def test_an_anonymous_request_takes_little_of_the_event_loop(
+    fintoc: World, method: str, path: str, more: dict[str, Any]
+) -> None:
+    spent = []
+    for _ in range(6):
+        began = time.process_time()
+        answer = await fintoc.http.request(method, path, **more)
+        spent.append((time.process_time() - began) * 1000)
+        assert answer.status_code < 500
+    assert min(spent[1:]) < MOST_MILLISECONDS
+
+
+async def test_any_number_of_scrapes_share_one_reading(served: Served) -> None:
+    for path in ("/metrics", "/readyz"):
+        request = f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
+        with questions(served) as asked:
+            answers = await asyncio.gather(*(ask(served, request) for _ in range(100)))
+        assert {each.status for each in answers} == {200}
+        # two readings at most, where the first one ages meanwhile, of about six statements each
+        assert len(asked) <= 14, asked
+
+
+async def test_a_reading_is_shared_by_those_who_ask_meanwhile_even_when_it_fails() -> None:
+    readings = 0
+    going_on = asyncio.Event()
+
+    async def read() -> int:
+        nonlocal readings
+        readings += 1
+        await going_on.wait()
+        raise OSError("away")
+
+    recent = Recent(read, seconds=60)
+    asking = [asyncio.create_task(recent.get()) for _ in range(10)]
+    await asyncio.sleep(0)
+    asking[0].cancel()  # one who goes away takes nothing from the others
+    going_on.set()
+    results = await asyncio.gather(*asking, return_exceptions=True)
+    assert [type(each) for each in results[1:]] == [OSError] * 9
+    with pytest.raises(OSError, match="away"):
+        await recent.get()
+    assert readings == 1
+
+
+async def test_nobody_but_an_operator_is_told_which_organizations_have_stopped(
+    served: Served, acme: Team
+) -> None:
+    """Only how many: a tenant's name and what it did are its own business."""
+    await stop(acme)
+    operator = await acme.world.signed_in_operator()
+    told = (await operator.ask("GET", "/readyz")).json()["stopped_organizations"]
+    assert acme.id in [each["organization"] for each in told]
+
+    for headers in ({}, {"Authorization": f"Bearer {acme.administrator.token}"}):
+        answer = await acme.world.http.get("/readyz", headers=headers)
+        stopped = answer.json()["stopped_organizations"]
+        assert stopped
+        assert all(set(each.values()) == {None} for each in stopped)
+    for path in ("/readyz", "/metrics", "/", "/schema", "/healthz", "/v1/catalog"):
+        assert acme.id not in (await acme.world.http.get(path)).text
+
+
+async def stop(team: Team) -> None:
+    """Have SpiceDB refuse the next entry of the organization."""
+    async with team.world.service.sessions.begin() as session:
+        await session.execute(
+            text(
+                "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
+                " catalog_version) VALUES (:id, ARRAY[:update], 'operator:x', 'operator', 'x', 'x')"
+            ),
+            {"id": team.id, "update": f"TOUCH organization:{team.id}#overlord@user:usr_x"},
+        )
+    await team.invite("eve", ["support"])  # brings in what is pending first
+
+
+async def test_made_up_paths_and_methods_make_no_metrics(fintoc: World) -> None:
+    for number in range(20):
+        await fintoc.http.get(f"/made-up-{number}")
+        await fintoc.http.get(f"/schema/made-up-{number}")
+        await fintoc.http.request(f"MADE-UP-{number}", "/healthz")
+        await fintoc.http.get(f"/v1/organizations/made-up-{number}")
+    operator = await fintoc.signed_in_operator()
+    assert "made-up" not in (await operator.ask("GET", "/metrics")).text.lower()
+
+
+async def test_nothing_is_opened_for_nobody(fintoc: World) -> None:
+    """Founding used to open a transaction before it asked who wants to found."""
+    opened = fintoc.service.ledger.change
+    object.__setattr__(fintoc.service.ledger, "change", None)
+    try:
+        answer = await fintoc.http.post("/v1/organizations", json={"id": "acme", "name": "Acme"})
+    finally:
+        object.__setattr__(fintoc.service.ledger, "change", opened)
+    refused(answer, 401, "sign_in_required")
+
+
+async def test_malformed_requests_write_nothing_to_the_log(
+    served: Served, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for raw in (
+        b"nonsense\r\n\r\n",
+        b"GET / HTTP/1.1\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
+    ):
+        await ask(served, raw)
+    assert not caplog.records
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,72 @@
+"""The same header or parameter twice: one of the two would win here, and the other one elsewhere."""
+
+import pytest
+
+from tests.attacks.connections import HOST, ask
+from tests.serving import Served
+from tests.steps import refused
+from tests.world import Team
+
+JSON = b"Content-Type: application/json\r\n"
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"Authorization: Bearer one",
+        b"Teamaccess-On-Behalf-Of: usr_1",
+        b"Idempotency-Key: k1",
+        b'If-Match: "1"',
+        b"Content-Type: application/json",
+        b"Host: teamaccess.test",
+    ],
+)
+async def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(
+    served: Served, header: bytes
+) -> None:
+    host = b"" if header.startswith(b"Host") else HOST
+    first = b"POST /v1/organizations HTTP/1.1\r\n" + host + b"Content-Length: 2\r\n"
+    answer = await ask(served, first + (header + b"\r\n") * 2 + b"\r\n{}")
+    answer.refused(400, "duplicate_header")
+    assert answer.problem()["header"].encode() == header.partition(b":")[0]
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        b"Content-Length: 2\r\nContent-Length: 2\r\n",
+        b"Content-Length: 2\r\nContent-Length: 3\r\n",
+        b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        b"Content-Length: 2, 2\r\n",
+    ],
+)
+async def test_a_body_whose_length_is_said_twice_is_refused(served: Served, headers: bytes) -> None:
+    answer = await ask(
+        served, b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + JSON + headers + b"\r\n{}"
+    )
+    answer.refused(400, "invalid_request")
+
+
+async def test_the_header_of_another_spelling_is_the_same_header(acme: Team) -> None:
+    bob = await acme.member("bob", ["support"])
+    answer = await acme.world.http.get(
+        "/v1/me",
+        headers=[
+            ("Authorization", f"Bearer {bob.token}"),
+            ("AUTHORIZATION", f"Bearer {acme.administrator.token}"),
+        ],
+    )
+    problem = refused(answer, 400, "duplicate_header")
+    assert problem["header"] == "Authorization"
+    assert problem["count"] == 2
+
+
+@pytest.mark.parametrize("query", ["limit=1&limit=1000", "cursor=a&cursor=b", "team=a&team=b"])
+async def test_a_parameter_with_one_value_is_refused_when_it_is_given_twice(
+    acme: Team, query: str
+) -> None:
+    answer = await acme.administrator.ask("GET", f"{acme.path}/members?{query}")
+    problem = refused(answer, 400, "duplicate_parameter")
+    assert problem["parameter"] == query.partition("=")[0]

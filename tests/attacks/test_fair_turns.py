@@ -1,0 +1,120 @@
+"""Nobody keeps another tenant or another caller waiting for long."""
+
+import asyncio
+
+import httpx
+import pytest
+
+from teamaccess.ledger import Attribution
+from teamaccess.ledger.turns import SHARE, Turns
+from teamaccess.models import Channel, OrganizationId
+from teamaccess.plans import proposals
+from tests.faults_tools import another_process, through
+from tests.steps import enlist, refused
+from tests.world import OPERATOR, Person, Team
+
+
+async def invite(team: Team, by: Person, name: str) -> httpx.Response:
+    """Invite somebody."""
+    body = {"email": team.address(name), "roles": ["support"]}
+    return await by.ask("POST", f"{team.path}/invitations", json=body)
+
+
+def position(answer: httpx.Response) -> int:
+    """Where the change stands in its ledger."""
+    return int(answer.headers["Teamaccess-Change"].rpartition(":")[2])
+
+
+async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Team) -> None:
+    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        many = [asyncio.create_task(invite(acme, eve, f"guest{n}")) for n in range(10)]
+        await asyncio.sleep(0.5)  # they stand in the queue
+        one = asyncio.create_task(invite(acme, acme.administrator, "zoe"))
+        await asyncio.sleep(0.5)
+    places = sorted(map(position, await asyncio.gather(*many)))
+    assert position(await one) <= places[1] + 1
+
+
+async def test_a_caller_with_many_organizations_has_a_share_of_the_connections() -> None:
+    turns = Turns()
+    eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
+    release = asyncio.Event()
+
+    async def change(organization: str, who: Attribution) -> None:
+        async with turns.taken([OrganizationId(organization)], who):
+            await release.wait()
+
+    many = [asyncio.create_task(change(f"eve-{n}", eve)) for n in range(60)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1), turns.taken([OrganizationId("bob")], bob):
+        assert turns._connections._held["user:eve"] == SHARE
+    release.set()
+    await asyncio.gather(*many)
+
+
+async def test_a_tenants_large_questions_leave_room_for_another_ones(
+    acme: Team, globex: Team
+) -> None:
+    audit = acme.world.service.audit
+    async with audit.turns.taken(globex.id, "user:slow"):
+        others = [
+            asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
+            for _ in range(24)
+        ]
+        async with asyncio.timeout(20):
+            answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix")
+        assert answer.status_code == 200
+        assert not any(each.done() for each in others)
+    assert {each.status_code for each in await asyncio.gather(*others)} == {200}
+
+
+async def test_changes_have_the_time_that_their_plan_has(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    body = {"changes": [{"change": "suspend", "user": bob.id}]}
+    plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
+    monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
+    made = await acme.administrator.ask(
+        "POST", f"{acme.path}/changes", json=body, headers={"If-Match": plan.headers["ETag"]}
+    )
+    refused(made, 409, "plan_takes_too_long")
+    refused(
+        await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body),
+        409,
+        "plan_takes_too_long",
+    )
+
+
+async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
+    acme: Team, globex: Team
+) -> None:
+    async with another_process(acme.world, requests_per_second=0.1, requests_burst=5) as second:
+        ana, other = (through(second, team).administrator for team in (acme, globex))
+        answers = [await ana.ask("GET", "/v1/me") for _ in range(7)]
+        assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
+        problem = refused(answers[-1], 429, "too_many_requests")
+        assert 1 <= int(answers[-1].headers["Retry-After"]) <= 10
+        assert problem["limit"] == "0.1"
+        # another token of the same person's is no way round it
+        ana.token = await second.token(ana.id)
+        refused(await ana.ask("GET", "/v1/me"), 429, "too_many_requests")
+        assert (await other.ask("GET", "/v1/me")).status_code == 200
+        # and who watches over the process hears that it lives
+        assert (await second.http.get("/healthz")).status_code == 200
+
+
+async def test_a_caller_with_too_many_changes_waiting_is_refused(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("teamaccess.ledger.turns.MOST_WAITING", 3)
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        answers = [
+            asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(6)
+        ]
+        done, _ = await asyncio.wait(answers, timeout=1.5)
+        codes = [each.result().json()["code"] for each in done]
+        assert codes == ["too_many_waiting"] * 3
+    statuses = [each.status_code for each in await asyncio.gather(*answers)]
+    assert sorted(statuses) == [201] * 3 + [429] * 3

@@ -1,0 +1,121 @@
+"""Nobody holds another tenant's lock, and nobody waits for something else while they hold one."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+
+from teamaccess.models import User
+from tests.faults_tools import before, through
+from tests.steps import enlist, refused
+from tests.world import OPERATOR, Person, Team, World
+
+KEY = {"Idempotency-Key": "one"}
+
+
+async def invite(team: Team, by: Person, name: str = "zoe", **more: Any) -> httpx.Response:
+    """Invite somebody."""
+    body = {"email": team.address(name), "roles": ["support"]}
+    return await by.ask("POST", f"{team.path}/invitations", json=body, **more)
+
+
+async def test_a_stranger_takes_no_turn(acme: Team, globex: Team) -> None:
+    """While the organization is locked a stranger is refused at once, and does not queue for it."""
+    stranger = globex.administrator
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        async with asyncio.timeout(8):  # who queued would wait for ten seconds
+            for path in (acme.path, "/v1/organizations/no-such-one"):
+                answers = [
+                    await stranger.ask(
+                        "POST",
+                        f"{path}/invitations",
+                        json={"email": "a@b.example", "roles": ["support"]},
+                    ),
+                    await stranger.ask("DELETE", path),
+                    await stranger.ask("PATCH", path, json={"name": "Mine"}),
+                ]
+                for answer in answers:
+                    refused(answer, 404, "unknown_organization")
+
+
+async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
+    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A member of two organizations uses one key in both: the slow one must not stop the other."""
+    eve = (await enlist(globex, {"eve": ["administrator"]}))["eve"]
+    body = {"email": eve.email, "roles": ["support"]}
+    await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
+    secret = acme.world.secret_for(eve.email)
+    joined = await eve.ask("POST", "/v1/invitations/accept", json={"token": secret})
+    assert joined.status_code == 200, joined.text
+
+    reached, go_on = asyncio.Event(), asyncio.Event()
+
+    async def slow() -> None:
+        reached.set()
+        await go_on.wait()
+
+    acme.world.service.admission._members[globex.id, eve.id] = True
+    acme.world.service.admission._members[acme.id, eve.id] = True
+    before(monkeypatch, acme.world, "answers", slow)
+    holding = asyncio.create_task(invite(globex, eve, headers=KEY))
+    await reached.wait()
+    second = asyncio.create_task(invite(acme, eve, headers=KEY))
+    started = asyncio.get_running_loop().time()
+    for name in ("amy", "ben", "cat"):
+        assert (await invite(acme, acme.administrator, name)).status_code == 201
+    took = asyncio.get_running_loop().time() - started
+    refused(await second, 409, "idempotency_key_in_use")
+    go_on.set()
+    assert (await holding).status_code == 201
+    assert took < 1.5
+
+
+async def test_the_same_request_to_two_processes_is_done_once(
+    acme: Team, fintoc_elsewhere: World
+) -> None:
+    elsewhere = through(fintoc_elsewhere, acme)
+    answers = await asyncio.gather(
+        *(invite(team, team.administrator, headers=KEY) for team in (acme, elsewhere) for _ in "12")
+    )
+    assert {answer.status_code for answer in answers} == {201}
+    assert len({answer.json()["id"] for answer in answers}) == 1
+
+
+async def test_somebody_s_row_that_another_tenant_holds_keeps_no_removal_for_long(
+    acme: Team,
+) -> None:
+    """A row that tenants share is locked in the last moment, and waited for a quarter of a second."""
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    async with acme.world.service.sessions.begin() as session:
+        await session.execute(select(User).where(User.id == bob.id).with_for_update())
+        started = asyncio.get_running_loop().time()
+        refused(await acme.act("remove", bob), 503, "organization_busy")
+        assert asyncio.get_running_loop().time() - started < 1.0
+    assert (await acme.act("remove", bob)).status_code == 204
+
+
+async def test_a_repeated_request_with_another_condition_is_another_request(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    body = {"changes": [{"change": "suspend", "user": bob.id}]}
+    plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
+    tag = plan.headers["ETag"]
+    first = await acme.administrator.ask(
+        "POST", f"{acme.path}/changes", json=body, headers={**KEY, "If-Match": tag}
+    )
+    assert first.status_code == 200, first.text
+    other = await acme.administrator.ask(
+        "POST", f"{acme.path}/changes", json=body, headers={**KEY, "If-Match": '"another"'}
+    )
+    refused(other, 409, "idempotency_key_reused")
+
+
+async def test_changes_are_made_as_planned_and_not_whatever_the_state(acme: Team) -> None:
+    body = {"changes": [{"change": "suspend", "user": "usr_nobody"}]}
+    for condition in ("*", " * "):
+        answer = await acme.administrator.ask(
+            "POST", f"{acme.path}/changes", json=body, headers={"If-Match": condition}
+        )
+        refused(answer, 400, "plan_needed")

@@ -1,0 +1,231 @@
+"""Text that somebody chose stays text, whatever reads it: a terminal, a log, a schema, SQL, CSV, HTTP."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+import structlog
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import SecretStr
+
+from teamaccess import logs
+from teamaccess.catalog import InvalidCatalog, load
+from teamaccess.catalog.compiler import compile_schema
+from teamaccess.catalog.reader import read
+from teamaccess.cli.refusals import tell_refusal
+from teamaccess.cli.tables import print_table
+from teamaccess.cli.terminal import echo
+from teamaccess.errors import Conflict
+from teamaccess.settings import Settings
+from teamaccess.sheets import rows_as_csv
+from teamaccess.text import visible
+from tests.world import Team
+
+ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
+"""What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""
+HOSTILE = [
+    "a\0b",
+    "a\nb",
+    "a\r\nX-Evil: 1",
+    "\x1b[31mred",
+    "\x9b31m",
+    "\u202etxt.exe",
+    "\ud800",
+    "{organization.__class__}",
+    "{0}",
+    "%s%n",
+    "[red]x[/red]",
+    "%' OR 1=1 --",
+    "'; DROP TABLE users; --",
+    "=cmd|' /C calc'!A0",
+    "<script>alert(1)</script>",
+    "${jndi:ldap://x}",
+    "../../etc/passwd",
+    "a/b#c@d",
+    "user:*",
+    "=?utf-8?q?x=0D=0ABcc:_e?=",
+]
+FORMATTED = [
+    "{organization}",
+    "{0}",
+    "{user.__class__.__mro__}",
+    "{missing!r:>99999}",
+    "{{",
+    "}",
+    "%s",
+]
+
+
+class Hostile(Conflict):
+    """{name} and {names} and {quoted!r} stay as they are."""
+
+
+# --- templates ---
+
+
+@pytest.mark.parametrize("name", FORMATTED)
+def test_a_refusal_does_not_format_what_somebody_chose(name: str) -> None:
+    refusal = Hostile(name=name, names=[name, name], quoted=name)
+    assert refusal.detail == f"{name} and {name}, {name} and {name!r} stay as they are."
+
+
+# --- terminals and logs ---
+
+
+def acts(text: str) -> bool:
+    """Whether a terminal would do more with it than show it."""
+    return any(c in text for c in "\x1b\x07\x9b\r\u202e\u2066\U000e0001")
+
+
+def test_a_command_prints_nothing_that_a_terminal_acts_on(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    echo(ACTED_ON)
+    print_table([ACTED_ON], [[ACTED_ON, "[red]x[/red]"], ["[link=http://evil.example]x", "y"]])
+    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
+    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
+    tell_refusal(ValueError(ACTED_ON), as_json=False)
+    printed = capsys.readouterr()
+    assert not acts(printed.out)
+    assert not acts(printed.err)
+    assert "[red]x[/red]" in printed.out
+    assert "[link=http://evil.example]x" in printed.out
+    [line] = [line for line in printed.err.splitlines() if line.startswith("{")]
+    assert json.loads(line)["name"] == ACTED_ON
+
+
+@given(st.text())
+def test_what_is_made_visible_loses_nothing(said: str) -> None:
+    shown = visible(json.dumps(said, ensure_ascii=False))
+    assert json.loads(shown) == said
+
+
+@pytest.fixture(params=["console", "json"])
+def log(request: pytest.FixtureRequest, tmp_path: Path) -> io.StringIO:
+    """The log as a service writes it."""
+    settings = Settings(
+        home=tmp_path,
+        database_url="postgresql:///none",
+        spicedb_endpoint="127.0.0.1:1",
+        spicedb_preshared_key=SecretStr("none"),
+        secret_key=SecretStr("a secret of nobody"),
+        log_format=request.param,
+    )
+    logs.configure(settings)
+    written = io.StringIO()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(written))
+    return written
+
+
+def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:
+    structlog.get_logger().error("mail_failed", cause=ACTED_ON + "\nforged", name="[red]x")
+    assert not acts(log.getvalue())
+    assert log.getvalue().count("\n") == 1
+
+
+# --- the schema ---
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "x\n  permission evil = nil\n",
+        "x\r  permission evil = nil",
+        "x\u2028permission evil = nil",
+        "x\u0085permission evil = nil",
+        "x\x0bpermission evil = nil",
+        "x\x0cpermission evil = nil",
+        "x\x1b[31m",
+        "x\0",
+    ],
+)
+def test_no_description_ends_its_comment_in_the_schema(said: str) -> None:
+    with pytest.raises(InvalidCatalog):
+        read(with_description(said), "finicom")
+
+
+@pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
+def test_what_looks_like_the_schema_language_stays_a_comment(said: str) -> None:
+    schema = compile_schema(read(with_description(said), "finicom"))
+    plain = compile_schema(load("finicom"))
+    assert without_comments(schema) == without_comments(plain)
+
+
+def with_description(said: str) -> str:
+    """Finicom's catalog, with something else as its first description."""
+    catalog = (Path(__file__).parents[2] / "schema/catalogs/finicom.yaml").read_text()
+    before, key, rest = catalog.partition("description:")
+    return f"{before}{key} {json.dumps(said)}\n{rest.partition(chr(10))[2]}"
+
+
+def without_comments(schema: str) -> list[str]:
+    return [line for line in schema.split("\n") if not line.lstrip().startswith("//")]
+
+
+# --- spreadsheets ---
+
+
+@pytest.mark.parametrize(
+    "cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1", "\ufeff=1"]
+)
+def test_a_cell_is_no_formula(cell: str) -> None:
+    [line] = rows_as_csv([[cell, "x"]])
+    assert line.lstrip('"').startswith("'")
+
+
+# --- the API ---
+
+
+@pytest.mark.parametrize("said", HOSTILE)
+async def test_the_api_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+    ana = acme.administrator
+    bodies: list[tuple[str, str, dict[str, Any]]] = [
+        ("PATCH", "", {"name": said}),
+        ("POST", "/teams", {"id": "t1", "name": said}),
+        ("POST", "/teams", {"id": said, "name": "x"}),
+        ("POST", "/roles", {"id": "r1", "name": said, "actions": ["refunds_create"]}),
+        ("POST", "/roles", {"id": said, "name": "x", "actions": [said]}),
+        ("POST", "/service-accounts", {"name": said, "roles": []}),
+        ("POST", "/service-accounts", {"name": "x", "roles": [said]}),
+        ("POST", "/invitations", {"email": f"{said}@x.example", "roles": ["support"]}),
+        ("POST", "/invitations", {"email": f"x@{said}", "roles": [said]}),
+        ("POST", "/access-requests", {"action": said, "reason": said, "duration_hours": 1}),
+        ("POST", "/access-requests", {"role": "support", "reason": said, "duration_hours": 1}),
+        ("PUT", f"/members/{ana.id}/roles", {"roles": [{"role": said}], "reason": said}),
+    ]
+    for method, path, body in bodies:
+        content = json.dumps(body).encode()
+        headers = {"Content-Type": "application/json"}
+        answer = await ana.ask(method, acme.path + path, content=content, headers=headers)
+        assert answer.status_code < 500, (path, body, answer.text)
+        assert "x-evil" not in answer.headers
+        assert answer.headers["content-type"].startswith("application/")
+    shown = (await ana.ask("GET", acme.path)).json()["name"]
+    assert shown in (said, acme.id.split("-")[0].title(), said.strip()) or shown
+
+
+@pytest.mark.parametrize("said", [each for each in HOSTILE if each != "\ud800"])
+async def test_an_address_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+    ana, spelled = acme.administrator, quote(said, safe="")
+    for method, path in (
+        ("GET", f"/v1/organizations/{spelled}"),
+        ("GET", f"{acme.path}/members/{spelled}"),
+        ("GET", f"{acme.path}/members?cursor={spelled}"),
+        ("GET", f"{acme.path}/members?q={spelled}"),
+        ("GET", f"{acme.path}/invitations?status={spelled}"),
+        ("GET", f"{acme.path}/teams/{spelled}"),
+        ("GET", f"{acme.path}/resources/{spelled}/{spelled}/grants"),
+        ("DELETE", f"/v1/organizations/{spelled}"),
+        ("DELETE", f"{acme.path}/members/{spelled}"),
+        ("DELETE", f"{acme.path}/invitations/{spelled}"),
+        ("PUT", f"{acme.path}/resources/webhook/{spelled}"),
+        ("PUT", f"{acme.path}/resources/{spelled}/x"),
+    ):
+        answer = await ana.ask(method, path)
+        assert 400 <= answer.status_code < 500 or answer.is_success, (method, path, answer.text)
+        assert answer.status_code < 500
+        assert "x-evil" not in answer.headers

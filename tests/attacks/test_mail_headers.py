@@ -1,0 +1,251 @@
+"""Text that a customer chose must not become a header, a recipient or a body of a mail."""
+
+import base64
+import email
+import email.policy
+import os
+import re
+from datetime import UTC, datetime
+from email.message import Message
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from teamaccess.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from teamaccess.text import InvalidText, clean
+from tests.mail.inbox import Inbox, url
+from tests.steps import refused
+from tests.world import Team, World
+
+UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
+HEADERS = [
+    "Subject",
+    "From",
+    "To",
+    "Date",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+]
+
+
+def encoded(text: str, charset: str = "utf-8") -> str:
+    """An RFC 2047 encoded word: what a parser of headers decodes."""
+    return f"=?{charset}?b?{base64.b64encode(text.encode(charset)).decode()}?="
+
+
+BCC = "x\r\nBcc: eve@evil.example\r\n\r\nhi"
+NAMES = [
+    encoded(BCC),
+    "=?utf-8?q?x=0D=0ABcc:_eve@evil.example?=",
+    encoded("\r\nBcc: e@e.io", "utf-16"),
+    f"Acme {encoded('x' + chr(10) + 'Bcc: eve@evil.example')} Inc",
+    f"{encoded('a' + chr(13))} {encoded(chr(10) + 'Bcc: eve@evil.example')}",
+    "=?utf-8?b?" + "=" * 40 + "?=",
+    "=?unknown-charset?q?x=0AB?=",
+    'Acme, <eve@evil.example>; (comment) "quoted" Bcc: eve@evil.example',
+    "Größe & Söhne 株式会社 👩‍💻" + "ß" * 60,
+]
+"""Names that an organization may have."""
+
+
+def mail_to(team: Team, address: str) -> Message:
+    """The only mail that has the address anywhere, as a parser reads it that decodes nothing."""
+    folder = team.world.settings.home / "mail"
+    [found] = [path for path in folder.glob("*.eml") if address in path.read_text()]
+    return email.message_from_bytes(found.read_bytes(), policy=email.policy.compat32)
+
+
+def as_clients_read(message: Message) -> str:
+    """The subject, decoded."""
+    return str(email.header.make_header(email.header.decode_header(message["Subject"])))
+
+
+def letter(subject: str = "Join Acme", to: str = "bob@example.com", text: str = "hello\n") -> Mail:
+    """A mail that means this."""
+    return Mail(
+        subject=subject,
+        sender=Mailbox("teamaccess", "no-reply@example.com"),
+        recipient=to,
+        date=datetime(2026, 11, 1, tzinfo=UTC),
+        text=text,
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_an_organizations_name_becomes_no_header(initech: Team, name: str) -> None:
+    renamed = await initech.administrator.ask("PATCH", initech.path, json={"name": name})
+    assert renamed.status_code == 200, renamed.text
+
+    assert (await initech.invite("bob", ["read"])).json()["delivery"] == "sent"
+
+    mail = mail_to(initech, initech.address("bob"))
+    assert mail.keys() == HEADERS
+    assert mail["To"] == initech.address("bob")
+    assert mail.get_content_type() == "text/plain"
+    assert b"You are invited to join " in mail.get_payload(decode=True)
+    if not name.startswith("=?") and "=?" not in name:
+        assert as_clients_read(mail) == f"Join {name}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+async def test_anybody_who_founds_an_organization_chooses_no_header(
+    initech: Team, name: str
+) -> None:
+    mallory = initech.administrator
+    id = f"{initech.id}-2"
+    founded = await mallory.ask("POST", "/v1/organizations", json={"id": id, "name": name})
+    assert founded.status_code == 201, founded.text
+    body = {"email": "bob@victim.example", "roles": ["read"]}
+    invited = await mallory.ask("POST", f"/v1/organizations/{id}/invitations", json=body)
+    assert invited.json()["delivery"] == "sent"
+    folder = initech.world.settings.home / "mail"
+    newest = max(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
+    mail = email.message_from_bytes(newest.read_bytes(), policy=email.policy.compat32)
+    assert mail.keys() == HEADERS
+    assert mail["To"] == "bob@victim.example"
+
+
+async def test_a_roles_name_becomes_no_header_and_no_other_body(acme: Team) -> None:
+    role = {"id": "evil", "name": encoded(BCC), "actions": ["refunds_create"]}
+    made = await acme.administrator.ask("POST", f"{acme.path}/roles", json=role)
+    assert made.status_code == 201, made.text
+
+    await acme.invite("bob", ["evil"])
+
+    mail = mail_to(acme, acme.address("bob"))
+    assert mail.keys() == HEADERS
+    body = mail.get_payload(decode=True)
+    assert isinstance(body, bytes)
+    assert encoded(BCC) in body.decode()
+
+
+@given(st.text(min_size=1, max_size=100), st.text(max_size=300))
+def test_whatever_is_meant_is_what_a_parser_reads_or_nothing_is_sent(
+    subject: str, text: str
+) -> None:
+    try:
+        content = sealed(letter(subject, text=text))
+    except UnsafeMail:
+        hostile = UNREADABLE.search(subject) or re.search("[\0\r\ud800-\udfff]", subject + text)
+        assert hostile
+        return
+    read = email.message_from_bytes(content, policy=email.policy.compat32)
+    assert read.keys() == HEADERS
+    assert as_clients_read(read) == subject
+    body = read.get_payload(decode=True)
+    assert isinstance(body, bytes)
+    assert body.decode().replace("\r\n", "\n") == text
+
+
+@given(st.text(min_size=1, max_size=100))
+def test_an_encoded_word_stays_text(inside: str) -> None:
+    try:
+        name = clean("name", encoded(inside), 100)
+    except (InvalidText, UnicodeEncodeError):
+        return
+    read = email.message_from_bytes(sealed(letter(name)), policy=email.policy.default)
+    assert read["Subject"] == name
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        letter(subject="Join\r\nBcc: eve@evil.example"),
+        letter(subject="Join\nAcme"),
+        letter(subject="Join\0Acme"),
+        letter(subject=""),
+        letter(to="bob@example.com, eve@evil.example"),
+        letter(to="bob@example.com\r\nBcc: eve@evil.example"),
+        letter(to="eve@evil.example <bob@example.com>"),
+        letter(to="team:bob@example.com;"),
+        letter(to=f"{encoded('eve')}@example.com"),
+        letter(to=""),
+        letter(text="a\0b"),
+        letter(text="a\rb"),
+        Mail(
+            "Join",
+            Mailbox("a\r\nBcc: eve@evil.example", "a@b.example"),
+            "bob@example.com",
+            datetime(2026, 11, 1, tzinfo=UTC),
+            "hello\n",
+        ),
+        Mail(
+            "Join",
+            Mailbox("teamaccess", "no-reply@b.example\r\nBcc: eve@evil.example"),
+            "bob@example.com",
+            datetime(2026, 11, 1, tzinfo=UTC),
+            "hello\n",
+        ),
+    ],
+)
+async def test_a_mail_that_would_not_read_as_it_is_meant_is_not_sent(
+    mail: Mail, tmp_path: Path
+) -> None:
+    with pytest.raises(UnsafeMail):
+        await FileMailer(tmp_path / "mail").send(mail)
+    assert os.listdir(tmp_path) == []  # noqa: PTH208 - not pathlib's in an async function
+
+
+async def test_the_envelope_is_what_was_meant_and_not_what_headers_say() -> None:
+    inbox = Inbox()
+    with inbox.serving() as server:
+        for name in NAMES:
+            await SmtpMailer(url(server)).send(letter(f"Join {name}"))
+    assert len(inbox.envelopes) == len(NAMES)
+    for envelope in inbox.envelopes:
+        assert envelope.rcpt_tos == ["bob@example.com"]
+        assert envelope.mail_from == "no-reply@example.com"
+
+
+async def test_no_line_of_the_text_ends_it_for_the_server() -> None:
+    text = "hello\n.\nRCPT TO:<eve@evil.example>\n..\n"
+    inbox = Inbox()
+    with inbox.serving() as server:
+        await SmtpMailer(url(server)).send(letter(text=text))
+    [envelope] = inbox.envelopes
+    assert envelope.rcpt_tos == ["bob@example.com"]
+    assert inbox.newest().get_content().replace("\r\n", "\n") == text
+
+
+async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_secret(
+    initech: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evil = Mailbox("teamaccess", "no-reply@evil.example\r\nBcc: eve@evil.example")
+    monkeypatch.setattr("teamaccess.invitations.letter.sender_at", lambda url: evil)
+
+    invited = await initech.invite("bob", ["read"])
+
+    assert invited.status_code == 201
+    assert invited.json()["delivery"] == "failed"
+    assert initech.world.mails_to(initech.address("bob")) == []
+    logged = capsys.readouterr().out
+    assert "mail_failed" in logged
+    assert "UnsafeMail" in logged
+    assert "token=" not in logged
+    assert initech.address("bob") not in logged
+
+
+async def test_an_address_that_headers_would_take_apart_is_refused(initech: Team) -> None:
+    for local in ("=?utf-8?q?eve=40evil.example?=", "a,b", "a\r\nBcc:eve", "team:a;", "<a>", '"a"'):
+        body = {"email": f"{local}@victim.example", "roles": ["read"]}
+        asked = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
+        refused(asked, 400, "invalid_email")
+
+
+async def test_a_world_whose_address_is_hostile_does_not_start(finicom: World) -> None:
+    for address in (
+        "https://a.example\r\nBcc: eve@evil.example",
+        "https://a.example/\tx",
+        "https://eve:pw@a.example",
+        "https://a.example,b.example",
+        "https://=?utf-8?q?a=0D=0A?=.example",
+        "javascript:alert(1)",
+        "https://",
+        "https://a.example/?x=",
+    ):
+        with pytest.raises(ValidationError):
+            type(finicom.settings)(**{**finicom.settings.model_dump(), "public_url": address})

@@ -1,0 +1,318 @@
+"""Mallory has the password of the application's database role, and none of the application's code.
+
+She is refused outright, or `teamaccess ledger verify` names what she has done. What she can still do
+unseen is in docs/decisions/0006-what-the-role-can-do.md.
+"""
+
+import pytest
+from asyncpg import PostgresError
+
+from teamaccess.chains.read_chains import snapshot
+from teamaccess.chains.verify import verify
+from tests.chains.intruder import Intruder
+from tests.ledger.conftest import Connection, transaction
+from tests.ledger.sides import entries
+from tests.world import Team
+
+HASH = "'\\x" + "ab" * 32 + "'"
+LEDGER = """
+INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
+VALUES ('{}', ARRAY['TOUCH organization:{}#administrator@user:{}'], '{}', '{}', '{}', 'none')
+"""
+EVENT = """
+INSERT INTO events (chain, kind, actor, channel, request_id, subject, details)
+VALUES ('{}', '{}', 'user:mallory', 'api', 'forged', '{}', '{}')
+"""
+TOKEN = f"""
+INSERT INTO api_tokens (organization_id, id, user_id, name, hash, created_by, expires_at)
+VALUES ('{{0}}', 'planted', '{{1}}', 'planted', {HASH}, 'user:{{1}}', now() + interval '9 days')
+"""
+RECONCILED = """
+INSERT INTO reconciliations (organization_id, differences, {1}, {2})
+VALUES ('{0}', 0, {3}, {4}) ON CONFLICT (organization_id) DO UPDATE SET {1} = {3}
+"""
+
+
+async def verified(team: Team) -> list[str]:
+    """What `ledger verify` says of an organization, with the rights that it has."""
+    async with snapshot(team.world.settings.sqlalchemy_url) as connection:
+        return list(map(str, (await verify(connection, team.id)).findings))
+
+
+async def refused(application: Connection, *statements: str) -> None:
+    """PostgreSQL refuses the transaction."""
+    with pytest.raises(PostgresError) as refusal:
+        await transaction(application, *statements)
+    told = f"{refusal.value} {getattr(refusal.value, 'constraint_name', '')}"
+    assert any(
+        each in told
+        for each in (
+            "permission denied",
+            "newest event",
+            "ahead of the clock",
+            "stays",
+            "ends when",
+        )
+    ), told
+
+
+async def test_rows_drained_and_an_entry_in_one_transaction_are_named(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    assert await intruder.all_found(acme) == []
+    await transaction(
+        application,
+        "INSERT INTO role_assignments (organization_id, user_id, role, granted_at)"
+        f" VALUES ('{acme.id}', '{bob.id}', 'administrator', now())",
+        "SELECT * FROM ledger_drain()",
+        LEDGER.format(acme.id, acme.id, bob.id, f"user:{bob.id}", "api", "forged"),
+    )
+    position = (await entries(acme))[-1].position
+    assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)
+
+
+async def test_the_request_of_a_true_change_explains_no_other_entry(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    true = (await entries(acme))[-1]
+    forged = LEDGER.format(acme.id, acme.id, bob.id, true.actor, true.channel, true.request_id)
+    await transaction(application, forged)
+    assert f"ledger {true.position + 1} entry_without_event" in await intruder.all_found(acme)
+
+
+async def machine(team: Team) -> str:
+    """A service account with a token; its id."""
+    answer = await team.administrator.ask(
+        "POST", f"{team.path}/service-accounts", json={"name": "Ci", "roles": ["support"]}
+    )
+    assert answer.status_code == 201, answer.text
+    account = str(answer.json()["id"])
+    made = await team.administrator.ask(
+        "POST", f"{team.path}/service-accounts/{account}/tokens", json={"name": "deploy"}
+    )
+    assert made.status_code == 201, made.text
+    return account
+
+
+async def test_a_planted_token_is_refused(acme: Team, application: Connection) -> None:
+    account = await machine(acme)
+    await refused(application, TOKEN.format(acme.id, account))
+    event = EVENT.format(acme.id, "coffee_made", f"user:{account}", '{"token": "planted"}')
+    await refused(application, TOKEN.format(acme.id, account), event)
+
+
+async def test_a_token_planted_with_an_event_is_told_to_the_auditor(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    """What the application can do its role can do; but not without saying so for ever."""
+    account = await machine(acme)
+    event = EVENT.format(acme.id, "token_created", f"user:{account}", '{"token": "planted"}')
+    await transaction(application, TOKEN.format(acme.id, account), event)
+    told = "SELECT count(*) FROM events WHERE kind = 'token_created' AND actor = 'user:mallory'"
+    assert await intruder.ask(told) >= 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        f"hash = {HASH}",
+        "user_id = 'somebody'",
+        "expires_at = expires_at + interval '1 year'",
+        "expires_at = expires_at - interval '1 hour'",
+        "revoked_at = NULL",
+        "last_used_at = '2100-01-01'",
+    ],
+)
+async def test_a_token_stays_as_it_was_told(
+    acme: Team, application: Connection, change: str
+) -> None:
+    account = await machine(acme)
+    if change.startswith("revoked"):
+        token = await application.fetchval("SELECT id FROM api_tokens WHERE user_id = $1", account)
+        path = f"{acme.path}/service-accounts/{account}/tokens/{token}"
+        assert (await acme.administrator.ask("DELETE", path)).status_code in (200, 204)
+    mine = f"organization_id = '{acme.id}' AND user_id = '{account}'"
+    await refused(application, f"UPDATE api_tokens SET {change} WHERE {mine}")
+
+
+@pytest.mark.parametrize(
+    "change", [f"token_hash = {HASH}", "email = 'eve@x.example'", "invited_by = '{by}'"]
+)
+async def test_the_secret_of_an_invitation_is_replaced_by_resending_alone(
+    acme: Team, application: Connection, change: str
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    await acme.invite("carla", ["product"])
+    change = change.format(by=bob.id)
+    mine = f"organization_id = '{acme.id}' AND email = '{acme.address('carla')}'"
+    await refused(
+        application,
+        f"UPDATE invitations SET {change} WHERE {mine}",
+        "SELECT * FROM ledger_drain()",
+    )
+
+
+async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    await acme.invite("carla", ["product"])
+    id = await application.fetchval(
+        "SELECT id FROM invitations WHERE organization_id = $1", acme.id
+    )
+    assert await intruder.all_found(acme) == []
+    await transaction(
+        application,
+        "INSERT INTO invitation_roles (organization_id, invitation_id, role)"
+        f" VALUES ('{acme.id}', '{id}', 'administrator')",
+    )
+    found = (await intruder.verify(acme)).findings
+    assert [(each.fault.value, each.row) for each in found] == [
+        ("row_differs", f"invitation:{acme.id}/{id}")
+    ]
+    await transaction(
+        application,
+        "INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by,"
+        f" sent_at, times_sent, expires_at) SELECT '{acme.id}', 'planted', 'eve@x.example', invitee,"
+        f" {HASH}, invited_by, sent_at, 1, expires_at FROM invitations WHERE id = '{id}'",
+        "SELECT * FROM ledger_drain()",
+    )
+    found = (await intruder.verify(acme)).findings
+    assert ("row_unattested", f"invitation:{acme.id}/planted") in [
+        (each.fault.value, each.row) for each in found
+    ]
+
+
+async def test_what_the_application_does_itself_fits_its_events(acme: Team) -> None:
+    account = await machine(acme)
+    tokens = f"{acme.path}/service-accounts/{account}/tokens"
+    ana = acme.administrator
+    [token] = (await ana.ask("GET", tokens)).json()["items"]
+    rotated = await ana.ask("POST", f"{tokens}/{token['id']}/rotate", json={})
+    assert rotated.status_code == 201, rotated.text
+    assert (await ana.ask("DELETE", f"{tokens}/{rotated.json()['id']}")).is_success
+    invitation = (await acme.invite("carla", ["product"])).json()
+    resent = await ana.ask("POST", f"{acme.path}/invitations/{invitation['id']}/resend")
+    assert resent.is_success, resent.text
+    bob = await acme.member("bob", roles=["support"])
+    await acme.act("remove", bob)
+    assert await verified(acme) == []
+
+
+async def test_nobody_is_named_an_auditor_in_secret(acme: Team, application: Connection) -> None:
+    await refused(
+        application,
+        "INSERT INTO auditors (user_id, granted_at, granted_by, reason_hash)"
+        f" VALUES ('{acme.administrator.id}', now(), 'operator:ines', '')",
+    )
+
+
+async def test_nobody_resolves_a_finding_in_secret(acme: Team, application: Connection) -> None:
+    id = await application.fetchval(
+        "INSERT INTO findings (kind, organization_id, fingerprint, details)"
+        f" VALUES ('foreign_write', '{acme.id}', '{acme.id}', '{{}}') RETURNING id"
+    )
+    await refused(
+        application,
+        f"UPDATE findings SET resolved_at = now(), resolved_by = 'operator:ines' WHERE id = {id}",
+    )
+    await refused(
+        application,
+        f"UPDATE findings SET resolved_at = '2100-01-01', resolved_by = 'x' WHERE id = {id}",
+    )
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "issuer = 'https://evil.example', subject = 'eve'",
+        "email = 'eve@evil.example'",
+        "service_account_of = NULL",
+        "tokens_valid_from = tokens_valid_from - interval '1 day'",
+    ],
+)
+async def test_nobody_takes_over_a_user_in_secret(
+    acme: Team, application: Connection, change: str
+) -> None:
+    await refused(application, f"UPDATE users SET {change} WHERE id = '{acme.administrator.id}'")
+
+
+async def test_a_login_stays_whose_it_is(
+    acme: Team, application: Connection, owner: Connection
+) -> None:
+    id = acme.administrator.id
+    own = f"UPDATE users SET issuer = 'https://login.example', subject = '{id}' WHERE id = '{id}'"
+    event = EVENT.format("-", "login_linked", f"user:{id}", "{}")
+    await transaction(application, own, event)
+    await refused(
+        application,
+        f"UPDATE users SET subject = 'eve' WHERE id = '{id}'",
+        event,
+    )
+    await refused(application, f"UPDATE users SET issuer = NULL, subject = NULL WHERE id = '{id}'")
+
+
+@pytest.mark.parametrize("column", ["checked_at", "asked_at"])
+async def test_no_comparison_is_put_off_for_ever(
+    acme: Team, application: Connection, column: str
+) -> None:
+    other = "asked_at" if column == "checked_at" else "checked_at"
+    statement = RECONCILED.format(acme.id, column, other, "'2100-01-01'::timestamptz", "now()")
+    await refused(application, statement)
+
+
+async def test_what_the_application_says_of_its_rows_itself_is_left_out(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    lie = '{"attests": {"login:eve": "anything"}}'
+    await transaction(application, EVENT.format(acme.id, "token_created", "user:eve", lie))
+    told = (
+        f"SELECT details::text FROM events WHERE chain = '{acme.id}' ORDER BY position DESC LIMIT 1"
+    )
+    assert await intruder.ask(told) == "{}"
+    await refused(application, "INSERT INTO attested_rows VALUES ('login:eve', '-', 1, 'anything')")
+
+
+@pytest.mark.parametrize(
+    ("statement", "fault", "row"),
+    [
+        ("UPDATE api_tokens SET hash = {hash} WHERE {mine}", "row_differs", "api_token"),
+        ("UPDATE invitations SET token_hash = {hash} WHERE {mine}", "row_differs", "invitation"),
+        (
+            "UPDATE attested_rows SET proof = 'other' WHERE chain = '{id}' AND key LIKE 'api%'",
+            "attestation_altered",
+            "api_token",
+        ),
+        (
+            "UPDATE attested_rows SET position = 1 WHERE chain = '{id}' AND key LIKE 'api%'",
+            "attestation_altered",
+            "api_token",
+        ),
+        ("DELETE FROM attested_rows WHERE chain = '{id}'", "row_unattested", "api_token"),
+        (
+            "INSERT INTO reconciliations VALUES ('{id}', '2100-01-01', 0)",
+            "time_ahead",
+            "reconciliation",
+        ),
+        (
+            "UPDATE api_tokens SET last_used_at = '2100-01-01' WHERE {mine}",
+            "time_ahead",
+            "api_token",
+        ),
+    ],
+)
+async def test_what_even_the_owner_does_to_such_rows_is_named(
+    acme: Team, intruder: Intruder, statement: str, fault: str, row: str
+) -> None:
+    await machine(acme)
+    await acme.invite("carla", ["product"])
+    assert await intruder.all_found(acme) == []
+    mine = f"organization_id = '{acme.id}'"
+    other = f"sha256('{acme.id}')"
+    await intruder.do(statement.format(id=acme.id, mine=mine, hash=other))
+    found = [
+        (each.fault.value, each.row.partition(":")[0])
+        for each in (await intruder.verify(acme)).findings
+    ]
+    assert (fault, row) in found

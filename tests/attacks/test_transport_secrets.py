@@ -1,0 +1,338 @@
+"""Passwords, keys and tokens: who on the way, or on this machine, could read them."""
+
+import asyncio
+import json
+import ssl
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import aiosmtplib
+import psutil
+import pytest
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from sqlalchemy import make_url
+from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
+
+from teamaccess.cli.dev import welcome
+from teamaccess.engine import Engine, EngineUnavailable
+from teamaccess.invitations.offer import Letter
+from teamaccess.local.demo import Demo
+from teamaccess.local.home import Secrets
+from teamaccess.mail import Mail, Mailbox, SmtpMailer
+from teamaccess.outgoing import is_local_endpoint
+from teamaccess.relationships import organization, user
+from teamaccess.settings import InvalidSettings, Settings
+from tests.local.dev_process import StartDev
+from tests.mail.inbox import Inbox, url
+
+NEEDED = {
+    "DATABASE_URL": "postgresql:///teamaccess",
+    "SPICEDB_ENDPOINT": "127.0.0.1:50051",
+    "SPICEDB_PRESHARED_KEY": "the key of SpiceDB",
+    "SECRET_KEY": "a secret of the deployment",
+}
+
+
+@pytest.fixture(autouse=True)
+def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a deployment sets, and nothing that this machine has set."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TEAMACCESS_{name.upper()}", raising=False)
+    for name, value in {**NEEDED, "HOME": str(tmp_path)}.items():
+        monkeypatch.setenv(f"TEAMACCESS_{name}", value)
+
+
+def settings_with(monkeypatch: pytest.MonkeyPatch, **more: str) -> Settings:
+    """The settings of a deployment that sets these, too."""
+    for name, value in more.items():
+        monkeypatch.setenv(f"TEAMACCESS_{name}", value)
+    return Settings.discover()
+
+
+MAIL = Mail(
+    "Join Acme",
+    Mailbox("teamaccess", "no-reply@example.com"),
+    "bob@example.com",
+    datetime(2026, 11, 1, tzinfo=UTC),
+    "hello\n",
+)
+
+
+# --- SMTP ---
+
+
+@pytest.fixture
+def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let this machine look like another one to whoever asks whether it is this one."""
+    monkeypatch.setattr("teamaccess.outgoing.is_loopback", lambda host: False)
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_password_is_not_said_to_a_server_from_whose_offer_somebody_took_tls() -> None:
+    heard: list[LoginPassword] = []
+
+    def authenticate(*told: object) -> AuthResult:
+        assert isinstance(told[-1], LoginPassword)
+        heard.append(told[-1])
+        return AuthResult(success=True)
+
+    inbox = Inbox()
+    with inbox.serving(authenticator=authenticate, auth_require_tls=False) as server:
+        with pytest.raises(aiosmtplib.SMTPException, match="STARTTLS"):
+            await SmtpMailer(url(server, "ana:secret@")).send(MAIL)
+        assert heard == []
+        assert inbox.envelopes == []
+        await SmtpMailer(url(server, "ana:secret@"), insecure=True).send(MAIL)
+        await SmtpMailer(url(server)).send(MAIL)  # there is no password to lose
+    assert len(heard) == 1
+    assert len(inbox.envelopes) == 2
+
+
+@pytest.mark.usefixtures("elsewhere")
+async def test_a_password_is_not_said_to_whoever_has_another_certificate(tmp_path: Path) -> None:
+    inbox, context = Inbox(), self_signed(tmp_path)
+    with (
+        inbox.serving(tls_context=context) as server,
+        pytest.raises((aiosmtplib.SMTPException, OSError), match="certificate"),
+    ):
+        await SmtpMailer(url(server, "ana:secret@")).send(MAIL)
+    assert inbox.envelopes == []
+
+
+@pytest.mark.parametrize(
+    "address", ["smpt://mail.example", "http://mail.example", "mail:25", "smtp://"]
+)
+def test_a_mail_server_whose_scheme_is_misspelled_is_refused(
+    monkeypatch: pytest.MonkeyPatch, address: str
+) -> None:
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_SMTP_URL"):
+        settings_with(monkeypatch, SMTP_URL=address)
+
+
+# --- SpiceDB ---
+
+
+@pytest.mark.parametrize("name", ["SPICEDB_ENDPOINT", "SANDBOX_ENDPOINT"])
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "spicedb.internal:50051",
+        "10.0.0.7:50051",
+        "0.0.0.0:50051",
+        "[fd00::7]:50051",
+        "dns:///spicedb:50051",
+        "dns://10.0.0.53/localhost:50051",
+        "ipv4:127.0.0.1:50051,10.0.0.7:50051",
+        "127.0.0.1.evil.example:50051",
+        "127.0.0.1:50051@evil.example:1",
+        "localhost.evil.example:50051",
+        "xds:///localhost:50051",
+    ],
+)
+def test_the_key_of_spicedb_does_not_travel_in_plain_text(
+    monkeypatch: pytest.MonkeyPatch, endpoint: str, name: str
+) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        settings_with(monkeypatch, **{name: endpoint})
+    assert name in str(refused.value)
+    assert "TEAMACCESS_SPICEDB_INSECURE" in str(refused.value)
+    allowed = settings_with(monkeypatch, SPICEDB_INSECURE="true")
+    assert getattr(allowed, name.lower()) == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "127.0.0.1:50051",
+        "localhost:50051",
+        "[::1]:50051",
+        "dns:///localhost:50051",
+        "ipv4:127.0.0.1:50051",
+        "ipv6:[::1]:50051",
+        "unix:/run/spicedb.sock",
+        "unix:///run/spicedb.sock",
+    ],
+)
+def test_on_this_machine_it_may(endpoint: str) -> None:
+    assert is_local_endpoint(endpoint)
+
+
+def test_with_tls_spicedb_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
+    assert settings_with(monkeypatch, SPICEDB_TLS="true").spicedb_tls
+    monkeypatch.delenv("TEAMACCESS_SPICEDB_TLS")
+    assert settings_with(monkeypatch, SPICEDB_TLS_CA=str(tmp_path / "ca.pem")).spicedb_tls_ca
+
+
+async def test_a_proxy_of_the_environment_is_not_told_the_key(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+
+    async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.read(100))
+        writer.close()
+
+    server = await asyncio.start_server(hear, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    for name in ("grpc_proxy", "http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{port}")
+    for name in ("no_proxy", "no_grpc_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with server, Engine("127.0.0.1:1", "the key") as engine:
+        with pytest.raises(EngineUnavailable):
+            await engine.check(organization("acme"), "member", user("usr_1"))
+    assert asked == []
+
+
+# --- PostgreSQL ---
+
+
+def connection_arguments(settings: Settings) -> dict[str, object]:
+    """What the driver is told."""
+    driver: Any = asyncpg_dialect
+    _, told = driver().create_connect_args(make_url(settings.sqlalchemy_url))
+    return dict(told)
+
+
+@pytest.mark.parametrize(
+    ("address", "dsn"),
+    [
+        ("postgresql://t:pw@db.internal/t", "postgresql:///?sslmode=require"),
+        ("postgresql://t:pw@/t?host=10.0.0.7", "postgresql:///?sslmode=require"),
+        ("postgresql://t:pw@db.internal/t?sslmode=disable", "postgresql:///?sslmode=disable"),
+        (
+            "postgresql://t:pw@db.internal/t?sslmode=verify-full&sslrootcert=%2Fca.pem",
+            "postgresql:///?sslmode=verify-full&sslrootcert=%2Fca.pem",
+        ),
+        ("postgresql://t:pw@127.0.0.1/t", None),
+        ("postgresql://t:pw@localhost/t", None),
+        ("postgresql://t:pw@/t?host=%2Frun%2Fpostgresql", None),
+        ("postgresql:///t", None),
+    ],
+)
+def test_postgresql_on_another_host_is_asked_over_tls_unless_somebody_says_otherwise(
+    monkeypatch: pytest.MonkeyPatch, address: str, dsn: str | None
+) -> None:
+    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert told.get("dsn") == dsn
+    assert not any(name.startswith("ssl") for name in told)
+
+
+# --- this machine ---
+
+
+def test_dev_tells_the_terminal_no_key(tmp_path: Path) -> None:
+    told = {
+        "api": "http://127.0.0.1:8000",
+        "spicedb": {"endpoint": "127.0.0.1:50051", "preshared_key": "the key of SpiceDB"},
+        "catalog": "fintoc",
+        "organization": "acme",
+        "administrator": {"user": "usr_1", "email": "ada@acme.example", "token": "eyJ"},
+    }
+    said = welcome(told, tmp_path)
+    assert "the key of SpiceDB" not in said
+    assert f"{tmp_path}/dev.json" in said
+
+
+@pytest.fixture
+def secrets_of_another_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What somebody's shell may have set, and which is nobody else's business."""
+    monkeypatch.setenv("TEAMACCESS_SMTP_URL", "smtp://ana:hunter2@127.0.0.1:1")
+    for name in NEEDED:
+        monkeypatch.delenv(f"TEAMACCESS_{name}")
+
+
+@pytest.mark.usefixtures("secrets_of_another_deployment")
+def test_no_secret_is_in_an_argument_a_log_or_a_foreign_environment(
+    start_dev: StartDev, home: Path
+) -> None:
+    dev = start_dev()
+    kept = json.loads((home / "secrets.json").read_text())
+    secrets = [
+        *kept.values(),
+        dev.told["administrator"]["token"],
+        dev.told["operator"]["token"],
+        "hunter2",
+    ]
+    programs = [*psutil.Process(dev.process.pid).children(recursive=True), *dev.children]
+    for program in {each.pid: each for each in programs}.values():
+        arguments = "\0".join(program.cmdline())
+        assert not any(secret in arguments for secret in secrets), program.name()
+        if program.name() in ("spicedb", "postgres"):
+            environment = "\0".join(program.environ().values())
+            assert "hunter2" not in environment, program.name()
+            assert kept["secret_key"] not in environment, program.name()
+    logs = "".join(log.read_text() for log in (home / "logs").glob("*.log"))
+    assert not any(secret in logs for secret in secrets)
+
+
+def test_what_holds_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = settings_with(
+        monkeypatch,
+        DATABASE_URL="postgresql://t:hunter2@127.0.0.1/t",
+        OWNER_DATABASE_URL="postgresql://o:hunter2@127.0.0.1/t",
+        SMTP_URL="smtps://ana:hunter2@mail.example",
+    )
+    for each in (
+        shown,
+        Secrets("hunter2", "hunter2"),
+        Demo("usr_1", "hunter2", "hunter2"),
+        Letter(None, "hunter2", None),  # type: ignore[arg-type]  # only the secret matters
+        Mail("s", Mailbox("", "a@b.example"), "c@d.example", MAIL.date, "hunter2"),
+    ):
+        assert "hunter2" not in repr(each)
+        assert "hunter2" not in str(each)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SMTP_URL", "smpt://ana:hunter2@mail.example"),
+        ("SECRET_KEY", "hunter2"),
+        ("PUBLIC_URL", "https://ana:hunter2@team.example"),
+    ],
+)
+def test_a_refused_setting_does_not_quote_its_secret(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    with pytest.raises(InvalidSettings) as refused:
+        settings_with(monkeypatch, **{name: value})
+    assert "hunter2" not in str(refused.value)
+    assert "hunter2" not in repr(refused.value.facts)
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """A server's side of TLS with a certificate that nobody has signed."""
+    from datetime import timedelta
+
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.x509.oid import NameOID
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "cert.pem", folder / "key.pem")
+    return context
