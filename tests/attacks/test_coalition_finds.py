@@ -72,7 +72,7 @@ SABOTAGES = {
     "acting beyond the service account": Sabotage(
         "ledger.standing.Standing.permitted_to_both",
         asks_the_member_alone,
-        "no giver held",
+        "no giver held|is not in",
         [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
     ),
     "making a token of somebody above": Sabotage(

@@ -22,25 +22,33 @@ def attack(town: Town, state: State, chance: Chance, route: str, step: int, now:
     Mostly by somebody who holds what guards the route: who lacks it is refused before all else.
     """
     draw = Draw(town, chance, now)
-    place = state.get(draw.organization, Place())
     ready = [
         each
         for each in town.coalition
         if each.token and (each.token not in each.dead or chance.often(0.1))
     ]
-    able = [each for each in ready if _guard(town, route, draw) in place.of(each.id)]
+    able = _able(ready, route, draw, state)
+    if not able and chance.often(0.6):
+        draw.organization = town.den  # where they may do everything
+        able = _able(ready, route, draw, state)
     machines = [each for each in ready if each.account_of]
     backends = [each for each in machines if each.label in BACKENDS and chance.often(0.7)]
     by = chance.pick(able if able and chance.often(0.7) else ready)
     if machines and chance.often(0.15):
         by = chance.pick(backends or machines)
-    draw.ask_as(by, place)
+    draw.ask_as(by, state.get(draw.organization, Place()))
     draw.about["step"] = step
     move = _request(draw, route, by)
     _choose_token(move, chance)
     if move.by is not None:
         _choose_whom(move, town, chance, able)
     return move
+
+
+def _able(ready: list[Principal], route: str, draw: Draw, state: State) -> list[Principal]:
+    """Who holds in the organization what the route needs."""
+    place, guard = state.get(draw.organization, Place()), _guard(draw.town, route, draw)
+    return [each for each in ready if guard in place.of(each.id)]
 
 
 def _guard(town: Town, route: str, draw: Draw) -> str:

@@ -1,7 +1,11 @@
 """How a run begins: the coalition's own organization, one that it has a part in, and a victim."""
 
+from datetime import timedelta
+
 from teamaccess.auditors.grant import grant_auditor
 from teamaccess.models import Membership, RoleId, User, new_user_id
+from teamaccess.users.issuer import Login
+from teamaccess.users.logins import first_sign_in
 from tests.attacks.coalition import furnish
 from tests.attacks.coalition.shop import open_shop
 from tests.attacks.coalition.town import COALITION, HONEST, Principal, Town
@@ -72,18 +76,19 @@ async def _open_victim(town: Town, victim: Organization) -> None:
 async def _outsiders(town: Town) -> None:
     """Somebody of another login who is nowhere a member, and an auditor of all organizations.
 
-    The stranger's external id and subject are made of somebody else's id.
+    The stranger's subject, which is their external id, is made of somebody else's id.
     """
-    whose = town.named("val").id
+    subject = f"ext-{town.named('val').id}"
     address = f"{new_user_id()}@login.example"
-    stranger = User(id=new_user_id(), issuer=LOGIN, subject=whose, external_id=f"ext-{whose}")
+    now = await town.world.service.now()
+    login = Login(LOGIN, subject, now, now + timedelta(hours=1), None, "A stranger")
     async with town.world.operator() as change:
-        change.session.add(stranger)
+        stranger = await first_sign_in(change, login)
         auditor = await grant_auditor(change, address, "the yearly audit", None)
     for label, id in (("stranger", stranger.id), ("auditor", auditor.id)):
         made = Principal(label, id, COALITION, await town.world.token(id))
         town.principals.append(made)
         town.add("user", "", id)
-    town.named("stranger").external_id = f"ext-{whose}"
+    town.named("stranger").external_id = subject
     town.named("auditor").email = address
     town.named("auditor").audits_all = True
