@@ -9,13 +9,13 @@ from collections.abc import Awaitable, Callable
 
 import httpx
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import func, select, text
 
-from teamaccess.models import ApiToken, Invitation, User
+from teamaccess.models import Invitation, User
 from tests.faults_tools import until
 from tests.machines import acting, backend, machine
 from tests.serving import Served
-from tests.steps import enlist, refused
+from tests.steps import enlist, refused, unseen
 from tests.world import OPERATOR, Person, Team
 
 
@@ -56,12 +56,10 @@ def invite(person: Person, team: Team) -> Awaitable[httpx.Response]:
     return person.ask("POST", f"{team.path}/invitations", json=body)
 
 
-async def end_tokens(team: Team, **values: object) -> None:
+async def end_tokens(team: Team, column: str) -> None:
     """End every API token of the organization, as another process does."""
-    async with team.world.service.sessions.begin() as session:
-        await session.execute(
-            update(ApiToken).where(ApiToken.organization_id == team.id).values(**values)
-        )
+    end = f"UPDATE api_tokens SET {column} = clock_timestamp() WHERE organization_id = $1"
+    await unseen(team.world, end, team.id)
 
 
 async def test_a_sign_out_ends_requests_that_wait(acme: Team) -> None:
@@ -81,7 +79,7 @@ async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
     answer = await while_waiting(
         acme,
         job.ask("POST", f"{acme.path}/leave"),
-        lambda: end_tokens(acme, **{how: func.clock_timestamp()}),
+        lambda: end_tokens(acme, how),
     )
     refused(answer, 401, "invalid_api_token")
 
@@ -95,7 +93,7 @@ async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(bra
     answer = await while_waiting(
         branch,
         branch.act("suspend", bob, by=server),
-        lambda: end_tokens(branch, revoked_at=func.clock_timestamp()),
+        lambda: end_tokens(branch, "revoked_at"),
     )
     refused(answer, 401, "invalid_api_token")
     member = await branch.administrator.ask("GET", f"{branch.path}/members/{bob.id}")
