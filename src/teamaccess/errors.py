@@ -7,7 +7,7 @@ The families below say what kind of situation it is; an edge turns a family into
 import re
 from typing import Any, ClassVar
 
-from teamaccess.excerpts import MOST_LISTED, bounded
+from teamaccess.excerpts import LONGEST_QUOTE, MOST_LISTED, bounded
 
 
 class TeamaccessError(Exception):
@@ -19,12 +19,15 @@ class TeamaccessError(Exception):
     most_listed: ClassVar[int] = MOST_LISTED
     """Entries that are kept of a fact that is a list; `{name}_left_out` says how many are not."""
 
+    longest_quote: ClassVar[int] = LONGEST_QUOTE
+    """Characters that are kept of a fact; more where it comes from this machine and not from a caller."""
+
     def __init__(self, **facts: Any) -> None:
         # SECURITY: facts quote what was sent, so each is cut here, where every refusal passes. What an
         # answer, an event or the log keeps of a refusal has a fixed size whatever was refused.
         self.facts: dict[str, Any] = {}  # plain; a sentence that quotes one says so: {name!r}
         for name, fact in facts.items():
-            self.facts[name] = bounded(fact, self.most_listed)
+            self.facts[name] = bounded(fact, self.most_listed, self.longest_quote)
             if isinstance(fact, list) and len(fact) > self.most_listed:
                 self.facts[f"{name}_left_out"] = len(fact) - self.most_listed
         super().__init__(self.detail)

@@ -7,6 +7,8 @@ from typing import Any
 
 LONGEST_QUOTE = 300
 """Characters of a text that is quoted."""
+LONGEST_LOCAL_QUOTE = 10_000
+"""The same, where the text is of this machine and only its operator reads it."""
 MOST_LISTED = 50
 """Entries of a list that is quoted."""
 LONGEST_NAME = 100
@@ -24,7 +26,7 @@ def excerpt(text: str, longest: int = LONGEST_QUOTE) -> str:
     return text if len(text) <= longest else text[: longest - 1] + "…"
 
 
-def bounded(value: Any, most: int = MOST_LISTED) -> Any:
+def bounded(value: Any, most: int = MOST_LISTED, longest: int = LONGEST_QUOTE) -> Any:
     """Return a plain value with its texts and lists cut, whatever is inside it."""
     match value:
         case bool() | float() | None:
@@ -32,12 +34,12 @@ def bounded(value: Any, most: int = MOST_LISTED) -> Any:
         case int():
             return value if value.bit_length() <= MOST_BITS else "a huge number"
         case list() | tuple():
-            return [bounded(each) for each in value[:most]]
+            return [bounded(each, longest=longest) for each in value[:most]]
         case dict():
             items = islice(value.items(), most)
-            return {excerpt(str(key)): bounded(each) for key, each in items}
+            return {excerpt(str(key)): bounded(each, longest=longest) for key, each in items}
         case _:
-            return excerpt(str(value))
+            return excerpt(str(value), longest)
 
 
 def known_names(unknown: str, known: Collection[str]) -> str:

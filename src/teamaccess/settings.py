@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from teamaccess.errors import Invalid, NotFound
+from teamaccess.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.limits import Limits
 from teamaccess.outgoing import (
@@ -38,6 +39,8 @@ class StackNotFound(NotFound):
 
 class InvalidSettings(Invalid):
     """These settings do not make sense: {mistakes}."""
+
+    longest_quote = LONGEST_LOCAL_QUOTE
 
 
 class Settings(BaseSettings):

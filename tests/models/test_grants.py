@@ -98,7 +98,14 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
         "findings INSERT": ["details", "fingerprint", "kind", "organization_id"],
         "findings UPDATE": ["resolved_at", "resolved_by"],
         "events INSERT": INSERTED_EVENT.split(),
-        "users UPDATE": ["external_id", "issuer", "name", "subject", "tokens_valid_from"],
+        "users UPDATE": [
+            "external_id",
+            "issuer",
+            "linked_at",
+            "name",
+            "subject",
+            "tokens_valid_from",
+        ],
         "api_tokens UPDATE": ["expires_at", "last_used_at", "revoked_at"],
         "engine_runs INSERT": [
             "kind",
@@ -110,7 +117,13 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
         ],
         "engine_runs UPDATE": ["over_at", "phase", "settled_at"],
         "watched_ledgers UPDATE": ["position"],
-        "schema_versions INSERT": ["applied_by", "catalog", "catalog_version", "schema"],
+        "schema_versions INSERT": [
+            "applied_by",
+            "catalog",
+            "catalog_version",
+            "schema",
+            "zed_token",
+        ],
     }
 
 

@@ -1,10 +1,13 @@
 """What can keep the local stack from running, each with the way out."""
 
 from teamaccess.errors import TeamaccessError
+from teamaccess.excerpts import LONGEST_LOCAL_QUOTE
 
 
 class LocalStackFailed(TeamaccessError):
     """The local stack cannot run."""
+
+    longest_quote = LONGEST_LOCAL_QUOTE
 
 
 class PortTaken(LocalStackFailed):
