@@ -43,6 +43,10 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
 }
 
 
+LIMITED = ("fairness",)
+"""Benchmarks of what limits do."""
+
+
 def main(
     names: Annotated[
         list[str] | None,
@@ -56,7 +60,7 @@ def main(
             raise typer.BadParameter(f"there is no {name}; there are {', '.join(BENCHMARKS)}")
     tables: list[Table] = []
     for name in names or BENCHMARKS:
-        with open_site() as site:
+        with open_site(limited=name in LIMITED) as site:
             found = process.run(BENCHMARKS[name](site))
         if not json:
             draw(found)

@@ -28,9 +28,9 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service, open_service
 
-ROUNDS = 5
-SECONDS = 2.0
-SETTLE_SECONDS = 1.0
+ROUNDS = 3
+SECONDS = 1.5
+SETTLE_SECONDS = 0.5
 MEMBERS = 5_000
 """Of the tenant that does its worst."""
 CALLERS = 24

@@ -1,5 +1,6 @@
 """Where a benchmark runs: everything on this machine, new and empty, each part its own process."""
 
+import os
 import signal
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -33,9 +34,21 @@ class Site:
             process.wait(30)
 
 
+UNLIMITED = {"TEAMACCESS_REQUESTS_PER_SECOND": "1000000"}
+"""A load comes from a few callers, of whom each sends more than a caller may."""
+
+
 @contextmanager
-def open_site() -> Iterator[Site]:
-    """Start everything in a folder of its own, and leave nothing of it behind."""
+def open_site(*, limited: bool = False) -> Iterator[Site]:
+    """Start everything in a folder of its own, and leave nothing of it behind.
+
+    Callers may send as much as they like, unless the rates that they have by default are measured.
+    """
+    for name, value in UNLIMITED.items():
+        if limited:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
     with (
         TemporaryDirectory(prefix="teamaccess-benchmarks-") as folder,
         everything(Options(Path(folder) / "home", 0, 0, "fintoc", False)) as (stack, told),
