@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from teamaccess.api import create_app
-from teamaccess.api.receiving import LARGEST_BODY
+from teamaccess.api.receiving import LARGEST_BATCH
 from teamaccess.server import LimitedServer, Limits, create_server
 from teamaccess.service import Service
 from tests.world import World
@@ -40,7 +40,7 @@ def serving(world: World, **settings: Any) -> Iterator[Served]:
     """Serve the world's application on the same databases, with other settings where they are given."""
     chosen = world.settings.model_copy(update=settings)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
-        server = create_server(create_app(chosen), Limits.of(chosen, LARGEST_BODY))
+        server = create_server(create_app(chosen), Limits.of(chosen, LARGEST_BATCH))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         host, port = listening.getsockname()

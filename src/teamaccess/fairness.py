@@ -17,6 +17,8 @@ from cachetools import TTLCache
 MOST_KEYS = 100_000
 """Callers whose rate is remembered; it takes some 20 MB."""
 
+LONGEST_RESERVED_SECONDS = 60.0
+"""How far ahead turns are given."""
 ROUNDING = 1e-6
 """Seconds that the sum of intervals may be off by."""
 
@@ -142,17 +144,33 @@ class RateLimit:
         self._interval = 1 / per_second
         self._tolerance = self._interval * (burst - 1)
         self._due: TTLCache[Hashable, float] = TTLCache(
-            MOST_KEYS, self._tolerance + 2 * self._interval
+            MOST_KEYS, max(LONGEST_RESERVED_SECONDS, 2 * self._tolerance + 2 * self._interval)
         )
 
-    def excess(self, key: Hashable) -> float:
-        """Count one for the key and return 0, or the seconds to wait where it is one too many."""
-        now = time.monotonic()
-        due = max(now, self._due.get(key, now))
-        if (wait := due - self._tolerance - now) > ROUNDING:
+    def excess(self, key: Hashable, cost: int = 1) -> float:
+        """Count as many for the key and return 0, or the seconds to wait where they are too many.
+
+        What costs more than may come at once is counted as just that.
+        """
+        if (wait := self._wait(key, cost)) > ROUNDING:
             return wait
-        self._due[key] = due + self._interval
+        self._count(key, cost)
         return 0.0
+
+    def reserve(self, key: Hashable) -> float:
+        """Count one for the key in any case, and return the seconds after which it is its turn."""
+        wait = self._wait(key, 1)
+        self._count(key, 1)
+        return max(0.0, wait)
+
+    def _wait(self, key: Hashable, cost: int) -> float:
+        now = time.monotonic()
+        more = min((cost - 1) * self._interval, self._tolerance)
+        return max(now, self._due.get(key, now)) + more - self._tolerance - now
+
+    def _count(self, key: Hashable, cost: int) -> None:
+        now = time.monotonic()
+        self._due[key] = max(now, self._due.get(key, now)) + cost * self._interval
 
 
 def whole_seconds(wait: float) -> int:

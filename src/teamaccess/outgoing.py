@@ -1,5 +1,6 @@
 """Where requests of our own go: nobody on the way reads or alters them."""
 
+import os
 import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
@@ -81,6 +82,16 @@ def _is_ip(host: str) -> bool:
     return "%" not in host
 
 
+def is_database(url: str) -> bool:
+    """Return whether it is PostgreSQL's URL, as far as its host and port go."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return False
+    return parts.scheme.partition("+")[0] in ("postgresql", "postgres") and not parts.fragment
+
+
 def driver_url(url: str) -> str:
     """Return a libpq URL of PostgreSQL as SQLAlchemy spells it for asyncpg, over TLS to other hosts.
 
@@ -104,5 +115,7 @@ def driver_url(url: str) -> str:
 
 
 def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
-    hosts = [value for name, value in query if name == "host"] or [parts.hostname or ""]
+    named = [value for name, value in query if name == "host"] or [parts.hostname or ""]
+    # the driver asks the environment where a URL names no host
+    hosts = [each for host in named for each in (host or os.environ.get("PGHOST", "")).split(",")]
     return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)

@@ -15,6 +15,7 @@ from teamaccess.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.limits import Limits
 from teamaccess.outgoing import (
     driver_url,
+    is_database,
     is_local_endpoint,
     is_mail_server,
     is_private_enough,
@@ -92,6 +93,8 @@ class Settings(BaseSettings):
     """How long a request waits for its committed change to be in force; then it answers 202."""
     requests_per_second: float = Field(default=50.0, gt=0)
     """How many requests one principal may send, on average; more are answered 429."""
+    unknown_per_second: float = Field(default=100.0, gt=0)
+    """How many requests without a known token one client address may send; more of them wait."""
     requests_burst: int = Field(default=200, ge=1)
     """How many of them it may send at once."""
     refusals_per_actor: int = Field(default=60, gt=0)
@@ -158,6 +161,17 @@ class Settings(BaseSettings):
         # a scheme that is misspelled must not mean "without TLS"
         if url is not None and not is_mail_server(url.get_secret_value()):
             raise ValueError("must be smtp:// or smtps:// with a host")
+        return url
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _database_is_named(cls, url: str | None) -> str | None:
+        """Quote nothing: whatever cannot be parsed may be a part of the password."""
+        if url is not None and not is_database(url):
+            raise ValueError(
+                "must be postgresql://user:password@host:port/database, with each of # ? / @ : in the "
+                "password percent-encoded"
+            )
         return url
 
     @property

@@ -384,8 +384,8 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
             WHERE organization_id = '{initech.id}'
             AND {IN_SQL.format(email="email")} = 'b@x.example'
             AND sent_at > now() - interval '1 day'""",
-        "invitations_invited_by_idx": """SELECT sum(times_sent) FROM invitations
-            WHERE invited_by = 'a' AND sent_at > now() - interval '1 day'""",
+        "invitations_inviter_idx": """SELECT sum(times_sent) FROM invitations
+            WHERE coalesce(invited_via, invited_by) = 'a' AND sent_at > now() - interval '1 day'""",
         "organizations_founded_by_idx": "SELECT count(*) FROM organizations WHERE founded_by = 'a'",
         "resources_present_idx": """SELECT 1 FROM resources
             WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",

@@ -36,6 +36,8 @@ WHERE memberships.organization_id = $1 AND suspended_at IS NULL
 """
 COMPLAINTS = ("unexpected_error", "organization_stopped", "entry_refused", "Traceback")
 SETTLING_SECONDS = 90
+MAY_CHANGE_NOTHING = ("change_roles",)
+"""To the roles that somebody has already: then there is nothing to tell."""
 
 
 async def everything_holds(deployment: Deployment, crowd: Crowd) -> None:
@@ -126,6 +128,7 @@ def _promises(
     record: Record, ledgers: dict[str, list[LedgerEntry]], recorded: set[str]
 ) -> Iterator[str]:
     """What was acknowledged is in the ledger at its position, in the events, and had its effect."""
+    decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
     for organization, ledger in ledgers.items():
         promised = defaultdict(list)
         for deed in record.acknowledged:
@@ -141,7 +144,11 @@ def _promises(
                     yield f"lost: {deed}"
                 elif not _effective(deed, state):
                     yield f"without effect: {deed}"
-                elif len(deed.answers) == 1 and deed.last.request not in recorded:
+                elif (
+                    len(deed.answers) == 1
+                    and deed.last.request not in recorded
+                    and (deed.verb not in MAY_CHANGE_NOTHING or deed.last.request in decided)
+                ):
                     yield f"not told in the events: {deed}"
 
 

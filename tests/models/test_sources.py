@@ -68,7 +68,7 @@ def test_an_invitation_tells_who_may_accept_it_while_it_is_open() -> None:
 def test_an_invitation_sent_again_runs_as_long_as_the_first_time() -> None:
     invitation = _invitation()
     invitation.lapse()
-    invitation.renew(b"", by=ANA, at=END)
+    invitation.renew(b"", by=ANA, via=None, at=END)
     assert invitation.expires_at == END + timedelta(days=7)
     assert _text(invitation) == [
         f"invitation:acme/inv_7#invitee@email:{HMAC}[expiration:2030-01-08T12:00:00Z]"

@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from teamaccess import limits
 from teamaccess.invitations.secret import hash_of
+from teamaccess.ledger import Ledger
+from teamaccess.limits import Limits
 from tests.steps import age, invitation_of, refused
 from tests.world import Team
 
@@ -183,7 +184,7 @@ async def test_members_are_not_invited(acme: Team) -> None:
 async def test_an_organization_sends_only_so_many_mails_an_hour(
     acme: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "in_force", lambda: limits.Limits(invitations_an_hour=3))
+    monkeypatch.setattr(Ledger, "limits", Limits(invitations_an_hour=3))
     id = (await acme.invite("bob", ["support"])).json()["id"]
     path = f"{acme.path}/invitations/{id}/resend"
     assert (await acme.administrator.ask("POST", path)).status_code == 200

@@ -21,6 +21,7 @@ from teamaccess.api.receiving import LARGEST_BODY, ReceiveWhole
 from teamaccess.api.routes import ALL
 from teamaccess.api.status import Status, provide_status
 from teamaccess.api.throttling import FairRequests, Rates, RefuseRepeated
+from teamaccess.server.pacing import KnownTokens
 from teamaccess.service import open_service
 from teamaccess.settings import Settings
 
@@ -43,6 +44,7 @@ def create_app(settings: Settings) -> Litestar:
             render(app)  # before the first request: YAML takes a tenth of a second or more
             yield
 
+    tokens = KnownTokens()
     rates = Rates(settings.requests_per_second, settings.requests_burst)
     app = Litestar(
         route_handlers=[*ALL, Metrics],
@@ -56,7 +58,7 @@ def create_app(settings: Settings) -> Litestar:
             ).middleware,
             RefuseRepeated(rates),
             DefineMiddleware(Authentication),
-            FairRequests(rates),
+            FairRequests(rates, tokens),
         ],
         dependencies={
             "service": Provide(provide_service),
@@ -80,6 +82,7 @@ def create_app(settings: Settings) -> Litestar:
         logging_config=None,
     )
     describe(app)
+    app.state.known_tokens = tokens
     return app
 
 

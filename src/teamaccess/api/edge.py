@@ -2,8 +2,8 @@
 
 A route that changes who may do what is a function of an open change. Around it: the caller must be a
 member to wait at all, the organization is locked, what is pending there is brought in, the function runs,
-the caller's credential is judged again, everything is committed and enforced, and the answer carries how
-far the ledger and the engine have come.
+the caller's credential is judged again before and after it, everything is committed and enforced, and
+the answer carries how far the ledger and the engine have come.
 """
 
 import asyncio
@@ -15,10 +15,10 @@ from typing import Any
 
 from litestar import Request, Response
 
-from teamaccess.api.authentication import attribution, judge_again, service_for
+from teamaccess.api.authentication import attribution, judge_again, service_for, shown_by
 from teamaccess.api.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.ledger import Change, Receipt, UnknownOrganization
-from teamaccess.models import OrganizationId, User, is_organization_id
+from teamaccess.models import ApiToken, OrganizationId, User, is_organization_id
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
 from teamaccess.service import Service
 
@@ -95,14 +95,15 @@ async def run(
     arguments: dict[str, Any],
 ) -> Response[Any]:
     """Run the function in its open change, commit, and answer."""
+    await judge_again(request, change)
     try:
         once = await begin_once(change, request)
     except Replay as replay:
         await refuse_outsiders(change, request)
-        await judge_again(request, change)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    await judge_again(request, change)
+    if not isinstance(shown_by(request), ApiToken):  # which ends under this lock, or by this change
+        await judge_again(request, change)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)
     receipts = await service.ledger.commit(change)

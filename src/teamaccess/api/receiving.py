@@ -4,12 +4,15 @@ from collections import Counter
 
 from litestar.enums import ScopeType
 from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import HTTPRouteHandler
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
 
 from teamaccess.errors import Invalid
 
 LARGEST_BODY = 64 * 1024
+LARGEST_BATCH = 256 * 1024
+"""A thousand of the longest names: the largest body that any route takes."""
 SENT_ONCE = {
     b"authorization": "Authorization",
     b"content-length": "Content-Length",
@@ -39,7 +42,9 @@ class ReceiveWhole(ASGIMiddleware):
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Raise DuplicateHeader, and RequestEntityTooLarge for a body beyond the limit."""
         refuse_duplicates(scope)
-        body = await whole_body(scope, receive)
+        handler: HTTPRouteHandler = scope["route_handler"]  # type: ignore[assignment]
+        most = handler.resolve_request_max_body_size()
+        body = await whole_body(scope, receive, LARGEST_BODY if most is None else most)
         if body is not None:
             await next_app(scope, _Received(body, receive), send)
 
@@ -52,12 +57,12 @@ def refuse_duplicates(scope: Scope) -> None:
             raise DuplicateHeader(header=header, count=counts[name])
 
 
-async def whole_body(scope: Scope, receive: Receive) -> bytes | None:
+async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
     """Return the body once all of it is here, None if the client has gone.
 
     Raises RequestEntityTooLarge as soon as it is too large, or says that it will be.
     """
-    if _declared_length(scope) > LARGEST_BODY:
+    if _declared_length(scope) > most:
         raise RequestEntityTooLarge
     parts = bytearray()
     while True:
@@ -65,7 +70,7 @@ async def whole_body(scope: Scope, receive: Receive) -> bytes | None:
         if message["type"] != "http.request":
             return None
         parts += message["body"]
-        if len(parts) > LARGEST_BODY:
+        if len(parts) > most:
             raise RequestEntityTooLarge
         if not message["more_body"]:
             return bytes(parts)

@@ -7,16 +7,20 @@ Changes and auditors' questions have turns of their own, which they wait for whi
 import asyncio
 import time
 from hashlib import blake2b
+from typing import Any
 
 from cachetools import TTLCache
+from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from teamaccess.api.callers import Caller, Operator
+from teamaccess.api.credentials import refuse_ended
 from teamaccess.errors import TooMany
 from teamaccess.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
-from teamaccess.ledger import OnBehalf
+from teamaccess.ledger import OnBehalf, clock
 from teamaccess.models import User
+from teamaccess.server.pacing import KnownTokens
 from teamaccess.service import Service
 
 AT_ONCE = 8
@@ -30,6 +34,10 @@ LONGEST_PAUSE_SECONDS = 1.0
 little."""
 ALWAYS = frozenset({"/healthz"})
 """Whoever watches over the process must hear that it lives, however busy it is."""
+PROBES = frozenset({"/readyz", "/metrics"})
+"""These have slots of their own: a process that does not answer them is taken out of service."""
+JUDGED_FOR_SECONDS = 0.05
+"""How long the judgement of a token is good for a request that waits."""
 
 
 class TooManyRequests(TooMany):
@@ -53,9 +61,9 @@ class Rates:
         if token is not None and (until := self._refused.get(_digest(token))) is not None:
             await self._refuse(until - time.monotonic())
 
-    async def count(self, principal: str, token: bytes | None) -> None:
-        """Count one request of an authenticated principal; raises TooManyRequests."""
-        if not (wait := self._limit.excess(principal)):
+    async def count(self, principal: str, token: bytes | None, cost: int = 1) -> None:
+        """Count requests of an authenticated principal; raises TooManyRequests."""
+        if not (wait := self._limit.excess(principal, cost)):
             return
         if token is not None:
             self._refused[_digest(token)] = time.monotonic() + wait
@@ -81,10 +89,11 @@ class RefuseRepeated(ASGIMiddleware):
 class FairRequests(ASGIMiddleware):
     """Runs after authentication: counts the caller's requests, and has tenants take turns."""
 
-    def __init__(self, rates: Rates) -> None:
-        self._rates = rates
+    def __init__(self, rates: Rates, tokens: KnownTokens) -> None:
+        self._rates, self._tokens = rates, tokens
         self._known = FairSlots(AT_ONCE, SHARE)
         self._anonymous = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
+        self._probes = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Go on when it is the caller's turn."""
@@ -93,45 +102,78 @@ class FairRequests(ASGIMiddleware):
             if scope["path"] in ALWAYS:
                 await next_app(scope, receive, send)
                 return
-            await _in_turn(self._anonymous, None, None, (scope, receive, send), next_app)
+            slots = self._probes if scope["path"] in PROBES else self._anonymous
+            async with _Slot(slots, None, None, scope) as slot:
+                await next_app(scope, receive, slot.answering(send))
             return
-        principal = _principal(scope, caller)
-        await self._rates.count(principal, _token(scope))
+        service: Service = scope["litestar_app"].state.service
+        principal, token = _principal(scope, caller), _token(scope)
+        if token is not None:
+            self._tokens.add(token)
+        scope["state"]["rates"] = self._rates
+        await self._rates.count(principal, token)
         if not _is_short(scope):
             await next_app(scope, receive, send)
             return
-        service: Service = scope["litestar_app"].state.service
         tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
-        party = tenant or principal
-        await _in_turn(self._known, party, principal, (scope, receive, send), next_app)
+        began, party = time.monotonic(), tenant or principal
+        async with _Slot(self._known, party, principal, scope) as slot:
+            if time.monotonic() - began > JUDGED_FOR_SECONDS:
+                # SECURITY: the token may have been revoked while the request waited
+                async with service.reads() as session:
+                    await refuse_ended(session, scope["state"].get("shown"), await clock(session))
+            await next_app(scope, receive, slot.answering(send))
 
 
-async def _in_turn(
-    slots: FairSlots,
-    party: str | None,
-    caller: str | None,
-    request: tuple[Scope, Receive, Send],
-    next_app: ASGIApp,
-) -> None:
-    """Hold a slot until the answer begins: whoever reads it slowly keeps nobody waiting."""
-    scope, receive, send = request
-    await slots.acquire(party, caller)
-    held = True
+class _Slot:
+    """A slot that is held until the answer begins: whoever reads it slowly keeps nobody waiting."""
 
-    def release() -> None:
-        nonlocal held
-        if held:
-            held = False
-            slots.release(party)
+    def __init__(
+        self, slots: FairSlots, party: str | None, caller: str | None, scope: Scope
+    ) -> None:
+        self._slots, self._party, self._caller = slots, party, caller
+        self._held = False
+        scope["state"]["slot"] = self
 
-    async def answer(message: Message) -> None:
-        release()
-        await send(message)
+    async def __aenter__(self) -> "_Slot":
+        await self._slots.acquire(self._party, self._caller)
+        self._held = True
+        return self
 
-    try:
-        await next_app(scope, receive, answer)
-    finally:
-        release()
+    async def __aexit__(self, *_: object) -> None:
+        self.give_up()
+
+    def give_up(self) -> None:
+        """Let the next one have it; nothing happens the second time."""
+        if self._held:
+            self._held = False
+            self._slots.release(self._party)
+
+    def answering(self, send: Send) -> Send:
+        """Return the same, with the slot given up before the first message."""
+
+        async def answer(message: Message) -> None:
+            self.give_up()
+            await send(message)
+
+        return answer
+
+
+def give_up_slot(request: Request[Any, Any, Any]) -> None:
+    """Give up the request's slot before it waits for something else.
+
+    SECURITY: whoever can make a request wait would otherwise hold a slot that others need.
+    """
+    slot: _Slot | None = request.scope["state"].get("slot")
+    if slot is not None:
+        slot.give_up()
+
+
+async def count_more(request: Request[Any, Any, Any], cost: int) -> None:
+    """Count a request that costs as much as several; raises TooManyRequests."""
+    rates: Rates | None = request.scope["state"].get("rates")
+    if rates is not None and cost > 0:
+        await rates.count(_principal(request.scope, request.user), _token(request.scope), cost)
 
 
 def _principal(scope: Scope, caller: User | Operator) -> str:

@@ -52,7 +52,11 @@ class Audit:
             await self._refuse_other_schema()
             return Present(organization, self.reads, self.catalog, self.engine, self.turns, caller)
         moment = moment.in_utc()
-        async with self.reads() as session:
+        # SECURITY: it may wait for a change under way, with a connection that sign-ins need
+        async with (
+            self.sandbox_turns.taken(organization, caller),
+            self.reads() as session,
+        ):
             standing, decided_by = await standing_at(session, organization, moment)
             then = await in_force(session, moment.at)
         if then is not None:

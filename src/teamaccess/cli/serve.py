@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.api import create_app
-from teamaccess.api.receiving import LARGEST_BODY
+from teamaccess.api.receiving import LARGEST_BATCH
 from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.refusals import COULD_NOT
 from teamaccess.errors import Conflict
@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Serve the API, with the settings in TEAMACCESS_*."""
     settings = Settings.discover()
-    server = create_server(create_app(settings), Limits.of(settings, LARGEST_BODY))
+    server = create_server(create_app(settings), Limits.of(settings, LARGEST_BATCH))
     collect_seldom()
     with (
         _listening(host, port if port is not None else settings.port) as listening,

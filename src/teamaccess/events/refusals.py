@@ -80,11 +80,12 @@ class Refusals:
     ) -> None:
         """Record a refusal in a transaction of its own, or count it where it is one too many.
 
-        Of the details only `code`, `cause`, `method` and `route` distinguish refusals: each has few
-        values, and callers choose none of them freely.
+        Only the subject, `code`, `cause`, `method` and `route` distinguish refusals: a subject is
+        something that there is, the others have few values, and callers choose none of them freely.
         """
         who = (chain, attribution.actor)
-        same = (*who, kind, *(details.get(each) for each in ("code", "cause", "method", "route")))
+        about = (details.get(each) for each in ("code", "cause", "method", "route"))
+        same = (*who, kind, subject, *about)
         if self._waiting >= MOST_WAITING or not self._due.allows(same):
             self._suppress(who)
             return

@@ -11,8 +11,8 @@ from teamaccess.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from teamaccess.events import record
 from teamaccess.invitations.offer import (
     AlreadyMember,
+    ask_about_inviter,
     find_invitation,
-    refuse_giving,
     same_secret,
 )
 from teamaccess.invitations.secret import hash_of
@@ -132,9 +132,8 @@ async def _invited(
 
 async def _ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
     """The same rules as when it was sent, asked again now."""
-    here = invitation.organization_id
     try:
-        return await refuse_giving(change, invitation.invited_by, here, invitation.roles)
+        return await ask_about_inviter(change, invitation)
     except (UnknownOrganization, MissingPermission, RoleBeyondGiver, UnknownRole) as lost:
         raise InviterLostRights from lost
 

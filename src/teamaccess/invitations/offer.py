@@ -13,7 +13,7 @@ from teamaccess.events import record
 from teamaccess.invitations.find import open_invitation
 from teamaccess.invitations.limits import refuse_flood, refuse_pile
 from teamaccess.invitations.secret import hash_of, new_secret
-from teamaccess.ledger import Change
+from teamaccess.ledger import Change, OnBehalf
 from teamaccess.models import (
     Invitation,
     InvitationId,
@@ -108,7 +108,8 @@ async def resend(
         await refuse_pile(change, organization)
     await refuse_flood(change, actor, organization, invitation.email)
     secret = new_secret()
-    invitation.renew(hash_of(secret), by=actor, at=change.now)
+    via = change.attribution.account
+    invitation.renew(hash_of(secret), by=actor, via=via, at=change.now)
     ends = invitation.expires_at.isoformat()
     await record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
     return Letter(invitation, secret, known)
@@ -140,6 +141,18 @@ async def refuse_giving(
     refuse_operator_only(change, roles, known)
     refuse_beyond(actions, held)
     return known
+
+
+async def ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
+    """Return what the offered roles are, if whoever invited may still give them.
+
+    SECURITY: where a service account invited on a member's behalf, both are asked again. Deleting the
+    account ends what it has offered, and neither of them gives what the other lacks.
+    """
+    inviter, via = invitation.invited_by, invitation.invited_via
+    both = OnBehalf(inviter, via) if via is not None else None
+    with change.judging(both):
+        return await refuse_giving(change, inviter, invitation.organization_id, invitation.roles)
 
 
 async def find_invitation(
@@ -176,6 +189,7 @@ def _write(
         invitee=invitee(invitee_key, address),
         token_hash=hash_of(secret),
         invited_by=actor,
+        invited_via=change.attribution.account,
         created_at=change.now,
         sent_at=change.now,
         times_sent=1,

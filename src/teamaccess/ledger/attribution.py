@@ -35,6 +35,11 @@ class Attribution:
         """Who sends the requests: of a service account that acts for members the account."""
         return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
 
+    @property
+    def account(self) -> UserId | None:
+        """The service account that acts for somebody, if one does."""
+        return self.on_behalf.account if self.on_behalf is not None else None
+
     def invited(self, user: UserId, by: UserId) -> "Attribution":
         """Return the same for who accepts what somebody offers: two people bring that about."""
         return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")

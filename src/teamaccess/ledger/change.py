@@ -1,14 +1,15 @@
 """A change of who may do what: opened under a lock, judged on a fresh graph."""
 
-from collections.abc import Awaitable, Callable, Iterable, MutableMapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.engine import Engine
-from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.session import append, drain, refusing_busy
 from teamaccess.ledger.standing import Standing, unmade
@@ -165,6 +166,16 @@ class Change:
         """Say from now on who makes the change, where that was not known when it was opened."""
         self.attribution = attribution
         self.session.sync_session.info["attribution"] = attribution
+
+    @contextmanager
+    def judging(self, both: OnBehalf | None) -> Iterator[None]:
+        """Have the block ask what this pair may, or a member alone, whoever makes the change."""
+        making = self.attribution
+        self.attribution = replace(making, on_behalf=both)
+        try:
+            yield
+        finally:
+            self.attribution = making
 
     def because(self, reason: str | None) -> bytes | None:
         """Keep the reason, and return the hash by which the ledger and the events name it."""

@@ -106,6 +106,7 @@ class Ledger:
         *organizations: OrganizationId,
         even_if_stopped: bool = False,
         judging: bool = True,
+        asker: str = "",
     ) -> AsyncIterator[Change]:
         """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
 
@@ -117,7 +118,7 @@ class Ledger:
         to be brought in first.
         """
         async with (
-            self._turns.taken(organizations, attribution) as turn,
+            self._turns.taken(organizations, attribution, asker) as turn,
             self.sessions() as session,
         ):
             session.sync_session.info["attribution"] = attribution
@@ -177,13 +178,15 @@ class Ledger:
         attribution: Attribution,
         organization: OrganizationId,
         act: Callable[[Change], Awaitable[object]],
+        asker: str = "",
     ) -> Rehearsal:
-        """Make a change as if, return what it would come to, and roll it back.
+        """Make a change, return what it would come to, and roll it back.
 
-        Everything judges it that would judge the real one: the rules, the engine, PostgreSQL. Raises
-        what `change` does, and whatever refuses the act.
+        SECURITY: it takes the turn of the caller who asks, with their share of the connections, whoever
+        would make the change. Everything judges it that would judge the real one: the rules, the
+        engine, PostgreSQL. Raises what `change` does, and whatever refuses the act.
         """
-        async with self.change(attribution, organization) as change:
+        async with self.change(attribution, organization, asker=asker) as change:
             [standing] = change.standing
             await act(change)
             await change.prove()

@@ -61,21 +61,25 @@ class Turns:
 
     @asynccontextmanager
     async def taken(
-        self, organizations: Sequence[OrganizationId], attribution: Attribution
+        self,
+        organizations: Sequence[OrganizationId],
+        attribution: Attribution,
+        asker: str = "",
     ) -> AsyncIterator[Turn]:
         """Wait for one's turn in each, in the order of ids.
 
+        `asker` is the caller whose turn it takes where somebody else would make the change: in a plan.
         Raises OrganizationBusy after ten seconds, and TooManyWaiting for a caller who has too many
         changes waiting.
         """
-        turn, caller = Turn(), attribution.caller
+        turn, caller = Turn(), asker or attribution.caller
         try:
             for organization in sorted(set(organizations)):
                 queue = self._organizations.setdefault(organization, FairSlots(1, 1))
                 if (waiting := queue.waiting(caller)) >= MOST_WAITING:
                     raise TooManyWaiting(organization=organization, waiting=waiting)
                 await _patiently(turn.take(queue, caller), organization)
-            if attribution.channel is Channel.API:
+            if asker or attribution.channel is Channel.API:
                 await _patiently(turn.take(self._connections, caller), *organizations)
             yield turn
         finally:

@@ -68,7 +68,7 @@ class Invitation(RelationshipSource):
             text(f"({IN_SQL.format(email='email')})"),
             "sent_at",
         ),
-        Index("invitations_invited_by_idx", "invited_by", "sent_at"),
+        Index("invitations_inviter_idx", text("(coalesce(invited_via, invited_by))"), "sent_at"),
     )
 
     resource_type: ClassVar[str] = "invitation"
@@ -81,6 +81,8 @@ class Invitation(RelationshipSource):
     invitee: Mapped[str]
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     invited_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    invited_via: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    """The service account that invited on the inviter's behalf."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     sent_at: Mapped[datetime]
     times_sent: Mapped[int] = mapped_column(default=1)
@@ -156,7 +158,7 @@ class Invitation(RelationshipSource):
         self._refuse_unless(at, "cancelled", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
         self.cancelled_at = at
 
-    def renew(self, token_hash: bytes, by: UserId, at: datetime) -> None:
+    def renew(self, token_hash: bytes, by: UserId, via: UserId | None, at: datetime) -> None:
         """Send it again for as long as it ran the first time; the token sent before is dead.
 
         Whoever resends it is the inviter from now on: extending counts as giving.
@@ -165,7 +167,7 @@ class Invitation(RelationshipSource):
         self.expires_at = at + (self.expires_at - self.sent_at)
         self.lapsed_at = None
         self.sent_at, self.times_sent = at, self.times_sent + 1
-        self.token_hash, self.invited_by = token_hash, by
+        self.token_hash, self.invited_by, self.invited_via = token_hash, by, via
 
     def offer_instead(self, role: RoleId, other: RoleId | None) -> None:
         """Offer another role in the place of one, or none; one that is offered anyway only once."""

@@ -5,12 +5,11 @@ could keep a tenant's changes waiting by sending requests that are refused only 
 """
 
 import asyncio
-from contextlib import suppress
 
 from cachetools import TTLCache
 
-from teamaccess.engine import EngineRefused
-from teamaccess.ledger import Applier, Sessions, UnknownOrganization
+from teamaccess.engine import EngineRefused, EngineUnavailable
+from teamaccess.ledger import Applier, OtherHistory, Sessions, UnknownOrganization
 from teamaccess.ledger.place import newest_places
 from teamaccess.models import OrganizationId, UserId
 from teamaccess.organizations.access import Reading
@@ -53,7 +52,10 @@ class Admission:
             places = await newest_places(session, [organization])
         if all(place.settled for place in places):
             return False
-        with suppress(EngineRefused):  # then the ledger has stopped before that membership
+        try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._applier.catch_up(organization)
+        except (EngineUnavailable, EngineRefused, OtherHistory, TimeoutError):
+            # SECURITY: a stranger must not learn from an outage that there is something to bring in
+            return False
         return True

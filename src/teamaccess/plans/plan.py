@@ -84,10 +84,10 @@ async def plan(
     """
     if not proposals and catalog is None:
         raise NothingProposed
-    rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, NOBODY)
-    refusal = await _refusal(ledger, organization, proposals, asker)
     then = catalog or audit.catalog
     async with audit.sandbox_turns.taken(organization, caller):
+        rehearsal = await _rehearsed(ledger, organization, proposals, (AS_IF, NOBODY), caller)
+        refusal = await _refusal(ledger, organization, proposals, asker, caller)
         position, permits = rehearsal.standing.position, audit.catalog.permits
         facts = await facts_at(audit.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
@@ -137,13 +137,15 @@ async def _rehearsed(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    attribution: Attribution,
-    actor: UserId,
+    maker: tuple[Attribution, UserId],
+    caller: str,
 ) -> Rehearsal:
+    attribution, actor = maker
+
     async def act(change: Change) -> None:
         await make_all(proposals, change, actor, organization)
 
-    return await ledger.rehearse(attribution, organization, act)
+    return await ledger.rehearse(attribution, organization, act, caller)
 
 
 async def _refusal(
@@ -151,11 +153,12 @@ async def _refusal(
     organization: OrganizationId,
     proposals: list[Proposal],
     asker: tuple[Attribution, UserId] | None,
+    caller: str,
 ) -> TeamaccessError | None:
     if asker is None:
         return None
     try:
-        await _rehearsed(ledger, organization, proposals, *asker)
+        await _rehearsed(ledger, organization, proposals, asker, caller)
     except Unavailable:
         raise  # which says nothing about who asks
     except TeamaccessError as refused:

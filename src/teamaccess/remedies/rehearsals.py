@@ -34,6 +34,8 @@ class Rehearsals:
 
     ledger: Ledger
     organization: OrganizationId
+    asker: str = ""
+    """The caller whose turns they take."""
     left: int = MOST_FOR_ONE
 
     async def by(self, person: UserId, steps: Sequence[Step]) -> Rehearsal | None:
@@ -59,7 +61,7 @@ class Rehearsals:
 
         self.left -= 1
         try:
-            return await self.ledger.rehearse(attribution, self.organization, act)
+            return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
         except Unavailable:
             raise
         except TeamaccessError:

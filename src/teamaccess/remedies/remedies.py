@@ -40,7 +40,9 @@ class Remedies:
     """How many others can."""
 
 
-async def remedies_for(audit: Audit, ledger: Ledger, invitees: bytes, found: Why) -> Remedies:
+async def remedies_for(
+    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str = ""
+) -> Remedies:
     """Return what would allow what was found to be refused; nothing where it is allowed, or was.
 
     `invitees` is the key by which SpiceDB knows addresses. Nothing is changed, but the organization's
@@ -60,7 +62,8 @@ async def remedies_for(audit: Audit, ledger: Ledger, invitees: bytes, found: Why
         if four_eyes and graph.fact(on, "creator", user(question.who)) is not None:
             return await _instead(audit, on, question.action)
     try:
-        items = await _searched(audit, ledger, invitees, found)
+        async with audit.turns.taken(question.organization, asker):
+            items = await _searched(audit, ledger, invitees, found, asker)
     except OrganizationStopped as stopped:
         return Remedies(nothing=stopped.detail)
     return Remedies(items, None if items else "No change that somebody may make would allow it.")
@@ -73,12 +76,14 @@ async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
     return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))
 
 
-async def _searched(audit: Audit, ledger: Ledger, invitees: bytes, found: Why) -> list[Remedy]:
+async def _searched(
+    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str
+) -> list[Remedy]:
     """Return the remedies, what adds least first."""
     view, here = found.view, found.asked.organization
     facts = await asyncio.to_thread(concerning, view.graph.facts, found.asked.who, found.asked.on)
     case = await _case(audit, invitees, found)
-    trial = Trial(audit, case, Rehearsals(ledger, here), facts, view.standing.position)
+    trial = Trial(audit, case, Rehearsals(ledger, here, asker), facts, view.standing.position)
     candidates = await asyncio.to_thread(case.candidates, facts, trial.position, view.now)
     remedies: list[Remedy] = []
     for candidate in candidates:

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from teamaccess.catalog import Catalog
-from teamaccess.invitations.offer import cancel, invite, refuse_giving
+from teamaccess.invitations.offer import ask_about_inviter, cancel, invite
 from teamaccess.ledger import Change
 from teamaccess.members import act
 from teamaccess.members.administrators import grant_administrator
@@ -142,8 +142,7 @@ class Whom:
 
         async def accept(change: Change, _: UserId) -> None:
             invitation.refuse_unless_pending(change.now)
-            inviter, roles = invitation.invited_by, invitation.roles
-            await refuse_giving(change, inviter, self.organization, roles)
+            await ask_about_inviter(change, invitation)
 
         sentence = f"Have {self} accept the invitation {invitation.id}."
         return Step("accept_invitation", sentence, None, accept, invitation=invitation.id)

@@ -41,6 +41,8 @@ class Limits:
     idle_seconds: float
     answer_seconds: float
     body_bytes: int
+    unknown_per_second: float
+    """Requests from one address, without a token that was valid lately."""
 
     @classmethod
     def of(cls, settings: Settings, body_bytes: int) -> Self:
@@ -58,6 +60,7 @@ class Limits:
             idle_seconds=settings.idle_seconds,
             answer_seconds=settings.answer_seconds,
             body_bytes=body_bytes,
+            unknown_per_second=settings.unknown_per_second,
         )
 
 

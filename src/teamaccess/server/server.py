@@ -14,6 +14,7 @@ import uvicorn
 from teamaccess.server.connection import LimitedConnection
 from teamaccess.server.gate import Gate
 from teamaccess.server.limits import Limits
+from teamaccess.server.pacing import Paced
 
 log = structlog.get_logger()
 
@@ -48,11 +49,11 @@ class LimitedServer(uvicorn.Server):
 
 
 def create_server(app: Any, limits: Limits) -> LimitedServer:
-    """Return a server for the ASGI application, within these limits."""
+    """Return a server for the application that `create_app` returns, within these limits."""
     connection = partial(LimitedConnection, gate=Gate(limits))
     return LimitedServer(
         uvicorn.Config(
-            app,
+            Paced(app, app.state.known_tokens, limits.unknown_per_second),
             http=cast(type[asyncio.Protocol], connection),
             ws="none",
             # uvicorn warns of every malformed request, so anybody could fill the log

@@ -5,7 +5,13 @@ import json
 import time
 from http.client import HTTPException
 from typing import Any
-from urllib.request import HTTPRedirectHandler, Request, build_opener
+from urllib.request import (
+    HTTPRedirectHandler,
+    ProxyHandler,
+    Request,
+    build_opener,
+    getproxies,
+)
 
 import structlog
 
@@ -109,4 +115,7 @@ class _StayHere(HTTPRedirectHandler):
         return None
 
 
-_OPENER = build_opener(_StayHere)
+# SECURITY: plain http is for an issuer on this machine, and a proxy is elsewhere
+_OPENER = build_opener(
+    _StayHere, ProxyHandler({name: at for name, at in getproxies().items() if name == "https"})
+)

@@ -141,7 +141,10 @@ async def show_why(
     """Say whether somebody can do something, and why, or why not and what would allow it."""
     source = await _source(request, service, organization, at, basis)
     found = await why(source, await _named(service, user), action, resource)
-    remedies = await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
+    caller = attribution(request).caller
+    remedies = await remedies_for(
+        service.audit, service.ledger, service.keys.invitees, found, caller
+    )
     await still_auditable(request, service, source.organization)
     return WhyView.of(found, remedies)
 
@@ -191,7 +194,10 @@ async def _shown(
     request: AnyRequest, service: Service, source: Source, answer: Shown
 ) -> Response[Any]:
     await still_auditable(request, service, source.organization)
-    wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
+    try:
+        wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
+    except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore
+        wanted = None
     if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
         lines = rows_as_csv(answer.sheet())

@@ -11,6 +11,7 @@ from msgspec import UNSET
 from teamaccess.api.authentication import SignInRequired
 from teamaccess.api.callers import Caller, Operator
 from teamaccess.api.parameters import AnyRequest, TheService
+from teamaccess.api.throttling import count_more
 from teamaccess.api.views.checks import Asked, ChecksAsked, ChecksView, CheckView
 from teamaccess.engine import Question
 from teamaccess.errors import Invalid
@@ -30,6 +31,8 @@ async def check(
     request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
 ) -> ChecksView:
     """Say who may do what, no older than the last change in force in each organization."""
+    # SECURITY: a question costs what a request costs, so each counts against the caller's rate
+    await count_more(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
     for place, each in enumerate(data.checks):
         by_organization[OrganizationId(each.organization)].append(place)

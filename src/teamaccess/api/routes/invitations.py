@@ -12,6 +12,7 @@ from teamaccess.api.callers import Operator
 from teamaccess.api.edge import answer, changes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.throttling import give_up_slot
 from teamaccess.api.views.invitations import (
     AcceptedView,
     AcceptInvitation,
@@ -140,6 +141,7 @@ async def accept(
     async with service.reads() as session:
         offered = await acceptance.addressed(session, data.token, await service.now())
     organization = offered.organization_id
+    give_up_slot(request)
     try:
         async with service.ledger.change(who, organization) as change:
             signed_in = await still_signed_in(request, change)

@@ -7,6 +7,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from teamaccess.api.edge import changes, revokes
 from teamaccess.api.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.receiving import LARGEST_BATCH
 from teamaccess.api.views.resources import (
     BatchView,
     NewResource,
@@ -21,8 +22,6 @@ from teamaccess.resources.find import get_resource, list_resources, type_of
 
 EVERYWHERE = "/v1/organizations/{organization:str}/resources"
 ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
-LARGEST_BATCH = 256 * 1024
-"""A thousand of the longest names."""
 
 
 @put(ONE)
