@@ -9,7 +9,7 @@ from teamaccess.ledger import Attribution
 from teamaccess.ledger.turns import SHARE, Turns
 from teamaccess.models import Channel, OrganizationId
 from teamaccess.plans import proposals
-from tests.faults_tools import another_process, through
+from tests.faults_tools import another_process, through, until
 from tests.steps import enlist, refused
 from tests.world import OPERATOR, Person, Team
 
@@ -118,3 +118,46 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
         assert codes == ["too_many_waiting"] * 3
     statuses = [each.status_code for each in await asyncio.gather(*answers)]
     assert sorted(statuses) == [201] * 3 + [429] * 3
+
+
+async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
+    """The rehearsal is nobody's, but its place in the queue is the caller's."""
+    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
+    body = {"changes": [{"change": "suspend", "user": eve.id}]}
+    ledger = acme.world.service.ledger
+    async with ledger.change(OPERATOR, acme.id):
+        asked = asyncio.create_task(eve.ask("POST", f"{acme.path}/audit/plan", json=body))
+        queue = ledger._turns._organizations[acme.id]
+
+        async def waits() -> bool:
+            return queue.waiting(f"user:{eve.id}") == 1
+
+        await until(waits)
+    assert (await asked).status_code == 200
+
+
+async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
+    acme: Team,
+) -> None:
+    """Acceptances of one tenant's invitations keep neither probes nor other tenants' waiting."""
+    for name in ("ann", "ben", "cat"):
+        assert (await invite(acme, acme.administrator, name)).status_code == 201
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        waiting = [asyncio.create_task(acme.accept(name)) for name in ("ann", "ben", "cat")]
+        async with asyncio.timeout(8):
+            assert (await acme.world.http.get("/readyz")).status_code == 200
+            assert (await acme.world.http.get("/v1/catalog")).status_code == 200
+        assert not any(each.done() for each in waiting)
+    assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_many_questions_count_as_many_requests(acme: Team) -> None:
+    question = {"organization": acme.id, "action": "refunds_create"}
+    async with another_process(acme.world, requests_per_second=0.1, requests_burst=12) as second:
+        ana = through(second, acme).administrator
+        assert (await ana.ask("POST", "/v1/check", json={"checks": [question] * 10})).is_success
+        refused(
+            await ana.ask("POST", "/v1/check", json={"checks": [question] * 10}),
+            429,
+            "too_many_requests",
+        )

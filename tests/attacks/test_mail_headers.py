@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from teamaccess.invitations.letter import spoken
 from teamaccess.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
 from teamaccess.text import InvalidText, clean
 from tests.mail.inbox import Inbox, url
@@ -249,3 +250,18 @@ async def test_a_world_whose_address_is_hostile_does_not_start(finicom: World) -
     ):
         with pytest.raises(ValidationError):
             type(finicom.settings)(**{**finicom.settings.model_dump(), "public_url": address})
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("https://evil.example/login - your account is locked", "acme"),
+        ("www.evil.example", "acme"),
+        ("sign in at evil.example/now", "acme"),
+        ("write to help@evil.example", "acme"),
+        ("Booking.com", "Booking.com"),
+        ("Acme & Sons", "Acme & Sons"),
+    ],
+)
+def test_a_name_that_looks_like_a_link_is_not_in_our_mail(name: str, shown: str) -> None:
+    assert spoken(name, "acme") == shown
