@@ -1,18 +1,24 @@
-"""The page on escalation names tests that there are."""
+"""The pages on escalation and threats name tests that there are."""
 
 import re
 from pathlib import Path
 
 TESTS = Path(__file__).parents[1]
-PAGE = TESTS.parent / "docs" / "escalation.md"
+DOCS = TESTS.parent / "docs"
 
 
-def test_every_test_that_the_page_names_is_there() -> None:
+def test_every_test_that_the_page_on_escalation_names_is_there() -> None:
     there = {
         name
         for path in TESTS.rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    named = set(re.findall(r"`(test_\w+)`", PAGE.read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "escalation.md").read_text()))
     assert named
     assert sorted(named - there) == []
+
+
+def test_the_threat_model_names_every_file_of_attacks_and_no_other() -> None:
+    there = {path.name for path in (TESTS / "attacks").glob("test_*.py")}
+    named = set(re.findall(r"`(test_\w+\.py)`", (DOCS / "threats.md").read_text()))
+    assert named ^ there == {"test_coalition_finds.py"}, named ^ there
