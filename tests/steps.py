@@ -105,6 +105,17 @@ async def age(team: Team, id: str, by: timedelta) -> None:
         row = await change.session.get_one(Invitation, (team.id, InvitationId(id)))
         for moment in ("created_at", "sent_at", "expires_at"):
             setattr(row, moment, getattr(row, moment) - by)
+    await _attest(team, id)
+
+
+async def _attest(team: Team, id: str) -> None:
+    """Have the event about an invitation say what the row says now."""
+    again = (
+        "UPDATE attested_rows SET proof = invitation_proof(i) FROM invitations i"
+        " WHERE key = 'invitation:' || i.organization_id || '/' || i.id"
+        " AND i.organization_id = $1 AND i.id = $2"
+    )
+    await unseen(team.world, again, team.id, id)
 
 
 async def offer_instead(team: Team, id: str, roles: Sequence[str]) -> None:
@@ -112,6 +123,7 @@ async def offer_instead(team: Team, id: str, roles: Sequence[str]) -> None:
     async with team.world.operator(team.id) as change:
         row = await change.session.get_one(Invitation, (team.id, InvitationId(id)))
         row.offers = [InvitationRole(role=RoleId(role)) for role in roles]
+    await _attest(team, id)
 
 
 async def end_role(team: Team, whom: Person, role: str, at: datetime | None) -> None:

@@ -89,7 +89,7 @@ async def test_an_organizations_name_becomes_no_header(initech: Team, name: str)
     assert mail.get_content_type() == "text/plain"
     assert b"You are invited to join " in mail.get_payload(decode=True)
     if not name.startswith("=?") and "=?" not in name:
-        assert as_clients_read(mail) == f"Join {name}"
+        assert as_clients_read(mail) == f"Join {spoken(name, initech.id)}"
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -4,16 +4,20 @@ The attacks: a process that still runs yesterday's catalog; and somebody with Sp
 schema for a moment, has the API make an administrator, and swaps it back.
 """
 
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import func, select
 
 from teamaccess.catalog import find, load
+from teamaccess.engine import Observed, TooLarge
 from teamaccess.models import Finding, FindingKind, LedgerEntry
 from teamaccess.organizations.findings import resolve
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.schemas.apply import apply_schema
+from teamaccess.schemas.recorded import SchemaStillForeign, refuse_while_foreign
 from tests.faults_tools import through, until, working
 from tests.reconciliation.apart import Ground
 from tests.steps import enlist, refused
@@ -145,8 +149,14 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
     _, newer = yesterday_s_and_today_s(tmp_path)
     service = apart.service
     await apply_schema(service.ledger, service.engine, newer, OPERATOR)
-    before = await positions(acme)
 
+    async def refuses() -> bool:
+        """SpiceDB may judge by the schema of half a second ago, and proves that one then."""
+        answer = await acme.change_roles(bob, "support")
+        return answer.is_error and answer.json()["code"] == "schema_mismatch"
+
+    await until(refuses)
+    before = await positions(acme)
     refused(await acme.change_roles(bob, "product"), 503, "schema_mismatch")
     refused(await acme.invite("eve", ["support"]), 503, "schema_mismatch")
     assert await positions(acme) == before
@@ -171,3 +181,56 @@ async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_ap
         service = tomorrow.service
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         await until(lambda: _changed(ahead, bob, "cashier"))
+
+
+async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
+    apart: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It must not blind the watch: what comes after it is found, too."""
+    acme = await apart.found("acme")
+    service = apart.service
+    async with working(apart):
+        await watched(apart, acme)
+        monkeypatch.setattr("teamaccess.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
+        await service.engine.write_schema(opened_up(service.catalog.schema()))
+        await service.engine.write_schema(service.catalog.schema())
+        await until(lambda: _any(apart))
+        refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
+
+
+async def test_a_gap_in_what_is_watched_stops_changes(
+    apart: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows which schemas stood meanwhile."""
+    acme = await apart.found("acme")
+    real, torn = apart.service.engine.watch, False
+
+    def watch(since: str | None = None) -> AsyncIterator[Observed]:
+        nonlocal torn
+        if not torn:
+            torn = True
+            raise TooLarge("a write of 36 MB")
+        return real(since)
+
+    async with working(apart):
+        await watched(apart, acme)
+        monkeypatch.setattr(apart.service.engine, "watch", watch)
+    async with working(apart):
+        await until(lambda: _any(apart))
+    [finding] = await foreign_schemas(apart)
+    assert finding["differences"] == ["unknown: a write of 36 MB"]
+    refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
+
+
+async def test_a_finding_is_not_resolved_while_the_foreign_schema_stands(apart: World) -> None:
+    service = apart.service
+    await service.engine.write_schema(opened_up(service.catalog.schema()))
+    async with working(apart):
+        await until(lambda: _any(apart))
+    async with service.reads() as session:
+        kind = Finding.kind == FindingKind.FOREIGN_SCHEMA
+        ids = set(await session.scalars(select(Finding.id).where(kind)))
+        with pytest.raises(SchemaStillForeign):
+            await refuse_while_foreign(session, service.engine, ids)
+        await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
+        await refuse_while_foreign(session, service.engine, ids)

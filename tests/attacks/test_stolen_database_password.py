@@ -230,6 +230,8 @@ async def test_nobody_resolves_a_finding_in_secret(acme: Team, application: Conn
         "email = 'eve@evil.example'",
         "service_account_of = NULL",
         "tokens_valid_from = tokens_valid_from - interval '1 day'",
+        "tokens_valid_from = '2100-01-01'",
+        "tokens_valid_from = 'infinity'",
     ],
 )
 async def test_nobody_takes_over_a_user_in_secret(
@@ -316,3 +318,83 @@ async def test_what_even_the_owner_does_to_such_rows_is_named(
         for each in (await intruder.verify(acme)).findings
     ]
     assert (fault, row) in found
+
+
+async def test_nobody_is_somebody_elses_user_by_an_external_id(
+    acme: Team, application: Connection, owner: Connection
+) -> None:
+    ana, bob = acme.administrator, await acme.member("bob", roles=["support"])
+    await owner.execute(f"UPDATE users SET external_id = 'ext-{bob.id}' WHERE id = '{bob.id}'")
+    move = "UPDATE users SET external_id = {} WHERE id = '{}'"
+    await refused(application, move.format("NULL", bob.id), move.format(f"'ext-{bob.id}'", ana.id))
+
+
+async def test_no_type_of_her_own_turns_the_clock_off(acme: Team, application: Connection) -> None:
+    await refused(
+        application,
+        "CREATE TYPE pg_temp.timestamptz AS ENUM ('2000-01-01')",
+        RECONCILED.format(acme.id, "checked_at", "asked_at", "'2100-01-01'", "NULL"),
+    )
+
+
+REVIVED = {
+    "an accepted one": "UPDATE invitations SET accepted_at = NULL, accepted_by = NULL",
+    "a cancelled one": "UPDATE invitations SET cancelled_at = NULL",
+}
+
+
+@pytest.mark.parametrize("kind", REVIVED)
+async def test_an_invitation_that_is_over_is_not_revived(
+    acme: Team, application: Connection, kind: str
+) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    secret = acme.world.secret_for(acme.address("bob"))
+    if kind == "an accepted one":
+        bob = (await acme.accept("bob")).json()["user"]
+        await acme.administrator.ask("DELETE", f"{acme.path}/members/{bob}")
+    else:
+        await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
+    try:
+        await transaction(
+            application,
+            f"{REVIVED[kind]} WHERE organization_id = '{acme.id}' AND id = '{id}'",
+            "SELECT * FROM ledger_drain()",
+        )
+    except PostgresError:
+        return  # refused outright
+    assert any("no event" in each or "event" in each for each in await verified(acme))
+    answer = await acme.world.http.post(
+        "/v1/invitations/accept", json={"token": secret, "name": "Bob"}
+    )
+    assert answer.status_code in (401, 409), answer.text
+    assert answer.json()["code"] in ("invitation_unexplained", "sign_in_to_accept")
+
+
+async def test_an_offer_that_she_raises_is_not_accepted(
+    acme: Team, application: Connection
+) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    await transaction(
+        application,
+        f"UPDATE invitation_roles SET role = 'operations' WHERE organization_id = '{acme.id}'"
+        f" AND invitation_id = '{id}'",
+    )
+    answer = await acme.accept("bob")
+    assert answer.status_code == 409
+    assert answer.json()["code"] == "invitation_unexplained"
+
+
+async def test_an_event_of_a_refusal_explains_no_entry(
+    acme: Team, application: Connection, intruder: Intruder
+) -> None:
+    bob = await acme.member("bob", roles=["support"])
+    await transaction(
+        application,
+        "INSERT INTO role_assignments (organization_id, user_id, role, granted_at)"
+        f" VALUES ('{acme.id}', '{bob.id}', 'administrator', now())",
+        "SELECT * FROM ledger_drain()",
+        LEDGER.format(acme.id, acme.id, bob.id, "user:mallory", "api", "forged"),
+        EVENT.format(acme.id, "refused", "", "{}"),
+    )
+    position = (await entries(acme))[-1].position
+    assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)

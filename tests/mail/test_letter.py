@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamaccess.catalog import load
-from teamaccess.invitations.letter import compose
+from teamaccess.invitations.letter import compose, spoken
 from teamaccess.invitations.offer import Letter
 from teamaccess.mail import sealed
-from teamaccess.models import Invitation, InvitationRole, RoleId
+from teamaccess.models import Invitation, InvitationRole, OrganizationId, RoleId
 from teamaccess.roles.known import Roles
 from teamaccess.text import InvalidText, clean
 from teamaccess.users.addresses import InvalidEmail, normalise
@@ -28,6 +28,7 @@ def letter_to(
 ) -> EmailMessage:
     """An invitation as support and developer, composed, and read again from its bytes."""
     invitation = Invitation(
+        organization_id=OrganizationId("acme"),
         email=address,
         sent_at=datetime(2026, 11, 1, tzinfo=UTC),
         expires_at=datetime(2026, 11, 8, 12, 30, tzinfo=UTC),
@@ -82,7 +83,7 @@ def test_an_organizations_name_stays_in_its_place(name: str) -> None:
         *("Subject", "To", "From", "Date", "Content-Type", "Content-Transfer-Encoding"),
         "MIME-Version",
     }
-    assert f"join {name} as" in read.get_content()
+    assert f"join {spoken(name, 'acme')} as" in read.get_content()
 
 
 @pytest.mark.parametrize(

@@ -184,10 +184,12 @@ async def test_what_is_away_does_not_forbid_anything(
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     rehearse = Ledger.rehearse
 
-    async def busy(self: Ledger, by: Attribution, here: OrganizationId, act: Any) -> Rehearsal:
+    async def busy(
+        self: Ledger, by: Attribution, here: OrganizationId, act: Any, asker: str
+    ) -> Rehearsal:
         if by.channel is Channel.API:
             raise OrganizationBusy(organization=here)
-        return await rehearse(self, by, here, act)
+        return await rehearse(self, by, here, act, asker)
 
     monkeypatch.setattr(Ledger, "rehearse", busy)
     refused(await plan(acme, {"change": "suspend", "user": bob.id}), 503, "organization_busy")

@@ -24,7 +24,8 @@ WHERE position >= first AND NOT EXISTS (
   SELECT FROM events AS event
   WHERE event.chain = organization_id AND event.transaction = entry.transaction
     AND event.actor = entry.actor AND event.channel = entry.channel
-    AND event.request_id = entry.request_id)
+    AND event.request_id = entry.request_id
+    AND event.kind NOT IN ('refused', 'acceptance_refused', 'sign_in_refused', 'signed_in', 'signed_out'))
 """)
 # Rows that are not as the newest event about them said.
 ROWS = text("""

@@ -10,6 +10,7 @@ from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.ledger.status import OpenFindings
 from teamaccess.models import Finding, FindingKind
 from teamaccess.organizations.findings import MOST_LISTED, newest, resolve
+from teamaccess.schemas.recorded import refuse_while_foreign
 from teamaccess.service import Service
 from teamaccess.text import LONGEST_REASON, clean
 
@@ -101,6 +102,7 @@ def resolve_findings(
 
     async def close(service: Service) -> Sequence[Finding]:
         async with service.ledger.change(operator()) as change:
+            await refuse_while_foreign(change.session, service.engine, set(ids))
             found = await resolve(change, set(ids), why)
             await service.ledger.commit(change)
         return found

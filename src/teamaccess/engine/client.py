@@ -364,7 +364,9 @@ class Engine:
             raise _no_answer(translate(error)) from error
         return True
 
-    async def lacks(self, schema: str, at: Consistency = FULLY_CONSISTENT) -> list[str]:
+    async def lacks(
+        self, schema: str, at: Consistency = FULLY_CONSISTENT, seconds: float = CHECK_SECONDS
+    ) -> list[str]:
         """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not.
 
         `at` may be the exact snapshot of an earlier moment, as long as SpiceDB still remembers it.
@@ -372,7 +374,7 @@ class Engine:
         response = await self._ask(
             self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs leave it out
                 DiffSchemaRequest(comparison_schema=schema, consistency=at),
-                timeout=CHECK_SECONDS,
+                timeout=seconds,
                 metadata=self._metadata,
             )
         )

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import literal, select
+from sqlalchemy import literal, select, text
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import raiseload
@@ -49,6 +49,15 @@ class InviterLostRights(Conflict):
     """Whoever invited you may no longer give these roles, so the invitation cannot be accepted. Ask for a new one."""  # noqa: E501 - a sentence is one line
 
 
+class InvitationUnexplained(Conflict):
+    """No event explains this invitation as it is, so it cannot be accepted. Ask for a new one, and tell whoever operates this service."""  # noqa: E501 - a sentence is one line
+
+
+ATTESTED = text("SELECT invitation_attested(:organization, :id)")
+"""SECURITY: whether the row is as the event says that made it. Someone with the database's password could
+write an invitation, and accept it before anybody runs `ledger verify`."""
+
+
 async def addressed(session: AsyncSession, secret: str, now: datetime) -> Invitation:
     """Return the invitation that a secret belongs to, before anything is locked.
 
@@ -77,13 +86,15 @@ async def accept(
     """Make the membership with the offered roles, under the organization's lock; return the user.
 
     The inviter is asked about again: they must still be able to invite, and hold every action offered.
-    Raises UnknownInvitationToken, OnlyInPerson, AcceptsForSomebodyElse, SignInToAccept, InvitationEnded,
-    InviterLostRights, AlreadyMember and LimitReached.
+    Raises UnknownInvitationToken, InvitationUnexplained, OnlyInPerson, AcceptsForSomebodyElse,
+    SignInToAccept, InvitationEnded, InviterLostRights, AlreadyMember and LimitReached.
     """
     invitation = await find_invitation(change, organization, id)
     if invitation is None or not same_secret(invitation, secret):
         raise UnknownInvitationToken
     invitation.refuse_unless_pending(change.now)  # somebody may have been first meanwhile
+    if not await change.session.scalar(ATTESTED, {"organization": organization, "id": id}):
+        raise InvitationUnexplained
     machine = signed_in is not None and signed_in.is_service_account
     if machine or not acts_in_person(change):
         raise OnlyInPerson

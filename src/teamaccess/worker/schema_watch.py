@@ -5,6 +5,7 @@ is then read as of that very moment, so one that was replaced a moment later is 
 """
 
 import asyncio
+import time
 
 import structlog
 from sqlalchemy import func, select, text
@@ -13,7 +14,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
-    EngineRefused,
     EngineUnavailable,
     exactly,
 )
@@ -26,6 +26,12 @@ log = structlog.get_logger()
 
 ANYWHERE = "*"
 """A schema is every organization's."""
+COMPARED_WITHIN_SECONDS = 10.0
+"""Ours take a tenth of a second."""
+AWAY = ("UNAVAILABLE", "UNAUTHENTICATED", "CANCELLED")
+"""How SpiceDB, or the way to it, says that it cannot answer anything now."""
+LOOK_SECONDS = 30.0
+"""How often the schema is compared that stands, whatever the stream tells."""
 LONGEST_APPLY_SECONDS = 60.0
 """How long `schema apply` may take to record what it has given to SpiceDB."""
 PAUSE_SECONDS = 0.1
@@ -44,6 +50,7 @@ class SchemaWatch:
 
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._looked_at = -LOOK_SECONDS
 
     async def written(self, zed_token: str) -> None:
         """Judge the schema that somebody wrote at this token."""
@@ -54,8 +61,21 @@ class SchemaWatch:
                 return
         await self._compare(exactly(zed_token), {"zed_token": zed_token})
 
+    async def look_seldom(self) -> None:
+        """Judge the schema that stands now, unless that was done a moment ago."""
+        if time.monotonic() - self._looked_at > LOOK_SECONDS:
+            await self.look()
+
+    async def gap(self, after: str | None, why: str) -> None:
+        """Keep that nobody knows which schemas stood since a token: a foreign one may have."""
+        details = {"after": after, "differences": [f"unknown: {why}"]}
+        log.error("foreign_schema", **details)
+        async with self._service.reads() as session:
+            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+
     async def look(self) -> None:
         """Judge the schema that stands now, for what was written while nobody watched."""
+        self._looked_at = time.monotonic()
         async with self._service.reads() as session:
             if await session.scalar(OPEN) is not None:
                 return
@@ -69,12 +89,14 @@ class SchemaWatch:
         if recorded is None:
             return  # before the first `schema apply` there is nothing to compare with
         try:
-            differences = await self._service.engine.lacks(recorded, at)
+            differences = await self._service.engine.lacks(recorded, at, COMPARED_WITHIN_SECONDS)
         except EngineUnavailable as unknown:
-            if not isinstance(unknown.__cause__, EngineRefused):
+            cause = str(unknown.facts["cause"])
+            if cause.startswith(AWAY):
                 raise
-            # SpiceDB does not remember that moment any more, so nobody can say what was enforced
-            differences = [f"unknown: {unknown.facts['cause']}"]
+            # SECURITY: what cannot be compared is foreign. SpiceDB may have forgotten that moment, and a
+            # schema may be so large that comparing it never ends: that must not blind the watch.
+            differences = [f"unknown: {cause}"]
         if not differences:
             return
         differences = sorted(set(differences))

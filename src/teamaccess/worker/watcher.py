@@ -108,6 +108,7 @@ class Watcher:
                 if not heard:
                     await self._schemas.look()  # what comes after this is told by the stream
                 heard = True
+                await self._schemas.look_seldom()
                 if observed.schema_updated:
                     await self._schemas.written(observed.zed_token)
                 judgement = NOTHING
@@ -119,9 +120,11 @@ class Watcher:
                 raise
         except EngineRefused as refused:
             log.error("watch_starts_again", why=str(refused))
+            await self._schemas.gap(since, str(refused))
             await self._forget()
         except TooLarge as unheard:
             log.error("watch_starts_again", why=str(unheard))
+            await self._schemas.gap(since, str(unheard))
             await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
             await self._forget()
 

@@ -1,0 +1,70 @@
+-- An invitation that was accepted, cancelled or put away, and an auditor who was taken away, are explained by
+-- no event any more. A row that is put back as it was needs a new event, as any other does.
+
+CREATE FUNCTION attestation_ends() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+BEGIN
+  DELETE FROM attested_rows WHERE key = CASE TG_ARGV[0]
+    WHEN 'invitation' THEN 'invitation:' || OLD.organization_id || '/' || OLD.id
+    ELSE 'auditor:' || (to_jsonb(OLD) ->> 'user_id') END;
+  RETURN NULL;
+END $$;
+
+CREATE TRIGGER attestation_ends AFTER DELETE ON invitations
+FOR EACH ROW EXECUTE FUNCTION attestation_ends('invitation');
+CREATE TRIGGER attestation_ends_with_offer AFTER UPDATE OF accepted_at, cancelled_at, lapsed_at ON invitations
+FOR EACH ROW
+WHEN (NEW.accepted_at IS NOT NULL OR NEW.cancelled_at IS NOT NULL OR NEW.lapsed_at IS NOT NULL)
+EXECUTE FUNCTION attestation_ends('invitation');
+CREATE TRIGGER attestation_ends AFTER DELETE ON auditors
+FOR EACH ROW EXECUTE FUNCTION attestation_ends('auditor');
+
+DELETE FROM attested_rows USING invitations
+WHERE key = 'invitation:' || organization_id || '/' || id
+  AND (accepted_at IS NOT NULL OR cancelled_at IS NOT NULL OR lapsed_at IS NOT NULL);
+
+-- Whether an open invitation is as the newest event about it says: asked before it is accepted, so that what
+-- is written past the application lets nobody in, not even until somebody runs `verify`.
+
+CREATE FUNCTION invitation_attested(wanted_organization text, wanted_id text) RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
+  SELECT EXISTS (
+    SELECT FROM invitations AS i
+    JOIN attested_rows ON key = 'invitation:' || i.organization_id || '/' || i.id
+    WHERE i.organization_id = wanted_organization AND i.id = wanted_id
+      AND proof = invitation_proof(i))
+$$;
+
+-- A row cannot say that it is somebody else's login.
+
+CREATE OR REPLACE FUNCTION user_kept() RETURNS trigger
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
+BEGIN
+  IF (OLD.issuer IS NOT NULL AND (OLD.issuer, OLD.subject) IS DISTINCT FROM (NEW.issuer, NEW.subject))
+    OR NEW.tokens_valid_from < OLD.tokens_valid_from
+    OR (OLD.linked_at IS NOT NULL AND NEW.linked_at IS DISTINCT FROM OLD.linked_at)
+    OR (OLD.external_id IS NOT NULL AND NEW.external_id IS DISTINCT FROM OLD.external_id)
+  THEN
+    RAISE EXCEPTION 'a login stays whose it is, and ended sessions stay ended'
+      USING ERRCODE = 'insufficient_privilege';
+  END IF;
+  RETURN NEW;
+END $$;
+
+DROP TRIGGER user_kept ON users;
+CREATE TRIGGER user_kept
+BEFORE UPDATE OF issuer, subject, tokens_valid_from, linked_at, external_id ON users
+FOR EACH ROW EXECUTE FUNCTION user_kept();
+
+-- Types are looked up in the caller's temporary schema first, unless a function says otherwise.
+
+ALTER FUNCTION not_ahead() SET search_path = public, pg_temp;
+ALTER FUNCTION api_token_kept() SET search_path = public, pg_temp;
+
+CREATE TRIGGER sessions_not_ahead BEFORE UPDATE OF tokens_valid_from ON users
+FOR EACH ROW EXECUTE FUNCTION not_ahead('tokens_valid_from');
+CREATE TRIGGER linked_not_ahead BEFORE UPDATE OF linked_at ON users
+FOR EACH ROW EXECUTE FUNCTION not_ahead('linked_at');
+
+REVOKE EXECUTE ON FUNCTION attestation_ends, invitation_attested FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION invitation_attested TO teamaccess;
