@@ -2,6 +2,7 @@
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ def serving(world: World, **settings: Any) -> Iterator[Served]:
         server = create_server(create_app(chosen), Limits.of(chosen, LARGEST_BATCH))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
+        while not server.started and thread.is_alive():  # it listens before it is connected
+            time.sleep(0.01)
         host, port = listening.getsockname()
         try:
             yield Served(world, host, port, server)
