@@ -117,4 +117,4 @@ async def test_the_end_of_an_organization_ends_everything_in_it(acme: Team) -> N
     refused(await acme.administrator.ask("GET", acme.path), 404, "unknown_organization")
     refused(await acme.administrator.ask("DELETE", acme.path), 404, "unknown_organization")
     late = await acme.world.http.post("/v1/invitations/accept", json={"token": secret})
-    refused(late, 404, "unknown_invitation_token")
+    refused(late, 409, "invitation_ended")
