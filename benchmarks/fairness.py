@@ -150,7 +150,7 @@ async def _loads(site: Site, service: Service) -> dict[str, Assault]:
     changes = [
         {"change": "set_roles", "user": member, "roles": [role]}
         for role, member in itertools.islice(
-            itertools.product(("support", "product", "developer", "finance"), members), 600
+            itertools.product(("support", "product", "developer", "operations"), members), 600
         )
     ]
     large = {"changes": changes[:600]}

@@ -63,7 +63,8 @@ class FairSlots:
 
     def __init__(self, slots: int, share: int) -> None:
         self._free = slots
-        self._share = share
+        self.share = share
+        """How many of the slots one party may hold; it may change while they are held."""
         self._held: Counter[Hashable] = Counter()
         self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
 
@@ -72,6 +73,10 @@ class FairSlots:
         """Whether nobody holds a slot or waits for one."""
         return not self._held and not self._lines
 
+    def has_backlog(self, party: Hashable) -> bool:
+        """Return whether more requests of the party wait than it may hold slots for."""
+        return party in self._lines
+
     def waiting(self, party: Hashable, caller: Hashable = None) -> int:
         """Return how many requests of the caller wait."""
         line = self._lines.get(party)
@@ -79,7 +84,7 @@ class FairSlots:
 
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
         """Take a slot for the party, waiting for those whose turn is before."""
-        if self._free and not self._lines.get(party) and self._held[party] < self._share:
+        if self._free and not self._lines.get(party) and self._held[party] < self.share:
             self._take(party)
             return
         waiting: Waiting = asyncio.get_running_loop().create_future()
@@ -117,7 +122,7 @@ class FairSlots:
         for party in list(self._lines):
             if not self._free:
                 return
-            if self._held[party] >= self._share:
+            if self._held[party] >= self.share:
                 continue
             line = self._lines.pop(party)
             waiting = line.next()

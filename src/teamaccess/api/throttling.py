@@ -25,8 +25,15 @@ from teamaccess.service import Service
 
 AT_ONCE = 8
 """Short requests of known callers that a process works on at once; the others wait."""
-SHARE = 4
-"""Of these one tenant's. As few as that, so that every step of another's request is soon its turn."""
+SHARE_ALONE = 4
+"""Of these one tenant's while no other one asks anything."""
+SHARE_AMONG_OTHERS = 1
+"""Of these one tenant's otherwise: at every step another's request waits for one of them at most."""
+REST = 3.0
+"""How many times as long as a request took its slot then rests, if its tenant has more waiting and others
+ask, too. So one tenant has a quarter of the process's time at most, however many requests it sends."""
+LATELY_SECONDS = 1.0
+"""How long ago others have asked who count as asking."""
 ANONYMOUS_AT_ONCE = 2
 """Requests without a valid token, of which there may be any number."""
 LONGEST_PAUSE_SECONDS = 1.0
@@ -91,7 +98,9 @@ class FairRequests(ASGIMiddleware):
 
     def __init__(self, rates: Rates, tokens: KnownTokens) -> None:
         self._rates, self._tokens = rates, tokens
-        self._known = FairSlots(AT_ONCE, SHARE)
+        self._known = FairSlots(AT_ONCE, SHARE_ALONE)
+        self._asking: dict[str, float] = {}
+        """The two parties that asked last, and when."""
         self._anonymous = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
         self._probes = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
 
@@ -112,32 +121,50 @@ class FairRequests(ASGIMiddleware):
             self._tokens.add(token)
         scope["state"]["rates"] = self._rates
         await self._rates.count(principal, token)
+        tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
+        began, party = time.monotonic(), tenant or principal
+        alone = self._is_alone(party, began)
+        self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
         if not _is_short(scope):
             await next_app(scope, receive, send)
             return
-        tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
-        began, party = time.monotonic(), tenant or principal
-        async with _Slot(self._known, party, principal, scope) as slot:
+        async with _Slot(self._known, party, principal, scope, rest=0.0 if alone else REST) as slot:
             if time.monotonic() - began > JUDGED_FOR_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
                     await refuse_ended(session, scope["state"].get("shown"), await clock(session))
             await next_app(scope, receive, slot.answering(send))
 
+    def _is_alone(self, party: str, now: float) -> bool:
+        """Note that the party asks, and return whether no other one has asked lately."""
+        others = {name: at for name, at in self._asking.items() if name != party}
+        newest = max(others, key=others.__getitem__, default=None)
+        self._asking = {party: now}
+        if newest is None:
+            return True
+        self._asking[newest] = others[newest]
+        return now - others[newest] > LATELY_SECONDS
+
 
 class _Slot:
     """A slot that is held until the answer begins: whoever reads it slowly keeps nobody waiting."""
 
     def __init__(
-        self, slots: FairSlots, party: str | None, caller: str | None, scope: Scope
+        self,
+        slots: FairSlots,
+        party: str | None,
+        caller: str | None,
+        scope: Scope,
+        rest: float = 0.0,
     ) -> None:
         self._slots, self._party, self._caller = slots, party, caller
+        self._rest, self._since = rest, 0.0
         self._held = False
         scope["state"]["slot"] = self
 
     async def __aenter__(self) -> "_Slot":
         await self._slots.acquire(self._party, self._caller)
-        self._held = True
+        self._held, self._since = True, time.monotonic()
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -145,8 +172,13 @@ class _Slot:
 
     def give_up(self) -> None:
         """Let the next one have it; nothing happens the second time."""
-        if self._held:
-            self._held = False
+        if not self._held:
+            return
+        self._held = False
+        if self._rest and self._slots.has_backlog(self._party):
+            rest = self._rest * (time.monotonic() - self._since)
+            asyncio.get_running_loop().call_later(rest, self._slots.release, self._party)
+        else:
             self._slots.release(self._party)
 
     def answering(self, send: Send) -> Send:
