@@ -127,13 +127,14 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
     }
 
 
-async def test_and_it_calls_three_functions(superuser: Connection) -> None:
+async def test_and_it_calls_four_functions(superuser: Connection) -> None:
     callable_ones = await superuser.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('teamaccess', oid, 'EXECUTE') ORDER BY 1"
     )
     assert [row["proname"] for row in callable_ones] == [
         "attestable_rows",
+        "invitation_attested",
         "ledger_drain",
         "ledger_lock",
     ]

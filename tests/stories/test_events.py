@@ -152,8 +152,9 @@ async def test_the_chains_of_events_are_whole(acme: Team) -> None:
 
 
 async def test_an_event_says_only_ids(acme: Team) -> None:
+    before = len(await chain(acme, Event.PLATFORM))
     await acme.member("bob", roles=["support"])
-    for told in [*await events(acme), *await chain(acme, Event.PLATFORM)]:
+    for told in [*await events(acme), *(await chain(acme, Event.PLATFORM))[before:]]:
         assert re.fullmatch(
             r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
         )

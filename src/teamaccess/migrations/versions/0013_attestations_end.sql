@@ -3,10 +3,11 @@
 
 CREATE FUNCTION attestation_ends() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
+DECLARE gone jsonb := to_jsonb(OLD);
 BEGIN
   DELETE FROM attested_rows WHERE key = CASE TG_ARGV[0]
-    WHEN 'invitation' THEN 'invitation:' || OLD.organization_id || '/' || OLD.id
-    ELSE 'auditor:' || (to_jsonb(OLD) ->> 'user_id') END;
+    WHEN 'invitation' THEN 'invitation:' || (gone ->> 'organization_id') || '/' || (gone ->> 'id')
+    ELSE 'auditor:' || (gone ->> 'user_id') END;
   RETURN NULL;
 END $$;
 
