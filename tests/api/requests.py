@@ -10,13 +10,13 @@ from litestar.handlers import HTTPRouteHandler
 from pydantic import SecretStr
 
 from teamaccess.api import create_app
-from teamaccess.ledger.place import newest_places
-from teamaccess.settings import Settings
-from tests.machines import api_token, service_account
-from tests.objects import registered
-from tests.steps import enlist
-from tests.teams import Crew
-from tests.world import Person, Team
+from teamaccess.common.settings import Settings
+from teamaccess.delivery.progress import newest_places
+from tests.support.machines import api_token, service_account
+from tests.support.objects import registered
+from tests.support.steps import enlist
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"

@@ -7,8 +7,8 @@ import pytest
 from tests.api.junk import OPTIONAL, bad_bodies
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
-from tests.steps import PROBLEM
-from tests.world import Person, World
+from tests.support.steps import PROBLEM
+from tests.support.world import Person, World
 
 BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
 BODILESS = sorted(

@@ -16,8 +16,8 @@ from tests.api.requests import (
     Stage,
     routes,
 )
-from tests.steps import enlist, refused
-from tests.world import Person, World
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, World
 
 ROUTES = sorted(routes(), key=str)
 ACCEPT = Route("POST", "/v1/invitations/accept")

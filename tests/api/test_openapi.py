@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from tests.api.conftest import Served
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.world import World
+from tests.support.world import World
 
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
 """What does not speak JSON."""

@@ -14,17 +14,17 @@ from hypothesis import strategies as st
 from sqlalchemy import ColumnElement, literal_column, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from teamaccess import limits
-from teamaccess.ledger import Ledger
-from teamaccess.models import Invitation, Organization, OrganizationId
-from teamaccess.models.mailbox import IN_SQL, TAGGED, mailbox
-from teamaccess.outgoing import driver_url
-from teamaccess.settings import InvalidSettings, Settings
-from tests.machines import machine
-from tests.objects import batch, grant, item, register, registered, remove, to
-from tests.steps import enlist, refused
-from tests.teams import Crew
-from tests.world import Person, Team, World
+from teamaccess.changes import Ledger
+from teamaccess.common import limits
+from teamaccess.common.outgoing import driver_url
+from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.storage import Invitation, Organization, OrganizationId
+from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from tests.support.machines import machine
+from tests.support.objects import batch, grant, item, register, registered, remove, to
+from tests.support.steps import enlist, refused
+from tests.support.teams import Crew
+from tests.support.world import Person, Team, World
 
 Limit = Callable[..., None]
 

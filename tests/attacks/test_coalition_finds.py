@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from teamaccess.ledger.standing import Standing
-from teamaccess.roles.known import roles_of
+from teamaccess.access.role_set import roles_of
+from teamaccess.delivery.position import Standing
 from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.judge import Violation
 from tests.attacks.coalition.run import Run
-from tests.world import World
+from tests.support.world import World
 
 STEPS = 400
 """Within which each of them is found; most are within some dozens."""

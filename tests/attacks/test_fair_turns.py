@@ -5,13 +5,13 @@ import asyncio
 import httpx
 import pytest
 
+from teamaccess.audit.plans import proposals
+from teamaccess.changes.change_queue import SHARE, Turns
 from teamaccess.ledger import Attribution
-from teamaccess.ledger.turns import SHARE, Turns
-from teamaccess.models import Channel, OrganizationId
-from teamaccess.plans import proposals
-from tests.faults_tools import another_process, through, until
-from tests.steps import enlist, refused
-from tests.world import OPERATOR, Person, Team
+from teamaccess.storage import Channel, OrganizationId
+from tests.support.spicedb_proxy import another_process, through, until
+from tests.support.steps import enlist, refused
+from tests.support.world import OPERATOR, Person, Team
 
 
 async def invite(team: Team, by: Person, name: str) -> httpx.Response:
@@ -108,7 +108,7 @@ async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
 async def test_a_caller_with_too_many_changes_waiting_is_refused(
     acme: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("teamaccess.ledger.turns.MOST_WAITING", 3)
+    monkeypatch.setattr("teamaccess.changes.change_queue.MOST_WAITING", 3)
     async with acme.world.service.ledger.change(OPERATOR, acme.id):
         answers = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(6)

@@ -8,17 +8,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from teamaccess.events import RefusalLimits, Refusals
-from teamaccess.events.refusals import KINDS
+from teamaccess.changes.events import RefusalLimits, Refusals
+from teamaccess.changes.events.refusals import KINDS
+from teamaccess.common.throttle import Seldom
+from teamaccess.directory.users.tokens import Audience, issue
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, Event
-from teamaccess.seldom import Seldom
-from teamaccess.users.tokens import Audience, issue
-from tests.machines import acting, backend
-from tests.steps import enlist, events
-from tests.teams import Crew
-from tests.world import Person, Team, World
-from tests.world_fixtures import hosted
+from teamaccess.storage import Channel, Event
+from tests.support.machines import acting, backend
+from tests.support.steps import enlist, events
+from tests.support.teams import Crew
+from tests.support.world import Person, Team, World
+from tests.support.world_fixtures import hosted
 
 FEW = RefusalLimits(from_one_actor=5, from_everybody=12)
 

@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy import event
 
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.faults_tools import Link, linked, through
-from tests.world import Person, Team, World
+from tests.support.spicedb_proxy import Link, linked, through
+from tests.support.world import Person, Team, World
 
 ABOUT_ONE = [route for route in routes() if "{organization}" in route.path]
 

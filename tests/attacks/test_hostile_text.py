@@ -12,18 +12,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess import logs
 from teamaccess.catalog import InvalidCatalog, load
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.reader import read
 from teamaccess.cli.refusals import tell_refusal
-from teamaccess.cli.tables import print_table
 from teamaccess.cli.terminal import echo
-from teamaccess.errors import Conflict
-from teamaccess.settings import Settings
-from teamaccess.sheets import rows_as_csv
-from teamaccess.text import visible
-from tests.world import Team
+from teamaccess.common import logs
+from teamaccess.common.errors import Conflict
+from teamaccess.common.settings import Settings
+from teamaccess.common.text import visible
+from teamaccess.views.tables import print_table, rows_as_csv
+from tests.support.world import Team
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
 """What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""

@@ -15,13 +15,13 @@ import httpx
 import psutil
 import pytest
 
-from teamaccess.server import Limits, TooFewDescriptors
-from teamaccess.server.gate import Gate, counted_address
-from teamaccess.settings import PREFIX
+from teamaccess.api.server import Limits, TooFewDescriptors
+from teamaccess.api.server.gate import Gate, counted_address
+from teamaccess.common.settings import PREFIX
 from tests.attacks.connections import HOST, ask, connected
-from tests.faults_tools import until
-from tests.serving import serving
-from tests.world import World
+from tests.support.serving import serving
+from tests.support.spicedb_proxy import until
+from tests.support.world import World
 
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 HALF = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{"

@@ -11,12 +11,12 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
-from teamaccess.models import Invitation, User
-from tests.faults_tools import until
-from tests.machines import acting, backend, machine
-from tests.serving import Served
-from tests.steps import enlist, refused, unseen
-from tests.world import OPERATOR, Person, Team
+from teamaccess.storage import Invitation, User
+from tests.support.machines import acting, backend, machine
+from tests.support.serving import Served
+from tests.support.spicedb_proxy import until
+from tests.support.steps import enlist, refused, unseen
+from tests.support.world import OPERATOR, Person, Team
 
 
 async def while_waiting(

@@ -12,16 +12,19 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.catalog import find, load
+from teamaccess.directory.organizations.findings import resolve
+from teamaccess.directory.schemas.apply import (
+    SchemaStillForeign,
+    apply_schema,
+    refuse_while_foreign,
+)
 from teamaccess.engine import Observed, TooLarge
-from teamaccess.models import Finding, FindingKind, LedgerEntry
-from teamaccess.organizations.findings import resolve
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.schemas.apply import apply_schema
-from teamaccess.schemas.recorded import SchemaStillForeign, refuse_while_foreign
-from tests.faults_tools import through, until, working
-from tests.reconciliation.apart import Ground
-from tests.steps import enlist, refused
-from tests.world import OPERATOR, Person, Team, World, open_world
+from teamaccess.storage import Finding, FindingKind, LedgerEntry
+from tests.support.spicedb_proxy import through, until, working
+from tests.support.steps import enlist, refused
+from tests.support.world import OPERATOR, Person, Team, World, open_world
+from tests.upkeep.reconciliation.apart import Ground
 
 
 async def foreign_schemas(world: World) -> list[dict[str, Any]]:
@@ -191,7 +194,7 @@ async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
     service = apart.service
     async with working(apart):
         await watched(apart, acme)
-        monkeypatch.setattr("teamaccess.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
+        monkeypatch.setattr("teamaccess.upkeep.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
         await service.engine.write_schema(opened_up(service.catalog.schema()))
         await service.engine.write_schema(service.catalog.schema())
         await until(lambda: _any(apart))

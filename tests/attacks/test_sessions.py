@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from jwt.algorithms import ECAlgorithm
 from sqlalchemy import text
 
+from teamaccess.common.settings import Settings
+from teamaccess.directory.users.issued import MOST_AHEAD
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.logins import first_sign_in
+from teamaccess.directory.users.tokens import Audience, InvalidToken, issue
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, User
-from teamaccess.settings import Settings
-from teamaccess.users.issued import MOST_AHEAD
-from teamaccess.users.issuer import Login
-from teamaccess.users.logins import first_sign_in
-from teamaccess.users.tokens import Audience, InvalidToken, issue
-from tests.machines import machine
-from tests.steps import enlist, refused, unseen
-from tests.world import Person, Team, World
-from tests.world_fixtures import hosted
+from teamaccess.storage import Channel, User
+from tests.support.machines import machine
+from tests.support.steps import enlist, refused, unseen
+from tests.support.world import Person, Team, World
+from tests.support.world_fixtures import hosted
 
 WHO = Attribution("anonymous", Channel.API, "tests")
 ISSUER, API, KEY = "https://login.example", "https://api.example", "key-1"

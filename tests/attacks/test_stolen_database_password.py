@@ -7,12 +7,12 @@ unseen is in docs/decisions/0006-what-the-role-can-do.md.
 import pytest
 from asyncpg import PostgresError
 
-from teamaccess.chains.read_chains import snapshot
-from teamaccess.chains.verify import verify
-from tests.chains.intruder import Intruder
-from tests.ledger.conftest import Connection, transaction
-from tests.ledger.sides import entries
-from tests.world import Team
+from teamaccess.ledger.chains.read_chains import snapshot
+from teamaccess.ledger.chains.verify import verify
+from tests.support.connections import Connection, transaction
+from tests.support.intruder import Intruder
+from tests.support.sides import entries
+from tests.support.world import Team
 
 HASH = "'\\x" + "ab" * 32 + "'"
 LEDGER = """

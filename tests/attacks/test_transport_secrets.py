@@ -14,17 +14,17 @@ from aiosmtpd.smtp import AuthResult, LoginPassword
 from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
-from teamaccess.cli.dev import welcome
+from teamaccess.cli.commands.dev import welcome
+from teamaccess.common.outgoing import is_local_endpoint
+from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.directory.invitations.offer import Letter
+from teamaccess.directory.mail import Mail, Mailbox, SmtpMailer
 from teamaccess.engine import Engine, EngineUnavailable
-from teamaccess.invitations.offer import Letter
 from teamaccess.local.demo import Demo
 from teamaccess.local.home import Secrets
-from teamaccess.mail import Mail, Mailbox, SmtpMailer
-from teamaccess.outgoing import is_local_endpoint
 from teamaccess.relationships import organization, user
-from teamaccess.settings import InvalidSettings, Settings
 from tests.local.dev_process import StartDev
-from tests.mail.inbox import Inbox, url
+from tests.support.inbox import Inbox, url
 
 NEEDED = {
     "DATABASE_URL": "postgresql:///teamaccess",
@@ -65,7 +65,7 @@ MAIL = Mail(
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine look like another one to whoever asks whether it is this one."""
-    monkeypatch.setattr("teamaccess.outgoing.is_loopback", lambda host: False)
+    monkeypatch.setattr("teamaccess.common.outgoing.is_loopback", lambda host: False)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -15,10 +15,10 @@ from authzed.api.v1 import (
     WriteRelationshipsRequest,
 )
 
-from teamaccess.models import OrganizationId, User
-from teamaccess.organizations.found import found
-from tests.steps import enlist, refused
-from tests.world import Team, World
+from teamaccess.directory.organizations.create import found
+from teamaccess.storage import OrganizationId, User
+from tests.support.steps import enlist, refused
+from tests.support.world import Team, World
 
 
 async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:

@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.catalog import find
-from teamaccess.models import Event, LedgerEntry, Reason
+from teamaccess.directory.users.tokens import Audience, verify
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.users.tokens import Audience, verify
+from teamaccess.storage import Event, LedgerEntry, Reason
 from tests.cli.conftest import Run
-from tests.ledger.conftest import Connection
-from tests.ledger.sides import agreed, holdings
-from tests.objects import grant, registered, to
 from tests.stories.roles import made
-from tests.world import Team, World
+from tests.support.connections import Connection
+from tests.support.objects import grant, registered, to
+from tests.support.sides import agreed, holdings
+from tests.support.world import Team, World
 
 
 async def test_an_operator_makes_an_organization_and_its_administrator(

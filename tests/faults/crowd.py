@@ -13,13 +13,13 @@ from random import Random
 
 import httpx
 
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import OrganizationId, UserId
-from teamaccess.users.keys import Keys
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.users.keys import Keys
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.storage import OrganizationId, UserId
 from tests.faults.deployment import Deployment
 from tests.faults.record import Answer, Deed, Record
-from tests.steps import enlist
+from tests.support.steps import enlist
 
 LINK = re.compile(r"[?&]token=([\w-]+)")
 PATIENCE_SECONDS = 40

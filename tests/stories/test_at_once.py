@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.members import imports
-from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.models import RoleId, User, UserId, new_user_id
-from tests.ledger.sides import agreed
-from tests.steps import enlist, members, refused
-from tests.world import OPERATOR, Person, Team, World
+from teamaccess.directory.members import imports
+from teamaccess.directory.members.imports import Newcomer, import_members
+from teamaccess.storage import RoleId, User, UserId, new_user_id
+from tests.support.sides import agreed
+from tests.support.steps import enlist, members, refused
+from tests.support.world import OPERATOR, Person, Team, World
 
 
 async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Team) -> None:

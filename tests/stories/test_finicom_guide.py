@@ -3,7 +3,7 @@
 import pytest
 
 from tests.catalog.facts import Says, finicom_prose
-from tests.world import Team, World
+from tests.support.world import Team, World
 
 GUIDE = list(finicom_prose())
 SPOKEN_OF = frozenset().union(*(says.can | says.cannot for says in GUIDE))

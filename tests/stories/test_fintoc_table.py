@@ -6,7 +6,7 @@ import pytest
 
 from teamaccess.catalog import Action
 from tests.catalog.facts import Row, fintoc_table
-from tests.world import Person, Team, World
+from tests.support.world import Person, Team, World
 
 TABLE = fintoc_table()
 

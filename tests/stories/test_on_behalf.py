@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from teamaccess.ledger import Attribution, OnBehalf
-from teamaccess.models import (
+from teamaccess.storage import (
     Channel,
     CustomRoleAction,
     LedgerEntry,
@@ -14,10 +14,10 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from tests.machines import acting, backend, custom_role, machine
-from tests.objects import registered
-from tests.steps import enlist, events, members, refused
-from tests.world import Person, Team
+from tests.support.machines import acting, backend, custom_role, machine
+from tests.support.objects import registered
+from tests.support.steps import enlist, events, members, refused
+from tests.support.world import Person, Team
 
 
 async def named(team: Team) -> str:

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.aftermath import done_as_answered, outcome, whole
-from tests.faults_tools import through
-from tests.meetings import (
+from tests.support.aftermath import done_as_answered, outcome, whole
+from tests.support.concurrent_scenarios import (
     ENDS_SESSIONS,
     TOGETHER,
     Meeting,
@@ -22,8 +21,9 @@ from tests.meetings import (
     leave_and_demote_the_other,
     remove_and_change_roles,
 )
-from tests.schedules import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
-from tests.world import Person, World
+from tests.support.interleaving import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
+from tests.support.spicedb_proxy import through
+from tests.support.world import Person, World
 
 FINICOMS = [
     demote_and_demote,

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.organizations.found import found
-from tests.steps import enlist, refused
-from tests.world import Person, Team, World
+from teamaccess.directory.organizations.create import found
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, Team, World
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),

@@ -23,7 +23,7 @@ from litestar.openapi.spec import (
 )
 from litestar.serialization import default_serializer
 
-from teamaccess.api.views.request import Request
+from teamaccess.views.request import Request
 
 TEXT = Schema(type=OpenAPIType.STRING)
 PROBLEM = Schema(

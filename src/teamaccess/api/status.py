@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.recent import Recent
+from teamaccess.delivery.applications import changed_last
+from teamaccess.delivery.position import standing_of, unmade
+from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.engine import EngineUnavailable, SchemaMismatch
 from teamaccess.ledger import OtherHistory
-from teamaccess.ledger.delivery import changed_last
-from teamaccess.ledger.standing import standing_of, unmade
-from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.service import Service
 
 STATUS_SECONDS = 2.0

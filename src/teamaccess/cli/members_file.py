@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+from teamaccess.access.giving import OperatorOnlyRole
+from teamaccess.access.role_set import Roles
 from teamaccess.catalog import Catalog
-from teamaccess.errors import Invalid, TeamaccessError
-from teamaccess.members.imports import Newcomer
-from teamaccess.models import RoleId
-from teamaccess.roles.known import Roles
-from teamaccess.roles.rules import OperatorOnlyRole
-from teamaccess.text import LONGEST_NAME, clean, counted
-from teamaccess.users.addresses import normalise
+from teamaccess.common.errors import Invalid, TeamaccessError
+from teamaccess.common.text import LONGEST_NAME, clean, counted
+from teamaccess.directory.members.imports import Newcomer
+from teamaccess.directory.users.addresses import normalise
+from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
 MOST_TOLD = 20

@@ -2,17 +2,17 @@
 
 from datetime import timedelta
 
-from teamaccess.auditors.grant import grant_auditor
-from teamaccess.models import Membership, RoleId, User, new_user_id
-from teamaccess.users.issuer import Login
-from teamaccess.users.logins import first_sign_in
+from teamaccess.audit.auditors.grant import grant_auditor
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.logins import first_sign_in
+from teamaccess.storage import Membership, RoleId, User, new_user_id
 from tests.attacks.coalition import furnish
 from tests.attacks.coalition.shop import open_shop
 from tests.attacks.coalition.town import COALITION, HONEST, Principal, Town
-from tests.machines import custom_role
-from tests.steps import enlist
-from tests.world import Team as Organization
-from tests.world import World
+from tests.support.machines import custom_role
+from tests.support.steps import enlist
+from tests.support.world import Team as Organization
+from tests.support.world import World
 
 LOGIN = "https://login.example"
 

@@ -9,7 +9,6 @@ from teamaccess.api.routes import (
     audit,
     changes,
     checks,
-    grants,
     health,
     invitations,
     landing,
@@ -19,15 +18,13 @@ from teamaccess.api.routes import (
     plans,
     resources,
     roles,
-    root,
     service_accounts,
     teams,
 )
 
 ALL: Final[list[ControllerRouterHandler]] = [
-    *root.routes,
-    *health.routes,
     *landing.routes,
+    *health.routes,
     *me.routes,
     *organizations.routes,
     *members.routes,
@@ -35,7 +32,6 @@ ALL: Final[list[ControllerRouterHandler]] = [
     *invitations.routes,
     *access_requests.routes,
     *resources.routes,
-    *grants.routes,
     *checks.routes,
     *service_accounts.routes,
     *roles.routes,

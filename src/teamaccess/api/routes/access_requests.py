@@ -4,21 +4,17 @@ from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.access_requests import decide
-from teamaccess.access_requests.ask import Wish, ask
-from teamaccess.access_requests.find import Sight, get_request, list_requests, reasons_of
-from teamaccess.access_requests.withdraw import withdraw
-from teamaccess.api.edge import changes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views.access_requests import (
-    AccessRequestView,
-    Approval,
-    NewAccessRequest,
-    Refusal,
-)
-from teamaccess.ledger import Change
-from teamaccess.models import (
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.access_requests import decide
+from teamaccess.directory.access_requests.ask import Wish, ask
+from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
+from teamaccess.directory.access_requests.withdraw import withdraw
+from teamaccess.service import Service
+from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
     OrganizationId,
@@ -26,8 +22,7 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from teamaccess.service import Service
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.views.access_requests import AccessRequestView, Approval, NewAccessRequest, Refusal
 
 ALL = "/v1/organizations/{organization:str}/access-requests"
 ONE = ALL + "/{access_request:str}"

@@ -10,28 +10,23 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.auditable import auditable, still_auditable
-from teamaccess.api.authentication import attribution
-from teamaccess.api.parameters import AnyRequest, InPath, TheService
-from teamaccess.api.views.audit import (
-    MatrixView,
-    WhatCanView,
-    WhoCanView,
-    WhyView,
-)
-from teamaccess.audit.evidence import Evidence
-from teamaccess.audit.matrix import matrix
-from teamaccess.audit.moment import Basis, Moment
-from teamaccess.audit.view import Source
-from teamaccess.audit.what_can import what_can
-from teamaccess.audit.who_can import who_can
-from teamaccess.audit.why import why
-from teamaccess.errors import Invalid
-from teamaccess.models import UserId, is_local_id
-from teamaccess.remedies.remedies import remedies_for
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.audit.questions.evidence import Evidence
+from teamaccess.audit.questions.matrix import matrix
+from teamaccess.audit.questions.what_can import what_can
+from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.questions.why import why
+from teamaccess.audit.remedies.remedies import remedies_for
+from teamaccess.audit.state.moment import Basis, Moment
+from teamaccess.audit.state.view import Source
+from teamaccess.common.errors import Invalid
+from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
-from teamaccess.sheets import rows_as_csv
-from teamaccess.users.find import UnknownUser, user_now
+from teamaccess.storage import UserId, is_local_id
+from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
+from teamaccess.views.tables import rows_as_csv
 
 CSV = "text/csv"
 LINES = "application/x-ndjson"

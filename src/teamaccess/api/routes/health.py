@@ -4,10 +4,10 @@ from litestar import Response, get
 from litestar.openapi import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from teamaccess.api.callers import Operator
-from teamaccess.api.parameters import AnyRequest
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import Readiness, TheStatus
-from teamaccess.ledger.status import LedgerStatus, Stopped
+from teamaccess.delivery.status import LedgerStatus, Stopped
 
 
 @get("/healthz")

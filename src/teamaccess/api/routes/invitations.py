@@ -7,27 +7,28 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import attribution, judge_again
-from teamaccess.api.callers import Operator
-from teamaccess.api.edge import answer, changes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.throttling import give_up_slot
-from teamaccess.api.views.invitations import (
-    AcceptedView,
-    AcceptInvitation,
-    InvitationView,
-    NewInvitation,
-)
-from teamaccess.errors import TeamaccessError
-from teamaccess.invitations import accept as acceptance
-from teamaccess.invitations import offer
-from teamaccess.invitations.find import list_invitations
-from teamaccess.invitations.letter import compose
-from teamaccess.invitations.offer import Letter
-from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown
+from teamaccess.access.giving import RoleTwice
+from teamaccess.access.selves import OnlyInPerson
+from teamaccess.api.identity.authentication import attribution, judge_again
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.edge import answer, changes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.changes import Change
+from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.text import LONGEST_NAME, clean
+from teamaccess.directory.invitations import accept as acceptance
+from teamaccess.directory.invitations import offer
+from teamaccess.directory.invitations.find import list_invitations
+from teamaccess.directory.invitations.letter import compose
+from teamaccess.directory.invitations.offer import Letter
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import refusing_busy
-from teamaccess.models import (
+from teamaccess.service import Service
+from teamaccess.storage import (
     InvitationId,
     InvitationStatus,
     Organization,
@@ -35,12 +36,12 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from teamaccess.roles.rules import RoleTwice
-from teamaccess.service import Service
-from teamaccess.text import LONGEST_NAME, clean
-from teamaccess.users.in_person import OnlyInPerson
-from teamaccess.users.issuer import Login
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.views.invitations import (
+    AcceptedView,
+    AcceptInvitation,
+    InvitationView,
+    NewInvitation,
+)
 
 log = structlog.get_logger()
 

@@ -3,14 +3,13 @@
 from litestar import get, post
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes
-from teamaccess.api.parameters import AnyRequest, SignedIn, TheService
-from teamaccess.api.views.catalog import CatalogView
-from teamaccess.api.views.me import MeView
-from teamaccess.ledger import Change, OnBehalf
-from teamaccess.users.in_person import OnlyInPerson
-from teamaccess.users.selves import acts_in_person
-from teamaccess.users.sign_out import end_own_sessions
+from teamaccess.access.selves import OnlyInPerson, acts_in_person
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.parameters import AnyRequest, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.directory.users.sign_out import end_own_sessions
+from teamaccess.ledger import OnBehalf
+from teamaccess.views.me import CatalogView, MeView
 
 
 @get("/v1/catalog")

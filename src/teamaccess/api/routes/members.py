@@ -7,28 +7,28 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch, etag, matches
-from teamaccess.api.views.members import (
+from teamaccess.access.giving import RoleTwice
+from teamaccess.access.role_set import roles_of
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.preconditions import IfMatch, etag, matches
+from teamaccess.changes import Change
+from teamaccess.common.errors import PreconditionFailed
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.members import act
+from teamaccess.directory.members.find import find_member, get_member
+from teamaccess.directory.members.held import roles_held
+from teamaccess.directory.members.listing import Listed, MemberFilter, list_members
+from teamaccess.directory.teams.find import get_team
+from teamaccess.storage import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
+from teamaccess.views.members import (
     MemberPatch,
     MemberView,
     RolesWanted,
     RoleWanted,
     WithReason,
 )
-from teamaccess.errors import PreconditionFailed
-from teamaccess.ledger import Change
-from teamaccess.members import act
-from teamaccess.members.find import find_member, get_member
-from teamaccess.members.held import roles_held
-from teamaccess.members.listing import Listed, MemberFilter, list_members
-from teamaccess.models import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
-from teamaccess.roles.known import roles_of
-from teamaccess.roles.rules import RoleTwice
-from teamaccess.teams.find import get_team
-from teamaccess.text import LONGEST_REASON, clean
 
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
 

@@ -6,21 +6,20 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.auditable import auditable, still_auditable
-from teamaccess.api.authentication import attribution
-from teamaccess.api.edge import changes
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch, matches
-from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.preconditions import IfMatch, matches
+from teamaccess.audit.plans.plan import plan, refuse_moved
+from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read
 from teamaccess.catalog.errors import MOST_MISTAKES
-from teamaccess.errors import Invalid
-from teamaccess.ledger import Change
-from teamaccess.models import OrganizationId, User
-from teamaccess.plans.moved import refuse_moved
-from teamaccess.plans.plan import plan
-from teamaccess.plans.proposals import make_all
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.changes import Change
+from teamaccess.common.errors import Invalid
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.storage import OrganizationId, User
+from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 
 
 class BadCatalog(Invalid):

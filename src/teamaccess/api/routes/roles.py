@@ -8,18 +8,18 @@ from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views.roles import NewRole, RoleReplaced, RoleView, parts_of
-from teamaccess.errors import Invalid, PreconditionFailed
-from teamaccess.ledger import Change
-from teamaccess.models import CustomRole, OrganizationId, RoleId
-from teamaccess.roles.find import Found, find_own, get_role, list_roles
-from teamaccess.roles.holders import Holders
-from teamaccess.roles.make import Description, clone, make, replace
-from teamaccess.roles.remove import remove
-from teamaccess.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.common.errors import Invalid, PreconditionFailed
+from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.directory.roles.find import Found, find_own, get_role, list_roles
+from teamaccess.directory.roles.holders import Holders
+from teamaccess.directory.roles.make import Description, clone, make, replace
+from teamaccess.directory.roles.remove import remove
+from teamaccess.storage import CustomRole, OrganizationId, RoleId
+from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 Instead = Annotated[

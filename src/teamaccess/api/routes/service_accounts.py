@@ -6,23 +6,23 @@ from litestar import delete, get, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
 from teamaccess.api.routes.members import once_each
-from teamaccess.api.views.members import RoleWanted
-from teamaccess.api.views.service_accounts import (
+from teamaccess.changes import Change
+from teamaccess.directory.members.held import roles_held
+from teamaccess.directory.members.listing import MemberFilter, list_members
+from teamaccess.directory.service_accounts import keep, tokens
+from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
+from teamaccess.views.members import RoleWanted
+from teamaccess.views.service_accounts import (
     NewServiceAccount,
     NewToken,
     Rotation,
     ServiceAccountView,
     TokenView,
 )
-from teamaccess.ledger import Change
-from teamaccess.members.held import roles_held
-from teamaccess.members.listing import MemberFilter, list_members
-from teamaccess.models import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
-from teamaccess.service_accounts import keep, tokens
 
 ALL = "/v1/organizations/{organization:str}/service-accounts"
 ONE = ALL + "/{account:str}"

@@ -4,20 +4,20 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch, etag, matches
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.preconditions import IfMatch, etag, matches
 from teamaccess.api.routes.members import once_each
-from teamaccess.api.views.members import RolesWanted
-from teamaccess.api.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPatch, TeamView
-from teamaccess.errors import PreconditionFailed
-from teamaccess.ledger import Change
-from teamaccess.models import OrganizationId, TeamId, UserId
-from teamaccess.teams import act, places
-from teamaccess.teams.find import find_team, get_team, list_teams
-from teamaccess.teams.listing import list_places
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.changes import Change
+from teamaccess.common.errors import PreconditionFailed
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.teams import act, places
+from teamaccess.directory.teams.find import find_team, get_team, list_teams
+from teamaccess.directory.teams.listing import list_places
+from teamaccess.storage import OrganizationId, TeamId, UserId
+from teamaccess.views.members import RolesWanted
+from teamaccess.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPatch, TeamView
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"

@@ -1,0 +1,75 @@
+"""Requests of callers whom nobody knows come one after another, not all at once.
+
+Each costs a little before anything can judge it: it is parsed, routed, perhaps looked up. Any number of
+connections could send any number of them, and every step of everybody else's requests would wait for all.
+So they are spread over time, for each client address and altogether. Clients that wait for their answers
+before they send more are slowed down by that; the others fill their own connections.
+"""
+
+import asyncio
+from hashlib import blake2b
+from typing import Any
+
+from cachetools import TTLCache
+
+from teamaccess.api.server.gate import counted_address
+from teamaccess.common.fairness import MOST_KEYS, RateLimit
+
+KNOWN_SECONDS = 600.0
+"""How long a token that was valid is known. It allows nothing: it is judged with every request."""
+ADDRESSES = 2
+"""So many addresses at their limit are served without delay."""
+ALWAYS = frozenset({"/healthz"})
+"""Whoever watches over the process waits for others of the same address alone."""
+
+
+class KnownTokens:
+    """Hashes of tokens that were valid lately."""
+
+    def __init__(self) -> None:
+        self._known: TTLCache[bytes, bool] = TTLCache(MOST_KEYS, KNOWN_SECONDS)
+
+    def add(self, token: bytes) -> None:
+        """Remember a token that has just been valid."""
+        self._known[_digest(token)] = True
+
+    def __contains__(self, token: bytes) -> bool:
+        return _digest(token) in self._known
+
+
+class Paced:
+    """An ASGI application whose unknown callers wait for their turn."""
+
+    def __init__(self, app: Any, known: KnownTokens, per_second: float) -> None:
+        self._app = app
+        self._known = known
+        burst = max(1, round(per_second / 2))
+        self._by_address = RateLimit(per_second, burst)
+        self._altogether = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
+
+    @property
+    def state(self) -> Any:
+        """The application's."""
+        return self._app.state
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Go on when it is the request's turn."""
+        if scope["type"] == "http" and not self._is_known(scope):
+            await _sleep(self._by_address.reserve(counted_address(scope.get("client"))))
+            if scope["path"] not in ALWAYS:
+                await _sleep(self._altogether.reserve(None))
+        await self._app(scope, receive, send)
+
+    def _is_known(self, scope: Any) -> bool:
+        tokens = [value for name, value in scope["headers"] if name == b"authorization"]
+        return len(tokens) == 1 and tokens[0] in self._known
+
+
+async def _sleep(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
+
+
+def _digest(token: bytes) -> bytes:
+    """Return what stands for a token in memory, where no secret stays."""
+    return blake2b(token, digest_size=16).digest()
