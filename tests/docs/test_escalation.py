@@ -13,7 +13,7 @@ def test_every_test_that_the_page_on_escalation_names_is_there() -> None:
         for path in TESTS.rglob("test_*.py")
         for name in re.findall(r"^(?:async )?def (test_\w+)", path.read_text(), re.MULTILINE)
     }
-    named = set(re.findall(r"`(test_\w+)`", (DOCS / "escalation.md").read_text()))
+    named = set(re.findall(r"`(test_\w+)`", (DOCS / "explanation" / "escalation.md").read_text()))
     assert named
     assert sorted(named - there) == []
 

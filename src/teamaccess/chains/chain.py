@@ -1,6 +1,6 @@
 """The public definition of the chains: from the columns of an entry to its hash.
 
-It is written down for others in docs/chains.md. PostgreSQL computes the same when an entry is appended
+It is written down for others in docs/explanation/ledger-chains.md. PostgreSQL computes the same when an entry is appended
 (`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql); this module needs no database.
 """
 
