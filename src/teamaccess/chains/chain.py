@@ -1,7 +1,8 @@
 """The public definition of the chains: from the columns of an entry to its hash.
 
 docs/explanation/ledger-chains.md describes it for others. PostgreSQL computes the same when an entry is
-appended (`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql). This module needs no database.
+appended (`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql). This module needs no
+database.
 """
 
 import hashlib
