@@ -1,4 +1,4 @@
-"""docs/catalog.md: its files are read, its commands run, its Python too."""
+"""docs/reference/catalog.md: its files are read, its commands run, its Python too."""
 
 import doctest
 import os
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "catalog.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reference" / "catalog.md"
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
