@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from tests.cli.conftest import Run
-from tests.world import Person, Team
+from tests.support.world import Person, Team
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", re.MULTILINE)

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import teamaccess
-from teamaccess import errors
 from teamaccess.api.problems import CODES, STATUS
+from teamaccess.api.server.refusals import ConnectionRefusal
+from teamaccess.common import errors
 from teamaccess.local.errors import LocalStackFailed
-from teamaccess.server.refusals import ConnectionRefusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
 FAMILIES = {*STATUS, ConnectionRefusal, LocalStackFailed}

@@ -13,25 +13,26 @@ from prometheus_client import REGISTRY
 from pydantic_core import PydanticUndefined
 
 import teamaccess
-from teamaccess import excerpts, text
-from teamaccess.access_requests.limits import AskedTooOften
-from teamaccess.api import pages, receiving
-from teamaccess.api.views import checks, resources
-from teamaccess.audit import sandboxes
-from teamaccess.audit import turns as audit_turns
+from teamaccess.api.requests import pages, receiving
+from teamaccess.api.server import limits as server_limits
+from teamaccess.api.server.refusals import ConnectionRefusal
+from teamaccess.audit.plans import holdings, plan, proposals
+from teamaccess.audit.remedies import rehearsals, remedies
+from teamaccess.audit.state import sandboxes
+from teamaccess.audit.state import turns as audit_turns
 from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
+from teamaccess.changes import change_queue, ledger
 from teamaccess.cli.main import COMMANDS, app
-from teamaccess.errors import TeamaccessError, TooMany
-from teamaccess.ledger import drain, ledger, turns
-from teamaccess.limits import Limits
-from teamaccess.plans import holdings, plan, proposals
-from teamaccess.reconciliation import UNASKED
-from teamaccess.remedies import rehearsals, remedies
-from teamaccess.server import limits as server_limits
-from teamaccess.server.refusals import ConnectionRefusal
-from teamaccess.settings import Settings
-from teamaccess.users import addresses, tokens
+from teamaccess.common import excerpts, text
+from teamaccess.common.errors import TeamaccessError, TooMany
+from teamaccess.common.limits import Limits
+from teamaccess.common.settings import Settings
+from teamaccess.directory.access_requests.limits import AskedTooOften
+from teamaccess.directory.users import addresses, tokens
+from teamaccess.ledger import drain
+from teamaccess.upkeep.reconciliation import UNASKED
+from teamaccess.views import checks, resources
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 LIMITS = (REFERENCE / "limits.md").read_text()
@@ -107,8 +108,8 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
 @pytest.mark.parametrize(
     ("limit", "value"),
     [
-        ("changes of one caller that wait", turns.MOST_WAITING),
-        ("seconds that a change waits for its turn", turns.PATIENCE_SECONDS),
+        ("changes of one caller that wait", change_queue.MOST_WAITING),
+        ("seconds that a change waits for its turn", change_queue.PATIENCE_SECONDS),
         ("seconds that a change waits until SpiceDB", ledger.PATIENCE_SECONDS),
         ("seconds that a large question", audit_turns.PATIENCE_SECONDS),
         ("seconds that a plan or its changes", proposals.LONGEST_SECONDS),
