@@ -9,7 +9,7 @@ from sqlalchemy import insert
 from teamaccess.changes import Change
 from teamaccess.common.progress import Meter
 from teamaccess.directory.members.imports import Newcomer, import_members
-from teamaccess.directory.organizations.create import found
+from teamaccess.directory.organizations.create import create
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
@@ -41,7 +41,7 @@ async def organization(service: Service) -> OrganizationId:
     """Found a new organization, with nobody in it."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
     async with service.ledger.change(BY_BENCHMARKS) as change:
-        await found(change, id, id.title(), founder=None)
+        await create(change, id, id.title(), founder=None)
         await service.ledger.commit(change)
     return id
 

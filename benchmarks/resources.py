@@ -21,7 +21,7 @@ from benchmarks.load import Figures, Ratio, interleave
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.resources.register import Order, order
+from teamaccess.directory.resources.register import ResourceOperation, order
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, ResourceId, UserId
 
@@ -74,7 +74,7 @@ async def _through_the_ledger(
     service: Service, here: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
     """One change, until all of it is in force."""
-    wanted = [Order("transfer", ResourceId(id), creator) for id in ids]
+    wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
     async with service.ledger.change(BY_BENCHMARKS, here) as change:
         await order(change, by, here, wanted)
         receipts = await service.ledger.commit(change)
@@ -107,14 +107,14 @@ async def _bare(
         )
 
 
-Whom = tuple[ObjectReference, UserId]
+RemedyTarget = tuple[ObjectReference, UserId]
 """An object and somebody who may."""
 
 
 class Asking:
     """A service's worker, asking about one after another."""
 
-    def __init__(self, parts: Parts, about: Sequence[Whom], permission: str) -> None:
+    def __init__(self, parts: Parts, about: Sequence[RemedyTarget], permission: str) -> None:
         self._parts, self._permission = parts, permission
         self._about = itertools.cycle(about)
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.access.admission import Admission
-from teamaccess.access.authorize import Reading
+from teamaccess.access.authorize import ReadAuthorizer
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
@@ -41,7 +41,7 @@ class Service:
     applier: Applier
     relay: Relay
     """What a worker runs."""
-    reading: Reading
+    reading: ReadAuthorizer
     admission: Admission
     audit: Audit
     activity: ActivityLog
@@ -95,7 +95,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             ),
             applier=applier,
             relay=Relay(applier, marks),
-            reading=Reading(questions, engine, catalog, activity.seen),
+            reading=ReadAuthorizer(questions, engine, catalog, activity.seen),
             admission=Admission(applier, questions),
             audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from teamaccess.api import create_app
 from teamaccess.common.settings import Settings
-from teamaccess.delivery.progress import newest_places
+from teamaccess.delivery.progress import newest_progress
 from tests.support.machines import api_token, service_account
 from tests.support.objects import registered
 from tests.support.steps import enlist
@@ -343,7 +343,7 @@ class Stage:
         """The state that a plan made now would name."""
         service = self.team.world.service
         async with service.reads() as session:
-            [place] = await newest_places(session, [self.team.id])
+            [place] = await newest_progress(session, [self.team.id])
         return f"{place.position}-{place.hash.hex()}@{service.catalog.version}"
 
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:

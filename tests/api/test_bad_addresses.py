@@ -143,7 +143,7 @@ NAMED_BY_THE_CALLER = (
 @pytest.fixture(scope="module")
 async def stage(fintoc: World) -> Stage:
     """One for all: nothing here may change it."""
-    return await Stage.set(await fintoc.found("acme"))
+    return await Stage.set(await fintoc.create("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)

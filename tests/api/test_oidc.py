@@ -43,7 +43,7 @@ async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def team(world: World) -> Team:
-    return await world.found("acme")
+    return await world.create("acme")
 
 
 @dataclass

@@ -46,7 +46,7 @@ def schema(served: Served) -> Any:
 
 @pytest.fixture(scope="module")
 async def stage(fintoc: World) -> Stage:
-    return await Stage.set(await fintoc.found("acme"))
+    return await Stage.set(await fintoc.create("acme"))
 
 
 def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:

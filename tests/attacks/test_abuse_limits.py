@@ -73,7 +73,7 @@ async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
 ) -> None:
     victim = somebody()
     for _ in range(4):
-        stranger = await finicom.found("stranger")
+        stranger = await finicom.create("stranger")
         for _ in range(10):
             invited = await invite(stranger.id, victim, stranger.administrator)
             assert invited.status_code == 201, invited.text
@@ -133,7 +133,7 @@ async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
     for _ in range(10):
         id = (await invite(initech.id, victim, mallory)).json()["id"]
         await mallory.ask("DELETE", f"{initech.path}/invitations/{id}")
-    other = await finicom.found("other")
+    other = await finicom.create("other")
     tagged = mallory.email.replace("@", "+2@")
     assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
     second = await signed_up(other, tagged)
@@ -234,7 +234,7 @@ async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
 async def test_one_persons_foundings_are_nobody_elses(finicom: World, initech: Team) -> None:
     for _ in range(11):
         await found(initech.administrator)
-    other = await finicom.found("other")
+    other = await finicom.create("other")
     assert (await found(other.administrator)).status_code == 201
 
 

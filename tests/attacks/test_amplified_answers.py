@@ -145,7 +145,7 @@ def replaced(good: Any, bad: Any) -> Iterator[Any]:
 async def test_no_hostile_body_is_answered_with_more_than_itself(
     fintoc: World, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     by = stage.team.administrator
     if ASKS[route].operators:
         by = await fintoc.signed_in_operator()

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from teamaccess.audit.plans import proposals
-from teamaccess.changes.change_queue import SHARE, Turns
+from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
 from tests.support.spicedb_proxy import another_process, through, until
@@ -37,7 +37,7 @@ async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Team
 
 
 async def test_a_caller_with_many_organizations_has_a_share_of_the_connections() -> None:
-    turns = Turns()
+    turns = ChangeQueue()
     eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
     release = asyncio.Event()
 

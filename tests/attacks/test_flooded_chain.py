@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 
 from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.changes.events.refusals import KINDS
-from teamaccess.common.throttle import Seldom
+from teamaccess.common.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, Event
@@ -69,7 +69,7 @@ async def test_a_member_cannot_flood_their_own_organization_with_what_they_choos
 async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
     small: World,
 ) -> None:
-    team = await small.found("acme")
+    team = await small.create("acme")
     bob = (await enlist(team, {"bob": []}))["bob"]
     routes = ["members", "invitations", "roles", "teams", "service-accounts", "audit/who-can"]
     for route in (*routes, "changes/1", "permissions", "access-requests", "resources"):
@@ -79,7 +79,7 @@ async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
 
 
 async def test_a_backend_counts_as_one_actor_whomever_it_acts_for(small: World) -> None:
-    team = await small.found("acme")
+    team = await small.create("acme")
     people = await enlist(team, {f"p{number}": ["support"] for number in range(8)})
     site = await backend(team, "users_access")
     for person in people.values():
@@ -135,7 +135,7 @@ async def test_tokens_of_invented_users_are_one_actor(fintoc: World) -> None:
 
 
 def test_filling_the_memory_frees_nobody_but_the_oldest() -> None:
-    seldom = Seldom(3600.0, remembered=100)
+    seldom = Throttle(3600.0, remembered=100)
     assert seldom.allows("victim")
     assert all(seldom.allows(number) for number in range(99))
     assert not seldom.allows("victim")

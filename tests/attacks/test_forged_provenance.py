@@ -30,7 +30,7 @@ EVE = "user:eve"
 @pytest.fixture
 async def acme(apart: World) -> Team:
     """The organization that Mallory is after."""
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     await enlist(team, {f"p{number}": ["support"] for number in range(8)})
     return team
 
@@ -38,7 +38,7 @@ async def acme(apart: World) -> Team:
 @pytest.fixture
 async def globex(apart: World) -> Team:
     """Another one, in which a plain write shows how far the worker has read."""
-    return await apart.found("globex")
+    return await apart.create("globex")
 
 
 @pytest.fixture(autouse=True)

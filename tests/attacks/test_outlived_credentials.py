@@ -127,7 +127,7 @@ HALF_SENT = {
 async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
     served: Served, kind: str
 ) -> None:
-    acme = await served.world.found("acme")
+    acme = await served.world.create("acme")
     ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
     method, path, body = HALF_SENT[kind]
     path = path if path.startswith("/v1") else acme.path + path

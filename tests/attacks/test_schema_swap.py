@@ -65,7 +65,7 @@ def opened_up(schema: str) -> str:
 
 
 async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(apart: World) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = await acme.member("bob", roles=["support"])
     service = apart.service
     async with working(apart):
@@ -147,7 +147,7 @@ def yesterday_s_and_today_s(folder: Path) -> Any:
 async def test_a_process_with_yesterday_s_catalog_changes_nothing(
     apart: World, tmp_path: Path
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     _, newer = yesterday_s_and_today_s(tmp_path)
     service = apart.service
@@ -173,7 +173,7 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
 async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_applied(
     apart: World, ground: Ground, tmp_path: Path
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     yesterday_s_and_today_s(tmp_path)
     settings = apart.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
@@ -190,7 +190,7 @@ async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must not blind the watch: what comes after it is found, too."""
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     service = apart.service
     async with working(apart):
         await watched(apart, acme)
@@ -205,7 +205,7 @@ async def test_a_gap_in_what_is_watched_stops_changes(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which schemas stood meanwhile."""
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     real, torn = apart.service.engine.watch, False
 
     def watch(since: str | None = None) -> AsyncIterator[Observed]:

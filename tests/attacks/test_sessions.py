@@ -40,7 +40,7 @@ async def world(fintoc: World) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def team(world: World) -> Team:
-    return await world.found("acme")
+    return await world.create("acme")
 
 
 def _with_login(settings: Settings, issuer: str = ISSUER, audience: str = API) -> Settings:
@@ -112,7 +112,7 @@ async def test_linking_a_login_ends_the_sessions_from_before(team: Team) -> None
 async def test_a_session_from_before_the_link_takes_up_no_invitation(
     team: Team, world: World
 ) -> None:
-    other = await world.found("globex")
+    other = await world.create("globex")
     mallory = (await enlist(team, {"eve": ["support"]}))["eve"]
     (
         await other.administrator.ask(

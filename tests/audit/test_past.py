@@ -120,7 +120,7 @@ async def test_what_was_decided_in_an_outage_was_not_enforced_then(
 async def test_the_schema_that_was_in_force_answers(
     apart: World, grown: Catalog, sandbox: LocalSandbox
 ) -> None:
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     await enlist(team, {"bob": ["support"]})
     before = await apart.service.now()
     await apply_schema(apart.service.ledger, apart.service.engine, grown, OPERATOR)

@@ -46,7 +46,7 @@ async def test_a_new_process_leaves_what_was_refused_and_brings_in_the_rest(
     for team in (acme, globex):
         await application.execute(FORGED, team.id, NO_SUCH_RELATION.format(team.id))
         assert (await team.invite("eve", ["product"])).status_code == 503
-    late = await fintoc.found("late")
+    late = await fintoc.create("late")
     await application.execute(FORGED, late.id, f"TOUCH organization:{late.id}#product@user:eve")
     async with another_process(fintoc) as second, working(second):
         await until(lambda: _arrived(late))
@@ -57,7 +57,7 @@ async def test_an_entry_that_nobody_can_read_does_not_keep_others_waiting(
     acme: Team, fintoc: World, application: Connection
 ) -> None:
     await application.execute(FORGED, acme.id, "GRANT everything TO eve")
-    late = await fintoc.found("zzz")
+    late = await fintoc.create("zzz")
     await application.execute(FORGED, late.id, f"TOUCH organization:{late.id}#product@user:eve")
     async with another_process(fintoc) as second, working(second):
         await until(lambda: _arrived(late))

@@ -123,7 +123,7 @@ async def test_a_question_that_makes_no_sense_is_not_a_no(
 
 
 async def test_a_name_that_nobody_has_is_not_a_no(run: Run, acme: Team, fintoc: World) -> None:
-    ana, elsewhere = acme.administrator, (await fintoc.found("other")).administrator
+    ana, elsewhere = acme.administrator, (await fintoc.create("other")).administrator
     for organization, user, told in (
         ("nope", ana.email, "There is no organization nope.\n"),
         ("not an id", ana.email, "There is no organization not an id.\n"),

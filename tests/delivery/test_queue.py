@@ -45,7 +45,7 @@ async def _taken(
 
 async def _teams(world: World, count: int) -> list[OrganizationId]:
     """Organizations with two positions each, in the order of their ids."""
-    teams = [await world.found("queue") for _ in range(count)]
+    teams = [await world.create("queue") for _ in range(count)]
     for team in teams:
         await enlist(team, {"bob": []})
     return sorted(team.id for team in teams)

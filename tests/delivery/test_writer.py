@@ -94,7 +94,7 @@ async def test_consecutive_positions_of_an_organization_arrive_in_one_write(
 async def test_what_several_organizations_wait_for_arrives_in_few_writes(
     fintoc: World, application: Connection
 ) -> None:
-    teams = [await fintoc.found(f"team{number}") for number in range(12)]
+    teams = [await fintoc.create(f"team{number}") for number in range(12)]
     for team in teams:
         await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
     assert await _sent(fintoc, *teams) <= 4
@@ -105,7 +105,7 @@ async def test_what_several_organizations_wait_for_arrives_in_few_writes(
 async def test_what_is_refused_or_there_already_holds_up_none_that_travels_with_it(
     fintoc: World, application: Connection
 ) -> None:
-    fine, there, wrong = [await fintoc.found(name) for name in ("fine", "there", "wrong")]
+    fine, there, wrong = [await fintoc.create(name) for name in ("fine", "there", "wrong")]
     for team in (fine, there):
         await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
     await _append(application, wrong, f"TOUCH organization:{wrong.id}#overlord@user:eve")

@@ -79,7 +79,7 @@ class Crowd:
         async with self._deployment.world() as world:
             self.roles = [each for each in world.service.catalog.roles if each != "administrator"]
             for _ in range(houses):
-                team = await world.found("house")
+                team = await world.create("house")
                 rulers = [Someone(team.administrator.email, team.administrator.id)]
                 async with world.operator(team.id) as change:
                     for name in ("cyd", "gil"):

@@ -61,7 +61,7 @@ class Cast:
 
     async def found(self, name: str) -> None:
         """Let an operator found another organization."""
-        self.teams.append(through(self.world, await self.elsewhere.found(name)))
+        self.teams.append(through(self.world, await self.elsewhere.create(name)))
 
     def people(self, team: Team) -> list[Person]:
         """Everybody who ever signed in, the organization's founder first."""

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from teamaccess.access.authorize import MEMBERSHIP
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.relationships import Relationship, organization, user
 from tests.histories.cast import Cast
 from tests.histories.things import may_to_objects_what_was_given
@@ -67,7 +67,7 @@ async def may_what_the_roles_say(cast: Cast, team: Team, person: Person) -> None
         keys = {"organization": team.id, "user": person.id}
         if await session.scalar(text(ACTIVE), keys):
             roles = (await session.scalars(text(HELD), keys)).all()
-            held = (await roles_of(session, catalog, team.id, roles)).actions_of(roles)
+            held = (await role_set_of(session, catalog, team.id, roles)).actions_of(roles)
             expected = {MEMBERSHIP, *(catalog.actions[each].permission for each in held)}
     assert permitted == expected
 

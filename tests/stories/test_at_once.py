@@ -139,7 +139,7 @@ async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_a
 
 
 async def test_reading_members_while_they_are_removed_never_fails(fintoc: World) -> None:
-    acme = await fintoc.found("acme")
+    acme = await fintoc.create("acme")
     people = await enlist(acme, {f"member{number}": ["support"] for number in range(12)})
 
     answers = await asyncio.gather(

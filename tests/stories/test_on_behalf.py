@@ -212,7 +212,7 @@ async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
 async def test_what_people_do_in_person_nobody_does_for_them(initech: Team) -> None:
     bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
     robot = await machine(initech, "admin")
-    other = await initech.world.found("hooli")
+    other = await initech.world.create("hooli")
     invited = await other.administrator.ask(
         "POST", f"{other.path}/invitations", json={"email": bob.email, "roles": ["read"]}
     )

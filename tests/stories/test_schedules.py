@@ -59,7 +59,7 @@ async def test_whoever_goes_first(
     apart: bool,
 ) -> None:
     elsewhere = fintoc_elsewhere if apart else fintoc
-    here = await fintoc.found("acme")
+    here = await fintoc.create("acme")
     await _play(looking_on, Meeting(here, through(elsewhere, here)), prepare, schedule)
 
 
@@ -69,7 +69,7 @@ async def test_whoever_goes_first(
 async def test_whoever_goes_first_at_finicom(
     finicom: World, looking_on: Connection, prepare: Prepare, schedule: Schedule
 ) -> None:
-    here = await finicom.found("initech")
+    here = await finicom.create("initech")
     await _play(looking_on, Meeting(here, here), prepare, schedule)
 
 

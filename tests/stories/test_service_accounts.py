@@ -182,7 +182,7 @@ async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
 
 
 async def test_a_machine_belongs_to_one_organization(initech: Team) -> None:
-    other = await initech.world.found("hooli")
+    other = await initech.world.create("hooli")
     robot = await machine(initech, "admin")
 
     for where in (other.path, f"{other.path}/members", f"{other.path}/permissions"):

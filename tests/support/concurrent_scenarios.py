@@ -32,7 +32,7 @@ class Meeting:
 
     async def elsewhere(self, name: str = "bob") -> tuple[Team, Person]:
         """Another organization with a member, whom no one knows here."""
-        other = await self.here.world.found("globex")
+        other = await self.here.world.create("globex")
         self.others.append(other)
         return other, (await enlist(other, {name: [self.lesser]}))[name]
 

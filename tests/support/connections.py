@@ -55,7 +55,7 @@ async def intruder(fintoc: World) -> AsyncIterator[Intruder]:
 @pytest.fixture(scope="module")
 async def history(fintoc: World) -> Team:
     """An organization in which a few things have happened; tests leave it as it was."""
-    team = await fintoc.found("history")
+    team = await fintoc.create("history")
     bob = await team.member("bob", roles=["product"])
     await team.change_roles(bob, "support")
     for verb in ("suspend", "reactivate", "remove"):

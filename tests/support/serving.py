@@ -10,7 +10,7 @@ from typing import Any
 
 from teamaccess.api import create_app
 from teamaccess.api.requests.receiving import LARGEST_BATCH
-from teamaccess.api.server import LimitedServer, Limits, create_server
+from teamaccess.api.server import ConnectionLimits, LimitedServer, create_server
 from teamaccess.service import Service
 from tests.support.world import World
 
@@ -41,7 +41,7 @@ def serving(world: World, **settings: Any) -> Iterator[Served]:
     """Serve the world's application on the same databases, with other settings where they are given."""
     chosen = world.settings.model_copy(update=settings)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
-        server = create_server(create_app(chosen), Limits.of(chosen, LARGEST_BATCH))
+        server = create_server(create_app(chosen), ConnectionLimits.of(chosen, LARGEST_BATCH))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         while not server.started and thread.is_alive():  # it listens before it is connected

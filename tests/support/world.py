@@ -26,7 +26,7 @@ from teamaccess.api import create_app
 from teamaccess.changes import Change
 from teamaccess.common.settings import Settings
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import found
+from teamaccess.directory.organizations.create import create
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
@@ -97,11 +97,11 @@ class World:
         token = await self.token("tests", Audience.OPERATOR)
         return Person(self, UserId("tests"), "", token)
 
-    async def found(self, name: str = "acme") -> "Team":
+    async def create(self, name: str = "acme") -> "Team":
         """A new organization with one administrator, made by an operator."""
         id = OrganizationId(f"{name}-{secrets.token_hex(4)}")
         async with self.operator() as change:
-            await found(change, id, name.title(), founder=None)
+            await create(change, id, name.title(), founder=None)
         async with self.operator(id) as change:
             membership = await grant_administrator(
                 change, id, f"ana@{id}.example", "the first administrator"

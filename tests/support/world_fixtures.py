@@ -111,22 +111,22 @@ async def bank(
 @pytest.fixture
 async def acme(fintoc: World) -> Team:
     """A new organization of fintoc's, with ana as its administrator."""
-    return await fintoc.found("acme")
+    return await fintoc.create("acme")
 
 
 @pytest.fixture
 async def globex(fintoc: World) -> Team:
     """Another tenant."""
-    return await fintoc.found("globex")
+    return await fintoc.create("globex")
 
 
 @pytest.fixture
 async def branch(bank: World) -> Team:
     """A new organization of the bank's, with ana as its owner."""
-    return await bank.found("branch")
+    return await bank.create("branch")
 
 
 @pytest.fixture
 async def initech(finicom: World) -> Team:
     """A new organization of finicom's, with ana as its admin."""
-    return await finicom.found("initech")
+    return await finicom.create("initech")

@@ -8,9 +8,9 @@ import asyncio
 
 from cachetools import TTLCache
 
-from teamaccess.access.authorize import Reading
+from teamaccess.access.authorize import ReadAuthorizer
 from teamaccess.delivery import Applier
-from teamaccess.delivery.progress import newest_places
+from teamaccess.delivery.progress import newest_progress
 from teamaccess.engine import EngineRefused, EngineUnavailable
 from teamaccess.ledger import OtherHistory, Sessions, UnknownOrganization
 from teamaccess.storage import OrganizationId, UserId
@@ -32,7 +32,9 @@ class Admission:
             REMEMBERED, REMEMBERED_SECONDS
         )
 
-    async def admit(self, reading: Reading, organization: OrganizationId, user: UserId) -> None:
+    async def admit(
+        self, reading: ReadAuthorizer, organization: OrganizationId, user: UserId
+    ) -> None:
         """Return if the user is a member; raises UnknownOrganization.
 
         A membership that was decided and has not reached SpiceDB yet counts: it is brought in first.
@@ -50,7 +52,7 @@ class Admission:
     async def _brought_in(self, organization: OrganizationId) -> bool:
         """Bring in what is pending; return whether there was anything."""
         async with self._reads() as session:
-            places = await newest_places(session, [organization])
+            places = await newest_progress(session, [organization])
         if all(place.settled for place in places):
             return False
         try:

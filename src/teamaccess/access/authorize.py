@@ -6,7 +6,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden
 from teamaccess.common.fairness import FairSlots
-from teamaccess.delivery.position import Nowhere, Standing, standing_of
+from teamaccess.delivery.position import LedgerPosition, NoLedgerPosition, position_of
 from teamaccess.engine import Engine, Question
 from teamaccess.ledger import OnBehalf, OtherHistory, UnknownOrganization
 from teamaccess.ledger.session import Sessions
@@ -24,7 +24,7 @@ class MissingPermission(Forbidden):
     """This takes the permission {permission} in {organization}, which you do not have."""
 
 
-async def may(
+async def authorize(
     change: Change,
     user: UserId,
     organization: OrganizationId,
@@ -40,7 +40,7 @@ async def may(
     catalog = change.catalog
     guard = catalog.guards[operation]
     held = await change.permitted(organization, user, {MEMBERSHIP, ADMINISTRATION, guard})
-    refuse_unless(held, organization, guard)
+    require_held(held, organization, guard)
     if ADMINISTRATION in held:
         return frozenset(holding)
     wanted = {action: catalog.actions[action].permission for action in holding}
@@ -48,7 +48,7 @@ async def may(
     return frozenset(action for action, permission in wanted.items() if permission in held)
 
 
-def refuse_unless(held: frozenset[str], organization: OrganizationId, guard: str) -> None:
+def require_held(held: frozenset[str], organization: OrganizationId, guard: str) -> None:
     """Raise UnknownOrganization without membership, MissingPermission without the guard."""
     if MEMBERSHIP not in held:
         raise UnknownOrganization(organization=organization)
@@ -66,7 +66,7 @@ SHARE = 2
 Seen = Callable[[OrganizationId, UserId], Awaitable[None]]
 
 
-class Reading:
+class ReadAuthorizer:
     """Permissions for questions that change nothing, as fresh as the last applied change.
 
     Every member who asks is told to `seen`.
@@ -88,20 +88,22 @@ class Reading:
         self._seen = seen
         self._on_behalf = on_behalf
 
-    def on_behalf(self, both: OnBehalf) -> "Reading":
+    def on_behalf(self, both: OnBehalf) -> "ReadAuthorizer":
         """Return the same for a service account's request: the member may what both of them may."""
-        return Reading(self._sessions, self._engine, self._catalog, self._seen, both, self._turns)
+        return ReadAuthorizer(
+            self._sessions, self._engine, self._catalog, self._seen, both, self._turns
+        )
 
     async def require(self, organization: OrganizationId, user: UserId, operation: str) -> None:
         """Return if the user may; raises UnknownOrganization or MissingPermission."""
         guard = self._catalog.guards[operation]
         held = await self._permitted(organization, user, {MEMBERSHIP, guard})
-        refuse_unless(held, organization, guard)
+        require_held(held, organization, guard)
 
     async def require_membership(self, organization: OrganizationId, user: UserId) -> None:
         """Return if the user is an active member; raises UnknownOrganization."""
         held = await self._permitted(organization, user, {MEMBERSHIP})
-        refuse_unless(held, organization, MEMBERSHIP)
+        require_held(held, organization, MEMBERSHIP)
 
     async def actions(self, organization: OrganizationId, user: UserId) -> frozenset[str]:
         """Return every action that the user holds; raises UnknownOrganization."""
@@ -109,7 +111,7 @@ class Reading:
         held = await self._permitted(
             organization, user, {MEMBERSHIP, *(action.permission for action in actions)}
         )
-        refuse_unless(held, organization, MEMBERSHIP)
+        require_held(held, organization, MEMBERSHIP)
         return frozenset(action.id for action in actions if action.permission in held)
 
     async def judge(
@@ -122,7 +124,7 @@ class Reading:
         UnknownOrganization.
         """
         standing, besides = await self._standing(organization), self._besides(questions)
-        if isinstance(standing, Nowhere):
+        if isinstance(standing, NoLedgerPosition):
             raise UnknownOrganization(organization=organization)
         asked = [*questions, *besides.values()]
         answers: list[bool] = []
@@ -180,7 +182,7 @@ class Reading:
 
     async def _held(
         self,
-        standing: Standing,
+        standing: LedgerPosition,
         user: UserId,
         permissions: set[str],
         both: OnBehalf | None,
@@ -192,11 +194,11 @@ class Reading:
             )
         return await standing.permitted(self._engine, user, permissions, or_later=True)
 
-    async def _standing(self, organization: OrganizationId) -> Standing:
+    async def _standing(self, organization: OrganizationId) -> LedgerPosition:
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         async with self._sessions() as session:
-            standing = await standing_of(session, organization)
+            standing = await position_of(session, organization)
         # SECURITY: about an organization that does not exist the engine is asked all the same. Time and
         # outages must not tell a stranger which organizations there are.
-        return standing or Nowhere(organization, 1, bytes(32), None)
+        return standing or NoLedgerPosition(organization, 1, bytes(32), None)

@@ -7,7 +7,7 @@ members, and nobody else can make one.
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 
-from teamaccess.access.role_set import Roles
+from teamaccess.access.role_set import RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden, Invalid
@@ -38,7 +38,7 @@ Ends = Mapping[RoleId, datetime | None]
 """Roles with their ends; None for a role without one."""
 
 
-def refuse_operator_only(change: Change, roles: Iterable[RoleId], known: Roles) -> None:
+def refuse_operator_only(change: Change, roles: Iterable[RoleId], known: RoleSet) -> None:
     """Raise OperatorOnlyRole, unless an operator gives them."""
     if change.attribution.channel is not Channel.OPERATOR:
         for role in sorted(roles):

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import CompoundSelect, bindparam, literal, select, union_all
 
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change
 from teamaccess.storage import (
@@ -52,7 +52,7 @@ async def actions_held(change: Change, member: Membership) -> frozenset[str]:
     here = member.organization_id
     roles, granted = await _besides(change, here, member.user_id)
     roles |= set(member.roles)
-    known = await roles_of(change.session, change.catalog, here, roles)
+    known = await role_set_of(change.session, change.catalog, here, roles)
     return known.actions_of(roles) | granted
 
 

@@ -22,7 +22,7 @@ class UnknownRole(Invalid):
 
 
 @dataclass(frozen=True)
-class Roles:
+class RoleSet:
     """The catalog's roles, and those of the organization's own that were asked for."""
 
     catalog: Catalog
@@ -68,12 +68,12 @@ class Roles:
         return self.own[role].actions & self.catalog.actions.keys() if role in self.own else NOTHING
 
 
-async def roles_of(
+async def role_set_of(
     session: AsyncSession,
     catalog: Catalog,
     organization: OrganizationId,
     wanted: Iterable[RoleId],
-) -> Roles:
+) -> RoleSet:
     """Return the organization's roles as far as they are among those wanted.
 
     Where the catalog has them all nothing is asked.
@@ -81,6 +81,6 @@ async def roles_of(
     others = [role for role in dict.fromkeys(wanted) if role not in catalog.roles]
     own = [role for role in others if is_role_id(role)]
     if not own:
-        return Roles(catalog, {})
+        return RoleSet(catalog, {})
     found = await session.scalars(OWN, {"organization": organization, "roles": own})
-    return Roles(catalog, {role.id: role for role in found})
+    return RoleSet(catalog, {role.id: role for role in found})

@@ -11,7 +11,7 @@ class OnlyInPerson(Forbidden):
 
 def is_self(change: Change, actor: UserId, user: UserId) -> bool:
     """Return whether the actor acts on themselves, in person: what is then allowed needs no rank."""
-    return actor == user and acts_in_person(change)
+    return actor == user and is_in_person(change)
 
 
 def is_either_self(change: Change, user: UserId) -> bool:
@@ -24,12 +24,12 @@ def is_own(actor: UserId, user: UserId) -> bool:
     return actor == user
 
 
-def acts_in_person(change: Change) -> bool:
+def is_in_person(change: Change) -> bool:
     """Return whether nobody makes this change on somebody else's behalf."""
     return change.attribution.on_behalf is None
 
 
 def refuse_unless_in_person(change: Change) -> None:
     """Raise OnlyInPerson where a service account acts for a member."""
-    if not acts_in_person(change):
+    if not is_in_person(change):
         raise OnlyInPerson

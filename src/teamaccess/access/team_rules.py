@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from sqlalchemy import bindparam, select
 
 from teamaccess.access.holdings import actions_behind
-from teamaccess.access.role_set import Roles, roles_of
+from teamaccess.access.role_set import RoleSet, role_set_of
 from teamaccess.access.selves import is_self
 from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict, Forbidden
@@ -26,7 +26,7 @@ def refuse_above(team: Team, through: frozenset[str], held: frozenset[str]) -> N
         raise TeamAboveActor(team=team.id, missing=missing)
 
 
-def refuse_not_for_teams(roles: Iterable[RoleId], known: Roles) -> None:
+def refuse_not_for_teams(roles: Iterable[RoleId], known: RoleSet) -> None:
     """Raise RoleNotForTeams for a role that the catalog keeps to members themselves."""
     for role in sorted(roles):
         if not known.teams_may_hold(role):
@@ -47,7 +47,7 @@ async def actions_through(change: Change, team: Team) -> frozenset[str]:
     `members.holdings`.
     """
     roles = [held.role for held in team.roles]
-    known = await roles_of(change.session, change.catalog, team.organization_id, roles)
+    known = await role_set_of(change.session, change.catalog, team.organization_id, roles)
     granted = await change.session.execute(
         GRANTS, {"organization": team.organization_id, "team": team.id}
     )

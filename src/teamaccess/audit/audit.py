@@ -7,7 +7,7 @@ from teamaccess.audit.state.past import Past
 from teamaccess.audit.state.present import Present
 from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.audit.state.turns import AuditTurns
-from teamaccess.audit.state.view import Source
+from teamaccess.audit.state.view import AuditSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.schemas.in_force import in_force
@@ -40,7 +40,7 @@ class Audit:
 
     async def of(
         self, organization: OrganizationId, moment: Moment | None = None, caller: str = ""
-    ) -> Source:
+    ) -> AuditSource:
         """Return the organization as it is, or as it was. Callers take turns (`Attribution.caller`).
 
         Raises UnknownOrganization; of the present CatalogNotInForce; of a moment OutOfCalendar,

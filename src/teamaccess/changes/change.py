@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.changes.change_queue import Turn
 from teamaccess.common.limits import Limits
-from teamaccess.delivery.position import Standing, unmade
+from teamaccess.delivery.position import LedgerPosition, position_before_creation
 from teamaccess.engine import Engine
 from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.entry import Entry
@@ -40,7 +40,7 @@ class Receipt:
 class Rehearsal:
     """What a change would have come to that was made as if."""
 
-    standing: Standing
+    standing: LedgerPosition
     """Where the organization stood, all of it enforced."""
     now: datetime
     updates: list[Update]
@@ -58,7 +58,7 @@ class Change:
     transaction: str
     """Its id, by which PostgreSQL can be asked later whether it was committed."""
     _engine: Engine
-    standing: list[Standing]
+    standing: list[LedgerPosition]
     """Where each locked organization stood when the change was opened, all of it enforced."""
     turn: Turn
     """What keeps the others of this process waiting, until the commit."""
@@ -117,7 +117,7 @@ class Change:
 
         For a change that makes an organization, which has nothing yet to be proven by.
         """
-        await unmade(self.catalog.schema_proof).prove_schema(self._engine)
+        await position_before_creation(self.catalog.schema_proof).prove_schema(self._engine)
 
     def end_sessions(self, user: User) -> None:
         """End the user's sessions with the commit.

@@ -46,7 +46,7 @@ class Turn:
             self._releases.pop()()
 
 
-class Turns:
+class ChangeQueue:
     """A queue before each organization, in which callers take turns.
 
     PostgreSQL's lock would do, but who waits there occupies a connection, and a crowd before one

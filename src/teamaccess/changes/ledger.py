@@ -17,13 +17,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.changes.change import Change, Counted, Receipt, Rehearsal
-from teamaccess.changes.change_queue import Turn, Turns
+from teamaccess.changes.change_queue import ChangeQueue, Turn
 from teamaccess.changes.commit_outcome import learn_outcome
 from teamaccess.common.limits import Limits
 from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
-from teamaccess.delivery.position import Standing
-from teamaccess.delivery.progress import newest_places
+from teamaccess.delivery.position import LedgerPosition
+from teamaccess.delivery.progress import newest_progress
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.entry import Entry
@@ -65,7 +65,7 @@ class Opened(NamedTuple):
 
     now: datetime
     transaction: str
-    standing: list[Standing]
+    standing: list[LedgerPosition]
     foreign_schema: bool
     """Whether a schema was found in SpiceDB that nobody recorded, and no operator has looked at it."""
 
@@ -92,7 +92,7 @@ class Ledger:
         self._budget = budget
         self._limits = limits or Limits()
         self._counted: Counted = LRUCache(MOST_COUNTED)
-        self._turns = Turns()
+        self._turns = ChangeQueue()
 
     @property
     def limits(self) -> Limits:
@@ -157,10 +157,10 @@ class Ledger:
             await session.execute(UNHURRIED)
             await self._locked(session, organizations)
             begun = (await session.execute(BEGIN)).one()
-            places = await newest_places(session, organizations)
+            places = await newest_progress(session, organizations)
             now = max((begun.now, *(place.decided_at for place in places)))
             standing = [
-                Standing(each.organization, each.position, each.hash, None) for each in places
+                LedgerPosition(each.organization, each.position, each.hash, None) for each in places
             ]
             yield Change(
                 session,
@@ -297,7 +297,7 @@ class Ledger:
         with refusing_busy(*organizations):
             return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
 
-    async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> Standing:
+    async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
         organization = OrganizationId(row.organization_id)
         token, refusal = row.zed_token, row.refusal
         if judging and refusal is None and row.applied < row.head:
@@ -311,7 +311,7 @@ class Ledger:
         if refusal is not None:
             token = None  # what is asked is answered as the engine says it at this moment
         proof = self._catalog.schema_proof
-        return Standing(organization, row.head, row.hash, token, stopped=refusal, proof=proof)
+        return LedgerPosition(organization, row.head, row.hash, token, stopped=refusal, proof=proof)
 
     async def _enforce(
         self, change: Change, organization: OrganizationId, entries: list[Entry]

@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.role_set import Roles
+from teamaccess.access.role_set import RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid, TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean, counted
@@ -85,7 +85,7 @@ def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
     if None in row:
         raise TooManyFields
     email, name, role = ((row[column] or "").strip() for column in COLUMNS)
-    known = Roles(catalog, {})
+    known = RoleSet(catalog, {})
     known.refuse_unknown([RoleId(role)])
     if known.operators_grant(RoleId(role)):
         raise OperatorOnlyRole(role=role)

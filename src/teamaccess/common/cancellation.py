@@ -3,7 +3,7 @@
 import asyncio
 
 
-def wanted() -> bool:
+def should_continue() -> bool:
     """Return whether nobody has cancelled the running task.
 
     A cancellation that meets a query may come out of the database's driver as an error, which whoever

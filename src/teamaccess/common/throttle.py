@@ -7,7 +7,7 @@ from collections.abc import Hashable
 REMEMBERED = 100_000
 
 
-class Seldom:
+class Throttle:
     """Allows each key once in `seconds`.
 
     Memory is bounded. A key too many pushes out the key that was allowed the longest ago, and only that

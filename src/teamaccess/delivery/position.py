@@ -17,7 +17,7 @@ from teamaccess.storage import OrganizationId, UserId
 
 
 @dataclass(frozen=True)
-class Standing:
+class LedgerPosition:
     """The newest position of an organization that SpiceDB has confirmed, and when it held there."""
 
     organization: OrganizationId
@@ -114,7 +114,7 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Nowhere(Standing):
+class NoLedgerPosition(LedgerPosition):
     """Where an organization would stand if it existed: SpiceDB is asked, and every answer is no."""
 
     async def answers(
@@ -125,15 +125,15 @@ class Nowhere(Standing):
         return [False] * len(questions)
 
 
-def unmade(proof: str) -> Standing:
+def position_before_creation(proof: str) -> LedgerPosition:
     """Return where an organization stands that is still to be made: it proves the schema alone."""
-    return Standing(OrganizationId("-"), 0, b"", None, proof=proof)
+    return LedgerPosition(OrganizationId("-"), 0, b"", None, proof=proof)
 
 
-async def standing_of(session: AsyncSession, organization: OrganizationId) -> Standing | None:
+async def position_of(session: AsyncSession, organization: OrganizationId) -> LedgerPosition | None:
     """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
     found = (await session.execute(newest(organization))).one_or_none()
-    return Standing(organization, *found) if found else None
+    return LedgerPosition(organization, *found) if found else None
 
 
 async def follows(engine: Engine, entries: Sequence[Entry]) -> None:

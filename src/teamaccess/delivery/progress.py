@@ -17,7 +17,7 @@ from teamaccess.storage import (
 
 
 @dataclass(frozen=True)
-class Place:
+class LedgerProgress:
     """The newest position of an organization, and what of its ledger SpiceDB is not known to have."""
 
     organization: OrganizationId
@@ -37,9 +37,9 @@ class Place:
         return self.confirmed == self.position
 
 
-async def newest_places(
+async def newest_progress(
     session: AsyncSession, organizations: Iterable[OrganizationId]
-) -> list[Place]:
+) -> list[LedgerProgress]:
     """Return where the organizations stand, in the order of ids; ended ones too, unknown ones not."""
     mine = LedgerApplication.organization_id == LedgerHead.organization_id
     confirmed = (
@@ -66,4 +66,4 @@ async def newest_places(
         .where(LedgerHead.organization_id.in_(list(organizations)))
         .order_by(LedgerHead.organization_id)
     )
-    return [Place(*row) for row in rows]
+    return [LedgerProgress(*row) for row in rows]

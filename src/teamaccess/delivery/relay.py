@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from teamaccess.common.cancellation import wanted
+from teamaccess.common.cancellation import should_continue
 from teamaccess.delivery import queue
 from teamaccess.delivery.applier import Applier
 from teamaccess.engine import EngineRefused, EngineUnavailable
@@ -48,10 +48,10 @@ class Relay:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while wanted():
+        while should_continue():
             try:
                 async with self._listening():
-                    while wanted():
+                    while should_continue():
                         await self._round()
             except OUTAGES as cause:
                 log.warning("relay_cannot_look", cause=repr(cause))

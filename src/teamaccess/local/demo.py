@@ -30,7 +30,7 @@ async def provide_demo(service: Service) -> Demo:
     """Make the demo organization where there is none at all yet, and issue new tokens."""
     async with service.ledger.change(BY_DEV) as change:
         if not await change.session.scalar(select(exists(select(Organization)))):
-            await create.found(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
+            await create.create(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
             await grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
             await service.ledger.commit(change)
     async with service.sessions() as session:

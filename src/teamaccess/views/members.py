@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import Held, Source
-from teamaccess.directory.members.listing import Listed
+from teamaccess.directory.members.held import HeldRoleView, RoleOrigin
+from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.storage import Membership, MembershipStatus, UserKind
 from teamaccess.views.request import Instant, Reason, Request, RoleName, WithEnd
 
@@ -48,7 +48,7 @@ class RoleSource(msgspec.Struct, kw_only=True):
     expires_at: datetime | None
 
     @classmethod
-    def of(cls, source: Source) -> "RoleSource":
+    def of(cls, source: RoleOrigin) -> "RoleSource":
         """Return the source as it is shown."""
         return cls(
             kind="direct" if source.team is None else "team",
@@ -67,7 +67,7 @@ class AssignedRole(msgspec.Struct):
     sources: list[RoleSource]
 
     @classmethod
-    def of(cls, held: Held) -> "AssignedRole":
+    def of(cls, held: HeldRoleView) -> "AssignedRole":
         """Return the role as it is shown."""
         sources = [RoleSource.of(source) for source in held.sources]
         return cls(held.role, held.granted_at, held.expires_at, sources)
@@ -88,7 +88,7 @@ class MemberView(msgspec.Struct):
     kind: UserKind
 
     @classmethod
-    def listed(cls, member: Listed) -> "MemberView":
+    def listed(cls, member: MemberEntry) -> "MemberView":
         """Return a member of a list."""
         return cls(
             user=member.user_id,
@@ -104,7 +104,7 @@ class MemberView(msgspec.Struct):
         )
 
     @classmethod
-    def of(cls, member: Membership, roles: Sequence[Held]) -> "MemberView":
+    def of(cls, member: Membership, roles: Sequence[HeldRoleView]) -> "MemberView":
         """Return the member with the roles that are in force."""
         return cls(
             user=member.user_id,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.resources.register import Order, Outcome
+from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, Resource, ResourceId, UserId
 from teamaccess.views.request import Request, WithEnd
 
@@ -36,11 +36,11 @@ class ResourceOrder(Request):
             raise ValueError("Only what is registered has a creator")
 
     @property
-    def order(self) -> Order:
+    def order(self) -> ResourceOperation:
         """The same, as the use case takes it."""
         creator = UserId(self.creator) if self.creator is not None else None
         remove = self.operation == "remove"
-        return Order(self.type, ResourceId(self.id), creator, remove=remove)
+        return ResourceOperation(self.type, ResourceId(self.id), creator, remove=remove)
 
 
 class ResourceBatch(Request):
@@ -68,7 +68,7 @@ class OrderView(msgspec.Struct):
 
     type: str
     id: str
-    outcome: Outcome
+    outcome: ResourceResult
 
 
 class BatchView(msgspec.Struct):

@@ -7,8 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import Held
-from teamaccess.directory.members.listing import Listed
+from teamaccess.directory.members.held import HeldRoleView
+from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.directory.service_accounts.tokens import (
     DEFAULT_DAYS,
     DEFAULT_OVERLAP_HOURS,
@@ -54,7 +54,7 @@ class ServiceAccountView(msgspec.Struct):
     last_active_at: datetime | None
 
     @classmethod
-    def listed(cls, member: Listed) -> "ServiceAccountView":
+    def listed(cls, member: MemberEntry) -> "ServiceAccountView":
         """Return a service account of a list."""
         return cls(
             id=member.user_id,
@@ -67,7 +67,10 @@ class ServiceAccountView(msgspec.Struct):
 
     @classmethod
     def of(
-        cls, member: Membership, roles: Sequence[Held], last_active_at: datetime | None = None
+        cls,
+        member: Membership,
+        roles: Sequence[HeldRoleView],
+        last_active_at: datetime | None = None,
     ) -> "ServiceAccountView":
         """Return the service account with the roles that are in force."""
         return cls(

@@ -19,8 +19,8 @@ LOGIN = "https://login.example"
 
 async def open_town(world: World) -> Town:
     """Make everything from scratch; no run shares anything with another on the same world."""
-    shop, den = await world.found("shop"), await world.found("den")
-    victim = await world.found("victim")
+    shop, den = await world.create("shop"), await world.create("den")
+    victim = await world.create("victim")
     town = Town(world, shop.id, den.id, victim.id, [shop.id, den.id, victim.id])
     town.principals.append(furnish.principal(HONEST, "ana", shop.administrator))
     town.principals.append(furnish.principal(HONEST, "vic", victim.administrator))
@@ -36,7 +36,7 @@ async def open_town(world: World) -> Town:
 
 async def reopen_den(town: Town) -> None:
     """Give the coalition another organization of its own when it has ended the one it had."""
-    den = await town.world.found("den")
+    den = await town.world.create("den")
     town.den = den.id
     town.organizations.append(den.id)
     await _open_den(town, den)

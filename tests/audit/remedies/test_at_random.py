@@ -202,7 +202,7 @@ async def test_remedies_do_what_they_say_where_roles_are_in_the_middle(
 
 async def _told(world: World, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
-    team, elsewhere = await world.found("acme"), await world.found("globex")
+    team, elsewhere = await world.create("acme"), await world.create("globex")
     stranger = (await enlist(elsewhere, {"zoe": []}))["zoe"]
     story = Story(team, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
     await story.begin()

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.access.role_set import Roles
+from teamaccess.access.role_set import RoleSet
 from teamaccess.catalog import load
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose, spoken
@@ -34,7 +34,7 @@ def letter_to(
         expires_at=datetime(2026, 11, 8, 12, 30, tzinfo=UTC),
         offers=[InvitationRole(role=RoleId(role)) for role in ("support", "developer")],
     )
-    mail = compose(Letter(invitation, SECRET, Roles(FINTOC, {})), organization, url)
+    mail = compose(Letter(invitation, SECRET, RoleSet(FINTOC, {})), organization, url)
     content = sealed(mail, readable=True)
     beyond_ascii = not address.isascii()
     if (

@@ -71,7 +71,7 @@ async def test_what_spicedb_was_given_before_a_crash_is_kept_by_the_next_run(
 
 
 async def test_what_is_refused_was_never_in_force(apart: World, grown: Catalog) -> None:
-    await made(await apart.found("acme"), "cashier", "transfers_view")
+    await made(await apart.create("acme"), "cashier", "transfers_view")
     with pytest.raises(RoleIdsTaken):
         await apply(apart, grown)
     assert len(await kept(apart)) == 1
@@ -80,7 +80,7 @@ async def test_what_is_refused_was_never_in_force(apart: World, grown: Catalog) 
 async def test_what_spicedb_does_not_take_is_told_and_not_kept(
     apart: World, grown: Catalog
 ) -> None:
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     bob = (await enlist(team, {"bob": ["support"]}))["bob"]
     await apply(apart, grown)
     relationship = organization(team.id).relates("cashier", user(bob.id))

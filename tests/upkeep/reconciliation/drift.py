@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.upkeep.reconciliation import Allowance, Inspector, Verdict
+from teamaccess.upkeep.reconciliation import DeleteBudget, Inspector, ReconcileResult
 from teamaccess.upkeep.worker.watcher import ASK_FOR
 from tests.support.sides import graph
 from tests.support.world import OPERATOR, Team, World
@@ -28,17 +28,17 @@ async def ask_for(team: Team) -> None:
 def inspector(world: World, max_deletes: int | None = None) -> Inspector:
     """What the command makes; with a number of deletes it mends."""
     service = world.service
-    allowance = None if max_deletes is None else Allowance(max_deletes)
+    allowance = None if max_deletes is None else DeleteBudget(max_deletes)
     return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
 
 
-async def everything(world: World, max_deletes: int | None = None) -> dict[str, Verdict]:
+async def everything(world: World, max_deletes: int | None = None) -> dict[str, ReconcileResult]:
     """Look at everything; return what differs by its name."""
     looking = inspector(world, max_deletes).everything(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
 
-async def one(team: Team, max_deletes: int | None = None) -> Verdict:
+async def one(team: Team, max_deletes: int | None = None) -> ReconcileResult:
     """Look at one organization."""
     return await inspector(team.world, max_deletes).one(team.id)
 

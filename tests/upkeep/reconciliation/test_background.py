@@ -19,7 +19,7 @@ FORGED = text(
 
 
 async def test_workers_find_drift_and_keep_when_they_looked(apart: World) -> None:
-    teams = [await apart.found(f"team{number}") for number in range(4)]
+    teams = [await apart.create(f"team{number}") for number in range(4)]
     drifted = teams[2]
     await put(apart, f"organization:{drifted.id}#support@user:stranger")
     async with another_process(apart) as second, working(apart), working(second):
@@ -39,7 +39,7 @@ async def test_workers_find_drift_and_keep_when_they_looked(apart: World) -> Non
 
 
 async def test_a_worker_goes_on_after_an_outage(apart: World) -> None:
-    teams = [await apart.found("acme"), await apart.found("globex")]
+    teams = [await apart.create("acme"), await apart.create("globex")]
     async with linked(apart) as (second, link):
         link.answers = False
         async with working(second):
@@ -50,8 +50,8 @@ async def test_a_worker_goes_on_after_an_outage(apart: World) -> None:
 
 
 async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(apart: World) -> None:
-    teams = [await apart.found("acme"), await apart.found("globex")]
-    stopped = await apart.found("aaa")
+    teams = [await apart.create("acme"), await apart.create("globex")]
+    stopped = await apart.create("aaa")
     async with apart.service.sessions() as session:
         await session.execute(FORGED, {"id": stopped.id, "update": f"TOUCH {OVERLORD}"})
         await session.commit()
@@ -78,7 +78,7 @@ async def test_who_asks_during_a_comparison_is_not_answered_by_it(
 async def test_what_another_worker_compares_is_not_looked_at_without_a_pause(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     worker, pauses = Reconciler(apart.service), asyncio.Queue[float]()
     sleep = asyncio.sleep
 

@@ -145,9 +145,9 @@ async def test_a_large_organization_is_compared_in_parts(
 async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
     apart: World,
 ) -> None:
-    acme, globex = await apart.found("acme"), await apart.found("globex")
+    acme, globex = await apart.create("acme"), await apart.create("globex")
     # In bytes acme- comes before acme/, and acme before both.
-    longer = await apart.found(f"{acme.id}-2")
+    longer = await apart.create(f"{acme.id}-2")
     for team in (acme, longer):
         await team.invite("eve", ["product"])
         await registered(team, "webhook:wh_0", "link:l_0")
@@ -179,7 +179,7 @@ async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
 
 
 async def test_a_running_change_is_no_drift(apart: World) -> None:
-    teams = [await apart.found(name) for name in ("acme", "globex")]
+    teams = [await apart.create(name) for name in ("acme", "globex")]
     people = [await team.member("bob", ["support"]) for team in teams]
     done = asyncio.Event()
 
@@ -205,7 +205,7 @@ async def test_a_running_change_is_no_drift(apart: World) -> None:
 async def test_a_change_between_the_rows_and_the_question_is_no_other_history(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = await acme.member("bob", ["support"])
     meanwhile = iter(["product"])
 

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from teamaccess.directory.organizations.create import found
+from teamaccess.directory.organizations.create import create
 from teamaccess.storage import OrganizationId
 from tests.support.connections import Connection
 from tests.support.sides import agreed, graph, markers, seat
@@ -36,7 +36,7 @@ async def test_what_is_mended_is_in_the_ledger_and_told(acme: Team) -> None:
 
 async def test_a_second_head_is_told_and_goes(apart: World) -> None:
     """With it a ledger restored from a backup would pass for the one that SpiceDB has."""
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     second = f"organization:{acme.id}#head@ledger_position:1-0123456789ab"
     await put(apart, second)
     assert (await everything(apart))[acme.id].differences == {"foreign": [second]}
@@ -125,7 +125,7 @@ async def test_an_organization_that_has_stopped_is_not_judged(
 
 
 async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(apart: World) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     hooli = ["organization:hooli#member@user:gavin", "team:hooli/box#member@user:gavin"]
     await put(apart, *hooli)
     refused = (await everything(apart, max_deletes=1))["hooli"]
@@ -136,7 +136,7 @@ async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(apart: World)
     assert told.details == {"relationships": 2}
     assert await everything(apart) == {}
     async with apart.operator() as change:
-        await found(change, OrganizationId("hooli"), "Hooli", founder=None)
+        await create(change, OrganizationId("hooli"), "Hooli", founder=None)
 
 
 async def test_rows_changed_behind_the_ledger_s_back_are_told_and_no_entry_says_otherwise(

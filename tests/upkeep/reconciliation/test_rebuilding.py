@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from teamaccess.delivery.batch import metadata
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import found
+from teamaccess.directory.organizations.create import create
 from teamaccess.directory.organizations.stopped import skip
 from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
@@ -77,7 +77,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(ground: Ground) -> None:
     database, (_, first) = await ground.database(), await ground.spicedb()
     async with ground.world(database, first) as world:
         await world.give_schema()
-        acme, globex, ended = [await world.found(name) for name in ("acme", "globex", "ended")]
+        acme, globex, ended = [await world.create(name) for name in ("acme", "globex", "ended")]
         bob = await acme.member("bob", ["support"])
         await globex.invite("eve", ["product"])
         await ended.administrator.ask("DELETE", ended.path)
@@ -112,14 +112,14 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_r
     database, (graph_now, first) = await ground.database(), await ground.spicedb()
     async with ground.world(database, first) as world:
         await world.give_schema()
-        acme, idle = await world.found("acme"), await world.found("idle")
+        acme, idle = await world.create("acme"), await world.create("idle")
         people = await enlist(acme, {"bob": ["support"], "eve": ["product"]})
     await ground.stop(first)
     older = await ground.copy(graph_now, SPICEDB_ROLE)
     _, again = await ground.spicedb(graph_now)
     async with ground.world(database, again) as world:
         acme, idle = through(world, acme), through(world, idle)
-        late = await world.found("late")
+        late = await world.create("late")
         assert (await acme.act("remove", people["bob"])).status_code == 204
         assert (await acme.change_roles(people["eve"], "developer")).status_code == 200
     await ground.stop(again)
@@ -145,11 +145,11 @@ async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: G
     database, (_, spicedb) = await ground.database(), await ground.spicedb()
     async with ground.world(database, spicedb) as world:
         await world.give_schema()
-        acme, idle = await world.found("acme"), await world.found("idle")
+        acme, idle = await world.create("acme"), await world.create("idle")
         [bob] = (await enlist(acme, {"bob": ["support"]})).values()
         dump = await ground.dump(database)
         assert (await acme.change_roles(bob, "developer")).status_code == 200
-        late = await world.found("late")
+        late = await world.create("late")
     older = await ground.restore(dump)
     async with ground.world(older, spicedb) as world:
         acme, idle = through(world, acme), through(world, idle)
@@ -169,9 +169,9 @@ async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: G
 async def test_an_organization_at_its_beginning_meets_what_another_history_left(
     apart: World,
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     async with apart.operator() as change:
-        await found(change, f"{acme.id}-new", "New", founder=None)
+        await create(change, f"{acme.id}-new", "New", founder=None)
     position = "ledger_position:7-0123456789ab"
     await put(
         apart,
@@ -188,7 +188,7 @@ async def test_an_organization_at_its_beginning_meets_what_another_history_left(
 async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_not_in_the_next(
     apart: World,
 ) -> None:
-    globex = await apart.found("globex")
+    globex = await apart.create("globex")
     eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
     id = OrganizationId("lost-and-founded-again")
     await put(
@@ -198,7 +198,7 @@ async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_n
         f"organization:{id}#head@ledger_position:7-0123456789ab",
     )
     async with apart.operator() as change:
-        await found(change, id, "Again", founder=None)
+        await create(change, id, "Again", founder=None)
     offer = {"email": "mallory@example.com", "roles": ["developer"]}
     refused(
         await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
@@ -215,7 +215,7 @@ async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_n
 
 
 async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(apart: World) -> None:
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     [ledger] = (await entries(team))[-1:]
     newest_one = f"{ledger.position}-{ledger.hash.hex()[:12]}"
     await lose(apart, f"organization:{team.id}#head@ledger_position:{newest_one}")
@@ -228,7 +228,7 @@ async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(apart: Wo
 async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
     apart: World, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     people = await enlist(acme, {f"p{number}": ["support"] for number in range(8)})
     before, ledger = await agreed(acme), await acme.ledger()
     await _forget_head(apart, acme)
@@ -272,7 +272,7 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
     arrives: bool,
 ) -> None:
     """Before an import, or before the write of the newest positions, where none is numbered."""
-    acme, globex = await apart.found("acme"), await apart.found("globex")
+    acme, globex = await apart.create("acme"), await apart.create("globex")
     bob = await acme.member("bob", ["support"])
     assert (await acme.change_roles(bob, "product")).status_code == 200
     assert (await acme.act("remove", bob)).status_code == 204
@@ -321,7 +321,7 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
 async def test_what_was_refused_for_good_is_there_after_rebuilding(
     apart: World,
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     await _append(apart, acme, f"TOUCH organization:{acme.id}#overlord@user:eve")
     assert (await acme.invite("eve", ["product"])).status_code == 503
     assert (await rebuild(apart)).organizations == [acme.id]
@@ -347,7 +347,7 @@ async def test_what_was_refused_for_good_is_there_after_rebuilding(
 async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enforced(
     ground: Ground, apart: World, meddling: str, told: str
 ) -> None:
-    acme, globex = [await apart.found(name) for name in ("acme", "globex")]
+    acme, globex = [await apart.create(name) for name in ("acme", "globex")]
     bob = await acme.member("bob", ["support"])
     names = {"acme": acme.id, "bob": bob.id}
     await ground.behind(apart, meddling.format(**names))
@@ -369,7 +369,7 @@ async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enfor
 async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_rebuilt(
     apart: World,
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = await acme.member("bob", ["support"])
     forged = f"organization:{acme.id}#administrator@user:{bob.id}"
     await _append(apart, acme, f"TOUCH {forged}")
@@ -397,7 +397,7 @@ async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_re
 async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
     apart: World, forged: list[str], told: str
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
     me, later = f"organization:{acme.id}", await apart.service.now() + timedelta(days=30)
     until = format_instant(later)
@@ -417,7 +417,7 @@ async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
 
 
 async def test_what_an_operator_has_given_up_is_as_the_rows_have_it(apart: World) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = await acme.member("bob", ["support"])
     me = f"organization:{acme.id}"
     forged = f"{me}#administrator@user:{bob.id}"
@@ -447,7 +447,7 @@ async def _append(world: World, team: Team, *updates: str) -> None:
 
 
 async def test_what_only_has_not_arrived_yet_is_no_other_history(apart: World) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     async with apart.service.ledger.change(OPERATOR, acme.id) as change:
         giving = "INSERT INTO role_assignments VALUES (:acme, :ana, 'support')"
         keys = {"acme": acme.id, "ana": acme.administrator.id}

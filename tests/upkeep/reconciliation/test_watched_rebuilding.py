@@ -21,7 +21,7 @@ from tests.upkeep.reconciliation.drift import ask_for, lose, put
 @pytest.fixture
 async def acme(apart: World) -> Team:
     """An organization with some members."""
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     await enlist(team, {f"p{number}": ["support"] for number in range(8)})
     return team
 
@@ -29,7 +29,7 @@ async def acme(apart: World) -> Team:
 @pytest.fixture
 async def globex(apart: World) -> Team:
     """One that is not rebuilt, and in which a stranger shows how far the worker has read."""
-    return await apart.found("globex")
+    return await apart.create("globex")
 
 
 @pytest.fixture

@@ -90,7 +90,7 @@ async def test_a_process_whose_clock_is_wrong_ends_things_when_postgresql_says_s
 
 
 async def test_sweepers_side_by_side_end_everything_once(acme: Team, fintoc: World) -> None:
-    teams = [acme, *[await fintoc.found("branch") for _ in range(5)]]
+    teams = [acme, *[await fintoc.create("branch") for _ in range(5)]]
     for team in teams:
         await crowd(team, 30, AGO)
     before = {team.id: len(await team.ledger()) for team in teams}

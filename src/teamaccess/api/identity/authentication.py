@@ -13,7 +13,7 @@ from litestar.types import Scope
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.api.identity.credentials import refuse_ended, whose
+from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.acted_for import NobodyToActFor, person_in
@@ -55,7 +55,7 @@ class Authentication(AbstractAuthenticationMiddleware):
             scheme, _, token = header.partition(" ")
             if scheme.lower() != SCHEME:
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
-            caller, shown = await whose(service, token.strip(), name)
+            caller, shown = await authenticate_token(service, token.strip(), name)
         connection.scope["state"]["shown"] = shown
         if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
             member, both = await _acted_for(service, caller, whom, name)

@@ -18,7 +18,7 @@ from teamaccess.service import Service
 from teamaccess.storage import ApiToken, Channel, User, UserId
 
 
-async def whose(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
+async def authenticate_token(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
     """Return who has the token, and what it says.
 
     Raises InvalidToken and InvalidApiToken, and LoginUnavailable where a login's keys are not to be had.

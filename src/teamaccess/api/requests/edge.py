@@ -15,7 +15,7 @@ from typing import Any
 
 from litestar import Request, Response
 
-from teamaccess.access.authorize import MEMBERSHIP, refuse_unless
+from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.changes import Change, Receipt
@@ -118,7 +118,7 @@ async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> N
     """Raise UnknownOrganization for who was a member when the request was done, and is no longer."""
     if (organization := named_in_path(request)) is not None:
         held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
-        refuse_unless(held, organization, MEMBERSHIP)
+        require_held(held, organization, MEMBERSHIP)
 
 
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:

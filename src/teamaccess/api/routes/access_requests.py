@@ -10,7 +10,7 @@ from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
 from teamaccess.changes import Change
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
-from teamaccess.directory.access_requests.ask import Wish, ask
+from teamaccess.directory.access_requests.ask import AccessRequestInput, ask
 from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
 from teamaccess.directory.access_requests.withdraw import withdraw
 from teamaccess.service import Service
@@ -36,7 +36,7 @@ async def ask_for_access(
     """Ask for a role or an action, for a while; those who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
-    wish = Wish(role, data.action, data.duration_hours, reason)
+    wish = AccessRequestInput(role, data.action, data.duration_hours, reason)
     return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
 
 

@@ -20,7 +20,7 @@ from teamaccess.audit.questions.who_can import who_can
 from teamaccess.audit.questions.why import why
 from teamaccess.audit.remedies.remedies import remedies_for
 from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import Source
+from teamaccess.audit.state.view import AuditSource
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
@@ -164,7 +164,7 @@ async def show_matrix(
 
 async def _source(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
-) -> Source:
+) -> AuditSource:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
     id = await auditable(request, service, organization)
     caller = attribution(request).caller
@@ -186,7 +186,7 @@ async def _named(service: Service, user: str) -> UserId:
 
 
 async def _shown(
-    request: AnyRequest, service: Service, source: Source, answer: Shown
+    request: AnyRequest, service: Service, source: AuditSource, answer: Shown
 ) -> Response[Any]:
     await still_auditable(request, service, source.organization)
     try:

@@ -8,7 +8,7 @@ from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.access.giving import RoleTwice
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
@@ -19,7 +19,7 @@ from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members import act
 from teamaccess.directory.members.find import find_member, get_member
 from teamaccess.directory.members.held import roles_held
-from teamaccess.directory.members.listing import Listed, MemberFilter, list_members
+from teamaccess.directory.members.listing import MemberEntry, MemberFilter, list_members
 from teamaccess.directory.teams.find import get_team
 from teamaccess.storage import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
 from teamaccess.views.members import (
@@ -62,7 +62,7 @@ async def show_members(
     after = decode(cursor)
     async with service.reads() as session:
         if role is not None:
-            known = await roles_of(session, service.catalog, id, [RoleId(role)])
+            known = await role_set_of(session, service.catalog, id, [RoleId(role)])
             known.refuse_unknown([RoleId(role)])
         if team is not None:
             await get_team(session, id, TeamId(team))
@@ -193,7 +193,7 @@ def _why(wanted: RolesWanted | MemberPatch | WithReason | None) -> str | None:
     return clean("reason", wanted.reason, LONGEST_REASON)
 
 
-def _key(member: Listed) -> tuple[datetime, str]:
+def _key(member: MemberEntry) -> tuple[datetime, str]:
     return member.joined_at, member.user_id
 
 

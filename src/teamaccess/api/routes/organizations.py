@@ -46,7 +46,7 @@ async def create_organization(
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)
-    return OrganizationView.of(await create.found(change, data.id, data.name, founder))
+    return OrganizationView.of(await create.create(change, data.id, data.name, founder))
 
 
 @get("/v1/organizations")

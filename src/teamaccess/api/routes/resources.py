@@ -18,7 +18,7 @@ from teamaccess.changes import Change
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import get_resource, list_resources, type_of
-from teamaccess.directory.resources.grants import What, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.resources import (
     BatchView,
@@ -158,14 +158,14 @@ async def change_grants(
     return view(now, change.now)
 
 
-def once_each(grants: Sequence[GrantWanted]) -> dict[What, datetime | None]:
+def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
     """Return the grants with their ends; raises GrantTwice."""
-    wanted: dict[What, datetime | None] = {}
+    wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
         if each.user is not UNSET:
-            one = What(each.action, HolderKind.USER, each.user)
+            one = GrantKey(each.action, HolderKind.USER, each.user)
         else:
-            one = What(each.action, HolderKind.TEAM, str(each.team))
+            one = GrantKey(each.action, HolderKind.TEAM, str(each.team))
         if one in wanted:
             raise GrantTwice(grant=one)
         wanted[one] = each.expires_at

@@ -6,7 +6,7 @@ from ipaddress import IPv6Network, ip_address
 from prometheus_client import Counter as Metric
 from prometheus_client import Gauge
 
-from teamaccess.api.server.limits import Limits
+from teamaccess.api.server.limits import ConnectionLimits
 
 OPEN = Gauge("teamaccess_connections_open", "Connections that clients have open")
 REFUSED = Metric(
@@ -19,7 +19,7 @@ SITE_BITS = 64
 class Gate:
     """Admits connections up to the limits. Forwarded addresses are not looked at."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
         self._total = 0
         self._by_address: Counter[str] = Counter()

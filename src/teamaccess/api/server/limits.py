@@ -31,7 +31,7 @@ class TooFewDescriptors(Unavailable):
 
 
 @dataclass(frozen=True)
-class Limits:
+class ConnectionLimits:
     """The limits of one server process."""
 
     connections: int

@@ -13,7 +13,7 @@ import uvicorn
 
 from teamaccess.api.server.connection import LimitedConnection
 from teamaccess.api.server.gate import Gate
-from teamaccess.api.server.limits import Limits
+from teamaccess.api.server.limits import ConnectionLimits
 from teamaccess.api.server.pacing import Paced
 
 log = structlog.get_logger()
@@ -48,7 +48,7 @@ class LimitedServer(uvicorn.Server):
                     log.error("connection_not_swept", exc_info=error)
 
 
-def create_server(app: Any, limits: Limits) -> LimitedServer:
+def create_server(app: Any, limits: ConnectionLimits) -> LimitedServer:
     """Return a server for the application that `create_app` returns, within these limits."""
     connection = partial(LimitedConnection, gate=Gate(limits))
     return LimitedServer(

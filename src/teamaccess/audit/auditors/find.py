@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.storage import Auditor, User, UserId
 
 
-class Listed(NamedTuple):
+class AuditorEntry(NamedTuple):
     """One of them."""
 
     user: UserId
@@ -26,7 +26,7 @@ async def is_auditor(session: AsyncSession, user: UserId, now: datetime) -> bool
     return bool(await session.scalar(select(found)))
 
 
-async def auditors(session: AsyncSession, now: datetime) -> Sequence[Listed]:
+async def auditors(session: AsyncSession, now: datetime) -> Sequence[AuditorEntry]:
     """Return everybody who may, in the order in which they were named."""
     rows = await session.execute(
         select(
@@ -36,4 +36,4 @@ async def auditors(session: AsyncSession, now: datetime) -> Sequence[Listed]:
         .where(Auditor.active(now))
         .order_by(Auditor.granted_at, Auditor.user_id)
     )
-    return [Listed(*row) for row in rows]
+    return [AuditorEntry(*row) for row in rows]

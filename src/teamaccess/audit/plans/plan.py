@@ -22,7 +22,7 @@ from teamaccess.common.errors import (
     TeamaccessError,
     Unavailable,
 )
-from teamaccess.delivery.position import Standing
+from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, clock
 from teamaccess.relationships import Relationship
@@ -33,7 +33,7 @@ class StateMoved(PreconditionFailed):
     """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
 
 
-def state_of(standing: Standing, catalog: Catalog) -> str:
+def state_of(standing: LedgerPosition, catalog: Catalog) -> str:
     """Return how the state of an organization is named to who comes back to it.
 
     The catalog is a part of it: the same roles would mean something else under another one.

@@ -7,7 +7,7 @@ from teamaccess.access.authorize import MEMBERSHIP
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.holders import holders
 from teamaccess.audit.questions.people import Person, people
-from teamaccess.audit.state.view import Source, View
+from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import UserId
@@ -36,7 +36,7 @@ class Matrix:
     """Everybody who is an active member, in the order of their ids."""
 
 
-async def matrix(source: Source) -> Matrix:
+async def matrix(source: AuditSource) -> Matrix:
     """Return every active member by every action. Raises what the source's `view` does.
 
     The engine is asked for the holders of each action: that takes as many questions as there are

@@ -9,7 +9,7 @@ from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.graph import Path, positions
-from teamaccess.audit.state.view import Source
+from teamaccess.audit.state.view import AuditSource
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
@@ -42,7 +42,7 @@ class WhatCan:
     """Whom the origins name."""
 
 
-async def what_can(source: Source, who: UserId) -> WhatCan:
+async def what_can(source: AuditSource, who: UserId) -> WhatCan:
     """Return everything that a user can do: nothing for who is no member.
 
     Raises what the source's `view` does.
@@ -79,7 +79,7 @@ async def what_can(source: Source, who: UserId) -> WhatCan:
 
 
 async def _objects(
-    source: Source, engine: Engine, at: Consistency, who: UserId
+    source: AuditSource, engine: Engine, at: Consistency, who: UserId
 ) -> AsyncIterator[tuple[str, ObjectReference]]:
     """Yield what the user can do on which of the organization's objects."""
     for kind in source.catalog.types.values():

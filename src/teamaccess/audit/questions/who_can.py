@@ -7,7 +7,7 @@ from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.graph import Path, positions
-from teamaccess.audit.state.view import Source, View
+from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.resources.questions import asked
 from teamaccess.engine import Consistency, Engine
@@ -42,7 +42,7 @@ class WhoCan:
     """Whom the origins name."""
 
 
-async def who_can(source: Source, action: str, resource: str | None = None) -> WhoCan:
+async def who_can(source: AuditSource, action: str, resource: str | None = None) -> WhoCan:
     """Return everybody who can do an action, in the organization or on one of its objects.
 
     Raises what `resources.questions.asked` and the source's `view` do, and NotRegistered.

@@ -10,7 +10,7 @@ from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.facts import Fact
 from teamaccess.audit.state.graph import Graph, Path, positions
-from teamaccess.audit.state.view import Source, View
+from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.catalog import Catalog
 from teamaccess.directory.resources.questions import asked
 from teamaccess.engine import Consistency, Engine
@@ -42,12 +42,12 @@ class Why:
     """Of every position that the rest names."""
     people: list[Person]
     """Whom the origins name."""
-    asked: "Asked"
+    asked: "WhyQuestion"
     view: View[bool]
 
 
 @dataclass(frozen=True)
-class Asked:
+class WhyQuestion:
     """The question."""
 
     organization: OrganizationId
@@ -63,7 +63,7 @@ class Asked:
         return catalog.types[self.on.type].actions[self.action] if self.on else self.action
 
 
-async def why(source: Source, who: UserId, action: str, resource: str | None = None) -> Why:
+async def why(source: AuditSource, who: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why. Raises what `who_can` does."""
     place, permission = asked(source.catalog, source.organization, action, resource)
 
@@ -75,7 +75,7 @@ async def why(source: Source, who: UserId, action: str, resource: str | None = N
     found = view.graph.paths(who, action, on)
     async with source.reads() as session:
         called = await _called(session, view, who)
-        question = Asked(source.organization, who, called, action, on)
+        question = WhyQuestion(source.organization, who, called, action, on)
         obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
         named = positions([found])
         if obstacle is not None and obstacle.fact is not None:
@@ -103,7 +103,9 @@ async def _called(session: AsyncSession, view: View[bool], who: UserId) -> str:
     return (await people(session, [who]))[who].called
 
 
-def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[Path]) -> Obstacle:
+def _obstacle(
+    catalog: Catalog, view: View[bool], question: WhyQuestion, found: list[Path]
+) -> Obstacle:
     """Return what keeps them from it, looked for from the membership on."""
     graph, who, called = view.graph, question.who, question.called
     if view.lasting(found):
@@ -126,9 +128,9 @@ def _obstacle(catalog: Catalog, view: View[bool], question: Asked, found: list[P
     return _no_role(graph, question, behind)
 
 
-def _no_role(graph: Graph, question: Asked, behind: str) -> Obstacle:
+def _no_role(graph: Graph, question: WhyQuestion, behind: str) -> Obstacle:
     who = question.who
-    roles = ", ".join(graph.roles_of(who)) or "none"
+    roles = ", ".join(graph.role_set_of(who)) or "none"
     theirs = f"No role of {question.called}'s has {behind}; theirs are: {roles}."
     lost = graph.lost_ways(who, behind)
     if question.on is not None:

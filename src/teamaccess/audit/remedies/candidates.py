@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from teamaccess.audit.questions.why import Asked
+from teamaccess.audit.questions.why import WhyQuestion
 from teamaccess.audit.remedies.reach import NOTHING, Bundles, Gain, beyond, least, reach
-from teamaccess.audit.remedies.steps import Step, Whom
+from teamaccess.audit.remedies.steps import RemedyTarget, Step
 from teamaccess.audit.state.facts import Facts, changed
 from teamaccess.audit.state.graph import Graph
 from teamaccess.catalog import Catalog
@@ -27,8 +27,8 @@ class Case:
     """Somebody who lacks an action, as they stand."""
 
     catalog: Catalog
-    asked: Asked
-    whom: Whom
+    asked: WhyQuestion
+    whom: RemedyTarget
     member: Membership | None
     invitation: Invitation | None
     """What they are offered already."""
@@ -76,7 +76,7 @@ class Case:
         graph = self.graph(facts, now)
         others = self._gains(self._givable(self._bundles(graph)), NOTHING)
         role, email = self.catalog.administrator, self.whom.email
-        if email is None or (others and role not in graph.roles_of(self.asked.who)):
+        if email is None or (others and role not in graph.role_set_of(self.asked.who)):
             return None
         return Candidate([self.whom.made_administrator(email, role)])
 

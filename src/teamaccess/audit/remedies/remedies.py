@@ -13,7 +13,7 @@ from teamaccess.audit.questions.why import Why
 from teamaccess.audit.remedies.candidates import Case
 from teamaccess.audit.remedies.reach import concerning
 from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
-from teamaccess.audit.remedies.steps import Whom
+from teamaccess.audit.remedies.steps import RemedyTarget
 from teamaccess.audit.remedies.trial import MOST_PEOPLE, Remedy, Trial
 from teamaccess.changes import Ledger
 from teamaccess.directory.invitations.find import open_invitation
@@ -106,5 +106,5 @@ async def _case(audit: Audit, invitees: bytes, found: Why) -> Case:
         email = person.email if person is not None else None
         offered = await open_invitation(session, here, email) if email is not None else None
     called = email if offered is not None and email is not None else found.asked.called
-    whom = Whom(here, who, email, called)
+    whom = RemedyTarget(here, who, email, called)
     return Case(audit.catalog, found.asked, whom, member, offered, invitees)

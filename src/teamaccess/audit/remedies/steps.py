@@ -10,7 +10,7 @@ from teamaccess.directory.invitations.offer import ask_about_inviter, cancel, in
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grants import What, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (
@@ -48,7 +48,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Whom:
+class RemedyTarget:
     """Somebody who lacks an action, and where."""
 
     organization: OrganizationId
@@ -107,7 +107,7 @@ class Whom:
         async def grant(change: Change, actor: UserId) -> None:
             before = await grants_on(change.session, self.organization, key)
             ends = {what(each): each.expires_at for each in before if each.active(change.now)}
-            wanted = {**ends, What(verb, HolderKind.USER, self.user): None}
+            wanted = {**ends, GrantKey(verb, HolderKind.USER, self.user): None}
             await replace_grants(change, actor, self.organization, key, wanted)
 
         sentence = f"Grant {self} {verb} on {on}."

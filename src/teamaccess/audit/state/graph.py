@@ -136,7 +136,7 @@ class Graph:
         """Return the relationship, if it stood once and does not any more."""
         return self._lost.get(f"{resource}#{relation}@{subject}")
 
-    def roles_of(self, who: UserId) -> list[str]:
+    def role_set_of(self, who: UserId) -> list[str]:
         """Return the roles that somebody has, themselves or through a team."""
         found = [each for each in self._catalog.roles if any(self._held(self._here, each, who))]
         for key in self._holders:

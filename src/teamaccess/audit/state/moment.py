@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Invalid
 from teamaccess.delivery.applications import SAME_POSITION
-from teamaccess.delivery.position import Standing
+from teamaccess.delivery.position import LedgerPosition
 from teamaccess.ledger import UnknownOrganization, clock
 from teamaccess.ledger.session import refusing_busy
 from teamaccess.storage import (
@@ -64,15 +64,17 @@ class BeforeItBegan(Invalid):
     """By {at} nothing was {basis} of {organization} yet; its first change was at {began}."""
 
 
-class Stood(NamedTuple):
+class PositionAt(NamedTuple):
     """Where a ledger stood at a moment."""
 
-    standing: Standing
+    standing: LedgerPosition
     catalog_version: str
     """The one that the newest entry was decided by."""
 
 
-async def standing_at(session: AsyncSession, organization: OrganizationId, moment: Moment) -> Stood:
+async def standing_at(
+    session: AsyncSession, organization: OrganizationId, moment: Moment
+) -> PositionAt:
     """Return where an organization's ledger stood, the same whenever it is asked.
 
     Of an organization that has ended since, too. Raises UnknownOrganization, NotYet, BeforeItBegan, and
@@ -89,8 +91,8 @@ async def standing_at(session: AsyncSession, organization: OrganizationId, momen
     found = (await session.execute(newest)).one_or_none()
     if found is None:
         raise await _too_early(session, organization, moment)
-    return Stood(
-        Standing(organization, found.position, found.hash, None), str(found.catalog_version)
+    return PositionAt(
+        LedgerPosition(organization, found.position, found.hash, None), str(found.catalog_version)
     )
 
 

@@ -10,7 +10,7 @@ from teamaccess.audit.state.sandboxes import Sandboxes, State
 from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.audit.state.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
-from teamaccess.delivery.position import Standing
+from teamaccess.delivery.position import LedgerPosition
 from teamaccess.ledger import Sessions, clock
 from teamaccess.storage import OrganizationId, UserId
 
@@ -20,7 +20,7 @@ class Past:
     """One organization at a past moment."""
 
     moment: Moment
-    standing: Standing
+    standing: LedgerPosition
     """Where its ledger stood."""
     reads: Sessions
     catalog: Catalog

@@ -11,7 +11,7 @@ from teamaccess.audit.state.graph import Graph
 from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.audit.state.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
-from teamaccess.delivery.position import Standing, standing_of
+from teamaccess.delivery.position import LedgerPosition, position_of
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.engine import FULLY_CONSISTENT, Engine
 from teamaccess.ledger import OrganizationBusy, Sessions, clock
@@ -51,12 +51,12 @@ class Present:
             graph = await asyncio.to_thread(Graph, self.catalog, here, facts, now - SWEPT_WITHIN)
         return View(answer, standing, graph, now, asked_at=now)
 
-    async def _settled(self, ask: Ask[Answer]) -> tuple[Answer, Standing]:
+    async def _settled(self, ask: Ask[Answer]) -> tuple[Answer, LedgerPosition]:
         """Return an answer during which nothing has changed, and the position that it was given at."""
         for _ in range(ATTEMPTS):
             async with self.reads() as session:
                 await get_organization(session, self.organization)
-                standing = await standing_of(session, self.organization)
+                standing = await position_of(session, self.organization)
                 standing = standing or await _untouched(session, self.organization)
             if standing is not None:
                 await standing.prove(self._engine, or_later=True)
@@ -67,9 +67,9 @@ class Present:
         raise OrganizationBusy(organization=self.organization)
 
 
-async def _untouched(session: AsyncSession, organization: OrganizationId) -> Standing | None:
+async def _untouched(session: AsyncSession, organization: OrganizationId) -> LedgerPosition | None:
     """Return where an organization stands in which nothing was decided yet, None if something was."""
     head = await session.get(LedgerHead, organization)
     if head is None or head.position > 0:
         return None
-    return Standing(organization, 0, head.hash, None)
+    return LedgerPosition(organization, 0, head.hash, None)

@@ -8,7 +8,7 @@ from typing import Generic, Protocol, TypeVar
 from teamaccess.audit.state.graph import Graph, Path
 from teamaccess.audit.state.moment import Moment
 from teamaccess.catalog import Catalog
-from teamaccess.delivery.position import Standing
+from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Sessions
 from teamaccess.storage import OrganizationId, UserId
@@ -22,7 +22,7 @@ class View(Generic[Answer]):
     """An answer of the engine's, and the ledger at the position that it was given at."""
 
     answer: Answer
-    standing: Standing
+    standing: LedgerPosition
     graph: Graph
     """Of the present it has what ended only just: SpiceDB may have said yes to it, or no."""
     now: datetime
@@ -37,7 +37,7 @@ class View(Generic[Answer]):
         return any(not path.over(self.now) for path in paths)
 
 
-class Source(Protocol):
+class AuditSource(Protocol):
     """An organization at one time, of which questions are asked: the present, or a past moment."""
 
     @property

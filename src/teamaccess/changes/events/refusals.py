@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
-from teamaccess.common.throttle import Seldom
+from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
@@ -65,7 +65,7 @@ class Refusals:
     def __init__(self, sessions: Sessions, limits: RefusalLimits | None = None) -> None:
         self._sessions = sessions
         self._limits = limits or RefusalLimits()
-        self._due = Seldom(GRAIN_SECONDS)
+        self._due = Throttle(GRAIN_SECONDS)
         self._suppressed: Counter[tuple[str, str]] = Counter()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0

@@ -18,7 +18,7 @@ from teamaccess.audit.questions.who_can import who_can
 from teamaccess.audit.questions.why import why
 from teamaccess.audit.remedies.remedies import remedies_for
 from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import Source
+from teamaccess.audit.state.view import AuditSource
 from teamaccess.cli.connected import AsJson, connected
 from teamaccess.cli.resolve_user import whom
 from teamaccess.cli.terminal import echo, time_of
@@ -75,7 +75,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
-Whom = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
+RemedyTarget = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
@@ -119,7 +119,7 @@ def show_who_can(
 @app.command("what-can")
 def show_what_can(
     organization: Organization,
-    user: Whom,
+    user: RemedyTarget,
     at: At = None,
     basis: By = Basis.DECIDED,
     as_json: AsJson = False,
@@ -156,7 +156,7 @@ def show_matrix(
 @app.command("why")
 def show_why(
     organization: Organization,
-    user: Whom,
+    user: RemedyTarget,
     action: Action,
     resource: Resource = None,
     at: At = None,
@@ -184,7 +184,7 @@ def show_why(
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
-async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> Source:
+async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> AuditSource:
     here = OrganizationId(organization)
     if at is not None:
         return await service.audit.of(here, Moment(time_of(at), basis))

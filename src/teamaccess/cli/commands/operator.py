@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.audit.auditors.find import Listed
+from teamaccess.audit.auditors.find import AuditorEntry
 from teamaccess.audit.auditors.find import auditors as find_auditors
 from teamaccess.audit.auditors.grant import grant_auditor as grant_all
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_all
@@ -13,7 +13,7 @@ from teamaccess.cli.connected import AsJson, connected, operator, progress_of, t
 from teamaccess.cli.terminal import time_of
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant
-from teamaccess.directory.organizations.create import found
+from teamaccess.directory.organizations.create import create
 from teamaccess.ledger import clock
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
@@ -38,7 +38,7 @@ def create_organization(
 
     async def make(service: Service) -> None:
         async with service.ledger.change(operator()) as change:
-            await found(change, organization, name, founder=None, reason=why)
+            await create(change, organization, name, founder=None, reason=why)
             await service.ledger.commit(change)
 
     connected(make)
@@ -130,7 +130,7 @@ def revoke_auditor(
 def list_auditors(as_json: AsJson = False) -> None:
     """Tell who may audit every organization, since when, until when, and by whom."""
 
-    async def look(service: Service) -> list[Listed]:
+    async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
             return list(await find_auditors(session, await clock(session)))
 
@@ -139,7 +139,7 @@ def list_auditors(as_json: AsJson = False) -> None:
     tell(as_json, told, auditors=[each._asdict() for each in found])
 
 
-def _line(auditor: Listed) -> str:
+def _line(auditor: AuditorEntry) -> str:
     who = f"{auditor.email} ({auditor.user})" if auditor.email else auditor.user
     return f"{who} since {_when(auditor.since)}{_until(auditor.until)}, by {auditor.by}"
 

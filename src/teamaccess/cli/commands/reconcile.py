@@ -15,7 +15,7 @@ from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep import Rebuilder, Rebuilt
-from teamaccess.upkeep.reconciliation import UNASKED, Allowance, Inspector, Verdict
+from teamaccess.upkeep.reconciliation import UNASKED, DeleteBudget, Inspector, ReconcileResult
 
 
 class OneOrTheOther(Invalid):
@@ -51,9 +51,9 @@ def reconcile(
             raise OneOrTheOther
         _rebuild(organization, as_json)
         return
-    allowance = Allowance(max_deletes) if apply else None
+    allowance = DeleteBudget(max_deletes) if apply else None
 
-    async def look(service: Service) -> list[Verdict]:
+    async def look(service: Service) -> list[ReconcileResult]:
         inspector = Inspector(
             service.ledger, service.engine, service.catalog, operator(), allowance
         )
@@ -105,7 +105,7 @@ def _left(rebuilt: Rebuilt) -> str:
 
 async def _verdicts(
     inspector: Inspector, organization: str | None, meter: Meter
-) -> AsyncIterator[Verdict]:
+) -> AsyncIterator[ReconcileResult]:
     if organization is None:
         async for verdict in inspector.everything(meter.step):
             yield verdict
@@ -116,7 +116,7 @@ async def _verdicts(
         yield verdict
 
 
-def _print(verdict: Verdict) -> None:
+def _print(verdict: ReconcileResult) -> None:
     who = verdict.organization if verdict.known else f"{verdict.organization} (unknown)"
     counts = ", ".join(f"{count} {kind}" for kind, count in verdict.counts.items())
     echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
@@ -127,7 +127,7 @@ def _print(verdict: Verdict) -> None:
         echo(f"  {verdict.detail}")
 
 
-def _outcome(verdict: Verdict) -> str:
+def _outcome(verdict: ReconcileResult) -> str:
     if not verdict.mended:
         return ""
     outcome = "mended" if not verdict.left else f"{verdict.mended} of {verdict.found} mended"
@@ -138,7 +138,7 @@ def _line(text: Any) -> str:
     return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
 
 
-def _summed_up(verdicts: list[Verdict]) -> str:
+def _summed_up(verdicts: list[ReconcileResult]) -> str:
     if not verdicts:
         return "SpiceDB holds what the rows stand for, and nothing else."
     found, mended, needed = (
@@ -149,7 +149,7 @@ def _summed_up(verdicts: list[Verdict]) -> str:
     return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
 
 
-def _facts(verdicts: list[Verdict]) -> dict[str, Any]:
+def _facts(verdicts: list[ReconcileResult]) -> dict[str, Any]:
     return {
         "differences": sum(each.found for each in verdicts),
         "mended": sum(each.mended for each in verdicts),

@@ -44,7 +44,7 @@ class NotAllPlanned(Conflict):
 
 
 @dataclass
-class Outcome:
+class ApplyOutcome:
     """What became of one catalog."""
 
     catalog: str
@@ -142,7 +142,7 @@ def _paths(names: list[str] | None) -> Iterator[Path]:
         raise typer.BadParameter(str(unknown)) from unknown
 
 
-def _validated(path: Path) -> tuple[Outcome, str]:
+def _validated(path: Path) -> tuple[ApplyOutcome, str]:
     """Return the outcome and, of a valid catalog, the schema."""
     try:
         catalog = load(path)
@@ -150,11 +150,11 @@ def _validated(path: Path) -> tuple[Outcome, str]:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:
         shown, more = _shown(path), invalid.left_out
-        return Outcome(shown, None, invalid.mistakes, more, status="invalid"), ""
-    return Outcome(_shown(path), version=catalog.version), catalog.schema()
+        return ApplyOutcome(shown, None, invalid.mistakes, more, status="invalid"), ""
+    return ApplyOutcome(_shown(path), version=catalog.version), catalog.schema()
 
 
-def _compiled(path: Path, check: bool) -> Outcome:
+def _compiled(path: Path, check: bool) -> ApplyOutcome:
     outcome, schema = _validated(path)
     if outcome.mistakes:
         return outcome
@@ -191,7 +191,7 @@ def _shown(path: Path) -> str:
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _tell(outcomes: list[Outcome], as_json: bool) -> None:
+def _tell(outcomes: list[ApplyOutcome], as_json: bool) -> None:
     tell(
         as_json,
         "\n".join(map(str, outcomes)),

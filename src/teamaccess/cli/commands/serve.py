@@ -8,7 +8,7 @@ import typer
 
 from teamaccess.api import create_app
 from teamaccess.api.requests.receiving import LARGEST_BATCH
-from teamaccess.api.server import Limits, create_server
+from teamaccess.api.server import ConnectionLimits, create_server
 from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.refusals import COULD_NOT
 from teamaccess.common.errors import Conflict
@@ -33,7 +33,7 @@ def serve(
 ) -> None:
     """Serve the API, with the settings in TEAMACCESS_*."""
     settings = Settings.discover()
-    server = create_server(create_app(settings), Limits.of(settings, LARGEST_BATCH))
+    server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
     collect_seldom()
     with (
         _listening(host, port if port is not None else settings.port) as listening,

@@ -5,9 +5,9 @@ from datetime import timedelta
 
 from sqlalchemy import select
 
-from teamaccess.access.authorize import MEMBERSHIP, refuse_unless
+from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.access.giving import refuse_bad_end, refuse_operator_only
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Forbidden
@@ -35,7 +35,7 @@ class AlreadyRequested(Conflict):
 
 
 @dataclass(frozen=True)
-class Wish:
+class AccessRequestInput:
     """What is asked for; a role or an action."""
 
     role: RoleId | None
@@ -45,7 +45,7 @@ class Wish:
 
 
 async def ask(
-    change: Change, actor: UserId, organization: OrganizationId, wish: Wish
+    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
 ) -> AccessRequest:
     """Write down what a member asks for; nothing is given by that.
 
@@ -54,7 +54,7 @@ async def ask(
     EndTooFar, AlreadyRequested, TooManyOpenRequests and AskedTooOften.
     """
     held = await change.permitted(organization, actor, [MEMBERSHIP])
-    refuse_unless(held, organization, MEMBERSHIP)
+    require_held(held, organization, MEMBERSHIP)
     if wish.role is not None:
         await _refuse_role(change, actor, organization, wish.role)
     if wish.action is not None:
@@ -68,7 +68,7 @@ async def ask(
 async def _refuse_role(
     change: Change, actor: UserId, organization: OrganizationId, role: RoleId
 ) -> None:
-    known = await roles_of(change.session, change.catalog, organization, [role])
+    known = await role_set_of(change.session, change.catalog, organization, [role])
     known.refuse_unknown([role])
     refuse_operator_only(change, [role], known)
     member = await get_member(change.session, organization, actor)
@@ -90,7 +90,7 @@ def _refuse_action(change: Change, action: str) -> None:
 
 
 async def _refuse_twice(
-    change: Change, actor: UserId, organization: OrganizationId, wish: Wish
+    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
 ) -> None:
     same = AccessRequest.role == wish.role if wish.role else AccessRequest.action == wish.action
     asked: RequestId | None = await change.session.scalar(
@@ -106,7 +106,7 @@ async def _refuse_twice(
 
 
 async def _write(
-    change: Change, actor: UserId, organization: OrganizationId, wish: Wish
+    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
 ) -> AccessRequest:
     id = new_request_id()
     wanted = {"role": wish.role} if wish.role else {"action": wish.action}

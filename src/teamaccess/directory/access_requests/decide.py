@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import refuse_beyond
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.access.selves import is_either_self
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
@@ -102,7 +102,7 @@ async def _judged(
     """Return the pending request if the actor may decide on it."""
     request = await find_request(change.session, organization, id)
     actions = await _asked_for(change, request) if request else frozenset()
-    held = await may(change, actor, organization, "change_roles", holding=actions)
+    held = await authorize(change, actor, organization, "change_roles", holding=actions)
     if request is None:
         raise UnknownAccessRequest(request=id, organization=organization)
     if is_either_self(change, request.user_id):
@@ -118,7 +118,9 @@ async def _asked_for(change: Change, request: AccessRequest) -> frozenset[str]:
     """Return the actions that are asked for, as far as there still are such."""
     if request.role is None:
         return frozenset(change.catalog.actions.keys() & {request.action})
-    known = await roles_of(change.session, change.catalog, request.organization_id, [request.role])
+    known = await role_set_of(
+        change.session, change.catalog, request.organization_id, [request.role]
+    )
     return known.actions_of([request.role])
 
 

@@ -2,8 +2,8 @@
 
 from sqlalchemy import select
 
-from teamaccess.access.authorize import may
-from teamaccess.access.role_set import Roles, roles_of
+from teamaccess.access.authorize import authorize
+from teamaccess.access.role_set import RoleSet, role_set_of
 from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId, UserId
@@ -39,7 +39,7 @@ async def role_to_give(
     if named is None:
         raise await _there_are(change, actor, request)
     here = request.organization_id
-    known = await roles_of(change.session, change.catalog, here, [named])
+    known = await role_set_of(change.session, change.catalog, here, [named])
     known.refuse_unknown([named])
     if request.action not in known.actions_of([named]):
         raise RoleWithoutAction(role=named, action=request.action)
@@ -53,12 +53,12 @@ async def _there_are(change: Change, actor: UserId, request: AccessRequest) -> I
         .join(CustomRole.allowed)
         .where(CustomRole.organization_id == here, CustomRoleAction.action == action)
     )
-    known = Roles(change.catalog, {role.id: role for role in own})
+    known = RoleSet(change.catalog, {role.id: role for role in own})
     allowing = [
         *(RoleId(each.id) for each in change.catalog.roles.values() if action in each.actions),
         *sorted(known.own),
     ]
-    held = await may(change, actor, here, "change_roles", holding=known.actions_of(allowing))
+    held = await authorize(change, actor, here, "change_roles", holding=known.actions_of(allowing))
     mine = [
         role
         for role in allowing

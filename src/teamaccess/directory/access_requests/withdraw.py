@@ -1,6 +1,6 @@
 """Take back one's own access request."""
 
-from teamaccess.access.authorize import MEMBERSHIP, refuse_unless
+from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.access.selves import is_own
 from teamaccess.changes import Change
 from teamaccess.directory.access_requests.find import UnknownAccessRequest, find_request
@@ -15,7 +15,7 @@ async def withdraw(
 
     Raises UnknownAccessRequest, also for somebody else's, and AccessRequestDecided.
     """
-    refuse_unless(
+    require_held(
         await change.permitted(organization, actor, [MEMBERSHIP]), organization, MEMBERSHIP
     )
     request = await find_request(change.session, organization, id)

@@ -9,8 +9,8 @@ from sqlalchemy.orm import raiseload
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.access.giving import RoleBeyondGiver
-from teamaccess.access.role_set import Roles, UnknownRole
-from teamaccess.access.selves import OnlyInPerson, acts_in_person
+from teamaccess.access.role_set import RoleSet, UnknownRole
+from teamaccess.access.selves import OnlyInPerson, is_in_person
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
@@ -96,7 +96,7 @@ async def accept(
     if not await change.session.scalar(ATTESTED, {"organization": organization, "id": id}):
         raise InvitationUnexplained
     machine = signed_in is not None and signed_in.is_service_account
-    if machine or not acts_in_person(change):
+    if machine or not is_in_person(change):
         raise OnlyInPerson
     if signed_in is not None and signed_in.email != invitation.email:
         raise AcceptsForSomebodyElse
@@ -141,7 +141,7 @@ async def _invited(
     return made
 
 
-async def _ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
+async def _ask_about_inviter(change: Change, invitation: Invitation) -> RoleSet:
     """The same rules as when it was sent, asked again now."""
     try:
         return await ask_about_inviter(change, invitation)
@@ -149,7 +149,7 @@ async def _ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
         raise InviterLostRights from lost
 
 
-async def _join(change: Change, invitation: Invitation, user: User, known: Roles) -> None:
+async def _join(change: Change, invitation: Invitation, user: User, known: RoleSet) -> None:
     organization = invitation.organization_id
     if await change.session.get(Membership, (organization, user.id)) is not None:
         raise AlreadyMember(email=invitation.email, organization=organization)

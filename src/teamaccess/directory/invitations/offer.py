@@ -8,9 +8,9 @@ from datetime import timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import refuse_beyond, refuse_operator_only
-from teamaccess.access.role_set import Roles, roles_of
+from teamaccess.access.role_set import RoleSet, role_set_of
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, NotFound
@@ -55,7 +55,7 @@ class Letter:
 
     invitation: Invitation
     secret: str = field(repr=False)
-    roles: Roles
+    roles: RoleSet
     """What the offered roles are."""
 
 
@@ -121,7 +121,7 @@ async def cancel(
 ) -> Invitation:
     """Withdraw an invitation, pending or expired; its link is dead from now on."""
     invitation = await find_invitation(change, organization, id)
-    await may(change, actor, organization, "cancel_invitation")
+    await authorize(change, actor, organization, "cancel_invitation")
     invitation = _known(invitation, organization, id)
     invitation.cancel(change.now)
     await record(change, "invitation_cancelled", organization, f"invitation:{id}")
@@ -130,21 +130,21 @@ async def cancel(
 
 async def refuse_giving(
     change: Change, inviter: UserId, organization: OrganizationId, roles: Sequence[RoleId]
-) -> Roles:
+) -> RoleSet:
     """Return what the roles are, if the inviter may give them.
 
-    Raises what `may` does, UnknownRole, OperatorOnlyRole and RoleBeyondGiver.
+    Raises what `authorize` does, UnknownRole, OperatorOnlyRole and RoleBeyondGiver.
     """
-    known = await roles_of(change.session, change.catalog, organization, roles)
+    known = await role_set_of(change.session, change.catalog, organization, roles)
     actions = known.actions_of(roles)
-    held = await may(change, inviter, organization, "invite", holding=actions)
+    held = await authorize(change, inviter, organization, "invite", holding=actions)
     known.refuse_unknown(roles)
     refuse_operator_only(change, roles, known)
     refuse_beyond(actions, held)
     return known
 
 
-async def ask_about_inviter(change: Change, invitation: Invitation) -> Roles:
+async def ask_about_inviter(change: Change, invitation: Invitation) -> RoleSet:
     """Return what the offered roles are, if whoever invited may still give them.
 
     SECURITY: where a service account invited on a member's behalf, both are asked again. Deleting the
@@ -180,7 +180,7 @@ def _write(
     invitee_key: bytes,
     roles: Sequence[RoleId],
     life: timedelta,
-    known: Roles,
+    known: RoleSet,
 ) -> Letter:
     secret = new_secret()
     invitation = Invitation(

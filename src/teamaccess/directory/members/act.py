@@ -2,11 +2,11 @@
 
 from datetime import datetime
 
-from teamaccess.access.authorize import MEMBERSHIP, may, refuse_unless
+from teamaccess.access.authorize import MEMBERSHIP, authorize, require_held
 from teamaccess.access.giving import Ends, refuse_bad_end, refuse_operator_only
 from teamaccess.access.holdings import actions_held
 from teamaccess.access.member_rules import keep_one_administrator, later, refuse_above
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.access.selves import is_self, refuse_unless_in_person
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
@@ -60,7 +60,7 @@ async def change_end(
         return member
     refuse_bad_end(change.catalog, until, change.now)
     if later(until, before):
-        known = await roles_of(change.session, change.catalog, organization, member.roles)
+        known = await role_set_of(change.session, change.catalog, organization, member.roles)
         refuse_operator_only(change, member.roles, known)
     if until is not None:
         await keep_one_administrator(change, member)
@@ -121,7 +121,7 @@ async def leave(change: Change, organization: OrganizationId, user: UserId) -> N
     """
     refuse_unless_in_person(change)
     held = await change.permitted(organization, user, [MEMBERSHIP])
-    refuse_unless(held, organization, MEMBERSHIP)
+    require_held(held, organization, MEMBERSHIP)
     member = _known(await find_member(change.session, organization, user), organization, user)
     await _end(change, member)
     await record(change, "member_left", organization, f"user:{user}", roles=member.roles)
@@ -139,7 +139,7 @@ async def _under(
     member = await find_member(change.session, organization, user)
     theirs = await actions_held(change, member) if member else frozenset()
     # asked once for everything that will matter; the guard is judged before anything is told
-    held = await may(change, actor, organization, operation, holding=theirs)
+    held = await authorize(change, actor, organization, operation, holding=theirs)
     member = _known(member, organization, user)
     if not is_self(change, actor, user):
         refuse_above(member, theirs, held)

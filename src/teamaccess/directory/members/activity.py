@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.sql import func
 
 from teamaccess.common.fairness import MOST_KEYS
-from teamaccess.common.throttle import Seldom
+from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Sessions
 from teamaccess.storage import Activity, Membership, OrganizationId, UserId
 
@@ -27,7 +27,7 @@ class ActivityLog:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._due = Seldom(GRAIN_SECONDS)
+        self._due = Throttle(GRAIN_SECONDS)
         self._tenants: TTLCache[UserId, OrganizationId] = TTLCache(MOST_KEYS, REMEMBERED_SECONDS)
 
     def tenant_of(self, user: UserId) -> OrganizationId | None:

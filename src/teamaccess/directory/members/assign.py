@@ -2,11 +2,11 @@
 
 from datetime import UTC, datetime
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.access.holdings import actions_held
 from teamaccess.access.member_rules import given, keep_one_administrator, refuse_above
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.access.selves import is_self
 from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict
@@ -25,12 +25,12 @@ async def replace_roles(
 
     Raises what `roles.rules` and `members.rules` say, UnknownRole and UnknownMember.
     """
-    known = await roles_of(change.session, change.catalog, organization, roles)
+    known = await role_set_of(change.session, change.catalog, organization, roles)
     member = await find_member(change.session, organization, user)
     theirs = await actions_held(change, member) if member else frozenset()
     new = given(member.assignments if member else (), roles, change.now)
     giving = known.actions_of(new)
-    held = await may(change, actor, organization, "change_roles", holding=giving | theirs)
+    held = await authorize(change, actor, organization, "change_roles", holding=giving | theirs)
     known.refuse_unknown(roles)
     if member is None:
         raise UnknownMember(user=user, organization=organization)

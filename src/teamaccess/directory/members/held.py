@@ -73,7 +73,7 @@ _held = union_all(
 HELD = _held.order_by(_held.selected_columns.role, nulls_first(_held.selected_columns.team))
 
 
-class Source(NamedTuple):
+class RoleOrigin(NamedTuple):
     """Where a role is from: assigned directly, or held by a team."""
 
     team: TeamId | None
@@ -83,11 +83,11 @@ class Source(NamedTuple):
     """From a team: the earlier of the two ends."""
 
 
-class Held(NamedTuple):
+class HeldRoleView(NamedTuple):
     """A role that is in force."""
 
     role: RoleId
-    sources: list[Source]
+    sources: list[RoleOrigin]
     """The direct one first, then those from teams in the order of their ids; never empty."""
 
     @property
@@ -112,15 +112,15 @@ async def roles_held(
     organization: OrganizationId,
     users: Collection[UserId],
     now: datetime,
-) -> Mapping[UserId, Sequence[Held]]:
+) -> Mapping[UserId, Sequence[HeldRoleView]]:
     """Return what each of the users holds then, in the order of the roles' ids, in one query."""
-    held: defaultdict[UserId, list[Held]] = defaultdict(list)
+    held: defaultdict[UserId, list[HeldRoleView]] = defaultdict(list)
     names = {"organization": organization, "users": list(users), "now": now}
     for user, role, *source in await session.execute(HELD, names):
         theirs = held[user]
         if not theirs or theirs[-1].role != role:
-            theirs.append(Held(role, []))
-        theirs[-1].sources.append(Source(*source))
+            theirs.append(HeldRoleView(role, []))
+        theirs[-1].sources.append(RoleOrigin(*source))
     return held
 
 

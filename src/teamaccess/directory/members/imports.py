@@ -11,7 +11,7 @@ import msgspec
 from sqlalchemy import text
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.role_set import Roles
+from teamaccess.access.role_set import RoleSet
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
 from teamaccess.delivery import Applier
@@ -145,7 +145,7 @@ async def _bring_in(
 
 async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
     """Make members of the batch; return how many of them were none."""
-    wanted = Roles(change.catalog, {})
+    wanted = RoleSet(change.catalog, {})
     for role in sorted({each.role for each in batch}):
         wanted.refuse_unknown([role])
         if wanted.operators_grant(role):

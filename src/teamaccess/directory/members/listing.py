@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.directory.members.held import Held, holds, is_in, roles_held
+from teamaccess.directory.members.held import HeldRoleView, holds, is_in, roles_held
 from teamaccess.storage import (
     Activity,
     Membership,
@@ -43,7 +43,7 @@ PEOPLE = (
 )
 
 
-class Listed(NamedTuple):
+class MemberEntry(NamedTuple):
     """A member as a list shows them."""
 
     user_id: UserId
@@ -54,7 +54,7 @@ class Listed(NamedTuple):
     expires_at: datetime | None
     suspended_at: datetime | None
     last_active_at: datetime | None
-    roles: Sequence[Held]
+    roles: Sequence[HeldRoleView]
     """In the order of their ids."""
 
 
@@ -96,11 +96,11 @@ async def list_members(
     now: datetime,
     after: tuple[datetime, UserId] | None,
     limit: int,
-) -> list[Listed]:
+) -> list[MemberEntry]:
     """Return at most `limit` members in the order they joined, in two queries however many."""
     page = PEOPLE.where(*wanted.of(now)).limit(limit)
     if after is not None:
         page = page.where(tuple_(Membership.joined_at, Membership.user_id) > after)
     people = (await session.execute(page, {"organization": organization, "now": now})).all()
     roles = await roles_held(session, organization, [person.user_id for person in people], now)
-    return [Listed(*person, roles.get(person.user_id, ())) for person in people]
+    return [MemberEntry(*person, roles.get(person.user_id, ())) for person in people]

@@ -5,8 +5,8 @@ from datetime import timedelta
 from sqlalchemy import delete, not_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.access.authorize import may
-from teamaccess.access.selves import OnlyInPerson, acts_in_person
+from teamaccess.access.authorize import authorize
+from teamaccess.access.selves import OnlyInPerson, is_in_person
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Forbidden, Invalid
@@ -42,7 +42,7 @@ class OnlyOperatorsFound(Forbidden):
     """Organizations are created by whoever operates this service; ask there."""
 
 
-async def found(
+async def create(
     change: Change, id: str, name: str, founder: User | None, reason: str | None = None
 ) -> Organization:
     """Make an organization; a founder becomes its administrator where the catalog says so.
@@ -53,7 +53,7 @@ async def found(
     many.
     """
     role = change.catalog.founder_role
-    if founder is not None and (founder.is_service_account or not acts_in_person(change)):
+    if founder is not None and (founder.is_service_account or not is_in_person(change)):
         raise OnlyInPerson
     if founder is not None and role is None:
         raise OnlyOperatorsFound
@@ -85,7 +85,7 @@ async def rename(
     change: Change, actor: UserId, organization: OrganizationId, name: str
 ) -> Organization:
     """Give the organization another display name."""
-    await may(change, actor, organization, "change_settings")
+    await authorize(change, actor, organization, "change_settings")
     found_one = await change.session.get_one(Organization, organization)
     before = found_one.name
     found_one.rename(clean("name", name, LONGEST_NAME))
@@ -97,7 +97,7 @@ async def rename(
 
 async def end(change: Change, actor: UserId, organization: OrganizationId) -> None:
     """End the organization with everything that belongs to it. Its id is never used again."""
-    await may(change, actor, organization, "delete_organization")
+    await authorize(change, actor, organization, "delete_organization")
     await _withdraw_invitations(change, organization)
     for source in (Grant, Membership, Team, CustomRole):
         await change.session.execute(delete(source).where(source.organization_id == organization))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import refuse_bad_end
 from teamaccess.access.selves import is_self
 from teamaccess.changes import Change
@@ -39,7 +39,7 @@ class GrantAboveActor(Forbidden):
     """Nobody takes away what they do not have: to {resource} you may not {missing}."""
 
 
-class What(NamedTuple):
+class GrantKey(NamedTuple):
     """An action on the object, and who may do it."""
 
     action: str
@@ -50,7 +50,7 @@ class What(NamedTuple):
         return f"{self.action} {self.kind}:{self.holder}"
 
 
-Wanted = Mapping[What, datetime | None]
+Wanted = Mapping[GrantKey, datetime | None]
 """Grants with their ends; None for one without."""
 
 
@@ -78,7 +78,7 @@ async def replace_grants(
     Raises UnknownResource, UnknownAction, UnknownMember, UnknownTeam, what `roles.rules` says of ends,
     GrantBeyondGiver and GrantAboveActor.
     """
-    await may(change, actor, organization, "register_resources")
+    await authorize(change, actor, organization, "register_resources")
     resource = await get_resource(change.session, change.catalog, organization, key)
     _refuse_unknown_actions(change, resource, wanted)
     await _refuse_strangers(change, organization, wanted)
@@ -109,16 +109,16 @@ async def replace_grants(
     return await grants_on(change.session, organization, key)
 
 
-def what(grant: Grant) -> What:
+def what(grant: Grant) -> GrantKey:
     """Return what a row grants to whom."""
-    return What(grant.action, HolderKind(grant.holder_kind), grant.holder)
+    return GrantKey(grant.action, HolderKind(grant.holder_kind), grant.holder)
 
 
 async def _judge(
     change: Change,
     actor: UserId,
     resource: Resource,
-    before: Mapping[What, Grant],
+    before: Mapping[GrantKey, Grant],
     wanted: Wanted,
 ) -> None:
     """Refuse to give what the actor may not do to this very object, or to take it from others.
@@ -141,7 +141,7 @@ async def _judge(
     if missing := sorted(giving - held):
         raise GrantBeyondGiver(resource=resource.reference, missing=missing)
     # Whoever could take the action away everywhere may take it away here: also what they created.
-    above = await may(
+    above = await authorize(
         change,
         actor,
         here,
@@ -152,7 +152,7 @@ async def _judge(
         raise GrantAboveActor(resource=resource.reference, missing=missing)
 
 
-def _gives(wanted: What, until: datetime | None, ends: Wanted) -> bool:
+def _gives(wanted: GrantKey, until: datetime | None, ends: Wanted) -> bool:
     """Whether it is new, or longer than what is there."""
     return wanted not in ends or _later(until, ends[wanted])
 
@@ -192,7 +192,7 @@ async def _refuse_strangers(change: Change, organization: OrganizationId, wanted
 
 
 def _granted(
-    change: Change, actor: UserId, resource: Resource, wanted: What, until: datetime | None
+    change: Change, actor: UserId, resource: Resource, wanted: GrantKey, until: datetime | None
 ) -> Grant:
     return Grant(
         organization_id=resource.organization_id,
@@ -207,5 +207,5 @@ def _granted(
     )
 
 
-def _told(grant: What, until: datetime | None) -> str:
+def _told(grant: GrantKey, until: datetime | None) -> str:
     return f"{grant} until {until.isoformat()}" if until is not None else str(grant)

@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Invalid
@@ -59,7 +59,7 @@ class ResourceRemoved(Conflict):
 
 
 @dataclass(frozen=True)
-class Order:
+class ResourceOperation:
     """What shall become of an object: that it is registered, or that it is removed."""
 
     type: str
@@ -73,7 +73,7 @@ class Order:
         return self.type, self.id
 
 
-class Outcome(StrEnum):
+class ResourceResult(StrEnum):
     """What has become of an object; what was so already has changed nothing."""
 
     REGISTERED = "registered"
@@ -94,10 +94,10 @@ async def register(
 
     Raises what `order` does.
     """
-    one = Order(type, id, creator)
+    one = ResourceOperation(type, id, creator)
     [outcome] = await _carry_out(change, actor, organization, [one])
     found = await get_resource(change.session, change.catalog, organization, one.key)
-    if outcome is Outcome.REGISTERED:
+    if outcome is ResourceResult.REGISTERED:
         about = {"creator": found.creator} if found.creator else {}
         await record(change, "resource_registered", organization, str(found.reference), **about)
     return found
@@ -110,23 +110,23 @@ async def remove(
 
     Raises what `order` does.
     """
-    one = Order(type, id, remove=True)
+    one = ResourceOperation(type, id, remove=True)
     [outcome] = await _carry_out(change, actor, organization, [one])
-    if outcome is Outcome.REMOVED:
+    if outcome is ResourceResult.REMOVED:
         about = str(Resource(organization_id=organization, type=type, id=id).reference)
         await record(change, "resource_removed", organization, about)
 
 
 async def order(
-    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[Order]
-) -> list[Outcome]:
+    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[ResourceOperation]
+) -> list[ResourceResult]:
     """Carry out all orders or none, and return what became of each.
 
     Raises UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved, UnknownResource for
     the removal of what was never there, LimitReached, and what `creators` says.
     """
     outcomes = await _carry_out(change, actor, organization, orders)
-    registered, removed = map(outcomes.count, (Outcome.REGISTERED, Outcome.REMOVED))
+    registered, removed = map(outcomes.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
     if registered or removed:
         about = f"organization:{organization}"
         told = {"registered": registered, "removed": removed}
@@ -135,22 +135,24 @@ async def order(
 
 
 async def _carry_out(
-    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[Order]
-) -> list[Outcome]:
-    await may(change, actor, organization, "register_resources")
+    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[ResourceOperation]
+) -> list[ResourceResult]:
+    await authorize(change, actor, organization, "register_resources")
     orders = [_sensible(change, organization, each) for each in orders]
     _refuse_twice(orders)
     known = await find_resources(change.session, organization, [each.key for each in orders])
     outcomes = [_judge(organization, each, known.get(each.key)) for each in orders]
-    by_outcome: dict[Outcome, list[Order]] = defaultdict(list)
+    by_outcome: dict[ResourceResult, list[ResourceOperation]] = defaultdict(list)
     for each, outcome in zip(orders, outcomes, strict=True):
         by_outcome[outcome].append(each)
-    await _register(change, organization, by_outcome[Outcome.REGISTERED])
-    await _remove(change, organization, by_outcome[Outcome.REMOVED])
+    await _register(change, organization, by_outcome[ResourceResult.REGISTERED])
+    await _remove(change, organization, by_outcome[ResourceResult.REMOVED])
     return outcomes
 
 
-def _sensible(change: Change, organization: OrganizationId, wanted: Order) -> Order:
+def _sensible(
+    change: Change, organization: OrganizationId, wanted: ResourceOperation
+) -> ResourceOperation:
     """Return the order with the creator that it stands for, if there can be such an object."""
     kind = type_of(change.catalog, wanted.type)
     if wanted.remove:
@@ -159,12 +161,12 @@ def _sensible(change: Change, organization: OrganizationId, wanted: Order) -> Or
         return wanted
     if not is_local_id(wanted.id):
         raise InvalidResourceId(id=wanted.id)
-    return Order(
+    return ResourceOperation(
         wanted.type, wanted.id, creator_of(change.attribution, kind, wanted.creator), remove=False
     )
 
 
-def _refuse_twice(orders: Iterable[Order]) -> None:
+def _refuse_twice(orders: Iterable[ResourceOperation]) -> None:
     seen: set[Key] = set()
     for each in orders:
         if each.key in seen:
@@ -172,21 +174,29 @@ def _refuse_twice(orders: Iterable[Order]) -> None:
         seen.add(each.key)
 
 
-def _judge(organization: OrganizationId, wanted: Order, known: Resource | None) -> Outcome:
+def _judge(
+    organization: OrganizationId, wanted: ResourceOperation, known: Resource | None
+) -> ResourceResult:
     """Return what becomes of an object under an order."""
     if known is None:
         if wanted.remove:
             raise UnknownResource(organization=organization, type=wanted.type, resource=wanted.id)
-        return Outcome.REGISTERED
+        return ResourceResult.REGISTERED
     if wanted.remove:
-        return Outcome.ALREADY_REMOVED if known.removed_at is not None else Outcome.REMOVED
+        return (
+            ResourceResult.ALREADY_REMOVED
+            if known.removed_at is not None
+            else ResourceResult.REMOVED
+        )
     if known.removed_at is not None:
         raise ResourceRemoved(resource=known.reference)
     refuse_another(known, wanted.creator)
-    return Outcome.ALREADY_REGISTERED
+    return ResourceResult.ALREADY_REGISTERED
 
 
-async def _register(change: Change, organization: OrganizationId, new: Sequence[Order]) -> None:
+async def _register(
+    change: Change, organization: OrganizationId, new: Sequence[ResourceOperation]
+) -> None:
     creators = {each.creator for each in new if each.creator is not None}
     await refuse_strangers(change, organization, creators)
     if new:
@@ -206,7 +216,9 @@ async def _register(change: Change, organization: OrganizationId, new: Sequence[
         )
 
 
-async def _remove(change: Change, organization: OrganizationId, gone: Sequence[Order]) -> None:
+async def _remove(
+    change: Change, organization: OrganizationId, gone: Sequence[ResourceOperation]
+) -> None:
     for type in sorted({each.type for each in gone}):
         ids = [each.id for each in gone if each.type == type]
         names = {"organization": organization, "kind": type, "ids": ids, "now": change.now}

@@ -11,9 +11,9 @@ from typing import Any
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import refuse_beyond
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Forbidden
@@ -63,7 +63,7 @@ async def make(
     Raises what `selection` and `ids` do, RoleExists and RoleBeyondGiver.
     """
     actions = actions_of(change.catalog, parts)
-    held = await may(change, actor, organization, "manage_roles", holding=actions)
+    held = await authorize(change, actor, organization, "manage_roles", holding=actions)
     role = await _begin(change, organization, id, about)
     refuse_beyond(actions, held)
     return await _fill(change, role, actions, selectors_among(parts))
@@ -83,10 +83,10 @@ async def clone(
     left out: what the actor lacks is refused. Raises UnknownRole, ReservedAction where nothing else is
     left, and what `make` does.
     """
-    known = await roles_of(change.session, change.catalog, organization, [original])
+    known = await role_set_of(change.session, change.catalog, organization, [original])
     everything = [change.catalog.actions[each] for each in known.actions_of([original])]
     actions = frozenset(each.id for each in everything if not each.reserved)
-    held = await may(change, actor, organization, "manage_roles", holding=actions)
+    held = await authorize(change, actor, organization, "manage_roles", holding=actions)
     known.refuse_unknown([original])
     role = await _begin(change, organization, id, about)
     if not actions:
@@ -111,7 +111,7 @@ async def replace(
     Raises what `selection` does, RoleNotFound, PredefinedRole, RoleAboveActor and RoleBeyondGiver.
     """
     wanted = actions_of(change.catalog, parts)
-    role, held = await judged(change, actor, organization, id, wanted)
+    role, held = await authorize_edit(change, actor, organization, id, wanted)
     refuse_beyond(wanted, held)
     before = role.actions
     renamed = role.name != about.name
@@ -133,7 +133,7 @@ async def replace(
     return role
 
 
-async def judged(
+async def authorize_edit(
     change: Change,
     actor: UserId,
     organization: OrganizationId,
@@ -142,11 +142,11 @@ async def judged(
 ) -> tuple[CustomRole, frozenset[str]]:
     """Return a role that the actor may change or delete, and what they hold of it and of `besides`.
 
-    Raises what `may` does, RoleNotFound, PredefinedRole and RoleAboveActor.
+    Raises what `authorize` does, RoleNotFound, PredefinedRole and RoleAboveActor.
     """
-    known = await roles_of(change.session, change.catalog, organization, [id])
+    known = await role_set_of(change.session, change.catalog, organization, [id])
     allowed = known.actions_of([id])
-    held = await may(change, actor, organization, "manage_roles", holding=allowed | besides)
+    held = await authorize(change, actor, organization, "manage_roles", holding=allowed | besides)
     if id in change.catalog.roles:
         raise PredefinedRole(role=id)
     if id not in known:

@@ -3,14 +3,14 @@
 from dataclasses import asdict
 
 from teamaccess.access.giving import refuse_beyond, refuse_operator_only
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.access.team_rules import refuse_not_for_teams
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.roles.holders import Holders, holders_of
 from teamaccess.directory.roles.ids import NOBODY
-from teamaccess.directory.roles.make import judged
+from teamaccess.directory.roles.make import authorize_edit
 from teamaccess.directory.roles.reassign import give_instead, offer_instead, take_away
 from teamaccess.directory.withdrawals import withdraw_with_role
 from teamaccess.storage import OrganizationId, RoleId, UserId
@@ -37,14 +37,14 @@ async def remove(
     """Delete a role, `instead` giving its holders another one, or `none`.
 
     Nothing of it remains in the graph. Giving another one is giving: the actor must hold all of it.
-    Raises what `judged` does, RoleInUse where `instead` is not said, ReassignedToItself, UnknownRole,
-    OperatorOnlyRole, RoleBeyondGiver and RoleNotForTeams.
+    Raises what `authorize_edit` does, RoleInUse where `instead` is not said, ReassignedToItself,
+    UnknownRole, OperatorOnlyRole, RoleBeyondGiver and RoleNotForTeams.
     """
     to = RoleId(instead) if instead not in (None, NOBODY) else None
     targets = [to] if to is not None else []
-    known = await roles_of(change.session, change.catalog, organization, targets)
+    known = await role_set_of(change.session, change.catalog, organization, targets)
     giving = known.actions_of(targets)
-    role, held = await judged(change, actor, organization, id, giving)
+    role, held = await authorize_edit(change, actor, organization, id, giving)
     holders = (await holders_of(change.session, organization, [id], change.now))[id]
     if instead is None and holders:
         raise RoleInUse(role=id, **asdict(holders))

@@ -3,11 +3,11 @@
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.access.holdings import actions_held
 from teamaccess.access.member_rules import refuse_above
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import NotFound
@@ -35,9 +35,9 @@ async def create(
 
     Raises what `roles.rules` says of giving, UnknownRole, InvalidText and LimitReached.
     """
-    known = await roles_of(change.session, change.catalog, organization, roles)
+    known = await role_set_of(change.session, change.catalog, organization, roles)
     giving = known.actions_of(roles)
-    held = await may(change, actor, organization, "manage_service_accounts", holding=giving)
+    held = await authorize(change, actor, organization, "manage_service_accounts", holding=giving)
     known.refuse_unknown(roles)
     for until in roles.values():
         refuse_bad_end(change.catalog, until, change.now)
@@ -88,7 +88,7 @@ async def under(
     """
     member = await find_account(change.session, organization, account)
     theirs = await actions_held(change, member) if member else frozenset()
-    held = await may(change, actor, organization, "manage_service_accounts", holding=theirs)
+    held = await authorize(change, actor, organization, "manage_service_accounts", holding=theirs)
     if member is None:
         raise UnknownServiceAccount(account=account, organization=organization)
     refuse_above(member, theirs, held)

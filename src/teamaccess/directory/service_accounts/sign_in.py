@@ -8,7 +8,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Unauthenticated
-from teamaccess.common.throttle import Seldom
+from teamaccess.common.throttle import Throttle
 from teamaccess.directory.service_accounts.secret import hash_of, is_secret_of
 from teamaccess.ledger import Sessions
 from teamaccess.storage import ApiToken, User
@@ -56,7 +56,7 @@ class TokenUse:
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
-        self._due = Seldom(GRAIN_SECONDS)
+        self._due = Throttle(GRAIN_SECONDS)
 
     async def seen(self, token: ApiToken) -> None:
         """Note that the token was just used, unless that is known to the minute."""

@@ -2,10 +2,10 @@
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import may
+from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
 from teamaccess.access.member_rules import given
-from teamaccess.access.role_set import roles_of
+from teamaccess.access.role_set import role_set_of
 from teamaccess.access.team_rules import (
     actions_through,
     concerns_others,
@@ -36,7 +36,7 @@ async def make(
 
     Raises InvalidTeamId, InvalidText, TeamExists and LimitReached.
     """
-    await may(change, actor, organization, "manage_teams")
+    await authorize(change, actor, organization, "manage_teams")
     if not is_local_id(id):
         raise InvalidTeamId(id=id)
     name = clean("name", name, LONGEST_NAME)
@@ -56,7 +56,7 @@ async def rename(
     change: Change, actor: UserId, organization: OrganizationId, id: TeamId, name: str
 ) -> Team:
     """Call the team something else; raises UnknownTeam and InvalidText."""
-    await may(change, actor, organization, "manage_teams")
+    await authorize(change, actor, organization, "manage_teams")
     team = await get_team(change.session, organization, id)
     before = team.name
     team.name = clean("name", name, LONGEST_NAME)
@@ -79,12 +79,12 @@ async def change_roles(
     It gives them to everybody in the team, now and later. Raises what `roles.rules` and `teams.rules`
     say, UnknownRole and UnknownTeam.
     """
-    allowed = await roles_of(change.session, change.catalog, organization, roles)
+    allowed = await role_set_of(change.session, change.catalog, organization, roles)
     found = await find_team(change.session, organization, id)
     through = await actions_through(change, found) if found else frozenset()
     new = given(found.roles if found else (), roles, change.now)
     giving = allowed.actions_of(new)
-    held = await may(change, actor, organization, "manage_teams", holding=giving | through)
+    held = await authorize(change, actor, organization, "manage_teams", holding=giving | through)
     allowed.refuse_unknown(roles)
     team = known(found, organization, id)
     for until in roles.values():
@@ -108,7 +108,7 @@ async def end(change: Change, actor: UserId, organization: OrganizationId, id: T
     """End a team with everything that its members had through it; raises UnknownTeam, TeamAboveActor."""
     found = await find_team(change.session, organization, id)
     through = await actions_through(change, found) if found else frozenset()
-    held = await may(change, actor, organization, "manage_teams", holding=through)
+    held = await authorize(change, actor, organization, "manage_teams", holding=through)
     team = known(found, organization, id)
     if await concerns_others(change, team, actor):
         refuse_above(team, through, held)

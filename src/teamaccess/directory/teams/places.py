@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import MEMBERSHIP, may, refuse_unless
+from teamaccess.access.authorize import MEMBERSHIP, authorize, require_held
 from teamaccess.access.giving import refuse_bad_end, refuse_beyond
 from teamaccess.access.member_rules import later
 from teamaccess.access.selves import is_self
@@ -39,7 +39,7 @@ async def put(
     member = await find_member(change.session, organization, user)
     place = await find_place(change.session, organization, id, user)
     through = await actions_through(change, found) if found else frozenset()
-    held = await may(change, actor, organization, "manage_teams", holding=through)
+    held = await authorize(change, actor, organization, "manage_teams", holding=through)
     team = known(found, organization, id)
     if member is None:
         raise UnknownMember(user=user, organization=organization)
@@ -76,13 +76,13 @@ async def take(
     place = await find_place(change.session, organization, id, user)
     if place is not None and is_self(change, actor, user):
         held = await change.permitted(organization, user, [MEMBERSHIP])
-        refuse_unless(held, organization, MEMBERSHIP)
+        require_held(held, organization, MEMBERSHIP)
         await change.session.delete(place)
         await record(change, "team_left", organization, f"user:{user}", team=id)
         return
     found = await find_team(change.session, organization, id)
     through = await actions_through(change, found) if found else frozenset()
-    held = await may(change, actor, organization, "manage_teams", holding=through)
+    held = await authorize(change, actor, organization, "manage_teams", holding=through)
     team = known(found, organization, id)
     if place is None:
         raise NotInTeam(user=user, team=id)

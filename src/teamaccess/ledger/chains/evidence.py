@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.read_chains import pages
-from teamaccess.ledger.chains.walk import Fault, Finding
+from teamaccess.ledger.chains.walk import ChainFault, Fault
 
 # Entries of which no event of their own transaction tells. From before transactions were kept there is
 # none, at the beginning of a ledger; later on an entry without one was put in.
@@ -64,18 +64,18 @@ WHERE last_used_at > clock_timestamp()
 """)
 
 
-async def evidence(connection: AsyncConnection, chain: str | None) -> AsyncIterator[Finding]:
+async def evidence(connection: AsyncConnection, chain: str | None) -> AsyncIterator[ChainFault]:
     """Yield everything that does not fit the chains, of one organization or of all."""
     async for page in pages(connection, UNTOLD, chain=chain):
         for name, position in page:
-            yield Finding(ChainKind.LEDGER, name, position, Fault.ENTRY_WITHOUT_EVENT)
+            yield ChainFault(ChainKind.LEDGER, name, position, Fault.ENTRY_WITHOUT_EVENT)
     async for page in pages(connection, ROWS, chain=chain):
         for name, position, row, unknown in page:
             fault = Fault.ROW_UNATTESTED if unknown else Fault.ROW_DIFFERS
-            yield Finding(ChainKind.EVENTS, name, position, fault, row)
+            yield ChainFault(ChainKind.EVENTS, name, position, fault, row)
     async for page in pages(connection, ATTESTATIONS, chain=chain):
         for name, position, row in page:
-            yield Finding(ChainKind.EVENTS, name, position, Fault.ATTESTATION_ALTERED, row)
+            yield ChainFault(ChainKind.EVENTS, name, position, Fault.ATTESTATION_ALTERED, row)
     async for page in pages(connection, AHEAD, chain=chain):
         for name, row in page:
-            yield Finding(ChainKind.EVENTS, name, 0, Fault.TIME_AHEAD, row)
+            yield ChainFault(ChainKind.EVENTS, name, 0, Fault.TIME_AHEAD, row)

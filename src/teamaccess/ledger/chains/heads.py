@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from teamaccess.common.errors import Invalid
 from teamaccess.ledger.chains.chain import ChainKind, beginning
 from teamaccess.ledger.chains.read_chains import pages
-from teamaccess.ledger.chains.walk import Fault, Finding
+from teamaccess.ledger.chains.walk import ChainFault, Fault
 
 COMPARED_AT_ONCE = 1000
 
@@ -58,7 +58,7 @@ class KeptHead(Struct, frozen=True):
     """When the entry was decided or the event occurred."""
     exported_at: datetime
 
-    def finding(self, present: bytes | None, *, known: bool) -> Finding | None:
+    def finding(self, present: bytes | None, *, known: bool) -> ChainFault | None:
         """Return what is wrong, given the hash at this position now and whether there is a chain."""
         if self.position == 0 and known:
             present = beginning(self.kind, self.chain)
@@ -68,7 +68,7 @@ class KeptHead(Struct, frozen=True):
             fault = Fault.KEPT_HEAD_DIFFERS
         else:
             return None
-        return Finding(self.kind, self.chain, self.position, fault)
+        return ChainFault(self.kind, self.chain, self.position, fault)
 
 
 async def heads(connection: AsyncConnection, chain: str | None = None) -> AsyncIterator[KeptHead]:
@@ -90,7 +90,7 @@ def kept_in(lines: Iterable[bytes], source: str) -> Iterator[KeptHead]:
 
 async def compared(
     connection: AsyncConnection, kept: Iterable[KeptHead]
-) -> AsyncIterator[Finding | None]:
+) -> AsyncIterator[ChainFault | None]:
     """For each kept head what is wrong with it now, if anything is."""
     remaining = iter(kept)
     while batch := list(islice(remaining, COMPARED_AT_ONCE)):

@@ -7,7 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind, reason_hash
 from teamaccess.ledger.chains.read_chains import pages
-from teamaccess.ledger.chains.walk import Fault, Finding
+from teamaccess.ledger.chains.walk import ChainFault, Fault
 
 # Of each organization the first entry that nobody will ever bring into the engine, and the first that
 # was on its way there and exists no longer.
@@ -35,23 +35,23 @@ ORDER BY hash, kind DESC, chain, position
 
 async def applications(
     connection: AsyncConnection, organization: str | None
-) -> AsyncIterator[Finding]:
+) -> AsyncIterator[ChainFault]:
     """The first entry of each ledger without its application, and the other way round."""
     async for page in pages(connection, APPLICATIONS, chain=organization):
         for chain, unapplied, alone in page:
             if unapplied is not None:
-                yield Finding(ChainKind.LEDGER, chain, unapplied, Fault.APPLICATION_MISSING)
+                yield ChainFault(ChainKind.LEDGER, chain, unapplied, Fault.APPLICATION_MISSING)
             if alone is not None:
-                yield Finding(ChainKind.LEDGER, chain, alone, Fault.APPLICATION_ALONE)
+                yield ChainFault(ChainKind.LEDGER, chain, alone, Fault.APPLICATION_ALONE)
 
 
 async def reasons(
     connection: AsyncConnection, organization: str | None
-) -> AsyncIterator[tuple[bool, Finding | None]]:
+) -> AsyncIterator[tuple[bool, ChainFault | None]]:
     """Each reason that an entry gives: whether it was erased, and what is wrong with it otherwise."""
     async for page in pages(connection, REASONS, chain=organization):
         for kind, chain, position, hash, salt, words in page:
             erased = salt is None
             altered = not erased and reason_hash(salt, words) != hash
-            finding = Finding(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
+            finding = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
             yield erased, finding if altered else None

@@ -12,7 +12,7 @@ from teamaccess.ledger.chains.evidence import evidence
 from teamaccess.ledger.chains.heads import KeptHead, compared
 from teamaccess.ledger.chains.read_chains import ALL_CHAINS, Chains
 from teamaccess.ledger.chains.related_records import applications, reasons
-from teamaccess.ledger.chains.walk import Finding, Walk
+from teamaccess.ledger.chains.walk import ChainFault, Walk
 from teamaccess.ledger.errors import UnknownOrganization
 
 ENTRIES = text("""
@@ -44,14 +44,14 @@ class Verification:
     reasons: int = 0
     reasons_erased: int = 0
     """Of those; a reason may be erased, and then nothing tells what it was."""
-    findings: list[Finding] = field(default_factory=list)
+    findings: list[ChainFault] = field(default_factory=list)
 
     @property
     def holds(self) -> bool:
         """Whether nothing was found."""
         return not self.findings
 
-    def take(self, finding: Finding | None) -> None:
+    def take(self, finding: ChainFault | None) -> None:
         """Take in what was found, if it is something."""
         if finding is not None:
             self.findings.append(finding)

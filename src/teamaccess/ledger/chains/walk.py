@@ -57,7 +57,7 @@ _SENTENCES = {
 
 
 @dataclass(frozen=True)
-class Finding:
+class ChainFault:
     """Something that does not hold: in which chain, at which position, and what."""
 
     kind: ChainKind
@@ -113,7 +113,7 @@ class Walk:
         self.entries = 0
         self._kind, self._head = kind, head
         self._last = Link(head.chain, 0, b"", beginning(kind, head.chain), None, None)
-        self._finding: Finding | None = None
+        self._finding: ChainFault | None = None
 
     def step(self, link: Link) -> None:
         """Go on to the next entry that there is, in the order of positions."""
@@ -122,14 +122,14 @@ class Walk:
             self._finding = self._found(*self._fault_of(link))
             self._last = link
 
-    def end(self) -> Finding | None:
+    def end(self) -> ChainFault | None:
         """Return what does not hold, the row of the head included; None where all does."""
         return self._finding or self._found(*self._fault_of_head())
 
-    def _found(self, position: int, fault: Fault | None) -> Finding | None:
+    def _found(self, position: int, fault: Fault | None) -> ChainFault | None:
         if fault is None:
             return None
-        return Finding(self._kind, self.chain, position, fault)
+        return ChainFault(self._kind, self.chain, position, fault)
 
     def _fault_of(self, link: Link) -> tuple[int, Fault | None]:
         last, position = self._last, link.position

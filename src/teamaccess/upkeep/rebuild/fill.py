@@ -8,7 +8,7 @@ from sqlalchemy import or_, select
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.batch import of_run
-from teamaccess.delivery.progress import Place
+from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import IMPORT, Engine
 from teamaccess.ledger.markers import LIFE, applied, head
 from teamaccess.relationships import Relationship, Touch
@@ -33,7 +33,11 @@ class Filled(NamedTuple):
 
 
 async def fill(
-    engine: Engine, change: Change, places: Iterable[Place], runs: Mapping[str, int], seen: Seen
+    engine: Engine,
+    change: Change,
+    places: Iterable[LedgerProgress],
+    runs: Mapping[str, int],
+    seen: Seen,
 ) -> Filled:
     """Import it, and at last write the newest positions: only then anything is decided there again.
 
@@ -59,7 +63,9 @@ async def fill(
     return Filled(imported + 2 * len(newest), token)
 
 
-async def _batches(change: Change, places: Sequence[Place]) -> AsyncIterator[list[Relationship]]:
+async def _batches(
+    change: Change, places: Sequence[LedgerProgress]
+) -> AsyncIterator[list[Relationship]]:
     """Yield as much at once as one import takes; small organizations travel together."""
     batch: list[Relationship] = []
     for place in places:
@@ -72,7 +78,7 @@ async def _batches(change: Change, places: Sequence[Place]) -> AsyncIterator[lis
         yield batch
 
 
-async def _relationships(change: Change, place: Place) -> AsyncIterator[Relationship]:
+async def _relationships(change: Change, place: LedgerProgress) -> AsyncIterator[Relationship]:
     """Yield what SpiceDB should hold of an organization but its newest position, the markers last."""
     for source in RelationshipSource.tables().values():
         async for page in meant(change.session, source, place.organization):
@@ -83,7 +89,7 @@ async def _relationships(change: Change, place: Place) -> AsyncIterator[Relation
         yield marker
 
 
-async def _markers(change: Change, place: Place) -> AsyncIterator[Relationship]:
+async def _markers(change: Change, place: LedgerProgress) -> AsyncIterator[Relationship]:
     """Yield the marker of each position that somebody may still try to write, but the newest."""
     rows = await change.session.stream(
         select(LedgerEntry.position, LedgerEntry.hash)

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Sequence
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.delivery.progress import Place
+from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine, Objects, Question
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.markers import HEAD
@@ -32,7 +32,7 @@ async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
         last = batch[-1]
 
 
-async def doubtful(engine: Engine, places: Sequence[Place]) -> list[Place]:
+async def doubtful(engine: Engine, places: Sequence[LedgerProgress]) -> list[LedgerProgress]:
     """Return those of whose newest position SpiceDB does not say that it is the newest."""
     newest = [
         Question(
@@ -48,7 +48,7 @@ async def doubtful(engine: Engine, places: Sequence[Place]) -> list[Place]:
     ]
 
 
-async def differs(session: AsyncSession, engine: Engine, place: Place) -> bool:
+async def differs(session: AsyncSession, engine: Engine, place: LedgerProgress) -> bool:
     """Return whether what SpiceDB has is no beginning of the ledger, or one that it had gone beyond.
 
     Positions that only have not arrived yet make no difference, unless SpiceDB refused one for good.
@@ -56,7 +56,7 @@ async def differs(session: AsyncSession, engine: Engine, place: Place) -> bool:
     return place.refusal is not None or await is_another(session, engine, place)
 
 
-async def is_another(session: AsyncSession, engine: Engine, place: Place) -> bool:
+async def is_another(session: AsyncSession, engine: Engine, place: LedgerProgress) -> bool:
     """Return the same for what SpiceDB has, whatever it has refused."""
     held = await _heads(engine, place.organization)
     if not held:

@@ -11,7 +11,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record, record_alone
 from teamaccess.delivery.batch import of_run
-from teamaccess.delivery.progress import Place, newest_places
+from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
 from teamaccess.delivery.provenance.runs import begin
 from teamaccess.directory.schemas.apply import apply_schema
@@ -74,7 +74,7 @@ class Rebuilder:
     async def some(self, ids: Sequence[OrganizationId], seen: Seen) -> Rebuilt:
         """Rebuild those of a batch that need it; raises UnknownOrganization where there are none."""
         async with self._ledger.sessions() as session:
-            places = await newest_places(session, ids)
+            places = await newest_progress(session, ids)
         if not places:
             raise UnknownOrganization(organization=", ".join(ids))
         needing = [each.organization for each in await doubtful(self._engine, places)]
@@ -95,7 +95,7 @@ class Rebuilder:
         async with self._ledger.hold(self._attribution, *ids) as change:
             places = [
                 place
-                for place in await newest_places(change.session, ids)
+                for place in await newest_progress(change.session, ids)
                 if await differs(change.session, self._engine, place)
                 and await self._agrees(change, place)
             ]
@@ -110,7 +110,7 @@ class Rebuilder:
         self.done.organizations += rebuilt
         self.done.relationships += filled.relationships
 
-    async def _agrees(self, change: Change, place: Place) -> bool:
+    async def _agrees(self, change: Change, place: LedgerProgress) -> bool:
         """Return whether the rows may be enforced: nobody has changed them behind the ledger's back.
 
         If somebody has, nobody can do anything where SpiceDB has another history: it may hold what was
@@ -134,7 +134,9 @@ class Rebuilder:
         )
         return False
 
-    async def _replace(self, change: Change, places: Sequence[Place], seen: Seen) -> Filled:
+    async def _replace(
+        self, change: Change, places: Sequence[LedgerProgress], seen: Seen
+    ) -> Filled:
         """Empty them and fill them, and again if somebody's late write comes in between.
 
         A SpiceDB in which there was nothing at all is not emptied first: a late write that has come
@@ -164,7 +166,7 @@ class Rebuilder:
         self,
         change: Change,
         kind: RunKind,
-        places: Sequence[Place],
+        places: Sequence[LedgerProgress],
         phase: RunPhase = RunPhase.EMPTYING,
     ) -> dict[str, int]:
         """Say in our database what will be written, in a transaction of its own, before it is.
@@ -181,22 +183,26 @@ class Rebuilder:
                 phase=phase,
             )
 
-    async def _empty(self, place: Place, runs: Mapping[str, int]) -> None:
+    async def _empty(self, place: LedgerProgress, runs: Mapping[str, int]) -> None:
         """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
         await self._close(RunKind.REBUILD, place, runs)
         for objects in objects_of(place.organization, self._catalog):
             await self._engine.delete(objects, self._said(RunKind.REBUILD, place, runs))
 
-    async def _close(self, kind: RunKind, place: Place, runs: Mapping[str, int]) -> None:
+    async def _close(self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]) -> None:
         """Delete what lets anybody do anything there."""
         gate = Objects(ORGANIZATION, place.organization, relation=GATE)
         await self._engine.delete(gate, self._said(kind, place, runs))
 
-    def _said(self, kind: RunKind, place: Place, runs: Mapping[str, int]) -> dict[str, Any]:
+    def _said(
+        self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]
+    ) -> dict[str, Any]:
         mine: dict[str, int] = {place.organization: runs[place.organization]}
         return of_run(kind, mine, self._attribution.request_id)
 
-    async def _keep(self, change: Change, places: Sequence[Place], token: str | None) -> None:
+    async def _keep(
+        self, change: Change, places: Sequence[LedgerProgress], token: str | None
+    ) -> None:
         """Keep that every position is there, pending and refused ones too: the rows had them all.
 
         The tokens of a SpiceDB that was replaced mean nothing to this one.

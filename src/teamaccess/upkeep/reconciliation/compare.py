@@ -8,8 +8,8 @@ from math import ceil
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.delivery.position import Standing
-from teamaccess.delivery.progress import Place
+from teamaccess.delivery.position import LedgerPosition
+from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine
 from teamaccess.ledger import OtherHistory, clock
 from teamaccess.ledger.markers import APPLIED, HEAD, head
@@ -24,13 +24,13 @@ AT_ONCE = 200_000
 
 
 async def compare(
-    session: AsyncSession, engine: Engine, catalog: Catalog, place: Place
+    session: AsyncSession, engine: Engine, catalog: Catalog, place: LedgerProgress
 ) -> Comparison:
     """Return how SpiceDB differs from the rows, as long as neither changes meanwhile.
 
     Raises OtherHistory where SpiceDB is not at this place of the ledger.
     """
-    await Standing(place.organization, place.position, place.hash, None).prove(engine)
+    await LedgerPosition(place.organization, place.position, place.hash, None).prove(engine)
     comparison = Comparison(place.organization)
     parts = max(1, ceil(await count(session, place.organization) / AT_ONCE))
     for part in range(parts):
@@ -49,7 +49,7 @@ class _Part:
         self._unknown: list[str] = []
 
     async def compare(
-        self, session: AsyncSession, engine: Engine, catalog: Catalog, place: Place
+        self, session: AsyncSession, engine: Engine, catalog: Catalog, place: LedgerProgress
     ) -> None:
         for source in RelationshipSource.tables().values():
             async for page in meant(session, source, place.organization):
@@ -95,7 +95,7 @@ class _Part:
         return self._parts == 1 or hash(identity) % self._parts == self._part
 
 
-async def _held(engine: Engine, catalog: Catalog, place: Place) -> AsyncIterator[str]:
+async def _held(engine: Engine, catalog: Catalog, place: LedgerProgress) -> AsyncIterator[str]:
     """Yield what SpiceDB holds of the organization, the markers of its ledger aside.
 
     A second head is none of them. Raises OtherHistory for markers where the ledger is empty.

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
-from teamaccess.delivery.progress import Place, newest_places
+from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.engine import Engine
 from teamaccess.ledger import (
     Attribution,
@@ -52,7 +52,7 @@ class Examiner:
     async def locked(self, attribution: Attribution, id: OrganizationId) -> AsyncIterator[Change]:
         """Open a change under the organization's lock; one that has ended can be locked as well."""
         async with self.ledger.sessions() as session:
-            [place] = await newest_places(session, [id])
+            [place] = await newest_progress(session, [id])
         opening = self.ledger.hold if place.ended else self.ledger.change
         async with opening(attribution, id) as change:
             yield change
@@ -82,16 +82,16 @@ class Examiner:
             await self._refuse_moved(place)
         return comparison
 
-    async def _refuse_moved(self, place: Place) -> None:
+    async def _refuse_moved(self, place: LedgerProgress) -> None:
         """Raise Moved if the organization does not stand there any more."""
         async with self.ledger.sessions() as session:
             if await _settled(session, place.organization) != place:
                 raise Moved
 
 
-async def _settled(session: AsyncSession, id: OrganizationId) -> Place | None:
+async def _settled(session: AsyncSession, id: OrganizationId) -> LedgerProgress | None:
     """Return where the organization stands if SpiceDB is known to have it all, else None."""
-    [place] = await newest_places(session, [id])
+    [place] = await newest_progress(session, [id])
     if place.refusal is not None:
         raise OrganizationStopped(organization=id, refusal=place.refusal)
     return place if place.settled else None

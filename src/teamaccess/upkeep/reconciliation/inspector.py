@@ -20,7 +20,7 @@ from teamaccess.upkeep.reconciliation.comparer import Examiner
 from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.ledger_check import LedgerDisagrees
 from teamaccess.upkeep.reconciliation.repair import mend
-from teamaccess.upkeep.reconciliation.result import Allowance, TooManyDeletes, Verdict
+from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult, TooManyDeletes
 from teamaccess.upkeep.reconciliation.results import (
     asked_at,
     keep,
@@ -45,13 +45,13 @@ class Inspector:
         engine: Engine,
         catalog: Catalog,
         attribution: Attribution,
-        allowance: Allowance | None = None,
+        allowance: DeleteBudget | None = None,
     ) -> None:
         self._sessions, self._engine, self._catalog = ledger.sessions, engine, catalog
         self._examiner = Examiner(ledger, engine, catalog)
         self._attribution, self._allowance = attribution, allowance
 
-    async def everything(self, seen: Seen) -> AsyncIterator[Verdict]:
+    async def everything(self, seen: Seen) -> AsyncIterator[ReconcileResult]:
         """Yield a verdict for each tenant that differs; all others agree, which is kept."""
         async with self._sessions() as session:
             since = await clock(session)
@@ -71,7 +71,7 @@ class Inspector:
         names = {*known, *(each.name for each in unknown)}
         await keep_agreement(self._sessions, since, names)
 
-    async def one(self, name: str) -> Verdict:
+    async def one(self, name: str) -> ReconcileResult:
         """Return the verdict for one tenant, which may be one that only SpiceDB knows.
 
         Raises UnknownOrganization where nobody does.
@@ -87,7 +87,7 @@ class Inspector:
             raise UnknownOrganization(organization=name)
         return verdict
 
-    async def organization(self, id: OrganizationId) -> Verdict:
+    async def organization(self, id: OrganizationId) -> ReconcileResult:
         """Return the verdict for an organization, ended ones too, and keep it."""
         async with self._sessions() as session:
             asked = await asked_at(session, id)
@@ -96,24 +96,24 @@ class Inspector:
         except HINDRANCES as problem:
             if isinstance(problem, OtherHistory):
                 await keep_other_history(self._sessions, id)
-            return Verdict(id).hindered(problem)
+            return ReconcileResult(id).with_problem(problem)
         verdict = await self._mended(id, comparison)
         await keep(self._sessions, verdict, comparison, asked)
         return verdict
 
-    async def _mended(self, id: OrganizationId, comparison: Comparison) -> Verdict:
-        verdict = Verdict.of(comparison)
+    async def _mended(self, id: OrganizationId, comparison: Comparison) -> ReconcileResult:
+        verdict = ReconcileResult.of(comparison)
         if self._allowance is None or not verdict.found:
             return verdict
         try:
             return await mend(self._examiner, self._attribution, id, self._allowance)
         except TooManyDeletes as many:
             verdict.needed = len(comparison.deletes(self._catalog))
-            return verdict.hindered(many)
+            return verdict.with_problem(many)
         except (LedgerDisagrees, *HINDRANCES) as problem:
-            return verdict.hindered(problem)
+            return verdict.with_problem(problem)
 
-    async def _stranger(self, stranger: Stranger) -> Verdict:
+    async def _stranger(self, stranger: Stranger) -> ReconcileResult:
         verdict = await look(self._engine, stranger)
         name, tenants = stranger
         if await self._known(tenants):  # founded since
@@ -130,7 +130,7 @@ class Inspector:
                 )
             except TooManyDeletes as many:
                 verdict.needed = verdict.found
-                verdict.hindered(many)
+                verdict.with_problem(many)
         if verdict.found:
             await keep_stranger(self._sessions, verdict)
         return verdict

@@ -5,12 +5,12 @@ from teamaccess.ledger import Attribution
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.reconciliation.comparer import Examiner
 from teamaccess.upkeep.reconciliation.ledger_check import refuse_false_claims
-from teamaccess.upkeep.reconciliation.result import Allowance, Verdict
+from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult
 
 
 async def mend(
-    examiner: Examiner, attribution: Attribution, id: OrganizationId, allowance: Allowance
-) -> Verdict:
+    examiner: Examiner, attribution: Attribution, id: OrganizationId, allowance: DeleteBudget
+) -> ReconcileResult:
     """Compare again under the lock and mend what differs there, as a position of the ledger.
 
     What takes away comes first. Raises TooManyDeletes, LedgerDisagrees, and what
@@ -19,7 +19,7 @@ async def mend(
     catalog = examiner.catalog
     async with examiner.locked(attribution, id) as change:
         comparison = await examiner.under_lock(change.session, id)
-        verdict = Verdict.of(comparison)
+        verdict = ReconcileResult.of(comparison)
         deletes, touches = comparison.deletes(catalog), comparison.touches()
         if updates := [*deletes, *touches]:
             await refuse_false_claims(change.session, id, updates)

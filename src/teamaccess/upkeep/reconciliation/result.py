@@ -13,7 +13,7 @@ class TooManyDeletes(Conflict):
     """Mending {organization} takes {needed} deletes, and of the {allowed} that --max-deletes allows {left} are left. Nothing of it was mended."""  # noqa: E501 - a sentence is one line
 
 
-class Allowance:
+class DeleteBudget:
     """Counts deletes up to a limit, over all tenants."""
 
     def __init__(self, deletes: int = UNASKED) -> None:
@@ -29,7 +29,7 @@ class Allowance:
 
 
 @dataclass
-class Verdict:
+class ReconcileResult:
     """How a tenant stood, and what was done about it."""
 
     organization: str
@@ -49,7 +49,7 @@ class Verdict:
     detail: str | None = None
 
     @classmethod
-    def of(cls, comparison: Comparison) -> "Verdict":
+    def of(cls, comparison: Comparison) -> "ReconcileResult":
         """Return what a comparison says."""
         told = {kind: texts for kind, texts in comparison.told().items() if texts}
         return cls(
@@ -59,7 +59,7 @@ class Verdict:
             differences=told,
         )
 
-    def hindered(self, problem: TeamaccessError) -> "Verdict":
+    def with_problem(self, problem: TeamaccessError) -> "ReconcileResult":
         """Return it with what stood in the way."""
         self.problem, self.detail = problem.code, problem.detail
         return self

@@ -16,7 +16,7 @@ from teamaccess.storage import (
 )
 from teamaccess.upkeep import findings
 from teamaccess.upkeep.reconciliation.comparison import Comparison
-from teamaccess.upkeep.reconciliation.result import Verdict
+from teamaccess.upkeep.reconciliation.result import ReconcileResult
 
 
 async def asked_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
@@ -27,7 +27,7 @@ async def asked_at(session: AsyncSession, id: OrganizationId) -> datetime | None
 
 
 async def keep(
-    sessions: Sessions, verdict: Verdict, comparison: Comparison, asked: datetime | None
+    sessions: Sessions, verdict: ReconcileResult, comparison: Comparison, asked: datetime | None
 ) -> None:
     """Keep the result of a comparison; what was mended is resolved.
 
@@ -58,7 +58,7 @@ async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
         await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
 
 
-async def keep_stranger(sessions: Sessions, verdict: Verdict) -> None:
+async def keep_stranger(sessions: Sessions, verdict: ReconcileResult) -> None:
     """Keep that SpiceDB holds something of a tenant that nobody knows."""
     details = {"counts": verdict.counts, **verdict.differences}
     name = verdict.organization

@@ -14,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Unavailable
-from teamaccess.engine import Engine, Held, Objects
+from teamaccess.engine import Engine, Objects, StoredRelationship
 from teamaccess.ledger import Sessions, clock
 from teamaccess.ledger.markers import APPLIED
 from teamaccess.ledger.session import UNHURRIED
@@ -80,7 +80,7 @@ async def _held(
             yield [(each.resource_id, each.text) for each in page if not _is_old_marker(each)]
 
 
-def _is_old_marker(held: Held) -> bool:
+def _is_old_marker(held: StoredRelationship) -> bool:
     return held.relation == APPLIED
 
 

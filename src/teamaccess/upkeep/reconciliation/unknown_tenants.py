@@ -18,7 +18,7 @@ from teamaccess.ledger import Attribution, Sessions
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.storage import Organization, RunKind, is_organization_id
 from teamaccess.upkeep.reconciliation.comparison import EXAMPLES
-from teamaccess.upkeep.reconciliation.result import Allowance, Verdict
+from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult
 from teamaccess.upkeep.reconciliation.tenants import Tenant
 
 TRANSACTION = text("SELECT pg_current_xact_id()::text")
@@ -32,10 +32,10 @@ def strangers(tenants: Iterable[Tenant]) -> list[Stranger]:
     return [(name, list(all)) for name, all in groupby(sorted(tenants, key=by_name), by_name)]
 
 
-async def look(engine: Engine, stranger: Stranger) -> Verdict:
+async def look(engine: Engine, stranger: Stranger) -> ReconcileResult:
     """Return what SpiceDB holds of it: how much, and some of it."""
     name, tenants = stranger
-    verdict, some = Verdict(name, known=False), list[str]()
+    verdict, some = ReconcileResult(name, known=False), list[str]()
     for tenant in tenants:
         async with aclosing(engine.export(tenant.objects)) as pages:
             async for page in pages:
@@ -51,8 +51,8 @@ async def purge(
     engine: Engine,
     attribution: Attribution,
     stranger: Stranger,
-    verdict: Verdict,
-    allowance: Allowance,
+    verdict: ReconcileResult,
+    allowance: DeleteBudget,
 ) -> None:
     """Delete all of it, unless an organization of that name was founded meanwhile.
 

@@ -20,7 +20,7 @@ from sqlalchemy import (
     select,
 )
 
-from teamaccess.common.cancellation import wanted
+from teamaccess.common.cancellation import should_continue
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.ledger import Attribution
 from teamaccess.ledger.session import UNHURRIED
@@ -71,7 +71,7 @@ class Reconciler:
 
     async def run(self) -> None:
         """Work until cancelled."""
-        while wanted():
+        while should_continue():
             try:
                 due = await self._due()
                 for id in due:

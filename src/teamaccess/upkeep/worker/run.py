@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from teamaccess.common.cancellation import wanted
+from teamaccess.common.cancellation import should_continue
 from teamaccess.service import Service
 from teamaccess.upkeep.worker.reconciler import Reconciler
 from teamaccess.upkeep.worker.sweeper import Sweeper
@@ -33,7 +33,7 @@ async def work(service: Service) -> None:
 
 async def _again_and_again(name: str, job: Job) -> None:
     """Begin anew after a mistake of ours: it must not end the other jobs, nor this one for ever."""
-    while wanted():
+    while should_continue():
         try:
             await job()
         except Exception:

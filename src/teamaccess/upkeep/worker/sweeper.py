@@ -14,7 +14,7 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from teamaccess.changes import Ledger
-from teamaccess.common.cancellation import wanted
+from teamaccess.common.cancellation import should_continue
 from teamaccess.common.errors import Unavailable
 from teamaccess.delivery.relay import OUTAGES, pause
 from teamaccess.storage import OrganizationId
@@ -53,7 +53,7 @@ class Sweeper:
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as sweeps:
-            while wanted():
+            while should_continue():
                 self._done.clear()
                 for organization in await self._look():
                     self._sweeping.add(organization)

@@ -9,7 +9,7 @@ import structlog
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.common.cancellation import wanted
+from teamaccess.common.cancellation import should_continue
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.writes import Claim, by_tenant
 from teamaccess.delivery.relay import OUTAGES
@@ -77,10 +77,10 @@ class Watcher:
 
     async def run(self) -> None:
         """Watch until cancelled, while no other worker does."""
-        while wanted():
+        while should_continue():
             try:
                 async with self._turn() as mine:
-                    while mine and wanted():
+                    while mine and should_continue():
                         await self._watch()
             except OUTAGES as cause:
                 log.warning("watch_waits", cause=repr(cause))
