@@ -18,7 +18,7 @@ from teamaccess.api.description import describe, formats, render
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.queries import refuse_unknown
 from teamaccess.api.receiving import LARGEST_BODY, ReceiveWhole
-from teamaccess.api.routes import ALL
+from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.status import Status, provide_status
 from teamaccess.api.throttling import FairRequests, Rates, RefuseRepeated
 from teamaccess.server.pacing import KnownTokens
@@ -78,6 +78,7 @@ def create_app(settings: Settings) -> Litestar:
             path="/schema",
             use_handler_docstrings=True,
             render_plugins=formats(),
+            tags=TAGS,
         ),
         logging_config=None,
     )

@@ -32,7 +32,7 @@ class GrantsChangedMeanwhile(PreconditionFailed):
     """What is granted on {resource} has changed since you read it. Read it again."""
 
 
-@get(GRANTS)
+@get(GRANTS, operation_id="list_grants")
 async def show_grants(
     organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
 ) -> Response[GrantsView]:
@@ -46,7 +46,7 @@ async def show_grants(
     return Response(view(found, now), headers={"ETag": etag(found)})
 
 
-@put(GRANTS)
+@put(GRANTS, operation_id="replace_grants")
 @changes
 async def change_grants(
     organization: InPath,

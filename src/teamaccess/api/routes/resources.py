@@ -24,7 +24,7 @@ EVERYWHERE = "/v1/organizations/{organization:str}/resources"
 ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
 
 
-@put(ONE)
+@put(ONE, operation_id="register_resource")
 @changes
 async def register_resource(
     organization: InPath,
@@ -42,7 +42,7 @@ async def register_resource(
     return ResourceView.of(found)
 
 
-@get(ONE)
+@get(ONE, operation_id="get_resource")
 async def show_resource(
     organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
 ) -> ResourceView:
@@ -54,7 +54,7 @@ async def show_resource(
         return ResourceView.of(await get_resource(session, service.catalog, id, key))
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
 async def remove_resource(
     organization: InPath, type: InPath, resource: InPath, change: Change, actor: SignedIn
@@ -65,7 +65,7 @@ async def remove_resource(
     )
 
 
-@get(f"{EVERYWHERE}/{{type:str}}")
+@get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
     organization: InPath,
     type: InPath,
@@ -87,6 +87,7 @@ async def show_resources(
     "/v1/organizations/{organization:str}/resources:batch",
     status_code=HTTP_200_OK,
     request_max_body_size=LARGEST_BATCH,
+    operation_id="change_resources",
 )
 @changes
 async def change_resources(

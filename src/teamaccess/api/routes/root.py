@@ -3,7 +3,7 @@
 from litestar import get
 
 
-@get("/")
+@get("/", operation_id="get_service_description")
 async def show_where() -> dict[str, str]:
     """Return where this interface is described, and where its health is told."""
     return {
