@@ -16,17 +16,16 @@ SECTIONS: Final = {
 }
 """The pages of each section, by how their paths begin. A page without a section is reference."""
 
-Navigation = list[dict[str, "str | Navigation"]]
+Navigation = list["str | dict[str, str | Navigation]"]
 
 
 def navigation(pages: Path) -> Navigation:
     """Return the navigation of all pages of a folder."""
-    paths = sorted(path.relative_to(pages).as_posix() for path in pages.rglob("*.md"))
+    paths = [path.relative_to(pages).as_posix() for path in pages.rglob("*.md")]
     found: dict[str, Navigation] = {section: [] for section in SECTIONS}
-    for path in paths:
+    for path in sorted(paths, key=_order):
         if path != "index.md":
-            title = _title(pages / path)
-            found[section_of(path)].append({title: path})
+            found[section_of(path)].append(_entry(pages, path))
     home: Navigation = [{"Home": "index.md"}]
     return home + [{section: entries} for section, entries in found.items() if entries]
 
@@ -40,6 +39,16 @@ def section_of(path: str) -> str:
         if path.startswith(start)
     }
     return matches[max(matches, key=len)]
+
+
+def _order(path: str) -> tuple[bool, str]:
+    """The index of a folder comes first."""
+    return not path.endswith("/index.md"), path
+
+
+def _entry(pages: Path, path: str) -> str | dict[str, str | Navigation]:
+    """A page by its title; the index of a folder has none, which makes it the section's own page."""
+    return path if path.endswith("/index.md") else {_title(pages / path): path}
 
 
 def _title(page: Path) -> str:
