@@ -2,7 +2,7 @@
 
 Each number is a setting `TEAMACCESS_LIMIT_<NAME>`. No limit has a budget that strangers share: it counts
 what one organization has, or what one person did, so nobody can use up somebody else's.
-docs/operations.md explains them, and says what they do to whoever wants to flood a mailbox.
+docs/reference/limits.md explains them, and says what they do to whoever wants to flood a mailbox.
 """
 
 from typing import Annotated

@@ -342,7 +342,7 @@ async def test_a_machine_is_counted_by_itself(initech: Team, limit: Limit) -> No
 
 
 def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text()
     told = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
     assert {name.lower(): int(most.replace(",", "")) for name, most in told.items()} == (
         limits.Limits.model_construct().model_dump()

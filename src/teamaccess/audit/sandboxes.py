@@ -26,7 +26,7 @@ LIFE = timedelta(hours=1)
 """How long it keeps one."""
 MOST = 50_000
 """Relationships of the largest organization that a sandbox takes: it looks through all of them for every
-step of an answer (docs/benchmarks.md)."""
+step of an answer (docs/explanation/benchmarks.md)."""
 LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 
 

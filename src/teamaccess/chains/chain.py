@@ -1,7 +1,8 @@
 """The public definition of the chains: from the columns of an entry to its hash.
 
-It is written down for others in docs/chains.md. PostgreSQL computes the same when an entry is appended
-(`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql); this module needs no database.
+docs/explanation/ledger-chains.md describes it for others. PostgreSQL computes the same when an entry is
+appended (`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql). This module needs no
+database.
 """
 
 import hashlib

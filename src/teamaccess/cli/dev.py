@@ -78,7 +78,7 @@ def dev(
 
 
 def welcome(told: Told, home: Path) -> str:
-    """What to try: done as often as it is started, and apart from README's tour, which needs Bob new."""
+    """Return commands to try. They work after every start, and leave the tutorial's Bob uninvited."""
     catalog = load(told["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(

@@ -54,7 +54,8 @@ class Document(msgspec.Struct, forbid_unknown_fields=True):
 @app.command("plan")
 def show_plan(
     file: Annotated[
-        Path, typer.Argument(help="YAML or JSON (docs/plans.md).", exists=True, dir_okay=False)
+        Path,
+        typer.Argument(help="YAML or JSON (docs/reference/plans.md).", exists=True, dir_okay=False),
     ],
     apply: Annotated[
         bool, typer.Option("--apply", help="Make the changes, as an operator.")

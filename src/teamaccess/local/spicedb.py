@@ -24,8 +24,8 @@ FLAGS = (
     "--telemetry-endpoint=",
 )
 SOON = (
-    # What a check that asks for the cheapest answer is told is not older than that; docs/benchmarks.md
-    # says what it costs.
+    # What a check that asks for the cheapest answer is told is not older than that;
+    # docs/explanation/benchmarks.md says what it costs.
     "--datastore-revision-quantization-interval=500ms",
     "--datastore-revision-quantization-max-staleness-percent=0",
 )
