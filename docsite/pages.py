@@ -12,6 +12,8 @@ from typing import Final
 
 PROJECT_PAGES: Final = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md")
 """Pages at the root of the repository, where hosting platforms look for them."""
+CHECKED: Final = ("README.md", "tests/README.md")
+"""Files that are not pages of the site, and whose links are checked."""
 GENERATED: Final = ("reference/http-api.md",)
 
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
@@ -38,6 +40,9 @@ def stage(root: Path, folder: Path) -> None:
     for source, copy in staged.items():
         copy.parent.mkdir(exist_ok=True)
         copy.write_text(links.turned(source), "utf-8")
+    for path in (root / name for name in CHECKED):
+        if path.exists():
+            links.turned(path)
     if links.broken:
         raise BrokenLinks("\n".join(links.broken))
 
@@ -52,7 +57,6 @@ class Links:
 
     def turned(self, source: Path) -> str:
         """Return a page's text with its links turned; those to nothing are kept in `broken`."""
-        # odd pieces are code, where nothing is a link
         pieces = _split_code(source.read_text("utf-8"))
         return "".join(
             piece if is_code else LINK.sub(lambda link: self._turned(source, link), piece)
@@ -65,7 +69,8 @@ class Links:
             return link[0]
         target = Path(os.path.normpath(source.parent / path))
         if target in self._staged:
-            relative = os.path.relpath(self._staged[target], self._staged[source].parent)
+            copy = self._staged.get(source, source)
+            relative = os.path.relpath(self._staged[target], copy.parent)
             return f"[{link['text']}]({relative}{hash}{anchor})"
         if not target.exists():
             self.broken.append(f"{source.relative_to(self._root)}: {link['target']} does not exist")

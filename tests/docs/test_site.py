@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -12,7 +13,7 @@ from docsite.pages import BrokenLinks, stage
 ROOT = Path(__file__).parents[2]
 DECISIONS = ROOT / "docs" / "decisions"
 ROW = re.compile(
-    r"^\| (\d+) \| \[[^\]]+\]\(([^)]+)\) \| ([^|]+) \| \d{4}-\d\d-\d\d \|$", re.MULTILINE
+    r"^\| (\d+) \| \[([^\]]+)\]\(([^)]+)\) \| ([^|]+) \| \d{4}-\d\d-\d\d \|$", re.MULTILINE
 )
 STATUS = re.compile(r"Accepted|Proposed|Deprecated|Superseded by \[?(\d+)\b.*")
 
@@ -26,24 +27,31 @@ def repository(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_the_index_has_every_decision_with_a_status() -> None:
-    rows = {file: (int(number), status) for number, file, status in _rows()}
-    files = {path.name for path in DECISIONS.glob("[0-9]*.md")}
-    assert set(rows) == files
-    for file, (number, status) in rows.items():
-        assert number == int(file[:4])
-        assert STATUS.fullmatch(status), f"{file}: {status}"
+class Row(NamedTuple):
+    """A decision in the index."""
+
+    number: str
+    title: str
+    file: str
+    status: str
 
 
-def test_a_superseded_decision_names_one_that_exists() -> None:
-    numbers = {int(number) for number, _, _ in _rows()}
-    for _, file, status in _rows():
-        if (superseded := STATUS.fullmatch(status)) and superseded[1]:
-            assert int(superseded[1]) in numbers, file
+def rows() -> list[Row]:
+    return [Row(*cells) for cells in ROW.findall((DECISIONS / "index.md").read_text())]
 
 
-def _rows() -> list[tuple[str, str, str]]:
-    return ROW.findall((DECISIONS / "index.md").read_text())
+def test_the_index_has_every_decision() -> None:
+    assert [row.file for row in rows()] == sorted(path.name for path in DECISIONS.glob("[0-9]*.md"))
+
+
+@pytest.mark.parametrize("row", rows(), ids=lambda row: row.file)
+def test_a_decision_has_its_title_and_a_status_in_the_index(row: Row) -> None:
+    assert int(row.number) == int(row.file[:4])
+    title = (DECISIONS / row.file).read_text().splitlines()[0]
+    assert title == f"# {row.number}. {row.title}"
+    status = STATUS.fullmatch(row.status)
+    assert status, row.status
+    assert status[1] in {None, *(each.number for each in rows())}
 
 
 def test_the_navigation_has_every_page_once(tmp_path: Path) -> None:
