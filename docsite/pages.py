@@ -20,6 +20,8 @@ LINK = re.compile(r"(?<!!)\[(?P<text>[^\[\]]*)\]\((?P<target>[^()\s]+)\)")
 CODE = re.compile(
     r"(^ *(?P<fence>```+|~~~+).*?^ *(?P=fence) *$|`[^`\n]+`)", re.MULTILINE | re.DOTALL
 )
+FENCE = re.compile(r"\A( *(?:```+|~~~+)\w+) [^={\n]+$", re.MULTILINE)
+"""The first line of code that has a name after its language, by which the tests run it."""
 ELSEWHERE = re.compile(r"[a-z]+:|#")
 
 
@@ -59,7 +61,9 @@ class Links:
         """Return a page's text with its links turned; those to nothing are kept in `broken`."""
         pieces = _split_code(source.read_text("utf-8"))
         return "".join(
-            piece if is_code else LINK.sub(lambda link: self._turned(source, link), piece)
+            FENCE.sub(r"\1", piece)
+            if is_code
+            else LINK.sub(lambda link: self._turned(source, link), piece)
             for piece, is_code in pieces
         )
 

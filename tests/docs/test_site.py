@@ -117,3 +117,11 @@ def test_links_lead_to_the_copied_pages_and_code_is_left_alone(repository: Path)
     assert (
         repository / "build/project/contributing.md"
     ).read_text() == "# Title\n\n[home](../index.md)\n"
+
+
+def test_code_keeps_its_language_alone(repository: Path) -> None:
+    (repository / "docs/index.md").write_text("# Title\n\n```console tour\n$ make run\n```\n")
+
+    stage(repository, repository / "build")
+
+    assert (repository / "build/index.md").read_text() == "# Title\n\n```console\n$ make run\n```\n"

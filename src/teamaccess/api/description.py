@@ -49,6 +49,12 @@ ENFORCED = {
     ),
 }
 PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
+NOT_CHANGES = {
+    "/v1/check",
+    "/v1/invitations/accept",
+    "/v1/organizations/{organization}/audit/plan",
+}
+"""Paths of operations that are not answered with 202 and take no `Idempotency-Key`."""
 ONCE = Parameter(
     name="Idempotency-Key",
     param_in="header",
@@ -132,7 +138,7 @@ def describe(app: Litestar) -> None:
         operation.summary = _summary(operation)
         _refusals(operation)
         _body(operation)
-        if method != "get" and path not in ("/v1/invitations/accept", "/v1/check"):
+        if method != "get" and path not in NOT_CHANGES:
             _change(operation, once=method == "post")
 
 
