@@ -1,7 +1,7 @@
 """The pages of the site, copied to where it is built, with their links turned to the copies.
 
 A page may link to any file of the repository. The site has only pages, and the repository has no public
-address yet, so such a link becomes plain text on the site. A link to nothing fails the build.
+address yet, so such a link becomes plain text on the site. A broken link fails the build.
 """
 
 import os
@@ -26,7 +26,7 @@ ELSEWHERE = re.compile(r"[a-z]+:|#")
 
 
 class BrokenLinks(Exception):
-    """Links that lead to nothing, one on each line."""
+    """Broken links, one on each line."""
 
 
 def stage(root: Path, folder: Path) -> None:

@@ -49,12 +49,12 @@ ENFORCED = {
     ),
 }
 PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
-NOT_CHANGES = {
+WITHOUT_CHANGE = {
     "/v1/check",
     "/v1/invitations/accept",
     "/v1/organizations/{organization}/audit/plan",
 }
-"""Paths of operations that are not answered with 202 and take no `Idempotency-Key`."""
+"""Paths of operations that are described without 202 and without `Idempotency-Key`."""
 ONCE = Parameter(
     name="Idempotency-Key",
     param_in="header",
@@ -138,7 +138,7 @@ def describe(app: Litestar) -> None:
         operation.summary = _summary(operation)
         _refusals(operation)
         _body(operation)
-        if method != "get" and path not in NOT_CHANGES:
+        if method != "get" and path not in WITHOUT_CHANGE:
             _change(operation, once=method == "post")
 
 
