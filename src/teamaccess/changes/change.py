@@ -156,7 +156,7 @@ class Change:
         """Whether the actor makes the change themselves, and no service account on their behalf."""
         return self.attribution.on_behalf is None
 
-    def involves(self, user: UserId) -> bool:
+    def is_either_self(self, user: UserId) -> bool:
         """Return whether the user makes the change, as the member or as the service account."""
         return self.attribution.involves(user)
 

@@ -103,10 +103,10 @@ async def _refusal(
     """Return why the actor can never decide on the request, whatever they hold."""
     if request is None:
         return UnknownAccessRequest(request=id, organization=change.organization)
-    if change.involves(request.user_id):
+    if change.is_either_self(request.user_id):
         return OwnAccessRequest()
-    actor = await change.session.get(User, change.actor)
-    return PeopleDecide() if actor is not None and actor.is_service_account else None
+    decider = await change.session.get(User, change.actor)
+    return PeopleDecide() if decider is not None and decider.is_service_account else None
 
 
 async def _actions_asked_for(change: OrganizationChange, request: AccessRequest) -> frozenset[str]:
