@@ -19,7 +19,7 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
-from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
+from teamaccess.api.identity.callers import attribution, judge_again, service_for, shown_by
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.api.requests.parameters import InPath, SignedIn
 from teamaccess.changes import Change, OrganizationChange, Receipt
