@@ -21,7 +21,12 @@ ADMINISTRATION = "administration"
 
 
 class MissingPermission(Forbidden):
-    """This takes the permission {permission} in {organization}, which you do not have."""
+    """The caller lacks the action that guards the operation. Only a role that has it helps."""
+
+    message = (
+        "You need the permission {permission} in {organization}. Ask an administrator for a "
+        "role that has it."
+    )
 
 
 async def authorize(

@@ -15,23 +15,36 @@ from teamaccess.storage import Channel, RoleId
 
 
 class RoleTwice(Invalid):
-    """The role {role!r} is named twice; name each role once."""
+    """A request names the same role twice, so its expiry would be ambiguous."""
+
+    message = "The role {role!r} is listed twice. List each role once."
 
 
 class OperatorOnlyRole(Forbidden):
-    """The role {role} cannot be granted here; ask whoever operates this service."""
+    """The catalog lets only operators give this role, through the `teamaccess` command."""
+
+    message = "Only operators of this service can give the role {role}. Ask one of them."
 
 
 class RoleBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: of what these roles allow, you lack {missing}."""
+    """The roles to be given allow actions that the giver lacks."""
+
+    message = "You can't give these roles: they include permissions you don't have ({missing})."
 
 
 class EndInThePast(Invalid):
-    """An end lies in the future, and {until} does not."""
+    """`expires_at` is not in the future."""
+
+    message = "expires_at must be in the future; got {until}."
 
 
 class EndTooFar(Invalid):
-    """An end lies at most {days} days ahead; {until} is further. Leave it out for none."""
+    """`expires_at` is later than the catalog's `longest_days` allow."""
+
+    message = (
+        "expires_at can be at most {days} days ahead; got {until}. Leave it out for access "
+        "without an end."
+    )
 
 
 Ends = Mapping[RoleId, datetime | None]

@@ -12,11 +12,18 @@ from teamaccess.storage import HeldRole, Membership, RoleAssignment, RoleId, Use
 
 
 class MemberAboveActor(Forbidden):
-    """Nobody acts on someone above them: {user} holds what you lack, {missing}."""
+    """The member holds actions that the caller lacks, so the caller may not change them."""
+
+    message = "You can't change {user}: they hold permissions you don't ({missing})."
 
 
 class LastAdministrator(Conflict):
-    """An organization keeps at least one active administrator without an end date; {user} is the last one of {organization}."""  # noqa: E501 - a sentence is one line
+    """The change would leave the organization without an active administrator who stays."""
+
+    message = (
+        "{user} is the last active administrator of {organization} without an end date. Make "
+        "somebody else an administrator first."
+    )
 
 
 def refuse_above(member: Membership, theirs: frozenset[str], held: frozenset[str]) -> None:

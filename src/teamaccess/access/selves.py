@@ -6,7 +6,12 @@ from teamaccess.storage import UserId
 
 
 class OnlyInPerson(Forbidden):
-    """People do this themselves, signed in: no service account does it, nor anybody on another's behalf."""  # noqa: E501 - a sentence is one line
+    """Only a signed-in person may do this. The caller is a service account, or acts for a member."""
+
+    message = (
+        "Only a person who signed in themselves can do this. A service account can't, not even "
+        "on behalf of a member."
+    )
 
 
 def is_self(change: Change, actor: UserId, user: UserId) -> bool:

@@ -13,11 +13,18 @@ from teamaccess.storage import Grant, RoleId, Team, TeamMembership, UserId
 
 
 class TeamAboveActor(Forbidden):
-    """Nobody acts on someone above them: who is in the team {team} holds through it what you lack, {missing}."""  # noqa: E501 - a sentence is one line
+    """Members of the team hold actions through it that the caller lacks."""
+
+    message = (
+        "You can't change the team {team}: its members hold permissions through it that you "
+        "don't ({missing})."
+    )
 
 
 class RoleNotForTeams(Conflict):
-    """No team may hold the role {role}; give it to members themselves."""
+    """The catalog keeps the role for members; a team cannot hold it."""
+
+    message = "Teams can't hold the role {role}. Give it to members directly."
 
 
 def refuse_above(team: Team, through: frozenset[str], held: frozenset[str]) -> None:

@@ -27,11 +27,15 @@ from teamaccess.storage import (
 
 
 class OperatorOnlyAction(Forbidden):
-    """The action {action} cannot be granted here; ask whoever operates this service."""
+    """Only a role that operators give has the requested action."""
+
+    message = "Only operators of this service can give the permission {action}. Ask one of them."
 
 
 class AlreadyRequested(Conflict):
-    """You have asked for {wanted} already, {request}; withdraw that one first."""
+    """The requester has an open request for the same role or action."""
+
+    message = "You already have an open request for {wanted} ({request}). Withdraw it first."
 
 
 @dataclass(frozen=True)

@@ -10,12 +10,18 @@ from teamaccess.storage import AccessRequest, AccessRequestStatus, OrganizationI
 
 
 class TooManyOpenRequests(TooMany):
-    """{user} has {open} open access requests in {organization}, which is the limit. Withdraw one, or wait for a decision."""  # noqa: E501 - a sentence is one line
+    """The member has as many open requests as the settings allow."""
+
+    message = (
+        "{user} has {open} open access requests in {organization}, which is the limit. Withdraw"
+        " one, or wait for a decision."
+    )
 
 
 class AskedTooOften(TooMany):
-    """{user} has asked for access as often as one may in a day. Try again tomorrow."""
+    """The member has made as many requests within a day as the settings allow."""
 
+    message = "{user} has reached the limit of access requests per day. Try again tomorrow."
     retry_after = 86_400
 
 

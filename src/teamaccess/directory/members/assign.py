@@ -15,7 +15,12 @@ from teamaccess.storage import Membership, OrganizationId, RoleId, UserId
 
 
 class RoleHeldLonger(Conflict):
-    """{user} holds the role {role} already, {until}; what they hold is not shortened."""
+    """The member already holds the role for longer. Giving access never shortens it."""
+
+    message = (
+        "{user} already holds the role {role} {until}, and approving a request never shortens "
+        "access."
+    )
 
 
 async def replace_roles(

@@ -16,7 +16,7 @@ from teamaccess.common.errors import Forbidden
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
-from teamaccess.directory.resources.questions import UnknownAction
+from teamaccess.directory.resources.questions import UnknownResourceAction
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import (
     Grant,
@@ -32,11 +32,21 @@ from teamaccess.storage import (
 
 
 class GrantBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: to {resource} you may not {missing}."""
+    """The grant allows an action on the resource that the giver lacks."""
+
+    message = (
+        "You can't give this access to {resource}: it includes permissions you don't have there"
+        " ({missing})."
+    )
 
 
 class GrantAboveActor(Forbidden):
-    """Nobody takes away what they do not have: to {resource} you may not {missing}."""
+    """The change takes away an action on the resource that the caller lacks."""
+
+    message = (
+        "You can't take away this access to {resource}: it includes permissions you don't have "
+        "there ({missing})."
+    )
 
 
 class GrantKey(NamedTuple):
@@ -75,8 +85,8 @@ async def replace_grants(
 ) -> Sequence[Grant]:
     """Have exactly this granted on an object, and return it.
 
-    Raises UnknownResource, UnknownAction, UnknownMember, UnknownTeam, what `roles.rules` says of ends,
-    GrantBeyondGiver and GrantAboveActor.
+    Raises UnknownResource, UnknownResourceAction, UnknownMember, UnknownTeam, what `roles.rules` says of
+    ends, GrantBeyondGiver and GrantAboveActor.
     """
     await authorize(change, actor, organization, "register_resources")
     resource = await get_resource(change.session, change.catalog, organization, key)
@@ -165,7 +175,7 @@ def _refuse_unknown_actions(change: Change, resource: Resource, wanted: Wanted) 
     known = type_of(change.catalog, resource.type).actions
     for each in wanted:
         if each.action not in known:
-            raise UnknownAction(
+            raise UnknownResourceAction(
                 action=each.action, resource=resource.reference, actions=list(known)
             )
 

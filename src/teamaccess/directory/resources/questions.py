@@ -10,16 +10,29 @@ from teamaccess.storage import OrganizationId, is_organization_id
 from teamaccess.storage.source import local_id
 
 
-class UnknownAction(Invalid):
-    """There is no action {action!r} on {resource}. The actions there are: {actions}."""
+class UnknownResourceAction(Invalid):
+    """The resource's type has no such action; without a resource, the catalog has none."""
+
+    code = "unknown_action"
+    message = "There is no action {action!r} on {resource}. Its actions are: {actions}."
 
 
 class OnlyOnTheObject(Invalid):
-    """{action} is never for whoever created the object, so it is decided on the object alone: name it, as in `{example}`."""  # noqa: E501 - a sentence is one line
+    """The action excludes the creator, so it is decided for one resource and not for the organization."""
+
+    message = (
+        "{action} excludes the creator of the resource, so it is decided per resource. Name "
+        "one, for example `{example}`."
+    )
 
 
 class InvalidResource(Invalid):
-    """{resource!r} is no object of {organization}: write type:id, as in webhook:wh_1."""
+    """The text does not name a resource of the organization."""
+
+    message = (
+        "{resource!r} does not name a resource of {organization}. Write type:id, for example "
+        "webhook:wh_1."
+    )
 
 
 def asked(
@@ -28,7 +41,7 @@ def asked(
     """Return the object in the graph and its permission that a question is about.
 
     A resource is named with or without its organization: `webhook:acme/wh_1`, `webhook:wh_1`. Raises
-    UnknownOrganization, UnknownAction, OnlyOnTheObject and InvalidResource.
+    UnknownOrganization, UnknownResourceAction, OnlyOnTheObject and InvalidResource.
     """
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
@@ -38,7 +51,7 @@ def asked(
         on = _object(catalog, organization, resource)
         known = list(catalog.types[on.type].actions)
     if action not in known:
-        raise UnknownAction(action=action, resource=on, actions=known)
+        raise UnknownResourceAction(action=action, resource=on, actions=known)
     return on, action
 
 

@@ -25,7 +25,9 @@ from teamaccess.storage import (
 
 
 class UnknownServiceAccount(NotFound):
-    """There is no service account {account} in {organization}."""
+    """The organization has no such service account."""
+
+    message = "{organization} has no service account {account}."
 
 
 async def create(

@@ -19,7 +19,9 @@ from teamaccess.storage import (
 
 
 class UnknownTeam(NotFound):
-    """There is no team {team} in {organization}."""
+    """The organization has no such team."""
+
+    message = "{organization} has no team {team}."
 
 
 async def find_team(session: AsyncSession, organization: OrganizationId, id: TeamId) -> Team | None:

@@ -19,7 +19,9 @@ from teamaccess.storage import Membership, OrganizationId, TeamId, TeamMembershi
 
 
 class NotInTeam(NotFound):
-    """{user} is not in the team {team}."""
+    """The user has no place in the team."""
+
+    message = "{user} is not in the team {team}."
 
 
 async def put(

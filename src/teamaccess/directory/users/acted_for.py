@@ -10,7 +10,11 @@ LONGEST = 255
 
 
 class NobodyToActFor(NotFound):
-    """There is nobody among the people of {organization} with this id or external id."""
+    """The organization has no person with the id or external id that the header names."""
+
+    message = (
+        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of."
+    )
 
 
 async def person_in(session: AsyncSession, organization: OrganizationId, id: str) -> User:

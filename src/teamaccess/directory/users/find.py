@@ -17,7 +17,9 @@ WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp())
 
 
 class UnknownUser(NotFound):
-    """There is no user {user}."""
+    """There is no user with this id or address."""
+
+    message = "There is no user {user}."
 
 
 async def user_now(session: AsyncSession, id: UserId) -> User | None:
