@@ -30,7 +30,7 @@ class UnknownChange(NotFound):
     )
 
 
-@get("/v1/organizations/{organization:str}/changes/{position:int}")
+@get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")
 async def show_change(
     request: AnyRequest,
     organization: InPath,

@@ -28,7 +28,7 @@ class NobodyToCheck(Invalid):
     message = "Name the user to check as `user`: operators are not members."
 
 
-@post("/v1/check", status_code=HTTP_200_OK)
+@post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
     request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
 ) -> ChecksView:

@@ -42,7 +42,7 @@ class RoleIdStays(Invalid):
     message = "The id of the role {role} can't change. Create another role instead."
 
 
-@get("/v1/organizations/{organization:str}/roles")
+@get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
     organization: InPath,
     actor: SignedIn,
@@ -68,7 +68,7 @@ async def show_roles(
     )
 
 
-@get("/v1/organizations/{organization:str}/roles/{role:str}")
+@get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
     organization: InPath, role: InPath, actor: SignedIn, service: TheService
 ) -> Response[RoleView]:
@@ -82,7 +82,7 @@ async def show_role(
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
 
-@post("/v1/organizations/{organization:str}/roles")
+@post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
 async def make_role(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
@@ -100,7 +100,7 @@ async def make_role(
     return view
 
 
-@put("/v1/organizations/{organization:str}/roles/{role:str}")
+@put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
     organization: InPath,
@@ -123,7 +123,11 @@ async def replace_role(
     return RoleView.of(found, change.catalog)
 
 
-@delete("/v1/organizations/{organization:str}/roles/{role:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}/roles/{role:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="delete_role",
+)
 @revokes
 async def delete_role(
     organization: InPath,
