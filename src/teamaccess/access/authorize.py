@@ -15,11 +15,21 @@ ADMINISTRATION = "administration"
 
 
 class MissingPermission(Forbidden):
-    """This takes the permission {permission} in {organization}, which you do not have."""
+    """The caller lacks the action that guards the operation. Only a role that has it helps."""
+
+    message = (
+        "You need the permission {permission} in {organization}. Ask an administrator for a "
+        "role that has it."
+    )
 
 
 class OnlyInPerson(Forbidden):
-    """People do this themselves, signed in: no service account does it, nor anybody on another's behalf."""  # noqa: E501 - a sentence is one line
+    """Only a signed-in person may do this. The caller is a service account, or acts for a member."""
+
+    message = (
+        "Only a person who signed in themselves can do this. A service account can't, not even "
+        "on behalf of a member."
+    )
 
 
 async def authorize(

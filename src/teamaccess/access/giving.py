@@ -27,43 +27,75 @@ from teamaccess.storage import Channel, HeldRole, Membership, RoleId, Team, Team
 
 
 class RoleTwice(Invalid):
-    """The role {role!r} is named twice; name each role once."""
+    """A request names the same role twice, so its expiry would be ambiguous."""
+
+    message = "The role {role!r} is listed twice. List each role once."
 
 
 class OperatorOnlyRole(Forbidden):
-    """The role {role} cannot be granted here; ask whoever operates this service."""
+    """The catalog lets only operators give this role, through the `teamaccess` command."""
+
+    message = "Only operators of this service can give the role {role}. Ask one of them."
 
 
 class RoleBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: of what these roles allow, you lack {missing}."""
+    """The roles to be given allow actions that the giver lacks."""
+
+    message = "You can't give these roles: they include permissions you don't have ({missing})."
 
 
 class EndInThePast(Invalid):
-    """An end lies in the future, and {until} does not."""
+    """`expires_at` is not in the future."""
+
+    message = "expires_at must be in the future; got {until}."
 
 
 class EndTooFar(Invalid):
-    """An end lies at most {days} days ahead; {until} is further. Leave it out for none."""
+    """`expires_at` is later than the catalog's `longest_days` allow."""
+
+    message = (
+        "expires_at can be at most {days} days ahead; got {until}. Leave it out for access "
+        "without an end."
+    )
 
 
 class MemberAboveActor(Forbidden):
-    """Nobody acts on someone above them: {user} holds what you lack, {missing}."""
+    """The member holds actions that the caller lacks, so the caller may not change them."""
+
+    message = "You can't change {user}: they hold permissions you don't ({missing})."
 
 
 class TeamAboveActor(Forbidden):
-    """Nobody acts on someone above them: who is in the team {team} holds through it what you lack, {missing}."""  # noqa: E501 - a sentence is one line
+    """Members of the team hold actions through it that the caller lacks."""
+
+    message = (
+        "You can't change the team {team}: its members hold permissions through it that you "
+        "don't ({missing})."
+    )
 
 
 class GrantBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: to {resource} you may not {missing}."""
+    """The grant allows an action on the resource that the giver lacks."""
+
+    message = (
+        "You can't give this access to {resource}: it includes permissions you don't have there"
+        " ({missing})."
+    )
 
 
 class GrantAboveActor(Forbidden):
-    """Nobody takes away what they do not have: to {resource} you may not {missing}."""
+    """The change takes away an action on the resource that the caller lacks."""
+
+    message = (
+        "You can't take away this access to {resource}: it includes permissions you don't have "
+        "there ({missing})."
+    )
 
 
 class RoleNotForTeams(Conflict):
-    """No team may hold the role {role}; give it to members themselves."""
+    """The catalog keeps the role for members; a team cannot hold it."""
+
+    message = "Teams can't hold the role {role}. Give it to members directly."
 
 
 Ends = Mapping[RoleId, datetime | None]

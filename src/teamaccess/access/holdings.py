@@ -73,7 +73,12 @@ GRANTS_OF_TEAM = (
 
 
 class UnknownRole(Invalid):
-    """There is no role {role!r} here. The catalog has {roles}; GET .../roles names the organization's."""
+    """Neither the catalog nor the organization has a role with this id."""
+
+    message = (
+        "There is no role {role!r}. The catalog has {roles}; GET .../roles also lists the "
+        "organization's own."
+    )
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,12 @@ million takes a quarter of a second, and the organization's other changes wait m
 
 
 class LimitReached(Conflict):
-    """{organization} has reached the limit {limit} ({most}). Remove what is no longer needed, or ask whoever operates this service to raise the limit."""  # noqa: E501 - a sentence is one line
+    """The organization has as many things of one kind as the settings allow."""
+
+    message = (
+        "{organization} has reached the limit {limit} ({most}). Remove something, or ask an "
+        "operator of this service to raise the limit."
+    )
 
 
 async def refuse_full(

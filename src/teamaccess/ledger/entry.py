@@ -56,7 +56,9 @@ class Attribution:
         """
         if self.on_behalf is not None:
             return self.on_behalf.member
-        return UserId(self.actor.removeprefix("user:"))
+        if not self.actor.startswith("user:"):
+            return UserId(self.actor)
+        return UserId(self.actor.removeprefix("user:").partition(" ")[0])
 
     @property
     def account(self) -> UserId | None:

@@ -23,7 +23,9 @@ from teamaccess.views.checks import Asked, ChecksAsked, ChecksView, CheckView
 
 
 class NobodyToCheck(Invalid):
-    """An operator is no member: say whose permission is asked, as `user`."""
+    """An operator asks for a check and names no user; an operator has no membership to check."""
+
+    message = "Name the user to check as `user`: operators are not members."
 
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")

@@ -33,7 +33,9 @@ InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
 
 
 class RolesChangedMeanwhile(PreconditionFailed):
-    """The roles of {user} have changed since you read them. Read them again."""
+    """The `If-Match` of the request is not the current ETag of the member's roles."""
+
+    message = "The roles of {user} have changed since you read them. Read them again."
 
 
 @get("/v1/organizations/{organization:str}/members", operation_id="list_members")

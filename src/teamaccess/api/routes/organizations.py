@@ -28,7 +28,12 @@ from teamaccess.views.organizations import (
 
 
 class NotForEverybody(Forbidden):
-    """All organizations are listed for operators and auditors of all; without `all` you see your own."""
+    """A user who is neither operator nor auditor of all organizations sent `all`."""
+
+    message = (
+        "Only operators and auditors of all organizations can list all of them. Leave `all` out"
+        " to list yours."
+    )
 
 
 def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

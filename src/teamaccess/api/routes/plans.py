@@ -23,13 +23,16 @@ from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWan
 
 
 class BadCatalog(Invalid):
-    """The catalog says something wrong: {mistakes}."""
+    """The catalog that a plan proposes has mistakes."""
 
+    message = "The catalog has mistakes: {mistakes}."
     most_listed = MOST_MISTAKES + 1  # and how many more there are
 
 
 class PlanNeeded(Invalid):
-    """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
+    """The request applies changes and does not name the plan that it was read from."""
+
+    message = "Make a plan first, and send its ETag as If-Match."
 
 
 @post(

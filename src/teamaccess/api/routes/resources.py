@@ -110,11 +110,15 @@ GRANTS = f"{ONE}/grants"
 
 
 class GrantTwice(Invalid):
-    """{grant!r} is named twice; name each grant once."""
+    """A request names the same grant twice."""
+
+    message = "The grant {grant!r} is listed twice. List each grant once."
 
 
 class GrantsChangedMeanwhile(PreconditionFailed):
-    """What is granted on {resource} has changed since you read it. Read it again."""
+    """The `If-Match` of the request is not the current ETag of the resource's grants."""
+
+    message = "The grants on {resource} have changed since you read them. Read them again."
 
 
 @get(GRANTS, operation_id="list_grants")

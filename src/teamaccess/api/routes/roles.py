@@ -30,11 +30,15 @@ Instead = Annotated[
 
 
 class RoleChangedMeanwhile(PreconditionFailed):
-    """The role {role} has changed since you read it. Read it again."""
+    """The `If-Match` of the request is not the current ETag of the role."""
+
+    message = "The role {role} has changed since you read it. Read it again."
 
 
 class RoleIdStays(Invalid):
-    """The id of {role} cannot be changed; make another role for that."""
+    """A request changes the id of a role. Relationships and the ledger name roles by id."""
+
+    message = "The id of the role {role} can't change. Create another role instead."
 
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")

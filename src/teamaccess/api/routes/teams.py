@@ -25,7 +25,9 @@ SEAT = f"{ONE}/members/{{user:str}}"
 
 
 class TeamRolesChangedMeanwhile(PreconditionFailed):
-    """The roles of the team {team} have changed since you read them. Read them again."""
+    """The `If-Match` of the request is not the current ETag of the team's roles."""
+
+    message = "The roles of the team {team} have changed since you read them. Read them again."
 
 
 @post(TEAMS, operation_id="create_team")

@@ -15,7 +15,12 @@ from teamaccess.storage import Auditor, Event, User, UserId
 
 
 class NoAuditor(NotFound):
-    """{user} is no auditor of all organizations: `teamaccess operator auditors` tells who is."""
+    """The user has no right to audit all organizations that could be taken away."""
+
+    message = (
+        "{user} is not an auditor of all organizations. `teamaccess operator auditors` lists "
+        "the auditors."
+    )
 
 
 async def grant_auditor(change: Change, email: str, reason: str, until: datetime | None) -> User:

@@ -30,7 +30,11 @@ from teamaccess.storage import Channel, OrganizationId
 
 
 class StateMoved(PreconditionFailed):
-    """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
+    """The organization changed after the plan was made, so the plan's results may be wrong."""
+
+    message = (
+        "{organization} has changed since the plan was made. Its state is now {state}. Plan again."
+    )
 
 
 def state_of(standing: LedgerPosition, catalog: Catalog) -> str:
@@ -58,11 +62,18 @@ LONGEST_ANSWER_SECONDS = 60
 
 
 class PlanTooLarge(Conflict):
-    """What everybody in {organization} would have could not be asked within {seconds} seconds."""
+    """The access of all members could not be computed within the time limit of a plan."""
+
+    message = (
+        "Computing the access of everybody in {organization} took longer than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class NothingProposed(Invalid):
-    """A plan is about something: propose changes, another catalog, or both."""
+    """A plan has neither changes nor a catalog."""
+
+    message = "The plan is empty. Propose changes, a catalog, or both."
 
 
 @dataclass(frozen=True)

@@ -35,12 +35,18 @@ LONGEST_SECONDS = 3
 
 
 class PlanTakesTooLong(Conflict):
-    """The other changes of {organization} would wait for more than {seconds} seconds for these. \
-    Propose less at once."""
+    """The rehearsal holds the organization's lock, and other changes may not wait longer."""
+
+    message = (
+        "These changes would block other changes of {organization} for more than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class ChangeTwice(Invalid):
-    """The same change is named twice: {change}. Name each once."""
+    """A plan proposes the same change twice."""
+
+    message = "The change {change} is listed twice. List each change once."
 
 
 class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):

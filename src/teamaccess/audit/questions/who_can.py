@@ -17,7 +17,9 @@ from teamaccess.storage import UserId
 
 
 class NotRegistered(NotFound):
-    """{resource} is not registered, so nobody can do anything to it."""
+    """The question is about a resource that is not registered, so nobody has access to it."""
+
+    message = "{resource} is not registered, so nobody has access to it. Register it first."
 
 
 @dataclass(frozen=True)

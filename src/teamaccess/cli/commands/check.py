@@ -20,7 +20,9 @@ DENIED = 1
 
 
 class NoZedToken(Invalid):
-    """{token!r} is no ZedToken: give one that a change or SpiceDB answered with, as it is."""
+    """`--at` has not the form of a ZedToken."""
+
+    message = "{token!r} is not a ZedToken. Copy one from a change or from SpiceDB's answer."
 
 
 @app.command()

@@ -26,20 +26,30 @@ from teamaccess.storage import (
 
 
 class OperatorOnlyAction(Forbidden):
-    """The action {action} cannot be granted here; ask whoever operates this service."""
+    """Only a role that operators give has the requested action."""
+
+    message = "Only operators of this service can give the permission {action}. Ask one of them."
 
 
 class AlreadyRequested(Conflict):
-    """You have asked for {wanted} already, {request}; withdraw that one first."""
+    """The requester has an open request for the same role or action."""
+
+    message = "You already have an open request for {wanted} ({request}). Withdraw it first."
 
 
 class TooManyOpenRequests(TooMany):
-    """{user} has {open} open access requests in {organization}, which is the limit. Withdraw one, or wait for a decision."""  # noqa: E501 - a sentence is one line
+    """The member has as many open requests as the settings allow."""
+
+    message = (
+        "{user} has {open} open access requests in {organization}, which is the limit. Withdraw"
+        " one, or wait for a decision."
+    )
 
 
 class AskedTooOften(TooMany):
-    """{user} has asked for access as often as one may in a day. Try again tomorrow."""
+    """The member has made as many requests within a day as the settings allow."""
 
+    message = "{user} has reached the limit of access requests per day. Try again tomorrow."
     retry_after = 86_400
 
 

@@ -22,19 +22,36 @@ from teamaccess.storage import (
 
 
 class OwnAccessRequest(Forbidden):
-    """Nobody decides on their own request; ask somebody else, or withdraw it."""
+    """The caller decides on their own request."""
+
+    message = "You can't decide on your own request. Ask somebody else, or withdraw it."
 
 
 class PeopleDecide(Forbidden):
-    """Requests are decided by people, in their own name or through a backend: a machine of the asker's own would be the asker."""  # noqa: E501 - a sentence is one line
+    """A service account decides in its own name.
+
+    A requester could own it and so approve their own request.
+    """
+
+    message = (
+        "Only a person can decide on a request: a service account can do it only on behalf of a"
+        " member."
+    )
 
 
 class AskerInactive(Conflict):
-    """{user} is no active member of {organization} at present, so nothing can be given to them."""
+    """The requester was suspended or removed after they made the request."""
+
+    message = (
+        "{user} is not an active member of {organization}, so they can't be given access. "
+        "Reactivate them first."
+    )
 
 
 class LongerThanAsked(Invalid):
-    """{hours} hours are more than the {asked} that were asked for."""
+    """The approval gives more hours than requested."""
+
+    message = "{hours} hours are more than the {asked} that were requested. Give {asked} at most."
 
 
 async def approve(

@@ -23,7 +23,9 @@ from teamaccess.storage import (
 
 
 class UnknownAccessRequest(NotFound):
-    """There is no access request {request} in {organization}, or it is not yours to see."""
+    """The organization has no such request, or the caller may not see it."""
+
+    message = "{organization} has no access request {request} that you can see."
 
 
 @dataclass(frozen=True)

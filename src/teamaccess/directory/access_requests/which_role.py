@@ -10,19 +10,33 @@ from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, Role
 
 
 class OtherRoleAsked(Invalid):
-    """{role!r} is not what was asked for, which is {asked}. Approve that, or decline."""
+    """The approval names another role than the requested one."""
+
+    message = (
+        "{role!r} is not the requested role, which is {asked}. Approve {asked}, or decline the "
+        "request."
+    )
 
 
 class RoleNeeded(Invalid):
-    """Say which `role` to give. Of those that you may give, these allow {action}: {roles}."""
+    """The request asks for an action, and the approval does not name the role that gives it."""
+
+    message = "Name the `role` to give. These roles allow {action}, and you can give them: {roles}."
 
 
 class NoRoleAllows(Conflict):
-    """None of the roles that you may give allows {action}. Make a role with it, if you may, or leave this request to somebody who holds more."""  # noqa: E501 - a sentence is one line
+    """No role that the approver may give has the requested action."""
+
+    message = (
+        "None of the roles that you can give allows {action}. Create a role with it, or leave "
+        "the request to somebody with more permissions."
+    )
 
 
 class RoleWithoutAction(Invalid):
-    """The role {role} does not allow {action}, which was asked for."""
+    """The approval names a role that does not have the requested action."""
+
+    message = "The role {role} does not allow {action}, which was requested. Name another role."
 
 
 async def role_to_give(

@@ -26,23 +26,47 @@ from teamaccess.storage import Invitation, InvitationId, Membership, User, new_u
 
 
 class UnknownInvitationToken(NotFound):
-    """This invitation link is not valid, or a newer mail has replaced it. Use the link of the newest mail, or ask for a new invitation."""  # noqa: E501 - a sentence is one line
+    """The token of the link belongs to no open invitation.
+
+    A new mail replaces the token of the mail before.
+    """
+
+    message = (
+        "This invitation link is not valid, or a newer mail has replaced it. Use the link in "
+        "the newest mail, or ask for a new invitation."
+    )
 
 
 class AcceptsForSomebodyElse(Forbidden):
-    """This invitation was sent to another address than the one you are signed in with. Sign out, or sign in as the invited person."""  # noqa: E501 - a sentence is one line
+    """The caller is signed in with another address than the invited one."""
+
+    message = (
+        "This invitation was sent to another address than the one you are signed in with. Sign "
+        "out, or sign in as the invited person."
+    )
 
 
 class SignInToAccept(Unauthenticated):
-    """There is an account for the invited address. Sign in with it to accept the invitation."""
+    """The invited address belongs to a user, so holding the link is not enough."""
+
+    message = (
+        "The invited address already has an account. Sign in with it to accept the invitation."
+    )
 
 
 class InviterLostRights(Conflict):
-    """Whoever invited you may no longer give these roles, so the invitation cannot be accepted. Ask for a new one."""  # noqa: E501 - a sentence is one line
+    """The inviter could give these roles when they invited, and cannot any more."""
+
+    message = "The person who invited you can no longer give these roles. Ask for a new invitation."
 
 
 class InvitationUnexplained(Conflict):
-    """No event explains this invitation as it is, so it cannot be accepted. Ask for a new one, and tell whoever operates this service."""  # noqa: E501 - a sentence is one line
+    """The invitation differs from the event that records it: somebody changed it in the database."""
+
+    message = (
+        "This invitation differs from the event that records it, so it can't be accepted. Ask "
+        "for a new invitation, and tell an operator of this service."
+    )
 
 
 ATTESTED = text("SELECT invitation_attested(:organization, :id)")

@@ -20,26 +20,41 @@ MAILBOX: ColumnElement[str] = literal_column(IN_SQL.format(email="invitations.em
 
 
 class TooManyInvitations(TooMany):
-    """{organization} has sent {sent} invitations within the hour, which is the limit. Try again later."""
+    """The organization has sent as many invitations within an hour as the settings allow."""
 
+    message = (
+        "{organization} has sent {sent} invitations within an hour, which is the limit. Try "
+        "again later."
+    )
     retry_after = 600
 
 
 class SentTooOften(TooMany):
-    """{email} has been sent as many invitations by {by} as one mailbox may get in a day ({most}). Try again tomorrow."""  # noqa: E501 - a sentence is one line
+    """The mailbox has reached its daily limit of invitations.
 
+    Organizations and inviters are counted separately.
+    """
+
+    message = (
+        "{email} has been sent {most} invitations by {by} within a day, which is the limit. Try"
+        " again tomorrow."
+    )
     retry_after = 86_400
 
 
 class InvitingElsewhere(TooMany):
-    """You are inviting somebody into another organization at this moment. Try again."""
+    """The inviter is inviting into another organization. Their daily limit is counted one at a time."""
 
+    message = "You are inviting somebody to another organization at this moment. Try again."
     retry_after = 1
 
 
 class InvitedTooOften(TooMany):
-    """You have sent as many invitations as one person may in a day ({most}). Try again tomorrow."""
+    """The inviter has sent as many invitations within a day as the settings allow."""
 
+    message = (
+        "You have sent {most} invitations within a day, which is the limit. Try again tomorrow."
+    )
     retry_after = 86_400
 
 

@@ -36,15 +36,21 @@ LONGEST_LIFE = timedelta(days=30)
 
 
 class AlreadyMember(Conflict):
-    """{email} is already a member of {organization}; change the roles there instead."""
+    """The address already belongs to a member."""
+
+    message = "{email} is already a member of {organization}. Change their roles instead."
 
 
 class AlreadyInvited(Conflict):
-    """{email} already has a pending invitation, {invitation}; resend or cancel that one."""
+    """The address has an open invitation."""
+
+    message = "{email} already has an open invitation ({invitation}). Resend or cancel it."
 
 
 class UnknownInvitation(NotFound):
-    """There is no invitation {invitation} in {organization}."""
+    """The organization has no such invitation."""
+
+    message = "{organization} has no invitation {invitation}."
 
 
 @dataclass(frozen=True)

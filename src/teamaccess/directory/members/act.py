@@ -28,11 +28,21 @@ from teamaccess.storage import Membership, RoleAssignment, RoleId, User, UserId
 
 
 class LastAdministrator(Conflict):
-    """An organization keeps at least one active administrator without an end date; {user} is the last one of {organization}."""  # noqa: E501 - a sentence is one line
+    """The change would leave the organization without an active administrator who stays."""
+
+    message = (
+        "{user} is the last active administrator of {organization} without an end date. Make "
+        "somebody else an administrator first."
+    )
 
 
 class RoleHeldLonger(Conflict):
-    """{user} holds the role {role} already, {until}; what they hold is not shortened."""
+    """The member already holds the role for longer. Giving access never shortens it."""
+
+    message = (
+        "{user} already holds the role {role} {until}, and approving a request never shortens "
+        "access."
+    )
 
 
 class RolesReplaced(NamedTuple):

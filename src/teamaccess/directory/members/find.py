@@ -45,7 +45,9 @@ WHOLE = (
 
 
 class UnknownMember(NotFound):
-    """{user} is not a member of {organization}."""
+    """The user is not a member of the organization."""
+
+    message = "{user} is not a member of {organization}."
 
 
 async def find_member(

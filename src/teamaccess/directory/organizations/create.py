@@ -28,15 +28,23 @@ from teamaccess.storage import (
 
 
 class InvalidOrganizationId(Invalid):
-    """{id!r} cannot be the id of an organization: 3 to 64 characters of a-z, 0-9 and hyphen."""
+    """The id has a form that neither SpiceDB nor a URL takes."""
+
+    message = (
+        "{id!r} is not a valid organization id. Use 3 to 64 characters of a-z, 0-9 and hyphen."
+    )
 
 
 class OrganizationExists(Conflict):
-    """The id {id} is taken, or was once; ids are never used again."""
+    """The id is, or was, the id of an organization. Ids are never used again."""
+
+    message = "The organization id {id} is taken, or was used before. Choose another id."
 
 
 class OnlyOperatorsFound(Forbidden):
-    """Organizations are created by whoever operates this service; ask there."""
+    """The deployment's catalog lets only operators create organizations."""
+
+    message = "Only operators of this service can create organizations. Ask one of them."
 
 
 async def create(

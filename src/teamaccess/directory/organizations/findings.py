@@ -14,7 +14,9 @@ MOST_LISTED = 1000
 
 
 class UnknownFinding(NotFound):
-    """There is no finding {finding}: `teamaccess findings list --all` tells which there are."""
+    """There is no finding with this number."""
+
+    message = "There is no finding {finding}. `teamaccess findings list --all` lists all findings."
 
 
 async def newest(

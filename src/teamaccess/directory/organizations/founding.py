@@ -12,19 +12,29 @@ from teamaccess.storage.directory.user import mailbox
 
 
 class FoundingInProgress(TooMany):
-    """Another organization of yours is being created at this moment. Try again."""
+    """The person is creating another organization. Their limits are counted one at a time."""
 
+    message = "You are creating another organization at this moment. Try again."
     retry_after = 1
 
 
 class FoundedTooOften(TooMany):
-    """You have created as many organizations as one person may in a day ({most}). Try again tomorrow."""
+    """The person has created as many organizations within a day as the settings allow."""
 
+    message = (
+        "You have created {most} organizations within a day, which is the limit. Try again "
+        "tomorrow."
+    )
     retry_after = 86_400
 
 
 class TooManyOrganizations(Conflict):
-    """You have created {most} organizations that still exist, which is the limit. Delete one that is no longer needed, or ask whoever operates this service to create the next one."""  # noqa: E501 - a sentence is one line
+    """The person has created as many organizations that still exist as the settings allow."""
+
+    message = (
+        "You have created {most} organizations that still exist, which is the limit. Delete "
+        "one, or ask an operator of this service to create the next one."
+    )
 
 
 async def refuse_serial_founder(change: Change, founder: User) -> None:

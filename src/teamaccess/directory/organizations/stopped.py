@@ -7,7 +7,9 @@ from teamaccess.storage import OrganizationId
 
 
 class NotStopped(Conflict):
-    """No entry stops {organization}, so there is nothing to retry or to skip."""
+    """No ledger entry stops the organization, so there is nothing to retry or to skip."""
+
+    message = "{organization} is not stopped: there is no entry to retry or to skip."
 
 
 async def retry(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:

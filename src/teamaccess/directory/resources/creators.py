@@ -13,19 +13,31 @@ from teamaccess.storage import Membership, Resource, UserId, is_local_id
 
 
 class CreatorDemanded(Invalid):
-    """A {type} has an action that is never for whoever created it: say who that is, as `creator`."""
+    """An action on resources of this type excludes their creator, so the creator must be known."""
+
+    message = "A {type} needs a creator, because one of its actions excludes them. Send `creator`."
 
 
 class CreatorRefused(Invalid):
-    """Nothing that can be done to a {type} depends on who created it: leave `creator` out."""
+    """No action on resources of this type depends on their creator."""
+
+    message = (
+        "A {type} has no creator, because none of its actions depends on one. Leave `creator` out."
+    )
 
 
 class CreatorIsMember(Invalid):
-    """You act for {member}, who is then the creator: say so, or leave `creator` out."""
+    """A service account acts for a member and names another creator."""
+
+    message = (
+        "You act for {member}, so they are the creator. Name them as `creator`, or leave it out."
+    )
 
 
 class CreatorKept(Conflict):
-    """Who created {resource} was said when it was registered, and does not change."""
+    """The resource was registered with another creator. Changing it would evade the four-eyes rule."""
+
+    message = "The creator of {resource} can't change after registration. Send the first one."
 
 
 def creator_of(

@@ -21,11 +21,15 @@ NAMED = select(Resource).where(
 
 
 class UnknownResource(NotFound):
-    """{organization} has no {type} {resource!r}."""
+    """The organization has no such resource, or it was removed."""
+
+    message = "{organization} has no {type} {resource!r}."
 
 
 class UnknownResourceType(NotFound):
-    """There is no type {type!r}. The types are: {types}."""
+    """The catalog has no such resource type."""
+
+    message = "There is no resource type {type!r}. The types are: {types}."
 
 
 def type_of(catalog: Catalog, type: str) -> ResourceType:

@@ -11,15 +11,27 @@ from teamaccess.storage.base import local_id
 
 
 class UnknownAction(Invalid):
-    """There is no action {action!r} on {resource}. The actions there are: {actions}."""
+    """The catalog has no such action."""
+
+    message = "The catalog has no action {action!r}."
 
 
 class OnlyOnTheObject(Invalid):
-    """{action} is never for whoever created the object, so it is decided on the object alone: name it, as in `{example}`."""  # noqa: E501 - a sentence is one line
+    """The action excludes the creator, so it is decided for one resource and not for the organization."""
+
+    message = (
+        "{action} excludes the creator of the resource, so it is decided per resource. Name "
+        "one, for example `{example}`."
+    )
 
 
 class InvalidResource(Invalid):
-    """{resource!r} is no object of {organization}: write type:id, as in webhook:wh_1."""
+    """The text does not name a resource of the organization."""
+
+    message = (
+        "{resource!r} does not name a resource of {organization}. Write type:id, for example "
+        "webhook:wh_1."
+    )
 
 
 def question_about(

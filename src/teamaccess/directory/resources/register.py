@@ -51,15 +51,23 @@ from teamaccess.storage import (
 
 
 class InvalidResourceId(Invalid):
-    """{id!r} cannot be the id of an object: 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."""
+    """The id has a form that SpiceDB does not take."""
+
+    message = (
+        "{id!r} is not a valid resource id. Use 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."
+    )
 
 
 class ResourceTwice(Invalid):
-    """{resource} is named twice; say once what shall become of it."""
+    """A batch names the same resource twice, so the order of its operations would matter."""
+
+    message = "{resource} is listed twice. List each resource once."
 
 
 class ResourceRemoved(Conflict):
-    """{resource} was removed, and the id of a removed object is never registered again."""
+    """The resource was removed. Its id is never registered again, because old grants must not return."""
+
+    message = "{resource} was removed, and its id can't be registered again. Choose another id."
 
 
 @dataclass(frozen=True)

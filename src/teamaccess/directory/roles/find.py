@@ -18,7 +18,9 @@ BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class RoleNotFound(NotFound):
-    """{organization} has no role {role!r}."""
+    """The organization has no such role."""
+
+    message = "{organization} has no role {role!r}."
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,27 @@ NOBODY = "none"
 
 
 class InvalidRoleId(Invalid):
-    """{id!r} cannot be the id of a role: 3 to 64 characters of a-z, 0-9 and _, first a letter, last no _."""  # noqa: E501 - a sentence is one line
+    """The id has a form that SpiceDB does not take as a name."""
+
+    message = (
+        "{id!r} is not a valid role id. Use 3 to 64 characters of a-z, 0-9 and _; start with a "
+        "letter, and don't end with _."
+    )
 
 
 class RoleIdReserved(Conflict):
-    """The id {id} already means something in every organization; choose another."""
+    """The id has a meaning in every organization: the catalog or the schema uses it."""
+
+    message = "The role id {id} is reserved. Choose another id."
 
 
 class RoleIdsTaken(Conflict):
-    """Organizations have roles of their own with the ids {roles}, so the catalog cannot call roles of everybody's so: choose other ids in it."""  # noqa: E501 - a sentence is one line
+    """A proposed catalog names roles that organizations already have as custom roles."""
+
+    message = (
+        "Organizations already have custom roles with the ids {roles}. Choose other ids in the "
+        "catalog."
+    )
 
 
 def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:

@@ -30,15 +30,23 @@ from teamaccess.storage import CustomRole, RoleId
 
 
 class RoleExists(Conflict):
-    """{organization} already has a role {role}."""
+    """The organization already has a role with this id."""
+
+    message = "{organization} already has a role {role}. Choose another id."
 
 
 class PredefinedRole(Conflict):
-    """{role} is one of the roles that every organization has; clone it to have one of your own."""
+    """The role belongs to the catalog, so an organization can neither change nor delete it."""
+
+    message = "The role {role} is predefined and can't be changed. Clone it to make a custom role."
 
 
 class RoleAboveActor(Forbidden):
-    """Nobody changes a role that allows what they lack: {role} allows {missing}."""
+    """The role to be changed allows actions that the caller lacks."""
+
+    message = (
+        "You can't change the role {role}: it includes permissions you don't have ({missing})."
+    )
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,19 @@ MANY = 200
 
 
 class RoleInUse(Conflict):
-    """The role {role} is in use: {members} members and {teams} teams hold it, {invitations} invitations offer it, {access_requests} requests ask for it. Say which role they get instead, or `none`."""  # noqa: E501 - a sentence is one line
+    """The role to be deleted is held, offered or requested, and the request names no replacement."""
+
+    message = (
+        "The role {role} is in use: by {members} members, {teams} teams, {invitations} "
+        "invitations and {access_requests} access requests. Name the role that replaces it, or "
+        "`none`."
+    )
 
 
 class ReassignedToItself(Invalid):
-    """The holders of {role} cannot get it instead of itself."""
+    """The role to be deleted is named as its own replacement."""
+
+    message = "The role {role} can't replace itself. Name another role, or `none`."
 
 
 async def remove(change: OrganizationChange, id: RoleId, instead: str | None = None) -> None:

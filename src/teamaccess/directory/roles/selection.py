@@ -14,19 +14,33 @@ from teamaccess.storage import CustomRole
 
 
 class UnknownAction(Invalid):
-    """The catalog has no action {action!r}."""
+    """The catalog has no such action."""
+
+    message = "The catalog has no action {action!r}."
 
 
 class ActionTwice(Invalid):
-    """{action!r} is named twice; name each once."""
+    """A request names the same action twice."""
+
+    message = "The action {action!r} is listed twice. List each action once."
 
 
 class ReservedAction(Invalid):
-    """No role of an organization's own may hold {actions}; only the catalog's roles do."""
+    """The catalog reserves the actions for its own roles."""
+
+    message = (
+        "A custom role can't include {actions}: they are reserved for predefined roles. Leave "
+        "them out."
+    )
 
 
 class NothingSelected(Invalid):
-    """The catalog has no action of the resource {resource!r} at the level {level} that a role of an organization's own may hold."""  # noqa: E501 - a sentence is one line
+    """The catalog's resource has no action at this level that a custom role may have."""
+
+    message = (
+        "The resource {resource!r} has no action at the level {level} that a custom role can "
+        "include. Choose another level or resource."
+    )
 
 
 @dataclass(frozen=True)

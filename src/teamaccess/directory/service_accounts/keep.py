@@ -32,7 +32,9 @@ from teamaccess.storage import (
 
 
 class UnknownServiceAccount(NotFound):
-    """There is no service account {account} in {organization}."""
+    """The organization has no such service account."""
+
+    message = "{organization} has no service account {account}."
 
 
 async def create(change: OrganizationChange, name: str, roles: Ends) -> Membership:

@@ -25,7 +25,9 @@ BY_HASH = (
 
 
 class InvalidApiToken(Unauthenticated):
-    """The API token is not valid ({cause}). Make a new one for the service account."""
+    """The API token is unknown, expired or revoked; `cause` says which."""
+
+    message = "The API token is not valid ({cause}). Make a new one for the service account."
 
 
 @dataclass(frozen=True)

@@ -29,11 +29,15 @@ LONGEST_OVERLAP_HOURS = 7 * 24
 
 
 class UnknownToken(NotFound):
-    """The service account {account} of {organization} has no token {token}."""
+    """The service account has no such token."""
+
+    message = "The service account {account} of {organization} has no token {token}."
 
 
 class TokenEnded(Conflict):
-    """The token {token} has ended already; make a new one."""
+    """The token has expired or was revoked."""
+
+    message = "The token {token} has expired or was revoked. Make a new one."
 
 
 @dataclass(frozen=True, repr=False)

@@ -25,11 +25,18 @@ from teamaccess.storage import Team, TeamId, is_local_id
 
 
 class InvalidTeamId(Invalid):
-    """{id!r} cannot be the id of a team: 1 to 64 characters of A-Z, a-z, 0-9, hyphen and underscore."""
+    """The id has a form that SpiceDB does not take."""
+
+    message = (
+        "{id!r} is not a valid team id. Use 1 to 64 characters of A-Z, a-z, 0-9, hyphen and "
+        "underscore."
+    )
 
 
 class TeamExists(Conflict):
-    """{organization} has a team {team} already."""
+    """The organization already has a team with this id."""
+
+    message = "{organization} already has a team {team}. Choose another id."
 
 
 class TeamRolesReplaced(NamedTuple):

@@ -45,7 +45,9 @@ MEMBERS = (
 
 
 class UnknownTeam(NotFound):
-    """There is no team {team} in {organization}."""
+    """The organization has no such team."""
+
+    message = "{organization} has no team {team}."
 
 
 class TeamMemberEntry(NamedTuple):

@@ -23,7 +23,9 @@ from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId
 
 
 class NotInTeam(NotFound):
-    """{user} is not in the team {team}."""
+    """The user has no place in the team."""
+
+    message = "{user} is not in the team {team}."
 
 
 async def put(

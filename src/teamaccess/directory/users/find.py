@@ -20,11 +20,17 @@ LONGEST = 255
 
 
 class UnknownUser(NotFound):
-    """There is no user {user}."""
+    """There is no user with this id or address."""
+
+    message = "There is no user {user}."
 
 
 class NobodyToActFor(NotFound):
-    """There is nobody among the people of {organization} with this id or external id."""
+    """The organization has no person with the id or external id that the header names."""
+
+    message = (
+        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of."
+    )
 
 
 async def user_now(session: AsyncSession, id: UserId) -> User | None:
