@@ -417,9 +417,7 @@ async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
     for verb in (decision.approve, decision.decline):
         async with acme.world.service.ledger.change(through, acme.id) as change:
             with pytest.raises(decision.OwnAccessRequest):
-                await verb(
-                    change, acme.administrator.id, acme.id, RequestId(where.rpartition("/")[2])
-                )
+                await verb(change, RequestId(where.rpartition("/")[2]))
 
 
 @pytest.mark.parametrize("verb", ["approve", "decline"])

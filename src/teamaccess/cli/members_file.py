@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.role_set import RoleSet
+from teamaccess.access.holdings import RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid, TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean, counted

@@ -16,7 +16,7 @@ from teamaccess.api.identity.callers import Caller, Operator, Shown
 from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden, Unauthenticated
-from teamaccess.directory.users.acted_for import NobodyToActFor, person_in
+from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.ledger import Attribution, OnBehalf, UnknownOrganization
 from teamaccess.service import Service

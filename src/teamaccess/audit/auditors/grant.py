@@ -10,8 +10,7 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import normalise
-from teamaccess.directory.users.find import find_user
-from teamaccess.directory.users.make import user_with
+from teamaccess.directory.users.find import find_user, user_with
 from teamaccess.storage import Auditor, Event, User, UserId
 
 

@@ -16,7 +16,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.service import Service
-from teamaccess.storage import OrganizationId, UserId
+from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView
 from teamaccess.views.tables import print_table
 
@@ -130,7 +130,7 @@ async def _make(service: Service, wanted: Document, state: str) -> str:
         refuse_moved(change, lambda now: state == now)
         if wanted.reason is not None:
             change.because(clean("reason", wanted.reason, LONGEST_REASON))
-        await make_all(wanted.changes, change, UserId(change.attribution.actor), here)
+        await make_all(wanted.changes, change)
         return progress_of(await service.ledger.commit(change))[0]
 
 

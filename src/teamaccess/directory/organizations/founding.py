@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict, TooMany
-from teamaccess.directory.users.persons import same_person
+from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Organization, User
 from teamaccess.storage.directory.user import mailbox
 
@@ -38,10 +38,10 @@ class TooManyOrganizations(Conflict):
 
 
 async def refuse_serial_founder(change: Change, founder: User) -> None:
-    """Raise FoundedTooOften or TooManyOrganizations for who has founded enough.
+    """Raise FoundedTooOften or TooManyOrganizations if the founder has created too many organizations.
 
-    Nobody waits here: of two attempts at the same moment one is refused with FoundingInProgress. All
-    addresses of one mailbox are one person.
+    The lock is not waited for: of two attempts at the same moment one is refused with FoundingInProgress.
+    All addresses of one mailbox are one person.
     """
     person = mailbox(founder.email) if founder.email is not None else founder.id
     alone = func.pg_try_advisory_xact_lock(
@@ -49,15 +49,15 @@ async def refuse_serial_founder(change: Change, founder: User) -> None:
     )
     if not await change.session.scalar(select(alone)):
         raise FoundingInProgress
-    theirs = Organization.founded_by.in_(same_person(founder))
+    founded = Organization.founded_by.in_(same_person(founder))
     living = Organization.deleted_at.is_(None)
     today = Organization.created_at > change.now - timedelta(days=1)
-    found = await change.session.execute(
-        select(func.count().filter(today), func.count().filter(living)).where(theirs)
+    counts = await change.session.execute(
+        select(func.count().filter(today), func.count().filter(living)).where(founded)
     )
-    within_day, in_all = found.one()
-    most = change.limits
-    if within_day >= most.organizations_founded_a_day:
-        raise FoundedTooOften(most=most.organizations_founded_a_day)
-    if in_all >= most.organizations_founded:
-        raise TooManyOrganizations(most=most.organizations_founded)
+    within_day, in_all = counts.one()
+    limits = change.limits
+    if within_day >= limits.organizations_founded_a_day:
+        raise FoundedTooOften(most=limits.organizations_founded_a_day)
+    if in_all >= limits.organizations_founded:
+        raise TooManyOrganizations(most=limits.organizations_founded)

@@ -1,15 +1,15 @@
-"""Who created an object: four eyes are judged by it, so it is said once and for all."""
+"""The creator of an object. Four-eyes actions depend on it, so it never changes."""
 
 from collections.abc import Collection
 
 from sqlalchemy import select
 
 from teamaccess.catalog import ResourceType
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.ledger import Attribution
-from teamaccess.storage import Membership, OrganizationId, Resource, UserId, is_local_id
+from teamaccess.storage import Membership, Resource, UserId, is_local_id
 
 
 class CreatorDemanded(Invalid):
@@ -45,10 +45,10 @@ def creator_of(
     kind: ResourceType,
     named: UserId | None,
 ) -> UserId | None:
-    """Return who created an object of the type, as whoever registers it says.
+    """Return the creator of an object of the type, as the caller names them.
 
-    They vouch for it: the ledger keeps who did. A service account that acts for a member registers what
-    that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
+    The caller vouches for it: the ledger records the caller. A service account on behalf of a member
+    registers what that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
     """
     both = attribution.on_behalf
     if kind.demands_creator and both is not None:
@@ -62,25 +62,23 @@ def creator_of(
     return named
 
 
-def refuse_another(registered: Resource, creator: UserId | None) -> None:
-    """Raise CreatorKept where an object that is there is said to be somebody else's creation."""
+def refuse_other_creator(registered: Resource, creator: UserId | None) -> None:
+    """Raise CreatorKept if a registered object has another creator."""
     if registered.creator != creator:
         raise CreatorKept(resource=registered.reference)
 
 
-async def refuse_strangers(
-    change: Change, organization: OrganizationId, creators: Collection[UserId]
-) -> None:
-    """Raise UnknownMember for a creator who is no member; one who is suspended still is."""
+async def refuse_unknown_creators(change: OrganizationChange, creators: Collection[UserId]) -> None:
+    """Raise UnknownMember for a creator who is not a member; a suspended member is one."""
     for creator in creators:
         if not is_local_id(creator):
-            raise UnknownMember(user=creator, organization=organization)
+            raise UnknownMember(user=creator, organization=change.organization)
     if not creators:
         return
     members = await change.session.scalars(
         select(Membership.user_id).where(
-            Membership.organization_id == organization, Membership.user_id.in_(creators)
+            Membership.organization_id == change.organization, Membership.user_id.in_(creators)
         )
     )
     for creator in sorted(set(creators) - set(members)):
-        raise UnknownMember(user=creator, organization=organization)
+        raise UnknownMember(user=creator, organization=change.organization)

@@ -1,4 +1,4 @@
-"""What a role of an organization's own may be called in the graph."""
+"""The ids that custom roles may have."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,7 +8,7 @@ from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import CustomRole, RoleId, is_role_id
 
 NOBODY = "none"
-"""What says, where a role is expected, that it is to be none."""
+"""Stands for no role where a role is expected."""
 
 
 class InvalidRoleId(Invalid):
@@ -45,16 +45,15 @@ def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
 
 
 async def refuse_taken(session: AsyncSession, catalog: Catalog) -> None:
-    """Raise RoleIdsTaken for a role of the catalog that would hide an organization's own.
+    """Raise RoleIdsTaken for a role of the catalog that has the id of a custom role.
 
-    Whoever holds the own one would be taken for a holder of the catalog's, with more or less than that
-    allows.
+    Holders of the custom role would count as holders of the catalog's role, which may allow more or less.
     """
-    found = await session.scalars(
+    rows = await session.scalars(
         select(CustomRole.id)
         .where(CustomRole.id.in_(catalog.roles))
         .distinct()
         .order_by(CustomRole.id)
     )
-    if taken := found.all():
+    if taken := rows.all():
         raise RoleIdsTaken(roles=list(taken))
