@@ -15,6 +15,7 @@ from teamaccess.access.authorize import MissingPermission
 from teamaccess.api.identity.callers import Caller, Operator, Shown
 from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
 from teamaccess.changes import Change
+from teamaccess.changes.events.users import Refused
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
@@ -94,7 +95,7 @@ async def _acted_for(
             member = await person_in(session, here, whom)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, "refused", here, code=refused.code)
+        await service.refusals.record(account, Refused(code=refused.code), here)
         raise
     return member, OnBehalf(member.id, caller.id)
 

@@ -6,6 +6,7 @@ from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.identity.callers import Caller, Operator, Shown
+from teamaccess.changes.events.users import SignInRefused
 from teamaccess.directory.service_accounts.secret import PREFIX
 from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
@@ -137,4 +138,7 @@ async def _refuse_if_ended(
 
 async def _refused(service: Service, actor: str, request_id: str, cause: object) -> None:
     who = Attribution(actor, Channel.API, request_id)
-    await service.refusals.record(who, "sign_in_refused", cause=cause)
+    await service.refusals.record(
+        who,
+        SignInRefused(cause=str(cause)),
+    )

@@ -12,6 +12,8 @@ from teamaccess.access.giving import RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationAccepted
+from teamaccess.changes.events.users import SignedIn
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.invitations.offer import (
@@ -123,14 +125,11 @@ async def accept(
     await _join(change, invitation, user)
     await record(
         change,
-        "invitation_accepted",
+        InvitationAccepted(user=user.id, roles=invitation.roles, invited_by=invitation.invited_by),
         organization,
-        f"invitation:{id}",
-        user=user.id,
-        roles=invitation.roles,
-        invited_by=invitation.invited_by,
+        id,
     )
-    await record(change, "signed_in", organization, f"user:{user.id}", by="invitation")
+    await record(change, SignedIn(by="invitation"), organization, user.id)
     return user
 
 

@@ -15,6 +15,7 @@ from teamaccess.access.giving import Target, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import RoleSet, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
 from teamaccess.common.errors import Conflict, NotFound
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
@@ -101,11 +102,9 @@ async def invite(
     # ids only: the address is in the invitation's row, which can be erased
     await record(
         change,
-        "member_invited",
+        MemberInvited(roles=sorted(roles), expires_at=invitation.expires_at),
         change.organization,
-        f"invitation:{invitation.id}",
-        roles=sorted(roles),
-        expires_at=invitation.expires_at.isoformat(),
+        invitation.id,
     )
     return Letter(invitation, secret, role_set)
 
@@ -130,10 +129,8 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     secret = new_secret()
     account = change.attribution.account
     invitation.renew(hash_of(secret), by=change.actor, via=account, at=change.now)
-    end = invitation.expires_at.isoformat()
-    await record(
-        change, "invitation_resent", change.organization, f"invitation:{id}", expires_at=end
-    )
+    details = InvitationResent(expires_at=invitation.expires_at)
+    await record(change, details, change.organization, id)
     return Letter(invitation, secret, role_set)
 
 
@@ -147,7 +144,7 @@ async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
     if found is None:
         raise UnknownInvitation(invitation=id, organization=change.organization)
     found.cancel(change.now)
-    await record(change, "invitation_cancelled", change.organization, f"invitation:{id}")
+    await record(change, InvitationCancelled(), change.organization, id)
     return found
 
 

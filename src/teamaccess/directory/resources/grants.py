@@ -11,6 +11,7 @@ from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_later
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
@@ -100,7 +101,7 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
     now = [_text(grant, wanted[grant]) for grant in sorted(wanted)]
     if now != was:
         subject = str(resource.reference)
-        await record(change, "grants_changed", organization, subject, before=was, after=now)
+        await record(change, GrantsChanged(before=was, after=now), organization, subject)
     return GrantsReplaced(await grants_on(change.session, organization, key), before)
 
 
