@@ -50,8 +50,8 @@ Each event also has:
 | `occurred_at` | the time of PostgreSQL |
 
 The column **subject** below is the type in front of the id, for example `user:usr_1`. The column
-**details** lists the keys of `details`. Times are ISO 8601 with an offset. PostgreSQL adds the key `attests` to the
-details of events about [attested rows](../decisions/0006-what-the-role-can-do.md).
+**details** lists the keys of `details`. Times are ISO 8601 with an offset. PostgreSQL adds the key
+`attests` to events about [attested rows](../decisions/0006-what-the-role-can-do.md).
 
 <!-- `.venv/bin/python -m docsite.events` writes this page from src/teamaccess/changes/events. -->
 """

@@ -7,8 +7,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.api.identity.callers import Caller, Operator, Shown
 from teamaccess.changes.events.users import SignInRefused
-from teamaccess.directory.service_accounts.secret import PREFIX
-from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
+from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issued import wait_until_issued
 from teamaccess.directory.users.issuer import Issuer, Login

@@ -1,8 +1,5 @@
 """Invite people, send invitations again, and cancel them."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -17,6 +14,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
 from teamaccess.directory.users.addresses import invitee, normalise
@@ -167,21 +165,6 @@ async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invit
     return await change.session.get(
         Invitation, (change.organization, id), options=[joinedload(Invitation.offers)]
     )
-
-
-def new_secret() -> str:
-    """Return 256 bits from the system's generator, fit for a link."""
-    return secrets.token_urlsafe(32)
-
-
-def hash_of(secret: str) -> bytes:
-    """Return what is kept of a secret. A plain hash is enough: nobody guesses 256 bits."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def is_secret_of(invitation: Invitation, secret: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(invitation.token_hash, hash_of(secret))
 
 
 async def _refuse_member(change: OrganizationChange, address: str) -> None:

@@ -11,10 +11,11 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoked, TokenRotated
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.service_accounts.keep import authorize_on_account
-from teamaccess.directory.service_accounts.secret import hash_of, new_secret
+from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
     ApiToken,
     OrganizationId,
@@ -135,7 +136,7 @@ async def _refuse_full(change: OrganizationChange, account: UserId) -> None:
 
 
 def _create(change: OrganizationChange, account: UserId, name: str, life: timedelta) -> IssuedToken:
-    secret = new_secret()
+    secret = new_secret(PREFIX)
     token = ApiToken(
         organization_id=change.organization,
         id=new_token_id(),
