@@ -1,8 +1,9 @@
 """Slots that are handed out fairly, and rates that nobody exceeds.
 
 When there are more requests than slots, parties (tenants, say) take turns, then the callers within a
-party, then requests in the order of arrival. So a caller with a thousand requests delays another caller's
-single request by the time of one request, not of a thousand.
+party, then requests in the order of arrival. The party and the caller that had the last slot go to the
+end of the round when the next slot is free, not before. So a caller with a thousand requests delays
+another's single request by the time of one request, not of two or of a thousand.
 """
 
 import asyncio
@@ -46,13 +47,19 @@ class _Line:
             if not line:
                 del self._callers[caller]
 
-    def next(self) -> Waiting:
-        """Take out who is next; the caller goes to the end of the round."""
-        caller, line = self._callers.popitem(last=False)
+    def next(self, served: Hashable) -> tuple[Hashable, Waiting]:
+        """Take out the next request, and return it with its caller.
+
+        `served` is the caller who had the last slot and now goes to the end of the round. Callers who
+        came while it held that slot are before it.
+        """
+        if served in self._callers:
+            self._callers.move_to_end(served)
+        caller, line = next(iter(self._callers.items()))
         waiting = line.popleft()
-        if line:
-            self._callers[caller] = line
-        return waiting
+        if not line:
+            del self._callers[caller]
+        return caller, waiting
 
 
 class FairSlots:
@@ -67,6 +74,10 @@ class FairSlots:
         """How many of the slots one party may hold; it may change while they are held."""
         self._held: Counter[Hashable] = Counter()
         self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+        self._served: dict[Hashable, Hashable] = {}
+        """The caller who had the last slot, of every party that holds one or waits."""
+        self._last: Hashable = None
+        """The party that had the last slot of all."""
 
     @property
     def idle(self) -> bool:
@@ -85,7 +96,7 @@ class FairSlots:
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
         """Take a slot for the party, waiting for those whose turn is before."""
         if self._free and not self._lines.get(party) and self._held[party] < self.share:
-            self._take(party)
+            self._take(party, caller)
             return
         waiting: Waiting = asyncio.get_running_loop().create_future()
         line = self._lines.setdefault(party, _Line())
@@ -99,15 +110,17 @@ class FairSlots:
                 line.leave(caller, waiting)
                 if not line and self._lines.get(party) is line:
                     del self._lines[party]
+                self._forget(party)
             raise
 
     def release(self, party: Hashable) -> None:
         """Give a slot of the party back, to whoever is next."""
         self._free += 1
         self._held[party] -= 1
+        self._grant()
         if not self._held[party]:
             del self._held[party]
-        self._grant()
+        self._forget(party)
 
     @asynccontextmanager
     async def slot(self, party: Hashable, caller: Hashable = None) -> AsyncIterator[None]:
@@ -119,24 +132,37 @@ class FairSlots:
             self.release(party)
 
     def _grant(self) -> None:
+        self._end_turn()
         for party in list(self._lines):
             if not self._free:
                 return
             if self._held[party] >= self.share:
                 continue
-            line = self._lines.pop(party)
-            waiting = line.next()
+            line = self._lines[party]
+            caller, waiting = line.next(self._served.get(party))
             while waiting.done() and line:  # somebody has just stopped waiting
-                waiting = line.next()
-            if line:
-                self._lines[party] = line  # at the end of the round
+                caller, waiting = line.next(self._served.get(party))
+            if not line:
+                del self._lines[party]
             if not waiting.done():
-                self._take(party)
+                self._end_turn()
+                self._take(party, caller)
                 waiting.set_result(None)
 
-    def _take(self, party: Hashable) -> None:
+    def _end_turn(self) -> None:
+        """Move the party that had the last slot to the end of the round."""
+        if self._last in self._lines:
+            self._lines.move_to_end(self._last)
+
+    def _forget(self, party: Hashable) -> None:
+        """Keep nothing about a party that neither holds a slot nor waits."""
+        if party not in self._held and party not in self._lines:
+            self._served.pop(party, None)
+
+    def _take(self, party: Hashable, caller: Hashable) -> None:
         self._free -= 1
         self._held[party] += 1
+        self._served[party], self._last = caller, party
 
 
 class RateLimit:
