@@ -6,8 +6,10 @@ Changes and auditors' questions have turns of their own, which they wait for whi
 
 import asyncio
 import time
+from functools import partial
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from litestar import Request
@@ -15,10 +17,12 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from teamaccess.api.callers import Caller, Operator
+from teamaccess.api.connected import while_connected
 from teamaccess.api.credentials import refuse_ended
 from teamaccess.errors import TooMany
 from teamaccess.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
 from teamaccess.ledger import OnBehalf, clock
+from teamaccess.loop_share import LoopShare, current_share
 from teamaccess.models import User
 from teamaccess.server.pacing import KnownTokens
 from teamaccess.service import Service
@@ -101,6 +105,7 @@ class FairRequests(ASGIMiddleware):
         self._known = FairSlots(AT_ONCE, SHARE_ALONE)
         self._asking: dict[str, float] = {}
         """The two parties that asked last, and when."""
+        self._shares: WeakValueDictionary[str, LoopShare] = WeakValueDictionary()
         self._anonymous = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
         self._probes = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
 
@@ -124,10 +129,14 @@ class FairRequests(ASGIMiddleware):
         tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
         began, party = time.monotonic(), tenant or principal
         alone = self._is_alone(party, began)
+        share = self._shares.setdefault(party, LoopShare(partial(self._others_ask, party)))
+        current_share.set(share)
         self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
-        if not _is_short(scope):
+        if not (_is_short(scope) or _is_large(scope)):
             await next_app(scope, receive, send)
             return
+        if _is_large(scope):
+            next_app = while_connected(next_app)
         async with _Slot(self._known, party, principal, scope, rest=0.0 if alone else REST) as slot:
             if time.monotonic() - began > JUDGED_FOR_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
@@ -140,10 +149,16 @@ class FairRequests(ASGIMiddleware):
         others = {name: at for name, at in self._asking.items() if name != party}
         newest = max(others, key=others.__getitem__, default=None)
         self._asking = {party: now}
-        if newest is None:
-            return True
-        self._asking[newest] = others[newest]
-        return now - others[newest] > LATELY_SECONDS
+        if newest is not None:
+            self._asking[newest] = others[newest]
+        return not self._others_ask(party)
+
+    def _others_ask(self, party: str) -> bool:
+        """Return whether another party has asked lately."""
+        now = time.monotonic()
+        return any(
+            name != party and now - at <= LATELY_SECONDS for name, at in self._asking.items()
+        )
 
 
 class _Slot:
@@ -221,6 +236,14 @@ def _is_short(scope: Scope) -> bool:
     if template == "/v1/check":
         return True
     return scope.get("method") in ("GET", "HEAD") and "/audit/" not in template
+
+
+def _is_large(scope: Scope) -> bool:
+    """Return whether the request is an auditor's question or a plan.
+
+    It holds its slot until it is judged, and then waits for another turn.
+    """
+    return "/audit/" in str(scope.get("path_template", ""))
 
 
 def _token(scope: Scope) -> bytes | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from teamaccess.audit.evidence import Evidence, query
 from teamaccess.audit.graph import Path, positions
+from teamaccess.audit.holders import users_with
 from teamaccess.audit.origins import Origin, origins
 from teamaccess.audit.people import Person, people, users_in
 from teamaccess.audit.view import Source, View
@@ -50,7 +51,7 @@ async def who_can(source: Source, action: str, resource: str | None = None) -> W
     on, permission = asked(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
-        return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
+        return await users_with(engine, on, permission, at)
 
     view = await source.view(ask)
     place = None if resource is None else on

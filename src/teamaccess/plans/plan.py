@@ -14,6 +14,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.engine import Consistency, Engine
 from teamaccess.errors import Conflict, Invalid, TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, clock
+from teamaccess.loop_share import resting_after
 from teamaccess.models import Channel, OrganizationId, UserId
 from teamaccess.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
 from teamaccess.plans.moved import state_of
@@ -145,7 +146,8 @@ async def _rehearsed(
     async def act(change: Change) -> None:
         await make_all(proposals, change, actor, organization)
 
-    return await ledger.rehearse(attribution, organization, act, caller)
+    async with resting_after():
+        return await ledger.rehearse(attribution, organization, act, caller)
 
 
 async def _refusal(

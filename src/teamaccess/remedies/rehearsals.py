@@ -8,6 +8,7 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, select
 from teamaccess.audit.people import Person
 from teamaccess.errors import TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Change, Ledger, Rehearsal, Sessions
+from teamaccess.loop_share import resting_after
 from teamaccess.models import Channel, OrganizationId, User, UserId
 from teamaccess.remedies.steps import Step
 
@@ -61,7 +62,8 @@ class Rehearsals:
 
         self.left -= 1
         try:
-            return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
+            async with resting_after():
+                return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
         except Unavailable:
             raise
         except TeamaccessError:

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from teamaccess.audit.audit import Audit
+from teamaccess.audit.holders import users_with
 from teamaccess.audit.people import Person
 from teamaccess.audit.why import Why
 from teamaccess.invitations.find import open_invitation
 from teamaccess.ledger import Ledger, OrganizationStopped
 from teamaccess.members.find import find_member
-from teamaccess.models import User, UserId
+from teamaccess.models import User
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.remedies.candidates import Case
@@ -70,7 +71,7 @@ async def remedies_for(
 
 
 async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
-    able = {UserId(id) async for id in audit.engine.subjects(on, action, "user")}
+    able = await users_with(audit.engine, on, action)
     others = await deciders(audit.reads, able)
     told = f"No change helps: {action} on {on} takes somebody else."
     return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))

@@ -13,6 +13,7 @@ from litestar.response import Stream
 from teamaccess.api.auditable import auditable, still_auditable
 from teamaccess.api.authentication import attribution
 from teamaccess.api.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.throttling import give_up_slot
 from teamaccess.api.views.audit import (
     MatrixView,
     WhatCanView,
@@ -172,6 +173,7 @@ async def _source(
 ) -> Source:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
     id = await auditable(request, service, organization)
+    give_up_slot(request)
     caller = attribution(request).caller
     if at is None:
         return await service.audit.of(id, caller=caller)

@@ -11,6 +11,7 @@ from teamaccess.api.authentication import attribution
 from teamaccess.api.edge import changes
 from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.preconditions import IfMatch, matches
+from teamaccess.api.throttling import give_up_slot
 from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 from teamaccess.catalog import Catalog, InvalidCatalog, read
 from teamaccess.catalog.errors import MOST_MISTAKES
@@ -42,6 +43,7 @@ async def make_plan(
     The ETag names the state that the plan was made of.
     """
     id = await auditable(request, service, organization)
+    give_up_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
