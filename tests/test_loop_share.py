@@ -41,8 +41,8 @@ class Clock:
 def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     """The clock that the shares go by."""
     clock = Clock()
-    monkeypatch.setattr("teamaccess.loop_share.time.monotonic", lambda: clock.now)
-    monkeypatch.setattr("teamaccess.loop_share.time.thread_time", lambda: clock.spent)
+    monkeypatch.setattr("teamaccess.loop_share.monotonic", lambda: clock.now)
+    monkeypatch.setattr("teamaccess.loop_share.thread_time", lambda: clock.spent)
     monkeypatch.setattr("teamaccess.loop_share.asyncio.sleep", clock.sleep)
     return clock
 

@@ -84,6 +84,11 @@ class FairSlots:
         """Whether nobody holds a slot or waits for one."""
         return not self._held and not self._lines
 
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._lines)
+
     def has_backlog(self, party: Hashable) -> bool:
         """Return whether more requests of the party wait than it may hold slots for."""
         return party in self._lines

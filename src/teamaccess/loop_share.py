@@ -6,10 +6,10 @@ that costs nothing.
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from time import monotonic, thread_time
 
 SLICE_SECONDS = 0.002
 """Processor time that the event loop spends before large work rests."""
@@ -25,8 +25,8 @@ LONGEST_STEP_SECONDS = 1.0
 class LoopShare:
     """The share of one tenant, whose large requests rest together.
 
-    The event loop's processor time is measured, whatever it is spent on. Not thread-safe: it belongs to
-    one event loop.
+    Slices are measured by the event loop's processor time, whatever it is spent on. Not thread-safe: it
+    belongs to one event loop.
     """
 
     def __init__(self, others_ask: Callable[[], bool]) -> None:
@@ -39,22 +39,22 @@ class LoopShare:
     async def give_way(self) -> None:
         """Return at once within a slice; after it, rest if other tenants ask."""
         await self._rest()
-        spent = time.thread_time()
+        spent = thread_time()
         if self._began is None:
             self._began = spent
         if (used := spent - self._began) >= SLICE_SECONDS:
             await self.rest_after(min(used, LONGEST_SLICE_SECONDS))
 
     async def rest_after(self, used: float) -> None:
-        """Rest for as long as these seconds of the loop's time require, if other tenants ask."""
+        """Rest for as long as these seconds of work require, if other tenants ask."""
         self._began = None
         if self.others_ask():
             rest = REST * min(used, LONGEST_STEP_SECONDS)
-            self._rests_until = max(self._rests_until, time.monotonic() + rest)
+            self._rests_until = max(self._rests_until, monotonic() + rest)
         await self._rest()
 
     async def _rest(self) -> None:
-        if (rest := self._rests_until - time.monotonic()) > 0:
+        if (rest := self._rests_until - monotonic()) > 0:
             await asyncio.sleep(rest)
 
 
@@ -76,13 +76,13 @@ async def give_way() -> None:
 @asynccontextmanager
 async def resting_after() -> AsyncIterator[None]:
     """Rest after the block, which cannot rest itself: it holds what its own tenant waits for."""
-    began = time.thread_time()
+    began = monotonic()
     failure: Exception | None = None
     try:
         yield
     except Exception as error:
         failure = error
     if (share := current_share.get()) is not None:
-        await share.rest_after(time.thread_time() - began)
+        await share.rest_after(monotonic() - began)
     if failure is not None:
         raise failure

@@ -19,8 +19,8 @@ larger request. Reference counts free nearly all of them at once in any case."""
 
 SWITCH_SECONDS = 0.0002
 """How long a thread that computes keeps Python's lock. Auditors' answers are put together in threads, and
-the event loop must not wait the usual 5 ms for them at every step of somebody else's request: a change has
-some hundred steps."""
+the event loop must not wait the usual 5 ms for them at every step of somebody else's request. A change
+has about a hundred steps."""
 
 
 def run(main: Coroutine[Any, Any, Result]) -> Result:

@@ -1,12 +1,14 @@
 """Nobody keeps another tenant or another caller waiting for long."""
 
 import asyncio
+import itertools
 
 import httpx
 import pytest
 
 from teamaccess.ledger import Attribution
 from teamaccess.ledger.turns import SHARE, Turns
+from teamaccess.loop_share import LoopShare, current_share
 from teamaccess.models import Channel, OrganizationId
 from teamaccess.plans import proposals
 from tests.faults_tools import another_process, through, until
@@ -51,6 +53,40 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
         assert turns._connections._held["user:eve"] == SHARE
     release.set()
     await asyncio.gather(*many)
+
+
+@pytest.mark.parametrize(
+    ("others", "crowded", "rests"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants_ask(
+    monkeypatch: pytest.MonkeyPatch, others: bool, crowded: bool, rests: bool
+) -> None:
+    """Changes of one tenant, one straight after another, took most of a process's time."""
+    seconds = itertools.count()
+    monkeypatch.setattr("teamaccess.ledger.turns.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.ledger.turns.REST", 3600.0)
+    current_share.set(LoopShare(lambda: others))
+    turns = Turns()
+    acme, globex = OrganizationId("acme"), OrganizationId("globex")
+    eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
+
+    async def change(organization: OrganizationId, who: Attribution) -> None:
+        async with turns.taken([organization], who):
+            pass
+
+    async with turns.taken([acme], eve):
+        waiting = [asyncio.create_task(change(acme, eve))] if crowded else []
+        await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await change(globex, bob)  # which never waits for another organization's rest
+    if rests:
+        assert not waiting[0].done()
+        waiting[0].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    else:
+        async with asyncio.timeout(1):
+            await asyncio.gather(*waiting, change(acme, bob))
 
 
 async def test_a_tenants_large_questions_leave_room_for_another_ones(

@@ -17,6 +17,7 @@ from litestar import Request, Response
 
 from teamaccess.api.authentication import attribution, judge_again, service_for, shown_by
 from teamaccess.api.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
+from teamaccess.api.throttling import give_up_slot
 from teamaccess.ledger import Change, Receipt, UnknownOrganization
 from teamaccess.models import ApiToken, OrganizationId, User, is_organization_id
 from teamaccess.organizations.access import MEMBERSHIP, refuse_unless
@@ -51,6 +52,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
         locked = [organization] if organization is not None else []
         if organization is not None and isinstance(request.user, User):
             await service.admission.admit(service.reading, organization, request.user.id)
+        give_up_slot(request)
         patience = time.monotonic() + KEY_PATIENCE_SECONDS
         while True:
             try:

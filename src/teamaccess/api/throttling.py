@@ -1,7 +1,7 @@
-"""No caller keeps another one waiting for long: rates, and turns for short requests.
+"""No caller keeps another one waiting for long: rates, and turns for requests.
 
-Changes and auditors' questions have turns of their own, which they wait for while they hold nothing
-(`ledger/turns.py`, `audit/turns.py`).
+Changes and auditors' questions give their slot up when they are admitted. They have turns of their own,
+which they wait for while they hold nothing (`ledger/turns.py`, `audit/turns.py`).
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from teamaccess.server.pacing import KnownTokens
 from teamaccess.service import Service
 
 AT_ONCE = 8
-"""Short requests of known callers that a process works on at once; the others wait."""
+"""Requests of known callers that a process works on at once; the others wait."""
 SHARE_ALONE = 4
 """Of these one tenant's while no other one asks anything."""
 SHARE_AMONG_OTHERS = 1
@@ -132,9 +132,6 @@ class FairRequests(ASGIMiddleware):
         share = self._shares.setdefault(party, LoopShare(partial(self._others_ask, party)))
         current_share.set(share)
         self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
-        if not (_is_short(scope) or _is_large(scope)):
-            await next_app(scope, receive, send)
-            return
         if _is_large(scope):
             next_app = while_connected(next_app)
         async with _Slot(self._known, party, principal, scope, rest=0.0 if alone else REST) as slot:
@@ -231,18 +228,8 @@ def _principal(scope: Scope, caller: User | Operator) -> str:
     return f"user:{shown.account if isinstance(shown, OnBehalf) else caller.id}"
 
 
-def _is_short(scope: Scope) -> bool:
-    template = str(scope.get("path_template", ""))
-    if template == "/v1/check":
-        return True
-    return scope.get("method") in ("GET", "HEAD") and "/audit/" not in template
-
-
 def _is_large(scope: Scope) -> bool:
-    """Return whether the request is an auditor's question or a plan.
-
-    It holds its slot until it is judged, and then waits for another turn.
-    """
+    """Return whether the request is an auditor's question or a plan."""
     return "/audit/" in str(scope.get("path_template", ""))
 
 

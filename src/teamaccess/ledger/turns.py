@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
+from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -11,6 +12,7 @@ from teamaccess.errors import TooMany
 from teamaccess.fairness import FairSlots
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.errors import OrganizationBusy
+from teamaccess.loop_share import others_ask
 from teamaccess.models import Channel, OrganizationId
 
 PATIENCE_SECONDS = 10.0
@@ -19,6 +21,11 @@ AT_ONCE = 24
 """Changes under way in a process: so many connections to PostgreSQL they take at most."""
 SHARE = 4
 """Of these one caller's, who may have many organizations."""
+REST = 2.0
+"""How many times as long as a change the rest after it lasts, if changes wait in its line and other
+tenants ask."""
+LONGEST_SECONDS = 1.0
+"""A change counts as no longer than this: a rest keeps the organization's other callers waiting, too."""
 MOST_WAITING = 200
 """Changes of one caller that wait for one organization."""
 
@@ -33,17 +40,29 @@ class Turn:
     """The right to change some organizations, until it is given up."""
 
     def __init__(self) -> None:
-        self._releases: list[Callable[[], None]] = []
+        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._began = 0.0
+        """When the last slot was taken."""
 
-    async def take(self, slots: FairSlots, party: str) -> None:
-        """Wait for those whose turn is before."""
+    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
+        """Wait for those whose turn is before; afterwards the slot rests if `rests` says so."""
         await slots.acquire(party)
-        self._releases.append(partial(slots.release, party))
+        self._held.append((slots, party, rests))
+        self._began = monotonic()
 
     def give_up(self) -> None:
-        """Let the next ones begin; nothing happens the second time."""
-        while self._releases:
-            self._releases.pop()()
+        """Let the next ones begin; nothing happens the second time.
+
+        Where changes wait in line and other tenants ask, the next one begins after a rest. So one
+        organization's changes have a third of the process's time at most.
+        """
+        rest = REST * min(monotonic() - self._began, LONGEST_SECONDS)
+        while self._held:
+            slots, party, rests = self._held.pop()
+            if others_ask() and rests():
+                asyncio.get_running_loop().call_later(rest, slots.release, party)
+            else:
+                slots.release(party)
 
 
 class Turns:
@@ -78,12 +97,17 @@ class Turns:
                 queue = self._organizations.setdefault(organization, FairSlots(1, 1))
                 if (waiting := queue.waiting(caller)) >= MOST_WAITING:
                     raise TooManyWaiting(organization=organization, waiting=waiting)
-                await _patiently(turn.take(queue, caller), organization)
+                await _patiently(turn.take(queue, caller, partial(_crowded, queue)), organization)
             if asker or attribution.channel is Channel.API:
-                await _patiently(turn.take(self._connections, caller), *organizations)
+                rests = partial(self._connections.has_backlog, caller)
+                await _patiently(turn.take(self._connections, caller, rests), *organizations)
             yield turn
         finally:
             turn.give_up()
+
+
+def _crowded(queue: FairSlots) -> bool:
+    return queue.crowded
 
 
 async def _patiently(taking: Coroutine[Any, Any, None], *organizations: OrganizationId) -> None:
