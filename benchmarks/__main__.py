@@ -21,9 +21,9 @@ from benchmarks import (
     resources,
     role_change,
 )
+from benchmarks.environment import Site, open_site
 from benchmarks.report import Table, as_json, draw
-from benchmarks.site import Site, open_site
-from teamaccess import process
+from teamaccess.common import process
 
 BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,

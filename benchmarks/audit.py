@@ -3,14 +3,14 @@
 from authzed.api.v1 import Consistency, LookupSubjectsRequest
 
 from benchmarks import histories, matrix, past, population, why
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Step, interleave, ratio
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.audit.facts import facts_at
-from teamaccess.audit.who_can import who_can
-from teamaccess.models import OrganizationId
+from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.state.facts import facts_at
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId
 
 SIZES = (10, 1_000, 100_000)
 """Members of an organization."""

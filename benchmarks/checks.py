@@ -15,13 +15,13 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import others, population
-from benchmarks.bare import Parts, parts, reference
+from benchmarks import background_data, population
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Step, interleave
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.models import OrganizationId, UserId
 from teamaccess.service import open_service
+from teamaccess.storage import OrganizationId, UserId
 
 MEMBERS = 100
 CHANGES_A_SECOND = 10
@@ -69,7 +69,7 @@ async def measure(site: Site) -> list[Table]:
     async with open_service(site.settings) as service, parts(site) as bare:
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
-        await asyncio.to_thread(others.fill, site)
+        await asyncio.to_thread(background_data.fill, site)
         await change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [

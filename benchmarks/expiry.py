@@ -21,14 +21,14 @@ from authzed.api.v1 import (
 )
 
 from benchmarks import population
-from benchmarks.bare import HAS, Parts, parts, reference
-from benchmarks.beside import spicedb_beside
+from benchmarks.baseline import HAS, Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.progress import Meter
-from teamaccess.models import Membership, OrganizationId, RoleAssignment, RoleId, UserId
+from benchmarks.second_spicedb import spicedb_beside
+from teamaccess.common.progress import Meter
 from teamaccess.service import Service, open_service
+from teamaccess.storage import Membership, OrganizationId, RoleAssignment, RoleId, UserId
 
 TIMES = 50
 TIMES_AT_DEFAULTS = 10

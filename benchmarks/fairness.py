@@ -15,18 +15,18 @@ from typing import Any
 
 from benchmarks import population
 from benchmarks.assault import Assault, Request, run
+from benchmarks.environment import Site
 from benchmarks.http import Connection
 from benchmarks.load import Figures, Ratio, Run, Step, drive, ratio
 from benchmarks.population import Person
 from benchmarks.report import Row, Table
 from benchmarks.role_change import ROLES, Changing
-from benchmarks.site import Site
+from teamaccess.common.progress import Meter
 from teamaccess.engine import at_least
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId
 from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId
 
 ROUNDS = 3
 SECONDS = 1.5

@@ -3,9 +3,9 @@
 import asyncpg
 
 from benchmarks import population
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId
+from teamaccess.common.progress import Meter
 from teamaccess.service import Service
+from teamaccess.storage import OrganizationId
 
 MEMBERS = 50
 AT_ONCE = 1000

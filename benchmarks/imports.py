@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Iterator
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
 from benchmarks import population
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.progress import Meter
-from teamaccess.members.imports import BATCH, Newcomer, import_members
-from teamaccess.models import OrganizationId, RoleId, new_user_id
+from teamaccess.common.progress import Meter
+from teamaccess.directory.members.imports import BATCH, Newcomer, import_members
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId, RoleId, new_user_id
 
 ROUND = 10_000
 """Members that one side brings in before it is the other's turn. An import is in full swing only after

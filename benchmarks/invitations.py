@@ -6,14 +6,14 @@ from collections import defaultdict
 from pathlib import Path
 
 from benchmarks import population
+from benchmarks.environment import Site
 from benchmarks.http import Connection
 from benchmarks.load import Done, Figures, Run, drive
 from benchmarks.population import Person
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId
+from teamaccess.common.progress import Meter
 from teamaccess.service import open_service
+from teamaccess.storage import OrganizationId
 
 EACH = {1: 128, 8: 32, 64: 8}
 """How many invitations each of so many organizations sends."""

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from statistics import fmean, median, quantiles
 
-from teamaccess.local.progress import Meter
+from teamaccess.common.progress import Meter
 
 Step = Callable[[], Awaitable[object]]
 """What one worker does again and again."""

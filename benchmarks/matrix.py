@@ -19,13 +19,13 @@ from authzed.api.v1 import (
 )
 
 from benchmarks import population
-from benchmarks.bare import HAS, Parts, reference
+from benchmarks.baseline import HAS, Parts, reference
 from benchmarks.load import Ratio
 from benchmarks.report import Row, Table
-from teamaccess.audit.matrix import Matrix, matrix
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId, UserId
+from teamaccess.audit.questions.matrix import Matrix, matrix
+from teamaccess.common.progress import Meter
 from teamaccess.service import Service
+from teamaccess.storage import OrganizationId, UserId
 
 SIZES = (10, 1_000, 10_000)
 """Members of an organization."""

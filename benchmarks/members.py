@@ -8,17 +8,17 @@ import msgspec
 from sqlalchemy import Engine, event
 
 from benchmarks import population
-from benchmarks.bare import Parts, parts
+from benchmarks.baseline import Parts, parts
+from benchmarks.environment import Site
 from benchmarks.http import Connection
 from benchmarks.load import Figures, interleave, ratio
 from benchmarks.population import Person
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
+from teamaccess.access.authorize import MEMBERSHIP
 from teamaccess.api import create_app
-from teamaccess.models import OrganizationId, UserId
-from teamaccess.organizations.access import MEMBERSHIP
+from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
-from teamaccess.settings import Settings
+from teamaccess.storage import OrganizationId, UserId
 
 MEMBERS = 10_000
 PAGES = (100, 1000)

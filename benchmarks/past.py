@@ -5,12 +5,12 @@ from dataclasses import replace
 from statistics import median
 
 from benchmarks.report import Row
-from teamaccess.audit.matrix import matrix
-from teamaccess.audit.moment import Moment
-from teamaccess.audit.sandboxes import Sandboxes
-from teamaccess.audit.who_can import who_can
-from teamaccess.models import OrganizationId
+from teamaccess.audit.questions.matrix import matrix
+from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.state.moment import Moment
+from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.service import Service
+from teamaccess.storage import OrganizationId
 
 SIZES = (10, 1_000, 20_000)
 """Members: each is two relationships, and a sandbox takes 50,000."""

@@ -14,14 +14,14 @@ from authzed.api.v1 import (
     SubjectReference,
 )
 
-from benchmarks.bare import Parts, parts, reference
-from benchmarks.beside import spicedb_beside
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Figures, Step, interleave, ratio
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
+from benchmarks.second_spicedb import spicedb_beside
 from teamaccess.catalog import compile_schema, load
 from teamaccess.engine import Engine
-from teamaccess.local.spicedb import SOON
+from teamaccess.local.spicedb.server import SOON
 
 HERE = "asked"
 OTHERS = 100

@@ -6,10 +6,14 @@ from dataclasses import dataclass
 
 from sqlalchemy import insert
 
-from teamaccess.ledger import Attribution, Change
-from teamaccess.local.progress import Meter
-from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.models import (
+from teamaccess.changes import Change
+from teamaccess.common.progress import Meter
+from teamaccess.directory.members.imports import Newcomer, import_members
+from teamaccess.directory.organizations.create import create
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.ledger import Attribution
+from teamaccess.service import Service
+from teamaccess.storage import (
     Channel,
     Membership,
     OrganizationId,
@@ -19,9 +23,6 @@ from teamaccess.models import (
     UserId,
     new_user_id,
 )
-from teamaccess.organizations.found import found
-from teamaccess.service import Service
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
 
 BY_BENCHMARKS = Attribution("operator:benchmarks", Channel.OPERATOR, "benchmarks")
 AT_ONCE = 200
@@ -40,7 +41,7 @@ async def organization(service: Service) -> OrganizationId:
     """Found a new organization, with nobody in it."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
     async with service.ledger.change(BY_BENCHMARKS) as change:
-        await found(change, id, id.title(), founder=None)
+        await create(change, id, id.title(), founder=None)
         await service.ledger.commit(change)
     return id
 

@@ -3,13 +3,13 @@
 import asyncio
 import itertools
 
-from benchmarks import others, population
-from benchmarks.bare import parts
-from benchmarks.beside import spicedb_beside
+from benchmarks import background_data, population
+from benchmarks.baseline import parts
 from benchmarks.checks import CHANGES_A_SECOND, FRESHNESS, MEMBERS, Checking, change, changing
+from benchmarks.environment import Site
 from benchmarks.load import Step, interleave, ratio
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
+from benchmarks.second_spicedb import spicedb_beside
 from teamaccess.service import open_service
 
 
@@ -23,7 +23,7 @@ async def measure(site: Site) -> list[Table]:
     ):
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
-        await asyncio.to_thread(others.fill, site)
+        await asyncio.to_thread(background_data.fill, site)
         await change(ours, id, 0)
         for changes, (name, fresh), workers in itertools.product(
             (0, CHANGES_A_SECOND), FRESHNESS.items(), (1, 8)

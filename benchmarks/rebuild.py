@@ -7,16 +7,16 @@ from statistics import median
 
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.reconcile import ROWS
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.postgres import APPLICATION, SPICEDB
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId
-from teamaccess.reconciliation import Rebuilder
+from teamaccess.common.progress import Meter
+from teamaccess.local.postgres.server import APPLICATION, SPICEDB
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId
+from teamaccess.upkeep import Rebuilder
 
 RELATIONSHIPS = 50_000
 TEAMS = 10

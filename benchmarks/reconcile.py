@@ -8,9 +8,9 @@ import sys
 import time
 from dataclasses import dataclass
 
+from benchmarks.environment import Site
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.postgres import APPLICATION, SPICEDB
+from teamaccess.local.postgres.server import APPLICATION, SPICEDB
 
 SIZES = (10_000, 100_000, 1_000_000)
 FEW = 10

@@ -8,13 +8,13 @@ from contextlib import suppress
 import asyncpg
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Step, drive
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.local.progress import Meter
-from teamaccess.models import OrganizationId
+from teamaccess.common.progress import Meter
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId
 
 BACKLOGS = (10_000, 100_000, 1_000_000)
 """Positions that wait."""

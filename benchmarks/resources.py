@@ -15,15 +15,15 @@ from authzed.api.v1 import (
 )
 
 from benchmarks import population
-from benchmarks.bare import Parts, parts, reference
+from benchmarks.baseline import Parts, parts, reference
+from benchmarks.environment import Site
 from benchmarks.load import Figures, Ratio, interleave
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import OrganizationId, ResourceId, UserId
-from teamaccess.resources.register import Order, order
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.resources.register import ResourceOperation, order
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId, ResourceId, UserId
 
 OBJECTS = 10_000
 BATCH = 1_000
@@ -74,7 +74,7 @@ async def _through_the_ledger(
     service: Service, here: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
     """One change, until all of it is in force."""
-    wanted = [Order("transfer", ResourceId(id), creator) for id in ids]
+    wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
     async with service.ledger.change(BY_BENCHMARKS, here) as change:
         await order(change, by, here, wanted)
         receipts = await service.ledger.commit(change)
@@ -107,14 +107,14 @@ async def _bare(
         )
 
 
-Whom = tuple[ObjectReference, UserId]
+RemedyTarget = tuple[ObjectReference, UserId]
 """An object and somebody who may."""
 
 
 class Asking:
     """A service's worker, asking about one after another."""
 
-    def __init__(self, parts: Parts, about: Sequence[Whom], permission: str) -> None:
+    def __init__(self, parts: Parts, about: Sequence[RemedyTarget], permission: str) -> None:
         self._parts, self._permission = parts, permission
         self._about = itertools.cycle(about)
 

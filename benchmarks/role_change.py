@@ -5,16 +5,16 @@ import itertools
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import others, population
-from benchmarks.bare import BareChange, Parts, parts
+from benchmarks import background_data, population
+from benchmarks.baseline import BareChange, Parts, parts
+from benchmarks.environment import Site
 from benchmarks.http import Connection
 from benchmarks.load import Figures, Step, interleave, ratio
 from benchmarks.population import Person
 from benchmarks.report import Row, Table
-from benchmarks.site import Site
-from teamaccess.models import OrganizationId, UserId
-from teamaccess.organizations.access import ADMINISTRATION, MEMBERSHIP
+from teamaccess.access.authorize import ADMINISTRATION, MEMBERSHIP
 from teamaccess.service import Service, open_service
+from teamaccess.storage import OrganizationId, UserId
 
 ROLES = ("support", "product")
 """Between these a member goes back and forth: one DELETE and one TOUCH."""
@@ -64,7 +64,7 @@ async def measure(site: Site) -> list[Table]:
         loads = [await _loads(site, service, bare, scenario) for scenario in SCENARIOS]
         for datastore in ("young", "analyzed"):
             if datastore == "analyzed":
-                await asyncio.to_thread(others.fill, site)
+                await asyncio.to_thread(background_data.fill, site)
             for scenario, (ours, bares) in zip(SCENARIOS, loads, strict=True):
                 title = f"role_change, {datastore} datastore, {scenario.name}"
                 rows.append(_row(datastore, scenario, *await interleave(title, ours, bares)))

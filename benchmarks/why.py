@@ -10,10 +10,10 @@ from sqlalchemy import select
 
 from benchmarks import population
 from benchmarks.report import Row, Table
-from teamaccess.audit.why import Why, why
-from teamaccess.models import OrganizationId, RoleAssignment, RoleId, UserId
-from teamaccess.remedies.remedies import Remedies, remedies_for
+from teamaccess.audit.questions.why import Why, why
+from teamaccess.audit.remedies.remedies import Remedies, remedies_for
 from teamaccess.service import Service
+from teamaccess.storage import OrganizationId, RoleAssignment, RoleId, UserId
 
 Answer = TypeVar("Answer")
 

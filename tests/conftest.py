@@ -16,13 +16,13 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.postgres.server import LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
-from teamaccess.local.spicedb import LocalSpiceDB
+from teamaccess.local.spicedb.server import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from tests.local.dev_process import Dev, StartDev
 
-pytest_plugins = ["tests.world_fixtures"]
+pytest_plugins = ["tests.support.world_fixtures", "tests.support.connections"]
 
 # The tests measure no time; in CI hypothesis has a profile of its own that does not either.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

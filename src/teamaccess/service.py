@@ -7,20 +7,22 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
+from teamaccess.access.admission import Admission
+from teamaccess.access.authorize import ReadAuthorizer
 from teamaccess.audit.audit import Audit
-from teamaccess.audit.sandboxes import Sandboxes
+from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
+from teamaccess.changes import Ledger
+from teamaccess.changes.events import RefusalLimits, Refusals
+from teamaccess.common.settings import Settings
+from teamaccess.delivery import Applier, Relay
+from teamaccess.directory.mail import Mailer, mailer
+from teamaccess.directory.members.activity import ActivityLog
+from teamaccess.directory.service_accounts.sign_in import TokenUse
+from teamaccess.directory.users.issuer import Issuer
+from teamaccess.directory.users.keys import Keys
 from teamaccess.engine import Engine
-from teamaccess.events import RefusalLimits, Refusals
-from teamaccess.ledger import Applier, Ledger, Relay, Sessions, clock, database, sessions
-from teamaccess.mail import Mailer, mailer
-from teamaccess.members.activity import ActivityLog
-from teamaccess.organizations.access import Reading
-from teamaccess.organizations.admission import Admission
-from teamaccess.service_accounts.sign_in import TokenUse
-from teamaccess.settings import Settings
-from teamaccess.users.issuer import Issuer
-from teamaccess.users.keys import Keys
+from teamaccess.ledger import Sessions, clock, database, sessions
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Service:
     applier: Applier
     relay: Relay
     """What a worker runs."""
-    reading: Reading
+    reading: ReadAuthorizer
     admission: Admission
     audit: Audit
     activity: ActivityLog
@@ -93,7 +95,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             ),
             applier=applier,
             relay=Relay(applier, marks),
-            reading=Reading(questions, engine, catalog, activity.seen),
+            reading=ReadAuthorizer(questions, engine, catalog, activity.seen),
             admission=Admission(applier, questions),
             audit=Audit(questions, engine, catalog, sandboxes),
             activity=activity,

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.serving import Served, serving
-from tests.world import World
+from tests.support.serving import Served, serving
+from tests.support.world import World
 
 __all__ = ["Served"]
 

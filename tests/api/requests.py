@@ -6,17 +6,18 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from pydantic import SecretStr
 
 from teamaccess.api import create_app
-from teamaccess.ledger.place import newest_places
-from teamaccess.settings import Settings
-from tests.machines import api_token, service_account
-from tests.objects import registered
-from tests.steps import enlist
-from tests.teams import Crew
-from tests.world import Person, Team
+from teamaccess.common.settings import Settings
+from teamaccess.delivery.progress import newest_progress
+from tests.support.machines import api_token, service_account
+from tests.support.objects import registered
+from tests.support.steps import enlist
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"
@@ -252,9 +253,9 @@ ASKS = {
 }
 
 
-def routes() -> Iterator[Route]:
-    """Every route of the application but the documentation's own."""
-    app = create_app(
+def described_application() -> Litestar:
+    """The application without anything behind it."""
+    return create_app(
         Settings(
             database_url="postgresql://nowhere/none",
             spicedb_endpoint="127.0.0.1:1",
@@ -262,7 +263,11 @@ def routes() -> Iterator[Route]:
             secret_key=SecretStr("a secret of nobody"),
         )
     )
-    for route in app.routes:
+
+
+def routes() -> Iterator[Route]:
+    """Every route of the application but the documentation's own."""
+    for route in described_application().routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and not route.path.startswith("/schema"):
                 for method in handler.http_methods - {"OPTIONS"}:
@@ -343,7 +348,7 @@ class Stage:
         """The state that a plan made now would name."""
         service = self.team.world.service
         async with service.reads() as session:
-            [place] = await newest_places(session, [self.team.id])
+            [place] = await newest_progress(session, [self.team.id])
         return f"{place.position}-{place.hash.hex()}@{service.catalog.version}"
 
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from authzed.api.v1 import RelationshipFilter
 from sqlalchemy import text
 
-from teamaccess.models import Base
-from tests.world import Team
+from teamaccess.storage import Base
+from tests.support.world import Team
 
 PASSING = {"events", "event_heads", "activity", "ledger_notes"}
 """What a refusal may leave a trace in."""

@@ -2,9 +2,9 @@
 
 from sqlalchemy import select
 
-from teamaccess.models import Event
-from tests.steps import refused
-from tests.world import Team, World
+from teamaccess.storage import Event
+from tests.support.steps import refused
+from tests.support.world import Team, World
 
 
 async def test_the_root_says_where_everything_else_is_told(fintoc: World) -> None:

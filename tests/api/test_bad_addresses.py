@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from teamaccess.models import is_local_id
+from teamaccess.storage import is_local_id
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
-from tests.steps import PROBLEM, refused
-from tests.world import World
+from tests.support.steps import PROBLEM, refused
+from tests.support.world import World
 
 ROUTES = sorted(routes(), key=str)
 WITH_NAMES = [route for route in ROUTES if "{" in route.path]
@@ -143,7 +143,7 @@ NAMED_BY_THE_CALLER = (
 @pytest.fixture(scope="module")
 async def stage(fintoc: World) -> Stage:
     """One for all: nothing here may change it."""
-    return await Stage.set(await fintoc.found("acme"))
+    return await Stage.set(await fintoc.create("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)

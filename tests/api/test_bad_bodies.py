@@ -7,8 +7,8 @@ import pytest
 from tests.api.junk import OPTIONAL, bad_bodies
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
-from tests.steps import PROBLEM
-from tests.world import Person, World
+from tests.support.steps import PROBLEM
+from tests.support.world import Person, World
 
 BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
 BODILESS = sorted(
@@ -56,7 +56,7 @@ async def caller(stage: Stage, route: Route) -> Person | None:
 async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
     fintoc: World, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     by = await caller(stage, route)
     optional = OPTIONAL | OPTIONAL_TOO.get(route.path.rpartition("/")[2], set())
     before = await snapshot(stage.team)
@@ -78,7 +78,7 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
 async def test_a_body_that_is_not_said_to_be_json_is_refused(fintoc: World, route: Route) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     by = await caller(stage, route)
     before = await snapshot(stage.team)
     for other in OTHERS:
@@ -92,7 +92,7 @@ async def test_a_body_that_is_not_said_to_be_json_is_refused(fintoc: World, rout
 
 @pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)
 async def test_a_body_of_a_megabyte_is_refused_by_every_route(fintoc: World, route: Route) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     by = await caller(stage, route)
     before = await snapshot(stage.team)
 

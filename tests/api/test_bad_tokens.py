@@ -8,11 +8,11 @@ from typing import Any
 import jwt
 import pytest
 
-from teamaccess.users.keys import Keys
-from teamaccess.users.tokens import Audience
+from teamaccess.directory.users.keys import Keys
+from teamaccess.directory.users.tokens import Audience
 from tests.api.claims import NOW, each, said
-from tests.steps import refused
-from tests.world import Team, World
+from tests.support.steps import refused
+from tests.support.world import Team, World
 
 OTHERS = Keys.from_secret("another secret")
 

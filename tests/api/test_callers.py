@@ -16,8 +16,8 @@ from tests.api.requests import (
     Stage,
     routes,
 )
-from tests.steps import enlist, refused
-from tests.world import Person, World
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, World
 
 ROUTES = sorted(routes(), key=str)
 ACCEPT = Route("POST", "/v1/invitations/accept")
@@ -69,7 +69,7 @@ class Scene(NamedTuple):
 
 async def scene(world: World, outsider: Person) -> Scene:
     """Make another one."""
-    stage = await Stage.set(await world.found("acme"))
+    stage = await Stage.set(await world.create("acme"))
     return Scene(stage, await cast(stage, outsider))
 
 
@@ -92,7 +92,7 @@ async def cast(stage: Stage, outsider: Person) -> dict[str, Person | None]:
 async def standing(fintoc: World, finicom: World) -> dict[str, Scene]:
     """In each world a scene that nobody changes; the outsider is an administrator elsewhere."""
     return {
-        world.service.catalog.name: await scene(world, (await world.found("other")).administrator)
+        world.service.catalog.name: await scene(world, (await world.create("other")).administrator)
         for world in (fintoc, finicom)
     }
 
@@ -145,7 +145,7 @@ CHANGES = [
 async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_enough(
     fintoc: World, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     team = stage.team
     ada = (await enlist(team, {"ada": ["administrator"]}))["ada"]
     before = len(await team.ledger())
@@ -168,7 +168,7 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
 
 
 async def test_an_unknown_position_is_no_change(fintoc: World) -> None:
-    acme = await fintoc.found("acme")
+    acme = await fintoc.create("acme")
     for position in (999, 2**63 - 1):
         answer = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
         refused(answer, 404, "unknown_change")

@@ -8,9 +8,9 @@ import httpx
 import pytest
 from sqlalchemy import update
 
-from teamaccess.models import IdempotencyKey
-from tests.steps import enlist, refused
-from tests.world import Person, Team
+from teamaccess.storage import IdempotencyKey
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, Team
 
 
 async def invite(

@@ -13,14 +13,14 @@ import jwt
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from teamaccess.models import User, UserId
-from teamaccess.users.issuer import ALGORITHMS
+from teamaccess.directory.users.issuer import ALGORITHMS
+from teamaccess.storage import User, UserId
 from tests.api.claims import NOW, each, said
-from tests.machines import acting, backend
 from tests.oidc.provider import Provider, sign_in
-from tests.steps import chain, enlist, refused
-from tests.world import Person, Team, World
-from tests.world_fixtures import hosted
+from tests.support.machines import acting, backend
+from tests.support.steps import chain, enlist, refused
+from tests.support.world import Person, Team, World
+from tests.support.world_fixtures import hosted
 
 API = "https://api.example"
 
@@ -43,7 +43,7 @@ async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def team(world: World) -> Team:
-    return await world.found("acme")
+    return await world.create("acme")
 
 
 @dataclass

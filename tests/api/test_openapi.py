@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from tests.api.conftest import Served
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.world import World
+from tests.support.world import World
 
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
 """What does not speak JSON."""
@@ -46,7 +46,7 @@ def schema(served: Served) -> Any:
 
 @pytest.fixture(scope="module")
 async def stage(fintoc: World) -> Stage:
-    return await Stage.set(await fintoc.found("acme"))
+    return await Stage.set(await fintoc.create("acme"))
 
 
 def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:

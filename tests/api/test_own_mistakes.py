@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from teamaccess.api.problems import database_error
 from teamaccess.engine import EngineUnavailable
-from tests.steps import refused
-from tests.world import Team
+from tests.support.steps import refused
+from tests.support.world import Team
 
 
 class Breaking:

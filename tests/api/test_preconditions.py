@@ -2,8 +2,8 @@
 
 import pytest
 
-from tests.steps import enlist, members, refused
-from tests.world import Person, Team
+from tests.support.steps import enlist, members, refused
+from tests.support.world import Person, Team
 
 
 @pytest.fixture

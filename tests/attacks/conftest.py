@@ -4,19 +4,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.chains.conftest import history, intruder
-from tests.ledger.conftest import application, owner, superuser
-from tests.reconciliation.conftest import apart, ground
-from tests.serving import Served, serving
-from tests.worker.conftest import worker
-from tests.world import World
+from tests.support.connections import application, owner, superuser
+from tests.support.serving import Served, serving
+from tests.support.world import World
+from tests.upkeep.reconciliation.conftest import apart, ground
+from tests.upkeep.worker.conftest import worker
 
 __all__ = [
     "apart",
     "application",
     "ground",
-    "history",
-    "intruder",
     "owner",
     "superuser",
     "worker",

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tests.serving import Served
+from tests.support.serving import Served
 
 HOST = b"Host: teamaccess.test\r\n"
 PATIENCE = 20

@@ -11,20 +11,21 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import ColumnElement, literal_column, select, text
+from sqlalchemy import ColumnElement, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from teamaccess import limits
-from teamaccess.ledger import Ledger
-from teamaccess.models import Invitation, Organization, OrganizationId
-from teamaccess.models.mailbox import IN_SQL, TAGGED, mailbox
-from teamaccess.outgoing import driver_url
-from teamaccess.settings import InvalidSettings, Settings
-from tests.machines import machine
-from tests.objects import batch, grant, item, register, registered, remove, to
-from tests.steps import enlist, refused
-from tests.teams import Crew
-from tests.world import Person, Team, World
+from teamaccess.changes import Ledger
+from teamaccess.common import limits
+from teamaccess.common.outgoing import driver_url
+from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.directory.invitations.limits import refuse_flood
+from teamaccess.storage import Invitation, Organization, OrganizationId
+from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from tests.support.machines import machine
+from tests.support.objects import batch, grant, item, register, registered, remove, to
+from tests.support.steps import enlist, refused
+from tests.support.teams import Crew
+from tests.support.world import Person, Team, World
 
 Limit = Callable[..., None]
 
@@ -73,7 +74,7 @@ async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
 ) -> None:
     victim = somebody()
     for _ in range(4):
-        stranger = await finicom.found("stranger")
+        stranger = await finicom.create("stranger")
         for _ in range(10):
             invited = await invite(stranger.id, victim, stranger.administrator)
             assert invited.status_code == 201, invited.text
@@ -133,7 +134,7 @@ async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
     for _ in range(10):
         id = (await invite(initech.id, victim, mallory)).json()["id"]
         await mallory.ask("DELETE", f"{initech.path}/invitations/{id}")
-    other = await finicom.found("other")
+    other = await finicom.create("other")
     tagged = mallory.email.replace("@", "+2@")
     assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
     second = await signed_up(other, tagged)
@@ -154,6 +155,50 @@ async def test_one_person_sends_only_so_many_mails_a_day(initech: Team, limit: L
     for _ in range(3):
         assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
     refused(await invite(initech.id, somebody(), initech.administrator), 429, "invited_too_often")
+
+
+@pytest.mark.parametrize("accounts", [1, 2])
+async def test_of_many_mails_at_once_from_several_organizations_no_more_are_sent_than_are_left(
+    finicom: World, limit: Limit, monkeypatch: pytest.MonkeyPatch, accounts: int
+) -> None:
+    """Two accounts of one mailbox are one person. All are judged before the first one is committed."""
+    mallory = (await finicom.create("mallory")).administrator
+    people = [mallory]
+    if accounts == 2:
+        other, tagged = await finicom.create("other"), mallory.email.replace("@", "+2@")
+        assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
+        people.append(await signed_up(other, tagged))
+    senders = [person for person in people for _ in range(4 // accounts)]
+    ids = [(await found(person)).json()["id"] for person in senders]
+    judged, all_judged = 0, asyncio.Event()
+
+    async def together(*about: Any) -> None:
+        nonlocal judged
+        try:
+            await refuse_flood(*about)
+        finally:
+            judged += 1
+            if judged == len(senders):
+                all_judged.set()
+        await all_judged.wait()
+
+    limit(invitations_a_day_by_one_person=1)
+    monkeypatch.setattr("teamaccess.directory.invitations.offer.refuse_flood", together)
+    asked = [invite(id, somebody(), by) for id, by in zip(ids, senders, strict=True)]
+    answers = await asyncio.gather(*asked)
+    assert sorted(each.status_code for each in answers) == [201, 429, 429, 429]
+    codes = {each.json()["code"] for each in answers if each.status_code == 429}
+    assert codes == {"inviting_elsewhere"}
+    assert await sent_by(finicom, *people) == 1
+    refused(await invite(ids[0], somebody(), senders[0]), 429, "invited_too_often")
+
+
+async def sent_by(world: World, *people: Person) -> int:
+    """How many mails these have caused."""
+    theirs = Invitation.invited_by.in_([each.id for each in people])
+    async with world.service.reads() as session:
+        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(theirs)
+        return (await session.execute(sent)).scalar_one()
 
 
 async def test_an_organization_has_only_so_many_open_invitations(
@@ -234,7 +279,7 @@ async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
 async def test_one_persons_foundings_are_nobody_elses(finicom: World, initech: Team) -> None:
     for _ in range(11):
         await found(initech.administrator)
-    other = await finicom.found("other")
+    other = await finicom.create("other")
     assert (await found(other.administrator)).status_code == 201
 
 
@@ -342,7 +387,7 @@ async def test_a_machine_is_counted_by_itself(initech: Team, limit: Limit) -> No
 
 
 def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text()
     told = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
     assert {name.lower(): int(most.replace(",", "")) for name, most in told.items()} == (
         limits.Limits.model_construct().model_dump()

@@ -10,11 +10,11 @@ import pytest
 
 from teamaccess.catalog import InvalidCatalog, find, read
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
-from teamaccess.errors import Invalid
-from teamaccess.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
+from teamaccess.common.errors import Invalid
+from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.steps import enlist, events, refused
-from tests.world import Team, World
+from tests.support.steps import enlist, events, refused
+from tests.support.world import Team, World
 
 BODY = 60_000
 """Bytes of a hostile body; 64 KiB are the most that a route takes."""
@@ -145,7 +145,7 @@ def replaced(good: Any, bad: Any) -> Iterator[Any]:
 async def test_no_hostile_body_is_answered_with_more_than_itself(
     fintoc: World, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.found("acme"))
+    stage = await Stage.set(await fintoc.create("acme"))
     by = stage.team.administrator
     if ASKS[route].operators:
         by = await fintoc.signed_in_operator()

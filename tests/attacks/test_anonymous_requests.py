@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from teamaccess.api.recent import Recent
 from tests.attacks.connections import HOST, ask, questions
-from tests.serving import Served
-from tests.steps import refused
-from tests.world import Team, World
+from tests.support.serving import Served
+from tests.support.steps import refused
+from tests.support.world import Team, World
 
 MOST_MILLISECONDS = 10.0
 """Of the event loop for one request, on a machine that is busy with other things."""

@@ -20,7 +20,7 @@ from tests.attacks.coalition.bodies import BODIES
 from tests.attacks.coalition.judge import Violation
 from tests.attacks.coalition.run import attack_for
 from tests.attacks.coalition.shrink import shrink
-from tests.world import World
+from tests.support.world import World
 
 ALL = sum(weight for weight, _ in BODIES.values())
 """So many steps ask every route."""

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from teamaccess.ledger.standing import Standing
-from teamaccess.roles.known import roles_of
+from teamaccess.access.role_set import role_set_of
+from teamaccess.delivery.position import LedgerPosition
 from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.judge import Violation
 from tests.attacks.coalition.run import Run
-from tests.world import World
+from tests.support.world import World
 
 STEPS = 400
 """Within which each of them is found; most are within some dozens."""
@@ -36,13 +36,13 @@ def allows(*_: Any) -> None:
 
 async def forgets_the_inviter(change: Any, invitation: Any) -> Any:
     """Accept whatever was offered once."""
-    return await roles_of(
+    return await role_set_of(
         change.session, change.catalog, invitation.organization_id, invitation.roles
     )
 
 
 async def asks_the_member_alone(
-    self: Standing, engine: Any, both: Any, *asked: Any, **more: Any
+    self: LedgerPosition, engine: Any, both: Any, *asked: Any, **more: Any
 ) -> Any:
     """Let a service account do whatever the member may."""
     permissions, _ = asked

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 import teamaccess
-from tests.machines import acting, backend, custom_role
-from tests.objects import registered
-from tests.steps import enlist, members, refused
-from tests.teams import Crew
-from tests.world import Person, Team
+from tests.support.machines import acting, backend, custom_role
+from tests.support.objects import registered
+from tests.support.steps import enlist, members, refused
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 
 @pytest.fixture

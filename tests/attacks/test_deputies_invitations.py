@@ -8,11 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.ledger import Ledger
-from teamaccess.limits import Limits
-from tests.machines import acting, backend, custom_role
-from tests.steps import refused
-from tests.world import Person, Team
+from teamaccess.changes import Ledger
+from teamaccess.common.limits import Limits
+from tests.support.machines import acting, backend, custom_role
+from tests.support.steps import refused
+from tests.support.world import Person, Team
 
 
 async def inviting(team: Team) -> tuple[Person, Person]:

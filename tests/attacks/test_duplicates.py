@@ -3,9 +3,9 @@
 import pytest
 
 from tests.attacks.connections import HOST, ask
-from tests.serving import Served
-from tests.steps import refused
-from tests.world import Team
+from tests.support.serving import Served
+from tests.support.steps import refused
+from tests.support.world import Team
 
 JSON = b"Content-Type: application/json\r\n"
 

@@ -8,17 +8,17 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import func, select
 
-from teamaccess.events import RefusalLimits, Refusals
-from teamaccess.events.refusals import KINDS
+from teamaccess.changes.events import RefusalLimits, Refusals
+from teamaccess.changes.events.refusals import KINDS
+from teamaccess.common.throttle import Throttle
+from teamaccess.directory.users.tokens import Audience, issue
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, Event
-from teamaccess.seldom import Seldom
-from teamaccess.users.tokens import Audience, issue
-from tests.machines import acting, backend
-from tests.steps import enlist, events
-from tests.teams import Crew
-from tests.world import Person, Team, World
-from tests.world_fixtures import hosted
+from teamaccess.storage import Channel, Event
+from tests.support.machines import acting, backend
+from tests.support.steps import enlist, events
+from tests.support.teams import Crew
+from tests.support.world import Person, Team, World
+from tests.support.world_fixtures import hosted
 
 FEW = RefusalLimits(from_one_actor=5, from_everybody=12)
 
@@ -69,7 +69,7 @@ async def test_a_member_cannot_flood_their_own_organization_with_what_they_choos
 async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
     small: World,
 ) -> None:
-    team = await small.found("acme")
+    team = await small.create("acme")
     bob = (await enlist(team, {"bob": []}))["bob"]
     routes = ["members", "invitations", "roles", "teams", "service-accounts", "audit/who-can"]
     for route in (*routes, "changes/1", "permissions", "access-requests", "resources"):
@@ -79,7 +79,7 @@ async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
 
 
 async def test_a_backend_counts_as_one_actor_whomever_it_acts_for(small: World) -> None:
-    team = await small.found("acme")
+    team = await small.create("acme")
     people = await enlist(team, {f"p{number}": ["support"] for number in range(8)})
     site = await backend(team, "users_access")
     for person in people.values():
@@ -135,7 +135,7 @@ async def test_tokens_of_invented_users_are_one_actor(fintoc: World) -> None:
 
 
 def test_filling_the_memory_frees_nobody_but_the_oldest() -> None:
-    seldom = Seldom(3600.0, remembered=100)
+    seldom = Throttle(3600.0, remembered=100)
     assert seldom.allows("victim")
     assert all(seldom.allows(number) for number in range(99))
     assert not seldom.allows("victim")

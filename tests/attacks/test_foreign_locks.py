@@ -7,10 +7,10 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from teamaccess.models import User
-from tests.faults_tools import before, through
-from tests.steps import enlist, refused
-from tests.world import OPERATOR, Person, Team, World
+from teamaccess.storage import User
+from tests.support.spicedb_proxy import before, through
+from tests.support.steps import enlist, refused
+from tests.support.world import OPERATOR, Person, Team, World
 
 KEY = {"Idempotency-Key": "one"}
 

@@ -13,16 +13,16 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
-from teamaccess.models import Finding, FindingKind, OrganizationId, WatchCursor
-from teamaccess.organizations.stopped import skip
-from teamaccess.reconciliation import Rebuilder
+from teamaccess.directory.organizations.stopped import skip
 from teamaccess.relationships import Delete, Relationship, Touch, Update
-from tests.faults_tools import before, until, working
-from tests.ledger.sides import entries, holdings
-from tests.reconciliation.drift import everything, lose, put
-from tests.steps import enlist, has_stopped
-from tests.worker.test_troubles import FORGED
-from tests.world import OPERATOR, Team, World
+from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
+from teamaccess.upkeep import Rebuilder
+from tests.support.sides import entries, holdings
+from tests.support.spicedb_proxy import before, until, working
+from tests.support.steps import enlist, has_stopped
+from tests.support.world import OPERATOR, Team, World
+from tests.upkeep.reconciliation.drift import everything, lose, put
+from tests.upkeep.worker.test_troubles import FORGED
 
 EVE = "user:eve"
 
@@ -30,7 +30,7 @@ EVE = "user:eve"
 @pytest.fixture
 async def acme(apart: World) -> Team:
     """The organization that Mallory is after."""
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     await enlist(team, {f"p{number}": ["support"] for number in range(8)})
     return team
 
@@ -38,7 +38,7 @@ async def acme(apart: World) -> Team:
 @pytest.fixture
 async def globex(apart: World) -> Team:
     """Another one, in which a plain write shows how far the worker has read."""
-    return await apart.found("globex")
+    return await apart.create("globex")
 
 
 @pytest.fixture(autouse=True)

@@ -6,16 +6,16 @@ from typing import Any
 
 import pytest
 
-from teamaccess.api import throttling
+from teamaccess.api.requests import throttling
 from teamaccess.api.routes import audit as audit_routes
-from teamaccess.audit import holders as audit_holders
+from teamaccess.audit.questions import holders as audit_holders
+from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.engine import Engine
-from teamaccess.loop_share import LoopShare, current_share
 from tests.attacks.connections import HOST, connected
-from tests.faults_tools import until
-from tests.serving import Served, serving
-from tests.steps import enlist
-from tests.world import Team, World
+from tests.support.serving import Served, serving
+from tests.support.spicedb_proxy import until
+from tests.support.steps import enlist
+from tests.support.world import Team, World
 
 
 @pytest.fixture

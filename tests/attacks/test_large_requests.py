@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.attacks.connections import HOST, Connection, ask, connected
-from tests.serving import Served
+from tests.support.serving import Served
 
 MEGABYTE = 1024 * 1024
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST

@@ -14,12 +14,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from teamaccess.invitations.letter import spoken
-from teamaccess.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
-from teamaccess.text import InvalidText, clean
-from tests.mail.inbox import Inbox, url
-from tests.steps import refused
-from tests.world import Team, World
+from teamaccess.common.text import InvalidText, clean
+from teamaccess.directory.invitations.letter import spoken
+from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from tests.support.inbox import Inbox, url
+from tests.support.steps import refused
+from tests.support.world import Team, World
 
 UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 HEADERS = [
@@ -216,7 +216,7 @@ async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_
     initech: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = Mailbox("teamaccess", "no-reply@evil.example\r\nBcc: eve@evil.example")
-    monkeypatch.setattr("teamaccess.invitations.letter.sender_at", lambda url: evil)
+    monkeypatch.setattr("teamaccess.directory.invitations.letter.sender_at", lambda url: evil)
 
     invited = await initech.invite("bob", ["read"])
 

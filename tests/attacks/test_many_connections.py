@@ -15,13 +15,13 @@ import httpx
 import psutil
 import pytest
 
-from teamaccess.server import Limits, TooFewDescriptors
-from teamaccess.server.gate import Gate, counted_address
-from teamaccess.settings import PREFIX
+from teamaccess.api.server import ConnectionLimits, TooFewDescriptors
+from teamaccess.api.server.gate import Gate, counted_address
+from teamaccess.common.settings import PREFIX
 from tests.attacks.connections import HOST, ask, connected
-from tests.faults_tools import until
-from tests.serving import serving
-from tests.world import World
+from tests.support.serving import serving
+from tests.support.spicedb_proxy import until
+from tests.support.world import World
 
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 HALF = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{"
@@ -194,11 +194,11 @@ def test_a_process_that_may_open_too_few_files_says_so(
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 100))
     with pytest.raises(TooFewDescriptors, match=re.escape("ulimit -n")):
-        Limits.of(fintoc.settings, 1)
+        ConnectionLimits.of(fintoc.settings, 1)
 
 
 def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: World) -> None:
-    gate = Gate(Limits.of(fintoc.settings.model_copy(update={"connections": 2}), 1))
+    gate = Gate(ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1))
     assert gate.admit("a")
     assert not gate.admit("a")
     assert gate.admit("b")

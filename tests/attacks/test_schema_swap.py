@@ -12,16 +12,19 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.catalog import find, load
+from teamaccess.directory.organizations.findings import resolve
+from teamaccess.directory.schemas.apply import (
+    SchemaStillForeign,
+    apply_schema,
+    refuse_while_foreign,
+)
 from teamaccess.engine import Observed, TooLarge
-from teamaccess.models import Finding, FindingKind, LedgerEntry
-from teamaccess.organizations.findings import resolve
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.schemas.apply import apply_schema
-from teamaccess.schemas.recorded import SchemaStillForeign, refuse_while_foreign
-from tests.faults_tools import through, until, working
-from tests.reconciliation.apart import Ground
-from tests.steps import enlist, refused
-from tests.world import OPERATOR, Person, Team, World, open_world
+from teamaccess.storage import Finding, FindingKind, LedgerEntry
+from tests.support.spicedb_proxy import through, until, working
+from tests.support.steps import enlist, refused
+from tests.support.world import OPERATOR, Person, Team, World, open_world
+from tests.upkeep.reconciliation.apart import Ground
 
 
 async def foreign_schemas(world: World) -> list[dict[str, Any]]:
@@ -62,7 +65,7 @@ def opened_up(schema: str) -> str:
 
 
 async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(apart: World) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = await acme.member("bob", roles=["support"])
     service = apart.service
     async with working(apart):
@@ -144,7 +147,7 @@ def yesterday_s_and_today_s(folder: Path) -> Any:
 async def test_a_process_with_yesterday_s_catalog_changes_nothing(
     apart: World, tmp_path: Path
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     _, newer = yesterday_s_and_today_s(tmp_path)
     service = apart.service
@@ -170,7 +173,7 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
 async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_applied(
     apart: World, ground: Ground, tmp_path: Path
 ) -> None:
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
     yesterday_s_and_today_s(tmp_path)
     settings = apart.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
@@ -187,11 +190,11 @@ async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must not blind the watch: what comes after it is found, too."""
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     service = apart.service
     async with working(apart):
         await watched(apart, acme)
-        monkeypatch.setattr("teamaccess.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
+        monkeypatch.setattr("teamaccess.upkeep.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
         await service.engine.write_schema(opened_up(service.catalog.schema()))
         await service.engine.write_schema(service.catalog.schema())
         await until(lambda: _any(apart))
@@ -202,7 +205,7 @@ async def test_a_gap_in_what_is_watched_stops_changes(
     apart: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which schemas stood meanwhile."""
-    acme = await apart.found("acme")
+    acme = await apart.create("acme")
     real, torn = apart.service.engine.watch, False
 
     def watch(since: str | None = None) -> AsyncIterator[Observed]:

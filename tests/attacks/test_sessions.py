@@ -13,17 +13,17 @@ from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_pri
 from jwt.algorithms import ECAlgorithm
 from sqlalchemy import text
 
+from teamaccess.common.settings import Settings
+from teamaccess.directory.users.issued import MOST_AHEAD
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.logins import first_sign_in
+from teamaccess.directory.users.tokens import Audience, InvalidToken, issue
 from teamaccess.ledger import Attribution
-from teamaccess.models import Channel, User
-from teamaccess.settings import Settings
-from teamaccess.users.issued import MOST_AHEAD
-from teamaccess.users.issuer import Login
-from teamaccess.users.logins import first_sign_in
-from teamaccess.users.tokens import Audience, InvalidToken, issue
-from tests.machines import machine
-from tests.steps import enlist, refused, unseen
-from tests.world import Person, Team, World
-from tests.world_fixtures import hosted
+from teamaccess.storage import Channel, User
+from tests.support.machines import machine
+from tests.support.steps import enlist, refused, unseen
+from tests.support.world import Person, Team, World
+from tests.support.world_fixtures import hosted
 
 WHO = Attribution("anonymous", Channel.API, "tests")
 ISSUER, API, KEY = "https://login.example", "https://api.example", "key-1"
@@ -40,7 +40,7 @@ async def world(fintoc: World) -> AsyncIterator[World]:
 
 @pytest.fixture
 async def team(world: World) -> Team:
-    return await world.found("acme")
+    return await world.create("acme")
 
 
 def _with_login(settings: Settings, issuer: str = ISSUER, audience: str = API) -> Settings:
@@ -112,7 +112,7 @@ async def test_linking_a_login_ends_the_sessions_from_before(team: Team) -> None
 async def test_a_session_from_before_the_link_takes_up_no_invitation(
     team: Team, world: World
 ) -> None:
-    other = await world.found("globex")
+    other = await world.create("globex")
     mallory = (await enlist(team, {"eve": ["support"]}))["eve"]
     (
         await other.administrator.ask(

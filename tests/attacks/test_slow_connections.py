@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.connections import HOST, connected, questions
-from tests.serving import Served, serving
-from tests.world import Team, World
+from tests.support.serving import Served, serving
+from tests.support.world import Team, World
 
 ACCEPT = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 

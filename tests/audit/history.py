@@ -4,8 +4,8 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from tests.audit.oracle import TABLE, Oracle, Somebody
-from tests.teams import Crew
-from tests.world import Person, Team
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 ROLES = {
     "Operations": "operations",

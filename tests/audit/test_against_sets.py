@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.audit.history import History
 from tests.audit.oracle import Oracle
-from tests.world import Team
+from tests.support.world import Team
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 STEPS = 40

@@ -15,10 +15,10 @@ from authzed.api.v1 import (
     WriteRelationshipsRequest,
 )
 
-from teamaccess.models import OrganizationId, User
-from teamaccess.organizations.found import found
-from tests.steps import enlist, refused
-from tests.world import Team, World
+from teamaccess.directory.organizations.create import create
+from teamaccess.storage import OrganizationId, User
+from tests.support.steps import enlist, refused
+from tests.support.world import Team, World
 
 
 async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Team) -> None:
@@ -105,7 +105,7 @@ async def test_a_slip_in_a_name_is_no_answer(acme: Team) -> None:
 async def test_an_organization_in_which_nothing_was_decided_has_nobody(fintoc: World) -> None:
     id = OrganizationId(f"empty-{secrets.token_hex(4)}")
     async with fintoc.operator() as change:
-        await found(change, id, "Empty", founder=None)
+        await create(change, id, "Empty", founder=None)
     operator, path = await fintoc.signed_in_operator(), f"/v1/organizations/{id}/audit"
     answer = (await operator.ask("GET", f"{path}/matrix")).raise_for_status().json()
     assert (answer["items"], answer["evidence"]["position"]) == ([], 0)

@@ -4,11 +4,11 @@ from collections.abc import Mapping
 from datetime import timedelta
 from random import Random
 
-from teamaccess.audit.facts import Fact, facts_at
+from teamaccess.audit.state.facts import Fact, facts_at
 from tests.audit.history import History
-from tests.objects import grant, registered, to
-from tests.steps import end_role
-from tests.world import Person, Team
+from tests.support.objects import grant, registered, to
+from tests.support.steps import end_role
+from tests.support.world import Person, Team
 
 
 async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(acme: Team) -> None:

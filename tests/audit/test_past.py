@@ -7,29 +7,29 @@ from typing import Any
 
 import pytest
 
-from teamaccess.audit import sandboxes
 from teamaccess.audit.audit import CatalogNotInForce
-from teamaccess.audit.holders import holders
-from teamaccess.audit.matrix import matrix
-from teamaccess.audit.moment import Moment
-from teamaccess.audit.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
-from teamaccess.audit.who_can import who_can
+from teamaccess.audit.questions.holders import holders
+from teamaccess.audit.questions.matrix import matrix
+from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.state import sandboxes
+from teamaccess.audit.state.moment import Moment
+from teamaccess.audit.state.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
 from teamaccess.catalog import Catalog
+from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import FULLY_CONSISTENT, Engine, EngineUnavailable
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.stack import LocalStack
-from teamaccess.organizations.stopped import skip
 from teamaccess.relationships import organization
-from teamaccess.schemas.apply import apply_schema
 from tests.audit.test_why import why
-from tests.faults_tools import Writes, linked, through
-from tests.ledger.conftest import Connection, application, owner
-from tests.ledger.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.reconciliation.conftest import apart, ground
-from tests.schemas.conftest import grown
-from tests.steps import end_role, enlist, refused
-from tests.world import OPERATOR, Team, World
+from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
+from tests.directory.schemas.conftest import grown
+from tests.support.connections import Connection, application, owner
+from tests.support.spicedb_proxy import Writes, linked, through
+from tests.support.steps import end_role, enlist, refused
+from tests.support.world import OPERATOR, Team, World
+from tests.upkeep.reconciliation.conftest import apart, ground
 
 __all__ = ["apart", "application", "ground", "grown", "owner"]
 
@@ -120,7 +120,7 @@ async def test_what_was_decided_in_an_outage_was_not_enforced_then(
 async def test_the_schema_that_was_in_force_answers(
     apart: World, grown: Catalog, sandbox: LocalSandbox
 ) -> None:
-    team = await apart.found("acme")
+    team = await apart.create("acme")
     await enlist(team, {"bob": ["support"]})
     before = await apart.service.now()
     await apply_schema(apart.service.ledger, apart.service.engine, grown, OPERATOR)

@@ -1,7 +1,7 @@
 """What people and machines are called in answers."""
 
-from teamaccess.audit.people import Person, called, in_words
-from teamaccess.models import UserId
+from teamaccess.audit.questions.people import Person, called, in_words
+from teamaccess.storage import UserId
 
 
 def test_a_name_cannot_say_who_else_was_there() -> None:

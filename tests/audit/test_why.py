@@ -4,13 +4,13 @@ import json
 from datetime import datetime, timedelta
 from typing import Any
 
-from teamaccess.models import Channel, RoleAssignment, RoleId
 from teamaccess.relationships import Delete, Relationship
-from tests.machines import service_account
-from tests.objects import register
-from tests.steps import enlist
-from tests.teams import Crew
-from tests.world import Person, Team
+from teamaccess.storage import Channel, RoleAssignment, RoleId
+from tests.support.machines import service_account
+from tests.support.objects import register
+from tests.support.steps import enlist
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 
 async def why(team: Team, who: Person, action: str, resource: str | None = None) -> dict[str, Any]:

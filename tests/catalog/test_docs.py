@@ -1,4 +1,4 @@
-"""docs/catalog.md: its files are read, its commands run, its Python too."""
+"""The pages on catalogs are true: the test reads their files and runs their commands and their Python."""
 
 import doctest
 import os
@@ -9,16 +9,19 @@ from pathlib import Path
 
 import pytest
 
-PAGE = Path(__file__).parents[2] / "docs" / "catalog.md"
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = [DOCS / "how-to" / "write-a-catalog.md", DOCS / "reference" / "catalog.md"]
+"""The second page refers to the files of the first."""
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_page_is_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_pages_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.setenv("NO_COLOR", "1")
     session: dict[str, object] = {}
-    for language, file, block in BLOCK.findall(PAGE.read_text(encoding="utf-8")):
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    for language, file, block in BLOCK.findall(text):
         if language == "yaml":
             (tmp_path / file).write_text(block, encoding="utf-8")
         elif language == "console":
@@ -43,7 +46,7 @@ def output(command: str) -> str:
 
 def runs(block: str, session: dict[str, object]) -> int:
     """Run the block as a doctest and return how many examples failed."""
-    test = doctest.DocTestParser().get_doctest(block, session, PAGE.name, str(PAGE), 0)
+    test = doctest.DocTestParser().get_doctest(block, session, "catalog", None, 0)
     runner = doctest.DocTestRunner()
     failed = runner.run(test, clear_globs=False).failed
     session.update(test.globs)

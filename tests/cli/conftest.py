@@ -7,8 +7,8 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from teamaccess.cli.main import app
-from tests.ledger.conftest import application, superuser  # noqa: F401 - fixtures here, too
-from tests.world import World
+from tests.support.connections import application, superuser  # noqa: F401 - fixtures here, too
+from tests.support.world import World
 
 Run = Callable[..., Awaitable[Result]]
 

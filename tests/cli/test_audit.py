@@ -4,11 +4,11 @@ import csv
 import io
 import json
 
-from teamaccess.models import User
+from teamaccess.storage import User
 from tests.cli.conftest import Run
-from tests.objects import registered
-from tests.steps import end_invitation, enlist
-from tests.world import Team
+from tests.support.objects import registered
+from tests.support.steps import end_invitation, enlist
+from tests.support.world import Team
 
 
 async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Team) -> None:

@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.catalog import find
-from teamaccess.models import Event, LedgerEntry, Reason
+from teamaccess.directory.users.tokens import Audience, verify
 from teamaccess.relationships import Delete, Relationship, Touch
-from teamaccess.users.tokens import Audience, verify
+from teamaccess.storage import Event, LedgerEntry, Reason
 from tests.cli.conftest import Run
-from tests.ledger.conftest import Connection
-from tests.ledger.sides import agreed, holdings
-from tests.objects import grant, registered, to
 from tests.stories.roles import made
-from tests.world import Team, World
+from tests.support.connections import Connection
+from tests.support.objects import grant, registered, to
+from tests.support.sides import agreed, holdings
+from tests.support.world import Team, World
 
 
 async def test_an_operator_makes_an_organization_and_its_administrator(
@@ -123,7 +123,7 @@ async def test_a_question_that_makes_no_sense_is_not_a_no(
 
 
 async def test_a_name_that_nobody_has_is_not_a_no(run: Run, acme: Team, fintoc: World) -> None:
-    ana, elsewhere = acme.administrator, (await fintoc.found("other")).administrator
+    ana, elsewhere = acme.administrator, (await fintoc.create("other")).administrator
     for organization, user, told in (
         ("nope", ana.email, "There is no organization nope.\n"),
         ("not an id", ana.email, "There is no organization not an id.\n"),

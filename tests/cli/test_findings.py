@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.ledger.findings import record
-from teamaccess.models import Event, Finding, FindingKind, Reason
+from teamaccess.storage import Event, Finding, FindingKind, Reason
+from teamaccess.upkeep.findings import record
 from tests.cli.conftest import Run
-from tests.reconciliation.drift import lose, one, put
-from tests.steps import besides_proofs
-from tests.world import Team, World
+from tests.support.steps import besides_proofs
+from tests.support.world import Team, World
+from tests.upkeep.reconciliation.drift import lose, one, put
 
 WHY = "ticket 4711: the key of the old importer, revoked"
 

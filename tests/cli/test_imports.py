@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import Run
-from tests.ledger.sides import agreed
-from tests.steps import members
-from tests.world import Team
+from tests.support.sides import agreed
+from tests.support.steps import members
+from tests.support.world import Team
 
 
 def _file(folder: Path, *rows: str) -> str:

@@ -8,9 +8,9 @@ from pathlib import Path
 import asyncpg
 import pytest
 
-from teamaccess.local.postgres import OWNER, SUPERUSER
+from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from tests.cli.conftest import Run
-from tests.world import Team
+from tests.support.world import Team
 
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"

@@ -8,11 +8,11 @@ import pytest
 import yaml
 
 from teamaccess.catalog import find
+from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.cli.conftest import Run
-from tests.ledger.conftest import Connection
-from tests.ledger.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.steps import enlist
-from tests.world import Team
+from tests.support.connections import Connection
+from tests.support.steps import enlist
+from tests.support.world import Team
 
 REFUNDS = """\
         description: Refund a Payment

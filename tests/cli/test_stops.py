@@ -2,11 +2,11 @@
 
 import json
 
+from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.cli.conftest import Run
-from tests.ledger.conftest import Connection
-from tests.ledger.sides import markers
-from tests.ledger.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.world import Team
+from tests.support.connections import Connection
+from tests.support.sides import markers
+from tests.support.world import Team
 
 
 async def _stop(team: Team, application: Connection) -> int:

@@ -4,9 +4,9 @@ import doctest
 from datetime import UTC, datetime
 from pathlib import Path
 
-from teamaccess.chains.chain import ChainKind, beginning, event_hash, ledger_hash
+from teamaccess.ledger.chains.chain import ChainKind, beginning, event_hash, ledger_hash
 
-PAGE = Path(__file__).parents[2] / "docs" / "chains.md"
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "ledger-chains.md"
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 

@@ -16,8 +16,8 @@ from examples.payments_service.payments_pb2 import (
     RefundPaymentRequest,
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
-from teamaccess.ledger.delivery import newest as newest_change
-from tests.world import Person, Team
+from teamaccess.delivery.applications import newest as newest_change
+from tests.support.world import Person, Team
 
 CHECKOUT = Path(__file__).parents[2]
 

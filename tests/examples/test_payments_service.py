@@ -12,7 +12,7 @@ from grpc import StatusCode
 from examples.payments_service.payments_pb2 import Refund
 from tests.examples.payments import CHECKOUT, Payments, newest, payments_service
 from tests.examples.relay import relay
-from tests.world import Team, World
+from tests.support.world import Team, World
 
 SOON_SECONDS = 3.0
 """More than enough for the engine's half-second interval, on a busy machine too."""

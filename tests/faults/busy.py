@@ -7,7 +7,7 @@ from random import Random
 
 from tests.faults.crowd import Crowd, Manner
 from tests.faults.deeds import change_roles
-from tests.faults_tools import until
+from tests.support.spicedb_proxy import until
 
 WORKERS = 8
 

@@ -13,13 +13,13 @@ from random import Random
 
 import httpx
 
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import OrganizationId, UserId
-from teamaccess.users.keys import Keys
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.users.keys import Keys
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.storage import OrganizationId, UserId
 from tests.faults.deployment import Deployment
 from tests.faults.record import Answer, Deed, Record
-from tests.steps import enlist
+from tests.support.steps import enlist
 
 LINK = re.compile(r"[?&]token=([\w-]+)")
 PATIENCE_SECONDS = 40
@@ -79,7 +79,7 @@ class Crowd:
         async with self._deployment.world() as world:
             self.roles = [each for each in world.service.catalog.roles if each != "administrator"]
             for _ in range(houses):
-                team = await world.found("house")
+                team = await world.create("house")
                 rulers = [Someone(team.administrator.email, team.administrator.id)]
                 async with world.operator(team.id) as change:
                     for name in ("cyd", "gil"):

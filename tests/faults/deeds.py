@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from teamaccess.models import UserId
+from teamaccess.storage import UserId
 from tests.faults.crowd import Crowd, House, Manner, Someone
 from tests.faults.record import Deed
 

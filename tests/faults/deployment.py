@@ -14,21 +14,21 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from grpc.aio import insecure_channel
 from pydantic import SecretStr
 
-from teamaccess.local.postgres import APPLICATION, OWNER, SPICEDB
+from teamaccess.common.settings import Settings
+from teamaccess.directory.schemas.apply import apply_schema
+from teamaccess.local.postgres.server import APPLICATION, OWNER, SPICEDB
 from teamaccess.local.processes import end
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import LocalSpiceDB
-from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.spicedb.build import ensure_spicedb
+from teamaccess.local.spicedb.server import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
-from teamaccess.migrations import upgrade
-from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import open_service
-from teamaccess.settings import Settings
+from teamaccess.storage.migrations import upgrade
 from tests.faults.bystander import Bystander
 from tests.faults.program import Program, Ready
-from tests.faults.proxy import Proxy
-from tests.faults_tools import Link, until
-from tests.world import OPERATOR, World
+from tests.support.proxy import Proxy
+from tests.support.spicedb_proxy import Link, until
+from tests.support.world import OPERATOR, World
 
 APIS = ("north", "south")
 WORKER = "worker"

@@ -6,17 +6,26 @@ from contextlib import asynccontextmanager
 
 import asyncpg
 
-from teamaccess.local.postgres import OWNER, SUPERUSER
-from teamaccess.models import LedgerEntry, OrganizationId, UserId
+from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from teamaccess.relationships import Relationship, Touch, parse_update, replay
+from teamaccess.storage import LedgerEntry, OrganizationId, UserId
 from tests.faults.crowd import Crowd
 from tests.faults.deployment import Deployment
 from tests.faults.record import Deed, Record
-from tests.faults_tools import until
-from tests.ledger.chain import broken_entries, broken_events
-from tests.ledger.conftest import Connection
-from tests.ledger.sides import entries, holdings, living, marked, markers_aside, newest, rows, told
-from tests.world import Person, Team, World
+from tests.support.chain_hashes import broken_entries, broken_events
+from tests.support.connections import Connection
+from tests.support.sides import (
+    entries,
+    holdings,
+    living,
+    marked,
+    markers_aside,
+    newest,
+    rows,
+    told,
+)
+from tests.support.spicedb_proxy import until
+from tests.support.world import Person, Team, World
 
 BEHIND = """
 SELECT count(*) FROM ledger_heads heads WHERE organization_id = ANY($1) AND position > coalesce(

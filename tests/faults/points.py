@@ -19,8 +19,8 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine as Database
 from sqlalchemy.orm import Session
 
+from teamaccess.changes import Ledger
 from teamaccess.engine import Engine
-from teamaccess.ledger import Ledger
 from teamaccess.ledger.session import LedgerSession
 
 MARK = re.compile("UPDATE ledger_applications SET status=.* FROM unnest", re.DOTALL)

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import psutil
 
+from teamaccess.common.settings import PREFIX
 from teamaccess.local.dev import NOT_OURS
 from teamaccess.local.errors import ProgramDied
 from teamaccess.local.processes import runs
 from teamaccess.local.supervisor import Child, Supervisor
-from teamaccess.settings import PREFIX
 from tests.faults.points import Point, Points
-from tests.faults.proxy import Proxy
-from tests.faults_tools import until
+from tests.support.proxy import Proxy
+from tests.support.spicedb_proxy import until
 
 Ready = Callable[[], Awaitable[bool]]
 

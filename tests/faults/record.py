@@ -7,7 +7,7 @@ from typing import Self
 
 import httpx
 
-from teamaccess.models import OrganizationId
+from teamaccess.storage import OrganizationId
 
 UNKNOWN = "outcome_unknown"
 

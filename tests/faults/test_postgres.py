@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from teamaccess.local.postgres import APPLICATION
+from teamaccess.local.postgres.server import APPLICATION
 from tests.faults.busy import busy
 from tests.faults.crowd import Crowd, House, Manner
 from tests.faults.deeds import leave, suspend
@@ -14,7 +14,7 @@ from tests.faults.deployment import Deployment
 from tests.faults.judgement import everything_holds
 from tests.faults.moments import held
 from tests.faults.points import Point
-from tests.faults_tools import until
+from tests.support.spicedb_proxy import until
 
 LAZY = """
 ALTER SYSTEM SET wal_writer_delay = '10s';

@@ -14,7 +14,7 @@ from tests.faults.moments import held
 from tests.faults.points import Point
 from tests.faults.recovery import not_recovered
 from tests.faults.weather import CODES
-from tests.faults_tools import Writes, until
+from tests.support.spicedb_proxy import Writes, until
 
 
 async def test_killed_and_started_again_among_changes_it_misses_none(

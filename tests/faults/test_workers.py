@@ -7,7 +7,7 @@ from functools import partial
 import pytest
 from sqlalchemy import text
 
-from teamaccess.models import OrganizationId
+from teamaccess.storage import OrganizationId
 from tests.faults.crowd import Crowd, Manner
 from tests.faults.deeds import reactivate, suspend
 from tests.faults.deployment import WORKER, Deployment
@@ -15,8 +15,8 @@ from tests.faults.judgement import everything_holds
 from tests.faults.moments import held
 from tests.faults.points import Point
 from tests.faults.program import Program
-from tests.faults_tools import until
-from tests.world import World
+from tests.support.spicedb_proxy import until
+from tests.support.world import World
 
 END = text(
     "UPDATE role_assignments SET expires_at = :at WHERE organization_id = :here AND user_id = :user"

@@ -10,11 +10,11 @@ from random import Random
 import asyncpg
 from grpc import StatusCode
 
-from teamaccess.local.postgres import APPLICATION, SUPERUSER
+from teamaccess.local.postgres.server import APPLICATION, SUPERUSER
 from tests.faults.deployment import Deployment
 from tests.faults.points import Point
 from tests.faults.program import Program
-from tests.faults_tools import Writes
+from tests.support.spicedb_proxy import Writes
 
 Fault = Callable[[Deployment, Random], Awaitable[None]]
 PASSING_SECONDS = 3.0

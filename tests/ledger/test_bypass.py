@@ -7,10 +7,10 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.errors import UnattributedChange
-from teamaccess.models import UserId
-from tests.ledger.conftest import Connection, transaction
-from tests.ledger.sides import agreed, changing, seat
-from tests.world import Team
+from teamaccess.storage import UserId
+from tests.support.connections import Connection, transaction
+from tests.support.sides import agreed, changing, seat
+from tests.support.world import Team
 
 REFUSED = "would not reach the ledger"
 GIVE = (

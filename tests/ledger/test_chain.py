@@ -3,10 +3,10 @@
 import pytest
 from asyncpg import InsufficientPrivilegeError
 
-from tests.ledger.chain import broken_entries, broken_events
-from tests.ledger.conftest import Connection
-from tests.ledger.sides import entries
-from tests.world import Team
+from tests.support.chain_hashes import broken_entries, broken_events
+from tests.support.connections import Connection
+from tests.support.sides import entries
+from tests.support.world import Team
 
 REWRITE = [
     "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",

@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import text
 
 from teamaccess.ledger import database
-from tests.faults_tools import until
-from tests.world import World
+from tests.support.spicedb_proxy import until
+from tests.support.world import World
 
 END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamaccess.ledger.drain import UPDATES_PER_POSITION, Note, net_updates, positions
-from teamaccess.models import OrganizationId
 from teamaccess.relationships import (
     Delete,
     ObjectReference,
@@ -20,6 +19,7 @@ from teamaccess.relationships import (
     replay,
     user,
 )
+from teamaccess.storage import OrganizationId
 
 Key = tuple[str, str]
 Rows = dict[Key, str | None]

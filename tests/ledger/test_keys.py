@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.ledger.sides import agreed, changing, seat
-from tests.world import Team
+from tests.support.sides import agreed, changing, seat
+from tests.support.world import Team
 
 MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 

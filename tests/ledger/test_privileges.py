@@ -8,10 +8,10 @@ from asyncpg import (
     PostgresError,
 )
 
-from teamaccess.models import Base
-from tests.ledger.conftest import Connection, transaction
-from tests.ledger.sides import agreed, entries, markers
-from tests.world import Team
+from teamaccess.storage import Base
+from tests.support.connections import Connection, transaction
+from tests.support.sides import agreed, entries, markers
+from tests.support.world import Team
 
 TABLES = sorted([*Base.metadata.tables, "alembic_version"])
 LEDGER = (

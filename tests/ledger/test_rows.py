@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import delete, insert, text, update
 
-from teamaccess.models import Membership, RoleAssignment, RoleId, UserId
-from tests.ledger.sides import agreed, changing, seat
-from tests.world import Team
+from teamaccess.storage import Membership, RoleAssignment, RoleId, UserId
+from tests.support.sides import agreed, changing, seat
+from tests.support.world import Team
 
 MARCH = datetime(2030, 3, 1, 12, 30, tzinfo=UTC)
 

@@ -4,9 +4,9 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.models import RoleAssignment, RoleId, UserId
-from tests.ledger.sides import agreed, changing, entries, seat
-from tests.world import OPERATOR, Team
+from teamaccess.storage import RoleAssignment, RoleId, UserId
+from tests.support.sides import agreed, changing, entries, seat
+from tests.support.world import OPERATOR, Team
 
 
 async def test_a_transaction_rolled_back_leaves_nothing(acme: Team) -> None:

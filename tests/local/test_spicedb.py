@@ -14,7 +14,7 @@ from authzed.api.v1 import (
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 from authzed.api.v1.schema_service_pb2_grpc import SchemaServiceStub
 
-from teamaccess.local.postgres import LocalPostgres
+from teamaccess.local.postgres.server import LocalPostgres
 from teamaccess.local.stack import LocalStack
 
 DATABASE = "spicedb_crowd"

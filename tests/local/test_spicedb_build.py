@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.local import go, spicedb_binary
 from teamaccess.local.errors import BuildFailed, NoGo, ProgramMissing
-from teamaccess.local.spicedb_binary import cached_binary, find_spicedb, pinned_go, pinned_version
-from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.spicedb import binary, go
+from teamaccess.local.spicedb.binary import cached_binary, find_spicedb, pinned_go, pinned_version
+from teamaccess.local.spicedb.build import ensure_spicedb
 
 BUILDS = """
 case $1 in
@@ -36,7 +36,7 @@ def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.delenv("TEAMACCESS_SPICEDB_BINARY", raising=False)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr(go, "find_spec", lambda name: None)
-    monkeypatch.setattr(spicedb_binary, "user_cache_path", lambda name: tmp_path / "cache" / name)
+    monkeypatch.setattr(binary, "user_cache_path", lambda name: tmp_path / "cache" / name)
     return tmp_path
 
 

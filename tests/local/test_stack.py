@@ -8,7 +8,7 @@ import psutil
 import pytest
 
 from teamaccess.local.errors import AlreadyRunning, CommandFailed, HomeNotOurs, PortTaken
-from teamaccess.local.postgres import APPLICATION, LocalPostgres
+from teamaccess.local.postgres.server import APPLICATION, LocalPostgres
 from teamaccess.local.stack import LocalStack
 from tests.conftest import SpiceDBFor
 from tests.local.conftest import NewStack

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import grpc
 import pytest
 
-from teamaccess.local.spicedb_binary import find_spicedb
+from teamaccess.local.spicedb.binary import find_spicedb
 from tests.schema.engine import Engine, serve_testing
 
 

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from teamaccess.catalog import load
-from teamaccess.cli.schema import app
+from teamaccess.cli.commands.schema import app
 
 CATALOGS = Path(__file__).parents[1] / "catalog"
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.world import Person, Team
+from tests.support.world import Person, Team
 
 Part = str | Mapping[str, str]
 

@@ -4,10 +4,18 @@ import asyncio
 
 import httpx
 
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import Event
-from tests.steps import chain, enlist, events, invitation_of, members, offer_instead, refused
-from tests.world import Person, Team, World
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.storage import Event
+from tests.support.steps import (
+    chain,
+    enlist,
+    events,
+    invitation_of,
+    members,
+    offer_instead,
+    refused,
+)
+from tests.support.world import Person, Team, World
 
 
 async def accept(person: Person, secret: str) -> httpx.Response:

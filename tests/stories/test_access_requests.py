@@ -6,15 +6,22 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import delete, select
 
-from teamaccess.access_requests import decide as decision
+from teamaccess.directory.access_requests import decide as decision
 from teamaccess.ledger import Attribution
-from teamaccess.models import AccessRequest, Channel, CustomRole, Reason, RequestId, RoleId
 from teamaccess.relationships.expiration import format_instant
-from tests.asking import HOURS, ask, asked, decide, own_role, seen
-from tests.ledger.sides import agreed
-from tests.machines import machine
-from tests.steps import end_membership, end_role, enlist, events, members, refused
-from tests.world import Person, Team
+from teamaccess.storage import (
+    AccessRequest,
+    Channel,
+    CustomRole,
+    Reason,
+    RequestId,
+    RoleId,
+)
+from tests.support.asking import HOURS, ask, asked, decide, own_role, seen
+from tests.support.machines import machine
+from tests.support.sides import agreed
+from tests.support.steps import end_membership, end_role, enlist, events, members, refused
+from tests.support.world import Person, Team
 
 
 @pytest.fixture

@@ -7,10 +7,17 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.members.administrators import grant_administrator
-from tests.faults_tools import swept
-from tests.steps import end_membership, end_role, enlist, members, offer_instead, refused
-from tests.world import Person, Team
+from teamaccess.directory.members.administrators import grant_administrator
+from tests.support.spicedb_proxy import swept
+from tests.support.steps import (
+    end_membership,
+    end_role,
+    enlist,
+    members,
+    offer_instead,
+    refused,
+)
+from tests.support.world import Person, Team
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 

@@ -6,12 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.members import imports
-from teamaccess.members.imports import Newcomer, import_members
-from teamaccess.models import RoleId, User, UserId, new_user_id
-from tests.ledger.sides import agreed
-from tests.steps import enlist, members, refused
-from tests.world import OPERATOR, Person, Team, World
+from teamaccess.directory.members import imports
+from teamaccess.directory.members.imports import Newcomer, import_members
+from teamaccess.storage import RoleId, User, UserId, new_user_id
+from tests.support.sides import agreed
+from tests.support.steps import enlist, members, refused
+from tests.support.world import OPERATOR, Person, Team, World
 
 
 async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Team) -> None:
@@ -139,7 +139,7 @@ async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_a
 
 
 async def test_reading_members_while_they_are_removed_never_fails(fintoc: World) -> None:
-    acme = await fintoc.found("acme")
+    acme = await fintoc.create("acme")
     people = await enlist(acme, {f"member{number}": ["support"] for number in range(12)})
 
     answers = await asyncio.gather(

@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.faults_tools import linked
-from tests.objects import grant, registered, remove, to
-from tests.steps import enlist, refused
-from tests.world import Person, Team
+from tests.support.objects import grant, registered, remove, to
+from tests.support.spicedb_proxy import linked
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, Team
 
 
 @pytest.fixture

@@ -4,13 +4,13 @@ import dataclasses
 
 import pytest
 
-from teamaccess.models import OrganizationId, RoleId
-from teamaccess.roles.find import find_own
-from teamaccess.roles.selection import could_add
-from tests.ledger.sides import agreed
-from tests.steps import events, members, refused
+from teamaccess.directory.roles.find import find_own
+from teamaccess.directory.roles.selection import could_add
+from teamaccess.storage import OrganizationId, RoleId
 from tests.stories.roles import all_of, made, make, replace, show
-from tests.world import Person, Team
+from tests.support.sides import agreed
+from tests.support.steps import events, members, refused
+from tests.support.world import Person, Team
 
 
 async def smith(team: Team, *actions: str, name: str = "bob") -> Person:

@@ -7,7 +7,8 @@ import pytest
 from sqlalchemy import select, text
 from sqlalchemy.exc import IntegrityError
 
-from teamaccess.models import (
+from teamaccess.relationships import Delete, parse_update
+from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
     InvitationStatus,
@@ -19,13 +20,12 @@ from teamaccess.models import (
     TeamRole,
     new_request_id,
 )
-from teamaccess.relationships import Delete, parse_update
-from tests.faults_tools import until, working
-from tests.ledger.sides import agreed, changing, entries
-from tests.steps import age, end_role, events, invitation_of, members, refused
 from tests.stories.roles import delete, made, make
-from tests.world import Person
-from tests.world import Team as Organization
+from tests.support.sides import agreed, changing, entries
+from tests.support.spicedb_proxy import until, working
+from tests.support.steps import age, end_role, events, invitation_of, members, refused
+from tests.support.world import Person
+from tests.support.world import Team as Organization
 
 HOUR = timedelta(hours=1)
 ROLE = RoleId("treasurer")

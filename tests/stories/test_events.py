@@ -7,10 +7,10 @@ import asyncpg
 import httpx
 import pytest
 
-from teamaccess.models import Event
-from tests.ledger.chain import broken_events
-from tests.steps import chain, enlist, events, refused
-from tests.world import Person, Team
+from teamaccess.storage import Event
+from tests.support.chain_hashes import broken_events
+from tests.support.steps import chain, enlist, events, refused
+from tests.support.world import Person, Team
 
 IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
 """A kind of thing and an id: no address has its @ in it."""

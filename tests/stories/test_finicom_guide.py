@@ -3,7 +3,7 @@
 import pytest
 
 from tests.catalog.facts import Says, finicom_prose
-from tests.world import Team, World
+from tests.support.world import Team, World
 
 GUIDE = list(finicom_prose())
 SPOKEN_OF = frozenset().union(*(says.can | says.cannot for says in GUIDE))
@@ -12,7 +12,7 @@ SPOKEN_OF = frozenset().union(*(says.can | says.cannot for says in GUIDE))
 @pytest.fixture(scope="module")
 async def team(finicom: World) -> Team:
     """One member for each role, all of them invited: here admins invite admins."""
-    initech = await finicom.found("initech")
+    initech = await finicom.create("initech")
     for says in GUIDE:
         await initech.member(says.role, roles=[says.role])
     return initech
@@ -57,7 +57,7 @@ async def test_whoever_creates_an_organization_is_its_admin(finicom: World, team
 
 
 async def test_at_fintoc_only_operators_create_organizations(fintoc: World) -> None:
-    acme = await fintoc.found("acme")
+    acme = await fintoc.create("acme")
     body = {"id": f"{acme.id}-too", "name": "Mine"}
 
     mine = await acme.administrator.ask("POST", "/v1/organizations", json=body)

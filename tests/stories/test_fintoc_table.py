@@ -6,7 +6,7 @@ import pytest
 
 from teamaccess.catalog import Action
 from tests.catalog.facts import Row, fintoc_table
-from tests.world import Person, Team, World
+from tests.support.world import Person, Team, World
 
 TABLE = fintoc_table()
 
@@ -14,7 +14,7 @@ TABLE = fintoc_table()
 @pytest.fixture(scope="module")
 async def team(fintoc: World) -> Team:
     """One member for each role, all of them invited, except for whom only operators appoint."""
-    acme = await fintoc.found("acme")
+    acme = await fintoc.create("acme")
     for role in fintoc.service.catalog.roles.values():
         if role.granted_by == "dashboard":
             await acme.member(role.id.replace("_", "-"), roles=[role.id])

@@ -2,10 +2,9 @@
 
 import pytest
 
-from teamaccess.models import Membership, RoleAssignment, RoleId
-from tests.ledger.sides import agreed
-from tests.machines import acting, backend
-from tests.objects import (
+from teamaccess.storage import Membership, RoleAssignment, RoleId
+from tests.support.machines import acting, backend
+from tests.support.objects import (
     batch,
     grant,
     item,
@@ -18,8 +17,9 @@ from tests.objects import (
     team_of,
     to,
 )
-from tests.steps import enlist, refused
-from tests.world import Person, Team
+from tests.support.sides import agreed
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, Team
 
 T1 = "transfer:t_1"
 

@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.steps import end_role, enlist, members, offer_instead, refused
-from tests.world import Person, Team
+from tests.support.steps import end_role, enlist, members, offer_instead, refused
+from tests.support.world import Person, Team
 
 DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from teamaccess.models import (
+from teamaccess.storage import (
     CustomRole,
     CustomRoleAction,
     Grant,
@@ -15,10 +15,10 @@ from teamaccess.models import (
     RoleAssignment,
     RoleId,
 )
-from tests.ledger.sides import agreed
-from tests.steps import enlist, refused
-from tests.teams import Crew
-from tests.world import Person, Team
+from tests.support.sides import agreed
+from tests.support.steps import enlist, refused
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 NOW = datetime.now(UTC)
 SOON, LATER, PAST = (NOW + timedelta(days=days) for days in (30, 60, -1))

@@ -5,13 +5,22 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import update
 
-from teamaccess.models import Grant, TeamId
-from teamaccess.models import Team as TeamRow
-from tests.faults_tools import swept
-from tests.ledger.sides import agreed
-from tests.objects import grant, granted, may, registered, remove, role_of, team_of, to
-from tests.steps import enlist, events, refused
-from tests.world import Person, Team
+from teamaccess.storage import Grant, TeamId
+from teamaccess.storage import Team as TeamRow
+from tests.support.objects import (
+    grant,
+    granted,
+    may,
+    registered,
+    remove,
+    role_of,
+    team_of,
+    to,
+)
+from tests.support.sides import agreed
+from tests.support.spicedb_proxy import swept
+from tests.support.steps import enlist, events, refused
+from tests.support.world import Person, Team
 
 WEBHOOK = "webhook:wh_1"
 

@@ -4,11 +4,11 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from teamaccess.invitations.secret import hash_of
-from teamaccess.ledger import Ledger
-from teamaccess.limits import Limits
-from tests.steps import age, invitation_of, refused
-from tests.world import Team
+from teamaccess.changes import Ledger
+from teamaccess.common.limits import Limits
+from teamaccess.directory.invitations.secret import hash_of
+from tests.support.steps import age, invitation_of, refused
+from tests.support.world import Team
 
 DAY = timedelta(days=1)
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from teamaccess.users.addresses import invitee
-from tests.steps import invitation_of, refused
-from tests.world import Team
+from teamaccess.directory.users.addresses import invitee
+from tests.support.steps import invitation_of, refused
+from tests.support.world import Team
 
 
 async def invite(team: Team, email: str) -> str:

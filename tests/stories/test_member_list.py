@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from tests.steps import end_role, enlist, last_seen, refused
-from tests.world import Person, Team
+from tests.support.steps import end_role, enlist, last_seen, refused
+from tests.support.world import Person, Team
 
 SOON = datetime.now(UTC) + timedelta(days=30)
 

@@ -1,6 +1,6 @@
 """What administrators do to members, and what a service is told the moment after."""
 
-from tests.world import Team
+from tests.support.world import Team
 
 
 async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Team) -> None:

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.ledger.sides import agreed
-from tests.steps import enlist, events, refused
-from tests.world import Person, Team
+from tests.support.sides import agreed
+from tests.support.steps import enlist, events, refused
+from tests.support.world import Person, Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select, update
 
 from teamaccess.ledger import Attribution, OnBehalf
-from teamaccess.models import (
+from teamaccess.storage import (
     Channel,
     CustomRoleAction,
     LedgerEntry,
@@ -14,10 +14,10 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from tests.machines import acting, backend, custom_role, machine
-from tests.objects import registered
-from tests.steps import enlist, events, members, refused
-from tests.world import Person, Team
+from tests.support.machines import acting, backend, custom_role, machine
+from tests.support.objects import registered
+from tests.support.steps import enlist, events, members, refused
+from tests.support.world import Person, Team
 
 
 async def named(team: Team) -> str:
@@ -212,7 +212,7 @@ async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
 async def test_what_people_do_in_person_nobody_does_for_them(initech: Team) -> None:
     bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
     robot = await machine(initech, "admin")
-    other = await initech.world.found("hooli")
+    other = await initech.world.create("hooli")
     invited = await other.administrator.ask(
         "POST", f"{other.path}/invitations", json={"email": bob.email, "roles": ["read"]}
     )

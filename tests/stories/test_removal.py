@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.steps import events, refused
-from tests.world import Team
+from tests.support.steps import events, refused
+from tests.support.world import Team
 
 TRIES = 1000
 

@@ -7,9 +7,7 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from tests.faults_tools import until, working
-from tests.ledger.sides import agreed, graph
-from tests.objects import (
+from tests.support.objects import (
     batch,
     grant,
     granted,
@@ -21,8 +19,10 @@ from tests.objects import (
     remove,
     to,
 )
-from tests.steps import enlist, events, refused
-from tests.world import Team
+from tests.support.sides import agreed, graph
+from tests.support.spicedb_proxy import until, working
+from tests.support.steps import enlist, events, refused
+from tests.support.world import Team
 
 PENDING = (
     "SELECT count(*) FROM ledger_applications WHERE organization_id = :id AND status <> 'applied'"

@@ -5,9 +5,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authzed.api.v1 import RelationshipFilter
 
-from tests.steps import end_role, enlist, events, members, refused
 from tests.stories.roles import made
-from tests.world import Team
+from tests.support.steps import end_role, enlist, events, members, refused
+from tests.support.world import Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.aftermath import done_as_answered, outcome, whole
-from tests.faults_tools import through
-from tests.meetings import (
+from tests.support.aftermath import done_as_answered, outcome, whole
+from tests.support.concurrent_scenarios import (
     ENDS_SESSIONS,
     TOGETHER,
     Meeting,
@@ -22,8 +21,9 @@ from tests.meetings import (
     leave_and_demote_the_other,
     remove_and_change_roles,
 )
-from tests.schedules import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
-from tests.world import Person, World
+from tests.support.interleaving import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
+from tests.support.spicedb_proxy import through
+from tests.support.world import Person, World
 
 FINICOMS = [
     demote_and_demote,
@@ -59,7 +59,7 @@ async def test_whoever_goes_first(
     apart: bool,
 ) -> None:
     elsewhere = fintoc_elsewhere if apart else fintoc
-    here = await fintoc.found("acme")
+    here = await fintoc.create("acme")
     await _play(looking_on, Meeting(here, through(elsewhere, here)), prepare, schedule)
 
 
@@ -69,7 +69,7 @@ async def test_whoever_goes_first(
 async def test_whoever_goes_first_at_finicom(
     finicom: World, looking_on: Connection, prepare: Prepare, schedule: Schedule
 ) -> None:
-    here = await finicom.found("initech")
+    here = await finicom.create("initech")
     await _play(looking_on, Meeting(here, here), prepare, schedule)
 
 

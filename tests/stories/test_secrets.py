@@ -5,10 +5,10 @@ import json
 import pytest
 from sqlalchemy import text
 
-from teamaccess.invitations.secret import hash_of
-from teamaccess.models import Base
-from tests.steps import enlist
-from tests.world import Person, Team
+from teamaccess.directory.invitations.secret import hash_of
+from teamaccess.storage import Base
+from tests.support.steps import enlist
+from tests.support.world import Person, Team
 
 NAME = "Bob of the Long Memory"
 

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.models import ApiToken, IdempotencyKey, TokenId, User
-from teamaccess.service_accounts.secret import hash_of
-from tests.machines import api_token, machine, service_account
-from tests.steps import PROBLEM, enlist, events, members, refused, unseen
+from teamaccess.directory.service_accounts.secret import hash_of
+from teamaccess.storage import ApiToken, IdempotencyKey, TokenId, User
 from tests.stories.test_secrets import everything_kept
-from tests.world import Person, Team
+from tests.support.machines import api_token, machine, service_account
+from tests.support.steps import PROBLEM, enlist, events, members, refused, unseen
+from tests.support.world import Person, Team
 
 
 def path(team: Team, account: Person, token: str = "", verb: str = "") -> str:
@@ -182,7 +182,7 @@ async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
 
 
 async def test_a_machine_belongs_to_one_organization(initech: Team) -> None:
-    other = await initech.world.found("hooli")
+    other = await initech.world.create("hooli")
     robot = await machine(initech, "admin")
 
     for where in (other.path, f"{other.path}/members", f"{other.path}/permissions"):

@@ -6,11 +6,11 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.models import Membership, TeamMembership, User, new_service_account_id
-from tests.ledger.sides import agreed, graph
-from tests.steps import enlist, events, members, refused
-from tests.teams import Crew
-from tests.world import Person, Team
+from teamaccess.storage import Membership, TeamMembership, User, new_service_account_id
+from tests.support.sides import agreed, graph
+from tests.support.steps import enlist, events, members, refused
+from tests.support.teams import Crew
+from tests.support.world import Person, Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)

@@ -7,9 +7,9 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.organizations.found import found
-from tests.steps import enlist, refused
-from tests.world import Person, Team, World
+from teamaccess.directory.organizations.create import create
+from tests.support.steps import enlist, refused
+from tests.support.world import Person, Team, World
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
@@ -61,7 +61,7 @@ async def ask(person: Person, team: Team, ask: tuple[str, str, Any], id: str) ->
 @pytest.fixture(scope="module")
 async def theirs(fintoc: World) -> Team:
     """Another tenant, with an invitation and a suspended administrator."""
-    globex = await fintoc.found("globex")
+    globex = await fintoc.create("globex")
     invited = await globex.invite("guest", ["support"])
     globex.people["guest"] = Person(globex.world, invited.json()["id"], "", "")
     await enlist(globex, {"sue": ["administrator"]}, suspended=["sue"])
@@ -71,7 +71,7 @@ async def theirs(fintoc: World) -> Team:
 @pytest.fixture(scope="module")
 async def outsider(fintoc: World) -> Person:
     """Who administers an organization of their own."""
-    return (await fintoc.found("acme")).administrator
+    return (await fintoc.create("acme")).administrator
 
 
 @pytest.mark.parametrize("wanted", ASKS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}")
@@ -127,7 +127,7 @@ async def test_members_and_invitations_of_others_are_not_in_ones_own_organizatio
 
 async def test_the_id_of_another_tenant_that_begins_with_ones_own_is_another(acme: Team) -> None:
     async with acme.world.operator() as change:
-        await found(change, f"{acme.id}2", "Acme the second", founder=None)
+        await create(change, f"{acme.id}2", "Acme the second", founder=None)
 
     answer = await acme.administrator.ask("GET", f"{acme.path}2")
 

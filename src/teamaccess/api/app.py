@@ -10,20 +10,25 @@ from litestar.openapi import OpenAPIConfig
 from litestar.plugins.prometheus import PrometheusConfig
 from litestar.types import Message, Scope
 
-from teamaccess import logs
 from teamaccess.api import problems
-from teamaccess.api.authentication import Authentication, provide_service, provide_user, request_id
-from teamaccess.api.bodies import Body
 from teamaccess.api.description import describe, formats, render
+from teamaccess.api.identity.authentication import (
+    Authentication,
+    provide_service,
+    provide_user,
+    request_id,
+)
 from teamaccess.api.metrics import Metrics
-from teamaccess.api.queries import refuse_unknown
-from teamaccess.api.receiving import LARGEST_BODY, ReceiveWhole
-from teamaccess.api.routes import ALL
+from teamaccess.api.requests.bodies import Body
+from teamaccess.api.requests.queries import refuse_unknown
+from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveWhole
+from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
+from teamaccess.api.routes import ALL, TAGS
+from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.api.status import Status, provide_status
-from teamaccess.api.throttling import FairRequests, Rates, RefuseRepeated
-from teamaccess.server.pacing import KnownTokens
+from teamaccess.common import logs
+from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
-from teamaccess.settings import Settings
 
 SECURITY_HEADERS = [
     (b"referrer-policy", b"no-referrer"),
@@ -78,6 +83,7 @@ def create_app(settings: Settings) -> Litestar:
             path="/schema",
             use_handler_docstrings=True,
             render_plugins=formats(),
+            tags=TAGS,
         ),
         logging_config=None,
     )

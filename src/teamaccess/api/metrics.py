@@ -7,12 +7,12 @@ from litestar.datastructures import State
 from litestar.plugins.prometheus import PrometheusController
 from prometheus_client import Gauge
 
-from teamaccess.api.callers import Operator
-from teamaccess.api.parameters import AnyRequest
+from teamaccess.api.identity.callers import Operator
 from teamaccess.api.recent import Recent
+from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import STATUS_SECONDS, Status
-from teamaccess.ledger.status import LedgerStatus
-from teamaccess.models import FindingKind
+from teamaccess.delivery.status import LedgerStatus
+from teamaccess.storage import FindingKind
 
 PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
 OLDEST_PENDING = Gauge(

@@ -14,13 +14,13 @@ from litestar.plugins.problem_details import (
 from litestar.types import Scope
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from teamaccess import errors
-from teamaccess.api.authentication import attribution
-from teamaccess.api.callers import Operator
-from teamaccess.excerpts import bounded, excerpt
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.identity.callers import Operator
+from teamaccess.common import errors
+from teamaccess.common.excerpts import bounded, excerpt
 from teamaccess.ledger import UnknownOrganization, sqlstate
-from teamaccess.models import Event, is_organization_id
 from teamaccess.service import Service
+from teamaccess.storage import Event, is_organization_id
 
 log = structlog.get_logger()
 

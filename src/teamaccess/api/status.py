@@ -7,11 +7,11 @@ from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.recent import Recent
+from teamaccess.delivery.applications import changed_last
+from teamaccess.delivery.position import position_before_creation, position_of
+from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.engine import EngineUnavailable, SchemaMismatch
 from teamaccess.ledger import OtherHistory
-from teamaccess.ledger.delivery import changed_last
-from teamaccess.ledger.standing import standing_of, unmade
-from teamaccess.ledger.status import LedgerStatus, ledger_status
 from teamaccess.service import Service
 
 STATUS_SECONDS = 2.0
@@ -63,9 +63,9 @@ class Status:
         try:
             async with service.reads() as session:
                 changed = await session.scalar(changed_last())
-                found = await standing_of(session, changed) if changed is not None else None
+                found = await position_of(session, changed) if changed is not None else None
             if found is None:
-                await unmade(proof).prove_schema(service.engine)
+                await position_before_creation(proof).prove_schema(service.engine)
             else:
                 await replace(found, proof=proof).prove(service.engine, or_later=True)
         except SchemaMismatch:

@@ -1,1 +1,1 @@
-"""The auditor's questions: who can do what, and why. The engine answers, the ledger explains."""
+"""Answers an auditor's questions: who can do what, why, since when, and at a past time."""

@@ -2,18 +2,18 @@
 
 from dataclasses import dataclass, field
 
-from teamaccess.audit.moment import Moment, standing_at
-from teamaccess.audit.past import Past
-from teamaccess.audit.present import Present
-from teamaccess.audit.sandboxes import Sandboxes
-from teamaccess.audit.turns import AuditTurns
-from teamaccess.audit.view import Source
+from teamaccess.audit.state.moment import Moment, standing_at
+from teamaccess.audit.state.past import Past
+from teamaccess.audit.state.present import Present
+from teamaccess.audit.state.sandboxes import Sandboxes
+from teamaccess.audit.state.turns import AuditTurns
+from teamaccess.audit.state.view import AuditSource
 from teamaccess.catalog import Catalog
+from teamaccess.common.errors import Conflict
+from teamaccess.directory.schemas.in_force import in_force
 from teamaccess.engine import Engine
-from teamaccess.errors import Conflict
 from teamaccess.ledger import Sessions, UnknownOrganization, clock
-from teamaccess.models import OrganizationId, is_organization_id
-from teamaccess.schemas.in_force import in_force
+from teamaccess.storage import OrganizationId, is_organization_id
 
 
 class SchemaNotRecorded(Conflict):
@@ -40,7 +40,7 @@ class Audit:
 
     async def of(
         self, organization: OrganizationId, moment: Moment | None = None, caller: str = ""
-    ) -> Source:
+    ) -> AuditSource:
         """Return the organization as it is, or as it was. Callers take turns (`Attribution.caller`).
 
         Raises UnknownOrganization; of the present CatalogNotInForce; of a moment OutOfCalendar,

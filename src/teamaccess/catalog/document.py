@@ -12,7 +12,7 @@ from typing import TypeVar
 import yaml
 
 from teamaccess.catalog.errors import Mistakes
-from teamaccess.excerpts import LONGEST_NAME, excerpt, known_names
+from teamaccess.common.excerpts import LONGEST_NAME, excerpt, known_names
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 
-from teamaccess.excerpts import excerpt
+from teamaccess.common.excerpts import excerpt
 
 MOST_MISTAKES = 50
 """Mistakes that are kept; of the others it is said how many they are."""

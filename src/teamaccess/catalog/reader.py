@@ -34,7 +34,7 @@ from teamaccess.catalog.model import (
     Source,
 )
 from teamaccess.catalog.names import LONGEST, Names
-from teamaccess.excerpts import LONGEST_NAME, excerpt, known_names
+from teamaccess.common.excerpts import LONGEST_NAME, excerpt, known_names
 
 LONGEST_DAYS = 1826
 """Five years."""

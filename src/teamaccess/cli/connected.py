@@ -9,13 +9,15 @@ import msgspec
 import typer
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess import ledger, logs, process
+from teamaccess import ledger
+from teamaccess.changes import Receipt
 from teamaccess.cli.terminal import echo
-from teamaccess.errors import NotFound, Unavailable
-from teamaccess.ledger import Attribution, Receipt
-from teamaccess.models import Channel
+from teamaccess.common import logs, process
+from teamaccess.common.errors import NotFound, Unavailable
+from teamaccess.common.settings import Settings
+from teamaccess.ledger import Attribution
 from teamaccess.service import Service, open_service
-from teamaccess.settings import Settings
+from teamaccess.storage import Channel
 
 Result = TypeVar("Result")
 

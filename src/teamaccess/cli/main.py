@@ -42,7 +42,9 @@ class Subcommands(TyperGroup):
             # the names alone, of which Typer suggests the one that was meant
             self.commands = {name: TyperCommand(name) for name in COMMANDS}
             return None
-        command = typer.main.get_command(import_module(f"teamaccess.cli.{COMMANDS[cmd_name]}").app)
+        command = typer.main.get_command(
+            import_module(f"teamaccess.cli.commands.{COMMANDS[cmd_name]}").app
+        )
         command.name = cmd_name
         return command
 

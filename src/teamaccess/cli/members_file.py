@@ -5,14 +5,14 @@ from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
 
+from teamaccess.access.giving import OperatorOnlyRole
+from teamaccess.access.role_set import RoleSet
 from teamaccess.catalog import Catalog
-from teamaccess.errors import Invalid, TeamaccessError
-from teamaccess.members.imports import Newcomer
-from teamaccess.models import RoleId
-from teamaccess.roles.known import Roles
-from teamaccess.roles.rules import OperatorOnlyRole
-from teamaccess.text import LONGEST_NAME, clean, counted
-from teamaccess.users.addresses import normalise
+from teamaccess.common.errors import Invalid, TeamaccessError
+from teamaccess.common.text import LONGEST_NAME, clean, counted
+from teamaccess.directory.members.imports import Newcomer
+from teamaccess.directory.users.addresses import normalise
+from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
 MOST_TOLD = 20
@@ -85,7 +85,7 @@ def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
     if None in row:
         raise TooManyFields
     email, name, role = ((row[column] or "").strip() for column in COLUMNS)
-    known = Roles(catalog, {})
+    known = RoleSet(catalog, {})
     known.refuse_unknown([RoleId(role)])
     if known.operators_grant(RoleId(role)):
         raise OperatorOnlyRole(role=role)

@@ -8,7 +8,7 @@ import typer
 
 from teamaccess.catalog import InvalidCatalog, UnknownCatalog
 from teamaccess.cli.terminal import echo
-from teamaccess.errors import TeamaccessError
+from teamaccess.common.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
 COULD_NOT = 2

@@ -2,7 +2,7 @@
 
 from authzed.api.v1 import Consistency
 
-from teamaccess.engine.bulk import IMPORT, Held, Objects
+from teamaccess.engine.bulk import IMPORT, Objects, StoredRelationship
 from teamaccess.engine.client import Engine, Question
 from teamaccess.engine.consistency import (
     FULLY_CONSISTENT,
@@ -28,11 +28,11 @@ __all__ = [
     "Engine",
     "EngineRefused",
     "EngineUnavailable",
-    "Held",
     "Objects",
     "Observed",
     "Question",
     "SchemaMismatch",
+    "StoredRelationship",
     "TooLarge",
     "at_least",
     "exactly",

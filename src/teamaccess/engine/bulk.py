@@ -42,7 +42,7 @@ class Objects(NamedTuple):
         )
 
 
-class Held(NamedTuple):
+class StoredRelationship(NamedTuple):
     """A relationship that SpiceDB holds, as text: it may be one that our vocabulary has no place for."""
 
     resource_id: str
@@ -59,10 +59,11 @@ def requests_of(relationships: Sequence[Relationship]) -> Iterator[ImportBulkRel
         yield request
 
 
-def page_of(messages: Iterable[RelationshipMessage]) -> list[Held]:
+def page_of(messages: Iterable[RelationshipMessage]) -> list[StoredRelationship]:
     """Return a page in our text form."""
     return [
-        Held(message.resource.object_id, message.relation, text_of(message)) for message in messages
+        StoredRelationship(message.resource.object_id, message.relation, text_of(message))
+        for message in messages
     ]
 
 

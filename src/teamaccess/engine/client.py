@@ -32,8 +32,8 @@ from teamaccess.engine.bulk import (
     IMPORT_SECONDS,
     PAGE,
     PAGE_SECONDS,
-    Held,
     Objects,
+    StoredRelationship,
     page_of,
     requests_of,
 )
@@ -249,7 +249,7 @@ class Engine:
         )
         return await anext((True async for _ in held), False)
 
-    async def export(self, objects: Objects) -> AsyncGenerator[list[Held]]:
+    async def export(self, objects: Objects) -> AsyncGenerator[list[StoredRelationship]]:
         """Yield all that SpiceDB holds of the objects at one revision, in the order of their ids.
 
         In pages, so that it takes little time for each relationship and little memory for all.

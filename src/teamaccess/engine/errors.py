@@ -4,7 +4,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc.aio import AioRpcError
 
-from teamaccess.errors import Unavailable
+from teamaccess.common.errors import Unavailable
 
 REFUSALS = frozenset(
     {StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND, StatusCode.OUT_OF_RANGE}

@@ -1,8 +1,6 @@
-"""From a changed row to an enforced relationship, with a record of every step."""
+"""Records each change of access: notes of changed rows, entries, and the hash chains that prove them."""
 
-from teamaccess.ledger.apply import Applier
 from teamaccess.ledger.attribution import Attribution, OnBehalf
-from teamaccess.ledger.change import Change, Receipt, Rehearsal
 from teamaccess.ledger.dialect import sqlstate
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import (
@@ -13,25 +11,17 @@ from teamaccess.ledger.errors import (
     OutcomeUnknown,
     UnknownOrganization,
 )
-from teamaccess.ledger.ledger import Ledger
-from teamaccess.ledger.relay import Relay
 from teamaccess.ledger.session import Sessions, clock, database, sessions
 
 __all__ = [
-    "Applier",
     "Attribution",
-    "Change",
     "Entry",
-    "Ledger",
     "NotCommitted",
     "OnBehalf",
     "OrganizationBusy",
     "OrganizationStopped",
     "OtherHistory",
     "OutcomeUnknown",
-    "Receipt",
-    "Rehearsal",
-    "Relay",
     "Sessions",
     "UnknownOrganization",
     "clock",

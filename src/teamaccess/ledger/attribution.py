@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from teamaccess.models import Channel, UserId
+from teamaccess.storage import Channel, UserId
 
 INVITED_BY = " invited by "
 

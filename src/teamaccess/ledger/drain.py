@@ -5,7 +5,6 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from teamaccess.ledger.errors import IndivisibleChange, OverlappingRows
-from teamaccess.models import OrganizationId, RelationshipSource
 from teamaccess.relationships import (
     InvalidRelationship,
     Relationship,
@@ -13,6 +12,7 @@ from teamaccess.relationships import (
     Update,
     difference,
 )
+from teamaccess.storage import OrganizationId, RelationshipSource
 
 UPDATES_PER_POSITION = 900
 """SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy import Row
 
 from teamaccess.ledger.markers import applied, head
-from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Delete, Relationship, Touch, Update, parse_update
+from teamaccess.storage import LedgerEntry, OrganizationId
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """What can go wrong between a row and the graph."""
 
+from teamaccess.common.errors import NotFound, Unavailable
 from teamaccess.engine import EngineRefused
-from teamaccess.errors import NotFound, Unavailable
 
 
 class UnknownOrganization(NotFound):

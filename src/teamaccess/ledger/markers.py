@@ -9,8 +9,8 @@ them was replaced or restored, and nothing may be judged by the two together.
 
 from datetime import datetime, timedelta
 
-from teamaccess.models import OrganizationId
 from teamaccess.relationships import Relationship, ledger_position, organization
+from teamaccess.storage import OrganizationId
 
 APPLIED = "applied"
 HEAD = "head"

@@ -22,8 +22,8 @@ from teamaccess.ledger.dialect import DRIVER, sqlstate
 from teamaccess.ledger.drain import Note, net_updates, positions
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OrganizationBusy, SchemaViolation, UnattributedChange
-from teamaccess.models import LedgerEntry, OrganizationId
 from teamaccess.relationships import Update
+from teamaccess.storage import LedgerEntry, OrganizationId
 
 LEDGER = cast(Table, LedgerEntry.__table__)
 APPEND = insert(LEDGER).returning(LEDGER.c.position, LEDGER.c.hash, LEDGER.c.previous_hash)

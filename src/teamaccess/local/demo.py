@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import exists, select
 
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.organizations import create
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
-from teamaccess.members.administrators import grant_administrator
-from teamaccess.models import Channel, Organization, OrganizationId, User
-from teamaccess.organizations import found
 from teamaccess.service import Service
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.storage import Channel, Organization, OrganizationId, User
 
 ORGANIZATION = OrganizationId("acme")
 ADMINISTRATOR = "ada@acme.example"
@@ -30,7 +30,7 @@ async def provide_demo(service: Service) -> Demo:
     """Make the demo organization where there is none at all yet, and issue new tokens."""
     async with service.ledger.change(BY_DEV) as change:
         if not await change.session.scalar(select(exists(select(Organization)))):
-            await found.found(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
+            await create.create(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
             await grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
             await service.ledger.commit(change)
     async with service.sessions() as session:

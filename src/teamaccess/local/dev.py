@@ -14,19 +14,19 @@ from typing import Any
 from rich.console import Console
 
 from teamaccess.catalog import load
+from teamaccess.common.settings import PREFIX, Settings
+from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
 from teamaccess.local.errors import OtherCatalog
 from teamaccess.local.home import Home, write_private
-from teamaccess.local.postgres import APPLICATION, OWNER
+from teamaccess.local.postgres.server import APPLICATION, OWNER
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import LocalSpiceDB
-from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.spicedb.build import ensure_spicedb
+from teamaccess.local.spicedb.server import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from teamaccess.local.supervisor import Child
-from teamaccess.migrations import upgrade
-from teamaccess.schemas.apply import apply_schema
 from teamaccess.service import open_service
-from teamaccess.settings import PREFIX, Settings
+from teamaccess.storage.migrations import upgrade
 
 Told = dict[str, Any]
 """What `dev.json` says."""

@@ -1,7 +1,7 @@
 """What can keep the local stack from running, each with the way out."""
 
-from teamaccess.errors import TeamaccessError
-from teamaccess.excerpts import LONGEST_LOCAL_QUOTE
+from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
 
 
 class LocalStackFailed(TeamaccessError):

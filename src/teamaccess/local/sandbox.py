@@ -4,7 +4,7 @@ from pathlib import Path
 
 import grpc
 
-from teamaccess.local.spicedb import IMPATIENT, QUIET, serves, without_foreign_settings
+from teamaccess.local.spicedb.server import IMPATIENT, QUIET, serves, without_foreign_settings
 from teamaccess.local.supervisor import Supervisor
 
 LARGEST = 2 * 1024**3

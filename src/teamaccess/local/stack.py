@@ -6,11 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from teamaccess.local.home import Home
-from teamaccess.local.postgres import SPICEDB, LocalPostgres
+from teamaccess.local.postgres.server import SPICEDB, LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
-from teamaccess.local.spicedb import USERSETS, LocalSpiceDB
-from teamaccess.local.spicedb_build import ensure_spicedb
+from teamaccess.local.spicedb.build import ensure_spicedb
+from teamaccess.local.spicedb.server import USERSETS, LocalSpiceDB
 from teamaccess.local.supervisor import Supervisor
 
 

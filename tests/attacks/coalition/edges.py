@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import func, select
 
-from teamaccess.models import Event
+from teamaccess.storage import Event
 from tests.attacks.coalition.judge import State, Violation
 from tests.attacks.coalition.town import Move, Town
 

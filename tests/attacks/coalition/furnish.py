@@ -5,10 +5,10 @@ from typing import Any
 import httpx
 
 from tests.attacks.coalition.town import Principal, Town
-from tests.machines import api_token, service_account
-from tests.objects import registered
-from tests.world import Person
-from tests.world import Team as Organization
+from tests.support.machines import api_token, service_account
+from tests.support.objects import registered
+from tests.support.world import Person
+from tests.support.world import Team as Organization
 
 
 def principal(side: str, label: str, person: Person) -> Principal:

@@ -23,7 +23,7 @@ from authzed.api.v1 import (
 from authzed.api.v1 import Relationship as Tuple
 
 from teamaccess.catalog import Catalog
-from tests.world import World
+from tests.support.world import World
 
 HAS = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 NOW = Consistency(fully_consistent=True)

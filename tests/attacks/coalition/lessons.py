@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import unquote
 
-from teamaccess.models import UserId
+from teamaccess.storage import UserId
 from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.graph import Place
 from tests.attacks.coalition.mailbox import Mailbox

@@ -5,7 +5,7 @@ import email.policy
 import re
 
 from tests.attacks.coalition.town import Letter, Town
-from tests.world import World
+from tests.support.world import World
 
 
 class Mailbox:

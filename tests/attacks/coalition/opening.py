@@ -2,25 +2,25 @@
 
 from datetime import timedelta
 
-from teamaccess.auditors.grant import grant_auditor
-from teamaccess.models import Membership, RoleId, User, new_user_id
-from teamaccess.users.issuer import Login
-from teamaccess.users.logins import first_sign_in
+from teamaccess.audit.auditors.grant import grant_auditor
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.logins import first_sign_in
+from teamaccess.storage import Membership, RoleId, User, new_user_id
 from tests.attacks.coalition import furnish
 from tests.attacks.coalition.shop import open_shop
 from tests.attacks.coalition.town import COALITION, HONEST, Principal, Town
-from tests.machines import custom_role
-from tests.steps import enlist
-from tests.world import Team as Organization
-from tests.world import World
+from tests.support.machines import custom_role
+from tests.support.steps import enlist
+from tests.support.world import Team as Organization
+from tests.support.world import World
 
 LOGIN = "https://login.example"
 
 
 async def open_town(world: World) -> Town:
     """Make everything from scratch; no run shares anything with another on the same world."""
-    shop, den = await world.found("shop"), await world.found("den")
-    victim = await world.found("victim")
+    shop, den = await world.create("shop"), await world.create("den")
+    victim = await world.create("victim")
     town = Town(world, shop.id, den.id, victim.id, [shop.id, den.id, victim.id])
     town.principals.append(furnish.principal(HONEST, "ana", shop.administrator))
     town.principals.append(furnish.principal(HONEST, "vic", victim.administrator))
@@ -36,7 +36,7 @@ async def open_town(world: World) -> Town:
 
 async def reopen_den(town: Town) -> None:
     """Give the coalition another organization of its own when it has ended the one it had."""
-    den = await town.world.found("den")
+    den = await town.world.create("den")
     town.den = den.id
     town.organizations.append(den.id)
     await _open_den(town, den)

@@ -9,8 +9,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from teamaccess.errors import Unavailable
-from teamaccess.models import OrganizationId
+from teamaccess.common.errors import Unavailable
+from teamaccess.storage import OrganizationId
 from tests.attacks.coalition.bodies import BODIES
 from tests.attacks.coalition.chance import Chance
 from tests.attacks.coalition.edges import Watch
@@ -22,7 +22,7 @@ from tests.attacks.coalition.meaning import Meaning
 from tests.attacks.coalition.moves import attack, repeat
 from tests.attacks.coalition.opening import open_town, reopen_den
 from tests.attacks.coalition.town import Move, Town
-from tests.world import World
+from tests.support.world import World
 
 MOST_ORGANIZATIONS = 9
 SELDOM = 2

@@ -2,13 +2,13 @@
 
 from datetime import timedelta
 
-from teamaccess.models import RoleAssignment, RoleId
+from teamaccess.storage import RoleAssignment, RoleId
 from tests.attacks.coalition import furnish
 from tests.attacks.coalition.town import COALITION, HONEST, Town
-from tests.machines import custom_role
-from tests.steps import enlist
-from tests.world import Person
-from tests.world import Team as Organization
+from tests.support.machines import custom_role
+from tests.support.steps import enlist
+from tests.support.world import Person
+from tests.support.world import Team as Organization
 
 BACKENDS = {"backend", "relay"}
 """Service accounts that act for members; the honest administrator lets them be."""

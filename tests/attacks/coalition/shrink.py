@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 from tests.attacks.coalition.judge import Violation
 from tests.attacks.coalition.run import Run
-from tests.world import World
+from tests.support.world import World
 
 MOST_TRIES = 60
 

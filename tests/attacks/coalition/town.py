@@ -5,9 +5,9 @@ from typing import Any
 
 import httpx
 
-from teamaccess.models import UserId
-from teamaccess.users.tokens import Claims, verify
-from tests.world import World
+from teamaccess.directory.users.tokens import Claims, verify
+from teamaccess.storage import UserId
+from tests.support.world import World
 
 COALITION = "coalition"
 HONEST = "honest"

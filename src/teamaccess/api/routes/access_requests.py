@@ -4,21 +4,17 @@ from litestar import get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.access_requests import decide
-from teamaccess.access_requests.ask import Wish, ask
-from teamaccess.access_requests.find import Sight, get_request, list_requests, reasons_of
-from teamaccess.access_requests.withdraw import withdraw
-from teamaccess.api.edge import changes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views.access_requests import (
-    AccessRequestView,
-    Approval,
-    NewAccessRequest,
-    Refusal,
-)
-from teamaccess.ledger import Change
-from teamaccess.models import (
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.access_requests import decide
+from teamaccess.directory.access_requests.ask import AccessRequestInput, ask
+from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
+from teamaccess.directory.access_requests.withdraw import withdraw
+from teamaccess.service import Service
+from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
     OrganizationId,
@@ -26,14 +22,13 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from teamaccess.service import Service
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.views.access_requests import AccessRequestView, Approval, NewAccessRequest, Refusal
 
 ALL = "/v1/organizations/{organization:str}/access-requests"
 ONE = ALL + "/{access_request:str}"
 
 
-@post(ALL)
+@post(ALL, operation_id="request_access")
 @changes
 async def ask_for_access(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
@@ -41,11 +36,11 @@ async def ask_for_access(
     """Ask for a role or an action, for a while; those who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
-    wish = Wish(role, data.action, data.duration_hours, reason)
+    wish = AccessRequestInput(role, data.action, data.duration_hours, reason)
     return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
 
 
-@get(ALL)
+@get(ALL, operation_id="list_access_requests")
 async def show_access_requests(
     organization: InPath,
     actor: SignedIn,
@@ -77,7 +72,7 @@ async def show_access_requests(
     )
 
 
-@get(ONE)
+@get(ONE, operation_id="get_access_request")
 async def show_access_request(
     organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
 ) -> AccessRequestView:
@@ -88,7 +83,7 @@ async def show_access_request(
         return AccessRequestView.of(found, await reasons_of(session, [found]))
 
 
-@post(ONE + "/approve", status_code=HTTP_200_OK)
+@post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
     organization: InPath,
@@ -110,7 +105,7 @@ async def approve_access_request(
     return await _shown(change, approved)
 
 
-@post(ONE + "/decline", status_code=HTTP_200_OK)
+@post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
     organization: InPath,
@@ -125,7 +120,7 @@ async def decline_access_request(
     return await _shown(change, declined)
 
 
-@post(ONE + "/withdraw", status_code=HTTP_200_OK)
+@post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
     organization: InPath, access_request: InPath, change: Change, actor: SignedIn

@@ -10,29 +10,24 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.auditable import auditable, still_auditable
-from teamaccess.api.authentication import attribution
-from teamaccess.api.parameters import AnyRequest, InPath, TheService
-from teamaccess.api.throttling import give_up_slot
-from teamaccess.api.views.audit import (
-    MatrixView,
-    WhatCanView,
-    WhoCanView,
-    WhyView,
-)
-from teamaccess.audit.evidence import Evidence
-from teamaccess.audit.matrix import matrix
-from teamaccess.audit.moment import Basis, Moment
-from teamaccess.audit.view import Source
-from teamaccess.audit.what_can import what_can
-from teamaccess.audit.who_can import who_can
-from teamaccess.audit.why import why
-from teamaccess.errors import Invalid
-from teamaccess.models import UserId, is_local_id
-from teamaccess.remedies.remedies import remedies_for
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.audit.questions.evidence import Evidence
+from teamaccess.audit.questions.matrix import matrix
+from teamaccess.audit.questions.what_can import what_can
+from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.questions.why import why
+from teamaccess.audit.remedies.remedies import remedies_for
+from teamaccess.audit.state.moment import Basis, Moment
+from teamaccess.audit.state.view import AuditSource
+from teamaccess.common.errors import Invalid
+from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
-from teamaccess.sheets import rows_as_csv
-from teamaccess.users.find import UnknownUser, user_now
+from teamaccess.storage import UserId, is_local_id
+from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
+from teamaccess.views.tables import rows_as_csv
 
 CSV = "text/csv"
 LINES = "application/x-ndjson"
@@ -89,7 +84,7 @@ class Shown(Protocol):
         """Yield its rows."""
 
 
-@get("/v1/organizations/{organization:str}/audit/who-can")
+@get("/v1/organizations/{organization:str}/audit/who-can", operation_id="list_permission_holders")
 async def show_who_can(
     request: AnyRequest,
     organization: InPath,
@@ -109,7 +104,7 @@ async def show_who_can(
     return await _shown(request, service, source, view)
 
 
-@get("/v1/organizations/{organization:str}/audit/what-can")
+@get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
 async def show_what_can(
     request: AnyRequest,
     organization: InPath,
@@ -128,7 +123,7 @@ async def show_what_can(
     return await _shown(request, service, source, view)
 
 
-@get("/v1/organizations/{organization:str}/audit/why")
+@get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
 async def show_why(
     request: AnyRequest,
     organization: InPath,
@@ -150,7 +145,7 @@ async def show_why(
     return WhyView.of(found, remedies)
 
 
-@get("/v1/organizations/{organization:str}/audit/matrix")
+@get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
 async def show_matrix(
     request: AnyRequest,
     organization: InPath,
@@ -170,7 +165,7 @@ async def show_matrix(
 
 async def _source(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
-) -> Source:
+) -> AuditSource:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
     id = await auditable(request, service, organization)
     give_up_slot(request)
@@ -193,7 +188,7 @@ async def _named(service: Service, user: str) -> UserId:
 
 
 async def _shown(
-    request: AnyRequest, service: Service, source: Source, answer: Shown
+    request: AnyRequest, service: Service, source: AuditSource, answer: Shown
 ) -> Response[Any]:
     await still_auditable(request, service, source.organization)
     try:

@@ -5,18 +5,18 @@ from typing import Annotated
 from litestar import get
 from litestar.params import PathParameter
 
-from teamaccess.api.authentication import attribution
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.views.changes import ChangeView
-from teamaccess.errors import NotFound
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.common.errors import NotFound
 from teamaccess.ledger.attribution import in_person
-from teamaccess.models import (
+from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,
     LedgerEntry,
     OrganizationId,
     is_organization_id,
 )
+from teamaccess.views.organizations import ChangeView
 
 Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
@@ -25,7 +25,7 @@ class UnknownChange(NotFound):
     """{organization} has no change {position}."""
 
 
-@get("/v1/organizations/{organization:str}/changes/{position:int}")
+@get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")
 async def show_change(
     request: AnyRequest,
     organization: InPath,

@@ -8,25 +8,25 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 from msgspec import UNSET
 
-from teamaccess.api.authentication import SignInRequired
-from teamaccess.api.callers import Caller, Operator
-from teamaccess.api.parameters import AnyRequest, TheService
-from teamaccess.api.throttling import count_more
-from teamaccess.api.views.checks import Asked, ChecksAsked, ChecksView, CheckView
+from teamaccess.api.identity.authentication import SignInRequired
+from teamaccess.api.identity.callers import Caller, Operator
+from teamaccess.api.requests.parameters import AnyRequest, TheService
+from teamaccess.api.requests.throttling import count_more
+from teamaccess.common.errors import Invalid
+from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.users.find import UnknownUser
 from teamaccess.engine import Question
-from teamaccess.errors import Invalid
-from teamaccess.models import OrganizationId, User, UserId, is_local_id
 from teamaccess.relationships import user as user_object
-from teamaccess.resources.questions import asked
 from teamaccess.service import Service
-from teamaccess.users.find import UnknownUser
+from teamaccess.storage import OrganizationId, User, UserId, is_local_id
+from teamaccess.views.checks import Asked, ChecksAsked, ChecksView, CheckView
 
 
 class NobodyToCheck(Invalid):
     """An operator is no member: say whose permission is asked, as `user`."""
 
 
-@post("/v1/check", status_code=HTTP_200_OK)
+@post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
     request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
 ) -> ChecksView:

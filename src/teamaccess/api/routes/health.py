@@ -4,13 +4,13 @@ from litestar import Response, get
 from litestar.openapi import ResponseSpec
 from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
-from teamaccess.api.callers import Operator
-from teamaccess.api.parameters import AnyRequest
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import Readiness, TheStatus
-from teamaccess.ledger.status import LedgerStatus, Stopped
+from teamaccess.delivery.status import LedgerStatus, Stopped
 
 
-@get("/healthz")
+@get("/healthz", operation_id="get_liveness")
 async def alive() -> dict[str, str]:
     """Return 200 while the process answers at all."""
     return {"status": "ok"}
@@ -23,6 +23,7 @@ async def alive() -> dict[str, str]:
             dict[str, object], generate_examples=False, description="Something does not answer"
         )
     },
+    operation_id="get_readiness",
 )
 async def ready(request: AnyRequest, process_status: TheStatus) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, else 503.

@@ -7,27 +7,28 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
-from teamaccess.api.authentication import attribution, judge_again
-from teamaccess.api.callers import Operator
-from teamaccess.api.edge import answer, changes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.throttling import give_up_slot
-from teamaccess.api.views.invitations import (
-    AcceptedView,
-    AcceptInvitation,
-    InvitationView,
-    NewInvitation,
-)
-from teamaccess.errors import TeamaccessError
-from teamaccess.invitations import accept as acceptance
-from teamaccess.invitations import offer
-from teamaccess.invitations.find import list_invitations
-from teamaccess.invitations.letter import compose
-from teamaccess.invitations.offer import Letter
-from teamaccess.ledger import Change, NotCommitted, OutcomeUnknown
+from teamaccess.access.giving import RoleTwice
+from teamaccess.access.selves import OnlyInPerson
+from teamaccess.api.identity.authentication import attribution, judge_again
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.edge import answer, changes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.changes import Change
+from teamaccess.common.errors import TeamaccessError
+from teamaccess.common.text import LONGEST_NAME, clean
+from teamaccess.directory.invitations import accept as acceptance
+from teamaccess.directory.invitations import offer
+from teamaccess.directory.invitations.find import list_invitations
+from teamaccess.directory.invitations.letter import compose
+from teamaccess.directory.invitations.offer import Letter
+from teamaccess.directory.users.issuer import Login
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import refusing_busy
-from teamaccess.models import (
+from teamaccess.service import Service
+from teamaccess.storage import (
     InvitationId,
     InvitationStatus,
     Organization,
@@ -35,17 +36,17 @@ from teamaccess.models import (
     RoleId,
     User,
 )
-from teamaccess.roles.rules import RoleTwice
-from teamaccess.service import Service
-from teamaccess.text import LONGEST_NAME, clean
-from teamaccess.users.in_person import OnlyInPerson
-from teamaccess.users.issuer import Login
-from teamaccess.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.views.invitations import (
+    AcceptedView,
+    AcceptInvitation,
+    InvitationView,
+    NewInvitation,
+)
 
 log = structlog.get_logger()
 
 
-@post("/v1/organizations/{organization:str}/invitations")
+@post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
     organization: InPath,
@@ -67,7 +68,7 @@ async def invite(
     return await send(change, service, letter)
 
 
-@get("/v1/organizations/{organization:str}/invitations")
+@get("/v1/organizations/{organization:str}/invitations", operation_id="list_invitations")
 async def show_invitations(
     organization: InPath,
     actor: SignedIn,
@@ -98,6 +99,7 @@ async def show_invitations(
 @delete(
     "/v1/organizations/{organization:str}/invitations/{invitation:str}",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="cancel_invitation",
 )
 @changes
 async def cancel_invitation(
@@ -111,6 +113,7 @@ async def cancel_invitation(
 @post(
     "/v1/organizations/{organization:str}/invitations/{invitation:str}/resend",
     status_code=HTTP_200_OK,
+    operation_id="resend_invitation",
 )
 @changes
 async def resend_invitation(
@@ -127,7 +130,7 @@ async def resend_invitation(
     return await send(change, service, letter)
 
 
-@post("/v1/invitations/accept", status_code=HTTP_200_OK)
+@post("/v1/invitations/accept", status_code=HTTP_200_OK, operation_id="accept_invitation")
 async def accept(
     request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:

@@ -1,8 +1,8 @@
-"""Where an invitation's link leads. Reading it changes nothing: programs follow links, too."""
+"""The pages that people reach without a token: the root, and where an invitation leads."""
 
 from litestar import MediaType, get
 
-from teamaccess.api.parameters import TheService
+from teamaccess.api.requests.parameters import TheService
 
 PAGE = """\
 This link holds an invitation. Nothing has happened yet: opening a link accepts nothing.
@@ -23,4 +23,15 @@ async def explain(service: TheService) -> str:
     return PAGE.format(public_url=service.settings.public_url)
 
 
-routes = [explain]
+@get("/", operation_id="get_service_description")
+async def show_where() -> dict[str, str]:
+    """Return where this interface is described, and where its health is told."""
+    return {
+        "service": "teamaccess",
+        "description": "/schema",
+        "access_model": "/v1/catalog",
+        "health": "/readyz",
+    }
+
+
+routes = [explain, show_where]

@@ -7,28 +7,28 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch, etag, matches
-from teamaccess.api.views.members import (
+from teamaccess.access.giving import RoleTwice
+from teamaccess.access.role_set import role_set_of
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.preconditions import IfMatch, etag, matches
+from teamaccess.changes import Change
+from teamaccess.common.errors import PreconditionFailed
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.directory.members import act
+from teamaccess.directory.members.find import find_member, get_member
+from teamaccess.directory.members.held import roles_held
+from teamaccess.directory.members.listing import MemberEntry, MemberFilter, list_members
+from teamaccess.directory.teams.find import get_team
+from teamaccess.storage import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
+from teamaccess.views.members import (
     MemberPatch,
     MemberView,
     RolesWanted,
     RoleWanted,
     WithReason,
 )
-from teamaccess.errors import PreconditionFailed
-from teamaccess.ledger import Change
-from teamaccess.members import act
-from teamaccess.members.find import find_member, get_member
-from teamaccess.members.held import roles_held
-from teamaccess.members.listing import Listed, MemberFilter, list_members
-from teamaccess.models import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
-from teamaccess.roles.known import roles_of
-from teamaccess.roles.rules import RoleTwice
-from teamaccess.teams.find import get_team
-from teamaccess.text import LONGEST_REASON, clean
 
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
 
@@ -37,7 +37,7 @@ class RolesChangedMeanwhile(PreconditionFailed):
     """The roles of {user} have changed since you read them. Read them again."""
 
 
-@get("/v1/organizations/{organization:str}/members")
+@get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
     organization: InPath,
     actor: SignedIn,
@@ -62,7 +62,7 @@ async def show_members(
     after = decode(cursor)
     async with service.reads() as session:
         if role is not None:
-            known = await roles_of(session, service.catalog, id, [RoleId(role)])
+            known = await role_set_of(session, service.catalog, id, [RoleId(role)])
             known.refuse_unknown([RoleId(role)])
         if team is not None:
             await get_team(session, id, TeamId(team))
@@ -72,7 +72,7 @@ async def show_members(
     return page(rows, limit, _key, MemberView.listed)
 
 
-@get("/v1/organizations/{organization:str}/members/{user:str}")
+@get("/v1/organizations/{organization:str}/members/{user:str}", operation_id="get_member")
 async def show_member(
     organization: InPath, user: InPath, actor: SignedIn, service: TheService
 ) -> Response[MemberView]:
@@ -87,7 +87,10 @@ async def show_member(
     return Response(view, headers={"ETag": etag(member.assignments)})
 
 
-@put("/v1/organizations/{organization:str}/members/{user:str}/roles")
+@put(
+    "/v1/organizations/{organization:str}/members/{user:str}/roles",
+    operation_id="replace_member_roles",
+)
 @changes
 async def change_member_roles(
     organization: InPath,
@@ -109,7 +112,9 @@ async def change_member_roles(
     return MemberView.of(member, held.get(whom, ()))
 
 
-@patch("/v1/organizations/{organization:str}/members/{user:str}")
+@patch(
+    "/v1/organizations/{organization:str}/members/{user:str}", operation_id="change_membership_end"
+)
 @changes
 async def change_membership(
     organization: InPath,
@@ -128,6 +133,7 @@ async def change_membership(
 @post(
     "/v1/organizations/{organization:str}/members/{user:str}/suspend",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="suspend_member",
 )
 @revokes
 async def suspend_member(
@@ -144,6 +150,7 @@ async def suspend_member(
 @post(
     "/v1/organizations/{organization:str}/members/{user:str}/reactivate",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="reactivate_member",
 )
 @changes
 async def reactivate_member(
@@ -157,7 +164,11 @@ async def reactivate_member(
     await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
-@delete("/v1/organizations/{organization:str}/members/{user:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}/members/{user:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="remove_member",
+)
 @revokes
 async def remove_member(
     organization: InPath,
@@ -170,7 +181,11 @@ async def remove_member(
     await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
-@post("/v1/organizations/{organization:str}/leave", status_code=HTTP_204_NO_CONTENT)
+@post(
+    "/v1/organizations/{organization:str}/leave",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="leave_organization",
+)
 @revokes
 async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
     """End one's own membership."""
@@ -193,7 +208,7 @@ def _why(wanted: RolesWanted | MemberPatch | WithReason | None) -> str | None:
     return clean("reason", wanted.reason, LONGEST_REASON)
 
 
-def _key(member: Listed) -> tuple[datetime, str]:
+def _key(member: MemberEntry) -> tuple[datetime, str]:
     return member.joined_at, member.user_id
 
 

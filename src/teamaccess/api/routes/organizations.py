@@ -8,23 +8,23 @@ from litestar.handlers import BaseRouteHandler
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.api.auditable import audits_all
-from teamaccess.api.authentication import SignInRequired
-from teamaccess.api.callers import Operator
-from teamaccess.api.edge import changes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.views.organizations import (
+from teamaccess.api.identity.authentication import SignInRequired
+from teamaccess.api.identity.callers import Operator
+from teamaccess.api.requests.auditable import audits_all
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.common.errors import Forbidden
+from teamaccess.directory.organizations import create
+from teamaccess.directory.organizations.find import get_organization, list_organizations
+from teamaccess.storage import OrganizationId, User
+from teamaccess.views.organizations import (
     NewOrganization,
     OrganizationPatch,
     OrganizationView,
     PermissionsView,
 )
-from teamaccess.errors import Forbidden
-from teamaccess.ledger import Change
-from teamaccess.models import OrganizationId, User
-from teamaccess.organizations import found
-from teamaccess.organizations.find import get_organization, list_organizations
 
 
 class NotForEverybody(Forbidden):
@@ -37,7 +37,7 @@ def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
         raise SignInRequired
 
 
-@post("/v1/organizations", guards=[refuse_anonymous])
+@post("/v1/organizations", guards=[refuse_anonymous], operation_id="create_organization")
 @changes
 async def create_organization(
     request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
@@ -46,10 +46,10 @@ async def create_organization(
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)
-    return OrganizationView.of(await found.found(change, data.id, data.name, founder))
+    return OrganizationView.of(await create.create(change, data.id, data.name, founder))
 
 
-@get("/v1/organizations")
+@get("/v1/organizations", operation_id="list_organizations")
 async def show_organizations(
     request: AnyRequest,
     service: TheService,
@@ -77,7 +77,7 @@ async def show_organizations(
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 
-@get("/v1/organizations/{organization:str}")
+@get("/v1/organizations/{organization:str}", operation_id="get_organization")
 async def show_organization(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> OrganizationView:
@@ -88,24 +88,28 @@ async def show_organization(
         return OrganizationView.of(await get_organization(session, id))
 
 
-@patch("/v1/organizations/{organization:str}")
+@patch("/v1/organizations/{organization:str}", operation_id="rename_organization")
 @changes
 async def rename_organization(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
     """Give an organization another display name."""
     id = OrganizationId(organization)
-    return OrganizationView.of(await found.rename(change, actor.id, id, data.name))
+    return OrganizationView.of(await create.rename(change, actor.id, id, data.name))
 
 
-@delete("/v1/organizations/{organization:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="delete_organization",
+)
 @changes
 async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
     """End an organization for everybody; its id is never used again."""
-    await found.end(change, actor.id, OrganizationId(organization))
+    await create.end(change, actor.id, OrganizationId(organization))
 
 
-@get("/v1/organizations/{organization:str}/permissions")
+@get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")
 async def show_permissions(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> PermissionsView:

@@ -6,22 +6,21 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.auditable import auditable, still_auditable
-from teamaccess.api.authentication import attribution
-from teamaccess.api.edge import changes
-from teamaccess.api.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.preconditions import IfMatch, matches
-from teamaccess.api.throttling import give_up_slot
-from teamaccess.api.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.edge import changes
+from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.preconditions import IfMatch, matches
+from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.audit.plans.plan import plan, refuse_moved
+from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read
 from teamaccess.catalog.errors import MOST_MISTAKES
-from teamaccess.errors import Invalid
-from teamaccess.ledger import Change
-from teamaccess.models import OrganizationId, User
-from teamaccess.plans.moved import refuse_moved
-from teamaccess.plans.plan import plan
-from teamaccess.plans.proposals import make_all
-from teamaccess.text import LONGEST_REASON, clean
+from teamaccess.changes import Change
+from teamaccess.common.errors import Invalid
+from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.storage import OrganizationId, User
+from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 
 
 class BadCatalog(Invalid):
@@ -34,7 +33,11 @@ class PlanNeeded(Invalid):
     """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
 
 
-@post("/v1/organizations/{organization:str}/audit/plan", status_code=HTTP_200_OK)
+@post(
+    "/v1/organizations/{organization:str}/audit/plan",
+    status_code=HTTP_200_OK,
+    operation_id="plan_changes",
+)
 async def make_plan(
     request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
 ) -> Response[PlanView]:
@@ -59,7 +62,11 @@ async def make_plan(
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
-@post("/v1/organizations/{organization:str}/changes", status_code=HTTP_200_OK)
+@post(
+    "/v1/organizations/{organization:str}/changes",
+    status_code=HTTP_200_OK,
+    operation_id="make_changes",
+)
 @changes
 async def make_changes(
     organization: InPath,

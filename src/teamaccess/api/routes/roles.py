@@ -8,18 +8,18 @@ from litestar.params import HeaderParameter, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
-from teamaccess.api.edge import changes, revokes
-from teamaccess.api.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.parameters import InPath, SignedIn, TheService
-from teamaccess.api.views.roles import NewRole, RoleReplaced, RoleView, parts_of
-from teamaccess.errors import Invalid, PreconditionFailed
-from teamaccess.ledger import Change
-from teamaccess.models import CustomRole, OrganizationId, RoleId
-from teamaccess.roles.find import Found, find_own, get_role, list_roles
-from teamaccess.roles.holders import Holders
-from teamaccess.roles.make import Description, clone, make, replace
-from teamaccess.roles.remove import remove
-from teamaccess.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.api.requests.edge import changes, revokes
+from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
+from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.changes import Change
+from teamaccess.common.errors import Invalid, PreconditionFailed
+from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.directory.roles.find import Found, find_own, get_role, list_roles
+from teamaccess.directory.roles.holders import Holders
+from teamaccess.directory.roles.make import Description, clone, make, replace
+from teamaccess.directory.roles.remove import remove
+from teamaccess.storage import CustomRole, OrganizationId, RoleId
+from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 Instead = Annotated[
@@ -38,7 +38,7 @@ class RoleIdStays(Invalid):
     """The id of {role} cannot be changed; make another role for that."""
 
 
-@get("/v1/organizations/{organization:str}/roles")
+@get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
     organization: InPath,
     actor: SignedIn,
@@ -64,7 +64,7 @@ async def show_roles(
     )
 
 
-@get("/v1/organizations/{organization:str}/roles/{role:str}")
+@get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
     organization: InPath, role: InPath, actor: SignedIn, service: TheService
 ) -> Response[RoleView]:
@@ -78,7 +78,7 @@ async def show_role(
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
 
-@post("/v1/organizations/{organization:str}/roles")
+@post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
 async def make_role(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
@@ -96,7 +96,7 @@ async def make_role(
     return view
 
 
-@put("/v1/organizations/{organization:str}/roles/{role:str}")
+@put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
     organization: InPath,
@@ -119,7 +119,11 @@ async def replace_role(
     return RoleView.of(found, change.catalog)
 
 
-@delete("/v1/organizations/{organization:str}/roles/{role:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}/roles/{role:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="delete_role",
+)
 @revokes
 async def delete_role(
     organization: InPath,

@@ -1,0 +1,139 @@
+"""The one place where a request commits.
+
+A route that changes who may do what is a function of an open change. Around it: the caller must be a
+member to wait at all, the organization is locked, what is pending there is brought in, the function runs,
+the caller's credential is judged again before and after it, everything is committed and enforced, and
+the answer carries how far the ledger and the engine have come.
+"""
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from typing import Any
+
+from litestar import Request, Response
+
+from teamaccess.access.authorize import MEMBERSHIP, require_held
+from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
+from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
+from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.changes import Change, Receipt
+from teamaccess.ledger import UnknownOrganization
+from teamaccess.service import Service
+from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
+
+Handler = Callable[..., Awaitable[Any]]
+HTTP_ACCEPTED = 202
+KEY_PATIENCE_SECONDS = 2.0
+"""How long a request waits for another one with its Idempotency-Key."""
+KEY_PAUSE_SECONDS = 0.05
+
+
+def revokes(handler: Handler) -> Handler:
+    """Make a route of a function that only takes away: possible where a ledger has stopped, too."""
+    return changes(handler, even_if_stopped=True)
+
+
+def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
+    """Make a route of a function that takes a `change`.
+
+    The organization of the path, where there is one, is locked.
+    """
+    signature = inspect.signature(handler, eval_str=True)
+    takes_request = "request" in signature.parameters
+
+    @wraps(handler)
+    async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
+        service = service_for(request)
+        if takes_request:
+            arguments["request"] = request
+        organization = named_in_path(request)
+        locked = [organization] if organization is not None else []
+        if organization is not None and isinstance(request.user, User):
+            await service.admission.admit(service.reading, organization, request.user.id)
+        give_up_slot(request)
+        patience = time.monotonic() + KEY_PATIENCE_SECONDS
+        while True:
+            try:
+                async with service.ledger.change(
+                    attribution(request), *locked, even_if_stopped=even_if_stopped
+                ) as change:
+                    return await run(handler, request, service, change, arguments)
+            except IdempotencyKeyInUse:
+                if time.monotonic() > patience:
+                    raise
+            await asyncio.sleep(KEY_PAUSE_SECONDS)  # holding no lock and no turn
+
+    asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
+    parameters = [asks] + [
+        parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        for name, parameter in signature.parameters.items()
+        if name not in ("change", "request")
+    ]
+    route.__signature__ = signature.replace(parameters=parameters)  # type: ignore[attr-defined]
+    route.__annotations__ = {p.name: p.annotation for p in parameters} | {
+        "return": signature.return_annotation
+    }
+    del route.__wrapped__
+    return route
+
+
+def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
+    """Return the organization of the path; raises UnknownOrganization for what is no id."""
+    organization = request.path_params.get("organization")
+    if organization is None:
+        return None
+    if not is_organization_id(organization):
+        raise UnknownOrganization(organization=organization)
+    return OrganizationId(organization)
+
+
+async def run(
+    handler: Handler,
+    request: Request[Any, Any, Any],
+    service: Service,
+    change: Change,
+    arguments: dict[str, Any],
+) -> Response[Any]:
+    """Run the function in its open change, commit, and answer."""
+    await judge_again(request, change)
+    try:
+        once = await begin_once(change, request)
+    except Replay as replay:
+        await refuse_outsiders(change, request)
+        return answer(replay.body, await replay.receipts(service), replay.status_code)
+    body = await handler(change=change, **arguments)
+    if not isinstance(shown_by(request), ApiToken):  # which ends under this lock, or by this change
+        await judge_again(request, change)
+    status = request.route_handler.status_code
+    await finish_once(change, once, status, body)
+    receipts = await service.ledger.commit(change)
+    if isinstance(request.user, User):
+        for receipt in receipts:
+            await service.activity.seen(receipt.organization, request.user.id)
+    return answer(body, receipts, status)
+
+
+async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
+    """Raise UnknownOrganization for who was a member when the request was done, and is no longer."""
+    if (organization := named_in_path(request)) is not None:
+        held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
+        require_held(held, organization, MEMBERSHIP)
+
+
+def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
+    """Return the answer to a committed change: 202 while SpiceDB has not confirmed it."""
+    headers = {}
+    told = [receipt for receipt in receipts if receipt.position > 0]
+    if told:
+        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in told)
+    if tokens := [receipt.zed_token for receipt in told if receipt.zed_token is not None]:
+        headers["Zed-Token"] = tokens[-1]
+    for receipt in told:
+        if receipt.pending:
+            where = f"/v1/organizations/{receipt.organization}/changes/{receipt.position}"
+            headers["Location"] = where
+            return Response(body, status_code=HTTP_ACCEPTED, headers=headers)
+    return Response(body, status_code=status, headers=headers)

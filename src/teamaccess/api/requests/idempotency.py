@@ -1,0 +1,115 @@
+"""The same request sent twice is done once (`Idempotency-Key`)."""
+
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import msgspec
+from litestar import Request
+from sqlalchemy import delete, select, text
+from sqlalchemy.dialects.postgresql import insert
+
+from teamaccess.changes import Change, Receipt
+from teamaccess.common.errors import Conflict, Invalid
+from teamaccess.service import Service
+from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
+
+CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
+"""Held until the request with the key is committed or rolled back."""
+KEPT = timedelta(days=1)
+LONGEST_KEY = 255
+
+
+class InvalidIdempotencyKey(Invalid):
+    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+
+
+class IdempotencyKeyInUse(Conflict):
+    """A request with this Idempotency-Key is still being processed. Send it again shortly."""
+
+    retry_after = 1
+
+
+class IdempotencyKeyReused(Conflict):
+    """This Idempotency-Key was used for another request. Use a new key for a new request."""
+
+
+@dataclass
+class Replay(Exception):
+    """The request was done before; this is what it was answered."""
+
+    status_code: int
+    body: Any
+    positions: dict[str, int]
+
+    async def receipts(self, service: Service) -> list[Receipt]:
+        """Return how far the change has come by now."""
+        async with service.reads() as session:
+            return [
+                Receipt(
+                    OrganizationId(organization),
+                    position,
+                    await session.scalar(
+                        select(LedgerApplication.zed_token).where(
+                            LedgerApplication.organization_id == organization,
+                            LedgerApplication.position == position,
+                        )
+                    ),
+                )
+                for organization, position in self.positions.items()
+            ]
+
+
+async def begin_once(change: Change, request: Request[Any, Any, Any]) -> IdempotencyKey | None:
+    """Claim the request's key in this change's transaction; None where it has none.
+
+    SECURITY: it never waits for another request with the key, which may be about another organization:
+    this change holds its organization's lock already. Raises IdempotencyKeyInUse instead, Replay when
+    the request was done before, and IdempotencyKeyReused when that was another request.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is None or request.method != "POST" or request.user is None:
+        return None
+    if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
+        raise InvalidIdempotencyKey
+    fingerprint = await _fingerprint(request)
+    actor = change.attribution.actor
+    if not await change.session.scalar(CLAIM, {"key": f"{actor} {key}"}):
+        raise IdempotencyKeyInUse
+    await change.session.execute(
+        delete(IdempotencyKey).where(
+            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
+        )
+    )
+    claimed: IdempotencyKey | None = await change.session.scalar(
+        insert(IdempotencyKey)
+        .values(actor=actor, key=key, fingerprint=fingerprint, status_code=0, positions={})
+        .on_conflict_do_nothing()
+        .returning(IdempotencyKey)
+    )
+    if claimed is None:
+        done = await change.session.get_one(IdempotencyKey, (actor, key))
+        if done.fingerprint != fingerprint:
+            raise IdempotencyKeyReused
+        raise Replay(done.status_code, done.body, done.positions)
+    return claimed
+
+
+async def finish_once(
+    change: Change, once: IdempotencyKey | None, status_code: int, body: Any
+) -> None:
+    """Keep the answer with the key, in the same transaction as what it answers."""
+    if once is not None:
+        once.status_code = status_code
+        once.body = msgspec.to_builtins(body)
+        once.positions = {str(k): v for k, v in (await change.decide()).items()}
+
+
+async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
+    """Return a hash of everything that decides what the request does."""
+    digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
+    if (condition := request.headers.get("If-Match")) is not None:
+        digest.update(f"If-Match: {condition}\n".encode())
+    digest.update(await request.body())
+    return digest.digest()

@@ -1,0 +1,95 @@
+"""A request is received as a whole before anything else happens with it."""
+
+from collections import Counter
+
+from litestar.enums import ScopeType
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
+from litestar.handlers import HTTPRouteHandler
+from litestar.middleware import ASGIMiddleware
+from litestar.types import ASGIApp, HTTPReceiveMessage, Receive, Scope, Send
+
+from teamaccess.common.errors import Invalid
+
+LARGEST_BODY = 64 * 1024
+LARGEST_BATCH = 256 * 1024
+"""A thousand of the longest names: the largest body that any route takes."""
+SENT_ONCE = {
+    b"authorization": "Authorization",
+    b"content-length": "Content-Length",
+    b"content-type": "Content-Type",
+    b"host": "Host",
+    b"idempotency-key": "Idempotency-Key",
+    b"if-match": "If-Match",
+    b"teamaccess-on-behalf-of": "Teamaccess-On-Behalf-Of",
+    b"transfer-encoding": "Transfer-Encoding",
+}
+"""Headers with one value. Sent twice, one of the two would win here and the other one in a proxy."""
+
+
+class DuplicateHeader(Invalid):
+    """The header {header} is sent {count} times. Send it once."""
+
+
+class ReceiveWhole(ASGIMiddleware):
+    """Reads the body, and then lets the rest of the application begin.
+
+    The outermost step. The server limits how long a body may take; a client that goes away or is too slow
+    is given up here, and nothing has begun for it.
+    """
+
+    scopes = (ScopeType.HTTP,)
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Raise DuplicateHeader, and RequestEntityTooLarge for a body beyond the limit."""
+        refuse_duplicates(scope)
+        handler: HTTPRouteHandler = scope["route_handler"]  # type: ignore[assignment]
+        most = handler.resolve_request_max_body_size()
+        body = await whole_body(scope, receive, LARGEST_BODY if most is None else most)
+        if body is not None:
+            await next_app(scope, _Received(body, receive), send)
+
+
+def refuse_duplicates(scope: Scope) -> None:
+    """Raise DuplicateHeader for a header that is sent twice and has one value."""
+    counts = Counter(name.lower() for name, _ in scope["headers"])
+    for name, header in SENT_ONCE.items():
+        if counts[name] > 1:
+            raise DuplicateHeader(header=header, count=counts[name])
+
+
+async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
+    """Return the body once all of it is here, None if the client has gone.
+
+    Raises RequestEntityTooLarge as soon as it is too large, or says that it will be.
+    """
+    if _declared_length(scope) > most:
+        raise RequestEntityTooLarge
+    parts = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts += message["body"]
+        if len(parts) > most:
+            raise RequestEntityTooLarge
+        if not message["more_body"]:
+            return bytes(parts)
+
+
+def _declared_length(scope: Scope) -> int:
+    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(said) if said.isdigit() else 0
+
+
+class _Received:
+    """A `receive` that has the body already; afterwards the client can only go away."""
+
+    def __init__(self, body: bytes, receive: Receive) -> None:
+        self._body: bytes | None = body
+        self._receive = receive
+
+    async def __call__(self) -> HTTPReceiveMessage:
+        if self._body is None:
+            return await self._receive()  # type: ignore[return-value]  # an HTTP connection's
+        body, self._body = self._body, None
+        return {"type": "http.request", "body": body, "more_body": False}

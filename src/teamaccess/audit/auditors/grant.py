@@ -1,0 +1,60 @@
+"""Name auditors of all organizations, as an operator."""
+
+from datetime import datetime
+
+from sqlalchemy import delete
+from sqlalchemy.dialects.postgresql import insert
+
+from teamaccess.access.giving import refuse_bad_end
+from teamaccess.changes import Change
+from teamaccess.changes.events import record
+from teamaccess.common.errors import NotFound
+from teamaccess.directory.users.addresses import normalise
+from teamaccess.directory.users.find import find_user
+from teamaccess.directory.users.make import user_with
+from teamaccess.storage import Auditor, Event, User, UserId
+
+
+class NoAuditor(NotFound):
+    """{user} is no auditor of all organizations: `teamaccess operator auditors` tells who is."""
+
+
+async def grant_auditor(change: Change, email: str, reason: str, until: datetime | None) -> User:
+    """Let somebody audit every organization, until a time or without an end; return the user.
+
+    Whoever is new becomes a user, and a member of nothing. Of who is an auditor already this replaces
+    the end. Raises InvalidEmail, EndInThePast and EndTooFar.
+    """
+    refuse_bad_end(change.catalog, until, change.now)
+    user = await user_with(change, normalise(email))
+    end = until.isoformat() if until is not None else None
+    told = change.because(reason)
+    assert told is not None  # noqa: S101 - there is a reason
+    row = {
+        "granted_at": change.now,
+        "granted_by": change.attribution.actor,
+        "reason_hash": told,
+        "expires_at": until,
+    }
+    await change.session.execute(
+        insert(Auditor)
+        .values(user_id=user.id, **row)
+        .on_conflict_do_update(index_elements=[Auditor.user_id], set_=row)
+    )
+    await record(change, "auditor_granted", Event.PLATFORM, f"user:{user.id}", told, until=end)
+    return user
+
+
+async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
+    """Let somebody audit nothing any more but what they may as a member; return the user.
+
+    Raises UnknownUser and NoAuditor.
+    """
+    user = await find_user(change.session, id_or_email)
+    ended: UserId | None = await change.session.scalar(
+        delete(Auditor).where(Auditor.user_id == user.id).returning(Auditor.user_id)
+    )
+    if ended is None:
+        raise NoAuditor(user=id_or_email)
+    await record(change, "auditor_revoked", Event.PLATFORM, f"user:{user.id}", reason)
+    return user

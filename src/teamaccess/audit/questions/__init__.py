@@ -1,0 +1,1 @@
+"""The four questions: who can, what can, why, and the matrix."""

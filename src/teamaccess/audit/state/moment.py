@@ -1,0 +1,137 @@
+"""Of which time a question is, and where a ledger stood then."""
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NamedTuple
+
+from sqlalchemy import Row, Select, select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.common.errors import Invalid
+from teamaccess.delivery.applications import SAME_POSITION
+from teamaccess.delivery.position import LedgerPosition
+from teamaccess.ledger import UnknownOrganization, clock
+from teamaccess.ledger.session import refusing_busy
+from teamaccess.storage import (
+    LedgerApplication,
+    LedgerEntry,
+    Organization,
+    OrganizationId,
+)
+from teamaccess.storage.records.ledger import DONE
+
+SETTLED = text("SELECT FROM ledger_lock(ARRAY[:organization])")
+"""Waits for the change that holds the organization: it may be decided already, and is not visible yet."""
+LONGEST_CHANGE = timedelta(minutes=15)
+"""No transaction stays open for so long; what was decided before that is visible."""
+MARKED_WITHIN = timedelta(seconds=1)
+"""How long SpiceDB's confirmation takes to be visible to others."""
+
+
+class Basis(StrEnum):
+    """What counts of a past time."""
+
+    DECIDED = "decided"
+    """What had been decided by then."""
+    ENFORCED = "enforced"
+    """What SpiceDB had confirmed by then: it answers as services were answered."""
+
+
+class Moment(NamedTuple):
+    """A past time."""
+
+    at: datetime
+    basis: Basis = Basis.DECIDED
+
+    def in_utc(self) -> "Moment":
+        """Return the same in UTC, whatever zone it was named in; raises OutOfCalendar."""
+        try:
+            return self._replace(at=self.at.astimezone(UTC))
+        except OverflowError:
+            raise OutOfCalendar(at=self.at.isoformat()) from None
+
+
+class OutOfCalendar(Invalid):
+    """{at} is no time of the years 1 to 9999 in UTC."""
+
+
+class NotYet(Invalid):
+    """{at} has not come yet: it is {now}. Leave `at` out for what is so now."""
+
+
+class BeforeItBegan(Invalid):
+    """By {at} nothing was {basis} of {organization} yet; its first change was at {began}."""
+
+
+class PositionAt(NamedTuple):
+    """Where a ledger stood at a moment."""
+
+    standing: LedgerPosition
+    catalog_version: str
+    """The one that the newest entry was decided by."""
+
+
+async def standing_at(
+    session: AsyncSession, organization: OrganizationId, moment: Moment
+) -> PositionAt:
+    """Return where an organization's ledger stood, the same whenever it is asked.
+
+    Of an organization that has ended since, too. Raises UnknownOrganization, NotYet, BeforeItBegan, and
+    OrganizationBusy where a change holds it for too long.
+    """
+    await _settled(session, organization, moment)
+    entries = _entries(organization)
+    if moment.basis is Basis.ENFORCED:
+        enforced = LedgerApplication.enforced_at <= moment.at
+        entries = entries.where(LedgerApplication.status.in_(DONE), enforced)
+    else:
+        entries = entries.where(LedgerEntry.decided_at <= moment.at)
+    newest = entries.order_by(LedgerEntry.position.desc()).limit(1)
+    found = (await session.execute(newest)).one_or_none()
+    if found is None:
+        raise await _too_early(session, organization, moment)
+    return PositionAt(
+        LedgerPosition(organization, found.position, found.hash, None), str(found.catalog_version)
+    )
+
+
+async def _settled(session: AsyncSession, organization: OrganizationId, moment: Moment) -> None:
+    """Wait until nothing of that time can come to light any more; raises NotYet and OrganizationBusy."""
+    now = await clock(session)
+    if moment.at > now:
+        raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
+    if moment.basis is Basis.ENFORCED and (late := moment.at + MARKED_WITHIN - now) > timedelta():
+        await asyncio.sleep(late.total_seconds())
+    elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
+        with refusing_busy(organization):
+            await session.execute(SETTLED, {"organization": organization})
+
+
+async def _too_early(
+    session: AsyncSession, organization: OrganizationId, moment: Moment
+) -> Exception:
+    first: Row[int, bytes, str, datetime] | None = (
+        await session.execute(_entries(organization).order_by(LedgerEntry.position).limit(1))
+    ).one_or_none()
+    if first is None and await session.get(Organization, organization) is None:
+        return UnknownOrganization(organization=organization)
+    return BeforeItBegan(
+        organization=organization,
+        at=moment.at.isoformat(),
+        basis=moment.basis.value,
+        began=first.decided_at.isoformat() if first is not None else "a time that has not come",
+    )
+
+
+def _entries(organization: OrganizationId) -> Select[int, bytes, str, datetime]:
+    return (
+        select(
+            LedgerEntry.position,
+            LedgerEntry.hash,
+            LedgerEntry.catalog_version,
+            LedgerEntry.decided_at,
+        )
+        .join(LedgerApplication, SAME_POSITION)
+        .where(LedgerEntry.organization_id == organization)
+    )

@@ -1,0 +1,118 @@
+"""Who of this process changes an organization next."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
+from time import monotonic
+from typing import Any
+from weakref import WeakValueDictionary
+
+from teamaccess.common.errors import TooMany
+from teamaccess.common.fairness import FairSlots
+from teamaccess.common.loop_share import others_ask
+from teamaccess.ledger.attribution import Attribution
+from teamaccess.ledger.errors import OrganizationBusy
+from teamaccess.storage import Channel, OrganizationId
+
+PATIENCE_SECONDS = 10.0
+"""How long a change waits for those of its process that came before it."""
+AT_ONCE = 24
+"""Changes under way in a process: so many connections to PostgreSQL they take at most."""
+SHARE = 4
+"""Of these one caller's, who may have many organizations."""
+REST = 2.0
+"""How many times as long as a change the rest after it lasts, if changes wait in its line and other
+tenants ask."""
+LONGEST_SECONDS = 1.0
+"""A change counts as no longer than this: a rest keeps the organization's other callers waiting, too."""
+MOST_WAITING = 200
+"""Changes of one caller that wait for one organization."""
+
+
+class TooManyWaiting(TooMany):
+    """{waiting} of your changes of {organization} are waiting already. Send fewer at once."""
+
+    retry_after = 2
+
+
+class Turn:
+    """The right to change some organizations, until it is given up."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._began = 0.0
+        """When the last slot was taken."""
+
+    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
+        """Wait for those whose turn is before; afterwards the slot rests if `rests` says so."""
+        await slots.acquire(party)
+        self._held.append((slots, party, rests))
+        self._began = monotonic()
+
+    def give_up(self) -> None:
+        """Let the next ones begin; nothing happens the second time.
+
+        Where changes wait in line and other tenants ask, the next one begins after a rest. So one
+        organization's changes have a third of the process's time at most.
+        """
+        rest = REST * min(monotonic() - self._began, LONGEST_SECONDS)
+        while self._held:
+            slots, party, rests = self._held.pop()
+            if others_ask() and rests():
+                asyncio.get_running_loop().call_later(rest, slots.release, party)
+            else:
+                slots.release(party)
+
+
+class ChangeQueue:
+    """A queue before each organization, in which callers take turns.
+
+    PostgreSQL's lock would do, but who waits there occupies a connection, and a crowd before one
+    organization would leave none for all others. So of each organization one change of a process is at
+    PostgreSQL, and only processes wait there for each other. A caller with many changes waits behind
+    everybody else's next one, and takes a share of the connections at most.
+    """
+
+    def __init__(self) -> None:
+        self._organizations: WeakValueDictionary[OrganizationId, FairSlots] = WeakValueDictionary()
+        self._connections = FairSlots(AT_ONCE, SHARE)
+
+    @asynccontextmanager
+    async def taken(
+        self,
+        organizations: Sequence[OrganizationId],
+        attribution: Attribution,
+        asker: str = "",
+    ) -> AsyncIterator[Turn]:
+        """Wait for one's turn in each, in the order of ids.
+
+        `asker` is the caller whose turn it takes where somebody else would make the change: in a plan.
+        Raises OrganizationBusy after ten seconds, and TooManyWaiting for a caller who has too many
+        changes waiting.
+        """
+        turn, caller = Turn(), asker or attribution.caller
+        try:
+            for organization in sorted(set(organizations)):
+                queue = self._organizations.setdefault(organization, FairSlots(1, 1))
+                if (waiting := queue.waiting(caller)) >= MOST_WAITING:
+                    raise TooManyWaiting(organization=organization, waiting=waiting)
+                await _patiently(turn.take(queue, caller, partial(_crowded, queue)), organization)
+            if asker or attribution.channel is Channel.API:
+                rests = partial(self._connections.has_backlog, caller)
+                await _patiently(turn.take(self._connections, caller, rests), *organizations)
+            yield turn
+        finally:
+            turn.give_up()
+
+
+def _crowded(queue: FairSlots) -> bool:
+    return queue.crowded
+
+
+async def _patiently(taking: Coroutine[Any, Any, None], *organizations: OrganizationId) -> None:
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await taking
+    except TimeoutError as cause:
+        raise OrganizationBusy(organization=", ".join(organizations)) from cause

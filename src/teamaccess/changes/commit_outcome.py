@@ -1,0 +1,74 @@
+"""What came of a transaction when PostgreSQL went away while it committed."""
+
+import asyncio
+from contextlib import suppress
+
+from sqlalchemy import text
+from sqlalchemy.exc import DataError, ProgrammingError, SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.changes.change import Change
+from teamaccess.ledger.dialect import sqlstate
+from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.errors import NotCommitted, OutcomeUnknown
+from teamaccess.ledger.session import Sessions
+
+STATUS = text("SELECT pg_xact_status(CAST(CAST(:transaction AS text) AS xid8))")
+IN_THE_LEDGER = text("""
+SELECT EXISTS (SELECT FROM ledger
+               WHERE organization_id = :organization AND position = :position AND hash = :hash)
+""")
+IN_THE_EVENTS = text("""
+SELECT EXISTS (SELECT FROM events WHERE chain = ANY(:chains) AND request_id = :request)
+""")
+NO_SUCH_TRANSACTION = "22023"
+"""PostgreSQL's code for a number that it has not given to any transaction yet."""
+PATIENCE_SECONDS = 10.0
+PAUSE_SECONDS = 0.1
+
+
+async def learn_outcome(
+    sessions: Sessions, change: Change, decided: list[Entry], cause: Exception
+) -> None:
+    """Return if the change was committed, asking again until PostgreSQL is back.
+
+    Raises NotCommitted if it was not, OutcomeUnknown if PostgreSQL stays away for ten seconds.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while True:
+                match await _status(sessions, change, decided):
+                    case "committed":
+                        return
+                    case "aborted":
+                        raise NotCommitted from cause
+                await asyncio.sleep(PAUSE_SECONDS)
+    raise OutcomeUnknown from cause
+
+
+async def _status(sessions: Sessions, change: Change, decided: list[Entry]) -> str | None:
+    """Return `committed`, `aborted` or `in progress`; None while PostgreSQL does not answer."""
+    try:
+        async with sessions() as session:
+            found = await session.execute(STATUS, {"transaction": change.transaction})
+            status: str | None = found.scalar_one()
+            if status == "committed" and not await _there(session, change, decided):
+                # A crash forgets a transaction of which nothing had reached the disk, and PostgreSQL
+                # gives its number to another one, which may well be committed.
+                return "aborted"
+            return status
+    except (DataError, ProgrammingError):
+        raise  # a mistake of ours, which no waiting mends
+    except (SQLAlchemyError, OSError) as error:  # a pool without a free connection among them
+        forgotten = sqlstate(error) == NO_SUCH_TRANSACTION
+        return "aborted" if forgotten else None
+
+
+async def _there(session: AsyncSession, change: Change, decided: list[Entry]) -> bool:
+    """Return whether the chains have what the change wrote into them."""
+    if decided:
+        last = decided[-1]
+        place = {"organization": last.organization, "position": last.position, "hash": last.hash}
+        return bool(await session.scalar(IN_THE_LEDGER, place))
+    told = {"chains": sorted(change.told), "request": change.attribution.request_id}
+    return bool(await session.scalar(IN_THE_EVENTS, told))

@@ -1,0 +1,63 @@
+"""`teamaccess check`: may somebody do something, as the engine says it."""
+
+from typing import Annotated
+
+import typer
+
+from teamaccess.cli.connected import AsJson, connected, tell
+from teamaccess.cli.resolve_user import whom
+from teamaccess.common.errors import Invalid
+from teamaccess.directory.organizations.find import get_organization
+from teamaccess.directory.resources.questions import asked
+from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
+from teamaccess.relationships import user as user_object
+from teamaccess.service import Service
+from teamaccess.storage import OrganizationId
+
+app = typer.Typer(add_completion=False)
+
+DENIED = 1
+
+
+class NoZedToken(Invalid):
+    """{token!r} is no ZedToken: give one that a change or SpiceDB answered with, as it is."""
+
+
+@app.command()
+def check(
+    organization: Annotated[str, typer.Argument(help="The organization's id.")],
+    user: Annotated[str, typer.Argument(help="The user's id or e-mail address.")],
+    action: Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")],
+    resource: Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")] = None,
+    at: Annotated[str | None, typer.Option(help="A ZedToken to be at least as fresh as.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say whether a user may do something.
+
+    Exits with 0 for yes, with 1 for no, and with 2 when it could not be asked: there is no such
+    organization, user or action, or something does not answer.
+
+    Fully consistent, unless a ZedToken is given: the answer includes every change in force by now.
+    """
+
+    async def ask(service: Service) -> bool:
+        here = OrganizationId(organization)
+        async with service.reads() as session:
+            await get_organization(session, here)
+        who = await whom(service, here, user)
+        on, permission = asked(service.catalog, here, action, resource)
+        try:
+            return await service.engine.check(on, permission, user_object(who), at_least(at))
+        except EngineUnavailable as failed:
+            cause = failed.__cause__
+            if (
+                at is not None
+                and isinstance(cause, EngineRefused)
+                and cause.reason == "INVALID_ARGUMENT"
+            ):
+                raise NoZedToken(token=at) from failed
+            raise
+
+    allowed = connected(ask)
+    tell(as_json, "yes" if allowed else "no", allowed=allowed)
+    raise typer.Exit(0 if allowed else DENIED)

@@ -1,0 +1,30 @@
+"""`teamaccess migrate`: bring the database to this version's tables."""
+
+from typing import Annotated
+
+import typer
+
+from teamaccess.cli.connected import AsJson, tell
+from teamaccess.common.errors import Invalid
+from teamaccess.common.outgoing import driver_url
+from teamaccess.common.settings import Settings
+from teamaccess.storage.migrations import upgrade
+
+app = typer.Typer(add_completion=False)
+
+
+class OwnerUnknown(Invalid):
+    """Migrations run as the owner of the tables: set TEAMACCESS_OWNER_DATABASE_URL."""
+
+
+@app.command()
+def migrate(
+    revision: Annotated[str, typer.Option(help="The revision to come to.")] = "head",
+    as_json: AsJson = False,
+) -> None:
+    """Bring the database to this version's tables, as their owner."""
+    settings = Settings.discover()
+    if settings.owner_database_url is None:
+        raise OwnerUnknown
+    upgrade(driver_url(settings.owner_database_url), revision)
+    tell(as_json, f"The database is at revision {revision}.", revision=revision)

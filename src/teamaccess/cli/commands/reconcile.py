@@ -1,0 +1,157 @@
+"""`teamaccess reconcile`: whether SpiceDB holds what the rows stand for, and how it does so again."""
+
+from collections.abc import AsyncIterator
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.terminal import echo
+from teamaccess.common.errors import Invalid
+from teamaccess.common.progress import Meter
+from teamaccess.common.text import counted
+from teamaccess.ledger import OtherHistory
+from teamaccess.service import Service
+from teamaccess.storage import OrganizationId
+from teamaccess.upkeep import Rebuilder, Rebuilt
+from teamaccess.upkeep.reconciliation import UNASKED, DeleteBudget, Inspector, ReconcileResult
+
+
+class OneOrTheOther(Invalid):
+    """--apply mends single differences, --rebuild replaces everything of an organization: say which."""
+
+
+app = typer.Typer(add_completion=False)
+
+DRIFT, NOT_ASKED = 1, 2
+OTHER_HISTORY = OtherHistory(organization="").code
+
+
+@app.command()
+def reconcile(
+    organization: Annotated[str | None, typer.Option(help="Look at this one alone.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Mend what differs.")] = False,
+    max_deletes: Annotated[
+        int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
+    ] = UNASKED,
+    rebuild: Annotated[
+        bool,
+        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or another one."),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compare what the rows stand for with what SpiceDB holds.
+
+    Exits with 0 where nothing differs (any more), with 1 where something does, and with 2 where
+    something could not be compared, or rebuilt.
+    """
+    if rebuild:
+        if apply:
+            raise OneOrTheOther
+        _rebuild(organization, as_json)
+        return
+    allowance = DeleteBudget(max_deletes) if apply else None
+
+    async def look(service: Service) -> list[ReconcileResult]:
+        inspector = Inspector(
+            service.ledger, service.engine, service.catalog, operator(), allowance
+        )
+        verdicts = []
+        with Meter("Comparing", "relationships") as meter:
+            async for verdict in _verdicts(inspector, organization, meter):
+                verdicts.append(verdict)
+                if not as_json:
+                    _print(verdict)
+        return verdicts
+
+    verdicts = connected(look)
+    tell(as_json, _summed_up(verdicts), **_facts(verdicts))
+    if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in verdicts):
+        raise typer.Exit(NOT_ASKED)
+    if any(each.left or each.problem for each in verdicts):
+        raise typer.Exit(DRIFT)
+
+
+def _rebuild(organization: str | None, as_json: bool) -> None:
+    async def fill(service: Service) -> Rebuilt:
+        rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, operator())
+        await rebuilder.give_schema()
+        with Meter("Rebuilding", "relationships") as meter:
+            if organization is None:
+                return await rebuilder.everything(meter.step)
+            return await rebuilder.some([OrganizationId(organization)], meter.step)
+
+    rebuilt = connected(fill)
+    tell(
+        as_json,
+        f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
+        f"{counted(rebuilt.relationships, 'relationship')} written.{_left(rebuilt)}",
+        **asdict(rebuilt),
+    )
+    if rebuilt.busy or rebuilt.disagreeing:
+        raise typer.Exit(NOT_ASKED)
+
+
+def _left(rebuilt: Rebuilt) -> str:
+    told = [
+        f"\n{id} is not rebuilt, its rows are not what its ledger led to: {', '.join(differences)}."
+        for id, differences in rebuilt.disagreeing.items()
+    ]
+    if rebuilt.busy:
+        told.append(f"\nRun it again for those that were being changed: {', '.join(rebuilt.busy)}")
+    return "".join(told) or " Next: teamaccess reconcile"
+
+
+async def _verdicts(
+    inspector: Inspector, organization: str | None, meter: Meter
+) -> AsyncIterator[ReconcileResult]:
+    if organization is None:
+        async for verdict in inspector.everything(meter.step):
+            yield verdict
+        return
+    verdict = await inspector.one(organization)
+    meter.step(verdict.compared)
+    if verdict.found or verdict.problem:
+        yield verdict
+
+
+def _print(verdict: ReconcileResult) -> None:
+    who = verdict.organization if verdict.known else f"{verdict.organization} (unknown)"
+    counts = ", ".join(f"{count} {kind}" for kind, count in verdict.counts.items())
+    echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
+    for kind, texts in verdict.differences.items():
+        for text in texts:
+            echo(f"  {kind}  {_line(text)}")
+    if verdict.detail:
+        echo(f"  {verdict.detail}")
+
+
+def _outcome(verdict: ReconcileResult) -> str:
+    if not verdict.mended:
+        return ""
+    outcome = "mended" if not verdict.left else f"{verdict.mended} of {verdict.found} mended"
+    return f"; {outcome}{', not confirmed by SpiceDB yet' if verdict.pending else ''}"
+
+
+def _line(text: Any) -> str:
+    return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
+
+
+def _summed_up(verdicts: list[ReconcileResult]) -> str:
+    if not verdicts:
+        return "SpiceDB holds what the rows stand for, and nothing else."
+    found, mended, needed = (
+        sum(getattr(each, name) for each in verdicts) for name in ("found", "mended", "needed")
+    )
+    where = counted(len(verdicts), "organization")
+    told = f"{counted(found, 'difference')} in {where}; {mended} mended."
+    return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
+
+
+def _facts(verdicts: list[ReconcileResult]) -> dict[str, Any]:
+    return {
+        "differences": sum(each.found for each in verdicts),
+        "mended": sum(each.mended for each in verdicts),
+        "organizations": [{**asdict(each), "left": each.left} for each in verdicts],
+    }

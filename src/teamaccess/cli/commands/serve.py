@@ -1,0 +1,54 @@
+"""`teamaccess serve`: the API."""
+
+import socket
+from contextlib import suppress
+from typing import Annotated
+
+import typer
+
+from teamaccess.api import create_app
+from teamaccess.api.requests.receiving import LARGEST_BATCH
+from teamaccess.api.server import ConnectionLimits, create_server
+from teamaccess.cli.connected import HIGHEST_PORT
+from teamaccess.cli.refusals import COULD_NOT
+from teamaccess.common.errors import Conflict
+from teamaccess.common.process import collect_seldom
+from teamaccess.common.settings import Settings
+
+app = typer.Typer(add_completion=False)
+
+
+class CannotListen(Conflict):
+    """{host} port {port} cannot be listened on ({reason}): end the program that has it, or choose \
+    another one with --host and --port."""
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(min=0, max=HIGHEST_PORT, help="The port; TEAMACCESS_PORT or 8000 if unset."),
+    ] = None,
+) -> None:
+    """Serve the API, with the settings in TEAMACCESS_*."""
+    settings = Settings.discover()
+    server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
+    collect_seldom()
+    with (
+        _listening(host, port if port is not None else settings.port) as listening,
+        suppress(KeyboardInterrupt),
+    ):
+        server.run([listening])
+    if not server.started:
+        raise typer.Exit(COULD_NOT)
+
+
+def _listening(host: str, port: int) -> socket.socket:
+    """Return the socket to serve on; raises CannotListen."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = str(error.strerror).partition(" (")[0]
+        raise CannotListen(host=host, port=port, reason=reason) from None

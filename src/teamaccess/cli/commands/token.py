@@ -1,0 +1,56 @@
+"""`teamaccess token`: access tokens from the command line."""
+
+from datetime import timedelta
+from typing import Annotated
+
+import typer
+
+from teamaccess.changes.events import record_alone
+from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.common.errors import Invalid
+from teamaccess.directory.users.find import find_user
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.service import Service
+
+app = typer.Typer(add_completion=False, no_args_is_help=True)
+
+LONGEST_HOURS = LONGEST_LIFE // timedelta(hours=1)
+
+
+class UserOrOperator(Invalid):
+    """Say for whom: a user's id or e-mail address, or --operator NAME."""
+
+
+@app.callback()
+def commands() -> None:
+    """Make access tokens for the API."""
+
+
+@app.command("issue")
+def issue_token(
+    user: Annotated[str | None, typer.Argument(help="A user's id or e-mail address.")] = None,
+    operator_name: Annotated[
+        str | None, typer.Option("--operator", help="An operator's name instead of a user.")
+    ] = None,
+    hours: Annotated[int, typer.Option(min=1, max=LONGEST_HOURS, help="How long it lives.")] = 12,
+    as_json: AsJson = False,
+) -> None:
+    """Print an access token. Whoever has it is that user, so keep it out of logs and history."""
+    if (user is None) == (operator_name is None):
+        raise UserOrOperator
+    life = timedelta(hours=hours)
+
+    async def make(service: Service) -> tuple[str, str]:
+        audience: Audience
+        subject: str
+        if operator_name is not None:
+            audience, subject = Audience.OPERATOR, operator_name
+        else:
+            async with service.reads() as session:
+                audience, subject = Audience.USER, (await find_user(session, user or "")).id
+        about = f"{'operator' if operator_name else 'user'}:{subject}"
+        await record_alone(service.sessions, operator(), "token_issued", subject=about, hours=hours)
+        return subject, issue(service.keys, audience, subject, await service.now(), life)
+
+    subject, token = connected(make)
+    tell(as_json, token, subject=subject, token=token, expires_in_hours=hours)

@@ -1,0 +1,231 @@
+"""Where things are and how they are reached: `TEAMACCESS_*`, else what `teamaccess dev` wrote."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from teamaccess.common.errors import Invalid, NotFound
+from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
+from teamaccess.common.limits import PREFIX as LIMIT_PREFIX
+from teamaccess.common.limits import Limits
+from teamaccess.common.outgoing import (
+    driver_url,
+    is_database,
+    is_local_endpoint,
+    is_mail_server,
+    is_private_enough,
+    is_web_address,
+)
+
+PREFIX = "TEAMACCESS_"
+
+
+WAYS_TO_ENCRYPT = {
+    "SPICEDB_ENDPOINT": f"Name the authority of its certificate in {PREFIX}SPICEDB_TLS_CA, or set"
+    f" {PREFIX}SPICEDB_TLS=true for a public one.",
+    "SANDBOX_ENDPOINT": "Let the server of sandboxes listen on the loopback of this machine.",
+}
+
+
+class StackNotFound(NotFound):
+    """There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: \
+    {missing}. Name the folder of one that runs with TEAMACCESS_HOME, start one with \
+    `teamaccess dev`, or set the variables."""
+
+
+class InvalidSettings(Invalid):
+    """These settings do not make sense: {mistakes}."""
+
+    longest_quote = LONGEST_LOCAL_QUOTE
+
+
+class Settings(BaseSettings):
+    """What every command and the service know about their surroundings."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
+    )
+
+    home: Path = Path(".teamaccess")
+    """The folder of the local stack."""
+    catalog: str = "fintoc"
+    """The access model of this deployment: a name, or the path of a catalog file."""
+
+    database_url: str = Field(repr=False)
+    """PostgreSQL as the application's role, which owns no table, as a libpq URL."""
+    owner_database_url: str | None = Field(default=None, repr=False)
+    """PostgreSQL as the tables' owner: for migrations alone, absent where requests are served."""
+
+    spicedb_endpoint: str
+    """host:port of SpiceDB's gRPC API."""
+    spicedb_preshared_key: SecretStr = Field(min_length=1)
+    spicedb_tls_ca: Path | None = None
+    """The authority that signed SpiceDB's certificate. It turns TLS on."""
+    spicedb_tls: bool = False
+    """Speak TLS to SpiceDB whose certificate a public authority signed."""
+    spicedb_insecure: bool = False
+    """Allow plaintext to a SpiceDB and a server of sandboxes on other machines. Everybody on the way
+    reads the key that can write, and can answer in SpiceDB's place."""
+    sandbox_endpoint: str | None = None
+    """host:port of `spicedb serve-testing`, for answers about what was and what would be."""
+    spicedb_binary: Path | None = None
+    """A SpiceDB that the local stack starts instead of building one."""
+
+    secret_key: SecretStr = Field(min_length=16)
+    """Signs tokens and hashes addresses; whoever has it can be anybody."""
+    public_url: str = "http://127.0.0.1:8000"
+    """The address that people follow from a mail."""
+    smtp_url: SecretStr | None = None
+    """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
+    smtp_insecure: bool = False
+    """Allow a password to travel without TLS, to a mail server on a private network."""
+    oidc_issuer: str | None = None
+    """The OpenID issuer whose tokens are accepted, as its tokens name it."""
+    oidc_audience: str | None = None
+    """For whom those tokens must be."""
+    port: int = Field(default=8000, ge=0, le=65535)
+    enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
+    """How long a request waits for its committed change to be in force; then it answers 202."""
+    requests_per_second: float = Field(default=50.0, gt=0)
+    """How many requests one principal may send, on average; more are answered 429."""
+    unknown_per_second: float = Field(default=100.0, gt=0)
+    """How many requests without a known token one client address may send; more of them wait."""
+    requests_burst: int = Field(default=200, ge=1)
+    """How many of them it may send at once."""
+    refusals_per_actor: int = Field(default=60, gt=0)
+    """How many refusals of one actor are recorded in one chain of events within an hour."""
+    refusals_per_chain: int = Field(default=2000, gt=0)
+    """How many refusals of all actors together are recorded in one chain within an hour."""
+    log_format: Literal["console", "json"] = "console"
+
+    limits: Limits = Field(default_factory=Limits)
+    """How much one organization and one person may have and do: `TEAMACCESS_LIMIT_...`."""
+    connections: int = Field(default=1000, ge=1)
+    """How many connections one `teamaccess serve` keeps open; fewer if it may open fewer files."""
+    connections_per_address: int | None = Field(default=None, ge=1)
+    """How many of them one client address may have: half of them if unset. A reverse proxy is one."""
+    first_byte_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long a new connection may stay silent."""
+    request_seconds: float = Field(default=20.0, gt=0, le=3600)
+    """How long a request may take to arrive, from its first byte to the last one of its body."""
+    idle_seconds: float = Field(default=75.0, gt=0, le=3600)
+    """How long a connection stays open between two requests. Proxies and clients keep theirs for 60 s,
+    so that none of them sends a request at the moment at which the connection is closed here."""
+    answer_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long a client may read less of an answer than 1 KiB a second."""
+
+    @model_validator(mode="after")
+    def _login_is_whole(self) -> Self:
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError("OIDC_ISSUER and OIDC_AUDIENCE belong together")
+        return self
+
+    @model_validator(mode="after")
+    def _keys_travel_safely(self) -> Self:
+        encrypted = self.spicedb_tls or self.spicedb_tls_ca is not None
+        plaintext = {"SANDBOX_ENDPOINT": self.sandbox_endpoint}  # which has no TLS
+        if not encrypted:
+            plaintext["SPICEDB_ENDPOINT"] = self.spicedb_endpoint
+        for name, endpoint in plaintext.items():
+            if endpoint and not self.spicedb_insecure and not is_local_endpoint(endpoint):
+                raise ValueError(
+                    f"{PREFIX}{name} is not on this machine, and its key and its answers would travel"
+                    f" in plaintext. {WAYS_TO_ENCRYPT[name]} On a private network that you trust,"
+                    f" {PREFIX}SPICEDB_INSECURE=true allows it"
+                )
+        return self
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _login_is_reached_safely(cls, issuer: str | None) -> str | None:
+        if issuer is not None and not is_private_enough(issuer):
+            raise ValueError("must be an address under https, or on this machine")
+        return issuer
+
+    @field_validator("public_url")
+    @classmethod
+    def _public_url_is_an_address(cls, url: str) -> str:
+        # SECURITY: its host is the sender's domain in mails, and its text begins their link
+        if not is_web_address(url):
+            raise ValueError("must be http:// or https:// with a host, and nothing behind the path")
+        return url
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _smtp_url_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
+        # a scheme that is misspelled must not mean "without TLS"
+        if url is not None and not is_mail_server(url.get_secret_value()):
+            raise ValueError("must be smtp:// or smtps:// with a host")
+        return url
+
+    @field_validator("database_url", "owner_database_url")
+    @classmethod
+    def _database_is_named(cls, url: str | None) -> str | None:
+        """Quote nothing: whatever cannot be parsed may be a part of the password."""
+        if url is not None and not is_database(url):
+            raise ValueError(
+                "must be postgresql://user:password@host:port/database, with each of # ? / @ : in the "
+                "password percent-encoded"
+            )
+        return url
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """`database_url` as SQLAlchemy spells it for asyncpg."""
+        return driver_url(self.database_url)
+
+    @classmethod
+    def discover(cls) -> Self:
+        """The environment's settings, the local stack's for what the environment leaves unset.
+
+        Raises StackNotFound where both leave something open, InvalidSettings where a value is none.
+        """
+        home = Path(os.environ.get(PREFIX + "HOME", ".teamaccess"))
+        try:
+            return cls(**_unless_in_environment(_local_stack(home)))
+        except ValidationError as invalid:
+            raise _in_one_sentence(invalid, home) from None
+
+
+def _local_stack(home: Path) -> dict[str, Any]:
+    """The settings of the stack that runs in `home`; empty when none does."""
+    try:
+        stack = json.loads((home / "dev.json").read_text())
+        secrets = json.loads((home / "secrets.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {
+        "catalog": stack["catalog"],
+        "database_url": stack["database_url"],
+        "public_url": stack["api"],
+        "secret_key": secrets["secret_key"],
+        "spicedb_endpoint": stack["spicedb"]["endpoint"],
+        "spicedb_preshared_key": stack["spicedb"]["preshared_key"],
+        "sandbox_endpoint": stack.get("sandbox", {}).get("endpoint"),
+    }
+
+
+def _unless_in_environment(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: found[name] for name in found if PREFIX + name.upper() not in os.environ}
+
+
+def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | InvalidSettings:
+    prefix = LIMIT_PREFIX if invalid.title == Limits.__name__ else PREFIX
+    missing = [_variable(error, prefix) for error in invalid.errors() if error["type"] == "missing"]
+    mistakes = [
+        f"{_variable(error, prefix)}: {error['msg']}"
+        for error in invalid.errors()
+        if error["type"] != "missing"
+    ]
+    if mistakes:
+        return InvalidSettings(mistakes=mistakes)
+    return StackNotFound(missing=missing, home=home.absolute())
+
+
+def _variable(error: ErrorDetails, prefix: str) -> str:
+    return prefix + str(error["loc"][0]).upper() if error["loc"] else "the settings"

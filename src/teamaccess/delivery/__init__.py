@@ -1,0 +1,6 @@
+"""Brings ledger entries into SpiceDB, each once and in order."""
+
+from teamaccess.delivery.applier import Applier
+from teamaccess.delivery.relay import Relay
+
+__all__ = ["Applier", "Relay"]

@@ -1,0 +1,1 @@
+"""Tells writes that our database explains from foreign ones."""

@@ -1,0 +1,1 @@
+"""The use cases: organizations, members, invitations, roles, teams, resources and service accounts."""

@@ -1,0 +1,16 @@
+"""Mails: what they mean, the bytes that say it, and the way they leave."""
+
+from teamaccess.directory.mail.mail import Mail, Mailbox
+from teamaccess.directory.mail.mailer import FileMailer, Mailer, SmtpMailer, mailer
+from teamaccess.directory.mail.verify import UnsafeMail, sealed
+
+__all__ = [
+    "FileMailer",
+    "Mail",
+    "Mailbox",
+    "Mailer",
+    "SmtpMailer",
+    "UnsafeMail",
+    "mailer",
+    "sealed",
+]

@@ -1,0 +1,99 @@
+"""Send mails: over SMTP, or into a folder where a developer finds them."""
+
+import asyncio
+import secrets
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+import aiosmtplib
+
+from teamaccess.common import outgoing
+from teamaccess.common.settings import Settings
+from teamaccess.directory.mail.mail import Mail
+from teamaccess.directory.mail.verify import sealed
+
+
+class Mailer(Protocol):
+    """Takes mails away."""
+
+    async def send(self, mail: Mail) -> None:
+        """Hand the mail over.
+
+        Raises UnsafeMail for one that would not be read as it is meant, and OSError or aiosmtplib's
+        SMTPException for one that is not taken.
+        """
+
+
+class FileMailer:
+    """Writes each mail into a folder, for development."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def send(self, mail: Mail) -> None:
+        """Write `<folder>/<random>.eml`, readable by its owner alone: it carries a secret."""
+        content = sealed(mail, readable=True).replace(b"\r\n", b"\n")
+        await asyncio.to_thread(self._write, content)
+
+    def _write(self, content: bytes) -> None:
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = self._folder / f"{secrets.token_hex(8)}.eml"
+        unfinished = path.with_suffix(".part")
+        unfinished.touch(mode=0o600)
+        unfinished.write_bytes(content)
+        unfinished.rename(path)
+
+
+class SmtpMailer:
+    """Hands mails to an SMTP server: `smtp://user:password@host:port`, or `smtps://` for TLS at once.
+
+    A password travels only over TLS, or to this machine. `insecure` is for a server on a private
+    network that takes passwords and has no TLS.
+    """
+
+    def __init__(self, url: str, *, insecure: bool = False) -> None:
+        parts = urlsplit(url)
+        self._hostname = parts.hostname or "localhost"
+        self._use_tls = parts.scheme == "smtps"
+        self._port = parts.port
+        self._username = unquote(parts.username) if parts.username else None
+        self._password = unquote(parts.password) if parts.password else None
+        self._start_tls = self._whether_to_start_tls(insecure=insecure)
+
+    async def send(self, mail: Mail) -> None:
+        """Send the mail to its recipient and nobody else."""
+        content = sealed(mail)
+        beyond_ascii = not mail.recipient.isascii()
+        await aiosmtplib.send(
+            content,
+            # SECURITY: the envelope is what was meant, never what a header says
+            sender=mail.sender.address,
+            recipients=[mail.recipient],
+            mail_options=["SMTPUTF8", "BODY=8BITMIME"] if beyond_ascii else [],
+            hostname=self._hostname,
+            port=self._port,
+            username=self._username,
+            password=self._password,
+            use_tls=self._use_tls,
+            start_tls=self._start_tls,
+            timeout=10,
+        )
+
+    def _whether_to_start_tls(self, *, insecure: bool) -> bool | None:
+        """Return True where STARTTLS is required, None where it is used if the server offers it."""
+        if self._use_tls:
+            return None
+        # SECURITY: somebody on the way can take STARTTLS out of the server's offer, and would then
+        # be told the password.
+        needed = (
+            self._password is not None and not outgoing.is_loopback(self._hostname) and not insecure
+        )
+        return True if needed else None
+
+
+def mailer(settings: Settings) -> Mailer:
+    """Return what the settings ask for: SMTP if it is set, else files in HOME/mail."""
+    if settings.smtp_url is None:
+        return FileMailer(settings.home / "mail")
+    return SmtpMailer(settings.smtp_url.get_secret_value(), insecure=settings.smtp_insecure)

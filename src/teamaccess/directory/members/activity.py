@@ -1,0 +1,63 @@
+"""Remember when members were last active. No decision rests on it."""
+
+import asyncio
+
+import structlog
+from cachetools import TTLCache
+from sqlalchemy import select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.sql import func
+
+from teamaccess.common.fairness import MOST_KEYS
+from teamaccess.common.throttle import Throttle
+from teamaccess.ledger import Sessions
+from teamaccess.storage import Activity, Membership, OrganizationId, UserId
+
+log = structlog.get_logger()
+
+GRAIN_SECONDS = 60.0
+REMEMBERED_SECONDS = 600.0
+PATIENCE_SECONDS = 1.0
+"""How long whoever did something waits for it to be noted."""
+
+
+class ActivityLog:
+    """Writes a member's activity at most once a minute."""
+
+    def __init__(self, sessions: Sessions) -> None:
+        self._sessions = sessions
+        self._due = Throttle(GRAIN_SECONDS)
+        self._tenants: TTLCache[UserId, OrganizationId] = TTLCache(MOST_KEYS, REMEMBERED_SECONDS)
+
+    def tenant_of(self, user: UserId) -> OrganizationId | None:
+        """Return the organization that the user was last seen in by this process, if lately.
+
+        For turns between tenants, and for nothing that allows anything.
+        """
+        return self._tenants.get(user)
+
+    async def seen(self, organization: OrganizationId, user: UserId) -> None:
+        """Note that the member has just done something, unless that is known to the minute."""
+        self._tenants[user] = organization
+        if not self._due.allows((organization, user)):
+            return
+        at = func.clock_timestamp()
+        # selected from the memberships, so that somebody just removed leaves nothing behind
+        mine = select(Membership.organization_id, Membership.user_id, at).where(
+            Membership.organization_id == organization, Membership.user_id == user
+        )
+        columns = ["organization_id", "user_id", "last_active_at"]
+        write = (
+            insert(Activity)
+            .from_select(columns, mine)
+            .on_conflict_do_update(
+                index_elements=["organization_id", "user_id"], set_={"last_active_at": at}
+            )
+        )
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS), self._sessions.begin() as session:
+                await session.execute(write)
+        except (SQLAlchemyError, OSError) as cause:
+            # what the member did is done; that we cannot note when must not make it fail
+            log.warning("activity_not_noted", cause=repr(cause))

@@ -1,0 +1,175 @@
+"""Bring many members into an organization, as an operator does who moves a customer here."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import islice
+
+import msgspec
+from sqlalchemy import text
+
+from teamaccess.access.giving import OperatorOnlyRole
+from teamaccess.access.role_set import RoleSet
+from teamaccess.changes import Change, Ledger
+from teamaccess.changes.events import record
+from teamaccess.delivery import Applier
+from teamaccess.ledger import Attribution, Entry, OrganizationBusy
+from teamaccess.ledger.session import refusing_busy
+from teamaccess.storage import OrganizationId, RoleId, new_user_id
+
+BATCH = 450
+"""Members in one change: with a role each they make one write to SpiceDB."""
+AHEAD = 2
+"""Batches that are written while another one is on its way into SpiceDB."""
+PATIENCE_SECONDS = 30.0
+"""How long a batch is written again: others may keep the organization, or make the same people users."""
+PAUSE_SECONDS = 0.2
+
+JOIN = text("""
+WITH wanted AS (
+  SELECT * FROM json_to_recordset(CAST(:newcomers AS json))
+    AS newcomer (id text, email text, name text, role text)
+  ORDER BY email
+), made AS (
+  INSERT INTO users (id, email, name, created_at, tokens_valid_from)
+  SELECT id, email, name, CAST(:now AS timestamptz), CAST(:now AS timestamptz) FROM wanted
+  ON CONFLICT (email) DO NOTHING
+  RETURNING id, email
+), known AS (
+  SELECT id, email FROM made
+  UNION ALL
+  SELECT id, email FROM users WHERE email = ANY (ARRAY(SELECT email FROM wanted))
+), joined AS (
+  INSERT INTO memberships (organization_id, user_id, joined_at)
+  SELECT :organization, id, CAST(:now AS timestamptz) FROM known
+  ON CONFLICT DO NOTHING
+  RETURNING user_id
+), given AS (
+  INSERT INTO role_assignments (organization_id, user_id, role, granted_at)
+  SELECT :organization, user_id, role, CAST(:now AS timestamptz)
+  FROM joined JOIN known ON known.id = user_id JOIN wanted USING (email)
+), withdrawn AS (
+  UPDATE invitations SET cancelled_at = CAST(:now AS timestamptz) FROM wanted
+  WHERE organization_id = :organization AND invitations.email = wanted.email
+    AND accepted_at IS NULL AND cancelled_at IS NULL
+)
+SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM joined)
+""")
+"""One statement is read and answered in less time than one for each table would be.
+
+Whom another transaction makes a user meanwhile it does not know yet, and is said again. What is on offer
+to somebody whose membership has begun otherwise is taken back.
+"""
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """Somebody to bring in."""
+
+    email: str
+    """Normalised."""
+    name: str | None
+    role: RoleId
+
+
+async def import_members(
+    ledger: Ledger,
+    applier: Applier,
+    attribution: Attribution,
+    organization: OrganizationId,
+    newcomers: Iterable[Newcomer],
+) -> AsyncIterator[tuple[int, int]]:
+    """Make members of them, yielding after each batch how many it had and how many of them were new.
+
+    Who is a member already stays as they are, so an import that was interrupted can be run again. While
+    one batch is on its way into SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole
+    (also for operators: administrators are made one by one), OrganizationBusy where others keep what it
+    needs for long, and EngineUnavailable where SpiceDB does not answer: what was yielded before is
+    committed, and will arrive.
+    """
+    arriving: deque[asyncio.Task[None]] = deque()
+    until = -1
+    try:
+        for batch in _batches(newcomers):
+            decided, joined = await _write(ledger, attribution, organization, batch)
+            last, before = arriving[-1] if arriving else None, until
+            until = decided[-1].position if decided else until
+            arriving.append(
+                asyncio.create_task(_bring_in(applier, organization, decided, before, last))
+            )
+            while len(arriving) > AHEAD:
+                await arriving.popleft()
+            yield len(batch), joined
+    finally:
+        await asyncio.gather(*arriving)
+
+
+async def _write(
+    ledger: Ledger,
+    attribution: Attribution,
+    organization: OrganizationId,
+    batch: Sequence[Newcomer],
+) -> tuple[Sequence[Entry], int]:
+    """Decide on one batch; return what was decided, and how many were no members."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        try:
+            with refusing_busy(organization):
+                async with ledger.change(attribution, organization, judging=False) as change:
+                    joined = await _join(change, organization, batch)
+                    await ledger.decide(change)
+            return change.entries, joined
+        except OrganizationBusy:
+            if time.monotonic() > give_up:
+                raise
+        await asyncio.sleep(PAUSE_SECONDS)
+
+
+async def _bring_in(
+    applier: Applier,
+    organization: OrganizationId,
+    decided: Sequence[Entry],
+    arrived: int,
+    after: asyncio.Task[None] | None,
+) -> None:
+    """Bring into SpiceDB what was decided, where it follows on what has arrived; else all that waits."""
+    if after is not None:
+        await after
+    if decided and decided[0].position == arrived + 1:
+        await applier.apply(decided)
+    else:
+        await applier.catch_up(organization)
+
+
+async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
+    """Make members of the batch; return how many of them were none."""
+    wanted = RoleSet(change.catalog, {})
+    for role in sorted({each.role for each in batch}):
+        wanted.refuse_unknown([role])
+        if wanted.operators_grant(role):
+            raise OperatorOnlyRole(role=role)
+    people = {each.email: each for each in batch}
+    newcomers = [
+        {"id": new_user_id(), "email": each.email, "name": each.name, "role": each.role}
+        for each in people.values()
+    ]
+    told = {
+        "newcomers": msgspec.json.encode(newcomers).decode(),
+        "organization": organization,
+        "now": change.now,
+    }
+    joined = known = 0
+    while known < len(people):
+        known, new = (await change.session.execute(JOIN, told)).one()
+        joined += new
+    about = f"organization:{organization}"
+    await record(change, "members_imported", organization, about, members=joined)
+    return joined
+
+
+def _batches(newcomers: Iterable[Newcomer]) -> Iterator[list[Newcomer]]:
+    rest = iter(newcomers)
+    while batch := list(islice(rest, BATCH)):
+        yield batch

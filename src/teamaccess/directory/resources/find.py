@@ -1,0 +1,78 @@
+"""Find the objects of an organization."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from sqlalchemy import ARRAY, Text, any_, bindparam, select, tuple_
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.catalog import Catalog, ResourceType
+from teamaccess.common.errors import NotFound
+from teamaccess.storage import OrganizationId, Resource, ResourceId, is_local_id
+
+Key = tuple[str, ResourceId]
+"""The type and the id of an object, which are its name inside an organization."""
+
+NAMED = select(Resource).where(
+    Resource.organization_id == bindparam("organization"),
+    Resource.type == any_(bindparam("types", type_=ARRAY(Text))),
+    Resource.id == any_(bindparam("ids", type_=ARRAY(Text))),
+)
+
+
+class UnknownResource(NotFound):
+    """{organization} has no {type} {resource!r}."""
+
+
+class UnknownResourceType(NotFound):
+    """There is no type {type!r}. The types are: {types}."""
+
+
+def type_of(catalog: Catalog, type: str) -> ResourceType:
+    """Return what the catalog says of a type; raises UnknownResourceType."""
+    if type not in catalog.types:
+        raise UnknownResourceType(type=type, types=list(catalog.types))
+    return catalog.types[type]
+
+
+async def find_resources(
+    session: AsyncSession, organization: OrganizationId, keys: Iterable[Key]
+) -> Mapping[Key, Resource]:
+    """Return those of the objects that are or were registered."""
+    types, ids = {type for type, _ in keys}, {id for _, id in keys}
+    named = {"organization": organization, "types": list(types), "ids": list(ids)}
+    return {(each.type, each.id): each for each in await session.scalars(NAMED, named)}
+
+
+async def get_resource(
+    session: AsyncSession, catalog: Catalog, organization: OrganizationId, key: Key
+) -> Resource:
+    """Return an object that is there; raises UnknownResourceType and UnknownResource."""
+    type_of(catalog, key[0])
+    found = await session.get(Resource, (organization, *key)) if is_local_id(key[1]) else None
+    if found is None or found.removed_at is not None:
+        raise UnknownResource(organization=organization, type=key[0], resource=key[1])
+    return found
+
+
+async def list_resources(
+    session: AsyncSession,
+    organization: OrganizationId,
+    type: str,
+    after: tuple[datetime, str] | None,
+    limit: int,
+) -> Sequence[Resource]:
+    """Return at most `limit` objects of a type that are there, the oldest first."""
+    rows = (
+        select(Resource)
+        .where(
+            Resource.organization_id == organization,
+            Resource.type == type,
+            Resource.removed_at.is_(None),
+        )
+        .order_by(Resource.registered_at, Resource.id)
+        .limit(limit)
+    )
+    if after is not None:
+        rows = rows.where(tuple_(Resource.registered_at, Resource.id) > after)
+    return (await session.scalars(rows)).all()

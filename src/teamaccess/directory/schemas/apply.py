@@ -1,0 +1,89 @@
+"""Give SpiceDB the schema of the catalog, and record it."""
+
+from sqlalchemy import select, text
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.catalog import Catalog
+from teamaccess.changes import Change, Ledger
+from teamaccess.changes.events import record
+from teamaccess.common.errors import Conflict
+from teamaccess.directory.roles.ids import refuse_taken
+from teamaccess.engine import Engine, EngineRefused
+from teamaccess.ledger import Attribution
+from teamaccess.ledger.session import UNHURRIED
+from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
+
+PATIENT = text("SET LOCAL lock_timeout = '1min'")
+"""SpiceDB may take half of that for a schema."""
+APPLYING = "hashtext('teamaccess/schema')"
+"""The advisory lock of whoever gives SpiceDB a schema, until it is recorded."""
+ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
+"""So that the rows follow one another as the schemas did."""
+NEWEST = (
+    select(SchemaVersion.catalog_version, SchemaVersion.schema)
+    .order_by(SchemaVersion.applied_at.desc())
+    .limit(1)
+)
+
+
+class SchemaRefused(Conflict):
+    """SpiceDB does not take the schema: {cause}. What stands in its way has to go first; `teamaccess schema plan` names it as what the catalog has no place for."""  # noqa: E501 - a sentence is one line
+
+
+async def apply_schema(
+    ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
+) -> list[str]:
+    """Give SpiceDB the catalog's schema where it has another one; return how the two differed.
+
+    It is kept as in force from now on unless the newest row says so already: also where SpiceDB has had
+    it since somebody was stopped before the commit. SpiceDB itself refuses a schema that would orphan
+    relationships. Raises RoleIdsTaken and SchemaRefused.
+    """
+    schema = catalog.schema()
+    async with ledger.change(attribution) as change:
+        for preparing in (UNHURRIED, PATIENT, ONE_APPLIES):
+            await change.session.execute(preparing)
+        differences, token = await engine.lacks(schema), None
+        if differences:
+            if await engine.has_schema():  # before the first one nobody has roles
+                await refuse_taken(change.session, catalog)
+            try:
+                token = await engine.write_schema(schema)
+            except EngineRefused as refused:
+                raise SchemaRefused(cause=refused.message) from refused
+        if await _newest(change.session) != (catalog.version, schema):
+            await _keep(change, catalog, schema, token)
+            await ledger.commit(change)
+    return differences
+
+
+async def _newest(session: AsyncSession) -> tuple[str, str] | None:
+    found = (await session.execute(NEWEST)).one_or_none()
+    return None if found is None else (found.catalog_version, found.schema)
+
+
+async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None) -> None:
+    change.session.add(
+        SchemaVersion(
+            catalog_version=catalog.version,
+            catalog=catalog.meaning(),
+            schema=schema,
+            zed_token=token,
+            applied_by=change.attribution.actor,
+        )
+    )
+    await record(change, "schema_applied", Event.PLATFORM, f"schema:{catalog.version}")
+
+
+class SchemaStillForeign(Conflict):
+    """SpiceDB enforces another schema than the recorded one ({differences}), so the finding stands. Run `teamaccess schema apply` first."""  # noqa: E501 - a sentence is one line
+
+
+async def refuse_while_foreign(session: AsyncSession, engine: Engine, ids: set[int]) -> None:
+    """Raise SchemaStillForeign if one of the findings is a foreign schema, and one still stands."""
+    kinds = await session.scalars(select(Finding.kind).where(Finding.id.in_(ids)))
+    newest = (await session.execute(NEWEST)).one_or_none()
+    if FindingKind.FOREIGN_SCHEMA not in set(kinds) or newest is None:
+        return
+    if differences := await engine.lacks(newest.schema):
+        raise SchemaStillForeign(differences=sorted(set(differences)))

@@ -1,0 +1,32 @@
+"""What SpiceDB enforced at a time."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.catalog import Catalog
+from teamaccess.storage import SchemaVersion
+
+
+class InForce(NamedTuple):
+    """A schema that SpiceDB was given, and the catalog that it was compiled from."""
+
+    catalog: Catalog
+    schema: str
+    applied_at: datetime
+
+
+async def in_force(session: AsyncSession, at: datetime) -> InForce | None:
+    """Return what was in force at a time, or None if nothing was kept by then."""
+    newest = (
+        select(SchemaVersion)
+        .where(SchemaVersion.applied_at <= at)
+        .order_by(SchemaVersion.applied_at.desc())
+        .limit(1)
+    )
+    found = (await session.scalars(newest)).one_or_none()
+    if found is None:
+        return None
+    return InForce(Catalog.from_meaning(found.catalog), found.schema, found.applied_at)

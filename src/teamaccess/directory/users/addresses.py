@@ -1,0 +1,59 @@
+"""One spelling for every e-mail address."""
+
+import hashlib
+import hmac
+import unicodedata
+
+import idna
+
+from teamaccess.common.errors import Invalid
+
+LONGEST = 254
+"""RFC 5321 section 4.5.3.1.3, without the angle brackets."""
+LONGEST_LOCAL_PART = 64
+"""RFC 5321 section 4.5.3.1.1, in octets."""
+
+
+class InvalidEmail(Invalid):
+    """{email!r} is not an e-mail address that a mail could be sent to."""
+
+
+def normalise(email: str) -> str:
+    """Return the address in NFC, ASCII letters in lower case, its domain in IDNA's ASCII form.
+
+    Plus tags and dots are kept: they are the mail provider's business. Raises InvalidEmail.
+    """
+    local, at, domain = unicodedata.normalize("NFC", email.strip()).rpartition("@")
+    try:
+        domain = idna.encode(domain, uts46=True).decode("ascii").lower().rstrip(".")
+    except UnicodeError:  # IDNA's own among them
+        raise InvalidEmail(email=email) from None
+    address = f"{_ascii_lower(local)}@{domain}"
+    plausible = (
+        at
+        and not any(_unmailable(character) for character in local)
+        and 0 < len(local.encode()) <= LONGEST_LOCAL_PART
+        and len(address.encode()) <= LONGEST
+        and "." in domain
+        and not local.startswith(".")
+        and not local.endswith(".")
+        and ".." not in local
+        and "=?" not in local  # mail programs would decode what follows into another address
+    )
+    if not plausible:
+        raise InvalidEmail(email=email)
+    return address
+
+
+def invitee(key: bytes, address: str) -> str:
+    """Return the keyed hash, 64 hex digits, by which SpiceDB knows a normalised address."""
+    return hmac.new(key, address.encode(), hashlib.sha256).hexdigest()
+
+
+def _ascii_lower(text: str) -> str:
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _unmailable(character: str) -> bool:
+    # quoted local parts exist on paper (RFC 5321) and nowhere that people are invited from
+    return character in '@"(),:;<>[\\]' or unicodedata.category(character)[0] in "CZ"

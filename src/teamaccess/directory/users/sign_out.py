@@ -1,0 +1,32 @@
+"""Sign out: end every session of one's own."""
+
+from datetime import timedelta
+
+from sqlalchemy import func, select
+
+from teamaccess.changes import Change
+from teamaccess.changes.events import record
+from teamaccess.storage import Event, User, UserId
+
+MOST_RECORDED = 10
+"""Sign-outs of one user that are recorded within an hour."""
+
+
+async def end_own_sessions(change: Change, id: UserId) -> None:
+    """Refuse every access token that was issued to the user so far.
+
+    The sessions always end. SECURITY: the event is left out where the user has signed out ten times
+    within the hour, because a program can sign in and out all day, and no chain of events can be pruned.
+    """
+    user = await change.session.get_one(User, id)
+    change.end_sessions(user)
+    about = f"user:{id}"
+    recorded = await change.session.scalar(
+        select(func.count()).where(
+            Event.actor == about,
+            Event.kind == "signed_out",
+            Event.occurred_at > change.now - timedelta(hours=1),
+        )
+    )
+    if recorded is not None and recorded < MOST_RECORDED:
+        await record(change, "signed_out", Event.PLATFORM, about)

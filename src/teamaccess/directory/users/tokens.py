@@ -1,0 +1,90 @@
+"""Access tokens: signed, short-lived, refused from the moment a user's sessions are ended."""
+
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+
+import jwt
+
+from teamaccess.directory.users.issued import AHEAD, InvalidToken
+from teamaccess.directory.users.keys import Keys
+from teamaccess.storage import User
+
+__all__ = ["LONGEST_LIFE", "Audience", "Claims", "InvalidToken", "issue", "verify"]
+
+LONGEST_LIFE = timedelta(hours=12)
+CLOCK_SKEW = timedelta(seconds=10)
+SUBJECT = re.compile(r"[\w@.+-]{1,100}")
+"""A user's id or an operator's name; both are written into the chains."""
+
+
+class Audience(StrEnum):
+    """What a token is good for."""
+
+    USER = "teamaccess"
+    OPERATOR = "teamaccess-operator"
+
+
+@dataclass(frozen=True)
+class Claims:
+    """What a valid token says."""
+
+    audience: Audience
+    subject: str
+    issued_at: datetime
+    expires_at: datetime
+    """When it is refused, with what clocks may differ."""
+
+    def refuse_if_ended(self, user: User) -> None:
+        """Raise InvalidToken when the user's sessions were ended after this token was issued.
+
+        Linking a login ends them too. Whoever proves an address to the login may be somebody else than
+        whoever used the account so far.
+        """
+        if self.issued_at < max(user.tokens_valid_from, user.linked_at or user.tokens_valid_from):
+            raise InvalidToken(cause="its session was ended")
+
+
+def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta) -> str:
+    """Return a signed token for `life`, twelve hours at most.
+
+    `now` is the database's clock, against which ended sessions are judged, to the microsecond.
+    """
+    claims = {
+        "aud": audience,
+        "sub": subject,
+        "iat": now.timestamp(),
+        "exp": int((now + min(life, LONGEST_LIFE)).timestamp()),
+        "jti": secrets.token_hex(16),
+    }
+    return jwt.encode(claims, keys.tokens, "HS256", headers={"kid": keys.token_key_id})
+
+
+def verify(keys: Keys, token: str) -> Claims:
+    """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
+    try:
+        verified = jwt.decode_complete(
+            token,
+            keys.tokens,
+            algorithms=["HS256"],
+            audience=list(Audience),
+            leeway=CLOCK_SKEW,
+            options={"require": ["aud", "sub", "iat", "exp", "jti"]},
+        )
+        claims = verified["payload"]
+        if verified["header"].get("kid") != keys.token_key_id:
+            raise InvalidToken(cause="signed with another key")
+        if not SUBJECT.fullmatch(claims["sub"]):
+            raise InvalidToken(cause="its subject is no id")
+        return Claims(
+            Audience(claims["aud"]),
+            claims["sub"],
+            datetime.fromtimestamp(claims["iat"], UTC),
+            datetime.fromtimestamp(claims["exp"], UTC) + CLOCK_SKEW,
+        )
+    except jwt.ImmatureSignatureError:
+        raise InvalidToken(cause=AHEAD) from None
+    except (jwt.InvalidTokenError, ValueError, TypeError, OverflowError, OSError) as error:
+        raise InvalidToken(cause=str(error) or type(error).__name__) from None

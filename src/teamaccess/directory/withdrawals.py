@@ -1,0 +1,56 @@
+"""Withdraw the access requests that a removed member or a deleted role leaves behind."""
+
+from collections.abc import Collection
+
+from sqlalchemy import ColumnElement, select
+
+from teamaccess.changes import Change
+from teamaccess.changes.events import record
+from teamaccess.storage import (
+    AccessRequest,
+    AccessRequestStatus,
+    OrganizationId,
+    RoleId,
+    UserId,
+)
+
+
+async def withdraw_with_membership(
+    change: Change, organization: OrganizationId, users: Collection[UserId]
+) -> None:
+    """Withdraw what is asked by those whose membership ends: nobody can be given it any more."""
+    await _withdraw(change, organization, AccessRequest.user_id.in_(users), "membership_ended")
+
+
+async def withdraw_with_role(change: Change, organization: OrganizationId, role: RoleId) -> None:
+    """Withdraw what asks for a role that is deleted; who asked may ask for another."""
+    await _withdraw(change, organization, AccessRequest.role == role, "role_deleted")
+
+
+async def _withdraw(
+    change: Change, organization: OrganizationId, which: ColumnElement[bool], because: str
+) -> None:
+    asked = await change.session.scalars(
+        select(AccessRequest)
+        .where(
+            AccessRequest.organization_id == organization,
+            AccessRequest.status == AccessRequestStatus.PENDING,
+            which,
+        )
+        .order_by(AccessRequest.requested_at, AccessRequest.id)
+    )
+    for request in asked:
+        request.withdraw(None, change.now)
+        await record_withdrawal(change, request, because=because)
+
+
+async def record_withdrawal(change: Change, request: AccessRequest, **more: str) -> None:
+    """Record the event of a withdrawn request."""
+    await record(
+        change,
+        "access_withdrawn",
+        request.organization_id,
+        f"access_request:{request.id}",
+        user=request.user_id,
+        **more,
+    )

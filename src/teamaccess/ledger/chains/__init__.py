@@ -1,0 +1,1 @@
+"""Verifies ledgers and events: every hash is computed again."""

@@ -1,0 +1,107 @@
+"""The chains as PostgreSQL keeps them, read in the order of their names and positions."""
+
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Row, TextClause, text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from teamaccess.ledger.chains.chain import ChainKind, event_hash, ledger_hash
+from teamaccess.ledger.chains.walk import HeadRow, Link
+from teamaccess.ledger.session import database
+
+PAGE = 500
+"""Rows in memory at once; an entry of 900 updates has some 80 kB."""
+
+# Without a chain asked for, coalesce makes each its own answer. A time that Python cannot tell (infinity,
+# the year 10000) is read as NULL: no entry was written then.
+LEDGERS = text("""
+SELECT chain, head.position, head.hash,
+       CASE WHEN decided_at BETWEEN '0002-01-01' AND '9999-12-30' THEN decided_at END
+FROM (SELECT id AS chain FROM organizations UNION SELECT organization_id FROM ledger_heads
+      UNION SELECT organization_id FROM ledger) AS known
+LEFT JOIN ledger_heads AS head ON head.organization_id = chain
+WHERE chain = coalesce(:chain, chain) ORDER BY chain
+""")
+LEDGER_ENTRIES = text("""
+SELECT organization_id, position, previous_hash,
+       CASE WHEN decided_at BETWEEN '0002-01-01' AND '9999-12-30' THEN decided_at END,
+       actor, channel, request_id, catalog_version, reason_hash, updates, hash
+FROM ledger WHERE organization_id = coalesce(:chain, organization_id)
+ORDER BY organization_id, position
+""")
+EVENT_CHAINS = text("""
+SELECT chain, head.position, head.hash, NULL
+FROM (SELECT chain FROM event_heads UNION SELECT chain FROM events) AS known
+LEFT JOIN event_heads AS head USING (chain)
+WHERE chain = coalesce(:chain, chain) ORDER BY chain
+""")
+EVENTS = text("""
+SELECT chain, position, previous_hash,
+       CASE WHEN occurred_at BETWEEN '0002-01-01' AND '9999-12-30' THEN occurred_at END,
+       kind, actor, channel, request_id, subject, reason_hash, details::text, hash
+FROM events WHERE chain = coalesce(:chain, chain)
+ORDER BY chain, position
+""")
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Where the chains of one kind are, and how an entry of theirs is hashed."""
+
+    kind: ChainKind
+    known: TextClause
+    """Every chain that any table knows of, with the row of its head."""
+    entries: TextClause
+    """Of each entry what `hash_of` takes, in its order, and the hash that it has."""
+    hash_of: Callable[..., bytes | None]
+
+    async def heads(self, connection: AsyncConnection, chain: str | None) -> AsyncIterator[HeadRow]:
+        """Every chain there is, or only the one asked for."""
+        async for page in pages(connection, self.known, chain=chain):
+            for row in page:
+                yield HeadRow(*row)
+
+    async def links(
+        self, connection: AsyncConnection, chain: str | None
+    ) -> AsyncIterator[list[Link]]:
+        """Every entry, a page at a time: the chains in the order of `heads`, each by positions."""
+        async for page in pages(connection, self.entries, chain=chain):
+            yield [self._link(*row) for row in page]
+
+    def _link(self, *columns: Any) -> Link:
+        *hashed, hash = columns
+        chain, position, previous_hash, at = hashed[:4]
+        return Link(chain, position, previous_hash, hash, self.hash_of(*hashed), at)
+
+
+ALL_CHAINS = (
+    Chains(ChainKind.LEDGER, LEDGERS, LEDGER_ENTRIES, ledger_hash),
+    Chains(ChainKind.EVENTS, EVENT_CHAINS, EVENTS, event_hash),
+)
+
+
+async def pages(
+    connection: AsyncConnection, query: TextClause, **parameters: Any
+) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
+    """The rows through a cursor of the server's, so that no result is in memory whole."""
+    wanted = query.execution_options(yield_per=PAGE)
+    async with connection.stream(wanted, parameters) as result:
+        # an asynchronous result does not know of `yield_per`: without its size a page would be all
+        async for page in result.partitions(PAGE):
+            yield page
+
+
+@asynccontextmanager
+async def snapshot(url: str) -> AsyncIterator[AsyncConnection]:
+    """Connect, and read everything as it is at one instant; nobody waits for it."""
+    engine = database(url, connections=1)
+    try:
+        async with engine.connect() as connection:
+            yield await connection.execution_options(
+                isolation_level="REPEATABLE READ", postgresql_readonly=True
+            )
+    finally:
+        await engine.dispose()

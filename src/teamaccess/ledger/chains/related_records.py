@@ -1,0 +1,57 @@
+"""What belongs to the entries of the chains without being in them: applications and reasons."""
+
+from collections.abc import AsyncIterator
+
+from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from teamaccess.ledger.chains.chain import ChainKind, reason_hash
+from teamaccess.ledger.chains.read_chains import pages
+from teamaccess.ledger.chains.walk import ChainFault, Fault
+
+# Of each organization the first entry that nobody will ever bring into the engine, and the first that
+# was on its way there and exists no longer.
+APPLICATIONS = text("""
+SELECT organization_id, min(position) FILTER (WHERE application.here IS NULL),
+       min(position) FILTER (WHERE entry.here IS NULL)
+FROM (SELECT organization_id, position, true AS here FROM ledger
+      WHERE organization_id = coalesce(:chain, organization_id)) AS entry
+FULL JOIN (SELECT organization_id, position, true AS here FROM ledger_applications
+           WHERE organization_id = coalesce(:chain, organization_id)) AS application
+USING (organization_id, position)
+WHERE application.here IS NULL OR entry.here IS NULL
+GROUP BY organization_id ORDER BY organization_id
+""")
+# Each reason once, at the first entry that gives it.
+REASONS = text("""
+SELECT DISTINCT ON (hash) kind, chain, position, hash, salt, reasons.text
+FROM (SELECT 'ledger' AS kind, organization_id AS chain, position, reason_hash AS hash FROM ledger
+      UNION ALL SELECT 'events', chain, position, reason_hash FROM events) AS given
+LEFT JOIN reasons USING (hash)
+WHERE hash IS NOT NULL AND chain = coalesce(:chain, chain)
+ORDER BY hash, kind DESC, chain, position
+""")
+
+
+async def applications(
+    connection: AsyncConnection, organization: str | None
+) -> AsyncIterator[ChainFault]:
+    """The first entry of each ledger without its application, and the other way round."""
+    async for page in pages(connection, APPLICATIONS, chain=organization):
+        for chain, unapplied, alone in page:
+            if unapplied is not None:
+                yield ChainFault(ChainKind.LEDGER, chain, unapplied, Fault.APPLICATION_MISSING)
+            if alone is not None:
+                yield ChainFault(ChainKind.LEDGER, chain, alone, Fault.APPLICATION_ALONE)
+
+
+async def reasons(
+    connection: AsyncConnection, organization: str | None
+) -> AsyncIterator[tuple[bool, ChainFault | None]]:
+    """Each reason that an entry gives: whether it was erased, and what is wrong with it otherwise."""
+    async for page in pages(connection, REASONS, chain=organization):
+        for kind, chain, position, hash, salt, words in page:
+            erased = salt is None
+            altered = not erased and reason_hash(salt, words) != hash
+            finding = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
+            yield erased, finding if altered else None

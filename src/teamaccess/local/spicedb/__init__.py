@@ -1,0 +1,1 @@
+"""SpiceDB on this machine: found or compiled once, then started."""

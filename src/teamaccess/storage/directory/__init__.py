@@ -1,0 +1,1 @@
+"""The rows that administrators change: organizations, people, roles, teams, resources."""

@@ -1,0 +1,57 @@
+"""API tokens of service accounts, and the keys that make requests idempotent."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.storage.base import Base
+from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, TokenId, UserId
+
+
+class ApiToken(Base):
+    """A named secret of a service account, good in its organization; only its hash is kept."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["memberships.organization_id", "memberships.user_id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        Index("api_tokens_user_id_idx", "organization_id", "user_id"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    id: Mapped[TokenId] = mapped_column(primary_key=True)
+    user_id: Mapped[UserId]
+    name: Mapped[str]
+    hash: Mapped[bytes] = mapped_column(unique=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    created_by: Mapped[str]
+    """Who made it, as the ledger names them."""
+    expires_at: Mapped[datetime]
+    last_used_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    def valid(self, at: datetime) -> bool:
+        """Return whether it is neither revoked nor expired."""
+        return self.revoked_at is None and self.expires_at > at
+
+
+class IdempotencyKey(Base):
+    """What a request with an `Idempotency-Key` was answered, for a day. It never holds a secret."""
+
+    __tablename__ = "idempotency_keys"
+
+    actor: Mapped[str] = mapped_column(primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    fingerprint: Mapped[bytes]
+    """The hash of method, path and body: the same key with another request is a mistake."""
+    status_code: Mapped[int]
+    body: Mapped[dict[str, Any] | None]
+    positions: Mapped[dict[str, Any]]
+    """The last ledger position that it made in each organization."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -1,0 +1,99 @@
+"""Roles of an organization's own, and the actions that they allow."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import ClassVar
+
+from sqlalchemy import CheckConstraint, ForeignKey, ForeignKeyConstraint, func
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from teamaccess.catalog import Catalog
+from teamaccess.relationships import Relationship, SubjectReference, organization, role
+from teamaccess.storage.base import Base
+from teamaccess.storage.ids import (
+    ROLE_PATTERN,
+    OrganizationId,
+    RoleId,
+    is_organization_id,
+    is_role_id,
+)
+from teamaccess.storage.source import RelationshipSource, local_id
+
+
+class CustomRoleAction(RelationshipSource):
+    """An action that the holders of a custom role may do throughout the organization."""
+
+    __tablename__ = "custom_role_actions"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "role"],
+            ["custom_roles.organization_id", "custom_roles.id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"action ~ '{ROLE_PATTERN}'", name="action"),
+    )
+
+    resource_type: ClassVar[str] = "organization"
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    role: Mapped[RoleId] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield that whoever holds the role is granted the action."""
+        holders = SubjectReference(role(self.organization_id, self.role), "member")
+        yield organization(self.organization_id).relates(f"granted_{self.action}", holders)
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it grants an action that custom roles may hold to a role of the organization."""
+        resource, subject = relationship.resource, relationship.subject
+        granted = {each.grant_relation for each in catalog.actions.values() if not each.reserved}
+        name = local_id(subject.object, resource.id)
+        return (
+            resource.type == "organization"
+            and is_organization_id(resource.id)
+            and relationship.relation in granted
+            and subject.object.type == "role"
+            and subject.relation == "member"
+            and name is not None
+            and is_role_id(name)
+        )
+
+
+class CustomRole(Base):
+    """A bundle of actions with a name; what it allows is its actions' rows."""
+
+    __tablename__ = "custom_roles"
+    __table_args__ = (CheckConstraint(f"id ~ '{ROLE_PATTERN}' AND id <> 'member'", name="id"),)
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    id: Mapped[RoleId] = mapped_column(primary_key=True)
+    name: Mapped[str]
+    description: Mapped[str | None]
+    selectors: Mapped[list[dict[str, str]]] = mapped_column(
+        JSONB, server_default="[]", default=list
+    )
+    """Resources and levels that it was saved with, whose actions of that time are among its own."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    allowed: Mapped[list[CustomRoleAction]] = relationship(
+        lazy="selectin",
+        cascade="all, delete-orphan",
+        passive_deletes=True,
+        order_by=CustomRoleAction.action,
+    )
+
+    @property
+    def actions(self) -> frozenset[str]:
+        """What holders may do, by the ids of the catalog's actions."""
+        return frozenset(each.action for each in self.allowed)
+
+    def allow_exactly(self, actions: frozenset[str]) -> None:
+        """Allow these actions and no other; rows of those that stay are left alone."""
+        kept = [each for each in self.allowed if each.action in actions]
+        new = sorted(actions - self.actions)
+        self.allowed = [*kept, *(CustomRoleAction(action=action) for action in new)]

@@ -1,0 +1,214 @@
+"""Invitations, and the roles that they offer."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+from typing import ClassVar
+
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    and_,
+    func,
+    text,
+)
+from sqlalchemy.orm import Mapped, mapped_column, relationship
+
+from teamaccess.catalog import Catalog
+from teamaccess.common.errors import Conflict
+from teamaccess.relationships import Relationship, email, invitation
+from teamaccess.storage.base import Base
+from teamaccess.storage.directory.user import IN_SQL
+from teamaccess.storage.ids import (
+    LOCAL_PATTERN,
+    ROLE_PATTERN,
+    InvitationId,
+    OrganizationId,
+    RoleId,
+    UserId,
+    is_local_id,
+    is_organization_id,
+)
+from teamaccess.storage.source import IN_RANGE, Instant, RelationshipSource
+
+
+class InvitationRole(Base):
+    """A role that an invitation offers; it means nothing until the invitation is accepted."""
+
+    __tablename__ = "invitation_roles"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "invitation_id"],
+            ["invitations.organization_id", "invitations.id"],
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"role ~ '{ROLE_PATTERN}'", name="role"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    invitation_id: Mapped[InvitationId] = mapped_column(primary_key=True)
+    role: Mapped[RoleId] = mapped_column(primary_key=True)
+
+
+OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
+
+
+class InvitationStatus(StrEnum):
+    """What became of an invitation."""
+
+    PENDING = "pending"
+    EXPIRED = "expired"
+    ACCEPTED = "accepted"
+    CANCELLED = "cancelled"
+
+
+class InvitationEnded(Conflict):
+    """Invitation {invitation} is {status}, so it cannot be {wanted}."""
+
+
+class Invitation(RelationshipSource):
+    """An offer of membership with roles, good once, until it expires.
+
+    Of the token in its mail only the hash is kept; `invitee` is the keyed hash of the address, which is
+    what SpiceDB is told.
+    """
+
+    __tablename__ = "invitations"
+    __table_args__ = (
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
+        CheckConstraint(IN_RANGE, name="expires_at"),
+        Index(
+            "invitations_one_open_key",
+            "organization_id",
+            "email",
+            unique=True,
+            postgresql_where=OPEN,
+        ),
+        Index("invitations_expires_at_idx", "expires_at", postgresql_where=OPEN),
+        Index("invitations_organization_id_created_at_idx", "organization_id", "created_at"),
+        Index("invitations_organization_id_sent_at_idx", "organization_id", "sent_at"),
+        Index(
+            "invitations_mailbox_idx",
+            "organization_id",
+            text(f"({IN_SQL.format(email='email')})"),
+            "sent_at",
+        ),
+        Index("invitations_inviter_idx", text("(coalesce(invited_via, invited_by))"), "sent_at"),
+    )
+
+    resource_type: ClassVar[str] = "invitation"
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    id: Mapped[InvitationId] = mapped_column(primary_key=True)
+    email: Mapped[str]
+    invitee: Mapped[str]
+    token_hash: Mapped[bytes] = mapped_column(unique=True)
+    invited_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    invited_via: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    """The service account that invited on the inviter's behalf."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    sent_at: Mapped[datetime]
+    times_sent: Mapped[int] = mapped_column(default=1)
+    expires_at: Mapped[datetime]
+    accepted_at: Mapped[datetime | None]
+    accepted_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    cancelled_at: Mapped[datetime | None]
+    lapsed_at: Mapped[datetime | None]
+    """The end of an expired invitation that was put away: it stands for nothing any more, and there is
+    room for a new one to the same address."""
+
+    offers: Mapped[list[InvitationRole]] = relationship(
+        lazy="selectin", cascade="all, delete-orphan", order_by="InvitationRole.role"
+    )
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield who may accept, while the invitation is open; SpiceDB itself ends it in time."""
+        if self.accepted_at is None and self.cancelled_at is None and self.lapsed_at is None:
+            yield invitation(self.organization_id, self.id).relates(
+                "invitee", email(self.invitee), until=self.expires_at
+            )
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it says until when who may accept an invitation of some organization."""
+        organization, _, id = relationship.resource.id.partition("/")
+        return (
+            relationship.resource.type == cls.resource_type
+            and is_organization_id(organization)
+            and is_local_id(id)
+            and relationship.relation == "invitee"
+            and relationship.subject.object.type == "email"
+            and relationship.subject.relation is None
+            and relationship.expiration is not None
+        )
+
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which open invitations have expired by `at` and were not put away."""
+        return and_(
+            cls.expires_at <= at,
+            cls.accepted_at.is_(None),
+            cls.cancelled_at.is_(None),
+            cls.lapsed_at.is_(None),
+        )
+
+    @property
+    def roles(self) -> list[RoleId]:
+        """The roles that acceptance gives, in the order of their ids."""
+        return sorted(offer.role for offer in self.offers)
+
+    def status(self, at: datetime) -> InvitationStatus:
+        """Return what became of it by `at`."""
+        if self.accepted_at is not None:
+            return InvitationStatus.ACCEPTED
+        if self.cancelled_at is not None:
+            return InvitationStatus.CANCELLED
+        if self.lapsed_at is not None or self.expires_at <= at:
+            return InvitationStatus.EXPIRED
+        return InvitationStatus.PENDING
+
+    def accept(self, user_id: UserId, at: datetime) -> None:
+        """Use it up; only a pending one can be."""
+        self.refuse_unless_pending(at)
+        self.accepted_at, self.accepted_by = at, user_id
+
+    def refuse_unless_pending(self, at: datetime) -> None:
+        """Raise InvitationEnded if it can no longer be accepted."""
+        self._refuse_unless(at, "accepted", InvitationStatus.PENDING)
+
+    def cancel(self, at: datetime) -> None:
+        """Withdraw it; an expired one too, so that a list can be tidied."""
+        self._refuse_unless(at, "cancelled", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
+        self.cancelled_at = at
+
+    def renew(self, token_hash: bytes, by: UserId, via: UserId | None, at: datetime) -> None:
+        """Send it again for as long as it ran the first time; the token sent before is dead.
+
+        Whoever resends it is the inviter from now on: extending counts as giving.
+        """
+        self._refuse_unless(at, "sent again", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
+        self.expires_at = at + (self.expires_at - self.sent_at)
+        self.lapsed_at = None
+        self.sent_at, self.times_sent = at, self.times_sent + 1
+        self.token_hash, self.invited_by, self.invited_via = token_hash, by, via
+
+    def offer_instead(self, role: RoleId, other: RoleId | None) -> None:
+        """Offer another role in the place of one, or none; one that is offered anyway only once."""
+        kept = [offer for offer in self.offers if offer.role != role]
+        if other is not None and other not in self.roles:
+            kept.append(InvitationRole(role=other))
+        self.offers = kept
+
+    def lapse(self) -> None:
+        """Put an expired invitation away; it stays listed as expired."""
+        self.lapsed_at = self.expires_at
+
+    def _refuse_unless(self, at: datetime, wanted: str, *allowed: InvitationStatus) -> None:
+        if (status := self.status(at)) not in allowed:
+            raise InvitationEnded(invitation=self.id, status=status, wanted=wanted)

@@ -1,0 +1,206 @@
+"""Objects that services register, and grants on single objects."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from enum import StrEnum
+
+from sqlalchemy import (
+    CheckConstraint,
+    ColumnElement,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    func,
+)
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.catalog import Catalog
+from teamaccess.relationships import (
+    ObjectReference,
+    Relationship,
+    SubjectReference,
+    organization,
+    team,
+    user,
+)
+from teamaccess.storage.ids import (
+    LOCAL_PATTERN,
+    ROLE_PATTERN,
+    OrganizationId,
+    ResourceId,
+    TeamId,
+    UserId,
+)
+from teamaccess.storage.source import (
+    IN_RANGE,
+    Instant,
+    RelationshipSource,
+    is_team,
+    is_user,
+    local_id,
+    tenant_of,
+)
+
+
+class Resource(RelationshipSource):
+    """One webhook, transfer or the like, so that access to this one can be asked and granted.
+
+    The row stays when the object is removed: its id is never used again, and neither row nor creator can
+    be changed back (PostgreSQL refuses both).
+    """
+
+    __tablename__ = "resources"
+    __table_args__ = (
+        CheckConstraint(f"type ~ '{ROLE_PATTERN}'", name="type"),
+        CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
+        Index("resources_present_idx", "organization_id", postgresql_where="removed_at IS NULL"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(
+        ForeignKey("organizations.id"), primary_key=True
+    )
+    type: Mapped[str] = mapped_column(primary_key=True)
+    id: Mapped[ResourceId] = mapped_column(primary_key=True)
+    creator: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
+    """Who made it, where one of its actions is never for them."""
+    registered_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    removed_at: Mapped[datetime | None]
+
+    @property
+    def reference(self) -> ObjectReference:
+        """The object's name in the graph: `webhook:acme/wh_1`."""
+        return ObjectReference(self.type, f"{self.organization_id}/{self.id}")
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield who made it and whose object it is, while it is there.
+
+        In this order, for whoever writes them one after the other: without its organization nobody
+        can do anything to it, but without its creator they could authorize it.
+        """
+        if self.removed_at is None:
+            reference = ObjectReference(self.type, f"{self.organization_id}/{self.id}")
+            if self.creator is not None:
+                yield reference.relates("creator", user(self.creator))
+            yield reference.relates("organization", organization(self.organization_id))
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it says whose object something is, or who made one of a type that asks for it."""
+        resource, subject = relationship.resource, relationship.subject
+        tenant = tenant_of(resource)
+        if resource.type not in catalog.types or local_id(resource, tenant) is None:
+            return False
+        if relationship.relation == "creator":
+            return catalog.types[resource.type].demands_creator and is_user(subject)
+        return (
+            relationship.relation == "organization"
+            and subject.object == organization(tenant)
+            and subject.relation is None
+        )
+
+    @classmethod
+    def about(cls, resource_type: str) -> ColumnElement[bool]:
+        """Which rows stand for relationships of such resources."""
+        return cls.type == resource_type
+
+
+class HolderKind(StrEnum):
+    """Who can hold a grant."""
+
+    USER = "user"
+    TEAM = "team"
+
+
+class Grant(RelationshipSource):
+    """An action on one object for a member or a team, perhaps until a time.
+
+    It ends with the membership, the team and the object.
+    """
+
+    __tablename__ = "grants"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["organization_id", "type", "resource_id"],
+            ["resources.organization_id", "resources.type", "resources.id"],
+            name="grants_resource_id_fkey",
+        ),
+        ForeignKeyConstraint(
+            ["organization_id", "user_id"],
+            ["memberships.organization_id", "memberships.user_id"],
+            name="grants_user_id_fkey",
+            ondelete="CASCADE",
+        ),
+        ForeignKeyConstraint(
+            ["organization_id", "team_id"],
+            ["teams.organization_id", "teams.id"],
+            name="grants_team_id_fkey",
+            ondelete="CASCADE",
+        ),
+        CheckConstraint(f"action ~ '{ROLE_PATTERN}'", name="action"),
+        CheckConstraint("holder_kind IN ('user', 'team')", name="holder_kind"),
+        CheckConstraint(f"holder ~ '{LOCAL_PATTERN}'", name="holder"),
+        CheckConstraint(IN_RANGE, name="expires_at"),
+        Index("grants_user_id_idx", "organization_id", "user_id"),
+        Index("grants_team_id_idx", "organization_id", "team_id"),
+        Index("grants_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"),
+    )
+
+    organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True)
+    type: Mapped[str] = mapped_column(primary_key=True)
+    resource_id: Mapped[ResourceId] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    """A permission of the object's type: `edit`."""
+    holder_kind: Mapped[str] = mapped_column(primary_key=True)
+    holder: Mapped[str] = mapped_column(primary_key=True)
+    """The id of the member or the team."""
+    user_id: Mapped[UserId | None] = mapped_column(
+        Computed(
+            "CASE WHEN holder_kind = 'user'::text THEN holder ELSE NULL::text END", persisted=True
+        )
+    )
+    team_id: Mapped[TeamId | None] = mapped_column(
+        Computed(
+            "CASE WHEN holder_kind = 'team'::text THEN holder ELSE NULL::text END", persisted=True
+        )
+    )
+    granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    granted_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
+    expires_at: Mapped[datetime | None]
+
+    @property
+    def reference(self) -> ObjectReference:
+        """The name of the object in the graph: `webhook:acme/wh_1`."""
+        return ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
+
+    def relationships(self) -> Iterator[Relationship]:
+        """Yield the grant; SpiceDB itself ends it in time."""
+        holder: ObjectReference | SubjectReference = user(self.holder)
+        if self.holder_kind == HolderKind.TEAM:
+            holder = SubjectReference(team(self.organization_id, self.holder), "member")
+        one = ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
+        yield one.relates(f"granted_{self.action}", holder, until=self.expires_at)
+
+    @classmethod
+    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Whether it grants an action of an object's type to a member or a team."""
+        resource, tenant = relationship.resource, tenant_of(relationship.resource)
+        if resource.type not in catalog.types or local_id(resource, tenant) is None:
+            return False
+        granted = {f"granted_{verb}" for verb in catalog.types[resource.type].actions}
+        subject = relationship.subject
+        return relationship.relation in granted and (is_user(subject) or is_team(subject, tenant))
+
+    @classmethod
+    def about(cls, resource_type: str) -> ColumnElement[bool]:
+        """Which rows stand for relationships of such resources."""
+        return cls.type == resource_type
+
+    @classmethod
+    def due(cls, at: Instant) -> ColumnElement[bool]:
+        """Which grants have come to their end by `at` and are still there."""
+        return cls.expires_at <= at
+
+    def active(self, at: datetime) -> bool:
+        """Return whether it has not ended by `at`."""
+        return self.expires_at is None or self.expires_at > at

@@ -1,0 +1,21 @@
+"""Who has looked at a finding; a finding about one tenant has nothing of another's."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from teamaccess.storage.migrations.scripts import run
+
+revision = "0004"
+down_revision = "0003"
+
+
+def upgrade() -> None:
+    """Add who resolved it, and let the application write no more of a finding than it has to."""
+    op.add_column("findings", sa.Column("resolved_by", sa.Text()))
+    op.alter_column("findings", "organization_id", nullable=False)
+    op.create_check_constraint(
+        op.f("findings_resolved_by_check"),
+        "findings",
+        "(resolved_by IS NOT NULL) = (kind = 'foreign_write' AND resolved_at IS NOT NULL)",
+    )
+    run("0004_resolved_findings.sql")

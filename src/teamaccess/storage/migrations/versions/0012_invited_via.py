@@ -1,0 +1,24 @@
+"""Through which service account somebody was invited: it is asked again at the acceptance, too."""
+
+import sqlalchemy as sa
+from alembic import op
+
+from teamaccess.storage.migrations.scripts import run
+
+revision = "0012"
+down_revision = "0011"
+
+
+def upgrade() -> None:
+    """Keep the account, and count an invitation for whoever sent it."""
+    op.add_column("invitations", sa.Column("invited_via", sa.Text(), nullable=True))
+    op.create_foreign_key(
+        op.f("invitations_invited_via_fkey"), "invitations", "users", ["invited_via"], ["id"]
+    )
+    op.drop_index("invitations_invited_by_idx", "invitations")
+    op.create_index(
+        "invitations_inviter_idx",
+        "invitations",
+        [sa.text("(coalesce(invited_via, invited_by))"), "sent_at"],
+    )
+    run("0012_invited_via.sql")

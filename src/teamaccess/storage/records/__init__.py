@@ -1,0 +1,1 @@
+"""The rows that record: ledger, events, findings, runs over SpiceDB."""

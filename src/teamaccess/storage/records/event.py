@@ -1,0 +1,77 @@
+"""Events, and the reasons that people gave."""
+
+import hashlib
+import secrets
+from datetime import datetime
+from typing import Any, Self
+
+from sqlalchemy import BigInteger, CheckConstraint, FetchedValue, Index, func
+from sqlalchemy.orm import Mapped, mapped_column
+
+from teamaccess.storage.base import Base
+from teamaccess.storage.records.ledger import TransactionId
+
+
+class Event(Base):
+    """One entry of a chain of events; PostgreSQL gives its place, time and hash.
+
+    Each organization has a chain; what belongs to none (a sign-in) is in the chain named `-`.
+    """
+
+    __tablename__ = "events"
+    __table_args__ = (
+        CheckConstraint(
+            "concat(chain, kind, actor, channel, request_id, subject) !~ E'\\n'",
+            name="one_line",  # the hash joins its parts with newlines
+        ),
+        Index("events_chain_occurred_at_idx", "chain", "occurred_at"),
+        Index("events_actor_idx", "actor", "occurred_at"),
+    )
+
+    PLATFORM = "-"
+
+    chain: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(
+        BigInteger, primary_key=True, autoincrement=False, server_default=FetchedValue()
+    )
+    kind: Mapped[str]
+    actor: Mapped[str]
+    channel: Mapped[str]
+    request_id: Mapped[str]
+    subject: Mapped[str | None]
+    """What it was done to, as type and id: `user:usr_1`, `invitation:inv_7`."""
+    details: Mapped[dict[str, Any]]
+    reason_hash: Mapped[bytes | None]
+    occurred_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
+    previous_hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    hash: Mapped[bytes] = mapped_column(server_default=FetchedValue())
+    transaction: Mapped[str | None] = mapped_column(
+        TransactionId, server_default=func.pg_current_xact_id()
+    )
+    """In which transaction; no part of what is hashed, and absent from before it was kept."""
+
+
+class EventHead(Base):
+    """The newest event of one chain."""
+
+    __tablename__ = "event_heads"
+
+    chain: Mapped[str] = mapped_column(primary_key=True)
+    position: Mapped[int] = mapped_column(BigInteger)
+    hash: Mapped[bytes]
+
+
+class Reason(Base):
+    """Free text beside the chains. It can be erased; the salted hash in the chain then proves nothing."""
+
+    __tablename__ = "reasons"
+
+    hash: Mapped[bytes] = mapped_column(primary_key=True)
+    salt: Mapped[bytes]
+    text: Mapped[str]
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """Return the reason with a fresh salt."""
+        salt = secrets.token_bytes(16)
+        return cls(hash=hashlib.sha256(salt + text.encode()).digest(), salt=salt, text=text)

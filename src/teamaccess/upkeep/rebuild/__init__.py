@@ -1,0 +1,1 @@
+"""Fills SpiceDB again from the rows, and compares the result."""

@@ -1,0 +1,44 @@
+"""Whether what RESTORE and PURGE claim of the ledger is so."""
+
+from collections.abc import Iterable
+
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from teamaccess.common.errors import Conflict
+from teamaccess.relationships import ENDING, ReplayConflict, Update, parse_update, replay
+from teamaccess.relationships.updates import WAS
+from teamaccess.storage import LedgerEntry, OrganizationId
+
+
+class LedgerDisagrees(Conflict):
+    """The rows of {organization} do not mean what its ledger says ({conflict}): somebody has changed them behind its back. Nothing of it was mended; an operator must find out which of them is right."""  # noqa: E501 - a sentence is one line
+
+
+async def refuse_false_claims(
+    session: AsyncSession, id: OrganizationId, updates: Iterable[Update]
+) -> None:
+    """Raise LedgerDisagrees where the ledger, replayed, does not bear these updates."""
+    claims = {update.relationship.identity: update for update in updates}
+    told: dict[str, list[Update]] = {identity: [] for identity in claims}
+    entries = await session.stream_scalars(
+        select(LedgerEntry.updates)
+        .where(LedgerEntry.organization_id == id)
+        .order_by(LedgerEntry.position),
+        execution_options={"yield_per": 1000},
+    )
+    async for texts in entries:
+        for text in texts:
+            if (history := told.get(_identity(text))) is not None:
+                history.append(parse_update(text))
+    try:
+        for identity, update in claims.items():
+            replay([*told[identity], update])
+    except ReplayConflict as conflict:
+        raise LedgerDisagrees(organization=id, conflict=conflict) from conflict
+
+
+def _identity(update: str) -> str:
+    """Return what an update is about, without the cost of reading all of it."""
+    _, _, rest = update.partition(" ")
+    return rest.partition(WAS)[0].partition(ENDING)[0]

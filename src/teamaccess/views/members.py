@@ -1,0 +1,120 @@
+"""Members and the roles they hold."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import UNSET, Meta, UnsetType
+
+from teamaccess.directory.members.held import HeldRoleView, RoleOrigin
+from teamaccess.directory.members.listing import MemberEntry
+from teamaccess.storage import Membership, MembershipStatus, UserKind
+from teamaccess.views.request import Instant, Reason, Request, RoleName, WithEnd
+
+
+class RoleWanted(WithEnd, kw_only=True):
+    """A role that somebody shall hold."""
+
+    role: RoleName
+
+
+class RolesWanted(Request):
+    """All roles that a member shall hold from now on."""
+
+    roles: Annotated[list[RoleWanted], Meta(max_length=100)]
+    reason: Reason | None = None
+
+
+class WithReason(Request):
+    """Why, for the auditor."""
+
+    reason: Reason | None = None
+
+
+class MemberPatch(WithEnd, kw_only=True):
+    """Until when somebody is a member; null for no end, which has to be said."""
+
+    expires_at: Instant | None
+    reason: Reason | None = None
+
+
+class RoleSource(msgspec.Struct, kw_only=True):
+    """Where a member has a role from: an assignment of their own, or a team they are in."""
+
+    kind: Literal["direct", "team"]
+    team: str | UnsetType = UNSET
+    granted_at: datetime
+    expires_at: datetime | None
+
+    @classmethod
+    def of(cls, source: RoleOrigin) -> "RoleSource":
+        """Return the source as it is shown."""
+        return cls(
+            kind="direct" if source.team is None else "team",
+            team=UNSET if source.team is None else source.team,
+            granted_at=source.granted_at,
+            expires_at=source.expires_at,
+        )
+
+
+class AssignedRole(msgspec.Struct):
+    """A role that a member holds; its times are the direct assignment's, where there is one."""
+
+    role: str
+    granted_at: datetime
+    expires_at: datetime | None
+    sources: list[RoleSource]
+
+    @classmethod
+    def of(cls, held: HeldRoleView) -> "AssignedRole":
+        """Return the role as it is shown."""
+        sources = [RoleSource.of(source) for source in held.sources]
+        return cls(held.role, held.granted_at, held.expires_at, sources)
+
+
+class MemberView(msgspec.Struct):
+    """A member of an organization."""
+
+    user: str
+    email: str | None
+    name: str | None
+    status: str
+    roles: list[AssignedRole]
+    joined_at: datetime
+    expires_at: datetime | None
+    suspended_at: datetime | None
+    last_active_at: datetime | None
+    kind: UserKind
+
+    @classmethod
+    def listed(cls, member: MemberEntry) -> "MemberView":
+        """Return a member of a list."""
+        return cls(
+            user=member.user_id,
+            kind=UserKind.of(member.service_account_of),
+            email=member.email,
+            name=member.name,
+            status=MembershipStatus.since(member.suspended_at),
+            roles=[AssignedRole.of(held) for held in member.roles],
+            joined_at=member.joined_at,
+            expires_at=member.expires_at,
+            suspended_at=member.suspended_at,
+            last_active_at=member.last_active_at,
+        )
+
+    @classmethod
+    def of(cls, member: Membership, roles: Sequence[HeldRoleView]) -> "MemberView":
+        """Return the member with the roles that are in force."""
+        return cls(
+            user=member.user_id,
+            kind=member.user.kind,
+            email=member.user.email,
+            name=member.user.name,
+            status=member.status,
+            roles=[AssignedRole.of(held) for held in roles],
+            joined_at=member.joined_at,
+            expires_at=member.expires_at,
+            suspended_at=member.suspended_at,
+            last_active_at=member.activity.last_active_at if member.activity else None,
+        )

@@ -1,0 +1,51 @@
+"""Organizations, and how far their changes have come."""
+
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from teamaccess.storage import ApplicationStatus, Organization
+from teamaccess.views.request import Name, Request
+
+
+class ChangeView(msgspec.Struct):
+    """How far a ledger position has come on its way into SpiceDB."""
+
+    status: ApplicationStatus
+    zed_token: str | None
+
+
+class NewOrganization(Request):
+    """An organization to be made."""
+
+    id: Annotated[str, Meta(min_length=3, max_length=64)]
+    name: Name
+
+
+class OrganizationPatch(Request):
+    """What to change of an organization."""
+
+    name: Name
+
+
+class OrganizationView(msgspec.Struct):
+    """An organization."""
+
+    id: str
+    name: str
+    created_at: datetime
+
+    @classmethod
+    def of(cls, organization: Organization) -> "OrganizationView":
+        """Return the organization as it is shown."""
+        return cls(organization.id, organization.name, organization.created_at)
+
+
+class PermissionsView(msgspec.Struct):
+    """What the caller may do in an organization."""
+
+    organization: str
+    user: str
+    actions: list[str]

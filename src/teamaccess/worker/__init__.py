@@ -1,5 +1,0 @@
-"""What goes on without anybody asking: bringing in what is pending, ending what has ended, looking."""
-
-from teamaccess.worker.run import work
-
-__all__ = ["work"]

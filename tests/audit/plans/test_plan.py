@@ -1,0 +1,295 @@
+"""What would change, before anything is written."""
+
+from typing import Any
+
+import httpx
+import pytest
+
+from teamaccess.audit.plans import holdings, proposals
+from teamaccess.audit.plans import plan as planning
+from teamaccess.catalog import Catalog, find, read
+from teamaccess.changes import Ledger, Rehearsal
+from teamaccess.ledger import Attribution, OrganizationBusy
+from teamaccess.storage import Channel, OrganizationId, RoleId
+from tests.support.objects import grant, registered, to
+from tests.support.steps import end_role, enlist, events, refused
+from tests.support.world import Person, Team
+
+
+async def plan(team: Team, *changes: dict[str, Any], **more: Any) -> httpx.Response:
+    """The answer to the administrator, or to somebody else."""
+    who: Person = more.pop("by", team.administrator)
+    return await who.ask("POST", f"{team.path}/audit/plan", json={"changes": changes, **more})
+
+
+async def make(team: Team, state: str | None, *changes: dict[str, Any], **more: Any) -> Any:
+    """Make them real."""
+    who: Person = more.pop("by", team.administrator)
+    headers = {} if state is None else {"If-Match": state}
+    body = {"changes": changes, **more}
+    return await who.ask("POST", f"{team.path}/changes", json=body, headers=headers)
+
+
+def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
+    """What somebody gains and loses, objects with their names."""
+    told = answer.json()
+    [found] = [each for each in told["items"] if each["user"] == who.id]
+    gains, loses = (
+        {place for has in found[kind] for place in places(told, has)} for kind in ("gains", "loses")
+    )
+    return gains, loses
+
+
+def places(told: dict[str, Any], has: dict[str, Any]) -> list[str]:
+    """Something that somebody has, with the names of all the objects on which they have it."""
+    if (on := has["resource"]) is None:
+        return [has["action"]]
+    objects = told["alike"].get(on, [on])
+    assert len(objects) == has["others"] + 1
+    return [f"{has['action']} {each}" for each in objects]
+
+
+async def test_nothing_is_written_by_planning(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    before = await acme.ledger(), len(await events(acme))
+    answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["developer"]})
+    answer.raise_for_status()
+    gains, loses = whose(answer, bob)
+    assert {"webhooks_create"} <= gains
+    assert {"refunds_create"} <= loses
+    assert (await acme.ledger(), len(await events(acme))) == before
+    assert await acme.can(bob, "refunds_create")
+    evidence = answer.json()["evidence"]
+    assert (evidence["position"], evidence["rows"]) == (len(before[0]), 1)
+
+
+async def test_removing_takes_what_is_granted_on_objects_too(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    await registered(acme, "webhook:wh_1", "webhook:wh_2", "webhook:wh_3")
+    for name in ("webhook:wh_1", "webhook:wh_2"):
+        (await grant(acme, name, to(bob, "edit"))).raise_for_status()
+    answer = await plan(acme, {"change": "remove", "user": bob.email})
+    on = f"webhook:{acme.id}"
+    assert whose(answer, bob) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
+
+
+async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Team) -> None:
+    names = [f"p{number}" for number in range(8)]
+    await enlist(acme, {name: ["developer"] for name in names})
+    await registered(acme, *(f"webhook:wh_{number}" for number in range(8)))
+    answer = await plan(
+        acme, *({"change": "suspend", "user": acme.address(each)} for each in names)
+    )
+    assert len(answer.json()["items"]) == len(names)
+    assert answer.text.split('"updates"')[0].count(f"webhook:{acme.id}/wh_7") == 1
+
+
+async def test_what_only_looks_like_a_change_is_none(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["support"]})
+    assert (answer.json()["items"], answer.json()["updates"]) == ([], [])
+
+
+async def test_the_rules_refuse_in_a_plan_as_they_do_in_earnest(acme: Team) -> None:
+    ana = acme.administrator
+    refused(await plan(acme, {"change": "remove", "user": ana.id}), 409, "last_administrator")
+    nobody = {"change": "remove", "user": "nobody@example.com"}
+    refused(await plan(acme, nobody), 404, "unknown_member")
+    wrong = {"change": "set_roles", "user": ana.id, "roles": ["king"]}
+    refused(await plan(acme, wrong), 400, "unknown_role")
+    twice = {"change": "set_roles", "user": ana.id, "roles": ["support", "support"]}
+    refused(await plan(acme, twice), 400, "role_twice")
+    endless = {"role": "support", "expires_at": "9999-12-31T23:59:59-12:00"}
+    far = {"change": "set_roles", "user": ana.id, "roles": [endless]}
+    assert (await plan(acme, far)).status_code == 400
+    assert (await plan(acme, {"change": "destroy"})).status_code == 400
+    refused(await plan(acme), 400, "nothing_proposed")
+    again = {"change": "set_roles", "user": ana.id, "roles": ["administrator"]}
+    refused(await plan(acme, again, again), 400, "change_twice")
+
+
+async def test_who_may_not_make_the_changes_is_told_so(acme: Team) -> None:
+    body = {"id": "auditor", "name": "Auditor", "actions": ["audit_view"]}
+    await acme.administrator.ask("POST", f"{acme.path}/roles", json=body)
+    people = await enlist(acme, {"bob": ["support"]})
+    eve = await acme.member("eve", ["auditor"])
+    wanted = {"change": "suspend", "user": people["bob"].id}
+    answer = await plan(acme, wanted, by=eve)
+    assert answer.json()["refusal"]["code"] == "missing_permission"
+    made = await make(acme, answer.headers["ETag"], wanted, by=eve)
+    refused(made, 403, "missing_permission")
+    refused(await plan(acme, wanted, by=people["bob"]), 403, "missing_permission")
+
+
+async def test_administrators_are_planned_and_made_by_operators_alone(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": []}))["bob"]
+    wanted = {"change": "set_roles", "user": bob.id, "roles": ["administrator"]}
+    answer = await plan(acme, wanted)
+    assert answer.json()["refusal"]["code"] == "operator_only_role"
+    assert "users_remove" in whose(answer, bob)[0]
+    refused(await make(acme, answer.headers["ETag"], wanted), 403, "operator_only_role")
+
+
+async def test_changes_are_made_only_while_everything_is_as_it_was(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    wanted = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
+    state = (await plan(acme, wanted)).headers["ETag"]
+    refused(await make(acme, None, wanted), 400, "plan_needed")
+    (await acme.change_roles(bob, "product")).raise_for_status()
+    moved = refused(await make(acme, state, wanted), 412, "state_moved")
+    made = await make(acme, f'"{moved["state"]}"', wanted, reason="Case 4711")
+    assert made.status_code == 200, made.text
+    assert made.headers["Teamaccess-Change"] == f"{acme.id}:{len(await acme.ledger())}"
+    assert await acme.can(bob, "webhooks_create", at=made.headers["Zed-Token"])
+
+
+async def test_a_plan_is_one_of_those_that_a_condition_lists(acme: Team) -> None:
+    ana = acme.administrator.id
+    last = {"change": "remove", "user": ana}
+    same = {"change": "set_roles", "user": ana, "roles": ["administrator"]}
+    state = (await plan(acme, same)).headers["ETag"]
+    refused(await make(acme, f'"another", {state}', last), 409, "last_administrator")
+    refused(await make(acme, f"W/{state}", last), 412, "state_moved")
+    refused(await make(acme, state.strip('"'), last), 412, "state_moved")
+
+
+async def test_who_may_not_change_members_does_not_learn_who_is_one(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    state = (await plan(acme, {"change": "suspend", "user": bob.id})).headers["ETag"]
+    for kind in ("suspend", "reactivate", "remove"):
+        for address in (acme.administrator.email, "nobody@example.com", "nobody"):
+            wanted = {"change": kind, "user": address}
+            refused(await make(acme, state, wanted, by=bob), 403, "missing_permission")
+
+
+async def test_what_can_be_nobodys_name_is_nobodys(acme: Team) -> None:
+    for name in ("\x00", "a\x00b", "é", "nobody"):
+        refused(await plan(acme, {"change": "suspend", "user": name}), 404, "unknown_member")
+        into = {"change": "put_in_team", "team": "pay", "user": name}
+        refused(await plan(acme, into), 404, "unknown_team")
+
+
+async def test_a_plan_keeps_nobody_waiting_for_long(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
+    refused(await plan(acme, wanted), 409, "plan_takes_too_long")
+    assert (await acme.act("suspend", bob)).status_code == 204
+
+
+async def test_what_is_away_does_not_forbid_anything(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    rehearse = Ledger.rehearse
+
+    async def busy(
+        self: Ledger, by: Attribution, here: OrganizationId, act: Any, asker: str
+    ) -> Rehearsal:
+        if by.channel is Channel.API:
+            raise OrganizationBusy(organization=here)
+        return await rehearse(self, by, here, act, asker)
+
+    monkeypatch.setattr(Ledger, "rehearse", busy)
+    refused(await plan(acme, {"change": "suspend", "user": bob.id}), 503, "organization_busy")
+
+
+async def test_of_several_changes_all_are_made_or_none(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    good = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
+    bad = {"change": "remove", "user": acme.administrator.id}
+    state = (await plan(acme, good)).headers["ETag"]
+    refused(await make(acme, state, good, bad), 409, "last_administrator")
+    assert not await acme.can(bob, "webhooks_create")
+
+
+REFUNDS = """\
+        description: Refund a Payment
+        level: manage
+        source: table
+        roles: [operations, support]
+"""
+
+
+@pytest.fixture
+def other() -> str:
+    """fintoc's catalog, in which Support may not refund."""
+    text = find("fintoc").read_text()
+    catalog = read(text, "fintoc")
+    assert "support" in catalog.actions["refunds_create"].roles
+    return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
+
+
+async def test_another_catalog_is_planned_like_a_change(acme: Team, other: str) -> None:
+    people = await enlist(acme, {"bob": ["support"], "eve": ["developer"]})
+    answer = await plan(acme, catalog=other)
+    answer.raise_for_status()
+    assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
+    assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
+    assert answer.json()["catalog"] == read(other, "fintoc").version
+    assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
+
+
+async def test_what_another_catalog_has_no_place_for_is_told(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    without = _renamed(find("fintoc").read_text())
+    answer = await plan(acme, catalog=without)
+    assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
+    assert "refunds_create" in whose(answer, bob)[1]
+
+
+def _renamed(text: str) -> str:
+    """The catalog's text in which the role Support has another id."""
+    return (
+        text.replace("  support:", "  helpers:")
+        .replace(", support", ", helpers")
+        .replace("[support,", "[helpers,")
+    )
+
+
+async def test_a_bad_catalog_is_refused_with_its_lines(acme: Team) -> None:
+    told = refused(await plan(acme, catalog="roles: [1]\n"), 400, "bad_catalog")
+    assert all(each.startswith("line ") for each in told["mistakes"])
+    told = refused(await plan(acme, catalog="- " * 20_000), 400, "bad_catalog")
+    assert told["mistakes"] == ["line 1: is nested too deep"]
+    bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
+    told = refused(await plan(acme, catalog=bomb), 400, "bad_catalog")
+    assert "aliases" in told["mistakes"][0]
+
+
+async def test_more_kinds_of_objects_than_it_takes_are_refused(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    people = await enlist(acme, {"bob": [], "eve": []})
+    await registered(acme, "transfer:t1", creator=people["bob"])
+    await registered(acme, "transfer:t2", creator=people["eve"])
+    monkeypatch.setattr(holdings, "MOST_ALIKE", 1)
+    wanted = {"change": "suspend", "user": people["bob"].id}
+    refused(await plan(acme, wanted), 409, "too_many_objects")
+
+
+async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Team) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    now = await acme.world.service.now()
+    await end_role(acme, bob, RoleId("support"), now.replace(year=now.year + 1))
+    answer = await plan(acme, {"change": "suspend", "user": bob.id})
+    assert "refunds_create" in whose(answer, bob)[1]
+
+
+def test_the_fixture_says_something_else(other: str) -> None:
+    """A catalog that only looks changed would prove nothing."""
+    catalog: Catalog = read(other, "fintoc")
+    assert "support" not in catalog.actions["refunds_create"].roles
+
+
+async def test_what_takes_too_long_to_ask_is_refused_and_keeps_nobody_waiting(
+    acme: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    with monkeypatch.context() as impatient:
+        impatient.setattr(planning, "LONGEST_ANSWER_SECONDS", 0)
+        refused(await plan(acme, wanted), 409, "plan_too_large")
+    (await plan(acme, wanted)).raise_for_status()

@@ -1,0 +1,60 @@
+"""PostgreSQL commits and dies before it can say so, or dies before it commits: nobody can tell which."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from tests.support.sides import agreed, graph, markers
+from tests.support.world import Team
+
+GONE = OperationalError("COMMIT", {}, ConnectionResetError("the server went away"))
+
+
+@contextmanager
+def answers_of_commits_lost(*, committed: bool) -> Iterator[None]:
+    """PostgreSQL goes away at each commit, just after it or just before."""
+    commit = AsyncSession.commit
+
+    async def lost(session: AsyncSession) -> None:
+        if committed:
+            await commit(session)
+        raise GONE
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AsyncSession, "commit", lost)
+        yield
+
+
+async def test_what_was_committed_in_silence_is_found_out_and_answered_as_ever(acme: Team) -> None:
+    with answers_of_commits_lost(committed=True):
+        invited = await acme.invite("bob", ["support"])
+    assert invited.status_code == 201, invited.text
+    assert len(await markers(acme)) == len(await acme.ledger())
+    assert any(each.relation == "invitee" for each in await graph(acme))
+    await agreed(acme)
+
+
+async def test_what_was_not_committed_leaves_nothing(acme: Team) -> None:
+    before = await agreed(acme)
+    with answers_of_commits_lost(committed=False):
+        refused = await acme.invite("bob", ["support"])
+    assert (refused.status_code, refused.json()["code"]) == (503, "not_committed")
+    assert await agreed(acme) == before
+
+
+async def test_the_same_key_tells_what_came_of_it(acme: Team) -> None:
+    again = {"Idempotency-Key": f"invite-bob-{acme.id}"}
+    body = {"email": acme.address("bob"), "roles": ["support"]}
+    path = f"{acme.path}/invitations"
+    with answers_of_commits_lost(committed=True):
+        first = await acme.administrator.ask("POST", path, json=body, headers=again)
+    assert first.status_code == 201
+    told = await acme.administrator.ask("POST", path, json=body, headers=again)
+    assert told.status_code == 201
+    assert told.json()["email"] == acme.address("bob")
+    invitations = (await acme.administrator.ask("GET", path)).json()["items"]
+    assert [each["id"] for each in invitations] == [told.json()["id"]]
+    await agreed(acme)

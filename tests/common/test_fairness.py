@@ -1,0 +1,151 @@
+"""Slots go round by party and caller, and nobody exceeds a rate."""
+
+import asyncio
+from collections.abc import Hashable
+
+import pytest
+
+from teamaccess.common.fairness import FairSlots, RateLimit
+
+
+class Served:
+    """Notes who is served, in order; each holds the slot until the next turn of the loop."""
+
+    def __init__(self, slots: FairSlots) -> None:
+        self.slots = slots
+        self.order: list[tuple[Hashable, Hashable]] = []
+
+    async def ask(self, party: Hashable, caller: Hashable) -> None:
+        """Wait for a slot, and give it back."""
+        async with self.slots.slot(party, caller):
+            self.order.append((party, caller))
+            await asyncio.sleep(0)
+
+
+async def test_parties_and_callers_take_turns() -> None:
+    served = Served(FairSlots(1, 1))
+    wanted = [("big", "a")] * 5 + [("big", "b")] * 2 + [("small", "c")]
+    await asyncio.gather(*(served.ask(*each) for each in wanted))
+    assert served.order == [
+        ("big", "a"),
+        ("small", "c"),
+        ("big", "b"),
+        ("big", "a"),
+        ("big", "b"),
+        ("big", "a"),
+        ("big", "a"),
+        ("big", "a"),
+    ]
+    assert served.slots.idle
+
+
+@pytest.mark.parametrize(
+    ("busy", "newcomer"),
+    [(("big", "a"), ("big", "b")), (("big", "a"), ("small", "b"))],
+    ids=["caller", "party"],
+)
+@pytest.mark.parametrize("served_before", [0, 1, 2])
+async def test_a_newcomer_waits_for_one_request_of_a_busy_caller(
+    busy: tuple[str, str], newcomer: tuple[str, str], served_before: int
+) -> None:
+    """Not for two, however many of them were served from the same line before."""
+    slots = FairSlots(1, 1)
+    await slots.acquire(*busy)
+    waiting = [asyncio.ensure_future(slots.acquire(*busy)) for _ in range(served_before + 2)]
+    for each in waiting[:served_before]:
+        slots.release(busy[0])
+        await each
+    await asyncio.sleep(0)
+    new = asyncio.ensure_future(slots.acquire(*newcomer))
+    await asyncio.sleep(0)
+    slots.release(busy[0])
+    await asyncio.wait_for(new, 1)
+    assert not any(each.done() for each in waiting[served_before:])
+    slots.release(newcomer[0])
+    await asyncio.wait_for(waiting[served_before], 1)
+    slots.release(busy[0])
+    await asyncio.wait_for(waiting[served_before + 1], 1)
+    slots.release(busy[0])
+    assert slots.idle
+
+
+async def test_nothing_is_kept_about_parties_that_neither_hold_nor_wait() -> None:
+    slots = FairSlots(1, 1)
+    await slots.acquire("a")
+    gone, served = (asyncio.ensure_future(slots.acquire(party)) for party in ("gone", "served"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    slots.release("a")
+    await served
+    assert slots._served.keys() == {"served"}
+    slots.release("served")
+    assert slots.idle
+    assert not slots._served
+
+
+async def test_a_caller_whose_last_request_is_served_has_no_place_before_a_newcomer() -> None:
+    """The line was empty for a moment, and the busy caller comes back before the newcomer."""
+    slots = FairSlots(1, 1)
+    await slots.acquire("big", "a")
+    again = asyncio.ensure_future(slots.acquire("big", "a"))
+    await asyncio.sleep(0)
+    new = asyncio.ensure_future(slots.acquire("big", "b"))
+    await asyncio.sleep(0)
+    slots.release("big")
+    await asyncio.wait_for(new, 1)
+    assert not again.done()
+    slots.release("big")
+    await asyncio.wait_for(again, 1)
+
+
+async def test_one_party_has_its_share_at_most() -> None:
+    slots = FairSlots(4, 2)
+    for _ in range(2):
+        await slots.acquire("big")
+    third = asyncio.ensure_future(slots.acquire("big"))
+    await asyncio.wait_for(slots.acquire("small"), 1)
+    assert not third.done()
+    slots.release("big")
+    await asyncio.wait_for(third, 1)
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_who_stops_waiting_keeps_no_slot(granted: bool) -> None:
+    slots = FairSlots(1, 1)
+    await slots.acquire("a")
+    waiting = asyncio.ensure_future(slots.acquire("b"))
+    await asyncio.sleep(0)
+    if granted:
+        slots.release("a")
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if not granted:
+        slots.release("a")
+    assert slots.idle
+    await asyncio.wait_for(slots.acquire("c"), 1)
+
+
+async def test_whoever_is_next_may_have_gone() -> None:
+    slots = FairSlots(1, 1)
+    await slots.acquire("a")
+    gone, next_one = (asyncio.ensure_future(slots.acquire("b")) for _ in range(2))
+    await asyncio.sleep(0)
+    gone.cancel()
+    slots.release("a")
+    await asyncio.wait_for(next_one, 1)
+    slots.release("b")
+    assert slots.idle
+
+
+def test_a_rate_allows_a_burst_and_then_its_average(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1000.0
+    monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: now)
+    limit = RateLimit(per_second=10, burst=5)
+    assert [limit.excess("a") for _ in range(5)] == [0.0] * 5
+    assert limit.excess("a") == pytest.approx(0.1)
+    assert limit.excess("b") == 0.0
+    now += 0.1
+    assert limit.excess("a") == 0.0
+    assert limit.excess("a") > 0

@@ -1,0 +1,118 @@
+"""Settings come from the environment, and from the local stack for what it leaves unset."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from teamaccess.common.settings import InvalidSettings, Settings, StackNotFound
+
+STACK = {
+    "api": "http://127.0.0.1:8123",
+    "database_url": "postgresql://teamaccess@/teamaccess?host=%2Ftmp%2Fsockets",
+    "spicedb": {"endpoint": "127.0.0.1:50123", "preshared_key": "of the stack"},
+    "catalog": "finicom",
+}
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty folder that the environment names, and nothing else."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(f"TEAMACCESS_{name.upper()}", raising=False)
+    monkeypatch.setenv("TEAMACCESS_HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def stack(home: Path) -> None:
+    """What `teamaccess dev` leaves for others to find."""
+    (home / "dev.json").write_text(json.dumps(STACK))
+    (home / "secrets.json").write_text(json.dumps({"secret_key": "a secret of the home"}))
+
+
+@pytest.mark.usefixtures("stack")
+def test_without_an_environment_the_local_stack_is_found() -> None:
+    settings = Settings.discover()
+    assert settings.catalog == "finicom"
+    assert settings.spicedb_endpoint == "127.0.0.1:50123"
+    assert settings.spicedb_preshared_key.get_secret_value() == "of the stack"
+    assert settings.secret_key.get_secret_value() == "a secret of the home"
+    assert settings.public_url == "http://127.0.0.1:8123"
+
+
+@pytest.mark.usefixtures("stack")
+def test_the_environment_goes_before_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
+    monkeypatch.setenv("TEAMACCESS_SPICEDB_TLS", "true")
+    settings = Settings.discover()
+    assert settings.spicedb_endpoint == "spicedb.internal:443"
+    assert settings.catalog == "finicom"
+
+
+def test_without_either_one_sentence_names_what_is_missing(home: Path) -> None:
+    with pytest.raises(StackNotFound) as missing:
+        Settings.discover()
+    assert str(missing.value) == (
+        f"There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: "
+        "TEAMACCESS_DATABASE_URL, TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, "
+        "TEAMACCESS_SECRET_KEY. Name the folder of one that runs with TEAMACCESS_HOME, start one with "
+        "`teamaccess dev`, or set the variables."
+    )
+
+
+@pytest.mark.usefixtures("stack")
+def test_a_value_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_PORT", "eighty")
+    with pytest.raises(InvalidSettings, match="TEAMACCESS_PORT: Input should be a valid integer"):
+        Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+def test_secrets_are_not_printed() -> None:
+    printed = repr(Settings.discover())
+    assert "a secret of the home" not in printed
+    assert "of the stack" not in printed
+
+
+@pytest.mark.usefixtures("stack")
+def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
+    url = Settings.discover().sqlalchemy_url
+    assert url == "postgresql+asyncpg://teamaccess@/teamaccess?host=%2Ftmp%2Fsockets"
+
+
+@pytest.mark.usefixtures("stack")
+def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
+    with pytest.raises(InvalidSettings, match=r"TEAMACCESS_SECRET_KEY: .* at least 16"):
+        Settings.discover()
+
+
+@pytest.mark.usefixtures("stack")
+@pytest.mark.parametrize(
+    ("issuer", "audience", "told"),
+    [
+        ("https://login.example", "https://api.example", ""),
+        ("http://127.0.0.1:9000", "api", ""),
+        ("http://localhost:9000/realm", "api", ""),
+        ("http://login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("http://10.0.0.1", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("ftp://127.0.0.1", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("login.example", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://[", "api", "TEAMACCESS_OIDC_ISSUER"),
+        ("https://login.example", None, "belong together"),
+        (None, "api", "belong together"),
+    ],
+)
+def test_a_login_is_whole_and_reached_safely(
+    monkeypatch: pytest.MonkeyPatch, issuer: str | None, audience: str | None, told: str
+) -> None:
+    for name, value in (("ISSUER", issuer), ("AUDIENCE", audience)):
+        if value is not None:
+            monkeypatch.setenv(f"TEAMACCESS_OIDC_{name}", value)
+    if told:
+        with pytest.raises(InvalidSettings, match=told):
+            Settings.discover()
+    else:
+        assert Settings.discover().oidc_issuer == issuer

@@ -1,0 +1,131 @@
+"""Writes that wait at the same time travel together, and nobody suffers for another's."""
+
+import asyncio
+
+from teamaccess.delivery.batch import LARGEST_WRITE, MOST_POSITIONS, merged
+from teamaccess.ledger import Entry
+from teamaccess.relationships import Update, parse_update
+from teamaccess.storage import OrganizationId
+from tests.support.connections import Connection
+from tests.support.sides import markers, seat
+from tests.support.spicedb_proxy import WRITE, linked
+from tests.support.world import Team, World
+
+FORGED = """
+INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
+VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')
+"""
+
+
+def _entry(position: int, *updates: str) -> Entry:
+    return Entry(
+        organization=OrganizationId("acme"),
+        position=position,
+        hash=bytes([position % 256]) * 32,
+        previous_hash=bytes([(position - 1) % 256]) * 32,
+        updates=tuple(parse_update(update) for update in updates),
+        actor="user:ana",
+        request_id="request",
+    )
+
+
+def _texts(updates: tuple[Update, ...]) -> list[str]:
+    return [str(update) for update in updates]
+
+
+ONE = "organization:acme#support@user:bob"
+
+
+def test_of_several_updates_of_one_relationship_the_last_one_counts() -> None:
+    [write] = merged([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
+    assert _texts(write.updates) == [
+        f"DELETE {ONE}",
+        "DELETE organization:acme#head@ledger_position:3-030303030303",
+        "TOUCH organization:acme#head@ledger_position:5-050505050505",
+    ]
+
+
+def test_the_first_position_has_no_head_before_it() -> None:
+    [write] = merged([_entry(1, f"TOUCH {ONE}")])
+    assert _texts(write.updates) == [
+        f"TOUCH {ONE}",
+        "TOUCH organization:acme#head@ledger_position:1-010101010101",
+    ]
+
+
+def test_positions_are_divided_where_a_write_would_be_too_large() -> None:
+    large = [
+        _entry(place, *(f"TOUCH organization:acme#support@user:u{place}_{n}" for n in range(400)))
+        for place in (2, 3, 4)
+    ]
+    writes = list(merged(large))
+    assert [[entry.position for entry in write.entries] for write in writes] == [[2, 3], [4]]
+    assert all(write.size <= LARGEST_WRITE for write in writes)
+    small = [_entry(place, f"TOUCH {ONE}") for place in range(2, 203)]
+    assert [len(write.entries) for write in merged(small)] == [MOST_POSITIONS, MOST_POSITIONS, 1]
+
+
+def test_every_position_keeps_its_marker_when_merged() -> None:
+    [write] = merged([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
+    assert write.size == len(write.updates) + 2
+    assert [each.last.position for each in write.alone()] == [4, 5]
+
+
+async def _sent(world: World, *teams: Team) -> int:
+    """How many writes another process needs to bring everything in, all at once."""
+    async with linked(world) as (second, link):
+        await asyncio.gather(*(second.service.applier.catch_up(team.id) for team in teams))
+        return link.seen.count(WRITE)
+
+
+async def test_consecutive_positions_of_an_organization_arrive_in_one_write(
+    acme: Team, fintoc: World, application: Connection
+) -> None:
+    [bob] = await seat(acme, bob=[])
+    before = len(await acme.ledger())
+    for role in ("support", "product", "developer"):
+        await _append(application, acme, f"TOUCH organization:{acme.id}#{role}@user:{bob}")
+    assert len(await acme.ledger()) == before + 3
+    assert await _sent(fintoc, acme) == 1
+    assert len(await markers(acme)) == before + 3
+    assert await acme.world.check(acme.id, bob, "webhooks_create")
+
+
+async def test_what_several_organizations_wait_for_arrives_in_few_writes(
+    fintoc: World, application: Connection
+) -> None:
+    teams = [await fintoc.create(f"team{number}") for number in range(12)]
+    for team in teams:
+        await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
+    assert await _sent(fintoc, *teams) <= 4
+    for team in teams:
+        assert len(await markers(team)) == len(await team.ledger())
+
+
+async def test_what_is_refused_or_there_already_holds_up_none_that_travels_with_it(
+    fintoc: World, application: Connection
+) -> None:
+    fine, there, wrong = [await fintoc.create(name) for name in ("fine", "there", "wrong")]
+    for team in (fine, there):
+        await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
+    await _append(application, wrong, f"TOUCH organization:{wrong.id}#overlord@user:eve")
+    async with linked(fintoc) as (second, _):
+        await second.service.applier.catch_up(there.id)
+    await application.execute(
+        "UPDATE ledger_applications SET status = 'pending' WHERE organization_id = $1", there.id
+    )
+    async with linked(fintoc) as (second, link):
+        applier = second.service.applier
+        outcomes = await asyncio.gather(
+            *(applier.catch_up(team.id) for team in (fine, there, wrong)), return_exceptions=True
+        )
+        assert link.seen.count(WRITE) >= 2
+    assert [isinstance(outcome, str) for outcome in outcomes] == [True, True, False]
+    assert len(await markers(fine)) == len(await fine.ledger())
+    assert len(await markers(there)) == len(await there.ledger())
+    assert len(await markers(wrong)) == len(await wrong.ledger()) - 1
+
+
+async def _append(application: Connection, team: Team, update: str) -> None:
+    """Write an entry by hand, as nobody's rows would."""
+    await application.execute(FORGED, team.id, update)

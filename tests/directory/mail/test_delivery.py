@@ -1,0 +1,90 @@
+"""A mail that does not leave: the invitation stays, says so, and can be sent again."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import aiosmtplib
+import pytest
+
+from teamaccess.directory.mail import Mail
+from tests.support.steps import invitation_of, refused
+from tests.support.world import Team
+
+
+class Broken:
+    """A mailer that fails, as long as it is told to."""
+
+    def __init__(self, works: Any, failure: Exception) -> None:
+        self.works = works
+        self.failure: Exception | None = failure
+
+    async def send(self, mail: Mail) -> None:
+        if self.failure is not None:
+            raise self.failure
+        await self.works.send(mail)
+
+
+FAILURES = [
+    OSError("connection refused"),
+    TimeoutError("too slow"),
+    aiosmtplib.SMTPRecipientsRefused([aiosmtplib.SMTPRecipientRefused(550, "no", "bob")]),
+    ValueError("a mistake of ours"),
+]
+
+
+@pytest.fixture(params=FAILURES, ids=lambda failure: type(failure).__name__)
+def broken(acme: Team, request: pytest.FixtureRequest) -> Iterator[Broken]:
+    service = acme.world.service
+    mailer = Broken(service.mailer, request.param)
+    object.__setattr__(service, "mailer", mailer)
+    yield mailer
+    object.__setattr__(service, "mailer", mailer.works)
+
+
+async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
+    acme: Team, broken: Broken
+) -> None:
+    invited = await acme.invite("bob", ["support"])
+
+    assert invited.status_code == 201
+    assert invited.json()["status"] == "pending"
+    assert invited.json()["delivery"] == "failed"
+    assert invited.headers["Zed-Token"]
+    assert (await invitation_of(acme, invited.json()["id"])).times_sent == 1
+    refused(await acme.invite("bob", ["support"]), 409, "already_invited")
+
+
+async def test_it_is_sent_again_when_mails_leave_again(acme: Team, broken: Broken) -> None:
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+    path = f"{acme.path}/invitations/{id}/resend"
+    assert (await acme.administrator.ask("POST", path)).json()["delivery"] == "failed"
+
+    broken.failure = None
+
+    assert (await acme.administrator.ask("POST", path)).json()["delivery"] == "sent"
+    assert (await acme.accept("bob")).status_code == 200
+
+
+async def test_no_mail_leaves_for_an_invitation_that_is_refused(acme: Team) -> None:
+    await acme.invite("bob", ["administrator"])
+    await acme.invite("bob", ["wizard"])
+    await acme.administrator.ask(
+        "POST",
+        f"{acme.path}/invitations",
+        json={"email": acme.address("bob"), "roles": ["support"]},
+        headers={"Idempotency-Key": "x" * 300},
+    )
+    assert acme.world.mails_to(acme.address("bob")) == []
+
+
+async def test_the_log_says_what_failed_and_neither_the_secret_nor_the_address(
+    acme: Team, broken: Broken, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken.failure = OSError(f"<{acme.address('bob')}> is nobody here")
+    id = (await acme.invite("bob", ["support"])).json()["id"]
+
+    logged = capsys.readouterr().out
+
+    assert "mail_failed" in logged
+    assert id in logged
+    assert acme.address("bob") not in logged

@@ -1,0 +1,119 @@
+"""How a mail leaves: into a folder, or to an SMTP server."""
+
+import email
+import email.policy
+import stat
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import aiosmtplib
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import AuthResult, LoginPassword
+from pydantic import SecretStr
+
+from teamaccess.common.settings import Settings
+from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, mailer
+from tests.support.inbox import Inbox, url
+
+
+@pytest.fixture
+def inbox() -> Inbox:
+    return Inbox()
+
+
+@pytest.fixture(params=[True, False], ids=["with SMTPUTF8", "without SMTPUTF8"])
+def server(inbox: Inbox, request: pytest.FixtureRequest) -> Iterator[Controller]:
+    """A real SMTP server on a free port."""
+    with inbox.serving(enable_SMTPUTF8=request.param) as controller:
+        yield controller
+
+
+def letter(to: str = "bob@example.com", subject: str = "Join Acme") -> Mail:
+    """A mail with a long line and letters beyond ASCII."""
+    return Mail(
+        subject=subject,
+        sender=Mailbox("", "no-reply@example.com"),
+        recipient=to,
+        date=datetime(2026, 11, 1, tzinfo=UTC),
+        text="Größe https://example.com/?token=" + "x" * 90 + "\n",
+    )
+
+
+async def test_a_mail_becomes_a_file_that_its_owner_alone_can_read(tmp_path: Path) -> None:
+    folder = tmp_path / "home" / "mail"
+    for number in range(3):
+        await FileMailer(folder).send(letter(subject=f"Mail {number}"))
+
+    files = sorted(folder.iterdir())
+    assert [each.suffix for each in files] == [".eml"] * 3
+    assert {stat.S_IMODE(each.stat().st_mode) for each in files} == {0o600}
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    read = [
+        email.message_from_bytes(each.read_bytes(), policy=email.policy.default) for each in files
+    ]
+    assert {each["Subject"] for each in read} == {"Mail 0", "Mail 1", "Mail 2"}
+    assert all("?token=" + "x" * 90 in each.read_text() for each in files)
+
+
+async def test_a_server_is_handed_the_mail_as_it_is(server: Controller, inbox: Inbox) -> None:
+    await SmtpMailer(url(server)).send(letter())
+
+    assert inbox.envelopes[-1].rcpt_tos == ["bob@example.com"]
+    assert inbox.envelopes[-1].mail_from == "no-reply@example.com"
+    assert inbox.newest()["Subject"] == "Join Acme"
+    assert "?token=" + "x" * 90 in inbox.newest().get_content()
+    assert "Größe" in inbox.newest().get_content()
+
+
+async def test_an_address_beyond_ascii_needs_a_server_that_knows_them(
+    server: Controller, inbox: Inbox
+) -> None:
+    to_zoe = letter("zoë@example.com")
+    if server.SMTP_kwargs["enable_SMTPUTF8"]:
+        await SmtpMailer(url(server)).send(to_zoe)
+        assert inbox.envelopes[-1].rcpt_tos == ["zoë@example.com"]
+    else:
+        with pytest.raises(aiosmtplib.SMTPException):
+            await SmtpMailer(url(server)).send(to_zoe)
+        assert inbox.envelopes == []
+
+
+async def test_a_mail_that_is_not_taken_is_an_error(server: Controller, inbox: Inbox) -> None:
+    inbox.refuses = True
+    with pytest.raises(aiosmtplib.SMTPException):
+        await SmtpMailer(url(server)).send(letter())
+
+
+async def test_a_server_that_is_away_is_an_error() -> None:
+    with pytest.raises((OSError, aiosmtplib.SMTPException)):
+        await SmtpMailer("smtp://127.0.0.1:1").send(letter())
+
+
+async def test_name_and_password_are_said_and_may_hold_any_character(inbox: Inbox) -> None:
+    said = []
+
+    def authenticate(server: object, session: object, *rest: object) -> AuthResult:
+        _, _, data = rest
+        assert isinstance(data, LoginPassword)
+        said.append((data.login.decode(), data.password.decode()))
+        return AuthResult(success=True)
+
+    with inbox.serving(authenticator=authenticate, auth_require_tls=False) as running:
+        await SmtpMailer(url(running, "ana%40acme:p%2Fw%3A%C3%A9@")).send(letter())
+    assert said == [("ana@acme", "p/w:é")]
+    assert len(inbox.envelopes) == 1
+
+
+def test_the_settings_say_which_way_mails_leave(tmp_path: Path) -> None:
+    settings = Settings(
+        home=tmp_path,
+        database_url="postgresql:///none",
+        spicedb_endpoint="127.0.0.1:1",
+        spicedb_preshared_key=SecretStr("none"),
+        secret_key=SecretStr("a secret of nobody"),
+    )
+    assert isinstance(mailer(settings), FileMailer)
+    by_smtp = settings.model_copy(update={"smtp_url": SecretStr("smtp://mail.example:25")})
+    assert isinstance(mailer(by_smtp), SmtpMailer)

@@ -1,0 +1,88 @@
+"""One spelling for every address, whatever people type."""
+
+import string
+from unicodedata import normalize
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from teamaccess.directory.users.addresses import InvalidEmail, invitee, normalise
+
+ATOM = string.ascii_letters + string.digits + "!#$%&'*+-/^_`{|}~"
+words = st.text(ATOM, min_size=1, max_size=20)
+locals_ = st.lists(words, min_size=1, max_size=3).map(".".join)
+labels = st.from_regex(r"[a-zA-Z]([a-zA-Z0-9]{0,10}[a-zA-Z0-9])?", fullmatch=True)
+domains = st.lists(labels, min_size=2, max_size=4).map(".".join)
+
+
+@given(locals_, domains)
+def test_an_ordinary_address_is_kept_but_for_its_case(local: str, domain: str) -> None:
+    assume(not any(label.lower().startswith("xn--") for label in domain.split(".")))
+    assert normalise(f"{local}@{domain}") == f"{local}@{domain}".lower()
+
+
+@given(locals_, domains, st.sampled_from(["", " ", "\t", "\n", "\u00a0"]))
+def test_space_around_it_and_a_dot_behind_it_do_not_make_another_address(
+    local: str, domain: str, space: str
+) -> None:
+    plain = normalise(f"{local}@{domain}")
+    assert normalise(f"{space}{local}@{domain}{space}") == plain
+    assert normalise(f"{local}@{domain}.") == plain
+    assert normalise(f"{local}@{domain}".upper()) == plain
+
+
+@given(st.text(max_size=300) | st.builds("{}@{}".format, st.text(), st.text()))
+@example("\ud800@example.com")
+@example("a@\ud800.com")
+@example("a@xn--\u0301.com")
+@example("a@" + "\u0e33" * 200)
+def test_whatever_is_typed_is_refused_or_spelt_in_the_one_way(typed: str) -> None:
+    try:
+        address = normalise(typed)
+    except InvalidEmail:
+        return
+    assert normalise(address) == address
+    local, _, domain = address.rpartition("@")
+    assert local
+    assert domain.isascii()
+    assert domain == domain.lower()
+    assert len(address.encode()) <= 254
+
+
+@given(st.text(st.characters(categories=["L", "N"]), min_size=1, max_size=15), domains)
+def test_composed_and_decomposed_letters_are_the_same(local: str, domain: str) -> None:
+    spellings = set()
+    for form in ("NFC", "NFD"):
+        try:
+            spellings.add(normalise(normalize(form, f"{local}@{domain}")))
+        except InvalidEmail:
+            spellings.add("refused")
+    assert len(spellings) == 1
+
+
+@pytest.mark.parametrize(
+    ("typed", "kept"),
+    [
+        ("Bob@Example.COM", "bob@example.com"),
+        ("bob@Bücher.example", "bob@xn--bcher-kva.example"),
+        ("bob@faß.example", "bob@xn--fa-hia.example"),
+        ("BOB@\uff25\uff38\uff21\uff2d\uff30\uff2c\uff25\uff0ecom", "bob@example.com"),
+        ("ÉVA@example.com", "Éva@example.com"),
+        ("a.b+c@example.com", "a.b+c@example.com"),
+        ("\u212aelvin@example.com", "kelvin@example.com"),
+    ],
+)
+def test_case_is_ascii_and_domains_are_idna(typed: str, kept: str) -> None:
+    assert normalise(typed) == kept
+
+
+@given(st.binary(min_size=16, max_size=32), locals_, locals_)
+def test_an_invitee_is_known_by_64_hex_digits_that_tell_addresses_apart(
+    key: bytes, one: str, other: str
+) -> None:
+    assume(one.lower() != other.lower())
+    hashes = [invitee(key, normalise(f"{local}@example.com")) for local in (one, other)]
+    assert all(len(each) == 64 and set(each) <= set("0123456789abcdef") for each in hashes)
+    assert hashes[0] != hashes[1]
+    assert invitee(key + b"x", normalise(f"{one}@example.com")) != hashes[0]

@@ -1,0 +1,94 @@
+"""Access tokens: what is issued, what is believed, and for how long."""
+
+from datetime import UTC, datetime, timedelta
+
+import jwt
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from teamaccess.directory.users.keys import Keys
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, InvalidToken, issue, verify
+from teamaccess.storage import User, UserId
+
+KEYS = Keys.from_secret("a secret of the tests alone")
+OTHERS = Keys.from_secret("a secret of the tests alonE")
+
+
+def lately() -> datetime:
+    """A moment ago."""
+    return datetime.now(UTC) - timedelta(minutes=1)
+
+
+TOKEN = issue(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
+
+
+def user(valid_from: datetime) -> User:
+    """A user whose sessions before a time were ended."""
+    return User(id=UserId("usr_1"), email="a@example.com", tokens_valid_from=valid_from)
+
+
+@given(
+    st.sampled_from(Audience),
+    st.from_regex(r"[A-Za-z0-9_-]{1,64}", fullmatch=True),
+    st.timedeltas(timedelta(seconds=100), LONGEST_LIFE),
+    st.integers(0, 999_999),
+)
+def test_what_is_issued_is_believed_to_the_microsecond(
+    audience: Audience, subject: str, life: timedelta, microsecond: int
+) -> None:
+    now = lately().replace(microsecond=microsecond)
+    claims = verify(KEYS, issue(KEYS, audience, subject, now, life))
+    assert (claims.audience, claims.subject, claims.issued_at) == (audience, subject, now)
+
+
+@given(st.timedeltas(LONGEST_LIFE, timedelta(days=9999)))
+def test_no_token_lives_longer_than_twelve_hours(life: timedelta) -> None:
+    token = issue(KEYS, Audience.USER, "usr_1", lately(), life)
+    claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] <= timedelta(hours=12).total_seconds()
+
+
+def test_every_token_has_an_id_of_its_own_and_names_its_key() -> None:
+    tokens = [issue(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE) for _ in range(10)]
+    ids = {jwt.decode(each, options={"verify_signature": False})["jti"] for each in tokens}
+    assert len(ids) == 10
+    assert {jwt.get_unverified_header(each)["kid"] for each in tokens} == {KEYS.token_key_id}
+
+
+def test_a_token_that_is_over_or_of_another_deployment_is_not_believed() -> None:
+    over = issue(KEYS, Audience.USER, "usr_1", lately() - LONGEST_LIFE, LONGEST_LIFE)
+    foreign = issue(OTHERS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
+    for token in (over, foreign):
+        with pytest.raises(InvalidToken):
+            verify(KEYS, token)
+
+
+@given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
+def test_whatever_is_no_token_is_refused_and_nothing_else_happens(text: str) -> None:
+    with pytest.raises(InvalidToken):
+        verify(KEYS, text)
+
+
+@given(st.data())
+def test_a_token_with_any_character_changed_is_refused(data: st.DataObject) -> None:
+    place = data.draw(st.integers(0, len(TOKEN) - 2))
+    other = data.draw(st.sampled_from("AZaz09-_.").filter(lambda c: c != TOKEN[place]))
+    with pytest.raises(InvalidToken):
+        verify(KEYS, TOKEN[:place] + other + TOKEN[place + 1 :])
+
+
+def test_a_session_ends_for_tokens_issued_before_and_not_for_later_ones() -> None:
+    now = lately()
+    claims = verify(KEYS, issue(KEYS, Audience.USER, "usr_1", now, LONGEST_LIFE))
+    claims.refuse_if_ended(user(now))
+    with pytest.raises(InvalidToken):
+        claims.refuse_if_ended(user(now + timedelta(microseconds=1)))
+
+
+def test_each_purpose_has_a_key_of_its_own_and_none_shows_itself() -> None:
+    keys = {KEYS.tokens, KEYS.invitees, OTHERS.tokens}
+    assert len(keys) == 3
+    assert KEYS.tokens.hex() not in repr(KEYS)
+    assert "secret" not in repr(KEYS)
+    assert bytes.fromhex(KEYS.token_key_id) not in KEYS.tokens

@@ -1,0 +1,68 @@
+"""The how-to pages for auditors are true: the test runs their commands and compares the output."""
+
+import re
+from pathlib import Path
+
+from tests.cli.conftest import Run
+from tests.support.world import Person, Team
+
+HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
+BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
+
+IN_THE_TEST = {"ana@": "ada@", "operator:tests": "operator:ines"}
+"""Names that the pages have instead of the test's."""
+
+# What differs from run to run, as it stands on a page and in a real answer.
+CHANGING = [
+    (re.compile(r"\busr_[0-9a-f]{20}\b"), "usr_ID"),
+    (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?\+00:00"), "TIME"),
+    (re.compile(r"position \d+ \([0-9a-f]{12}\)"), "position POSITION (HASH)"),
+    (re.compile(r"\bposition \d+"), "position POSITION"),
+    (re.compile(r"\bfintoc-[0-9a-f]{12}\b"), "fintoc-VERSION"),
+]
+
+
+async def test_what_the_pages_print_is_what_the_commands_print(run: Run, acme: Team) -> None:
+    bob = await acme.member("bob", ["support"])
+    who_can, yes, no = blocks("find-out-who-can.md") + blocks("explain-access.md")
+
+    await prints(run, acme, who_can)
+    await prints(run, acme, yes)
+    await move(acme, bob)
+    await prints(run, acme, no)
+
+
+async def move(acme: Team, bob: Person) -> None:
+    """Give Bob another role, with the reason that the page shows."""
+    moved = await acme.administrator.ask(
+        "PUT",
+        f"{acme.path}/members/{bob.id}/roles",
+        json={"roles": [{"role": "product"}], "reason": "moved to the product team"},
+    )
+    assert moved.status_code == 200, moved.text
+
+
+async def prints(run: Run, acme: Team, block: tuple[str, str]) -> None:
+    """Assert that a command prints what its page says."""
+    command, promised = block
+    words = [word.replace("acme", acme.id) for word in command.split()]
+    printed = (await run(*words)).stdout.replace(acme.id, "acme")
+    for here, there in IN_THE_TEST.items():
+        printed = printed.replace(here, there)
+    lines, expected = alike(printed), alike(promised)
+    if "--csv" in words:  # in the order of ids, which are random
+        lines, expected = sorted(lines), sorted(expected)
+    assert lines == expected
+
+
+def blocks(page: str) -> list[tuple[str, str]]:
+    """Return the commands of a page, each with the output that the page promises."""
+    found: list[tuple[str, str]] = BLOCK.findall((HOW_TO / page).read_text(encoding="utf-8"))
+    return found
+
+
+def alike(text: str) -> list[str]:
+    """Return the lines of the text, without what differs from run to run."""
+    for pattern, name in CHANGING:
+        text = pattern.sub(name, text)
+    return text.splitlines()

@@ -1,0 +1,105 @@
+"""Random histories of several organizations, with every operation there is, also while writes fail.
+
+After each step the rows, the ledger and SpiceDB agree. TEAMACCESS_HISTORIES=<number> tells more
+histories than the usual few; TEAMACCESS_SEED=<number> tells the same ones again.
+"""
+
+import asyncio
+import os
+import secrets
+from collections.abc import Coroutine
+from pathlib import Path
+from random import Random
+from typing import Any, ClassVar
+
+from hypothesis import HealthCheck, Phase, note, seed, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    rule,
+    run_state_machine_as_test,
+)
+
+from tests.histories import truths
+from tests.histories.cast import Cast, gather_cast
+from tests.histories.fate import prelude, something
+from tests.support.spicedb_proxy import linked
+from tests.support.world import World
+
+SETTINGS = settings(
+    max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "3")),
+    stateful_step_count=45,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    print_blob=True,
+    phases=[Phase.reuse, Phase.generate],  # finding the shortest history takes minutes
+)
+SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
+
+
+class History(RuleBasedStateMachine):
+    """Hypothesis draws the steps in a thread; they happen in the event loop of the tests."""
+
+    loop: ClassVar[asyncio.AbstractEventLoop]
+    cast: Cast
+    step = 0
+
+    def happen(self, deed: Coroutine[Any, Any, Any]) -> Any:
+        """Wait until something is done."""
+        return asyncio.run_coroutine_threadsafe(deed, self.loop).result(timeout=60)
+
+    async def gather(self) -> Cast:
+        """Bring together who takes part."""
+        raise NotImplementedError
+
+    @initialize(luck=st.integers(0, 2**32))
+    def begin(self, luck: int) -> None:
+        self.cast = self.happen(self.gather())
+        self.happen(prelude(self.cast, _chance(luck)))
+
+    # One rule, and the step's number in its chance: hypothesis repeats itself.
+    @rule(luck=st.integers(0, 2**32))
+    def something_happens(self, luck: int) -> None:
+        note(self.happen(something(self.cast, _chance(luck, self.step))))
+
+    @invariant()
+    def everything_holds(self) -> None:
+        self.step += 1
+        self.happen(truths.hold(self.cast, self.step))
+
+    def teardown(self) -> None:
+        if hasattr(self, "cast"):
+            self.happen(self.cast.mend())
+            self.happen(truths.hold_for_everybody(self.cast))
+
+
+async def test_any_history_of_fintoc_s_leaves_rows_ledger_and_engine_in_agreement(
+    fintoc: World, tmp_path: Path
+) -> None:
+    await _tell(fintoc, tmp_path)
+
+
+async def test_any_history_of_finicom_s_leaves_rows_ledger_and_engine_in_agreement(
+    finicom: World, tmp_path: Path
+) -> None:
+    await _tell(finicom, tmp_path)
+
+
+def _chance(*luck: int) -> Random:
+    return Random(repr(luck))  # noqa: S311 - nothing secret hangs on it
+
+
+async def _tell(world: World, home: Path) -> None:
+    print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
+    async with linked(world, home=home) as (second, link):
+
+        @seed(SEED)
+        class Told(History):
+            loop = asyncio.get_running_loop()
+
+            async def gather(self) -> Cast:
+                return await gather_cast(second, link, elsewhere=world)
+
+        await asyncio.to_thread(run_state_machine_as_test, Told, settings=SETTINGS)

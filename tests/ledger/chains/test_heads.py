@@ -1,0 +1,125 @@
+"""What no chain can tell of itself: that it was cut off, or written anew with hashes that fit."""
+
+import pytest
+
+from teamaccess.ledger.chains.chain import ChainKind
+from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
+from teamaccess.ledger.chains.read_chains import snapshot
+from teamaccess.ledger.chains.verify import NothingKept, verify
+from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.world import Team, World
+
+HEAD = (
+    '{"kind":"ledger","chain":"acme","position":1,"hash":"' + "0" * 64 + '","at":null,'
+    '"exported_at":"2026-11-22T12:00:00Z"}'
+)
+
+
+async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: World) -> None:
+    async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
+        kept = [head async for head in heads(connection)]
+        found = await verify(connection, kept=kept)
+    assert [each for each in found.findings if each.fault.startswith("kept_")] == []
+    assert found.kept_heads == found.chains == len(kept)
+    chains = {(head.kind, head.chain) for head in kept}
+    assert chains >= {(kind, history.id) for kind in ChainKind}
+
+
+async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme: Team) -> None:
+    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+        kept = [head async for head in heads(connection, acme.id)]
+    await acme.member("bob", roles=["support"])
+    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+        kept += [head async for head in heads(connection, acme.id)]
+        found = await verify(connection, acme.id, kept)
+    assert (found.holds, found.kept_heads) == (True, 4)
+    assert kept[0].position < kept[2].position
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_what_was_cut_off_together_with_its_head_is_missing(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    kept, last = await intruder.kept(history), await intruder.last(history, table)
+    await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, last)}")
+    if table == "ledger":
+        await intruder.do(f"DELETE FROM ledger_applications WHERE {of(history, table, last)}")
+    await intruder.end_at(history, table, last - 1)
+    assert await intruder.found(history) == []
+    assert await intruder.found(history, kept) == [f"{table} {last} kept_head_missing"]
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_what_was_written_anew_is_another_entry(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    kept, last = await intruder.kept(history), await intruder.last(history, table)
+    await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
+    await intruder.write_anew(history, table, 3)
+    assert await intruder.found(history) == []
+    assert await intruder.found(history, kept) == [f"{table} {last} kept_head_differs"]
+
+
+async def test_an_organization_that_vanished_whole_is_missed(
+    history: Team, intruder: Intruder
+) -> None:
+    kept = await intruder.kept(history)
+    for table, name in NAMES.items():
+        for each in (table, HEADS[table]):
+            await intruder.do(f"DELETE FROM {each} WHERE {name} = '{history.id}'")
+    await intruder.do(
+        f"DELETE FROM ledger_applications WHERE organization_id = '{history.id}'",
+        f"DELETE FROM organizations WHERE id = '{history.id}'",
+    )
+    assert await intruder.found(history, kept) == [
+        f"{head.kind} {head.position} chain_missing" for head in kept
+    ]
+
+
+async def test_an_organization_without_any_entry_is_missed_too(intruder: Intruder) -> None:
+    await intruder.do(
+        "SET LOCAL session_replication_role = origin",
+        "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
+    )
+    kept = [head async for head in heads(intruder.connection, "empty-one")]
+    assert (await verify(intruder.connection, "empty-one", kept)).holds
+    await intruder.do(
+        "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
+        "DELETE FROM organizations WHERE id = 'empty-one'",
+    )
+    [finding] = (await verify(intruder.connection, "empty-one", kept)).findings
+    assert finding.fault == "chain_missing"
+
+
+async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
+    with pytest.raises(NothingKept, match="none was kept of any chain"):
+        await verify(intruder.connection, kept=[])
+    others = list(kept_in([HEAD.encode()], "a file"))
+    with pytest.raises(NothingKept, match=f"none was kept of {history.id}"):
+        await intruder.verify(history, others)
+
+
+def test_a_file_of_heads_is_read_by_the_line() -> None:
+    [first, second] = kept_in([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
+    assert isinstance(first, KeptHead)
+    assert first == second
+    assert (first.kind, first.chain, first.position) == (ChainKind.LEDGER, "acme", 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "",
+        "{}",
+        "acme 1",
+        HEAD.replace('"ledger"', '"notes"'),
+        HEAD.replace("acme", "a\\u0000me"),
+        HEAD.replace(":1,", ":-1,"),
+        HEAD.replace(":1,", ":1e30,"),
+        HEAD.replace("000", "xyz", 1),
+        HEAD.replace('"hash":"0', '"hash":"'),
+    ],
+)
+def test_what_is_no_head_is_told_with_its_line(line: str) -> None:
+    with pytest.raises(InvalidHeads, match=r"a file, line 2: that is no head"):
+        list(kept_in([HEAD.encode(), line.encode()], "a file"))

@@ -1,0 +1,334 @@
+"""Whatever somebody does to the tables who may do anything: computed again, the chains tell."""
+
+from collections.abc import Iterator
+
+import pytest
+from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Table, Text
+from sqlalchemy.dialects.postgresql import JSONB
+
+from teamaccess.ledger import UnknownOrganization
+from teamaccess.ledger.chains.read_chains import PAGE, snapshot
+from teamaccess.ledger.chains.verify import entries_to_verify, verify
+from teamaccess.storage import Event, LedgerEntry
+from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.world import Team, World
+
+ANOTHER = {
+    Text: "coalesce({0}, '') || 'x'",
+    BigInteger: "{0} + 1000",
+    DateTime: "{0} - '1 microsecond'::interval",
+    LargeBinary: "coalesce({0}, '') || 'x'",
+    JSONB: "{0} || '{{\"more\": 1}}'",
+    ARRAY: "array_append({0}, 'TOUCH organization:a#member@user:b')",
+}
+"""For each type of column another value than the one there."""
+
+UNTOLD = ("entry_without_event", "row_unattested", "row_differs")
+"""What other tests leave behind, which write rows without an event."""
+
+
+def columns() -> Iterator[tuple[str, str, str]]:
+    """Every column of both tables, and another value for it."""
+    for model in (LedgerEntry, Event):
+        table = model.__table__
+        assert isinstance(table, Table)
+        for column in table.columns:
+            if column.name == "transaction":
+                continue  # no part of what is hashed: tests/attacks looks after it
+            yield table.name, column.name, ANOTHER[type(column.type)].format(column.name)
+
+
+async def test_everything_holds_in_the_whole_database(history: Team, fintoc: World) -> None:
+    counted: list[int] = []
+    async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
+        found = await verify(connection, progress=counted.append)
+        expected = await entries_to_verify(connection)
+    assert [each for each in found.findings if each.fault not in UNTOLD] == []
+    assert found.chains >= 2
+    assert found.entries == sum(counted) == expected
+
+
+@pytest.mark.parametrize(("table", "column", "value"), list(columns()))
+async def test_no_column_can_be_altered(
+    history: Team, intruder: Intruder, table: str, column: str, value: str
+) -> None:
+    await intruder.do(f"UPDATE {table} SET {column} = {value} WHERE {of(history, table, 3)}")
+    fault = {
+        NAMES[table]: "missing",
+        "position": "missing",
+        "previous_hash": "does_not_follow",
+    }.get(column, "altered")
+    assert f"{table} 3 {fault}" in await intruder.found(history)
+
+
+@pytest.mark.parametrize(
+    ("table", "alteration"),
+    [
+        ("ledger", "decided_at = 'infinity'"),
+        ("ledger", "decided_at = '-infinity'"),
+        ("ledger", "decided_at = '20000-01-01T00:00:00Z'"),
+        ("ledger", "decided_at = '0044-03-15T12:00:00Z BC'"),
+        ("ledger", "reason_hash = ''"),
+        ("events", "occurred_at = 'infinity'"),
+        ("events", "reason_hash = ''"),
+        ("events", "details = '[]'"),
+        ("events", "subject = NULL"),
+    ],
+)
+async def test_neither_can_it_become_something_odd(
+    history: Team, intruder: Intruder, table: str, alteration: str
+) -> None:
+    await intruder.do(f"UPDATE {table} SET {alteration} WHERE {of(history, table, 3)}")
+    assert await intruder.found(history) == [f"{table} 3 altered"]
+
+
+async def test_nothing_is_not_the_same_as_an_empty_text(history: Team, intruder: Intruder) -> None:
+    """Their hashes are; but no empty text is ever written there."""
+    await intruder.do(
+        "SET LOCAL session_replication_role = origin",
+        "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
+        f" VALUES ('{history.id}', 'signed_in', 'user:x', 'api', 'r', '{{}}')",
+        "SET LOCAL session_replication_role = replica",
+    )
+    here = of(history, "events", await intruder.last(history, "events"))
+    await intruder.do(f"UPDATE events SET subject = '' WHERE {here}")
+    assert await intruder.ask(f"SELECT hash = event_hash(t) FROM events t WHERE {here}")
+    [found] = await intruder.found(history)
+    assert found.endswith(" altered")
+
+
+@pytest.mark.parametrize(
+    ("updates", "hashed_alike"),
+    [
+        ("ARRAY[array_to_string(updates, E'\\n')]", True),
+        ("updates || ARRAY[NULL]", True),
+        ("updates[2:] || updates[:1]", False),
+        ("ARRAY[updates]", None),  # which PostgreSQL's own function does not take
+    ],
+)
+async def test_updates_are_told_apart_even_where_the_table_takes_any(
+    history: Team, intruder: Intruder, updates: str, hashed_alike: bool | None
+) -> None:
+    here = of(history, "ledger", 1)
+    await intruder.do(
+        "ALTER TABLE ledger DROP CONSTRAINT ledger_one_line_check",
+        "ALTER TABLE ledger DROP CONSTRAINT ledger_updates_check",
+        f"UPDATE ledger SET updates = {updates} WHERE {here}",
+    )
+    if hashed_alike is not None:
+        alike = f"SELECT hash = ledger_hash(t) FROM ledger t WHERE {here}"
+        assert await intruder.ask(alike) is hashed_alike
+    assert await intruder.found(history) == ["ledger 1 altered"]
+
+
+@pytest.mark.parametrize(
+    ("table", "column"), [("ledger", "actor"), ("events", "kind")], ids=["ledger", "events"]
+)
+async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
+    history: Team, intruder: Intruder, table: str, column: str
+) -> None:
+    last = await intruder.last(history, table)
+    await intruder.do(
+        f"ALTER TABLE {table} DROP CONSTRAINT {table}_one_line_check, ALTER hash DROP NOT NULL",
+        f"ALTER TABLE {HEADS[table]} ALTER hash DROP NOT NULL",
+        f"UPDATE {table} SET {column} = E'a\nb', hash = NULL WHERE {of(history, table, last)}",
+        f"UPDATE {HEADS[table]} SET hash = NULL WHERE {of(history, table)}",
+    )
+    assert await intruder.found(history) == [f"{table} {last} altered"]
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_an_entry_taken_out_of_the_middle_is_missing(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
+    alone = ["ledger 3 application_alone"] if table == "ledger" else []
+    assert await intruder.found(history) == [f"{table} 3 missing", *alone]
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_an_entry_taken_out_shows_also_when_the_others_move_up(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    last = await intruder.last(history, table)
+    await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
+    for position in range(4, last + 1):
+        here = of(history, table, position)
+        await intruder.do(f"UPDATE {table} SET position = position - 1 WHERE {here}")
+    assert f"{table} 3 does_not_follow" in await intruder.found(history)
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_entries_that_change_places_do_not_follow(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    for here, there in ((3, -1), (4, 3), (-1, 4)):
+        await intruder.do(f"UPDATE {table} SET position = {there} WHERE {of(history, table, here)}")
+    assert await intruder.found(history) == [f"{table} 3 does_not_follow"]
+
+
+@pytest.mark.parametrize(
+    ("table", "contents"),
+    [
+        ("ledger", ["updates", "actor", "request_id", "decided_at", "catalog_version"]),
+        ("events", ["kind", "actor", "request_id", "subject", "details", "occurred_at"]),
+    ],
+)
+async def test_entries_that_change_contents_are_altered(
+    history: Team, intruder: Intruder, table: str, contents: list[str]
+) -> None:
+    await intruder.do(
+        f"UPDATE {table} t SET {', '.join(f'{column} = o.{column}' for column in contents)}"
+        f" FROM {table} o WHERE t.position IN (3, 4) AND o.position = 7 - t.position"
+        f" AND t.{of(history, table)} AND o.{of(history, table)}"
+    )
+    assert await intruder.found(history) == [f"{table} 3 altered"]
+
+
+FORGED = """
+INSERT INTO ledger SELECT organization_id, {0}, updates, actor, channel, request_id, catalog_version,
+  reason_hash, decided_at, {1}, 'x' FROM ledger WHERE {2}
+"""
+
+
+async def test_a_forged_entry_before_all_others_does_not_follow(
+    history: Team, intruder: Intruder
+) -> None:
+    await intruder.do(FORGED.format(0, "''", of(history, "ledger", 1)))
+    assert "ledger 0 does_not_follow" in await intruder.found(history)
+
+
+async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
+    history: Team, intruder: Intruder
+) -> None:
+    """With hashes that fit it and the one before it; those behind it have moved on."""
+    last = await intruder.last(history, "ledger")
+    for position in range(last, 2, -1):
+        here = of(history, "ledger", position)
+        await intruder.do(f"UPDATE ledger SET position = position + 1 WHERE {here}")
+    await intruder.do(
+        FORGED.format(3, "hash", of(history, "ledger", 2)),
+        f"UPDATE ledger t SET hash = ledger_hash(t) WHERE {of(history, 'ledger', 3)}",
+    )
+    assert "ledger 4 does_not_follow" in await intruder.found(history)
+
+
+async def test_a_forged_entry_behind_all_others_is_none_of_the_heads(
+    history: Team, intruder: Intruder
+) -> None:
+    last = await intruder.last(history, "ledger")
+    forged = last + 1
+    await intruder.do(FORGED.format(forged, "hash", of(history, "ledger", last)))
+    assert f"ledger {forged} altered" in await intruder.found(history)
+    await intruder.do(
+        f"UPDATE ledger t SET hash = ledger_hash(t) WHERE {of(history, 'ledger', forged)}"
+    )
+    assert await intruder.found(history) == [
+        f"ledger {forged} head_differs",
+        f"ledger {forged} application_missing",
+    ]
+
+
+async def test_a_time_that_goes_back_shows_although_every_hash_fits(
+    history: Team, intruder: Intruder
+) -> None:
+    await intruder.do(
+        "UPDATE ledger SET decided_at = decided_at - '1 day'::interval"
+        f" WHERE {of(history, 'ledger', 3)}"
+    )
+    await intruder.write_anew(history, "ledger", 3)
+    assert await intruder.found(history) == ["ledger 3 time_goes_back"]
+
+
+@pytest.mark.parametrize("table", NAMES)
+async def test_what_was_cut_off_is_missing_as_long_as_the_head_tells_of_it(
+    history: Team, intruder: Intruder, table: str
+) -> None:
+    last = await intruder.last(history, table)
+    await intruder.do(f"DELETE FROM {table} WHERE {of(history, table)} AND position >= {last - 1}")
+    assert f"{table} {last - 1} missing" in await intruder.found(history)
+
+
+@pytest.mark.parametrize(
+    ("alteration", "fault"),
+    [
+        ("UPDATE ledger_heads SET hash = 'x' WHERE {}", "head_differs"),
+        ("UPDATE ledger_heads SET decided_at = now() WHERE {}", "head_differs"),
+        ("UPDATE ledger_heads SET decided_at = 'infinity' WHERE {}", "head_differs"),
+        ("UPDATE ledger_heads SET position = position - 1 WHERE {}", "head_differs"),
+        ("DELETE FROM ledger_heads WHERE {}", "head_missing"),
+    ],
+)
+async def test_the_row_of_a_head_fits_the_last_entry(
+    history: Team, intruder: Intruder, alteration: str, fault: str
+) -> None:
+    last = await intruder.last(history, "ledger")
+    await intruder.do(alteration.format(of(history, "ledger")))
+    assert await intruder.found(history) == [f"ledger {last} {fault}"]
+
+
+async def test_an_entry_that_nobody_would_bring_into_the_engine_shows(
+    history: Team, intruder: Intruder
+) -> None:
+    await intruder.do(
+        f"DELETE FROM ledger_applications WHERE {of(history, 'ledger')} AND position IN (2, 4)"
+    )
+    assert await intruder.found(history) == ["ledger 2 application_missing"]
+
+
+async def test_chains_that_only_an_entry_knows_of_are_looked_at(
+    history: Team, intruder: Intruder
+) -> None:
+    """Among all others: in front of them and behind them."""
+    for table, name in NAMES.items():
+        for position, chain in ((3, "!!!"), (4, "~~~")):
+            here = of(history, table, position)
+            await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
+    found = await verify(intruder.connection)
+    told = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
+    for table in NAMES:
+        assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(told)
+        assert f"{table} {history.id} 3 missing" in told
+
+
+async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> None:
+    await intruder.do(
+        "SET LOCAL session_replication_role = origin",
+        "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
+    )
+    found = await verify(intruder.connection, "empty-one")
+    assert (found.holds, found.chains, found.entries) == (True, 1, 0)
+    await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
+    assert not (await verify(intruder.connection, "empty-one")).holds
+
+
+async def test_an_organization_that_nobody_knows_of_does_not_hold_by_that(
+    intruder: Intruder,
+) -> None:
+    with pytest.raises(UnknownOrganization):
+        await verify(intruder.connection, "no-such-one")
+
+
+async def test_a_reason_can_be_erased_and_not_altered(history: Team, intruder: Intruder) -> None:
+    mine = f"hash IN (SELECT reason_hash FROM ledger WHERE {of(history, 'ledger')})"
+    before = await intruder.verify(history)
+    assert (before.holds, before.reasons, before.reasons_erased) == (True, 1, 0)
+    await intruder.do(f"UPDATE reasons SET text = 'another' WHERE {mine}")
+    assert await intruder.found(history) == ["ledger 1 reason_altered"]
+    await intruder.do(f"DELETE FROM reasons WHERE {mine}")
+    after = await intruder.verify(history)
+    assert (after.holds, after.reasons, after.reasons_erased) == (True, 1, 1)
+
+
+async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: Intruder) -> None:
+    before, more = await intruder.verify(history), 2 * PAGE
+    await intruder.do(
+        "SET LOCAL session_replication_role = origin",
+        "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
+        f" SELECT '{history.id}', 'signed_in', 'user:x', 'api', 'r', '{{}}'"
+        f" FROM generate_series(1, {more})",
+    )
+    counted: list[int] = []
+    found = await verify(intruder.connection, history.id, progress=counted.append)
+    assert (found.holds, found.entries) == (True, before.entries + more)
+    assert max(counted) == PAGE

@@ -1,0 +1,114 @@
+"""The migrated database is the one that the models describe."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, make_url, select, text
+from sqlalchemy.dialects.postgresql.base import PGDialect
+from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
+
+from teamaccess.local.postgres.server import OWNER, LocalPostgres
+from teamaccess.storage import Base, Finding
+from teamaccess.storage.migrations import upgrade
+from teamaccess.storage.records.ledger import TransactionId
+from tests.support.world import World
+
+DESCRIBED = "teamaccess_described"
+MIGRATED = "teamaccess_migrated"
+GROWN = "teamaccess_grown"
+FOUND = """
+INSERT INTO findings (kind, organization_id, fingerprint, details)
+VALUES ('foreign_write', 'acme', 'a', '{"count": 3, "updates": %(told)s, "zed_token": "z"}'),
+       ('foreign_write', 'ghost', 'b', '{"count": 500, "updates": %(told)s, "zed_token": "z"}'),
+       ('drift', 'acme', 'c', '{"counts": {"extra": 1}}')
+"""
+CONSTRAINTS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid)
+FROM pg_constraint WHERE connamespace = 'public'::regnamespace AND contype <> 't'
+ORDER BY 1, 2
+"""
+INDEXES = """
+SELECT tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1, 2
+"""
+COLUMNS = """
+SELECT table_name, column_name, data_type, is_nullable, column_default, is_identity
+FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2
+"""
+PERSISTENCE = """
+SELECT relname, relpersistence::text FROM pg_class
+WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1
+"""
+
+
+@asynccontextmanager
+async def _connected(url: str) -> AsyncIterator[AsyncConnection]:
+    engine = create_async_engine(make_url(url).set(drivername="postgresql+asyncpg"))
+    try:
+        async with engine.begin() as connection:
+            yield connection
+    finally:
+        await engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def described(postgres: LocalPostgres) -> str:
+    """An empty database of the owner's, for the models to describe."""
+    postgres.create_database(DESCRIBED, owner=OWNER)
+    return postgres.url(DESCRIBED, OWNER)
+
+
+def _differences(connection: Connection) -> list[Any]:
+    assert isinstance(connection.dialect, PGDialect)
+    connection.dialect.ischema_names["xid8"] = TransactionId  # which SQLAlchemy does not know
+    context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+    return list(compare_metadata(context, Base.metadata))
+
+
+async def test_alembic_finds_nothing_to_migrate(fintoc: World) -> None:
+    async with _connected(fintoc.owner_url) as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+@pytest.mark.parametrize("question", [COLUMNS, CONSTRAINTS, INDEXES, PERSISTENCE])
+async def test_columns_constraints_and_indexes_are_the_models_to_the_letter(
+    fintoc: World, described: str, question: str
+) -> None:
+    async with _connected(described) as connection:
+        await connection.run_sync(Base.metadata.create_all)
+        wanted = (await connection.execute(text(question))).all()
+    async with _connected(fintoc.owner_url) as connection:
+        found = (await connection.execute(text(question))).all()
+    assert [row for row in found if row[0] != "alembic_version"] == wanted
+
+
+async def test_an_empty_database_is_migrated_once(postgres: LocalPostgres) -> None:
+    postgres.create_database(MIGRATED, owner=OWNER)
+    url = postgres.url(MIGRATED, OWNER)
+    for _ in range(2):
+        await asyncio.to_thread(upgrade, url)
+    async with _connected(url) as connection:
+        assert await connection.run_sync(_differences) == []
+
+
+async def test_what_a_finding_told_of_another_tenant_is_forgotten(postgres: LocalPostgres) -> None:
+    postgres.create_database(GROWN, owner=OWNER)
+    url = postgres.url(GROWN, OWNER)
+    await asyncio.to_thread(upgrade, url, "0003")
+    acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
+    told = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
+    async with _connected(url) as connection:
+        await connection.exec_driver_sql(FOUND % {"told": json.dumps(told)})
+    await asyncio.to_thread(upgrade, url)
+    async with _connected(url) as connection:
+        details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))
+    assert details == [
+        {"count": 2, "updates": acme, "zed_token": "z"},
+        {"count": 500, "updates": [told[1]], "zed_token": "z"},
+        {"counts": {"extra": 1}},
+    ]

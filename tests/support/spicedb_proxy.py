@@ -1,0 +1,239 @@
+"""Faults between the application and SpiceDB, on command. The SpiceDB behind is the real one."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from enum import Enum, auto
+from typing import Any
+
+import grpc
+import pytest
+from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
+
+from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker.ends import end_due
+from tests.support.world import Person, Team, World, open_world
+
+WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
+STREAMS = ("ReadRelationships", "LookupResources", "LookupSubjects", "Watch")
+
+Context = ServicerContext[bytes, bytes]
+Headers = tuple[tuple[str, str | bytes], ...]
+
+
+class Writes(Enum):
+    """What becomes of the writes on their way."""
+
+    ARRIVE = auto()
+    FAIL = auto()
+    """They do not arrive, and the caller is told so."""
+    LOSE_ANSWERS = auto()
+    """They arrive, and the caller never learns it."""
+    LINGER = auto()
+    """They stay on the way, until somebody lets them arrive."""
+
+
+@dataclass(frozen=True)
+class Lingering:
+    """A write that its sender has long given up."""
+
+    request: bytes
+    metadata: Headers
+
+
+class Link(grpc.GenericRpcHandler):
+    """A gRPC proxy before a SpiceDB; calls pass unless it is told otherwise."""
+
+    def __init__(self, channel: Channel) -> None:
+        self._channel = channel
+        self._server: grpc.aio.Server | None = None
+        self.endpoint = "127.0.0.1:0"
+        self.writes = Writes.ARRIVE
+        self.code = grpc.StatusCode.UNAVAILABLE
+        """What the caller is told of a write that fails, or whose answer gets lost."""
+        self.answers = True
+        """Whether anybody on the other side says a word."""
+        self.seen: list[str] = []
+        """The methods called, in order."""
+        self.lingering: list[Lingering] = []
+        self.came = asyncio.Condition()
+
+    async def up(self) -> None:
+        """Listen, at the same address every time."""
+        self._server = grpc.aio.server()
+        self._server.add_generic_rpc_handlers((self,))
+        port = self._server.add_insecure_port(self.endpoint)
+        self.endpoint = f"127.0.0.1:{port}"
+        await self._server.start()
+
+    async def down(self) -> None:
+        """End every connection and refuse new ones."""
+        assert self._server is not None
+        await self._server.stop(grace=None)
+
+    async def arrive(self) -> list[grpc.StatusCode]:
+        """Let what lingers arrive, and return what SpiceDB said to each."""
+        outcomes = []
+        for late in self.lingering:
+            try:
+                await self._forward(WRITE, late.request, late.metadata)
+                outcomes.append(grpc.StatusCode.OK)
+            except AioRpcError as error:
+                outcomes.append(error.code())
+        self.lingering.clear()
+        return outcomes
+
+    def service(
+        self, details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        """How gRPC asks who handles a call."""
+        method = details.method
+        if method.rpartition("/")[2] in STREAMS:
+
+            async def stream(request: bytes, context: Context) -> AsyncIterator[bytes]:
+                async for answer in self._stream(method, request, context):
+                    yield answer
+
+            return grpc.unary_stream_rpc_method_handler(stream)
+
+        async def call(request: bytes, context: Context) -> bytes:
+            return await self._call(method, request, context)
+
+        return grpc.unary_unary_rpc_method_handler(call)
+
+    async def _call(self, method: str, request: bytes, context: Context) -> bytes:
+        self.seen.append(method)
+        await self._answering()
+        metadata = _passed_on(context)
+        if method == WRITE and self.writes is Writes.LINGER:
+            async with self.came:
+                self.lingering.append(Lingering(request, metadata))
+                self.came.notify_all()
+            await asyncio.Event().wait()  # until the caller gives up
+        if method == WRITE and self.writes is Writes.FAIL:
+            await context.abort(self.code, "the link is broken")
+        try:
+            answer = await self._forward(method, request, metadata)
+        except AioRpcError as error:
+            await _abort(context, error)
+            raise
+        if method == WRITE and self.writes is Writes.LOSE_ANSWERS:
+            await context.abort(self.code, "the answer got lost")
+        return answer
+
+    async def _answering(self) -> None:
+        if not self.answers:
+            await asyncio.Event().wait()  # until the caller gives up
+
+    async def _forward(self, method: str, request: bytes, metadata: Headers) -> bytes:
+        forward: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+        forward = self._channel.unary_unary(method)
+        return await forward(request, metadata=Metadata(*metadata))
+
+    async def _stream(self, method: str, request: bytes, context: Context) -> AsyncIterator[bytes]:
+        self.seen.append(method)
+        await self._answering()
+        forward: grpc.aio.UnaryStreamMultiCallable[bytes, bytes]
+        forward = self._channel.unary_stream(method)
+        answers = forward(request, metadata=Metadata(*_passed_on(context)))
+        try:
+            async for answer in answers:
+                yield answer
+        except AioRpcError as error:
+            await _abort(context, error)
+
+
+def _passed_on(context: Context) -> Headers:
+    sent = context.invocation_metadata() or ()
+    return tuple((key, value) for key, value in sent if key == "authorization")
+
+
+async def _abort(context: Context, error: AioRpcError) -> None:
+    details = tuple(
+        (key, value)
+        for key, value in error.trailing_metadata() or ()
+        if key == "grpc-status-details-bin"
+    )
+    await context.abort(error.code(), error.details() or "", details)
+
+
+@asynccontextmanager
+async def another_process(world: World, **other: object) -> AsyncIterator[World]:
+    """A second teamaccess on the same database: its own connections and its own memory.
+
+    `other` are settings in which it differs.
+    """
+    settings = world.settings.model_copy(update=other)
+    async with open_world(settings, world.owner_url) as second:
+        yield second
+
+
+@asynccontextmanager
+async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Link]]:
+    """A second teamaccess, whose way to SpiceDB can be broken."""
+    async with insecure_channel(world.settings.spicedb_endpoint) as channel:
+        link = Link(channel)
+        await link.up()
+        try:
+            async with another_process(world, spicedb_endpoint=link.endpoint, **other) as second:
+                yield second, link
+        finally:
+            await link.down()
+
+
+@asynccontextmanager
+async def working(world: World) -> AsyncIterator[None]:
+    """A worker runs beside it."""
+    async with beside(work(world.service)):
+        yield
+
+
+@asynccontextmanager
+async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    """Something goes on meanwhile, and is cancelled at the end."""
+    job = asyncio.create_task(work)
+    try:
+        yield
+    finally:
+        job.cancel()
+        await asyncio.wait([job])
+
+
+async def swept(team: Team) -> int:
+    """End what has come to its end in one organization, as a worker does; return how many rows."""
+    ended = 0
+    while now := await end_due(team.world.service.ledger, team.id):
+        ended += now
+    return ended
+
+
+def through(world: World, team: Team) -> Team:
+    """The same organization and people, asking that process."""
+    people = {name: replace(person, world=world) for name, person in team.people.items()}
+    administrator: Person = replace(team.administrator, world=world)
+    return replace(team, world=world, administrator=administrator, people=people)
+
+
+def before(
+    monkeypatch: pytest.MonkeyPatch, world: World, call: str, then: Callable[[], Awaitable[None]]
+) -> None:
+    """Have something happen before SpiceDB is called so, once."""
+    engine, calls = world.service.engine, 0
+    real = getattr(engine, call)
+
+    async def calling(*args: Any, **more: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 1:
+            await then()
+        return await real(*args, **more)
+
+    monkeypatch.setattr(engine, call, calling)
+
+
+async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
+    """Wait until something that nobody announces has come about."""
+    async with asyncio.timeout(seconds):
+        while not await holds():  # noqa: ASYNC110 - there is no event to wait for
+            await asyncio.sleep(0.02)

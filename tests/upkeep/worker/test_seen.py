@@ -1,0 +1,87 @@
+"""After an end a service is told no, however fresh it wants its answers, and nothing else is written.
+
+SpiceDB keeps what it has answered for a revision. Without the sweeper it goes on saying yes after an
+expiration, for as long as nobody writes anything.
+"""
+
+import asyncio
+import time
+from datetime import timedelta
+
+import pytest
+from authzed.api.v1 import (
+    CheckPermissionRequest,
+    CheckPermissionResponse,
+    Consistency,
+    ObjectReference,
+    SubjectReference,
+    ZedToken,
+)
+
+from tests.support.spicedb_proxy import working
+from tests.support.steps import end_membership, end_role, enlist
+from tests.support.world import Person, Team
+
+PROMISED = 1.5
+LENIENCE = 3.5
+"""Seconds that a machine may add which does other things as well."""
+AHEAD = timedelta(seconds=2)
+
+
+class Asking:
+    """A service that asks the same question again and again, until it is told no for a while."""
+
+    def __init__(self, team: Team, whom: Person, fresh: Consistency) -> None:
+        self._team = team
+        self._question = CheckPermissionRequest(
+            consistency=fresh,
+            resource=ObjectReference(object_type="organization", object_id=team.id),
+            permission="refunds_create",
+            subject=SubjectReference(
+                object=ObjectReference(object_type="user", object_id=whom.id),
+            ),
+        )
+        self.yes = 0
+        self.last_yes = 0.0
+        """By the clock that PostgreSQL on this machine reads, too."""
+        self.no = 0
+
+    async def run(self, *, enough: int = 20) -> None:
+        """Ask until there were so many noes without a yes among them."""
+        while self.no < enough:
+            if await self._ask():
+                self.yes, self.last_yes, self.no = self.yes + 1, time.time(), 0
+            else:
+                self.no += 1
+            await asyncio.sleep(0.02)
+
+    async def _ask(self) -> bool:
+        key = self._team.world.settings.spicedb_preshared_key.get_secret_value()
+        answer = await self._team.world.engine.CheckPermission(
+            self._question, metadata=(("authorization", f"Bearer {key}"),)
+        )
+        has = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
+        return bool(answer.permissionship == has)
+
+
+@pytest.mark.parametrize("what", ["role", "membership"])
+async def test_at_every_freshness_an_end_is_seen_in_time(acme: Team, what: str) -> None:
+    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    end = await acme.world.service.now() + AHEAD
+    if what == "role":
+        await end_role(acme, bob, "support", end)
+    else:
+        await end_membership(acme, bob, end)
+    old = (await acme.administrator.ask("PATCH", acme.path, json={"name": "A"})).headers[
+        "Zed-Token"
+    ]
+    asking = {
+        "minimize_latency": Asking(acme, bob, Consistency(minimize_latency=True)),
+        "at_least_as_fresh": Asking(acme, bob, Consistency(at_least_as_fresh=ZedToken(token=old))),
+        "fully_consistent": Asking(acme, bob, Consistency(fully_consistent=True)),
+    }
+    async with working(acme.world), asyncio.timeout(AHEAD.total_seconds() + 15):
+        await asyncio.gather(*(each.run() for each in asking.values()))
+    for name, each in asking.items():
+        assert each.yes > 10, name
+        assert each.last_yes - end.timestamp() < PROMISED + LENIENCE, name
