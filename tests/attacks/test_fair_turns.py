@@ -269,6 +269,24 @@ async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
     assert (await asked).status_code == 200
 
 
+async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Team) -> None:
+    """Their tenant's short requests are answered meanwhile."""
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        waiting = [
+            asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)
+        ]
+        queue = acme.world.service.ledger._turns._organizations[acme.id]
+
+        async def all_wait() -> bool:
+            return queue.waiting(f"user:{acme.administrator.id}") == len(waiting)
+
+        await until(all_wait)
+        async with asyncio.timeout(5):
+            assert (await acme.administrator.ask("GET", acme.path)).status_code == 200
+        assert not any(each.done() for each in waiting)
+    assert {each.status_code for each in await asyncio.gather(*waiting)} == {201}
+
+
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
     acme: Team,
 ) -> None:
