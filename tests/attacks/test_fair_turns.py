@@ -1,6 +1,7 @@
 """Nobody keeps another tenant or another caller waiting for long."""
 
 import asyncio
+import itertools
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from teamaccess.audit.state.moment import Moment, PositionAt, standing_at
 from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.catalog import Catalog, read
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
+from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
 from tests.support.spicedb_proxy import another_process, through, until
@@ -58,6 +60,40 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
         assert turns._connections._held["user:eve"] == SHARE
     release.set()
     await asyncio.gather(*many)
+
+
+@pytest.mark.parametrize(
+    ("others", "crowded", "rests"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants_ask(
+    monkeypatch: pytest.MonkeyPatch, others: bool, crowded: bool, rests: bool
+) -> None:
+    """Changes of one tenant, one straight after another, took most of a process's time."""
+    seconds = itertools.count()
+    monkeypatch.setattr("teamaccess.changes.change_queue.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.changes.change_queue.REST", 3600.0)
+    current_share.set(LoopShare(lambda: others))
+    turns = ChangeQueue()
+    acme, globex = OrganizationId("acme"), OrganizationId("globex")
+    eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
+
+    async def change(organization: OrganizationId, who: Attribution) -> None:
+        async with turns.taken([organization], who):
+            pass
+
+    async with turns.taken([acme], eve):
+        waiting = [asyncio.create_task(change(acme, eve))] if crowded else []
+        await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await change(globex, bob)  # which never waits for another organization's rest
+    if rests:
+        assert not waiting[0].done()
+        waiting[0].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    else:
+        async with asyncio.timeout(1):
+            await asyncio.gather(*waiting, change(acme, bob))
 
 
 async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None:
@@ -231,6 +267,24 @@ async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
 
         await until(waits)
     assert (await asked).status_code == 200
+
+
+async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Team) -> None:
+    """Their tenant's short requests are answered meanwhile."""
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        waiting = [
+            asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)
+        ]
+        queue = acme.world.service.ledger._turns._organizations[acme.id]
+
+        async def all_wait() -> bool:
+            return queue.waiting(f"user:{acme.administrator.id}") == len(waiting)
+
+        await until(all_wait)
+        async with asyncio.timeout(5):
+            assert (await acme.administrator.ask("GET", acme.path)).status_code == 200
+        assert not any(each.done() for each in waiting)
+    assert {each.status_code for each in await asyncio.gather(*waiting)} == {201}
 
 
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(

@@ -13,6 +13,7 @@ from litestar.response import Stream
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.what_can import what_can
@@ -176,6 +177,7 @@ async def _source(
 ) -> AuditSource:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
     id = await auditable(request, service, organization)
+    give_up_slot(request)
     caller = attribution(request).caller
     if at is None:
         return await service.audit.of(id, caller=caller)

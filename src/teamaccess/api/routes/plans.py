@@ -11,6 +11,7 @@ from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.requests.preconditions import IfMatch, matches
+from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read
@@ -48,6 +49,7 @@ async def make_plan(
     The ETag names the state that the plan was made of.
     """
     id = await auditable(request, service, organization)
+    give_up_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:

@@ -22,6 +22,7 @@ from teamaccess.common.errors import (
     TeamaccessError,
     Unavailable,
 )
+from teamaccess.common.loop_share import resting_after
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, clock
@@ -182,7 +183,8 @@ async def _rehearsed(
     async def act(change: OrganizationChange) -> None:
         await make_all(proposals, change)
 
-    return await ledger.rehearse(attribution, organization, act, caller)
+    async with resting_after():
+        return await ledger.rehearse(attribution, organization, act, caller)
 
 
 async def _refusal(

@@ -4,6 +4,7 @@ import asyncio
 from dataclasses import dataclass
 
 from teamaccess.audit.questions.evidence import Evidence, query
+from teamaccess.audit.questions.holders import users_with
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.graph import Path, positions
@@ -52,7 +53,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
     on, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
-        return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
+        return await users_with(engine, on, permission, at)
 
     view = await source.view(ask)
     place = None if resource is None else on

@@ -9,6 +9,7 @@ from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.steps import Step
 from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import TeamaccessError, Unavailable
+from teamaccess.common.loop_share import resting_after
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Channel, OrganizationId, User, UserId
 
@@ -59,7 +60,8 @@ class Rehearsals:
 
         self.left -= 1
         try:
-            return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
+            async with resting_after():
+                return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
         except Unavailable:
             raise
         except TeamaccessError:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from teamaccess.audit.audit import Audit
+from teamaccess.audit.questions.holders import users_with
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.questions.why import Why
 from teamaccess.audit.remedies.candidates import Case
@@ -21,7 +22,7 @@ from teamaccess.directory.members.find import find_member
 from teamaccess.ledger import OrganizationStopped
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
-from teamaccess.storage import User, UserId
+from teamaccess.storage import User
 
 MOST = 5
 """Remedies that are named."""
@@ -71,7 +72,7 @@ async def remedies_for(
 
 
 async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
-    able = {UserId(id) async for id in audit.engine.subjects(on, action, "user")}
+    able = await users_with(audit.engine, on, action)
     others = await deciders(audit.reads, able)
     told = f"No change helps: {action} on {on} takes somebody else."
     return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from teamaccess.access.authorize import ADMINISTRATION
 from teamaccess.audit.audit import Audit
+from teamaccess.audit.questions.holders import users_with
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.candidates import Candidate, Case
 from teamaccess.audit.remedies.reach import beyond
@@ -99,8 +100,7 @@ class Trial:
     async def _who(self, permission: str) -> set[UserId]:
         """Return everybody who has it throughout the organization, as the engine says it."""
         here = organization_object(self.case.asked.organization)
-        found = self.audit.engine.subjects(here, permission, "user")
-        return {UserId(id) async for id in found}
+        return await users_with(self.audit.engine, here, permission)
 
     async def _adds(self, candidate: Candidate, made: Rehearsal) -> list[str] | None:
         """Return what else would come with what was made, None where it would not allow it."""

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Row, text
 
 from teamaccess.audit.state.moment import Basis
+from teamaccess.common.loop_share import give_way
 from teamaccess.ledger import Sessions
 from teamaccess.relationships import ENDING, InvalidRelationship, Relationship, user
 from teamaccess.relationships.relationship import parse_instant
@@ -128,6 +129,7 @@ async def forward(
             for update in updates:
                 if permits is None or status not in REFUSED or _has_place(update, permits):
                     facts.take(update, at, decided_at, basis)
+            await give_way()
         await asyncio.sleep(0)
     return facts
 
