@@ -90,7 +90,7 @@ def _explained(service: Service, organization: OrganizationId, members: int) -> 
     """Who can, each with every way in which they can and who decided it."""
 
     async def ask() -> None:
-        answer = await who_can(await service.audit.of(organization), ACTION)
+        answer = await who_can(await service.audit.sources.of(organization), ACTION)
         evidence = answer.evidence
         if (evidence.rows, evidence.unexplained, evidence.missing) != (members, 0, 0):
             raise ValueError(f"{evidence} of {members}")

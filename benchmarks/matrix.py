@@ -133,7 +133,7 @@ async def _compare(
     seconds: dict[str, list[float]] = defaultdict(list)
     asked: dict[str, int] = {}
     with Meter(f"audit, the matrix of {members:,}", "rounds", ROUNDS) as meter:
-        source = await service.audit.of(organization)
+        source = await service.audit.sources.of(organization)
         await matrix(source)  # connections and prepared statements
         for number in range(ROUNDS):
             await _new_revision(parts)

@@ -25,7 +25,7 @@ async def ask(service: Service, what: str, organization: OrganizationId) -> Row:
     rows = position = 0
     for _ in range(ROUNDS):
         sandboxes = Sandboxes(service.settings.sandbox_endpoint)
-        audit = replace(service.audit, sandboxes=sandboxes)
+        audit = replace(service.audit.sources, sandboxes=sandboxes)
         source = await audit.of(organization, moment)
         for name in ("first", "again"):
             began = time.perf_counter()

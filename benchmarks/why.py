@@ -58,11 +58,11 @@ async def _somebody(service: Service, organization: OrganizationId) -> UserId:
 
 
 async def _why(service: Service, organization: OrganizationId, who: UserId, action: str) -> Why:
-    return await why(await service.audit.of(organization), who, action)
+    return await why(await service.audit.sources.of(organization), who, action)
 
 
 async def _remedies(service: Service, refused: Why) -> Remedies:
-    return await remedies_for(service.audit, service.ledger, service.keys.invitees, refused)
+    return await remedies_for(service.audit.sources, service.ledger, service.keys.invitees, refused)
 
 
 async def _timed(ask: Callable[[], Awaitable[Answer]]) -> tuple[float, Answer]:

@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.access.admission import Admission
 from teamaccess.access.authorize import ReadAuthorizer
-from teamaccess.audit.audit import Audit
+from teamaccess.audit.service import AuditQuestions
+from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load
 from teamaccess.changes import Ledger
@@ -43,7 +44,7 @@ class Service:
     """What a worker runs."""
     reading: ReadAuthorizer
     admission: Admission
-    audit: Audit
+    audit: AuditQuestions
     activity: ActivityLog
     token_use: TokenUse
     refusals: Refusals
@@ -83,21 +84,24 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         sandboxes = Sandboxes(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)
         activity = ActivityLog(maker)
+        keys = Keys.from_secret(settings.secret_key.get_secret_value())
+        ledger = Ledger(
+            maker, applier, engine, catalog, settings.enforcement_seconds, settings.limits
+        )
+        sources = AuditSources(questions, engine, catalog, sandboxes)
         yield Service(
             settings=settings,
             catalog=catalog,
-            keys=Keys.from_secret(settings.secret_key.get_secret_value()),
+            keys=keys,
             engine=engine,
             sessions=maker,
             reads=questions,
-            ledger=Ledger(
-                maker, applier, engine, catalog, settings.enforcement_seconds, settings.limits
-            ),
+            ledger=ledger,
             applier=applier,
             relay=Relay(applier, marks),
             reading=ReadAuthorizer(questions, engine, catalog, activity.seen),
             admission=Admission(applier, questions),
-            audit=Audit(questions, engine, catalog, sandboxes),
+            audit=AuditQuestions(sources, ledger, keys.invitees),
             activity=activity,
             token_use=TokenUse(maker),
             refusals=Refusals(maker, _limits(settings)),

@@ -56,7 +56,7 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
 async def test_a_tenants_large_questions_leave_room_for_another_ones(
     acme: Team, globex: Team
 ) -> None:
-    audit = acme.world.service.audit
+    audit = acme.world.service.audit.sources
     async with audit.turns.taken(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))

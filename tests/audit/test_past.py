@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from teamaccess.audit.audit import CatalogNotInForce
 from teamaccess.audit.questions.holders import holders
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.sources import CatalogNotInForce
 from teamaccess.audit.state import sandboxes
 from teamaccess.audit.state.moment import Moment
 from teamaccess.audit.state.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
@@ -125,7 +125,7 @@ async def test_the_schema_that_was_in_force_answers(
     before = await apart.service.now()
     await apply_schema(apart.service.ledger, apart.service.engine, grown, OPERATOR)
     after = await apart.service.now()
-    audit = replace(apart.service.audit, sandboxes=Sandboxes(sandbox.endpoint))
+    audit = replace(apart.service.audit.sources, sandboxes=Sandboxes(sandbox.endpoint))
     old = await matrix(await audit.of(team.id, Moment(before)))
     new = await matrix(await audit.of(team.id, Moment(after)))
     assert (old.evidence.catalog, new.evidence.catalog) == (
@@ -164,7 +164,7 @@ async def test_an_ended_organization_is_answered_for_to_operators(acme: Team) ->
 
 
 async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes(None))
+    audit = replace(acme.world.service.audit.sources, sandboxes=Sandboxes(None))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
         await who_can(source, "refunds_create")
@@ -177,7 +177,7 @@ async def test_an_engine_that_does_not_answer_has_no_holders(acme: Team) -> None
 
 
 async def test_a_sandbox_that_does_not_answer_is_told_from_spicedb(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
+    audit = replace(acme.world.service.audit.sources, sandboxes=Sandboxes("127.0.0.1:1"))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(SandboxUnavailable):
         await who_can(source, "refunds_create")
@@ -221,7 +221,7 @@ async def test_what_is_too_large_for_a_sandbox_is_refused(
 async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalStack) -> None:
     server = stack.start_sandbox()
     own = Sandboxes(server.endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
+    audit = replace(acme.world.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
     server.begin_anew()
@@ -234,7 +234,7 @@ async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalSt
 
 async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(acme: Team) -> None:
     own = Sandboxes(acme.world.settings.sandbox_endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
+    audit = replace(acme.world.service.audit.sources, sandboxes=own)
     bob = (await enlist(acme, {"bob": []}))["bob"]
     for step in range(sandboxes.KEPT + 2):
         (await acme.change_roles(bob, "support" if step % 2 else "product")).raise_for_status()

@@ -14,17 +14,11 @@ from teamaccess.api.identity.authentication import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
-from teamaccess.storage import UserId, is_local_id
+from teamaccess.storage import is_local_id
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import rows_as_csv
 
@@ -49,10 +43,6 @@ By = Annotated[
         description="What counts at that time: what was decided, or what had reached SpiceDB."
     ),
 ]
-
-
-class TimeWithoutZone(Invalid):
-    """Say in which zone {at} is: {at}Z for UTC, or with an offset, +02:00 (in an address %2B02:00)."""
 
 
 class NoUserId(Invalid):
@@ -97,10 +87,10 @@ async def show_who_can(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await who_can(source, action, resource)
-    view = await asyncio.to_thread(WhoCanView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.who_can(scope, action, resource)
+    view = await asyncio.to_thread(WhoCanView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can")
@@ -116,10 +106,10 @@ async def show_what_can(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await what_can(source, await _named(service, user))
-    view = await asyncio.to_thread(WhatCanView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.what_can(scope, _user_id(user))
+    view = await asyncio.to_thread(WhatCanView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why")
@@ -134,14 +124,10 @@ async def show_why(
     basis: By = Basis.DECIDED,
 ) -> WhyView:
     """Say whether somebody can do something, and why, or why not and what would allow it."""
-    source = await _source(request, service, organization, at, basis)
-    found = await why(source, await _named(service, user), action, resource)
-    caller = attribution(request).caller
-    remedies = await remedies_for(
-        service.audit, service.ledger, service.keys.invitees, found, caller
-    )
-    await still_auditable(request, service, source.organization)
-    return WhyView.of(found, remedies)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.why(scope, _user_id(user), action, resource)
+    await still_auditable(request, service, scope.organization)
+    return WhyView.of(answer.why, answer.remedies)
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix")
@@ -156,39 +142,31 @@ async def show_matrix(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await matrix(source)
-    view = await asyncio.to_thread(MatrixView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.matrix(scope)
+    view = await asyncio.to_thread(MatrixView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
-async def _source(
+async def _scope(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
-) -> AuditSource:
-    """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
+) -> AuditScope:
+    """Return what the question is about if the caller may ask it; raises what `auditable` does."""
     id = await auditable(request, service, organization)
-    caller = attribution(request).caller
-    if at is None:
-        return await service.audit.of(id, caller=caller)
-    if at.utcoffset() is None:
-        raise TimeWithoutZone(at=at.isoformat())
-    return await service.audit.of(id, Moment(at, basis), caller)
+    return AuditScope(id, at, basis, attribution(request).caller)
 
 
-async def _named(service: Service, user: str) -> UserId:
-    """Return the user with this id; raises NoUserId and UnknownUser: a slip is no "no"."""
+def _user_id(user: str) -> str:
+    """Return the id; raises NoUserId for anything else, so that a slip is not answered with "no"."""
     if not is_local_id(user):
         raise NoUserId(user=user)
-    async with service.reads() as session:
-        if await user_now(session, UserId(user)) is None:
-            raise UnknownUser(user=user)
-    return UserId(user)
+    return user
 
 
 async def _shown(
-    request: AnyRequest, service: Service, source: AuditSource, answer: Shown
+    request: AnyRequest, service: Service, scope: AuditScope, answer: Shown
 ) -> Response[Any]:
-    await still_auditable(request, service, source.organization)
+    await still_auditable(request, service, scope.organization)
     try:
         wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
     except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore

@@ -45,12 +45,14 @@ async def make_plan(
     catalog = None
     if data.catalog is not None:
         # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
-        async with service.audit.sandbox_turns.taken(id, caller):
+        async with service.audit.sources.sandbox_turns.taken(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = (attribution(request), request.user.id)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
+    found = await plan(
+        service.audit.sources, service.ledger, id, data.changes, catalog, asker, caller
+    )
     view = await asyncio.to_thread(PlanView.of, found)
     await still_auditable(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.plans.plan import Plan, plan
+from teamaccess.audit.sources import AuditSources
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Ledger
 from teamaccess.common.errors import Conflict
@@ -31,7 +31,7 @@ class Everywhere:
 
 
 async def plan_everywhere(
-    audit: Audit,
+    audit: AuditSources,
     ledger: Ledger,
     then: Catalog,
     organizations: Sequence[OrganizationId],

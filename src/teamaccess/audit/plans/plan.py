@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import msgspec
 
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
 from teamaccess.audit.plans.proposals import Proposal, make_all
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.people import Person, people
+from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.facts import Facts, facts_at
 from teamaccess.audit.state.sandboxes import State
 from teamaccess.catalog import Catalog
@@ -97,7 +97,7 @@ class Plan:
 
 
 async def plan(
-    audit: Audit,
+    audit: AuditSources,
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
@@ -195,14 +195,14 @@ async def _refusal(
     return None
 
 
-async def _asked(audit: Audit, state: State, catalog: Catalog, groups: Alike) -> Holdings:
+async def _asked(audit: AuditSources, state: State, catalog: Catalog, groups: Alike) -> Holdings:
     async def ask(engine: Engine, at: Consistency) -> Holdings:
         return await holdings(engine, at, catalog, state.organization, groups)
 
     return await audit.sandboxes.ask(state, ask)
 
 
-async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift]:
+async def _shifts(audit: AuditSources, before: Holdings, after: Holdings) -> list[Shift]:
     gains, loses = gained(before, after), gained(after, before)
     async with audit.reads() as session:
         affected = await people(session, {*gains, *loses})
@@ -212,7 +212,7 @@ async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift
 
 
 async def _evidence(
-    audit: Audit, rehearsal: Rehearsal, asked: dict[str, str], rows: int
+    audit: AuditSources, rehearsal: Rehearsal, asked: dict[str, str], rows: int
 ) -> Evidence:
     async with audit.reads() as session:
         now = await clock(session)

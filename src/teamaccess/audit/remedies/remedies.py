@@ -7,7 +7,6 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.questions.why import Why
 from teamaccess.audit.remedies.candidates import Case
@@ -15,6 +14,7 @@ from teamaccess.audit.remedies.reach import concerning
 from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
 from teamaccess.audit.remedies.steps import RemedyTarget
 from teamaccess.audit.remedies.trial import MOST_PEOPLE, Remedy, Trial
+from teamaccess.audit.sources import AuditSources
 from teamaccess.changes import Ledger
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.members.find import find_member
@@ -42,7 +42,7 @@ class Remedies:
 
 
 async def remedies_for(
-    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str = ""
+    audit: AuditSources, ledger: Ledger, invitees: bytes, found: Why, asker: str = ""
 ) -> Remedies:
     """Return what would allow what was found to be refused; nothing where it is allowed, or was.
 
@@ -70,7 +70,7 @@ async def remedies_for(
     return Remedies(items, None if items else "No change that somebody may make would allow it.")
 
 
-async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
+async def _instead(audit: AuditSources, on: ObjectReference, action: str) -> Remedies:
     able = {UserId(id) async for id in audit.engine.subjects(on, action, "user")}
     others = await deciders(audit.reads, able)
     told = f"No change helps: {action} on {on} takes somebody else."
@@ -78,7 +78,7 @@ async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
 
 
 async def _searched(
-    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str
+    audit: AuditSources, ledger: Ledger, invitees: bytes, found: Why, asker: str
 ) -> list[Remedy]:
     """Return the remedies, what adds least first."""
     view, here = found.view, found.asked.organization
@@ -98,7 +98,7 @@ async def _searched(
     return sorted(remedies, key=lambda each: (len(each.adds), each.steps[-1].sentence))
 
 
-async def _case(audit: Audit, invitees: bytes, found: Why) -> Case:
+async def _case(audit: AuditSources, invitees: bytes, found: Why) -> Case:
     here, who = found.asked.organization, found.asked.who
     async with audit.reads() as session:
         member = await find_member(session, here, who)

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from teamaccess.access.authorize import ADMINISTRATION
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.candidates import Candidate, Case
 from teamaccess.audit.remedies.reach import beyond
 from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
 from teamaccess.audit.remedies.steps import Step
+from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.facts import Facts, changed, forward
 from teamaccess.changes import Rehearsal
 from teamaccess.relationships import organization as organization_object
@@ -43,7 +43,7 @@ class Remedy:
 class Trial:
     """Candidates, put to the test one after the other while the organization goes on."""
 
-    audit: Audit
+    audit: AuditSources
     case: Case
     rehearsals: Rehearsals
     facts: Facts

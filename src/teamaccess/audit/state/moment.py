@@ -45,11 +45,17 @@ class Moment(NamedTuple):
     basis: Basis = Basis.DECIDED
 
     def in_utc(self) -> "Moment":
-        """Return the same in UTC, whatever zone it was named in; raises OutOfCalendar."""
+        """Return the same time in UTC. Raises TimeWithoutZone and OutOfCalendar."""
+        if self.at.utcoffset() is None:
+            raise TimeWithoutZone(at=self.at.isoformat())
         try:
             return self._replace(at=self.at.astimezone(UTC))
         except OverflowError:
             raise OutOfCalendar(at=self.at.isoformat()) from None
+
+
+class TimeWithoutZone(Invalid):
+    """Say in which zone {at} is: {at}Z for UTC, or with an offset, +02:00 (in an address %2B02:00)."""
 
 
 class OutOfCalendar(Invalid):

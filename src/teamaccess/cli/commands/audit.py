@@ -10,19 +10,12 @@ import msgspec
 import typer
 
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.origins import Origin
 from teamaccess.audit.questions.people import Called, Person, called, in_words
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.cli.connected import AsJson, connected
-from teamaccess.cli.resolve_user import whom
 from teamaccess.cli.terminal import echo, time_of
-from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.audit import (
@@ -109,8 +102,8 @@ def show_who_can(
     """Say who can do something, and every way in which each of them can."""
 
     async def ask(service: Service) -> WhoCanView:
-        source = await _source(service, organization, at, basis)
-        return WhoCanView.of(await who_can(source, action, resource))
+        scope = _scope(organization, at, basis)
+        return WhoCanView.of(await service.audit.who_can(scope, action, resource))
 
     found = connected(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
@@ -128,8 +121,8 @@ def show_what_can(
     """Say what somebody can do, and every way in which they can."""
 
     async def ask(service: Service) -> WhatCanView:
-        source = await _source(service, organization, at, basis)
-        return WhatCanView.of(await what_can(source, await whom(service, organization, user)))
+        scope = _scope(organization, at, basis)
+        return WhatCanView.of(await service.audit.what_can(scope, user))
 
     found = connected(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
@@ -146,7 +139,7 @@ def show_matrix(
     """Say of every active member which actions they have. As a table, actions are rows."""
 
     async def ask(service: Service) -> MatrixView:
-        return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
+        return MatrixView.of(await service.audit.matrix(_scope(organization, at, basis)))
 
     found = connected(ask)
     rows = found.sheet() if as_csv else _turned(found.sheet())
@@ -169,11 +162,8 @@ def show_why(
     """
 
     async def ask(service: Service) -> WhyView:
-        source = await _source(service, organization, at, basis)
-        found = await why(source, await whom(service, organization, user), action, resource)
-        return WhyView.of(
-            found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
-        )
+        scope = _scope(organization, at, basis)
+        return WhyView.of(*await service.audit.why(scope, user, action, resource))
 
     found = connected(ask)
     if as_json:
@@ -184,13 +174,9 @@ def show_why(
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
-async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> AuditSource:
-    here = OrganizationId(organization)
-    if at is not None:
-        return await service.audit.of(here, Moment(time_of(at), basis))
-    async with service.reads() as session:
-        await get_organization(session, here)
-    return await service.audit.of(here)
+def _scope(organization: str, at: str | None, basis: Basis) -> AuditScope:
+    time = time_of(at) if at is not None else None
+    return AuditScope(OrganizationId(organization), time, basis)
 
 
 def _show(

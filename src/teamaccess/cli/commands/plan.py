@@ -85,7 +85,7 @@ def show_plan(
                 refuse_moved(change, lambda now: state == now)
         catalog = load(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
         found = PlanView.of(
-            await plan(service.audit, service.ledger, here, wanted.changes, catalog)
+            await plan(service.audit.sources, service.ledger, here, wanted.changes, catalog)
         )
         made = await _make(service, wanted, state or found.state) if apply else ""
         return found, made

@@ -117,7 +117,7 @@ def plan_catalog(
         wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
         with Meter("Planning", "organizations", len(wanted)) as meter:
             found = await plan_everywhere(
-                service.audit, service.ledger, then, wanted, lambda: meter.step(1)
+                service.audit.sources, service.ledger, then, wanted, lambda: meter.step(1)
             )
         return found, {
             "catalog": then.version,

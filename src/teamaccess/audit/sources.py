@@ -1,4 +1,4 @@
-"""What an auditor's questions are asked of: an organization now, or at a past moment."""
+"""Choose the source that answers a question: the present in SpiceDB, or the past in a sandbox."""
 
 from dataclasses import dataclass, field
 
@@ -10,6 +10,7 @@ from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.audit.state.view import AuditSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
+from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.schemas.in_force import in_force
 from teamaccess.engine import Engine
 from teamaccess.ledger import Sessions, UnknownOrganization, clock
@@ -26,41 +27,42 @@ class CatalogNotInForce(Conflict):
 
 
 @dataclass(frozen=True)
-class Audit:
-    """The parts that answers are made of."""
+class AuditSources:
+    """Opens organizations for questions, now or at a past moment, and holds what their answers need."""
 
     reads: Sessions
     engine: Engine
     catalog: Catalog
     sandboxes: Sandboxes
     turns: AuditTurns = field(default_factory=AuditTurns)
-    """For questions about the present."""
+    """The queue of questions about the present."""
     sandbox_turns: AuditTurns = field(default_factory=AuditTurns)
-    """For those that take a sandbox, which may take long and keep no other waiting."""
+    """The queue of questions that need a sandbox. They can take long, so they wait apart."""
 
     async def of(
         self, organization: OrganizationId, moment: Moment | None = None, caller: str = ""
     ) -> AuditSource:
-        """Return the organization as it is, or as it was. Callers take turns (`Attribution.caller`).
+        """Return the organization as it is, or as it was at a moment.
 
-        Raises UnknownOrganization; of the present CatalogNotInForce; of a moment OutOfCalendar,
-        SchemaNotRecorded, and what `standing_at` does.
+        Callers take turns: `caller` is `Attribution.caller`. Raises UnknownOrganization. For the present
+        it also raises CatalogNotInForce; for a moment TimeWithoutZone, OutOfCalendar, SchemaNotRecorded,
+        and what `standing_at` raises.
         """
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         if moment is None:
-            await self._refuse_other_schema()
+            await self._refuse_other_catalog(organization)
             return Present(organization, self.reads, self.catalog, self.engine, self.turns, caller)
         moment = moment.in_utc()
-        # SECURITY: it may wait for a change under way, with a connection that sign-ins need
+        # SECURITY: this can wait for a running change while it holds a connection that sign-ins need
         async with (
             self.sandbox_turns.taken(organization, caller),
             self.reads() as session,
         ):
             standing, decided_by = await standing_at(session, organization, moment)
-            then = await in_force(session, moment.at)
-        if then is not None:
-            catalog, schema = then.catalog, then.schema
+            recorded = await in_force(session, moment.at)
+        if recorded is not None:
+            catalog, schema = recorded.catalog, recorded.schema
         elif decided_by == self.catalog.version:
             catalog, schema = self.catalog, self.catalog.schema()
         else:
@@ -76,9 +78,10 @@ class Audit:
             caller,
         )
 
-    async def _refuse_other_schema(self) -> None:
-        """Raise CatalogNotInForce where the newest schema that was kept is another catalog's."""
+    async def _refuse_other_catalog(self, organization: OrganizationId) -> None:
+        """Raise UnknownOrganization, or CatalogNotInForce if the applied schema is another catalog's."""
         async with self.reads() as session:
-            found = await in_force(session, await clock(session))
-        if found is not None and found.catalog.version != self.catalog.version:
-            raise CatalogNotInForce(applied=found.catalog.version, deployed=self.catalog.version)
+            await get_organization(session, organization)
+            applied = await in_force(session, await clock(session))
+        if applied is not None and applied.catalog.version != self.catalog.version:
+            raise CatalogNotInForce(applied=applied.catalog.version, deployed=self.catalog.version)
