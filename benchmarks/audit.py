@@ -123,7 +123,7 @@ async def _replay(service: Service, bare: Parts, entries: str, organization: Org
 
     async def replay() -> None:
         facts = await facts_at(service.reads, organization, positions)
-        if not facts.standing:
+        if not facts.current:
             raise ValueError(f"nothing stands in {organization}")
 
     async def read() -> None:

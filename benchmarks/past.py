@@ -8,7 +8,7 @@ from benchmarks.report import Row
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
 from teamaccess.audit.state.moment import Moment
-from teamaccess.audit.state.sandboxes import Sandboxes
+from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
@@ -24,7 +24,7 @@ async def ask(service: Service, what: str, organization: OrganizationId) -> Row:
     taken: dict[str, list[float]] = {"first": [], "again": [], "matrix": []}
     rows = position = 0
     for _ in range(ROUNDS):
-        sandboxes = Sandboxes(service.settings.sandbox_endpoint)
+        sandboxes = SandboxPool(service.settings.sandbox_endpoint)
         audit = replace(service.audit.sources, sandboxes=sandboxes)
         source = await audit.of(organization, moment)
         for name in ("first", "again"):

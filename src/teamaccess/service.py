@@ -11,7 +11,7 @@ from teamaccess.access.admission import Admission
 from teamaccess.access.authorize import ReadAuthorizer
 from teamaccess.audit.service import AuditQuestions
 from teamaccess.audit.sources import AuditSources
-from teamaccess.audit.state.sandboxes import Sandboxes
+from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.catalog import Catalog, load
 from teamaccess.changes import Ledger
 from teamaccess.changes.events import RefusalLimits, Refusals
@@ -81,7 +81,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         stack.push_async_callback(applier.close)
         maker = sessions(writes, catalog)
         questions = async_sessionmaker(reads, expire_on_commit=False)
-        sandboxes = Sandboxes(settings.sandbox_endpoint)
+        sandboxes = SandboxPool(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)
         activity = ActivityLog(maker)
         keys = Keys.from_secret(settings.secret_key.get_secret_value())

@@ -57,7 +57,7 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
     acme: Team, globex: Team
 ) -> None:
     audit = acme.world.service.audit.sources
-    async with audit.turns.taken(globex.id, "user:slow"):
+    async with audit.queue.turn(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
             for _ in range(24)

@@ -16,10 +16,10 @@ import teamaccess
 from teamaccess.api.requests import pages, receiving
 from teamaccess.api.server import limits as server_limits
 from teamaccess.api.server.refusals import ConnectionRefusal
-from teamaccess.audit.plans import holdings, plan, proposals
+from teamaccess.audit.plans import held_actions, plan, proposals
 from teamaccess.audit.remedies import rehearsals, remedies
+from teamaccess.audit.state import queue as audit_queue
 from teamaccess.audit.state import sandboxes
-from teamaccess.audit.state import turns as audit_turns
 from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
 from teamaccess.changes import change_queue, ledger
@@ -111,11 +111,11 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("changes of one caller that wait", change_queue.MOST_WAITING),
         ("seconds that a change waits for its turn", change_queue.PATIENCE_SECONDS),
         ("seconds that a change waits until SpiceDB", ledger.PATIENCE_SECONDS),
-        ("seconds that a large question", audit_turns.PATIENCE_SECONDS),
+        ("seconds that a large question", audit_queue.PATIENCE_SECONDS),
         ("seconds that a plan or its changes", proposals.LONGEST_SECONDS),
         ("seconds that a plan may take", plan.LONGEST_ANSWER_SECONDS),
-        ("groups of objects in a plan", holdings.MOST_ALIKE),
-        ("relationships of an organization in a sandbox", sandboxes.MOST),
+        ("groups of objects in a plan", held_actions.MOST_GROUPS),
+        ("relationships of an organization in a sandbox", sandboxes.MOST_RELATIONSHIPS),
         ("rehearsals for one question", rehearsals.MOST_FOR_ONE),
         ("remedies in one answer", remedies.MOST),
         ("items of a page", pages.LONGEST_PAGE),

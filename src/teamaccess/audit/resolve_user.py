@@ -2,7 +2,7 @@
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.audit.questions.people import people
+from teamaccess.audit.questions.people import find_people
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
@@ -42,11 +42,11 @@ async def _refuse_invited(
         return
     if invitation.status(await clock(session)) is not InvitationStatus.PENDING:
         return
-    [inviter] = (await people(session, [invitation.invited_by])).values()
+    [inviter] = (await find_people(session, [invitation.invited_by])).values()
     raise NotAcceptedYet(
         email=invitation.email,
         organization=organization,
-        invited_by=inviter.called,
+        invited_by=inviter.display_name,
         invitation=invitation.id,
         until=invitation.expires_at.isoformat(timespec="seconds"),
     )

@@ -12,7 +12,7 @@ from teamaccess.audit.remedies.remedies import Remedies, remedies_for
 from teamaccess.audit.resolve_user import resolve_user
 from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.state.snapshot import AuditSource
 from teamaccess.changes import Ledger
 from teamaccess.storage import OrganizationId, UserId
 

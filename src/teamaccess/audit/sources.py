@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, field
 
-from teamaccess.audit.state.moment import Moment, standing_at
-from teamaccess.audit.state.past import Past
-from teamaccess.audit.state.present import Present
-from teamaccess.audit.state.sandboxes import Sandboxes
-from teamaccess.audit.state.turns import AuditTurns
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.state.moment import Moment, position_at
+from teamaccess.audit.state.past import PastSource
+from teamaccess.audit.state.present import PresentSource
+from teamaccess.audit.state.queue import AuditQueue
+from teamaccess.audit.state.sandboxes import SandboxPool
+from teamaccess.audit.state.snapshot import AuditSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.organizations.find import get_organization
@@ -33,10 +33,10 @@ class AuditSources:
     reads: Sessions
     engine: Engine
     catalog: Catalog
-    sandboxes: Sandboxes
-    turns: AuditTurns = field(default_factory=AuditTurns)
+    sandboxes: SandboxPool
+    queue: AuditQueue = field(default_factory=AuditQueue)
     """The queue of questions about the present."""
-    sandbox_turns: AuditTurns = field(default_factory=AuditTurns)
+    sandbox_queue: AuditQueue = field(default_factory=AuditQueue)
     """The queue of questions that need a sandbox. They can take long, so they wait apart."""
 
     async def of(
@@ -46,20 +46,22 @@ class AuditSources:
 
         Callers take turns: `caller` is `Attribution.caller`. Raises UnknownOrganization. For the present
         it also raises CatalogNotInForce; for a moment TimeWithoutZone, OutOfCalendar, SchemaNotRecorded,
-        and what `standing_at` raises.
+        and what `position_at` raises.
         """
         if not is_organization_id(organization):
             raise UnknownOrganization(organization=organization)
         if moment is None:
             await self._refuse_other_catalog(organization)
-            return Present(organization, self.reads, self.catalog, self.engine, self.turns, caller)
+            return PresentSource(
+                organization, self.reads, self.catalog, self.engine, self.queue, caller
+            )
         moment = moment.in_utc()
         # SECURITY: this can wait for a running change while it holds a connection that sign-ins need
         async with (
-            self.sandbox_turns.taken(organization, caller),
+            self.sandbox_queue.turn(organization, caller),
             self.reads() as session,
         ):
-            standing, decided_by = await standing_at(session, organization, moment)
+            ledger_position, decided_by = await position_at(session, organization, moment)
             recorded = await in_force(session, moment.at)
         if recorded is not None:
             catalog, schema = recorded.catalog, recorded.schema
@@ -67,14 +69,14 @@ class AuditSources:
             catalog, schema = self.catalog, self.catalog.schema()
         else:
             raise SchemaNotRecorded(at=moment.at.isoformat(), catalog=decided_by)
-        return Past(
+        return PastSource(
             moment,
-            standing,
+            ledger_position,
             self.reads,
             catalog,
             schema,
             self.sandboxes,
-            self.sandbox_turns,
+            self.sandbox_queue,
             caller,
         )
 

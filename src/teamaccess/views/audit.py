@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import msgspec
 
+from teamaccess.audit.questions.decisions import Decision
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.matrix import Matrix
-from teamaccess.audit.questions.origins import Origin
-from teamaccess.audit.questions.people import Called, Person, called, in_words
+from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.questions.what_can import WhatCan
 from teamaccess.audit.questions.who_can import WhoCan
 from teamaccess.audit.questions.why import Why
@@ -104,15 +104,15 @@ class PathView(msgspec.Struct):
     links: list[LinkView]
 
     @classmethod
-    def of(cls, path: Path, origins: Mapping[int, Origin]) -> "PathView":
+    def of(cls, path: Path, decisions: Mapping[int, Decision]) -> "PathView":
         """Return it as it is shown."""
-        completed = origins[path.since]
+        completed = decisions[path.since]
         return cls(
             role=path.role,
             custom=path.custom,
             team=path.team,
             since=completed.decided_at,
-            until=path.until,
+            until=path.expires_at,
             granted_by=completed.actor,
             channel=completed.channel,
             reason=completed.reason,
@@ -132,7 +132,7 @@ class WhoCanView(msgspec.Struct):
 
     evidence: Evidence
     items: list[HolderView]
-    changes: list[Origin]
+    changes: list[Decision]
     people: list[Person]
 
     @classmethod
@@ -145,17 +145,17 @@ class WhoCanView(msgspec.Struct):
                     each.person.user,
                     each.person.email,
                     each.person.name,
-                    [PathView.of(path, found.origins) for path in each.paths],
+                    [PathView.of(path, found.decisions) for path in each.paths],
                 )
                 for each in found.holders
             ],
-            changes=_changes(found.origins),
+            changes=_changes(found.decisions),
             people=found.people,
         )
 
     def sheet(self) -> Iterator[list[str]]:
         """Yield the rows of a spreadsheet, a row for each way."""
-        names = called(self.people)
+        names = display_names(self.people)
         yield [*("user", "email", "name", "role", "team", "since", "until"), "granted_by", "reason"]
         for each in self.items:
             who = [each.user, each.email or "", each.name or ""]
@@ -176,7 +176,7 @@ class WhatCanView(msgspec.Struct):
 
     evidence: Evidence
     items: list[CanView]
-    changes: list[Origin]
+    changes: list[Decision]
     people: list[Person]
 
     @classmethod
@@ -188,17 +188,17 @@ class WhatCanView(msgspec.Struct):
                 CanView(
                     can.action,
                     str(can.on) if can.on else None,
-                    [PathView.of(path, found.origins) for path in can.paths],
+                    [PathView.of(path, found.decisions) for path in can.paths],
                 )
-                for can in found.cans
+                for can in found.permitted
             ],
-            changes=_changes(found.origins),
+            changes=_changes(found.decisions),
             people=found.people,
         )
 
     def sheet(self) -> Iterator[list[str]]:
         """Yield the rows of a spreadsheet, a row for each way."""
-        names = called(self.people)
+        names = display_names(self.people)
         yield [*("action", "resource", "role", "team", "since", "until"), "granted_by", "reason"]
         for each in self.items:
             for way in _ways(each.paths, names):
@@ -254,7 +254,7 @@ class ObstacleView(msgspec.Struct):
     sentence: str
     relationship: str | None
     expired_at: datetime | None
-    change: Origin | None
+    change: Decision | None
 
 
 class WhyView(msgspec.Struct):
@@ -264,7 +264,7 @@ class WhyView(msgspec.Struct):
     allowed: bool
     paths: list[PathView]
     obstacle: ObstacleView | None
-    changes: list[Origin]
+    changes: list[Decision]
     people: list[Person]
     remedies: list[RemedyView]
     no_remedy: str | None
@@ -277,7 +277,7 @@ class WhyView(msgspec.Struct):
         return cls(
             evidence=found.evidence,
             allowed=found.allowed,
-            paths=[PathView.of(path, found.origins) for path in found.paths],
+            paths=[PathView.of(path, found.decisions) for path in found.paths],
             obstacle=None
             if obstacle is None
             else ObstacleView(
@@ -285,12 +285,12 @@ class WhyView(msgspec.Struct):
                 sentence=obstacle.sentence,
                 relationship=obstacle.fact.text if obstacle.fact else None,
                 expired_at=_expired(obstacle.fact, found.evidence.at),
-                change=found.origins[obstacle.fact.position] if obstacle.fact else None,
+                change=found.decisions[obstacle.fact.position] if obstacle.fact else None,
             ),
-            changes=_changes(found.origins),
+            changes=_changes(found.decisions),
             people=found.people,
             remedies=[RemedyView.of(each) for each in remedies.items],
-            no_remedy=remedies.nothing,
+            no_remedy=remedies.none_because,
             instead=InsteadView(list(remedies.instead), remedies.more)
             if remedies.instead
             else None,
@@ -298,25 +298,27 @@ class WhyView(msgspec.Struct):
 
 
 def _expired(fact: Fact | None, now: datetime) -> datetime | None:
-    return fact.until if fact and fact.until is not None and fact.until <= now else None
+    if fact is None or fact.expires_at is None or fact.expires_at > now:
+        return None
+    return fact.expires_at
 
 
-def _ways(paths: list[PathView], names: Called) -> Iterator[tuple[str, ...]]:
+def _ways(paths: list[PathView], names: DisplayNames) -> Iterator[tuple[str, ...]]:
     yield from (_told(path, names) for path in paths)
     if not paths:
         yield UNEXPLAINED
 
 
-def _told(path: PathView, names: Called) -> tuple[str, ...]:
+def _told(path: PathView, names: DisplayNames) -> tuple[str, ...]:
     return (
         path.role or "granted on it",
         path.team or "",
         path.since.isoformat(),
         path.until.isoformat() if path.until else "",
-        in_words(path.granted_by, names),
+        actor_with_names(path.granted_by, names),
         path.reason or "",
     )
 
 
-def _changes(origins: Mapping[int, Origin]) -> list[Origin]:
-    return [origins[position] for position in sorted(origins)]
+def _changes(decisions: Mapping[int, Decision]) -> list[Decision]:
+    return [decisions[position] for position in sorted(decisions)]

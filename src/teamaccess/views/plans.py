@@ -6,8 +6,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from teamaccess.audit.plans.holdings import Alike, Holding
-from teamaccess.audit.plans.plan import Plan, Shift
+from teamaccess.audit.plans.held_actions import HeldAction, ObjectGroups
+from teamaccess.audit.plans.plan import AccessChange, Plan
 from teamaccess.audit.plans.proposals import Proposals
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.people import Person
@@ -45,7 +45,7 @@ class HoldingView(msgspec.Struct):
     """How many they are; the plan's `alike` has their names once for everybody."""
 
     @classmethod
-    def of(cls, holding: Holding, alike: Alike) -> "HoldingView":
+    def of(cls, holding: HeldAction, alike: ObjectGroups) -> "HoldingView":
         """Return it as it is shown."""
         if holding.on is None:
             return cls(holding.action, None, 0)
@@ -66,7 +66,7 @@ class ShiftView(Person, frozen=True):
     loses: list[HoldingView]
 
     @classmethod
-    def of(cls, shift: Shift, alike: Alike) -> "ShiftView":
+    def of(cls, shift: AccessChange, alike: ObjectGroups) -> "ShiftView":
         """Return it as it is shown."""
         gains = [HoldingView.of(each, alike) for each in shift.gains]
         loses = [HoldingView.of(each, alike) for each in shift.loses]
@@ -101,7 +101,7 @@ class PlanView(msgspec.Struct):
             evidence=plan.evidence,
             state=plan.state,
             catalog=plan.catalog,
-            items=[ShiftView.of(each, plan.alike) for each in plan.shifts],
+            items=[ShiftView.of(each, plan.object_groups) for each in plan.changes],
             alike=_named(plan),
             updates=plan.updates,
             orphans=plan.orphans,
@@ -113,13 +113,13 @@ class PlanView(msgspec.Struct):
         yield ["who", "gains", "loses"]
         for each in self.items:
             gains, loses = (", ".join(map(str, has)) for has in (each.gains, each.loses))
-            yield [each.called, gains, loses]
+            yield [each.display_name, gains, loses]
 
 
 def _named(plan: Plan) -> dict[str, list[str]]:
-    told = {on for each in plan.shifts for _, on in (*each.gains, *each.loses) if on is not None}
+    told = {on for each in plan.changes for _, on in (*each.gains, *each.loses) if on is not None}
     return {
-        str(on): [str(each) for each in plan.alike[on]]
+        str(on): [str(each) for each in plan.object_groups[on]]
         for on in sorted(told, key=str)
-        if len(plan.alike[on]) > 1
+        if len(plan.object_groups[on]) > 1
     }

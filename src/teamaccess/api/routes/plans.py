@@ -45,7 +45,7 @@ async def make_plan(
     catalog = None
     if data.catalog is not None:
         # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
-        async with service.audit.sources.sandbox_turns.taken(id, caller):
+        async with service.audit.sources.sandbox_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:

@@ -1,4 +1,4 @@
-"""Everybody who has something, asked about many things."""
+"""Asks the engine who has each of many permissions."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,31 +8,31 @@ from teamaccess.relationships import ObjectReference
 from teamaccess.storage import UserId
 
 AT_ONCE = 8
-"""Questions under way: what one costs is mostly waiting where few people have something."""
+"""Concurrent lookups. Where few people have a permission, a lookup is mostly waiting."""
 
-Place = tuple[ObjectReference, str]
-"""An object, and a permission of it."""
+ObjectPermission = tuple[ObjectReference, str]
+"""An object and one of its permissions."""
 
 
-async def holders(
-    engine: Engine, at: Consistency, places: Sequence[Place]
-) -> dict[Place, set[UserId]]:
-    """Return who has each permission (LookupSubjects), in the order of the places.
+async def find_holders(
+    engine: Engine, at: Consistency, permissions: Sequence[ObjectPermission]
+) -> dict[ObjectPermission, set[UserId]]:
+    """Return who has each permission (LookupSubjects), in the order of the permissions.
 
     Raises EngineUnavailable.
     """
-    found: dict[Place, set[UserId]] = {place: set() for place in places}
-    waiting = iter(found)
+    holders: dict[ObjectPermission, set[UserId]] = {key: set() for key in permissions}
+    remaining = iter(holders)
 
-    async def work() -> None:
-        for resource, permission in waiting:
+    async def look_up() -> None:
+        for resource, permission in remaining:
             users = engine.subjects(resource, permission, "user", at)
-            found[resource, permission] = {UserId(id) async for id in users}
+            holders[resource, permission] = {UserId(id) async for id in users}
 
     try:
         async with asyncio.TaskGroup() as group:
             for _ in range(AT_ONCE):
-                group.create_task(work())
-    except ExceptionGroup as failures:  # one ends the others, and is what went wrong
+                group.create_task(look_up())
+    except ExceptionGroup as failures:  # the first failure cancels the other lookups
         raise failures.exceptions[0] from failures
-    return found
+    return holders

@@ -9,9 +9,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from teamaccess.audit.questions.decisions import Decision
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.origins import Origin
-from teamaccess.audit.questions.people import Called, Person, called, in_words
+from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
 from teamaccess.cli.connected import AsJson, connected
@@ -59,7 +59,7 @@ def _who(remedy: RemedyView) -> str:
 
 
 def _people(people: Sequence[Person], more: int) -> str:
-    named = ", ".join(each.called for each in people)
+    named = ", ".join(each.display_name for each in people)
     return f"{named} and {more} more" if more else named
 
 
@@ -222,7 +222,7 @@ def _signed(evidence: Evidence) -> str:
 def _explained(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
-    names = called(found.people)
+    names = display_names(found.people)
     for path in found.paths:
         yield f"  {_way(path, names)}"
         for link in path.links:
@@ -235,25 +235,24 @@ def _explained(found: WhyView) -> Iterator[str]:
             since = f" It ended by itself at {_when(obstacle.expired_at)}."
         elif change is not None:
             why = f": {change.reason}" if change.reason else ""
-            since = f" Since {_when(change.decided_at)}, by {in_words(change.actor, names)}{why}."
+            since = f" Since {_when(change.decided_at)}, by {actor_with_names(change.actor, names)}{why}."
         yield f"  {obstacle.sentence}{since}"
     yield from remedied(found)
     yield _signed(found.evidence)
 
 
-def _way(path: PathView, names: Called) -> str:
+def _way(path: PathView, names: DisplayNames) -> str:
     what = "granted on it" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_when(path.until)}" if path.until else ""
     why = f": {path.reason}" if path.reason else ""
-    return (
-        f"{what}{team} since {_when(path.since)}{until}, by {in_words(path.granted_by, names)}{why}"
-    )
+    by = actor_with_names(path.granted_by, names)
+    return f"{what}{team} since {_when(path.since)}{until}, by {by}{why}"
 
 
-def _given(change: Origin, names: Called) -> str:
+def _given(change: Decision, names: DisplayNames) -> str:
     why = f": {change.reason}" if change.reason else ""
-    by = in_words(change.actor, names)
+    by = actor_with_names(change.actor, names)
     return f"since {_when(change.decided_at)}, by {by} ({change.channel}){why}"
 
 
