@@ -120,7 +120,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("remedies in one answer", remedies.MOST),
         ("items of a page", pages.LONGEST_PAGE),
         ("questions in", checks.MOST_CHECKS),
-        ("objects in", resources.MOST_ORDERS),
+        ("objects in", resources.MOST_OPERATIONS),
         ("grants on one object", resources.MOST_GRANTS),
         ("changes in a plan", proposals.MOST),
         ("characters of a name", text.LONGEST_NAME),

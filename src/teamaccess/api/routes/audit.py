@@ -50,7 +50,7 @@ class NoUserId(Invalid):
     command `teamaccess audit` takes e-mail addresses, too."""
 
 
-class Shown(Protocol):
+class TableAnswer(Protocol):
     """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
 
     @property
@@ -69,7 +69,7 @@ class Shown(Protocol):
     def people(self) -> Sequence[object]:
         """Who made these changes."""
 
-    def sheet(self) -> Iterator[list[str]]:
+    def table(self) -> Iterator[list[str]]:
         """Yield its rows."""
 
 
@@ -164,7 +164,7 @@ def _user_id(user: str) -> str:
 
 
 async def _shown(
-    request: AnyRequest, service: Service, scope: AuditScope, answer: Shown
+    request: AnyRequest, service: Service, scope: AuditScope, answer: TableAnswer
 ) -> Response[Any]:
     await still_auditable(request, service, scope.organization)
     try:
@@ -173,14 +173,14 @@ async def _shown(
         wanted = None
     if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
-        lines = rows_as_csv(answer.sheet())
+        lines = rows_as_csv(answer.table())
         return Stream(lines, media_type=CSV, headers=headers)
     if wanted == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
 
 
-def _lines(answer: Shown) -> Iterator[bytes]:
+def _lines(answer: TableAnswer) -> Iterator[bytes]:
     """Yield the answer line by line; the last one says that it is whole."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:

@@ -25,9 +25,9 @@ from teamaccess.storage import MembershipStatus, OrganizationId, RoleId, TeamId,
 from teamaccess.views.members import (
     MemberPatch,
     MemberView,
-    RolesWanted,
-    RoleWanted,
-    WithReason,
+    ReasonInput,
+    RoleInput,
+    RolesInput,
 )
 
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
@@ -97,7 +97,7 @@ async def change_member_roles(
     user: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[RolesWanted],
+    data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> MemberView:
     """Give a member exactly these roles; what they keep is in force throughout."""
@@ -141,7 +141,7 @@ async def suspend_member(
     user: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    data: JSONBody[ReasonInput | None] = None,
 ) -> None:
     """Take away everything a member can do, keeping the roles for their return."""
     await act.suspend(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
@@ -158,7 +158,7 @@ async def reactivate_member(
     user: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    data: JSONBody[ReasonInput | None] = None,
 ) -> None:
     """Give a suspended member everything back."""
     await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
@@ -175,7 +175,7 @@ async def remove_member(
     user: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    data: JSONBody[ReasonInput | None] = None,
 ) -> None:
     """End a membership, everything that hangs on it, and the sessions of the removed."""
     await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
@@ -192,7 +192,7 @@ async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
     await act.leave(change, OrganizationId(organization), actor.id)
 
 
-def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
+def once_each(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
     """Return the roles with their ends; raises RoleTwice."""
     wanted: dict[RoleId, datetime | None] = {}
     for each in roles:
@@ -202,7 +202,7 @@ def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
     return wanted
 
 
-def _why(wanted: RolesWanted | MemberPatch | WithReason | None) -> str | None:
+def _why(wanted: RolesInput | MemberPatch | ReasonInput | None) -> str | None:
     if wanted is None or wanted.reason is None:
         return None
     return clean("reason", wanted.reason, LONGEST_REASON)

@@ -19,7 +19,7 @@ from teamaccess.changes import Change
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.storage import OrganizationId, User
-from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
 
 
 class BadCatalog(Invalid):
@@ -38,7 +38,7 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
+    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanInput]
 ) -> Response[PlanView]:
     """Say who would gain and who would lose which action; nothing is written.
 
@@ -72,7 +72,7 @@ async def make_changes(
     organization: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[ChangesWanted],
+    data: JSONBody[ChangesInput],
     if_match: IfMatch = None,
 ) -> ChangesMade:
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""

@@ -21,14 +21,14 @@ from teamaccess.directory.resources.find import get_resource, list_resources, ty
 from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.resources import (
-    BatchView,
+    GrantInput,
+    GrantsInput,
     GrantsView,
-    GrantsWanted,
     GrantView,
-    GrantWanted,
     NewResource,
-    OrderView,
     ResourceBatch,
+    ResourceResultsView,
+    ResourceResultView,
     ResourceView,
 )
 
@@ -104,12 +104,16 @@ async def show_resources(
 @changes
 async def change_resources(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[ResourceBatch]
-) -> BatchView:
+) -> ResourceResultsView:
     """Register and remove up to a thousand objects in one change: all of them, or none."""
-    orders = [each.order for each in data.items]
-    outcomes = await register.order(change, actor.id, OrganizationId(organization), orders)
-    told = zip(orders, outcomes, strict=True)
-    return BatchView([OrderView(each.type, each.id, outcome) for each, outcome in told])
+    operations = [item.resource_operation for item in data.items]
+    outcomes = await register.order(change, actor.id, OrganizationId(organization), operations)
+    return ResourceResultsView(
+        [
+            ResourceResultView(operation.type, operation.id, outcome)
+            for operation, outcome in zip(operations, outcomes, strict=True)
+        ]
+    )
 
 
 GRANTS = f"{ONE}/grants"
@@ -147,7 +151,7 @@ async def change_grants(
     resource: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[GrantsWanted],
+    data: JSONBody[GrantsInput],
     if_match: IfMatch = None,
 ) -> GrantsView:
     """Have exactly this granted on an object; what is kept is in force throughout."""
@@ -159,7 +163,7 @@ async def change_grants(
     return view(now, change.now)
 
 
-def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
+def once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
     """Return the grants with their ends; raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:

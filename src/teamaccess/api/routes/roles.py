@@ -19,7 +19,7 @@ from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.make import Description, clone, make, replace
 from teamaccess.directory.roles.remove import remove
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
-from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
+from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 Instead = Annotated[
@@ -103,7 +103,7 @@ async def replace_role(
     role: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[RoleReplaced],
+    data: JSONBody[RoleReplacement],
     if_match: IfMatch = None,
 ) -> RoleView:
     """Have a role be just this, for all who hold it at once."""
@@ -136,7 +136,7 @@ async def delete_role(
     await remove(change, actor.id, OrganizationId(organization), RoleId(role), reassign)
 
 
-def described(data: NewRole | RoleReplaced) -> Description:
+def described(data: NewRole | RoleReplacement) -> Description:
     """Return what people are told of the role; raises InvalidText."""
     text = data.description
     return Description(

@@ -16,8 +16,8 @@ from teamaccess.directory.teams import act, places
 from teamaccess.directory.teams.find import find_team, get_team, list_teams
 from teamaccess.directory.teams.listing import list_places
 from teamaccess.storage import OrganizationId, TeamId, UserId
-from teamaccess.views.members import RolesWanted
-from teamaccess.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPatch, TeamView
+from teamaccess.views.members import RolesInput
+from teamaccess.views.teams import NewTeam, TeamMemberView, TeamPatch, TeamPlaceInput, TeamView
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"
@@ -94,7 +94,7 @@ async def change_team_roles(
     team: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[RolesWanted],
+    data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> TeamView:
     """Have a team hold exactly these roles; everybody in it has them."""
@@ -138,7 +138,7 @@ async def put_into_team(
     user: InPath,
     change: Change,
     actor: SignedIn,
-    data: JSONBody[PlaceWanted | None] = None,
+    data: JSONBody[TeamPlaceInput | None] = None,
 ) -> TeamMemberView:
     """Have a member be in a team, until a time or, without a body, for good."""
     until = data.expires_at if data is not None else None

@@ -106,7 +106,7 @@ def show_who_can(
         return WhoCanView.of(await service.audit.who_can(scope, action, resource))
 
     found = connected(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("what-can")
@@ -125,7 +125,7 @@ def show_what_can(
         return WhatCanView.of(await service.audit.what_can(scope, user))
 
     found = connected(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("matrix")
@@ -142,7 +142,7 @@ def show_matrix(
         return MatrixView.of(await service.audit.matrix(_scope(organization, at, basis)))
 
     found = connected(ask)
-    rows = found.sheet() if as_csv else _turned(found.sheet())
+    rows = found.table() if as_csv else _turned(found.table())
     _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
 
 

@@ -135,7 +135,7 @@ def _beside(file: Path, catalog: str) -> str | Path:
 
 
 def _print_table(found: PlanView) -> None:
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         print_table(head, rows)
     else:
@@ -149,7 +149,7 @@ def _markdown(found: PlanView) -> Iterator[str]:
     affected = "nobody gains or loses anything now" if not people else f"{people} affected"
     yield f"### {found.evidence.organization}: {affected}"
     yield ""
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         yield f"| {' | '.join(head)} |"
         yield f"| {' | '.join('---' for _ in head)} |"
