@@ -80,7 +80,7 @@ async def _timed(work: Awaitable[None]) -> float:
 
 async def _rebuild(service: Service) -> None:
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BY_BENCHMARKS)
-    done = await rebuilder.everything(lambda seen: None)
+    done = await rebuilder.rebuild_all(lambda seen: None)
     if len(done.organizations) != TEAMS or done.relationships < RELATIONSHIPS:
         raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
 

@@ -79,15 +79,15 @@ async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None
 
 
 async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
-    turns, release = AuditQueue(), asyncio.Event()
+    queue, release = AuditQueue(), asyncio.Event()
 
     async def ask(organization: str) -> None:
-        async with turns.taken(OrganizationId(organization), "user:vera"):
+        async with queue.turn(OrganizationId(organization), "user:vera"):
             await release.wait()
 
     many = [asyncio.create_task(ask(f"tenant-{n}")) for n in range(10)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(1), turns.taken(OrganizationId("acme"), "user:ana"):
+    async with asyncio.timeout(1), queue.turn(OrganizationId("acme"), "user:ana"):
         assert not any(each.done() for each in many)
     release.set()
     await asyncio.gather(*many)

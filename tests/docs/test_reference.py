@@ -31,7 +31,7 @@ from teamaccess.common.settings import Settings
 from teamaccess.directory.access_requests.limits import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
 from teamaccess.ledger import drain
-from teamaccess.upkeep.reconciliation import UNASKED
+from teamaccess.upkeep.reconciliation import DEFAULT_MOST_DELETES
 from teamaccess.views import checks, resources
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -135,7 +135,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("body, with", receiving.LARGEST_BODY / KIB),
         ("body of", receiving.LARGEST_BATCH / KIB),
         ("requests sent ahead", server_limits.WAITING_REQUESTS),
-        ("relationships that `reconcile --apply` deletes", UNASKED),
+        ("relationships that `reconcile --apply` deletes", DEFAULT_MOST_DELETES),
         ("mistakes that a refused catalog lists", catalog_errors.MOST_MISTAKES),
         ("levels of nesting in a catalog", reader.DEEPEST),
     ],
