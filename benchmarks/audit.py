@@ -1,12 +1,13 @@
-"""What an auditor's answers cost: whole and explained, against what the engine alone takes."""
+"""The cost of audit answers, complete and explained, against the engine's bare answer."""
 
 from authzed.api.v1 import Consistency, LookupSubjectsRequest
 
-from benchmarks import histories, matrix, past, population, why
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Step, interleave, ratio
-from benchmarks.report import Row, Table
+from benchmarks.audit_questions import matrix, past, why
+from benchmarks.support import long_ledgers, population
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Step, interleave, ratio
+from benchmarks.support.report import Row, Table
 from teamaccess.audit.questions.who_can import who_can
 from teamaccess.audit.state.facts import facts_at
 from teamaccess.service import Service, open_service
@@ -17,7 +18,7 @@ SIZES = (10, 1_000, 100_000)
 HISTORIES = (1_000, 10_000, 100_000)
 """Positions of a ledger."""
 ACTION = "links_access"
-"""What everybody can, whatever their role."""
+"""An action that every role contains."""
 ROUNDS = 3
 
 LENGTH = """
@@ -29,15 +30,17 @@ SELECT position, decided_at, updates FROM ledger WHERE organization_id = $1 ORDE
 """
 
 
-async def measure(site: Site) -> list[Table]:
-    """Ask about organizations that are small and large, and replay histories short and long."""
-    site.without_us()
-    async with open_service(site.settings) as service, parts(site) as bare:
+async def measure(environment: Environment) -> list[Table]:
+    """Ask about small and large organizations, and replay short and long ledgers."""
+    environment.stop_our_processes()
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
         organizations = {members: await _organization(service, members) for members in SIZES}
         who = await _who_can(service, bare, organizations)
         reasons = await why.measure(service, organizations)
         everybody = await matrix.measure(service, bare)
-        changed = [await histories.role_changes(service, bare.database, each) for each in HISTORIES]
+        changed = [
+            await long_ledgers.role_changes(service, bare.database, each) for each in HISTORIES
+        ]
         replayed = [await _replay(service, bare, "two updates each", id) for id in changed]
         replayed.append(await _replay(service, bare, "900 updates each", organizations[SIZES[-1]]))
         asked = [await past.ask(service, "history", id) for id in changed]
@@ -54,12 +57,12 @@ async def measure(site: Site) -> list[Table]:
 
 async def _organization(service: Service, members: int) -> OrganizationId:
     id = await population.organization(service)
-    await population.bring_in(service, id, matrix.ROLES, members)
+    await population.import_many(service, id, matrix.ROLES, members)
     return id
 
 
 async def _who_can(
-    service: Service, bare: Parts, organizations: dict[int, OrganizationId]
+    service: Service, bare: BareStack, organizations: dict[int, OrganizationId]
 ) -> list[Row]:
     rows: list[Row] = []
     before, before_ms = 0, 0.0
@@ -87,7 +90,7 @@ async def _who_can(
 
 
 def _explained(service: Service, organization: OrganizationId, members: int) -> Step:
-    """Who can, each with every way in which they can and who decided it."""
+    """Return the question who can, answered with every path and its decisions."""
 
     async def ask() -> None:
         answer = await who_can(await service.audit.sources.of(organization), ACTION)
@@ -98,8 +101,8 @@ def _explained(service: Service, organization: OrganizationId, members: int) -> 
     return ask
 
 
-def _named(parts: Parts, organization: OrganizationId, members: int) -> Step:
-    """The same question to the engine, which names them."""
+def _named(parts: BareStack, organization: OrganizationId, members: int) -> Step:
+    """Return the same question to the engine alone, which only names the users."""
 
     async def ask() -> None:
         call = parts.engine.LookupSubjects(
@@ -118,7 +121,9 @@ def _named(parts: Parts, organization: OrganizationId, members: int) -> Step:
     return ask
 
 
-async def _replay(service: Service, bare: Parts, entries: str, organization: OrganizationId) -> Row:
+async def _replay(
+    service: Service, bare: BareStack, entries: str, organization: OrganizationId
+) -> Row:
     [(positions, updates)] = await bare.database.fetch(LENGTH, organization)
 
     async def replay() -> None:

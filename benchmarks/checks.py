@@ -1,4 +1,4 @@
-"""CheckPermission as a service asks it, at each freshness."""
+"""CheckPermission as a service calls it, at each consistency."""
 
 import asyncio
 import itertools
@@ -15,11 +15,11 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import background_data, population
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Step, interleave
-from benchmarks.report import Row, Table
+from benchmarks.support import background_data, population
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Step, interleave
+from benchmarks.support.report import Row, Table
 from teamaccess.service import open_service
 from teamaccess.storage import OrganizationId, UserId
 
@@ -27,7 +27,7 @@ MEMBERS = 100
 CHANGES_A_SECOND = 10
 
 Freshness = Callable[[str], Consistency]
-"""From the newest ZedToken to what is asked for."""
+"""Returns the consistency to ask for, from the newest ZedToken."""
 
 FRESHNESS: dict[str, Freshness] = {
     "minimize_latency": lambda token: Consistency(minimize_latency=True),
@@ -37,11 +37,11 @@ FRESHNESS: dict[str, Freshness] = {
 
 
 class Checking:
-    """A service's worker, asked about one member after another."""
+    """A service's worker that checks one member after another."""
 
     def __init__(
         self,
-        parts: Parts,
+        parts: BareStack,
         organization: OrganizationId,
         users: Sequence[UserId],
         fresh: Freshness,
@@ -51,7 +51,7 @@ class Checking:
         self._users = itertools.cycle(users)
 
     async def __call__(self) -> None:
-        """Ask whether the next one may refund."""
+        """Check whether the next member may refund."""
         await self._parts.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=self._fresh(self._parts.newest[self._organization]),
@@ -63,13 +63,13 @@ class Checking:
         )
 
 
-async def measure(site: Site) -> list[Table]:
-    """Ask in a full datastore, while nothing changes and while roles do."""
+async def measure(environment: Environment) -> list[Table]:
+    """Check in a full datastore, without changes and while roles change."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service, parts(site) as bare:
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
-        await asyncio.to_thread(background_data.fill, site)
+        await asyncio.to_thread(background_data.fill, environment)
         await change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [
@@ -95,9 +95,9 @@ async def measure(site: Site) -> list[Table]:
 
 @asynccontextmanager
 async def changing(
-    parts: Parts, organization: OrganizationId, a_second: int
+    parts: BareStack, organization: OrganizationId, a_second: int
 ) -> AsyncIterator[None]:
-    """Change somebody's role in the organization so often, meanwhile."""
+    """Change roles in the organization at this rate while the block runs."""
 
     async def go_on() -> None:
         for number in itertools.count(1):
@@ -114,8 +114,8 @@ async def changing(
         await task
 
 
-async def change(parts: Parts, organization: OrganizationId, number: int) -> None:
-    """Give somebody a role, who is somebody else for each number."""
+async def change(parts: BareStack, organization: OrganizationId, number: int) -> None:
+    """Give a role to a user, a different one for each number."""
     with suppress(grpc.aio.AioRpcError):
         await parts.write(
             organization,

@@ -1,29 +1,29 @@
-"""What it costs a check that its cheapest answer is half a second old at most, and not five."""
+"""The cost for a check of a revision that is at most half a second old instead of five."""
 
 import asyncio
 import itertools
 
-from benchmarks import background_data, population
-from benchmarks.baseline import parts
 from benchmarks.checks import CHANGES_A_SECOND, FRESHNESS, MEMBERS, Checking, change, changing
-from benchmarks.environment import Site
-from benchmarks.load import Step, interleave, ratio
-from benchmarks.report import Row, Table
-from benchmarks.second_spicedb import spicedb_beside
+from benchmarks.support import background_data, population
+from benchmarks.support.bare_stack import bare_stack
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Step, interleave, ratio
+from benchmarks.support.report import Row, Table
+from benchmarks.support.second_spicedb import second_spicedb
 from teamaccess.service import open_service
 
 
-async def measure(site: Site) -> list[Table]:
-    """Ask two SpiceDBs on the same full datastore in turns, while nothing changes and while roles do."""
+async def measure(environment: Environment) -> list[Table]:
+    """Check in two SpiceDBs on one full datastore in turns, without changes and while roles change."""
     rows: list[Row] = []
     async with (
-        open_service(site.settings) as service,
-        parts(site) as ours,
-        spicedb_beside(site, ours, "spicedb_at_defaults", options=()) as theirs,
+        open_service(environment.settings) as service,
+        bare_stack(environment) as ours,
+        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as theirs,
     ):
         id = await population.organization(service)
         users = await population.join(service, id, "support", MEMBERS)
-        await asyncio.to_thread(background_data.fill, site)
+        await asyncio.to_thread(background_data.fill, environment)
         await change(ours, id, 0)
         for changes, (name, fresh), workers in itertools.product(
             (0, CHANGES_A_SECOND), FRESHNESS.items(), (1, 8)

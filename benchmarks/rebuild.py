@@ -1,4 +1,4 @@
-"""Filling an empty SpiceDB from the rows, against bare writes of as many relationships."""
+"""A rebuild of an empty SpiceDB from the rows, against bare writes of as many relationships."""
 
 import asyncio
 import time
@@ -7,11 +7,11 @@ from statistics import median
 
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.population import BY_BENCHMARKS
 from benchmarks.reconcile import ROWS
-from benchmarks.report import Row, Table
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.population import BENCHMARK_OPERATOR
+from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
 from teamaccess.local.postgres.server import APPLICATION, SPICEDB
 from teamaccess.service import Service, open_service
@@ -24,8 +24,8 @@ ROUNDS = 3
 PAGE = 1000
 BARE = OrganizationId("bare")
 EMPTY = "TRUNCATE relation_tuple"
-# A ledger of one entry, which says what the rows stand for.
-BEGUN = """
+# A ledger with one entry, which contains the relationships of the rows.
+ONE_ENTRY = """
 SET session_replication_role = replica;
 UPDATE ledger_heads SET position = 1, hash = sha256(organization_id::bytea);
 INSERT INTO ledger (organization_id, position, updates, actor, channel, request_id,
@@ -40,22 +40,22 @@ INSERT INTO ledger_applications (organization_id, position, status)
 """
 
 
-async def measure(site: Site) -> list[Table]:
+async def measure(environment: Environment) -> list[Table]:
     """Rebuild ten organizations, in turns with the bare side."""
-    async with open_service(site.settings) as service, parts(site) as bare:
-        row = await _compare(site, service, bare)
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        row = await _compare(environment, service, bare)
     return [Table("teamaccess reconcile --rebuild against bare writes", [row])]
 
 
-async def _compare(site: Site, service: Service, bare: Parts) -> Row:
+async def _compare(environment: Environment, service: Service, bare: BareStack) -> Row:
     size = {"teams": TEAMS, "members": RELATIONSHIPS // 2}
-    await _psql(site, ROWS.format(**size) + BEGUN, APPLICATION)
+    await _psql(environment, ROWS.format(**size) + ONE_ENTRY, APPLICATION)
     ours, theirs = [], []
     with Meter("rebuild", "rounds", ROUNDS) as meter:
         for _ in range(ROUNDS):
-            await _psql(site, EMPTY, SPICEDB)
+            await _psql(environment, EMPTY, SPICEDB)
             ours.append(await _timed(_rebuild(service)))
-            await _psql(site, EMPTY, SPICEDB)
+            await _psql(environment, EMPTY, SPICEDB)
             theirs.append(await _timed(_bare(bare)))
             meter.step()
     ratios = [bare / own for bare, own in zip(theirs, ours, strict=True)]
@@ -68,8 +68,8 @@ async def _compare(site: Site, service: Service, bare: Parts) -> Row:
     }
 
 
-async def _psql(site: Site, commands: str, database: str) -> None:
-    await asyncio.to_thread(site.stack.postgres.psql, commands, database)
+async def _psql(environment: Environment, commands: str, database: str) -> None:
+    await asyncio.to_thread(environment.stack.postgres.psql, commands, database)
 
 
 async def _timed(work: Awaitable[None]) -> float:
@@ -79,13 +79,13 @@ async def _timed(work: Awaitable[None]) -> float:
 
 
 async def _rebuild(service: Service) -> None:
-    rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BY_BENCHMARKS)
+    rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BENCHMARK_OPERATOR)
     done = await rebuilder.rebuild_all(lambda seen: None)
     if len(done.organizations) != TEAMS or done.relationships < RELATIONSHIPS:
         raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
 
 
-async def _bare(parts: Parts) -> None:
+async def _bare(parts: BareStack) -> None:
     """Write as many members, a thousand updates at a time, without a marker or a lock."""
     for begin in range(0, RELATIONSHIPS // 2, PAGE // 2):
         await parts.write(

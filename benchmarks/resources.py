@@ -1,4 +1,4 @@
-"""Objects registered by the thousand, against bare writes of the same; and a question about one."""
+"""Objects registered by the thousand against bare writes, and checks on single objects."""
 
 import itertools
 import time
@@ -14,12 +14,12 @@ from authzed.api.v1 import (
     SubjectReference,
 )
 
-from benchmarks import population
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Figures, Ratio, interleave
-from benchmarks.population import BY_BENCHMARKS
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Figures, Ratio, interleave
+from benchmarks.support.population import BENCHMARK_OPERATOR
+from benchmarks.support.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.resources.register import ResourceOperation, order
 from teamaccess.service import Service, open_service
@@ -28,15 +28,15 @@ from teamaccess.storage import OrganizationId, ResourceId, UserId
 OBJECTS = 10_000
 BATCH = 1_000
 AT_ONCE = 450
-"""Objects in one bare write: as many relationships as one of ours has."""
+"""Objects in one bare write, so that it has as many relationships as one of ours."""
 CALLERS = 4
 
 
-async def measure(site: Site) -> list[Table]:
-    """Register transfers in turns with the bare side, and then ask about them."""
-    async with open_service(site.settings) as service, parts(site) as bare:
+async def measure(environment: Environment) -> list[Table]:
+    """Register transfers in turns with the bare side, and then check actions on them."""
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
         here = await population.organization(service)
-        async with service.ledger.change(BY_BENCHMARKS, here) as change:
+        async with service.ledger.change(BENCHMARK_OPERATOR, here) as change:
             ana = await grant_administrator(change, here, f"ana@{here}.example", "to register")
             await service.ledger.commit(change)
         [bob, *_] = await population.join(service, here, "operations", 1)
@@ -52,7 +52,7 @@ async def measure(site: Site) -> list[Table]:
 
 
 async def _register(
-    service: Service, bare: Parts, here: OrganizationId, by: UserId, creator: UserId
+    service: Service, bare: BareStack, here: OrganizationId, by: UserId, creator: UserId
 ) -> Row:
     seconds, bare_seconds, ratios = 0.0, 0.0, []
     for begin in range(0, OBJECTS, BATCH):
@@ -73,9 +73,9 @@ async def _register(
 async def _through_the_ledger(
     service: Service, here: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
-    """One change, until all of it is in force."""
+    """Register the objects in one change, and wait until it is in force."""
     wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
-    async with service.ledger.change(BY_BENCHMARKS, here) as change:
+    async with service.ledger.change(BENCHMARK_OPERATOR, here) as change:
         await order(change, by, here, wanted)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
@@ -83,7 +83,7 @@ async def _through_the_ledger(
 
 
 async def _bare(
-    parts: Parts, organization: OrganizationId, creator: UserId, ids: Sequence[str]
+    parts: BareStack, organization: OrganizationId, creator: UserId, ids: Sequence[str]
 ) -> None:
     subjects = {
         "organization": reference("organization", organization),
@@ -107,19 +107,19 @@ async def _bare(
         )
 
 
-RemedyTarget = tuple[ObjectReference, UserId]
-"""An object and somebody who may."""
+ObjectAndUser = tuple[ObjectReference, UserId]
+"""An object, and a user who may act on it."""
 
 
 class Asking:
-    """A service's worker, asking about one after another."""
+    """A service's worker that checks one object after another."""
 
-    def __init__(self, parts: Parts, about: Sequence[RemedyTarget], permission: str) -> None:
+    def __init__(self, parts: BareStack, about: Sequence[ObjectAndUser], permission: str) -> None:
         self._parts, self._permission = parts, permission
         self._about = itertools.cycle(about)
 
     async def __call__(self) -> None:
-        """Ask for the newest; nothing changes meanwhile, so what was asked before is remembered."""
+        """Check fully consistently. Nothing changes meanwhile, so earlier answers are cached."""
         resource, user = next(self._about)
         await self._parts.engine.CheckPermission(
             CheckPermissionRequest(
@@ -132,8 +132,8 @@ class Asking:
         )
 
 
-async def _ask(bare: Parts, here: OrganizationId, users: Sequence[UserId]) -> list[Row]:
-    """Ask about administrators: the same question again, and another person and object each time."""
+async def _ask(bare: BareStack, here: OrganizationId, users: Sequence[UserId]) -> list[Row]:
+    """Check administrators: the same check each time, and another user and object each time."""
     objects = [reference("transfer", f"{here}/{number}") for number in range(len(users))]
     there = [reference("organization", here)] * len(users)
     rows = []

@@ -1,30 +1,30 @@
-"""A role change through the API against the bare things it cannot do without."""
+"""A role change through the API, against its bare check, commit and write."""
 
 import asyncio
 import itertools
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import background_data, population
-from benchmarks.baseline import BareChange, Parts, parts
-from benchmarks.environment import Site
-from benchmarks.http import Connection
-from benchmarks.load import Figures, Step, interleave, ratio
-from benchmarks.population import Person
-from benchmarks.report import Row, Table
+from benchmarks.support import background_data, population
+from benchmarks.support.bare_stack import BareChange, BareStack, bare_stack
+from benchmarks.support.environment import Environment
+from benchmarks.support.http_connection import Connection
+from benchmarks.support.load import Figures, Step, interleave, ratio
+from benchmarks.support.population import SignedInUser
+from benchmarks.support.report import Row, Table
 from teamaccess.access.authorize import ADMINISTRATION, MEMBERSHIP
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, UserId
 
 ROLES = ("support", "product")
-"""Between these a member goes back and forth: one DELETE and one TOUCH."""
+"""A member alternates between these roles: one DELETE and one TOUCH for each change."""
 
 
 class Changing:
-    """One administrator's worker, who changes the role of one member over the API."""
+    """An administrator who changes the role of one member over the API."""
 
     def __init__(
-        self, port: int, organization: OrganizationId, administrator: Person, member: UserId
+        self, port: int, organization: OrganizationId, administrator: SignedInUser, member: UserId
     ) -> None:
         self._connection = Connection(port)
         self._path = f"/v1/organizations/{organization}/members/{member}/roles"
@@ -32,21 +32,21 @@ class Changing:
         self._roles = itertools.cycle(reversed(ROLES))
 
     async def __call__(self) -> None:
-        """Change it; raises Late where it is not in force yet."""
+        """Change the role. Raises NotEnforcedYet."""
         wanted = {"roles": [{"role": next(self._roles)}]}
         await self._connection.ask(200, "PUT", self._path, self._token, wanted)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Who changes roles at the same time."""
+    """The administrators who change roles at the same time."""
 
     name: str
     organizations: int
     administrators: int
     """In each organization."""
     in_turns: bool = False
-    """Whether the bare side, too, judges a change only when the one before it is in force."""
+    """Whether the bare side also checks a change only after the previous one is in force."""
 
 
 SCENARIOS = (
@@ -57,14 +57,14 @@ SCENARIOS = (
 )
 
 
-async def measure(site: Site) -> list[Table]:
-    """Measure on a datastore that has just been made, and on one that is full and analyzed."""
+async def measure(environment: Environment) -> list[Table]:
+    """Measure on a new datastore, and on a full one with statistics."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service, parts(site) as bare:
-        loads = [await _loads(site, service, bare, scenario) for scenario in SCENARIOS]
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        loads = [await _loads(environment, service, bare, scenario) for scenario in SCENARIOS]
         for datastore in ("young", "analyzed"):
             if datastore == "analyzed":
-                await asyncio.to_thread(background_data.fill, site)
+                await asyncio.to_thread(background_data.fill, environment)
             for scenario, (ours, bares) in zip(SCENARIOS, loads, strict=True):
                 title = f"role_change, {datastore} datastore, {scenario.name}"
                 rows.append(_row(datastore, scenario, *await interleave(title, ours, bares)))
@@ -91,9 +91,9 @@ def _row(datastore: str, scenario: Scenario, ours: Figures, bare: Figures) -> Ro
 
 
 async def _loads(
-    site: Site, service: Service, bare: Parts, scenario: Scenario
+    environment: Environment, service: Service, bare: BareStack, scenario: Scenario
 ) -> tuple[list[Step], list[Step]]:
-    """Return the workers of our side and of the bare one."""
+    """Return the workers of our side and of the bare side."""
     asked = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
     ours: list[Step] = []
     bares: list[Step] = []
@@ -103,7 +103,7 @@ async def _loads(
         members = await population.join(service, id, ROLES[0], scenario.administrators)
         turns = asyncio.Lock() if scenario.in_turns else None
         for person, member in zip(people, members, strict=True):
-            ours.append(Changing(site.port, id, person, member))
+            ours.append(Changing(environment.port, id, person, member))
             change = BareChange(bare, id, person.id, asked, ROLES)
             bares.append(_in_turns(change, turns) if turns else change)
     return ours, bares

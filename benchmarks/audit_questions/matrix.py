@@ -1,4 +1,4 @@
-"""Everybody by everything, against asking about each of them and each action."""
+"""The matrix, against a check for each member and each action."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import population
-from benchmarks.baseline import HAS, Parts, reference
-from benchmarks.load import Ratio
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.bare_stack import HAS, BareStack, reference
+from benchmarks.support.load import Ratio
+from benchmarks.support.report import Row, Table
 from teamaccess.audit.questions.matrix import Matrix, matrix
 from teamaccess.common.progress import Meter
 from teamaccess.service import Service
@@ -33,7 +33,7 @@ ROLES = ("support", "operations", "developer", "product", "finance_and_accountin
 """A fifth of the members each."""
 ROUNDS = 3
 SAMPLE = 2_000
-"""Cells that are asked about one by one; the time for all follows from theirs."""
+"""Cells that are checked. The time for all cells is computed from their time."""
 AT_ONCE = 8
 IN_ONE = 100
 """Cells in one CheckBulkPermissions."""
@@ -48,14 +48,14 @@ class Cell(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """Where cells are asked about, and at which revision."""
+    """An organization at one revision, whose cells are checked."""
 
-    parts: Parts
+    parts: BareStack
     organization: OrganizationId
     at: Consistency
 
     async def check(self, cell: Cell) -> bool:
-        """Return what CheckPermission says of one."""
+        """Return CheckPermission's answer for one cell."""
         response = await self.parts.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=self.at,
@@ -68,7 +68,7 @@ class Sheet(NamedTuple):
         return response.permissionship == HAS
 
     async def check_all(self, cells: Sequence[Cell]) -> list[bool]:
-        """Return what one CheckBulkPermissions says of them."""
+        """Return the answers of one CheckBulkPermissions."""
         resource = reference("organization", self.organization)
         response = await self.parts.engine.CheckBulkPermissions(
             CheckBulkPermissionsRequest(
@@ -117,18 +117,18 @@ WAYS: Mapping[str, Way] = {
 OURS = "the matrix"
 
 
-async def measure(service: Service, parts: Parts) -> list[Table]:
-    """Make the whole matrix and ask about cells of it, in turns, for larger and larger organizations."""
+async def measure(service: Service, parts: BareStack) -> list[Table]:
+    """Ask for the matrix and check cells of it, in turns, for larger and larger organizations."""
     rows: list[Row] = []
     for members in SIZES:
         id = await population.organization(service)
-        await population.bring_in(service, id, ROLES, members)
+        await population.import_many(service, id, ROLES, members)
         rows += await _compare(service, parts, id, members)
     return [Table("Audit: everybody by everything, against a check for each", rows)]
 
 
 async def _compare(
-    service: Service, parts: Parts, organization: OrganizationId, members: int
+    service: Service, parts: BareStack, organization: OrganizationId, members: int
 ) -> list[Row]:
     seconds: dict[str, list[float]] = defaultdict(list)
     asked: dict[str, int] = {}
@@ -168,7 +168,7 @@ def _row(
 
 
 def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
-    """Return all cells of some members, others in each round, and whether they may."""
+    """Return all cells of some members, different ones in each round, and the matrix's answers."""
     most = SAMPLE // len(answer.actions)
     step = max(1, len(answer.members) // most)
     return {
@@ -179,9 +179,9 @@ def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
 
 
 async def _ask(
-    parts: Parts, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
+    parts: BareStack, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
 ) -> float:
-    """Return the seconds that it takes; raises ValueError where the matrix says otherwise."""
+    """Return the seconds for these cells. Raises ValueError if the matrix says otherwise."""
     sheet = Sheet(parts, organization, await _new_revision(parts))
     began = time.perf_counter()
     answers = await way(sheet, list(some))
@@ -191,11 +191,8 @@ async def _ask(
     return took
 
 
-async def _new_revision(parts: Parts) -> Consistency:
-    """Write something elsewhere, so that nothing is remembered that was asked before.
-
-    All of a sheet is asked at the revision of that, as the matrix is.
-    """
+async def _new_revision(parts: BareStack) -> Consistency:
+    """Write to another organization, so that no cached answer counts; return that revision."""
     update = RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH,
         relationship=Relationship(
