@@ -32,14 +32,14 @@ SELECT position, decided_at, updates FROM ledger WHERE organization_id = $1 ORDE
 
 async def measure(environment: Environment) -> list[Table]:
     """Ask about small and large organizations, and replay short and long ledgers."""
-    environment.stop_our_processes()
+    environment.stop_api_and_worker()
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
         organizations = {members: await _organization(service, members) for members in SIZES}
         who = await _who_can(service, bare, organizations)
         reasons = await why.measure(service, organizations)
         everybody = await matrix.measure(service, bare)
         changed = [
-            await long_ledgers.role_changes(service, bare.database, each) for each in HISTORIES
+            await long_ledgers.create_ledger(service, bare.database, each) for each in HISTORIES
         ]
         replayed = [await _replay(service, bare, "two updates each", id) for id in changed]
         replayed.append(await _replay(service, bare, "900 updates each", organizations[SIZES[-1]]))
@@ -56,8 +56,8 @@ async def measure(environment: Environment) -> list[Table]:
 
 
 async def _organization(service: Service, members: int) -> OrganizationId:
-    id = await population.organization(service)
-    await population.import_many(service, id, matrix.ROLES, members)
+    id = await population.create_organization(service)
+    await population.import_members(service, id, matrix.ROLES, members)
     return id
 
 
@@ -101,18 +101,18 @@ def _explained(service: Service, organization: OrganizationId, members: int) -> 
     return ask
 
 
-def _named(parts: BareStack, organization: OrganizationId, members: int) -> Step:
+def _named(bare: BareStack, organization: OrganizationId, members: int) -> Step:
     """Return the same question to the engine alone, which only names the users."""
 
     async def ask() -> None:
-        call = parts.engine.LookupSubjects(
+        call = bare.engine.LookupSubjects(
             LookupSubjectsRequest(
                 consistency=Consistency(fully_consistent=True),
                 resource=reference("organization", organization),
                 permission=ACTION,
                 subject_object_type="user",
             ),
-            metadata=parts.key,
+            metadata=bare.key,
         )
         named = {response.subject.subject_object_id async for response in call}
         if len(named) != members:

@@ -36,30 +36,30 @@ FRESHNESS: dict[str, Freshness] = {
 }
 
 
-class Checking:
+class CheckWorker:
     """A service's worker that checks one member after another."""
 
     def __init__(
         self,
-        parts: BareStack,
+        bare: BareStack,
         organization: OrganizationId,
         users: Sequence[UserId],
         fresh: Freshness,
     ) -> None:
-        self._parts, self._fresh = parts, fresh
+        self._bare, self._fresh = bare, fresh
         self._organization = organization
         self._users = itertools.cycle(users)
 
     async def __call__(self) -> None:
         """Check whether the next member may refund."""
-        await self._parts.engine.CheckPermission(
+        await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
-                consistency=self._fresh(self._parts.newest[self._organization]),
+                consistency=self._fresh(self._bare.newest[self._organization]),
                 resource=reference("organization", self._organization),
                 permission="refunds_create",
                 subject=SubjectReference(object=reference("user", next(self._users))),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
 
 
@@ -67,13 +67,13 @@ async def measure(environment: Environment) -> list[Table]:
     """Check in a full datastore, without changes and while roles change."""
     rows: list[Row] = []
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
-        id = await population.organization(service)
-        users = await population.join(service, id, "support", MEMBERS)
+        id = await population.create_organization(service)
+        users = await population.add_members(service, id, "support", MEMBERS)
         await asyncio.to_thread(background_data.fill, environment)
         await change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [
-                [Checking(bare, id, users[worker::workers], fresh) for worker in range(workers)]
+                [CheckWorker(bare, id, users[worker::workers], fresh) for worker in range(workers)]
                 for fresh in FRESHNESS.values()
             ]
             title = f"checks, {workers} at once, {changes} changes a second"
@@ -95,14 +95,14 @@ async def measure(environment: Environment) -> list[Table]:
 
 @asynccontextmanager
 async def changing(
-    parts: BareStack, organization: OrganizationId, a_second: int
+    bare: BareStack, organization: OrganizationId, a_second: int
 ) -> AsyncIterator[None]:
     """Change roles in the organization at this rate while the block runs."""
 
     async def go_on() -> None:
         for number in itertools.count(1):
             await asyncio.sleep(1 / a_second)
-            await change(parts, organization, number)
+            await change(bare, organization, number)
 
     if a_second == 0:
         yield
@@ -114,10 +114,10 @@ async def changing(
         await task
 
 
-async def change(parts: BareStack, organization: OrganizationId, number: int) -> None:
+async def change(bare: BareStack, organization: OrganizationId, number: int) -> None:
     """Give a role to a user, a different one for each number."""
     with suppress(grpc.aio.AioRpcError):
-        await parts.write(
+        await bare.write(
             organization,
             [
                 RelationshipUpdate(

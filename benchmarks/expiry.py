@@ -30,10 +30,10 @@ from teamaccess.common.progress import Meter
 from teamaccess.service import Service, open_service
 from teamaccess.storage import Membership, OrganizationId, RoleAssignment, RoleId, UserId
 
-TIMES = 50
-TIMES_AT_DEFAULTS = 10
+MEASUREMENTS = 50
+MEASUREMENTS_AT_DEFAULTS = 10
 """With SpiceDB's defaults each measurement takes some seconds."""
-AHEAD = timedelta(seconds=0.7)
+HELD_FOR = timedelta(seconds=0.7)
 """How long a role is held before its end. Every check answers yes in this time."""
 PAUSE_SECONDS = 0.005
 QUIET_SECONDS = 1.0
@@ -53,10 +53,10 @@ async def measure(environment: Environment) -> list[Table]:
         bare_stack(environment) as ours,
         second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as theirs,
     ):
-        organization = await population.organization(service)
-        for which, asked, times in (
-            ("as we start it", ours, TIMES),
-            ("at its defaults", theirs, TIMES_AT_DEFAULTS),
+        organization = await population.create_organization(service)
+        for which, asked, measurements in (
+            ("as we start it", ours, MEASUREMENTS),
+            ("at its defaults", theirs, MEASUREMENTS_AT_DEFAULTS),
         ):
             watch = _Watch(service, asked, organization)
             for title, end in (
@@ -64,14 +64,14 @@ async def measure(environment: Environment) -> list[Table]:
                 ("member removed", watch.removal),
                 ("expired in SpiceDB alone", watch.expires_alone),
             ):
-                rows += await _rows(which, title, watch, end, times)
+                rows += await _rows(which, title, watch, end, measurements)
     return [Table("Ends: the last yes after it, in seconds", rows)]
 
 
-async def _rows(which: str, title: str, watch: "_Watch", end: End, times: int) -> list[Row]:
+async def _rows(which: str, title: str, watch: "_Watch", end: End, measurements: int) -> list[Row]:
     found: dict[str, list[float]] = {}
-    with Meter(f"expiry, SpiceDB {which}, {title}", "ends", times) as meter:
-        for _ in range(times):
+    with Meter(f"expiry, SpiceDB {which}, {title}", "ends", measurements) as meter:
+        for _ in range(measurements):
             for freshness, seconds in (await watch.once(end)).items():
                 found.setdefault(freshness, []).append(seconds)
             meter.step()
@@ -95,12 +95,12 @@ def _row(which: str, title: str, freshness: str, seconds: Sequence[float]) -> Ro
 class _Watch:
     """Checks one member continuously while their access ends."""
 
-    def __init__(self, service: Service, parts: BareStack, organization: OrganizationId) -> None:
-        self._service, self._parts, self._organization = service, parts, organization
+    def __init__(self, service: Service, bare: BareStack, organization: OrganizationId) -> None:
+        self._service, self._bare, self._organization = service, bare, organization
 
     async def once(self, end: End) -> dict[str, float]:
         """Return for each consistency how many seconds after the end the last yes came."""
-        [user] = await population.join(self._service, self._organization, "support", 1)
+        [user] = await population.add_members(self._service, self._organization, "support", 1)
         old = await self._token()
         fresh = {
             "minimize_latency": Consistency(minimize_latency=True),
@@ -138,14 +138,14 @@ class _Watch:
         async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
             key = (self._organization, user, RoleId("support"))
             assignment = await change.session.get_one(RoleAssignment, key)
-            end = assignment.expires_at = change.now + AHEAD
+            end = assignment.expires_at = change.now + HELD_FOR
             await self._service.ledger.commit(change)
         await _until(end)
         return end.timestamp(), {}
 
     async def removal(self, user: UserId) -> tuple[float, Freshness]:
         """Remove the member. The time counts from the response, whose token can be used in checks."""
-        await asyncio.sleep(AHEAD.total_seconds())
+        await asyncio.sleep(HELD_FOR.total_seconds())
         async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
             member = await change.session.get_one(Membership, (self._organization, user))
             await change.session.delete(member)
@@ -157,7 +157,7 @@ class _Watch:
 
     async def expires_alone(self, user: UserId) -> tuple[float, Freshness]:
         """Let a relationship without a row expire, so that no worker ends it."""
-        end = await self._service.now() + AHEAD
+        end = await self._service.now() + HELD_FOR
         relationship = Relationship(
             resource=reference("organization", self._organization),
             relation="support",
@@ -165,7 +165,7 @@ class _Watch:
         )
         relationship.optional_expires_at.FromDatetime(end)
         touch = RelationshipUpdate.OPERATION_TOUCH
-        await self._parts.write(
+        await self._bare.write(
             self._organization, [RelationshipUpdate(operation=touch, relationship=relationship)]
         )
         await _until(end)
@@ -188,7 +188,7 @@ class _Watch:
             subject=SubjectReference(object=reference("user", user)),
         )
         while True:
-            answer = await self._parts.engine.CheckPermission(question, metadata=self._parts.key)
+            answer = await self._bare.engine.CheckPermission(question, metadata=self._bare.key)
             if answer.permissionship == HAS:
                 last[name] = time.time()
             await asyncio.sleep(PAUSE_SECONDS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-from benchmarks.role_change import ROLES, Changing
+from benchmarks.role_change import ROLES, RoleChangeWorker
 from benchmarks.support import population
 from benchmarks.support.environment import Environment
 from benchmarks.support.http_connection import Connection
@@ -37,7 +37,7 @@ CALLERS = 24
 """The number of its administrators, and of the connections of each load."""
 
 
-class Checking:
+class SpiceDBCheckWorker:
     """A service of the observed tenant, which asks SpiceDB directly."""
 
     def __init__(self, service: Service, organization: OrganizationId, who: SignedInUser) -> None:
@@ -49,7 +49,7 @@ class Checking:
         await self._engine.check(*self._asked, at_least(None))
 
 
-class Asking:
+class ApiCheckWorker:
     """A member of the observed tenant, who asks the API."""
 
     def __init__(self, port: int, organization: OrganizationId, who: SignedInUser) -> None:
@@ -80,16 +80,16 @@ async def measure(environment: Environment) -> list[Table]:
     """Measure the observed tenant under every load."""
     rows: list[Row] = []
     async with open_service(environment.settings) as service:
-        observed_tenant = await population.organization(service)
-        [ana] = await population.administrators(service, observed_tenant, 1)
-        [bob] = await population.join(service, observed_tenant, ROLES[0], 1)
+        observed_tenant = await population.create_organization(service)
+        [ana] = await population.add_administrators(service, observed_tenant, 1)
+        [bob] = await population.add_members(service, observed_tenant, ROLES[0], 1)
         loads = await _loads(environment, service)
         for name, flood in loads.items():
             observed = Observed(
                 {
-                    "change": Changing(environment.port, observed_tenant, ana, bob),
-                    "check by the API": Asking(environment.port, observed_tenant, ana),
-                    "check by SpiceDB": Checking(service, observed_tenant, ana),
+                    "change": RoleChangeWorker(environment.port, observed_tenant, ana, bob),
+                    "check by the API": ApiCheckWorker(environment.port, observed_tenant, ana),
+                    "check by SpiceDB": SpiceDBCheckWorker(service, observed_tenant, ana),
                 }
             )
             rows += [row async for row in _under(name, flood, observed)]
@@ -142,10 +142,10 @@ async def _flooded(flood: RequestFlood, answers: dict[int, int]) -> AsyncIterato
 
 
 async def _loads(environment: Environment, service: Service) -> dict[str, RequestFlood]:
-    busy_tenant = await population.organization(service)
-    people = await population.administrators(service, busy_tenant, CALLERS)
-    await population.import_many(service, busy_tenant, ROLES, MEMBERS)
-    members = await population.join(service, busy_tenant, ROLES[0], CALLERS)
+    busy_tenant = await population.create_organization(service)
+    people = await population.add_administrators(service, busy_tenant, CALLERS)
+    await population.import_members(service, busy_tenant, ROLES, MEMBERS)
+    members = await population.add_members(service, busy_tenant, ROLES[0], CALLERS)
     here = f"/v1/organizations/{busy_tenant}"
     changes = [
         {"change": "set_roles", "user": member, "roles": [role]}

@@ -27,7 +27,7 @@ async def measure(environment: Environment) -> list[Table]:
 
     The worker is stopped for both sides, because it reads every write that SpiceDB reports.
     """
-    environment.stop_our_processes()
+    environment.stop_api_and_worker()
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
         rows = [await _compare(service, bare, members) for members in SIZES]
     return [Table("Imports: members through the ledger against bare writes", rows)]
@@ -36,7 +36,9 @@ async def measure(environment: Environment) -> list[Table]:
 async def _compare(service: Service, bare: BareStack, members: int) -> Row:
     """Import ten rounds of members, into several organizations if they are small."""
     seconds, bare_seconds, ratios = 0.0, 0.0, []
-    places = [await population.organization(service) for _ in range(ROUNDS * ROUND // members)]
+    places = [
+        await population.create_organization(service) for _ in range(ROUNDS * ROUND // members)
+    ]
     with Meter(f"imports, {members:,} members", "rounds", ROUNDS) as meter:
         for number in range(ROUNDS):
             place, begin = divmod(number * ROUND, members)
@@ -79,12 +81,12 @@ async def _through_the_ledger(service: Service, organization: OrganizationId, be
         raise ValueError(f"{sum(joined)} of {ROUND} members have joined")
 
 
-async def _bare(parts: BareStack, organization: OrganizationId) -> None:
+async def _bare(bare: BareStack, organization: OrganizationId) -> None:
     for begin in range(0, ROUND, BATCH):
         updates = [
             update for _ in range(min(BATCH, ROUND - begin)) for update in _member(organization)
         ]
-        await parts.write(organization, updates)
+        await bare.write(organization, updates)
 
 
 def _member(organization: OrganizationId) -> Iterator[RelationshipUpdate]:

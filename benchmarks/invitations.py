@@ -15,11 +15,11 @@ from teamaccess.common.progress import Meter
 from teamaccess.service import open_service
 from teamaccess.storage import OrganizationId
 
-EACH = {1: 128, 8: 32, 64: 8}
+INVITATIONS = {1: 128, 8: 32, 64: 8}
 """The number of invitations of each organization, by the number of organizations."""
 
 
-class Inviting:
+class InviteWorker:
     """An administrator who invites one new address after another."""
 
     def __init__(
@@ -39,7 +39,7 @@ class Inviting:
         await self._connection.ask(201, "POST", path, self._token, wanted)
 
 
-class Accepting:
+class AcceptWorker:
     """New people who accept the invitations of one organization, one after another."""
 
     def __init__(self, port: int, secrets: list[str]) -> None:
@@ -58,17 +58,17 @@ async def measure(environment: Environment) -> list[Table]:
     """Invite people, then accept the invitations."""
     rows: list[Row] = []
     async with open_service(environment.settings) as service:
-        for organizations, each in EACH.items():
+        for organizations, each in INVITATIONS.items():
             inviting = []
             for _ in range(organizations):
-                id = await population.organization(service)
-                [administrator] = await population.administrators(service, id, 1)
-                inviting.append(Inviting(environment.port, id, administrator, each))
+                id = await population.create_organization(service)
+                [administrator] = await population.add_administrators(service, id, 1)
+                inviting.append(InviteWorker(environment.port, id, administrator, each))
             with Meter(f"invitations, {organizations} at once", "passes", 2) as meter:
                 sent = await drive(inviting)
                 meter.step()
                 mails = _secrets(environment.settings.home)
-                accepting = [Accepting(environment.port, secrets) for secrets in mails]
+                accepting = [AcceptWorker(environment.port, secrets) for secrets in mails]
                 accepted = await drive(accepting)
                 meter.step()
             rows += [_row("invitations", organizations, sent)]
@@ -90,11 +90,11 @@ def _row(what: str, organizations: int, run: Run) -> Row:
 
 def _secrets(home: Path) -> list[list[str]]:
     """Return the secrets in the mails, a list for each organization, and delete the mails."""
-    found: dict[str, list[str]] = defaultdict(list)
+    secrets: dict[str, list[str]] = defaultdict(list)
     for path in (home / "mail").glob("*.eml"):
         mail = email.message_from_bytes(path.read_bytes())
         secret = re.search(r"[?&]token=([\w-]+)", str(mail.get_payload()))
         if secret is not None:
-            found[str(mail["To"]).partition("@")[2]].append(secret[1])
+            secrets[str(mail["To"]).partition("@")[2]].append(secret[1])
         path.unlink()
-    return list(found.values())
+    return list(secrets.values())

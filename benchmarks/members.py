@@ -41,7 +41,7 @@ class Cursor(msgspec.Struct):
     next_cursor: str | None
 
 
-class Listing:
+class ListWorker:
     """Reads the list over the API, page after page."""
 
     def __init__(
@@ -59,24 +59,24 @@ class Listing:
         self._cursor = msgspec.json.decode(answer.body, type=Cursor).next_cursor
 
 
-class BareListing:
+class BareListWorker:
     """The same check and queries without the API, and the same fields as JSON."""
 
     def __init__(
-        self, parts: BareStack, organization: OrganizationId, user: UserId, guard: str, page: int
+        self, bare: BareStack, organization: OrganizationId, user: UserId, guard: str, page: int
     ) -> None:
-        self._parts, self._organization, self._user, self._page = parts, organization, user, page
+        self._bare, self._organization, self._user, self._page = bare, organization, user, page
         self._guard = guard
         self._after = datetime.min.replace(tzinfo=UTC), ""
 
     async def __call__(self) -> None:
         """Read the next page."""
-        await self._parts.check(self._organization, self._user, (MEMBERSHIP, self._guard))
-        people = await self._parts.database.fetch(
+        await self._bare.check(self._organization, self._user, (MEMBERSHIP, self._guard))
+        people = await self._bare.database.fetch(
             PEOPLE, self._organization, *self._after, self._page
         )
         ids = [person["user_id"] for person in people]
-        roles = await self._parts.database.fetch(ROLES, self._organization, ids)
+        roles = await self._bare.database.fetch(ROLES, self._organization, ids)
         held: dict[str, list[dict[str, object]]] = {id: [] for id in ids}
         for role in roles:
             held[role["user_id"]].append(dict(role))
@@ -91,13 +91,13 @@ async def measure(environment: Environment) -> list[Table]:
     """List 10,000 members of one organization."""
     rows: list[Row] = []
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
-        id = await population.organization(service)
-        [administrator] = await population.administrators(service, id, 1)
-        await population.join(service, id, "support", MEMBERS)
+        id = await population.create_organization(service)
+        [administrator] = await population.add_administrators(service, id, 1)
+        await population.add_members(service, id, "support", MEMBERS)
         guard = service.catalog.guards["view_members"]
         for page in PAGES:
-            ours = Listing(environment.port, id, administrator, page)
-            bares = BareListing(bare, id, administrator.id, guard, page)
+            ours = ListWorker(environment.port, id, administrator, page)
+            bares = BareListWorker(bare, id, administrator.id, guard, page)
             figures = await interleave(f"members, pages of {page}", [ours], [bares])
             queries = await _queries(environment.settings, id, administrator, page)
             rows.append(_row(page, queries, *figures))

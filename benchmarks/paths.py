@@ -101,25 +101,25 @@ VACUUM ANALYZE;
 """
 
 
-class Asking:
+class PathCheckWorker:
     """A service's worker that checks members on one path. All of them are allowed."""
 
-    def __init__(self, parts: BareStack, path: Path, members: int, *, same: bool) -> None:
-        self._parts, self._path = parts, path
+    def __init__(self, bare: BareStack, path: Path, members: int, *, same: bool) -> None:
+        self._bare, self._path = bare, path
         numbers = range(PATHS.index(path) + len(PATHS), members, len(PATHS))
         self._numbers = itertools.repeat(numbers[0]) if same else itertools.cycle(numbers)
 
     async def __call__(self) -> None:
         """Check the next member with minimize_latency. Raises PermissionError for a no."""
         number = next(self._numbers)
-        response = await self._parts.engine.CheckPermission(
+        response = await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=Consistency(minimize_latency=True),
                 resource=reference(self._path.type, self._path.id.format(number)),
                 permission=self._path.permission,
                 subject=SubjectReference(object=reference("user", f"usr_{number:020}")),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
         if response.permissionship != CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION:
             raise PermissionError(self._path)
@@ -127,7 +127,7 @@ class Asking:
 
 async def measure(environment: Environment) -> list[Table]:
     """Check every path in turns: cold and warm, in three datastores that run at the same time."""
-    environment.stop_our_processes()
+    environment.stop_api_and_worker()
     async with AsyncExitStack() as stack:
         bare = await stack.enter_async_context(bare_stack(environment))
         engines = {}
@@ -141,7 +141,7 @@ async def measure(environment: Environment) -> list[Table]:
             await _fill(environment, engines[datastore, "cold"], datastore)
         loads: dict[tuple[Datastore, str, Path], list[Step]] = {
             (datastore, cache, path): [
-                Asking(engine, path, datastore.members, same=cache == "warm")
+                PathCheckWorker(engine, path, datastore.members, same=cache == "warm")
             ]
             for (datastore, cache), engine in engines.items()
             for path in PATHS
@@ -192,10 +192,10 @@ def _growth(found: Found, cache: str, path: Path) -> Row:
     }
 
 
-async def _fill(environment: Environment, parts: BareStack, datastore: Datastore) -> None:
+async def _fill(environment: Environment, bare: BareStack, datastore: Datastore) -> None:
     """Write the schema and all relationships, and update PostgreSQL's statistics."""
     key = environment.settings.spicedb_preshared_key.get_secret_value()
-    async with Engine(parts.endpoint, key) as engine:
+    async with Engine(bare.endpoint, key) as engine:
         await engine.write_schema(compile_schema(load(environment.settings.catalog)))
     graph = GRAPH.format(
         members=datastore.members, organizations=datastore.organizations, each=OTHERS

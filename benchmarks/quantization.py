@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 
-from benchmarks.checks import CHANGES_A_SECOND, FRESHNESS, MEMBERS, Checking, change, changing
+from benchmarks.checks import CHANGES_A_SECOND, FRESHNESS, MEMBERS, CheckWorker, change, changing
 from benchmarks.support import background_data, population
 from benchmarks.support.bare_stack import bare_stack
 from benchmarks.support.environment import Environment
@@ -21,15 +21,15 @@ async def measure(environment: Environment) -> list[Table]:
         bare_stack(environment) as ours,
         second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as theirs,
     ):
-        id = await population.organization(service)
-        users = await population.join(service, id, "support", MEMBERS)
+        id = await population.create_organization(service)
+        users = await population.add_members(service, id, "support", MEMBERS)
         await asyncio.to_thread(background_data.fill, environment)
         await change(ours, id, 0)
         for changes, (name, fresh), workers in itertools.product(
             (0, CHANGES_A_SECOND), FRESHNESS.items(), (1, 8)
         ):
             loads: list[list[Step]] = [
-                [Checking(each, id, users[worker::workers], fresh) for worker in range(workers)]
+                [CheckWorker(each, id, users[worker::workers], fresh) for worker in range(workers)]
                 for each in (ours, theirs)
             ]
             title = f"quantization, {name}, {workers} at once, {changes} changes a second"

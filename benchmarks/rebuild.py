@@ -85,10 +85,10 @@ async def _rebuild(service: Service) -> None:
         raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
 
 
-async def _bare(parts: BareStack) -> None:
+async def _bare(bare: BareStack) -> None:
     """Write as many members, a thousand updates at a time, without a marker or a lock."""
     for begin in range(0, RELATIONSHIPS // 2, PAGE // 2):
-        await parts.write(
+        await bare.write(
             BARE,
             [
                 _touch(relation, number)

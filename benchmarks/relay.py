@@ -36,7 +36,7 @@ DUE = "UPDATE ledger_applications SET due_at = now() WHERE status = 'pending'"
 
 async def measure(environment: Environment) -> list[Table]:
     """Deliver larger and larger backlogs, and write as many updates directly."""
-    environment.stop_our_processes()
+    environment.stop_api_and_worker()
     rows: list[Row] = []
     async with (
         open_service(environment.settings) as service,

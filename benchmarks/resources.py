@@ -35,13 +35,13 @@ CALLERS = 4
 async def measure(environment: Environment) -> list[Table]:
     """Register transfers in turns with the bare side, and then check actions on them."""
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
-        here = await population.organization(service)
+        here = await population.create_organization(service)
         async with service.ledger.change(BENCHMARK_OPERATOR, here) as change:
             ana = await grant_administrator(change, here, f"ana@{here}.example", "to register")
             await service.ledger.commit(change)
-        [bob, *_] = await population.join(service, here, "operations", 1)
+        [bob, *_] = await population.add_members(service, here, "operations", 1)
         registering = await _register(service, bare, here, ana.user_id, bob)
-        administrators = await population.join(service, here, "administrator", OBJECTS)
+        administrators = await population.add_members(service, here, "administrator", OBJECTS)
         asking = await _ask(bare, here, administrators)
     return [
         Table(
@@ -83,14 +83,14 @@ async def _through_the_ledger(
 
 
 async def _bare(
-    parts: BareStack, organization: OrganizationId, creator: UserId, ids: Sequence[str]
+    bare: BareStack, organization: OrganizationId, creator: UserId, ids: Sequence[str]
 ) -> None:
     subjects = {
         "organization": reference("organization", organization),
         "creator": reference("user", creator),
     }
     for begin in range(0, len(ids), AT_ONCE):
-        await parts.write(
+        await bare.write(
             organization,
             [
                 RelationshipUpdate(
@@ -111,24 +111,24 @@ ObjectAndUser = tuple[ObjectReference, UserId]
 """An object, and a user who may act on it."""
 
 
-class Asking:
+class ObjectCheckWorker:
     """A service's worker that checks one object after another."""
 
-    def __init__(self, parts: BareStack, about: Sequence[ObjectAndUser], permission: str) -> None:
-        self._parts, self._permission = parts, permission
+    def __init__(self, bare: BareStack, about: Sequence[ObjectAndUser], permission: str) -> None:
+        self._bare, self._permission = bare, permission
         self._about = itertools.cycle(about)
 
     async def __call__(self) -> None:
         """Check fully consistently. Nothing changes meanwhile, so earlier answers are cached."""
         resource, user = next(self._about)
-        await self._parts.engine.CheckPermission(
+        await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=Consistency(fully_consistent=True),
                 resource=resource,
                 permission=self._permission,
                 subject=SubjectReference(object=reference("user", user)),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
 
 
@@ -147,7 +147,7 @@ async def _ask(bare: BareStack, here: OrganizationId, users: Sequence[UserId]) -
             f"checks, {name} each time",
             *(
                 [
-                    Asking(
+                    ObjectCheckWorker(
                         bare, list(zip(on, users, strict=True))[:many][each::CALLERS], permission
                     )
                     for each in range(min(CALLERS, many))

@@ -20,7 +20,7 @@ ROLES = ("support", "product")
 """A member alternates between these roles: one DELETE and one TOUCH for each change."""
 
 
-class Changing:
+class RoleChangeWorker:
     """An administrator who changes the role of one member over the API."""
 
     def __init__(
@@ -65,9 +65,11 @@ async def measure(environment: Environment) -> list[Table]:
         for datastore in ("young", "analyzed"):
             if datastore == "analyzed":
                 await asyncio.to_thread(background_data.fill, environment)
-            for scenario, (ours, bares) in zip(SCENARIOS, loads, strict=True):
+            for scenario, (our_workers, bare_workers) in zip(SCENARIOS, loads, strict=True):
                 title = f"role_change, {datastore} datastore, {scenario.name}"
-                rows.append(_row(datastore, scenario, *await interleave(title, ours, bares)))
+                rows.append(
+                    _row(datastore, scenario, *await interleave(title, our_workers, bare_workers))
+                )
     return [Table("Role changes: through the API against check + commit + write", rows)]
 
 
@@ -95,18 +97,18 @@ async def _loads(
 ) -> tuple[list[Step], list[Step]]:
     """Return the workers of our side and of the bare side."""
     asked = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
-    ours: list[Step] = []
-    bares: list[Step] = []
+    our_workers: list[Step] = []
+    bare_workers: list[Step] = []
     for _ in range(scenario.organizations):
-        id = await population.organization(service)
-        people = await population.administrators(service, id, scenario.administrators)
-        members = await population.join(service, id, ROLES[0], scenario.administrators)
+        id = await population.create_organization(service)
+        people = await population.add_administrators(service, id, scenario.administrators)
+        members = await population.add_members(service, id, ROLES[0], scenario.administrators)
         turns = asyncio.Lock() if scenario.in_turns else None
         for person, member in zip(people, members, strict=True):
-            ours.append(Changing(environment.port, id, person, member))
+            our_workers.append(RoleChangeWorker(environment.port, id, person, member))
             change = BareChange(bare, id, person.id, asked, ROLES)
-            bares.append(_in_turns(change, turns) if turns else change)
-    return ours, bares
+            bare_workers.append(_in_turns(change, turns) if turns else change)
+    return our_workers, bare_workers
 
 
 def _in_turns(step: Step, turns: asyncio.Lock) -> Step:

@@ -50,27 +50,27 @@ class Cell(NamedTuple):
 class Sheet(NamedTuple):
     """An organization at one revision, whose cells are checked."""
 
-    parts: BareStack
+    bare: BareStack
     organization: OrganizationId
     at: Consistency
 
     async def check(self, cell: Cell) -> bool:
         """Return CheckPermission's answer for one cell."""
-        response = await self.parts.engine.CheckPermission(
+        response = await self.bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=self.at,
                 resource=reference("organization", self.organization),
                 permission=cell.action,
                 subject=SubjectReference(object=reference("user", cell.user)),
             ),
-            metadata=self.parts.key,
+            metadata=self.bare.key,
         )
         return response.permissionship == HAS
 
     async def check_all(self, cells: Sequence[Cell]) -> list[bool]:
         """Return the answers of one CheckBulkPermissions."""
         resource = reference("organization", self.organization)
-        response = await self.parts.engine.CheckBulkPermissions(
+        response = await self.bare.engine.CheckBulkPermissions(
             CheckBulkPermissionsRequest(
                 consistency=self.at,
                 items=[
@@ -82,7 +82,7 @@ class Sheet(NamedTuple):
                     for cell in cells
                 ],
             ),
-            metadata=self.parts.key,
+            metadata=self.bare.key,
         )
         return [pair.item.permissionship == HAS for pair in response.pairs]
 
@@ -104,8 +104,8 @@ async def _eight_at_once(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
 
 
 async def _in_hundreds(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
-    parts = [cells[start : start + IN_ONE] for start in range(0, len(cells), IN_ONE)]
-    return [answer for part in parts for answer in await sheet.check_all(part)]
+    hundreds = [cells[start : start + IN_ONE] for start in range(0, len(cells), IN_ONE)]
+    return [answer for hundred in hundreds for answer in await sheet.check_all(hundred)]
 
 
 Way = Callable[[Sheet, Sequence[Cell]], Awaitable[list[bool]]]
@@ -117,18 +117,18 @@ WAYS: Mapping[str, Way] = {
 OURS = "the matrix"
 
 
-async def measure(service: Service, parts: BareStack) -> list[Table]:
+async def measure(service: Service, bare: BareStack) -> list[Table]:
     """Ask for the matrix and check cells of it, in turns, for larger and larger organizations."""
     rows: list[Row] = []
     for members in SIZES:
-        id = await population.organization(service)
-        await population.import_many(service, id, ROLES, members)
-        rows += await _compare(service, parts, id, members)
+        id = await population.create_organization(service)
+        await population.import_members(service, id, ROLES, members)
+        rows += await _compare(service, bare, id, members)
     return [Table("Audit: everybody by everything, against a check for each", rows)]
 
 
 async def _compare(
-    service: Service, parts: BareStack, organization: OrganizationId, members: int
+    service: Service, bare: BareStack, organization: OrganizationId, members: int
 ) -> list[Row]:
     seconds: dict[str, list[float]] = defaultdict(list)
     asked: dict[str, int] = {}
@@ -136,7 +136,7 @@ async def _compare(
         source = await service.audit.sources.of(organization)
         await matrix(source)  # connections and prepared statements
         for number in range(ROUNDS):
-            await _new_revision(parts)
+            await _new_revision(bare)
             began = time.perf_counter()
             answer = await matrix(source)
             seconds[OURS].append(time.perf_counter() - began)
@@ -145,7 +145,7 @@ async def _compare(
             some, cells = _some(answer, number), members * len(answer.actions)
             asked[OURS] = cells
             for name, way in WAYS.items():
-                took = await _ask(parts, organization, way, some)
+                took = await _ask(bare, organization, way, some)
                 seconds[name].append(took * cells / len(some))
                 asked[name] = len(some)
             meter.step()
@@ -179,10 +179,10 @@ def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
 
 
 async def _ask(
-    parts: BareStack, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
+    bare: BareStack, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
 ) -> float:
     """Return the seconds for these cells. Raises ValueError if the matrix says otherwise."""
-    sheet = Sheet(parts, organization, await _new_revision(parts))
+    sheet = Sheet(bare, organization, await _new_revision(bare))
     began = time.perf_counter()
     answers = await way(sheet, list(some))
     took = time.perf_counter() - began
@@ -191,7 +191,7 @@ async def _ask(
     return took
 
 
-async def _new_revision(parts: BareStack) -> Consistency:
+async def _new_revision(bare: BareStack) -> Consistency:
     """Write to another organization, so that no cached answer counts; return that revision."""
     update = RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH,
@@ -201,5 +201,5 @@ async def _new_revision(parts: BareStack) -> Consistency:
             subject=SubjectReference(object=reference("user", f"usr_{time.monotonic_ns()}")),
         ),
     )
-    await parts.write(ELSEWHERE, [update])
-    return Consistency(at_exact_snapshot=ZedToken(token=parts.newest[ELSEWHERE]))
+    await bare.write(ELSEWHERE, [update])
+    return Consistency(at_exact_snapshot=ZedToken(token=bare.newest[ELSEWHERE]))

@@ -29,7 +29,7 @@ async def measure(service: Service, organizations: dict[int, OrganizationId]) ->
     """Add administrators to each organization, user alone may allow anything, and ask there."""
     rows: list[Row] = []
     for members, id in organizations.items():
-        await population.join(service, id, service.catalog.administrator, ADMINISTRATORS)
+        await population.add_members(service, id, service.catalog.administrator, ADMINISTRATORS)
         user = await _user_with_role(service, id)
         why_ms, allowed = await _timed(partial(_why, service, id, user, HELD))
         why_not_ms, refused = await _timed(partial(_why, service, id, user, LACKED))

@@ -113,13 +113,13 @@ class BareChange:
 
     def __init__(
         self,
-        parts: BareStack,
+        bare: BareStack,
         organization: OrganizationId,
         administrator: UserId,
         permissions: Iterable[str],
         roles: Iterable[str],
     ) -> None:
-        self._parts = parts
+        self._bare = bare
         self._organization, self._administrator = organization, administrator
         self._permissions = sorted(permissions)
         self._roles = itertools.pairwise(itertools.cycle(roles))
@@ -132,9 +132,9 @@ class BareChange:
             self._update(RelationshipUpdate.OPERATION_TOUCH, after),
         ]
         try:
-            await self._parts.check(self._organization, self._administrator, self._permissions)
-            await self._parts.database.execute("INSERT INTO bare (note) VALUES ($1)", NOTE)
-            await self._parts.write(self._organization, updates)
+            await self._bare.check(self._organization, self._administrator, self._permissions)
+            await self._bare.database.execute("INSERT INTO bare (note) VALUES ($1)", NOTE)
+            await self._bare.write(self._organization, updates)
         except grpc.aio.AioRpcError as error:
             raise NotEnforcedYet(error.code()) from error
 

@@ -26,7 +26,7 @@ class Environment:
     """The API's port on 127.0.0.1."""
     pids: Mapping[str, int]
 
-    def stop_our_processes(self) -> None:
+    def stop_api_and_worker(self) -> None:
         """Stop the API and the worker, so that the load has PostgreSQL and SpiceDB for itself."""
         for name in ("api", "worker"):
             process = psutil.Process(self.pids[name])

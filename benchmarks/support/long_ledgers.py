@@ -35,13 +35,13 @@ FROM changes ORDER BY number
 """
 
 
-async def role_changes(service: Service, database: asyncpg.Pool, positions: int) -> OrganizationId:
+async def create_ledger(service: Service, database: asyncpg.Pool, positions: int) -> OrganizationId:
     """Create an organization of fifty members with this many positions of role changes; return its id.
 
     `positions` is a multiple of a hundred. No worker may run, because it would deliver the same entries.
     """
-    organization = await population.organization(service)
-    await population.import_many(service, organization, [BEFORE], MEMBERS)
+    organization = await population.create_organization(service)
+    await population.import_members(service, organization, [BEFORE], MEMBERS)
     version = service.catalog.version
     with Meter(f"{organization}, {positions:,} positions", "positions", positions) as meter:
         for start in range(0, positions, AT_ONCE):

@@ -8,7 +8,8 @@ from sqlalchemy import insert
 
 from teamaccess.changes import Change
 from teamaccess.common.progress import Meter
-from teamaccess.directory.members.imports import Newcomer, import_members
+from teamaccess.directory.members import imports
+from teamaccess.directory.members.imports import Newcomer
 from teamaccess.directory.organizations.create import create
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
@@ -37,7 +38,7 @@ class SignedInUser:
     token: str
 
 
-async def organization(service: Service) -> OrganizationId:
+async def create_organization(service: Service) -> OrganizationId:
     """Create an organization without members; return its id."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
     async with service.ledger.change(BENCHMARK_OPERATOR) as change:
@@ -46,7 +47,7 @@ async def organization(service: Service) -> OrganizationId:
     return id
 
 
-async def join(
+async def add_members(
     service: Service, organization: OrganizationId, role: str, count: int
 ) -> list[UserId]:
     """Add new users as members with the role; return their ids."""
@@ -62,7 +63,7 @@ async def join(
     return joined
 
 
-async def import_many(
+async def import_members(
     service: Service, organization: OrganizationId, roles: Sequence[str], count: int
 ) -> None:
     """Import new users as members in large batches. The roles alternate."""
@@ -74,7 +75,7 @@ async def import_many(
         )
         for number in range(count)
     )
-    batches = import_members(
+    batches = imports.import_members(
         service.ledger, service.applier, BENCHMARK_OPERATOR, organization, newcomers
     )
     with Meter(f"{organization}, {count:,} members", "members", count) as meter:
@@ -82,11 +83,11 @@ async def import_many(
             meter.step(imported)
 
 
-async def administrators(
+async def add_administrators(
     service: Service, organization: OrganizationId, count: int
 ) -> list[SignedInUser]:
     """Add administrators, each with a token."""
-    users = await join(service, organization, service.catalog.administrator, count)
+    users = await add_members(service, organization, service.catalog.administrator, count)
     now = await service.now()
     return [
         SignedInUser(user, issue(service.keys, Audience.USER, user, now, LONGEST_LIFE))

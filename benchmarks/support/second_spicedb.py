@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 @asynccontextmanager
 async def second_spicedb(
     environment: Environment,
-    parts: BareStack,
+    bare: BareStack,
     name: str,
     database: str = SPICEDB,
     options: Sequence[str] = SOON,
@@ -42,4 +42,4 @@ async def second_spicedb(
     await asyncio.to_thread(another.start, name, options)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
-        yield replace(parts, engine=engine, endpoint=another.endpoint)
+        yield replace(bare, engine=engine, endpoint=another.endpoint)

@@ -101,7 +101,7 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 
 
 class Remove(Proposed, tag="remove", frozen=True):
-    """A membership ends."""
+    """A member is removed."""
 
     user: Address
 

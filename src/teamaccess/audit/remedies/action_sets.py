@@ -1,4 +1,4 @@
-"""The actions that a user has, or would gain by a role or a team, computed before anybody is asked."""
+"""The actions that a user has, or would gain by a role or a team, computed from the ledger's facts."""
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
@@ -40,7 +40,7 @@ def facts_about(facts: Facts, user: UserId, on: ObjectReference | None) -> Facts
 
 
 def actions_of(catalog: Catalog, graph: Graph, user: UserId) -> ActionSet:
-    """Return the user's actions throughout the organization, and those granted on objects beyond them."""
+    """Return the user's actions throughout the organization, and the object actions that grants add."""
     everywhere = frozenset(action for action in catalog.actions if graph.paths(user, action))
     return everywhere | frozenset(
         f"{action} {on}"
@@ -61,7 +61,7 @@ class RoleAndTeamActions(NamedTuple):
     def of(
         cls, catalog: Catalog, organization: OrganizationId, graph: Graph
     ) -> "RoleAndTeamActions":
-        """Return the actions by the graph's relationships."""
+        """Compute the actions from the relationships of a graph."""
         custom_roles: defaultdict[str, set[str]] = defaultdict(set)
         team_roles: defaultdict[str, set[str]] = defaultdict(set)
         team_grants: defaultdict[str, set[str]] = defaultdict(set)
@@ -98,14 +98,20 @@ class RoleAndTeamActions(NamedTuple):
 
 
 def new_actions(catalog: Catalog, offered: ActionSet, held: ActionSet) -> ActionSet:
-    """Return the offered actions that are not held. An action throughout covers it on each object."""
+    """Return the offered actions that the user does not hold.
+
+    An action held throughout the organization includes the same action on each object.
+    """
     return frozenset(
         action for action in offered if not {action, _organization_action(catalog, action)} & held
     )
 
 
 def minimal(catalog: Catalog, gains: Mapping[Key, ActionSet]) -> list[Key]:
-    """Return the keys whose gain contains no other key's smaller gain, the smallest gain first."""
+    """Return the keys of the minimal gains, the smallest first.
+
+    A gain is minimal if no other gain is a proper part of it.
+    """
 
     def is_smaller(one: ActionSet, other: ActionSet) -> bool:
         return not new_actions(catalog, one, other) and bool(new_actions(catalog, other, one))
