@@ -109,7 +109,7 @@ async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Team) -> None
     await role_of(acme, "authorizer", ["transfers_authorize"], bob)
     found = await why(acme, acme.administrator, "authorize", "transfer:t1")
     assert found["remedies"] == []
-    assert "takes somebody else" in found["no_remedy"]
+    assert "somebody else must" in found["no_remedy"]
     assert [each["user"] for each in found["instead"]["people"]] == [bob.id]
     assert found["instead"]["more"] == 0
 

@@ -127,7 +127,9 @@ def _obstacle(
 ) -> Obstacle:
     """Return the first condition that is not met: membership, then the object, then the role."""
     if snapshot.has_unexpired(paths):
-        return Obstacle("not_enforced", "The ledger has a way, and SpiceDB has lost it.", None)
+        return Obstacle(
+            "not_enforced", "The ledger allows it, but SpiceDB has lost a relationship.", None
+        )
     return (
         _membership_obstacle(snapshot, question)
         or _object_obstacle(catalog, snapshot.graph, question)
@@ -144,7 +146,7 @@ def _membership_obstacle(snapshot: Snapshot[bool], question: WhyQuestion) -> Obs
     former = membership or graph.ended(organization, "member", subject)
     if former is None:
         return Obstacle("not_a_member", f"{name} has never been a member.", None)
-    return Obstacle("no_active_member", f"{name} is no active member any more.", former)
+    return Obstacle("no_active_member", f"{name} is no longer an active member.", former)
 
 
 def _object_obstacle(catalog: Catalog, graph: Graph, question: WhyQuestion) -> Obstacle | None:
@@ -157,21 +159,19 @@ def _object_obstacle(catalog: Catalog, graph: Graph, question: WhyQuestion) -> O
     creator = graph.fact(question.on, "creator", user_object(question.user))
     if creator is None or not catalog.actions[question.catalog_action(catalog)].four_eyes:
         return None
-    sentence = (
-        f"{question.display_name} created {question.on}, and {question.action} takes somebody else."
-    )
+    sentence = f"{question.display_name} created {question.on}, so somebody else must do {question.action}."
     return Obstacle("four_eyes", sentence, creator)
 
 
 def _role_obstacle(graph: Graph, question: WhyQuestion, catalog_action: str) -> Obstacle:
     user = question.user
     roles = ", ".join(graph.roles_of(user)) or "none"
-    sentence = f"No role of {question.display_name}'s has {catalog_action}; theirs are: {roles}."
+    sentence = f"No role of {question.display_name} has {catalog_action}. Their roles: {roles}."
     ended = graph.ended_paths(user, catalog_action)
     if question.on is not None:
         grant = graph.ended(question.on, f"granted_{question.action}", user_object(user))
         ended = [*ended, *([grant] if grant else [])]
     if ended:
         newest = max(ended, key=lambda fact: fact.position)
-        return Obstacle("ended", f"{sentence} They had it by {newest.text}.", newest)
+        return Obstacle("ended", f"{sentence} They had it through {newest.text}.", newest)
     return Obstacle("role_lacks_action", sentence, None)

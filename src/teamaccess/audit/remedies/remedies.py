@@ -56,7 +56,7 @@ async def remedies_for(
         return Remedies()
     if answer.obstacle is not None and answer.obstacle.code == "not_enforced":
         return Remedies(
-            none_because="Nothing has to be decided: `teamaccess reconcile` brings it back."
+            none_because="No change is needed: `teamaccess reconcile --apply` restores it."
         )
     if (on := question.on) is not None:
         organization = organization_object(question.organization)
@@ -71,14 +71,14 @@ async def remedies_for(
     except OrganizationStopped as stopped:
         return Remedies(none_because=stopped.detail)
     if not items:
-        return Remedies(none_because="No change that somebody may make would allow it.")
+        return Remedies(none_because="No change that anybody may make would allow it.")
     return Remedies(items)
 
 
 async def _people_instead(sources: AuditSources, on: ObjectReference, action: str) -> Remedies:
     able = {UserId(id) async for id in sources.engine.subjects(on, action, "user")}
     people = await only_people(sources.reads, able)
-    none_because = f"No change helps: {action} on {on} takes somebody else."
+    none_because = f"No change helps: somebody else must do {action} on {on}."
     return Remedies((), none_because, people[:MOST_PEOPLE], len(people[MOST_PEOPLE:]))
 
 

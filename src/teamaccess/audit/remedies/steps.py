@@ -74,7 +74,7 @@ class RemedyTarget:
         async def remove_end(change: Change, actor: UserId) -> None:
             await act.change_end(change, actor, self.organization, self.user, None)
 
-        sentence = f"Let the membership of {self} go on without an end."
+        sentence = f"Remove the end of the membership of {self}."
         return Step("change_end", sentence, "change_roles", remove_end)
 
     def give_role(self, role: str) -> Step:

@@ -54,7 +54,7 @@ def _adds(adds: Sequence[str]) -> str:
 
 def _who(remedy: RemedyView) -> str:
     if remedy.operator:
-        return f"whoever runs the service, `{remedy.steps[-1].command}`"
+        return f"an operator, with `{remedy.steps[-1].command}`"
     return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
 
 

@@ -35,19 +35,20 @@ class FillResult(NamedTuple):
 async def fill(
     engine: Engine,
     change: Change,
-    places: Iterable[LedgerProgress],
+    targets: Iterable[LedgerProgress],
     runs: Mapping[str, int],
     on_progress: OnProgress,
 ) -> FillResult:
     """Import the relationships, then write the newest positions. Only then are changes decided again.
 
-    `runs` are the ids of the recorded runs by organization. `on_progress` gets the size of each batch.
+    `targets` are the organizations with their progress, and `runs` the ids of their recorded runs.
+    `on_progress` gets the size of each batch.
 
     Raises AlreadyThere if a late write arrived after the organizations were emptied, because that write
     may have added more than the import collides with. A late write of the newest position adds nothing
     that the import does not add.
     """
-    with_entries = [progress for progress in places if progress.position > 0]
+    with_entries = [progress for progress in targets if progress.position > 0]
     if not with_entries:
         return FillResult(0, None)
     imported = 0
@@ -67,11 +68,11 @@ async def fill(
 
 
 async def _batches(
-    change: Change, places: Sequence[LedgerProgress]
+    change: Change, targets: Sequence[LedgerProgress]
 ) -> AsyncIterator[list[Relationship]]:
     """Yield batches of the size of one import. Small organizations share a batch."""
     batch: list[Relationship] = []
-    for progress in places:
+    for progress in targets:
         async for relationship in _relationships(change, progress):
             batch.append(relationship)
             if len(batch) == IMPORT:

@@ -33,19 +33,19 @@ async def organization_batches(sessions: Sessions) -> AsyncIterator[list[Organiz
 
 
 async def with_unconfirmed_head(
-    engine: Engine, places: Sequence[LedgerProgress]
+    engine: Engine, candidates: Sequence[LedgerProgress]
 ) -> list[LedgerProgress]:
-    """Return those whose newest position SpiceDB does not confirm as the head, or refused."""
+    """Return the organizations whose newest position SpiceDB refused or does not confirm as the head."""
     newest = [
         Question(
             organization(each.organization), HEAD, ledger_position(each.position, each.hash.hex())
         )
-        for each in places
+        for each in candidates
     ]
     answers = await engine.answers(newest)
     return [
         progress
-        for progress, answer in zip(places, answers, strict=True)
+        for progress, answer in zip(candidates, answers, strict=True)
         if not answer or progress.refusal is not None
     ]
 

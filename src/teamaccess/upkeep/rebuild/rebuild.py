@@ -81,11 +81,11 @@ class Rebuilder:
     ) -> RebuildResult:
         """Rebuild those of the organizations that need it. Raises UnknownOrganization if none exists."""
         async with self._ledger.sessions() as session:
-            places = await newest_progress(session, ids)
-        if not places:
+            targets = await newest_progress(session, ids)
+        if not targets:
             raise UnknownOrganization(organization=", ".join(ids))
         ids_to_rebuild = [
-            progress.organization for progress in await with_unconfirmed_head(self._engine, places)
+            progress.organization for progress in await with_unconfirmed_head(self._engine, targets)
         ]
         if not ids_to_rebuild:
             return self.result
@@ -102,19 +102,19 @@ class Rebuilder:
     async def _rebuild_locked(self, ids: Sequence[OrganizationId], on_progress: OnProgress) -> None:
         """Lock the organizations, and rebuild those that need it."""
         async with self._ledger.hold(self._attribution, *ids) as change:
-            places = [
+            targets = [
                 progress
                 for progress in await newest_progress(change.session, ids)
                 if await needs_rebuild(change.session, self._engine, progress)
                 and await self._agrees(change, progress)
             ]
-            if not places:
+            if not targets:
                 return
-            rebuilt = [progress.organization for progress in places]
+            rebuilt = [progress.organization for progress in targets]
             # The positions of the others are only pending, which must not refuse the commit.
             change.standing = [at for at in change.standing if at.organization in rebuilt]
-            filled = await self._replace(change, places, on_progress)
-            await self._mark_applied(change, places, filled.zed_token)
+            filled = await self._replace(change, targets, on_progress)
+            await self._mark_applied(change, targets, filled.zed_token)
             await self._ledger.commit(change)  # the commit checks SpiceDB's position once more
         self.result.organizations += rebuilt
         self.result.relationships += filled.relationships
@@ -144,7 +144,7 @@ class Rebuilder:
         return False
 
     async def _replace(
-        self, change: Change, places: Sequence[LedgerProgress], on_progress: OnProgress
+        self, change: Change, targets: Sequence[LedgerProgress], on_progress: OnProgress
     ) -> FillResult:
         """Empty the organizations and fill them; repeat if a late write interferes.
 
@@ -154,13 +154,15 @@ class Rebuilder:
         for attempt in range(ATTEMPTS):
             empties = attempt > 0 or not self._from_nothing
             phase = RunPhase.EMPTYING if empties else RunPhase.FILLING
-            runs = await self._begin(change, RunKind.REBUILD, places, phase)
+            runs = await self._begin(change, RunKind.REBUILD, targets, phase)
             if empties:
-                for progress in places:
+                for progress in targets:
                     await self._empty(progress, runs)
             with suppress(AlreadyThere):
-                return await fill(self._engine, change, places, runs, on_progress)
-        raise OrganizationBusy(organization=", ".join(progress.organization for progress in places))
+                return await fill(self._engine, change, targets, runs, on_progress)
+        raise OrganizationBusy(
+            organization=", ".join(progress.organization for progress in targets)
+        )
 
     async def _is_empty(self) -> bool:
         """Return whether SpiceDB holds nothing at all."""
@@ -175,7 +177,7 @@ class Rebuilder:
         self,
         change: Change,
         kind: RunKind,
-        places: Sequence[LedgerProgress],
+        targets: Sequence[LedgerProgress],
         phase: RunPhase = RunPhase.EMPTYING,
     ) -> dict[str, int]:
         """Record the runs in a transaction of their own, before anything is written.
@@ -186,7 +188,7 @@ class Rebuilder:
             return await begin(
                 session,
                 kind,
-                [(progress.organization, progress.position) for progress in places],
+                [(progress.organization, progress.position) for progress in targets],
                 request_id=self._attribution.request_id,
                 transaction=change.transaction,
                 phase=phase,
@@ -213,7 +215,7 @@ class Rebuilder:
         return of_run(kind, run, self._attribution.request_id)
 
     async def _mark_applied(
-        self, change: Change, places: Sequence[LedgerProgress], token: str | None
+        self, change: Change, targets: Sequence[LedgerProgress], token: str | None
     ) -> None:
         """Record that every position is applied, also pending and refused ones: the rows include them.
 
@@ -223,7 +225,7 @@ class Rebuilder:
         skipped = ApplicationStatus.SKIPPED
         await change.session.execute(
             update(LedgerApplication)
-            .where(LedgerApplication.organization_id.in_([each.organization for each in places]))
+            .where(LedgerApplication.organization_id.in_([each.organization for each in targets]))
             .values(
                 status=case((status == skipped, skipped), else_=ApplicationStatus.APPLIED),
                 zed_token=token,
@@ -231,7 +233,7 @@ class Rebuilder:
                 refusal=None,
             )
         )
-        for progress in places:
+        for progress in targets:
             id = progress.organization
             await record(
                 change, "engine_rebuilt", id, f"organization:{id}", position=progress.position

@@ -22,7 +22,7 @@ from teamaccess.upkeep.reconciliation.ledger_check import LedgerDisagrees
 from teamaccess.upkeep.reconciliation.repair import repair
 from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult, TooManyDeletes
 from teamaccess.upkeep.reconciliation.results import (
-    asked_at,
+    requested_at,
     save_agreement,
     save_other_history,
     save_result,
@@ -98,7 +98,7 @@ class Inspector:
     async def reconcile_organization(self, id: OrganizationId) -> ReconcileResult:
         """Compare an organization, which may have ended; record and return the result."""
         async with self._sessions() as session:
-            asked = await asked_at(session, id)
+            requested = await requested_at(session, id)
         try:
             comparison = await self._comparer.compare(self._attribution, id)
         except BLOCKING_ERRORS as problem:
@@ -106,7 +106,7 @@ class Inspector:
                 await save_other_history(self._sessions, id)
             return ReconcileResult(id).with_problem(problem)
         result = await self._repair(id, comparison)
-        await save_result(self._sessions, result, comparison, asked)
+        await save_result(self._sessions, result, comparison, requested)
         return result
 
     async def _repair(self, id: OrganizationId, comparison: Comparison) -> ReconcileResult:
@@ -115,9 +115,9 @@ class Inspector:
             return result
         try:
             return await repair(self._comparer, self._attribution, id, self._budget)
-        except TooManyDeletes as many:
+        except TooManyDeletes as too_many:
             result.needed = len(comparison.deletes(self._catalog))
-            return result.with_problem(many)
+            return result.with_problem(too_many)
         except (LedgerDisagrees, *BLOCKING_ERRORS) as problem:
             return result.with_problem(problem)
 
@@ -136,9 +136,9 @@ class Inspector:
                     result,
                     self._budget,
                 )
-            except TooManyDeletes as many:
+            except TooManyDeletes as too_many:
                 result.needed = result.found
-                result.with_problem(many)
+                result.with_problem(too_many)
         if result.found:
             await save_unknown_tenant(self._sessions, result)
         return result

@@ -19,26 +19,26 @@ from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.result import ReconcileResult
 
 
-async def asked_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
+async def requested_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
     """Return when a comparison of the organization was requested; None if no request is open."""
     of_organization = Reconciliation.organization_id == id
-    asked: datetime | None = await session.scalar(
+    requested: datetime | None = await session.scalar(
         select(Reconciliation.asked_at).where(of_organization)
     )
-    return asked
+    return requested
 
 
 async def save_result(
-    sessions: Sessions, result: ReconcileResult, comparison: Comparison, asked: datetime | None
+    sessions: Sessions, result: ReconcileResult, comparison: Comparison, requested: datetime | None
 ) -> None:
     """Save the result of a comparison. Findings about repaired differences are resolved.
 
-    The result answers the request of the time `asked`. A later request stays open.
+    The result answers the request of the time `requested`. A later request stays open.
     """
     id = OrganizationId(result.organization)
     async with sessions.begin() as session:
         await _checked(session, id, result.left)
-        answered = Reconciliation.organization_id == id, Reconciliation.asked_at == asked
+        answered = Reconciliation.organization_id == id, Reconciliation.asked_at == requested
         await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
             [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]

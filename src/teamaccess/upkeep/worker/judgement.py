@@ -35,8 +35,8 @@ class Judgement:
 async def judge_write(session: AsyncSession, observed: Observed) -> Judgement:
     """Judge one write.
 
-    SECURITY: the metadata is only a hint which positions to look up. Each position must be in our ledger
-    and arrive for the first time. A recorded run must explain every other update.
+    SECURITY: the metadata is only a hint: it names positions to look up. Each position must be in our
+    ledger and arrive for the first time. A recorded run must explain every other update.
     """
     judgement = Judgement(claim(observed.metadata))
     claimed = judgement.claimed
@@ -89,15 +89,15 @@ class _Runs:
 
     async def _unexplained(self, run: EngineRun, updates: Sequence[Update]) -> list[Update]:
         id = OrganizationId(run.organization_id)
-        at = await _entries(self._session, [(id, run.position)])
-        stood = (
+        entries = await _entries(self._session, [(id, run.position)])
+        expected = (
             await stood_for(
                 self._session, id, run.position, {update.relationship for update in updates}
             )
             if run.kind == RunKind.REBUILD and fills(run, updates)
             else set()
         )
-        return beyond(run, updates, stood, at.get((id, run.position)))
+        return beyond(run, updates, expected, entries.get((id, run.position)))
 
     def _attribute(
         self, run: EngineRun, candidates: Sequence[EngineRun], updates: Sequence[Update]

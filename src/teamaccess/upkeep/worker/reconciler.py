@@ -27,7 +27,7 @@ from teamaccess.ledger.session import UNHURRIED
 from teamaccess.service import Service
 from teamaccess.storage import Channel, Organization, OrganizationId, Reconciliation
 from teamaccess.upkeep.reconciliation import Inspector
-from teamaccess.upkeep.reconciliation.results import asked_at
+from teamaccess.upkeep.reconciliation.results import requested_at
 
 log = structlog.get_logger()
 
@@ -100,31 +100,31 @@ class Reconciler:
                 return PAUSE_SECONDS
             if not await session.scalar(_due().where(Organization.id == id)):
                 return PAUSE_SECONDS  # another worker has just compared it
-            return await self._inspect(id, await asked_at(session, id))
+            return await self._inspect(id, await requested_at(session, id))
 
-    async def _inspect(self, id: OrganizationId, asked: datetime | None) -> float:
+    async def _inspect(self, id: OrganizationId, requested: datetime | None) -> float:
         try:
             result = await self._inspector.reconcile_organization(id)
         except OUTAGES:
             raise
         except Exception:
             log.exception("organization_unreconcilable", organization=id)
-            self._postpone(id, asked)
+            self._postpone(id, requested)
             return PAUSE_SECONDS
         if result.found or result.problem:
             log.error("drift_found", organization=id, what=result.counts or result.problem)
         if result.problem:
-            self._postpone(id, asked)
+            self._postpone(id, requested)
         return max(PAUSE_SECONDS, result.compared / RELATIONSHIPS_PER_SECOND)
 
-    def _postpone(self, id: OrganizationId, asked: datetime | None) -> None:
-        self._postponed[id] = Postponed(asked, time.monotonic() + POSTPONED_SECONDS)
+    def _postpone(self, id: OrganizationId, requested: datetime | None) -> None:
+        self._postponed[id] = Postponed(requested, time.monotonic() + POSTPONED_SECONDS)
 
 
-def _postponed(asked: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:
+def _postponed(requested: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:
     """Return the condition that an organization is postponed and was not requested again since."""
-    ids = literal(list(asked), ARRAY(Text))
-    times = literal(list(asked.values()), ARRAY(DateTime(timezone=True)))
+    ids = literal(list(requested), ARRAY(Text))
+    times = literal(list(requested.values()), ARRAY(DateTime(timezone=True)))
     each = func.unnest(ids, times).table_valued("id", "asked_at").render_derived()
     same = Reconciliation.asked_at.is_not_distinct_from(each.c.asked_at)
     return exists().select_from(each).where(each.c.id == Organization.id, same)
