@@ -159,7 +159,8 @@ def _object_obstacle(catalog: Catalog, graph: Graph, question: WhyQuestion) -> O
     creator = graph.fact(question.on, "creator", user_object(question.user))
     if creator is None or not catalog.actions[question.catalog_action(catalog)].four_eyes:
         return None
-    sentence = f"{question.display_name} created {question.on}, so somebody else must do {question.action}."
+    name = question.display_name
+    sentence = f"{name} created {question.on}, so somebody else must do {question.action}."
     return Obstacle("four_eyes", sentence, creator)
 
 
