@@ -1,13 +1,13 @@
 """Members imported by the thousand, against bare writes of the same relationships."""
 
-import time
-from collections.abc import Awaitable, Iterator
+from collections.abc import Iterator
 
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
 from benchmarks.support import population
 from benchmarks.support.bare_stack import BareStack, bare_stack, reference
 from benchmarks.support.environment import Environment
+from benchmarks.support.load import seconds_of
 from benchmarks.support.population import BENCHMARK_OPERATOR
 from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
@@ -44,11 +44,11 @@ async def _compare(service: Service, bare: BareStack, members: int) -> Row:
             place, begin = divmod(number * ROUND, members)
             ours, theirs = places[place], OrganizationId(f"bare-{members}-{place}")
             if number % 2 == 0:
-                one = await _timed(_through_the_ledger(service, ours, begin))
-                other = await _timed(_bare(bare, theirs))
+                one = await seconds_of(_through_the_ledger(service, ours, begin))
+                other = await seconds_of(_bare(bare, theirs))
             else:
-                other = await _timed(_bare(bare, theirs))
-                one = await _timed(_through_the_ledger(service, ours, begin))
+                other = await seconds_of(_bare(bare, theirs))
+                one = await seconds_of(_through_the_ledger(service, ours, begin))
             seconds, bare_seconds = seconds + one, bare_seconds + other
             ratios.append(other / one)
             meter.step()
@@ -60,12 +60,6 @@ async def _compare(service: Service, bare: BareStack, members: int) -> Row:
         "of bare's speed": bare_seconds / seconds,
         "of rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
     }
-
-
-async def _timed(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
 
 
 async def _through_the_ledger(service: Service, organization: OrganizationId, begin: int) -> None:

@@ -1,8 +1,6 @@
 """A rebuild of an empty SpiceDB from the rows, against bare writes of as many relationships."""
 
 import asyncio
-import time
-from collections.abc import Awaitable
 from statistics import median
 
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
@@ -10,6 +8,7 @@ from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 from benchmarks.reconcile import ROWS
 from benchmarks.support.bare_stack import BareStack, bare_stack, reference
 from benchmarks.support.environment import Environment
+from benchmarks.support.load import seconds_of
 from benchmarks.support.population import BENCHMARK_OPERATOR
 from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
@@ -19,7 +18,7 @@ from teamaccess.storage import OrganizationId
 from teamaccess.upkeep import Rebuilder
 
 RELATIONSHIPS = 50_000
-TEAMS = 10
+ORGANIZATIONS = 10
 ROUNDS = 3
 PAGE = 1000
 BARE = OrganizationId("bare")
@@ -48,15 +47,15 @@ async def measure(environment: Environment) -> list[Table]:
 
 
 async def _compare(environment: Environment, service: Service, bare: BareStack) -> Row:
-    size = {"teams": TEAMS, "members": RELATIONSHIPS // 2}
+    size = {"organizations": ORGANIZATIONS, "members": RELATIONSHIPS // 2}
     await _psql(environment, ROWS.format(**size) + ONE_ENTRY, APPLICATION)
     ours, theirs = [], []
     with Meter("rebuild", "rounds", ROUNDS) as meter:
         for _ in range(ROUNDS):
             await _psql(environment, EMPTY, SPICEDB)
-            ours.append(await _timed(_rebuild(service)))
+            ours.append(await seconds_of(_rebuild(service)))
             await _psql(environment, EMPTY, SPICEDB)
-            theirs.append(await _timed(_bare(bare)))
+            theirs.append(await seconds_of(_bare(bare)))
             meter.step()
     ratios = [bare / own for bare, own in zip(theirs, ours, strict=True)]
     return {
@@ -72,17 +71,11 @@ async def _psql(environment: Environment, commands: str, database: str) -> None:
     await asyncio.to_thread(environment.stack.postgres.psql, commands, database)
 
 
-async def _timed(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
-
-
 async def _rebuild(service: Service) -> None:
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BENCHMARK_OPERATOR)
     done = await rebuilder.rebuild_all(lambda seen: None)
-    if len(done.organizations) != TEAMS or done.relationships < RELATIONSHIPS:
-        raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
+    if len(done.organizations) != ORGANIZATIONS or done.relationships < RELATIONSHIPS:
+        raise ValueError(f"{len(done.organizations)} of {ORGANIZATIONS} were rebuilt")
 
 
 async def _bare(bare: BareStack) -> None:

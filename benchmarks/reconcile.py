@@ -25,14 +25,14 @@ SET session_replication_role = replica;
 TRUNCATE organizations, users, memberships, role_assignments, invitations, ledger_heads,
   ledger_applications, reconciliations, ledger CASCADE;
 INSERT INTO organizations (id, name)
-  SELECT 'bench-' || team, 'Bench' FROM generate_series(1, {teams}) team;
+  SELECT 'bench-' || number, 'Bench' FROM generate_series(1, {organizations}) number;
 INSERT INTO ledger_heads (organization_id, position, hash, decided_at)
   SELECT id, 0, '', now() FROM organizations;
 INSERT INTO users (id, email, name, tokens_valid_from)
   SELECT 'usr_' || lpad(n::text, 20, '0'), n || '@example.com', '', now()
   FROM generate_series(1, {members}) n;
 INSERT INTO memberships (organization_id, user_id)
-  SELECT 'bench-' || n % {teams} + 1, 'usr_' || lpad(n::text, 20, '0')
+  SELECT 'bench-' || n % {organizations} + 1, 'usr_' || lpad(n::text, 20, '0')
   FROM generate_series(1, {members}) n;
 INSERT INTO role_assignments (organization_id, user_id, role)
   SELECT organization_id, user_id, 'support' FROM memberships;
@@ -44,7 +44,7 @@ BEGIN;
 INSERT INTO relation_tuple_transaction DEFAULT VALUES;
 INSERT INTO relation_tuple
   (namespace, object_id, relation, userset_namespace, userset_object_id, userset_relation)
-  SELECT 'organization', 'bench-' || n % {teams} + 1, relation, 'user',
+  SELECT 'organization', 'bench-' || n % {organizations} + 1, relation, 'user',
     'usr_' || lpad(n::text, 20, '0'), '...'
   FROM generate_series(1, {members}) n, unnest(ARRAY['member', 'support']) relation;
 COMMIT;
@@ -66,12 +66,12 @@ async def measure(environment: Environment) -> list[Table]:
     rows: list[Row] = []
     for kind in ("few", "many"):
         for size in SIZES:
-            teams = FEW if kind == "few" else size // SMALL
-            await asyncio.to_thread(_fill, environment, teams, size // 2)
+            organizations = FEW if kind == "few" else size // SMALL
+            await asyncio.to_thread(_fill, environment, organizations, size // 2)
             cost = await asyncio.to_thread(_run, environment)
             rows.append(
                 {
-                    "organizations": teams,
+                    "organizations": organizations,
                     "relationships": size,
                     "seconds": cost.seconds,
                     "relationships a second": size / cost.seconds,
@@ -82,8 +82,8 @@ async def measure(environment: Environment) -> list[Table]:
     return [Table("teamaccess reconcile, nothing drifted", rows)]
 
 
-def _fill(environment: Environment, teams: int, members: int) -> None:
-    size = {"teams": teams, "members": members}
+def _fill(environment: Environment, organizations: int, members: int) -> None:
+    size = {"organizations": organizations, "members": members}
     environment.stack.postgres.psql(ROWS.format(**size), APPLICATION)
     environment.stack.postgres.psql(GRAPH.format(**size), SPICEDB)
 

@@ -1,8 +1,7 @@
 """Objects registered by the thousand against bare writes, and checks on single objects."""
 
 import itertools
-import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from authzed.api.v1 import (
@@ -17,7 +16,7 @@ from authzed.api.v1 import (
 from benchmarks.support import population
 from benchmarks.support.bare_stack import BareStack, bare_stack, reference
 from benchmarks.support.environment import Environment
-from benchmarks.support.load import Figures, Ratio, interleave
+from benchmarks.support.load import Figures, Ratio, interleave, seconds_of
 from benchmarks.support.population import BENCHMARK_OPERATOR
 from benchmarks.support.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
@@ -35,14 +34,18 @@ CALLERS = 4
 async def measure(environment: Environment) -> list[Table]:
     """Register transfers in turns with the bare side, and then check actions on them."""
     async with open_service(environment.settings) as service, bare_stack(environment) as bare:
-        here = await population.create_organization(service)
-        async with service.ledger.change(BENCHMARK_OPERATOR, here) as change:
-            ana = await grant_administrator(change, here, f"ana@{here}.example", "to register")
+        organization = await population.create_organization(service)
+        async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
+            ana = await grant_administrator(
+                change, organization, f"ana@{organization}.example", "to register"
+            )
             await service.ledger.commit(change)
-        [bob, *_] = await population.add_members(service, here, "operations", 1)
-        registering = await _register(service, bare, here, ana.user_id, bob)
-        administrators = await population.add_members(service, here, "administrator", OBJECTS)
-        asking = await _ask(bare, here, administrators)
+        [bob, *_] = await population.add_members(service, organization, "operations", 1)
+        registering = await _register(service, bare, organization, ana.user_id, bob)
+        administrators = await population.add_members(
+            service, organization, "administrator", OBJECTS
+        )
+        asking = await _ask(bare, organization, administrators)
     return [
         Table(
             "Resources: transfers registered through the ledger against bare writes", [registering]
@@ -52,13 +55,13 @@ async def measure(environment: Environment) -> list[Table]:
 
 
 async def _register(
-    service: Service, bare: BareStack, here: OrganizationId, by: UserId, creator: UserId
+    service: Service, bare: BareStack, organization: OrganizationId, by: UserId, creator: UserId
 ) -> Row:
     seconds, bare_seconds, ratios = 0.0, 0.0, []
     for begin in range(0, OBJECTS, BATCH):
         ids = [str(number) for number in range(begin, begin + BATCH)]
-        one = await _timed(_through_the_ledger(service, here, by, creator, ids))
-        other = await _timed(_bare(bare, OrganizationId("bare"), creator, ids))
+        one = await seconds_of(_through_the_ledger(service, organization, by, creator, ids))
+        other = await seconds_of(_bare(bare, OrganizationId("bare"), creator, ids))
         seconds, bare_seconds = seconds + one, bare_seconds + other
         ratios.append(other / one)
     return {
@@ -71,15 +74,15 @@ async def _register(
 
 
 async def _through_the_ledger(
-    service: Service, here: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
+    service: Service, organization: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
     """Register the objects in one change, and wait until it is in force."""
     wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
-    async with service.ledger.change(BENCHMARK_OPERATOR, here) as change:
-        await order(change, by, here, wanted)
+    async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
+        await order(change, by, organization, wanted)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
-        await service.applier.catch_up(here)
+        await service.applier.catch_up(organization)
 
 
 async def _bare(
@@ -132,14 +135,14 @@ class ObjectCheckWorker:
         )
 
 
-async def _ask(bare: BareStack, here: OrganizationId, users: Sequence[UserId]) -> list[Row]:
+async def _ask(bare: BareStack, organization: OrganizationId, users: Sequence[UserId]) -> list[Row]:
     """Check administrators: the same check each time, and another user and object each time."""
-    objects = [reference("transfer", f"{here}/{number}") for number in range(len(users))]
-    there = [reference("organization", here)] * len(users)
+    objects = [reference("transfer", f"{organization}/{number}") for number in range(len(users))]
+    organization_objects = [reference("organization", organization)] * len(users)
     rows = []
     for name, many in (("the same", 1), ("another", len(users))):
         asked = {
-            "transfers_view on the organization": (there, "transfers_view"),
+            "transfers_view on the organization": (organization_objects, "transfers_view"),
             "view on a transfer": (objects, "view"),
             "authorize on a transfer": (objects, "authorize"),
         }
@@ -173,9 +176,3 @@ def _row(check: str, each_time: str, plain: Figures, figures: Figures) -> Row:
         "times the first's": slower.median,
         "of rounds": slower.spread,
     }
-
-
-async def _timed(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began

@@ -91,6 +91,13 @@ def ratio(ours: Figures, bare: Figures, of: Callable[[list[float]], float] = fme
     )
 
 
+async def seconds_of(work: Awaitable[None]) -> float:
+    """Return how many seconds the work takes."""
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
+
+
 async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
     """Let every worker repeat its step until the time is over or the step raises Done.
 

@@ -28,7 +28,7 @@ class CatalogNotInForce(Conflict):
 
 @dataclass(frozen=True)
 class AuditSources:
-    """Opens organizations for questions, now or at a past moment, and holds what their answers need."""
+    """Returns the source for each question, and holds the connections and queues that sources share."""
 
     reads: Sessions
     engine: Engine
@@ -56,7 +56,8 @@ class AuditSources:
                 organization, self.reads, self.catalog, self.engine, self.queue, caller
             )
         moment = moment.in_utc()
-        # SECURITY: this can wait for a running change while it holds a connection that sign-ins need
+        # SECURITY: `position_at` can wait for a running change and holds a connection meanwhile. Taking
+        # turns keeps such questions from using up the connections that sign-ins need.
         async with (
             self.sandbox_queue.turn(organization, caller),
             self.reads() as session,

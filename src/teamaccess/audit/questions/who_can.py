@@ -53,12 +53,14 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
         return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
 
     snapshot = await source.snapshot(ask)
-    object = None if resource is None else on
-    if object is not None and not snapshot.answer:
+    resource_object = None if resource is None else on
+    if resource_object is not None and not snapshot.answer:
         organization = organization_object(source.organization)
-        if not snapshot.graph.fact(object, "organization", organization):
-            raise NotRegistered(resource=object)  # a mistyped id must not be answered with "nobody"
-    paths, missing = await asyncio.to_thread(_explain, snapshot, action, object)
+        if not snapshot.graph.fact(resource_object, "organization", organization):
+            raise NotRegistered(
+                resource=resource_object
+            )  # a mistyped id must not be answered with "nobody"
+    paths, missing = await asyncio.to_thread(_explain, snapshot, action, resource_object)
     async with source.reads() as session:
         decisions = await find_decisions(session, source.organization, positions_in(paths.values()))
         deciders = users_in_actors(decision.actor for decision in decisions.values())
@@ -66,7 +68,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
     evidence = Evidence.of(
         snapshot,
         source.catalog,
-        query("who_can", action=action, resource=object),
+        query("who_can", action=action, resource=resource_object),
         rows=len(paths),
         unexplained=sum(not paths_of_user for paths_of_user in paths.values()),
         missing=missing,

@@ -107,10 +107,10 @@ def new_actions(catalog: Catalog, offered: ActionSet, held: ActionSet) -> Action
     )
 
 
-def minimal(catalog: Catalog, gains: Mapping[Key, ActionSet]) -> list[Key]:
-    """Return the keys of the minimal gains, the smallest first.
+def smallest_gains(catalog: Catalog, gains: Mapping[Key, ActionSet]) -> list[Key]:
+    """Return the keys of the smallest gains, in the order of their size.
 
-    A gain is minimal if no other gain is a proper part of it.
+    A gain is left out if another gain is a proper part of it.
     """
 
     def is_smaller(one: ActionSet, other: ActionSet) -> bool:

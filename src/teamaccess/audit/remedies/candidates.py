@@ -11,8 +11,8 @@ from teamaccess.audit.remedies.action_sets import (
     ActionSet,
     RoleAndTeamActions,
     actions_of,
-    minimal,
     new_actions,
+    smallest_gains,
 )
 from teamaccess.audit.remedies.steps import RemedyTarget, Step
 from teamaccess.audit.state.facts import Facts, with_updates
@@ -100,10 +100,12 @@ class RemedyCase:
         roles = self._gains(self._givable(available), held)
         teams = self._gains(available.teams, held)
         steps = [
-            (len(roles[role]), self.target.give_role(role)) for role in minimal(self.catalog, roles)
+            (len(roles[role]), self.target.give_role(role))
+            for role in smallest_gains(self.catalog, roles)
         ]
         steps += [
-            (len(teams[team]), self.target.join_team(team)) for team in minimal(self.catalog, teams)
+            (len(teams[team]), self.target.join_team(team))
+            for team in smallest_gains(self.catalog, teams)
         ]
         if self.question.on is not None:
             steps.append((0, self.target.grant(self.question.action, self.question.on)))
@@ -119,7 +121,7 @@ class RemedyCase:
             accepted = self.target.membership_updates(self.catalog, invitation.roles)
             candidates.append(Candidate([self.target.accept_invitation(invitation)], accepted))
             withdrawal = [self.target.cancel_invitation(invitation)]
-        for role in minimal(self.catalog, self._gains(self._givable(available), NO_ACTIONS)):
+        for role in smallest_gains(self.catalog, self._gains(self._givable(available), NO_ACTIONS)):
             step = self.target.invite(email, role, self.invitees)
             accepted = self.target.membership_updates(self.catalog, [role])
             candidates.append(Candidate([*withdrawal, step], accepted))
