@@ -20,7 +20,7 @@ from benchmarks.support.load import Figures, Ratio, interleave, seconds_of
 from benchmarks.support.population import BENCHMARK_OPERATOR
 from benchmarks.support.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.resources.register import ResourceOperation, order
+from teamaccess.directory.resources.register import ResourceOperation, apply
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, ResourceId, UserId
 
@@ -79,7 +79,8 @@ async def _through_the_ledger(
     """Register the objects in one change, and wait until it is in force."""
     wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
     async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
-        await order(change, by, organization, wanted)
+        with change.judging(by, None):
+            await apply(change, wanted)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
         await service.applier.catch_up(organization)

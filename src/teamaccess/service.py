@@ -7,8 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from teamaccess.access.admission import Admission
-from teamaccess.access.authorize import ReadAuthorizer
+from teamaccess.access.reading import Admission, ReadAuthorizer
 from teamaccess.audit.service import AuditQuestions
 from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.sandboxes import SandboxPool

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog, Level
-from teamaccess.directory.roles.find import Found
+from teamaccess.directory.roles.find import RoleEntry
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.selection import Parts, Selector, could_add
 from teamaccess.storage import CustomRole
@@ -72,9 +72,9 @@ class RoleView(msgspec.Struct):
     """Actions of the original that the clone lacks because custom roles may not contain them."""
 
     @classmethod
-    def of(cls, found: Found, catalog: Catalog) -> "RoleView":
+    def of(cls, entry: RoleEntry, catalog: Catalog) -> "RoleView":
         """Return the view of a role."""
-        role = found.role
+        role = entry.role
         if isinstance(role, CustomRole):
             return cls(
                 id=role.id,
@@ -86,7 +86,7 @@ class RoleView(msgspec.Struct):
                 actions=sorted(role.actions),
                 selectors=[Selector(**each) for each in role.selectors],
                 could_add=sorted(could_add(catalog, role)),
-                holders=found.holders,
+                holders=entry.holders,
                 created_at=role.created_at,
             )
         return cls(
@@ -99,7 +99,7 @@ class RoleView(msgspec.Struct):
             actions=sorted(role.actions),
             selectors=[],
             could_add=[],
-            holders=found.holders,
+            holders=entry.holders,
             created_at=None,
         )
 

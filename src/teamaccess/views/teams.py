@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from teamaccess.directory.teams.listing import Seated
+from teamaccess.directory.teams.find import TeamMemberEntry
 from teamaccess.storage import Membership, MembershipStatus, Team, TeamMembership
 from teamaccess.views.request import LocalName, Name, Request, WithExpiry
 
@@ -80,13 +80,13 @@ class TeamMemberView(msgspec.Struct):
         )
 
     @classmethod
-    def listed(cls, seated: Seated) -> "TeamMemberView":
+    def listed(cls, entry: TeamMemberEntry) -> "TeamMemberView":
         """Return the view of an entry in the list of a team's members."""
         return cls(
-            user=seated.user_id,
-            email=seated.email,
-            name=seated.name,
-            status=MembershipStatus.since(seated.suspended_at),
-            joined_at=seated.joined_at,
-            expires_at=seated.expires_at,
+            user=entry.user_id,
+            email=entry.email,
+            name=entry.name,
+            status=MembershipStatus.since(entry.suspended_at),
+            joined_at=entry.joined_at,
+            expires_at=entry.expires_at,
         )

@@ -46,8 +46,12 @@ By = Annotated[
 
 
 class NoUserId(Invalid):
-    """{user!r} is no user's id. Answers name people by their ids, and so does the list of members; the \
-    command `teamaccess audit` takes e-mail addresses, too."""
+    """The parameter `user` has not the form of a user id; HTTP does not look users up by address."""
+
+    message = (
+        "{user!r} is not a user id. Use an id from the list of members; only the command "
+        "`teamaccess audit` accepts e-mail addresses."
+    )
 
 
 class TableAnswer(Protocol):

@@ -21,7 +21,7 @@ from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.facts import Facts, facts_at
 from teamaccess.audit.state.sandboxes import SandboxState
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import (
     Conflict,
     Invalid,
@@ -33,11 +33,15 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, clock
 from teamaccess.relationships import Relationship
-from teamaccess.storage import Channel, OrganizationId, UserId
+from teamaccess.storage import Channel, OrganizationId
 
 
 class StateMoved(PreconditionFailed):
-    """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
+    """The organization changed after the plan was made, so the plan's results may be wrong."""
+
+    message = (
+        "{organization} has changed since the plan was made. Its state is now {state}. Plan again."
+    )
 
 
 def state_of(position: LedgerPosition, catalog: Catalog) -> str:
@@ -48,7 +52,7 @@ def state_of(position: LedgerPosition, catalog: Catalog) -> str:
     return f"{position.position}-{position.hash.hex()}@{catalog.version}"
 
 
-def refuse_moved(change: Change, is_planned: Callable[[str], bool]) -> None:
+def refuse_moved(change: OrganizationChange, is_planned: Callable[[str], bool]) -> None:
     """Raise StateMoved unless the organization under change is in the planned state."""
     [position] = change.standing
     state = state_of(position, change.catalog)
@@ -56,8 +60,7 @@ def refuse_moved(change: Change, is_planned: Callable[[str], bool]) -> None:
         raise StateMoved(organization=position.organization, state=state)
 
 
-PLANNER_ID = UserId("operator:plan")
-PLANNER = Attribution(str(PLANNER_ID), Channel.OPERATOR, "plan")
+PLANNER = Attribution("operator:plan", Channel.OPERATOR, "plan")
 """An operator rehearses the changes, so that the plan shows their effect whatever the caller may do."""
 
 
@@ -66,11 +69,18 @@ LONGEST_ANSWER_SECONDS = 60
 
 
 class PlanTooLarge(Conflict):
-    """What everybody in {organization} would have could not be asked within {seconds} seconds."""
+    """The access of all members could not be computed within the time limit of a plan."""
+
+    message = (
+        "Computing the access of everybody in {organization} took longer than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class NothingProposed(Invalid):
-    """A plan is about something: propose changes, another catalog, or both."""
+    """A plan has neither changes nor a catalog."""
+
+    message = "The plan is empty. Propose changes, a catalog, or both."
 
 
 @dataclass(frozen=True)
@@ -109,7 +119,7 @@ async def plan(
     organization: OrganizationId,
     proposals: list[Proposal],
     catalog: Catalog | None = None,
-    asker: tuple[Attribution, UserId] | None = None,
+    asker: Attribution | None = None,
     caller: str = "",
 ) -> Plan:
     """Return who would gain and lose which actions by the changes, under the catalog if one is given.
@@ -124,7 +134,7 @@ async def plan(
         raise NothingProposed
     new_catalog = catalog or sources.catalog
     async with sources.sandbox_queue.turn(organization, caller):
-        rehearsal = await _rehearse(ledger, organization, proposals, (PLANNER, PLANNER_ID), caller)
+        rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
         refusal = await _refusal(ledger, organization, proposals, asker, caller)
         position, permits = rehearsal.standing.position, sources.catalog.permits
         facts = await facts_at(sources.reads, organization, position, permits=permits)
@@ -183,13 +193,11 @@ async def _rehearse(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    maker: tuple[Attribution, UserId],
+    attribution: Attribution,
     caller: str,
 ) -> Rehearsal:
-    attribution, actor = maker
-
-    async def act(change: Change) -> None:
-        await make_all(proposals, change, actor, organization)
+    async def act(change: OrganizationChange) -> None:
+        await make_all(proposals, change)
 
     return await ledger.rehearse(attribution, organization, act, caller)
 
@@ -198,7 +206,7 @@ async def _refusal(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    asker: tuple[Attribution, UserId] | None,
+    asker: Attribution | None,
     caller: str,
 ) -> TeamaccessError | None:
     """Return the error with which the asker's own rehearsal is refused, None if it is allowed."""

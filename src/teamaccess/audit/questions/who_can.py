@@ -9,7 +9,7 @@ from teamaccess.audit.questions.people import Person, find_people, users_in_acto
 from teamaccess.audit.state.graph import Path, positions_in
 from teamaccess.audit.state.snapshot import AuditSource, Snapshot
 from teamaccess.common.errors import NotFound
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
@@ -17,7 +17,9 @@ from teamaccess.storage import UserId
 
 
 class NotRegistered(NotFound):
-    """{resource} is not registered, so nobody can do anything to it."""
+    """The question is about a resource that is not registered, so nobody has access to it."""
+
+    message = "{resource} is not registered, so nobody has access to it. Register it first."
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,9 @@ class WhoCan:
 async def who_can(source: AuditSource, action: str, resource: str | None = None) -> WhoCan:
     """Return everybody who can do an action, in the organization or on one of its objects.
 
-    Raises NotRegistered, and what `resources.questions.asked` and the source's `snapshot` do.
+    Raises NotRegistered, and what `resources.questions.question_about` and the source's `snapshot` do.
     """
-    on, permission = asked(source.catalog, source.organization, action, resource)
+    on, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
         return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}

@@ -12,7 +12,7 @@ from teamaccess.audit.state.facts import Fact
 from teamaccess.audit.state.graph import Graph, Path, positions_in
 from teamaccess.audit.state.snapshot import AuditSource, Snapshot
 from teamaccess.catalog import Catalog
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
@@ -67,9 +67,9 @@ class Why:
 async def why(source: AuditSource, user: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why.
 
-    Raises what `resources.questions.asked` and the source's `snapshot` do.
+    Raises what `resources.questions.question_about` and the source's `snapshot` do.
     """
-    place, permission = asked(source.catalog, source.organization, action, resource)
+    place, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user_object(user), at)

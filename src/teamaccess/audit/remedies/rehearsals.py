@@ -7,14 +7,13 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.steps import Step
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Channel, OrganizationId, User, UserId
 
 REQUEST = "rehearsal"
 OPERATOR = Attribution("operator:rehearsal", Channel.OPERATOR, REQUEST)
-OPERATOR_ID = UserId("operator:rehearsal")
 PEOPLE = select(User.id, User.email, User.name).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text))), User.service_account_of.is_(None)
 )
@@ -46,18 +45,16 @@ class Rehearsals:
         OtherHistory and EngineUnavailable.
         """
         attribution = Attribution(f"user:{person}", Channel.API, REQUEST)
-        return await self._rehearse(attribution, person, steps)
+        return await self._rehearse(attribution, steps)
 
     async def as_operator(self, steps: Sequence[Step]) -> Rehearsal | None:
         """Return the rehearsal of the steps by an operator, None if operators may not make them."""
-        return await self._rehearse(OPERATOR, OPERATOR_ID, steps)
+        return await self._rehearse(OPERATOR, steps)
 
-    async def _rehearse(
-        self, attribution: Attribution, actor: UserId, steps: Sequence[Step]
-    ) -> Rehearsal | None:
-        async def act(change: Change) -> None:
+    async def _rehearse(self, attribution: Attribution, steps: Sequence[Step]) -> Rehearsal | None:
+        async def act(change: OrganizationChange) -> None:
             for step in steps:
-                await step.act(change, actor)
+                await step.act(change)
                 await change.session.flush()
 
         self.remaining -= 1

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change
-from teamaccess.directory.invitations.offer import ask_about_inviter, cancel, invite
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.invitations.offer import authorize_inviter, cancel, invite
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import GrantKey, grants_on, key_of, replace_grants
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (
@@ -25,8 +25,8 @@ from teamaccess.storage import (
     UserId,
 )
 
-Act = Callable[[Change, UserId], Awaitable[object]]
-"""Makes the change as the actor; raises the error with which it is refused."""
+Act = Callable[[OrganizationChange], Awaitable[object]]
+"""Makes the change as its actor; raises the error with which it is refused."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class RemedyTarget:
     def reactivate(self) -> Step:
         """Return the step that ends their suspension."""
 
-        async def reactivate(change: Change, actor: UserId) -> None:
-            await act.reactivate(change, actor, self.organization, self.user)
+        async def reactivate(change: OrganizationChange) -> None:
+            await act.reactivate(change, self.user)
 
         return Step("reactivate", f"Reactivate {self}.", "reactivate", reactivate)
 
     def remove_end(self) -> Step:
         """Return the step that removes the end of their expired membership."""
 
-        async def remove_end(change: Change, actor: UserId) -> None:
-            await act.change_end(change, actor, self.organization, self.user, None)
+        async def remove_end(change: OrganizationChange) -> None:
+            await act.change_end(change, self.user, None)
 
         sentence = f"Remove the end of the membership of {self}."
         return Step("change_end", sentence, "change_roles", remove_end)
@@ -80,13 +80,13 @@ class RemedyTarget:
     def give_role(self, role: str) -> Step:
         """Return the step that adds a role. Their other roles keep their expiries."""
 
-        async def give_role(change: Change, actor: UserId) -> None:
+        async def give_role(change: OrganizationChange) -> None:
             member = await get_member(change.session, self.organization, self.user)
             held = {
                 each.role: each.expires_at for each in member.assignments if each.active(change.now)
             }
             roles = {**held, RoleId(role): None}
-            await act.change_roles(change, actor, self.organization, self.user, roles)
+            await act.change_roles(change, self.user, roles)
 
         return Step(
             "give_role", f"Give {self} the role {role}.", "change_roles", give_role, role=role
@@ -95,8 +95,8 @@ class RemedyTarget:
     def join_team(self, team: str) -> Step:
         """Return the step that puts them into a team."""
 
-        async def join_team(change: Change, actor: UserId) -> None:
-            await put(change, actor, self.organization, TeamId(team), self.user, None)
+        async def join_team(change: OrganizationChange) -> None:
+            await put(change, TeamId(team), self.user, None)
 
         return Step(
             "join_team", f"Put {self} into the team {team}.", "manage_teams", join_team, team=team
@@ -106,11 +106,11 @@ class RemedyTarget:
         """Return the step that grants one action on one object, in addition to the existing grants."""
         key = on.type, ResourceId(on.id.partition("/")[2])
 
-        async def grant(change: Change, actor: UserId) -> None:
+        async def grant(change: OrganizationChange) -> None:
             before = await grants_on(change.session, self.organization, key)
-            ends = {what(each): each.expires_at for each in before if each.active(change.now)}
+            ends = {key_of(each): each.expires_at for each in before if each.active(change.now)}
             wanted = {**ends, GrantKey(action, HolderKind.USER, self.user): None}
-            await replace_grants(change, actor, self.organization, key, wanted)
+            await replace_grants(change, key, wanted)
 
         sentence = f"Grant {self} {action} on {on}."
         return Step("grant", sentence, "register_resources", grant, resource=on)
@@ -118,8 +118,8 @@ class RemedyTarget:
     def invite(self, email: str, role: str, key: bytes) -> Step:
         """Return the step that invites them with a role."""
 
-        async def offer(change: Change, actor: UserId) -> None:
-            await invite(change, actor, self.organization, email, [RoleId(role)], key)
+        async def offer(change: OrganizationChange) -> None:
+            await invite(change, email, [RoleId(role)], key)
 
         sentence = f"Invite {self} with the role {role}, and have them accept."
         return Step("invite", sentence, "invite", offer, role=role)
@@ -127,8 +127,8 @@ class RemedyTarget:
     def cancel_invitation(self, invitation: Invitation) -> Step:
         """Return the step that cancels their invitation, so that they can be invited again."""
 
-        async def withdraw(change: Change, actor: UserId) -> None:
-            await cancel(change, actor, self.organization, invitation.id)
+        async def withdraw(change: OrganizationChange) -> None:
+            await cancel(change, invitation.id)
 
         sentence = f"Cancel the invitation {invitation.id} of {self}."
         return Step(
@@ -142,9 +142,9 @@ class RemedyTarget:
     def accept_invitation(self, invitation: Invitation) -> Step:
         """Return the step that accepts the invitation. It checks the inviter again."""
 
-        async def accept(change: Change, _: UserId) -> None:
+        async def accept(change: OrganizationChange) -> None:
             invitation.refuse_unless_pending(change.now)
-            await ask_about_inviter(change, invitation)
+            await authorize_inviter(change, invitation)
 
         sentence = f"Have {self} accept the invitation {invitation.id}."
         return Step("accept_invitation", sentence, None, accept, invitation=invitation.id)
@@ -152,7 +152,7 @@ class RemedyTarget:
     def make_administrator(self, email: str, role: str) -> Step:
         """Return the step with which an operator makes them an administrator."""
 
-        async def make(change: Change, _: UserId) -> None:
+        async def make(change: OrganizationChange) -> None:
             await grant_administrator(change, self.organization, email, "rehearsed")
 
         where = shlex.join(["teamaccess", "operator", "grant-administrator", self.organization])
