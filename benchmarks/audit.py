@@ -43,15 +43,15 @@ async def measure(environment: Environment) -> list[Table]:
         ]
         replayed = [await _replay(service, bare, "two updates each", id) for id in changed]
         replayed.append(await _replay(service, bare, "900 updates each", organizations[SIZES[-1]]))
-        asked = [await past.ask(service, "history", id) for id in changed]
+        past_rows = [await past.ask(service, "history", id) for id in changed]
         large = [await _organization(service, members) for members in past.SIZES]
-        asked += [await past.ask(service, "members", id) for id in large]
+        past_rows += [await past.ask(service, "members", id) for id in large]
     return [
         Table("Audit: who can, all of the organization", who),
         reasons,
         *everybody,
         Table("Audit: what stands, replayed from the ledger", replayed),
-        Table("Audit: as of a past time", asked),
+        Table("Audit: as of a past time", past_rows),
     ]
 
 
@@ -67,22 +67,22 @@ async def _who_can(
     rows: list[Row] = []
     before, before_ms = 0, 0.0
     for members, id in organizations.items():
-        ours, theirs = await interleave(
+        explained, bare_figures = await interleave(
             f"audit, who can of {members:,}",
             [_explained(service, id, members)],
             [_named(bare, id, members)],
             rounds=ROUNDS,
         )
-        compared, took = ratio(ours, theirs), ours.median_ms
+        slower, took = ratio(explained, bare_figures), explained.median_ms
         each = 1000 * (took - before_ms) / (members - before)
         rows.append(
             {
                 "members": f"{members:,}",
                 "µs more for each more": f"{each:,.0f}" if before else "",
                 "median ms": took,
-                "bare median ms": theirs.median_ms,
-                "ratio": compared.median,
-                "of rounds": compared.spread,
+                "bare median ms": bare_figures.median_ms,
+                "ratio": slower.median,
+                "of rounds": slower.spread,
             }
         )
         before, before_ms = members, took
@@ -135,16 +135,16 @@ async def _replay(
         await bare.database.fetch(ENTRIES, organization)
 
     title = f"audit, replaying {positions:,} positions"
-    ours, theirs = await interleave(title, [replay], [read], rounds=ROUNDS)
-    compared, micros = ratio(ours, theirs), 1000 * ours.median_ms
+    replayed, bare_figures = await interleave(title, [replay], [read], rounds=ROUNDS)
+    slower, micros = ratio(replayed, bare_figures), 1000 * replayed.median_ms
     return {
         "entries": entries,
         "positions": f"{positions:,}",
         "updates": f"{updates:,}",
-        "median ms": ours.median_ms,
+        "median ms": replayed.median_ms,
         "µs a position": micros / positions,
         "µs an update": micros / updates,
-        "bare median ms": theirs.median_ms,
-        "ratio": compared.median,
-        "of rounds": compared.spread,
+        "bare median ms": bare_figures.median_ms,
+        "ratio": slower.median,
+        "of rounds": slower.spread,
     }

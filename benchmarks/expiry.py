@@ -51,14 +51,14 @@ async def measure(environment: Environment) -> list[Table]:
     async with (
         open_service(environment.settings) as service,
         bare_stack(environment) as ours,
-        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as theirs,
+        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as at_defaults,
     ):
         organization = await population.create_organization(service)
-        for which, asked, measurements in (
+        for which, spicedb, measurements in (
             ("as we start it", ours, MEASUREMENTS),
-            ("at its defaults", theirs, MEASUREMENTS_AT_DEFAULTS),
+            ("at its defaults", at_defaults, MEASUREMENTS_AT_DEFAULTS),
         ):
-            watch = _Watch(service, asked, organization)
+            watch = _Watch(service, spicedb, organization)
             for title, end in (
                 ("role ended by the worker", watch.role_ends),
                 ("member removed", watch.removal),
@@ -69,13 +69,16 @@ async def measure(environment: Environment) -> list[Table]:
 
 
 async def _rows(which: str, title: str, watch: "_Watch", end: End, measurements: int) -> list[Row]:
-    found: dict[str, list[float]] = {}
+    seconds_by_freshness: dict[str, list[float]] = {}
     with Meter(f"expiry, SpiceDB {which}, {title}", "ends", measurements) as meter:
         for _ in range(measurements):
             for freshness, seconds in (await watch.once(end)).items():
-                found.setdefault(freshness, []).append(seconds)
+                seconds_by_freshness.setdefault(freshness, []).append(seconds)
             meter.step()
-    return [_row(which, title, freshness, seconds) for freshness, seconds in found.items()]
+    return [
+        _row(which, title, freshness, seconds)
+        for freshness, seconds in seconds_by_freshness.items()
+    ]
 
 
 def _row(which: str, title: str, freshness: str, seconds: Sequence[float]) -> Row:

@@ -146,7 +146,7 @@ async def _loads(environment: Environment, service: Service) -> dict[str, Reques
     people = await population.add_administrators(service, busy_tenant, CALLERS)
     await population.import_members(service, busy_tenant, ROLES, MEMBERS)
     members = await population.add_members(service, busy_tenant, ROLES[0], CALLERS)
-    here = f"/v1/organizations/{busy_tenant}"
+    organization_path = f"/v1/organizations/{busy_tenant}"
     changes = [
         {"change": "set_roles", "user": member, "roles": [role]}
         for role, member in itertools.islice(
@@ -167,24 +167,24 @@ async def _loads(environment: Environment, service: Service) -> dict[str, Reques
     port = environment.port
 
     def role(person: SignedInUser, n: int) -> Request:
-        wanted = {"roles": [{"role": ROLES[n % 2]}]}
-        return by(person, "PUT", f"{here}/members/{members[n]}/roles", wanted)
+        body = {"roles": [{"role": ROLES[n % 2]}]}
+        return by(person, "PUT", f"{organization_path}/members/{members[n]}/roles", body)
 
     def read(person: SignedInUser, _: int) -> Request:
-        return by(person, "GET", f"{here}/members?limit=1000")
+        return by(person, "GET", f"{organization_path}/members?limit=1000")
 
     def ask(person: SignedInUser, _: int) -> Request:
-        return by(person, "GET", f"{here}/permissions")
+        return by(person, "GET", f"{organization_path}/permissions")
 
     def plan(person: SignedInUser, _: int) -> Request:
-        return by(person, "POST", f"{here}/audit/plan", large)
+        return by(person, "POST", f"{organization_path}/audit/plan", large)
 
     def many(person: SignedInUser, _: int) -> Request:
-        return by(person, "POST", f"{here}/changes", large, **{"If-Match": state})
+        return by(person, "POST", f"{organization_path}/changes", large, **{"If-Match": state})
 
     def audit(person: SignedInUser, n: int) -> Request:
         question = ("matrix", "who-can?action=refunds_create")[n % 2]
-        return by(person, "GET", f"{here}/audit/{question}")
+        return by(person, "GET", f"{organization_path}/audit/{question}")
 
     anonymous = [
         Request.of("GET", path) for path in ("/schema/openapi.yaml", "/metrics", "/readyz")

@@ -42,13 +42,16 @@ async def _compare(service: Service, bare: BareStack, members: int) -> Row:
     with Meter(f"imports, {members:,} members", "rounds", ROUNDS) as meter:
         for number in range(ROUNDS):
             place, begin = divmod(number * ROUND, members)
-            ours, theirs = places[place], OrganizationId(f"bare-{members}-{place}")
+            organization, bare_organization = (
+                places[place],
+                OrganizationId(f"bare-{members}-{place}"),
+            )
             if number % 2 == 0:
-                one = await seconds_of(_through_the_ledger(service, ours, begin))
-                other = await seconds_of(_bare(bare, theirs))
+                one = await seconds_of(_through_the_ledger(service, organization, begin))
+                other = await seconds_of(_bare(bare, bare_organization))
             else:
-                other = await seconds_of(_bare(bare, theirs))
-                one = await seconds_of(_through_the_ledger(service, ours, begin))
+                other = await seconds_of(_bare(bare, bare_organization))
+                one = await seconds_of(_through_the_ledger(service, organization, begin))
             seconds, bare_seconds = seconds + one, bare_seconds + other
             ratios.append(other / one)
             meter.step()

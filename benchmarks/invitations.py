@@ -34,9 +34,9 @@ class InviteWorker:
         if self._left == 0:
             raise Done
         self._left -= 1
-        wanted = {"email": f"{self._left}@{self._organization}.example", "roles": ["support"]}
+        body = {"email": f"{self._left}@{self._organization}.example", "roles": ["support"]}
         path = f"/v1/organizations/{self._organization}/invitations"
-        await self._connection.ask(201, "POST", path, self._token, wanted)
+        await self._connection.ask(201, "POST", path, self._token, body)
 
 
 class AcceptWorker:

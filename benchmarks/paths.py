@@ -146,25 +146,25 @@ async def measure(environment: Environment) -> list[Table]:
             for (datastore, cache), engine in engines.items()
             for path in PATHS
         }
-        found = dict(zip(loads, await interleave("paths", *loads.values()), strict=True))
+        figures_by_case = dict(zip(loads, await interleave("paths", *loads.values()), strict=True))
     cases = list(itertools.product(CACHES, PATHS))
     return [
         Table(
             "Checks: each path to an action against a predefined role, 1,000 members",
-            [_cost(found, cache, path) for cache, path in cases],
+            [_cost(figures_by_case, cache, path) for cache, path in cases],
         ),
         Table(
             "Checks: 1,000,000 members or 10,000 organizations against 1,000 and 10",
-            [_growth(found, cache, path) for cache, path in cases],
+            [_growth(figures_by_case, cache, path) for cache, path in cases],
         ),
     ]
 
 
-Found = Mapping[tuple[Datastore, str, Path], Figures]
+FiguresByCase = Mapping[tuple[Datastore, str, Path], Figures]
 
 
-def _cost(found: Found, cache: str, path: Path) -> Row:
-    figures, plain = found[USUAL, cache, path], found[USUAL, cache, PATHS[0]]
+def _cost(figures_by_case: FiguresByCase, cache: str, path: Path) -> Row:
+    figures, plain = figures_by_case[USUAL, cache, path], figures_by_case[USUAL, cache, PATHS[0]]
     compared = ratio(figures, plain, of=median)
     return {
         "answers remembered": cache,
@@ -177,10 +177,10 @@ def _cost(found: Found, cache: str, path: Path) -> Row:
     }
 
 
-def _growth(found: Found, cache: str, path: Path) -> Row:
-    usual = found[USUAL, cache, path]
-    members = ratio(found[MANY_MEMBERS, cache, path], usual, of=median)
-    organizations = ratio(found[MANY_ORGANIZATIONS, cache, path], usual, of=median)
+def _growth(figures_by_case: FiguresByCase, cache: str, path: Path) -> Row:
+    usual = figures_by_case[USUAL, cache, path]
+    members = ratio(figures_by_case[MANY_MEMBERS, cache, path], usual, of=median)
+    organizations = ratio(figures_by_case[MANY_ORGANIZATIONS, cache, path], usual, of=median)
     return {
         "answers remembered": cache,
         "path": path.name,

@@ -19,7 +19,7 @@ async def measure(environment: Environment) -> list[Table]:
     async with (
         open_service(environment.settings) as service,
         bare_stack(environment) as ours,
-        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as theirs,
+        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as at_defaults,
     ):
         id = await population.create_organization(service)
         users = await population.add_members(service, id, "support", MEMBERS)
@@ -30,23 +30,23 @@ async def measure(environment: Environment) -> list[Table]:
         ):
             loads: list[list[Step]] = [
                 [CheckWorker(each, id, users[worker::workers], fresh) for worker in range(workers)]
-                for each in (ours, theirs)
+                for each in (ours, at_defaults)
             ]
             title = f"quantization, {name}, {workers} at once, {changes} changes a second"
             async with changing(ours, id, changes):
-                mine, defaults = await interleave(title, *loads)
-            compared = ratio(mine, defaults)
+                our_figures, default_figures = await interleave(title, *loads)
+            slower = ratio(our_figures, default_figures)
             rows.append(
                 {
                     "freshness": name,
                     "callers": str(workers),
                     "changes /s": str(changes),
-                    "ratio": compared.median,
-                    "of rounds": compared.spread,
-                    "median ms": mine.median_ms,
-                    "p95 ms": mine.p95_ms,
-                    "defaults' median ms": defaults.median_ms,
-                    "defaults' p95 ms": defaults.p95_ms,
+                    "ratio": slower.median,
+                    "of rounds": slower.spread,
+                    "median ms": our_figures.median_ms,
+                    "p95 ms": our_figures.p95_ms,
+                    "defaults' median ms": default_figures.median_ms,
+                    "defaults' p95 ms": default_figures.p95_ms,
                 }
             )
     return [Table("Quantization: a check at 500 ms against SpiceDB's default of 5 s", rows)]

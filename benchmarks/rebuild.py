@@ -49,19 +49,19 @@ async def measure(environment: Environment) -> list[Table]:
 async def _compare(environment: Environment, service: Service, bare: BareStack) -> Row:
     size = {"organizations": ORGANIZATIONS, "members": RELATIONSHIPS // 2}
     await _psql(environment, ROWS.format(**size) + ONE_ENTRY, APPLICATION)
-    ours, theirs = [], []
+    our_seconds, bare_seconds = [], []
     with Meter("rebuild", "rounds", ROUNDS) as meter:
         for _ in range(ROUNDS):
             await _psql(environment, EMPTY, SPICEDB)
-            ours.append(await seconds_of(_rebuild(service)))
+            our_seconds.append(await seconds_of(_rebuild(service)))
             await _psql(environment, EMPTY, SPICEDB)
-            theirs.append(await seconds_of(_bare(bare)))
+            bare_seconds.append(await seconds_of(_bare(bare)))
             meter.step()
-    ratios = [bare / own for bare, own in zip(theirs, ours, strict=True)]
+    ratios = [bare / own for bare, own in zip(bare_seconds, our_seconds, strict=True)]
     return {
         "relationships": RELATIONSHIPS,
-        "relationships /s": RELATIONSHIPS / median(ours),
-        "bare relationships /s": RELATIONSHIPS / median(theirs),
+        "relationships /s": RELATIONSHIPS / median(our_seconds),
+        "bare relationships /s": RELATIONSHIPS / median(bare_seconds),
         "of bare's speed": median(ratios),
         "of rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
     }

@@ -97,9 +97,9 @@ def _run(environment: Environment) -> Cost:
         stdout=subprocess.PIPE,
     )
     assert process.stdout is not None  # noqa: S101 - for the type checker
-    told = json.loads(process.stdout.read())
+    output = json.loads(process.stdout.read())
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
-        raise RuntimeError(f"reconcile exited with {process.returncode}: {told}")
+        raise RuntimeError(f"reconcile exited with {process.returncode}: {output}")
     return Cost(time.monotonic() - began, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / KIB)

@@ -77,10 +77,10 @@ async def _through_the_ledger(
     service: Service, organization: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
     """Register the objects in one change, and wait until it is in force."""
-    wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
+    operations = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
     async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
         with change.judging(by, None):
-            await apply(change, wanted)
+            await apply(change, operations)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
         await service.applier.catch_up(organization)
@@ -142,7 +142,7 @@ async def _ask(bare: BareStack, organization: OrganizationId, users: Sequence[Us
     organization_objects = [reference("organization", organization)] * len(users)
     rows = []
     for name, many in (("the same", 1), ("another", len(users))):
-        asked = {
+        checks = {
             "transfers_view on the organization": (organization_objects, "transfers_view"),
             "view on a transfer": (objects, "view"),
             "authorize on a transfer": (objects, "authorize"),
@@ -156,11 +156,11 @@ async def _ask(bare: BareStack, organization: OrganizationId, users: Sequence[Us
                     )
                     for each in range(min(CALLERS, many))
                 ]
-                for on, permission in asked.values()
+                for on, permission in checks.values()
             ),
         )
         rows += [
-            _row(title, name, figures[0], each) for title, each in zip(asked, figures, strict=True)
+            _row(title, name, figures[0], each) for title, each in zip(checks, figures, strict=True)
         ]
     return rows
 

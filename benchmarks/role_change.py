@@ -33,8 +33,8 @@ class RoleChangeWorker:
 
     async def __call__(self) -> None:
         """Change the role. Raises NotEnforcedYet."""
-        wanted = {"roles": [{"role": next(self._roles)}]}
-        await self._connection.ask(200, "PUT", self._path, self._token, wanted)
+        body = {"roles": [{"role": next(self._roles)}]}
+        await self._connection.ask(200, "PUT", self._path, self._token, body)
 
 
 @dataclass(frozen=True)
@@ -74,12 +74,12 @@ async def measure(environment: Environment) -> list[Table]:
 
 
 def _row(datastore: str, scenario: Scenario, ours: Figures, bare: Figures) -> Row:
-    compared = ratio(ours, bare)
+    slower = ratio(ours, bare)
     return {
         "datastore": datastore,
         "administrators": scenario.name,
-        "ratio": compared.median,
-        "of rounds": compared.spread,
+        "ratio": slower.median,
+        "of rounds": slower.spread,
         "of medians": ratio(ours, bare, of=median).median,
         "API /s": ours.per_second,
         "median ms": ours.median_ms,
@@ -96,7 +96,7 @@ async def _loads(
     environment: Environment, service: Service, bare: BareStack, scenario: Scenario
 ) -> tuple[list[Step], list[Step]]:
     """Return the workers of our side and of the bare side."""
-    asked = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
+    permissions = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
     our_workers: list[Step] = []
     bare_workers: list[Step] = []
     for _ in range(scenario.organizations):
@@ -106,7 +106,7 @@ async def _loads(
         turns = asyncio.Lock() if scenario.in_turns else None
         for person, member in zip(people, members, strict=True):
             our_workers.append(RoleChangeWorker(environment.port, id, person, member))
-            change = BareChange(bare, id, person.id, asked, ROLES)
+            change = BareChange(bare, id, person.id, permissions, ROLES)
             bare_workers.append(_in_turns(change, turns) if turns else change)
     return our_workers, bare_workers
 

@@ -131,7 +131,7 @@ async def _compare(
     service: Service, bare: BareStack, organization: OrganizationId, members: int
 ) -> list[Row]:
     seconds: dict[str, list[float]] = defaultdict(list)
-    asked: dict[str, int] = {}
+    checked: dict[str, int] = {}
     with Meter(f"audit, the matrix of {members:,}", "rounds", ROUNDS) as meter:
         source = await service.audit.sources.of(organization)
         await matrix(source)  # connections and prepared statements
@@ -143,27 +143,27 @@ async def _compare(
             if len(answer.members) != members or answer.evidence.unexplained:
                 raise ValueError(f"{answer.evidence} of {members}")
             some, cells = _some(answer, number), members * len(answer.actions)
-            asked[OURS] = cells
+            checked[OURS] = cells
             for name, way in WAYS.items():
                 took = await _ask(bare, organization, way, some)
                 seconds[name].append(took * cells / len(some))
-                asked[name] = len(some)
+                checked[name] = len(some)
             meter.step()
-    return [_row(members, name, asked, seconds) for name in seconds]
+    return [_row(members, name, checked, seconds) for name in seconds]
 
 
 def _row(
-    members: int, name: str, asked: Mapping[str, int], seconds: Mapping[str, list[float]]
+    members: int, name: str, checked: Mapping[str, int], seconds: Mapping[str, list[float]]
 ) -> Row:
-    compared = Ratio([one / other for one, other in zip(seconds[name], seconds[OURS], strict=True)])
+    slower = Ratio([one / other for one, other in zip(seconds[name], seconds[OURS], strict=True)])
     return {
         "members": f"{members:,}",
-        "cells": f"{asked[OURS]:,}",
+        "cells": f"{checked[OURS]:,}",
         "asked": name,
-        "cells asked": f"{asked[name]:,}",
+        "cells asked": f"{checked[name]:,}",
         "seconds for all": median(seconds[name]),
-        "times the matrix": compared.median,
-        "of rounds": compared.spread,
+        "times the matrix": slower.median,
+        "of rounds": slower.spread,
     }
 
 

@@ -131,7 +131,7 @@ async def interleave(title: str, *loads: Sequence[Step], rounds: int = ROUNDS) -
         for load in loads:
             await drive(load, SECONDS / 4)  # caches, pools and prepared statements
         for _ in range(rounds):
-            for load, mine in zip(loads, runs, strict=True):
-                mine.append(await drive(load, SECONDS))
+            for load, runs_of_load in zip(loads, runs, strict=True):
+                runs_of_load.append(await drive(load, SECONDS))
             meter.step()
-    return [Figures(mine) for mine in runs]
+    return [Figures(runs_of_load) for runs_of_load in runs]

@@ -57,7 +57,7 @@ async def what_can(source: AuditSource, user: UserId) -> WhatCan:
     async def ask(engine: Engine, at: Consistency) -> list[ActionOn]:
         held = await engine.permitted(organization, actions, user_object(user), at)
         everywhere: list[ActionOn] = [(action, None) for action in actions if action in held]
-        return everywhere + [found async for found in _on_objects(source, engine, at, user)]
+        return everywhere + [item async for item in _on_objects(source, engine, at, user)]
 
     snapshot = await source.snapshot(ask, about=user)
     graph = snapshot.graph

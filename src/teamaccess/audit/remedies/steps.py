@@ -109,8 +109,8 @@ class RemedyTarget:
         async def grant(change: OrganizationChange) -> None:
             before = await grants_on(change.session, self.organization, key)
             ends = {key_of(each): each.expires_at for each in before if each.active(change.now)}
-            wanted = {**ends, GrantKey(action, HolderKind.USER, self.user): None}
-            await replace_grants(change, key, wanted)
+            grants = {**ends, GrantKey(action, HolderKind.USER, self.user): None}
+            await replace_grants(change, key, grants)
 
         sentence = f"Grant {self} {action} on {on}."
         return Step("grant", sentence, "register_resources", grant, resource=on)
