@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.plans import proposals
-from teamaccess.audit.state.moment import Moment, PositionAt, standing_at
-from teamaccess.audit.state.turns import AuditTurns
+from teamaccess.audit.state.moment import Moment, PositionAt, position_at
+from teamaccess.audit.state.queue import AuditQueue
 from teamaccess.catalog import Catalog, read
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.common.loop_share import LoopShare, current_share
@@ -115,15 +115,15 @@ async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None
 
 
 async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
-    turns, release = AuditTurns(), asyncio.Event()
+    queue, release = AuditQueue(), asyncio.Event()
 
     async def ask(organization: str) -> None:
-        async with turns.taken(OrganizationId(organization), "user:vera"):
+        async with queue.turn(OrganizationId(organization), "user:vera"):
             await release.wait()
 
     many = [asyncio.create_task(ask(f"tenant-{n}")) for n in range(10)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(1), turns.taken(OrganizationId("acme"), "user:ana"):
+    async with asyncio.timeout(1), queue.turn(OrganizationId("acme"), "user:ana"):
         assert not any(each.done() for each in many)
     release.set()
     await asyncio.gather(*many)
@@ -144,7 +144,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
         return await team.administrator.ask("POST", url, json={"catalog": catalog})
 
     monkeypatch.setattr("teamaccess.api.routes.plans.read", reading)
-    async with acme.world.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
+    async with acme.world.service.audit.sources.sandbox_queue.turn(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):
             refused(await plan(acme, "of acme"), 400, "bad_catalog")
@@ -166,9 +166,9 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
             await session.connection()
             waiting += 1
             await release.wait()
-        return await standing_at(session, organization, moment)
+        return await position_at(session, organization, moment)
 
-    monkeypatch.setattr("teamaccess.audit.audit.standing_at", until_released)
+    monkeypatch.setattr("teamaccess.audit.sources.position_at", until_released)
     at = {"at": (await acme.world.service.now()).isoformat()}
 
     async def ask(team: Team) -> httpx.Response:
@@ -189,8 +189,8 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
 async def test_a_tenants_large_questions_leave_room_for_another_ones(
     acme: Team, globex: Team
 ) -> None:
-    audit = acme.world.service.audit
-    async with audit.turns.taken(globex.id, "user:slow"):
+    audit = acme.world.service.audit.sources
+    async with audit.queue.turn(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
             for _ in range(MANY)

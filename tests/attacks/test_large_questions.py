@@ -29,7 +29,7 @@ def fresh(fintoc: World) -> Iterator[Served]:
 async def test_a_large_question_ends_when_its_client_goes_away(
     fresh: Served, acme: Team, kind: str
 ) -> None:
-    ana, audit = acme.administrator, fresh.service.audit
+    ana, sources = acme.administrator, fresh.service.audit.sources
     body = b'{"changes": [{"change": "suspend", "user": "usr_none"}]}' if kind == "plan" else b""
     method = b"POST" if kind == "plan" else b"GET"
     request = (
@@ -40,7 +40,7 @@ async def test_a_large_question_ends_when_its_client_goes_away(
         + f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
-    turns = audit.sandbox_turns if kind == "plan" else audit.turns
+    turns = sources.sandbox_queue if kind == "plan" else sources.queue
 
     async def held() -> bool:
         return not turns._callers.idle
@@ -115,7 +115,7 @@ async def test_fewer_questions_are_put_to_spicedb_at_once_while_others_ask(
     places: Any = [("organization:acme", f"action_{n}") for n in range(20)]
     token = current_share.set(LoopShare(lambda: others))
     try:
-        found = await audit_holders.holders(engine, None, places)  # type: ignore[arg-type]
+        found = await audit_holders.find_holders(engine, None, places)  # type: ignore[arg-type]
     finally:
         current_share.reset(token)
     assert list(found.values()) == [{"usr_a"}] * 20
