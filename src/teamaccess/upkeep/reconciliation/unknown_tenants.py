@@ -11,6 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
+from teamaccess.changes.events.organizations import ForeignTenantPurged
 from teamaccess.delivery.provenance.runs import begin
 from teamaccess.delivery.writer import of_run
 from teamaccess.engine import Engine
@@ -64,11 +65,7 @@ async def purge(
         if transaction is None:
             return
         await record_alone(
-            sessions,
-            attribution,
-            "foreign_tenant_purged",
-            subject=f"organization:{name}",
-            relationships=verdict.found,
+            sessions, attribution, ForeignTenantPurged(relationships=verdict.found), name
         )
         purging = await _begin(sessions, attribution, name, transaction)
         for tenant in tenants:
