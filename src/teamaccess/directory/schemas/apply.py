@@ -17,7 +17,7 @@ from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
 """SpiceDB may take half of that for a schema."""
 APPLYING = "hashtext('teamaccess/schema')"
-"""The advisory lock of whoever gives SpiceDB a schema, until it is recorded."""
+"""The advisory lock that is held from writing a schema to SpiceDB until it is recorded."""
 ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
 """So that the rows follow one another as the schemas did."""
 NEWEST = (

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from teamaccess.common.errors import Unauthenticated
 
 MOST_AHEAD = timedelta(seconds=2)
-"""How far the clock of whoever issues tokens may be ahead of PostgreSQL's."""
+"""How far an issuer's clock may be ahead of PostgreSQL's."""
 
 MOST_REMEMBERED = 10_000
 """Early tokens that one process remembers."""
