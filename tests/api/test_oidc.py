@@ -17,10 +17,10 @@ from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
 from tests.api.claims import NOW, each, said
 from tests.oidc.provider import Provider, sign_in
-from tests.support.machines import acting, backend
-from tests.support.steps import chain, enlist, refused
-from tests.support.world import Person, Team, World
-from tests.support.world_fixtures import hosted
+from tests.support.deployment import Deployment, Organization, Person
+from tests.support.fixtures import hosted
+from tests.support.service_accounts import add_backend_account, on_behalf_of
+from tests.support.story_setup import add_members, events_of_chain, refused
 
 API = "https://api.example"
 
@@ -34,7 +34,7 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="module")
-async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
+async def deployment(fintoc: Deployment, provider: Provider) -> AsyncIterator[Deployment]:
     """A process that accepts the provider's tokens, on fintoc's database."""
     login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
     async for opened in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
@@ -42,8 +42,8 @@ async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def team(world: World) -> Team:
-    return await world.create("acme")
+async def organization(deployment: Deployment) -> Organization:
+    return await deployment.create_organization("acme")
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Login:
     """Somebody who has a login at the provider, by whatever token."""
 
     provider: Provider
-    world: World
+    deployment: Deployment
     name: str
 
     def claims(self, **instead: Any) -> dict[str, Any]:
@@ -74,41 +74,49 @@ class Login:
         """Ask who one is."""
         bearer = token if token is not None else self.provider.sign(self.claims())
         headers = {"Authorization": f"Bearer {bearer}"}
-        return await self.world.http.get("/v1/me", headers=headers)
+        return await self.deployment.http.get("/v1/me", headers=headers)
 
 
 @pytest.fixture
-def eve(provider: Provider, world: World, team: Team) -> Login:
+def eve(provider: Provider, deployment: Deployment, organization: Organization) -> Login:
     """Eve, of whom nobody has heard."""
-    return Login(provider, world, f"eve~{team.id}.example")
+    return Login(provider, deployment, f"eve~{organization.id}.example")
 
 
-async def test_who_signs_in_elsewhere_is_somebody_here(team: Team, eve: Login) -> None:
+async def test_who_signs_in_elsewhere_is_somebody_here(
+    organization: Organization, eve: Login
+) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
     me = (await eve.me(token)).json()
-    assert me["email"] == team.address("eve")
+    assert me["email"] == organization.address("eve")
     assert me["external_id"] == eve.name
     assert (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json() == me
 
-    person = Person(eve.world, UserId(me["id"]), me["email"], token)
-    refused(await person.ask("GET", team.path), 404, "unknown_organization")
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
+    person = Person(eve.deployment, UserId(me["id"]), me["email"], token)
+    refused(await person.ask("GET", organization.path), 404, "unknown_organization")
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
     accepted = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
     assert accepted.status_code == 200, accepted.text
-    assert (await person.ask("GET", f"{team.path}/members")).status_code == 200
-    told = [each for each in await chain(team, "-") if each.subject == f"user:{me['id']}"]
+    assert (await person.ask("GET", f"{organization.path}/members")).status_code == 200
+    told = [
+        each
+        for each in await events_of_chain(organization, "-")
+        if each.subject == f"user:{me['id']}"
+    ]
     assert [each.kind for each in told] == ["login_linked"]
 
 
-async def test_the_first_sign_in_finds_who_has_the_address(team: Team, eve: Login) -> None:
-    known = (await enlist(team, {"eve": ["support"]}))["eve"]
+async def test_the_first_sign_in_finds_who_has_the_address(
+    organization: Organization, eve: Login
+) -> None:
+    known = (await add_members(organization, {"eve": ["support"]}))["eve"]
     await asyncio.sleep(1.1)  # a token says to the second when it was issued
     me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
     assert (me["id"], me["external_id"]) == (known.id, eve.name)
     refused(await known.ask("GET", "/v1/me"), 401, "invalid_token")  # its session ended by that
 
-    other = Login(eve.provider, eve.world, f"other-{team.id}")
+    other = Login(eve.provider, eve.deployment, f"other-{organization.id}")
     claims = other.claims(email=known.email, email_verified=True)
     stranger = (await other.me(other.provider.sign(claims))).json()
     assert stranger["id"] != known.id
@@ -117,25 +125,25 @@ async def test_the_first_sign_in_finds_who_has_the_address(team: Team, eve: Logi
 
 @pytest.mark.parametrize("said", [False, None, ..., "true", 1])
 async def test_an_address_that_nobody_vouches_for_finds_nobody(
-    team: Team, eve: Login, said: Any
+    organization: Organization, eve: Login, said: Any
 ) -> None:
-    known = (await enlist(team, {"eve": ["support"]}))["eve"]
-    claims = eve.claims(sub=f"sub-{team.id}", email_verified=said)
+    known = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=said)
     me = (await eve.me(eve.provider.sign(claims))).json()
     assert me["id"] != known.id
     assert me["email"] is None
-    assert me["external_id"] == f"sub-{team.id}"
+    assert me["external_id"] == f"sub-{organization.id}"
 
 
 async def test_who_has_no_address_here_cannot_take_up_an_invitation(
-    team: Team, provider: Provider
+    organization: Organization, provider: Provider
 ) -> None:
-    nameless = Login(provider, team.world, f"nameless-{team.id}")
+    nameless = Login(provider, organization.deployment, f"nameless-{organization.id}")
     token = nameless.provider.sign(nameless.claims())
     me = (await nameless.me(token)).json()
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
-    person = Person(team.world, me["id"], "", token)
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
+    person = Person(organization.deployment, me["id"], "", token)
     answer = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
     refused(answer, 403, "accepts_for_somebody_else")
 
@@ -233,12 +241,12 @@ async def test_no_forged_signature_is_taken(eve: Login) -> None:
     assert not {each for each in ALGORITHMS if each.startswith("HS") or each.lower() == "none"}
 
 
-async def test_a_token_of_ours_is_good_beside_them(team: Team) -> None:
-    assert (await team.administrator.ask("GET", "/v1/me")).status_code == 200
+async def test_a_token_of_ours_is_good_beside_them(organization: Organization) -> None:
+    assert (await organization.administrator.ask("GET", "/v1/me")).status_code == 200
 
 
 async def test_without_a_configured_issuer_its_tokens_are_nobodys(
-    fintoc: World, eve: Login
+    fintoc: Deployment, eve: Login
 ) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
     refused(await Login(eve.provider, fintoc, eve.name).me(token), 401, "invalid_token")
@@ -247,7 +255,7 @@ async def test_without_a_configured_issuer_its_tokens_are_nobodys(
 async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> None:
     token = eve.provider.sign(eve.claims(iat=int(time.time()) - 5))
     me = (await eve.me(token)).json()
-    person = Person(eve.world, me["id"], "", token)
+    person = Person(eve.deployment, me["id"], "", token)
     assert (await person.ask("POST", "/v1/me/sign-out")).status_code == 204
     refused(await eve.me(token), 401, "invalid_token")
     await asyncio.sleep(1.1)  # a token says to the second when it was issued
@@ -255,19 +263,23 @@ async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> N
     assert (await eve.me(again)).json()["id"] == me["id"]
 
 
-async def test_a_backend_acts_for_who_is_known_by_the_subject_there(team: Team, eve: Login) -> None:
+async def test_a_backend_acts_for_who_is_known_by_the_subject_there(
+    organization: Organization, eve: Login
+) -> None:
     me = (await eve.me()).json()
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
-    person = Person(team.world, me["id"], "", eve.provider.sign(eve.claims()))
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
+    person = Person(organization.deployment, me["id"], "", eve.provider.sign(eve.claims()))
     await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
-    site = await backend(team, "users_access")
-    assert (await acting(site, eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
+    site = await add_backend_account(organization, "users_access")
+    assert (await on_behalf_of(site, eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
 
 
-async def test_keys_that_are_replaced_there_are_replaced_here(world: World, eve: Login) -> None:
-    assert world.service.issuer is not None
-    keys = world.service.issuer.keys
+async def test_keys_that_are_replaced_there_are_replaced_here(
+    deployment: Deployment, eve: Login
+) -> None:
+    assert deployment.service.issuer is not None
+    keys = deployment.service.issuer.keys
     old = await sign_in(eve.provider.issuer, eve.name, API)
     assert (await eve.me(old)).status_code == 200
     keys.pause = 3600.0
@@ -282,10 +294,10 @@ async def test_keys_that_are_replaced_there_are_replaced_here(world: World, eve:
 
 
 async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_unavailable(
-    world: World, eve: Login
+    deployment: Deployment, eve: Login
 ) -> None:
-    assert world.service.issuer is not None
-    world.service.issuer.keys.pause = 0.0
+    assert deployment.service.issuer is not None
+    deployment.service.issuer.keys.pause = 0.0
     token = eve.provider.sign(eve.claims())
     assert (await eve.me(token)).status_code == 200
     eve.provider.stop()
@@ -300,10 +312,10 @@ async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_u
 
 
 async def test_a_user_of_a_login_is_found_by_issuer_and_subject_alone(
-    world: World, eve: Login
+    deployment: Deployment, eve: Login
 ) -> None:
     me = (await eve.me()).json()
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         row = await session.get_one(User, me["id"])
     assert (row.issuer, row.subject) == (eve.provider.issuer, eve.name)
     claims = eve.claims(email="somebody.else@example.org")

@@ -12,10 +12,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.ledger import database
-from tests.cli.conftest import Run, run
-from tests.support.world import World, open_world
-
-__all__ = ["run"]
+from tests.support.command_line import Run
+from tests.support.deployment import Deployment, open_deployment
 
 NEEDED = {
     "SPICEDB_ENDPOINT": "127.0.0.1:50051",
@@ -209,7 +207,7 @@ def test_a_password_that_is_encoded_is_the_one_that_was_meant(
 
 @pytest.mark.parametrize("password", PASSWORDS)
 async def test_a_deployment_with_such_a_password_starts(
-    run: Run, fintoc: World, monkeypatch: pytest.MonkeyPatch, password: str
+    run: Run, fintoc: Deployment, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     for name, address in (
         ("DATABASE_URL", fintoc.settings.database_url),
@@ -295,15 +293,17 @@ async def test_a_command_whose_database_is_away_says_nothing_of_its_password(
 
 
 async def test_a_server_whose_database_is_away_says_nothing_of_its_password(
-    fintoc: World, capfd: pytest.CaptureFixture[str]
+    fintoc: Deployment, capfd: pytest.CaptureFixture[str]
 ) -> None:
     away = {"database_url": "postgresql://ana:hunter2@127.0.0.1:1/t"}
-    async with open_world(fintoc.settings.model_copy(update=away), fintoc.owner_url) as world:
+    async with open_deployment(
+        fintoc.settings.model_copy(update=away), fintoc.owner_url
+    ) as deployment:
         token = await fintoc.token("usr_1")
         answers: list[httpx.Response] = []
         for path in ("/readyz", "/metrics", "/v1/me"):
             headers = {"Authorization": f"Bearer {token}"}
-            answers.append(await world.http.get(path, headers=headers))
+            answers.append(await deployment.http.get(path, headers=headers))
     assert {each.status_code for each in answers} == {503}
     said = "".join(capfd.readouterr())
     assert "database_error" in said

@@ -13,18 +13,18 @@ from teamaccess.catalog import Catalog, read
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
-from tests.support.spicedb_proxy import another_process, through, until
-from tests.support.steps import enlist, refused
-from tests.support.world import OPERATOR, Person, Team
+from tests.support.deployment import OPERATOR, Organization, Person
+from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
+from tests.support.story_setup import add_members, refused
 
 MANY = 24
 """More questions than a process has connections to read with."""
 
 
-async def invite(team: Team, by: Person, name: str) -> httpx.Response:
+async def invite(organization: Organization, by: Person, name: str) -> httpx.Response:
     """Invite somebody."""
-    body = {"email": team.address(name), "roles": ["support"]}
-    return await by.ask("POST", f"{team.path}/invitations", json=body)
+    body = {"email": organization.address(name), "roles": ["support"]}
+    return await by.ask("POST", f"{organization.path}/invitations", json=body)
 
 
 def position(answer: httpx.Response) -> int:
@@ -32,9 +32,9 @@ def position(answer: httpx.Response) -> int:
     return int(answer.headers["Teamaccess-Change"].rpartition(":")[2])
 
 
-async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Team) -> None:
-    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Organization) -> None:
+    eve = (await add_members(acme, {"eve": ["administrator"]}))["eve"]
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         many = [asyncio.create_task(invite(acme, eve, f"guest{n}")) for n in range(10)]
         await asyncio.sleep(0.5)  # they stand in the queue
         one = asyncio.create_task(invite(acme, acme.administrator, "zoe"))
@@ -94,7 +94,7 @@ async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_anothe
 
 
 async def test_catalogs_in_plans_are_read_in_turn(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading one takes up to a second of the processor."""
     begun: list[str] = []
@@ -103,12 +103,12 @@ async def test_catalogs_in_plans_are_read_in_turn(
         begun.append(text)
         return read(text, name)
 
-    async def plan(team: Team, catalog: str) -> httpx.Response:
-        url = f"{team.path}/audit/plan"
-        return await team.administrator.ask("POST", url, json={"catalog": catalog})
+    async def plan(organization: Organization, catalog: str) -> httpx.Response:
+        url = f"{organization.path}/audit/plan"
+        return await organization.administrator.ask("POST", url, json={"catalog": catalog})
 
     monkeypatch.setattr("teamaccess.api.routes.plans.read", reading)
-    async with acme.world.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
+    async with acme.deployment.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):
             refused(await plan(acme, "of acme"), 400, "bad_catalog")
@@ -117,7 +117,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
 
 
 async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a question waits for a change under way, with a connection that sign-ins need."""
     release, waiting = asyncio.Event(), 0
@@ -133,16 +133,18 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
         return await standing_at(session, organization, moment)
 
     monkeypatch.setattr("teamaccess.audit.audit.standing_at", until_released)
-    at = {"at": (await acme.world.service.now()).isoformat()}
+    at = {"at": (await acme.deployment.service.now()).isoformat()}
 
-    async def ask(team: Team) -> httpx.Response:
-        return await team.administrator.ask("GET", f"{team.path}/audit/matrix", params=at)
+    async def ask(organization: Organization) -> httpx.Response:
+        return await organization.administrator.ask(
+            "GET", f"{organization.path}/audit/matrix", params=at
+        )
 
     async def waits() -> bool:
         return waiting > 0
 
     others = [asyncio.create_task(ask(globex)) for _ in range(MANY)]
-    await until(waits)
+    await wait_until(waits)
     async with asyncio.timeout(20):
         assert (await ask(acme)).status_code == 200
     assert waiting == 1
@@ -151,9 +153,9 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
 
 
 async def test_a_tenants_large_questions_leave_room_for_another_ones(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
-    audit = acme.world.service.audit
+    audit = acme.deployment.service.audit
     async with audit.turns.taken(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
@@ -167,9 +169,9 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
 
 
 async def test_changes_have_the_time_that_their_plan_has(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
@@ -185,10 +187,14 @@ async def test_changes_have_the_time_that_their_plan_has(
 
 
 async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
-    async with another_process(acme.world, requests_per_second=0.1, requests_burst=5) as second:
-        ana, other = (through(second, team).administrator for team in (acme, globex))
+    async with another_process(
+        acme.deployment, requests_per_second=0.1, requests_burst=5
+    ) as second:
+        ana, other = (
+            through_proxy(second, organization).administrator for organization in (acme, globex)
+        )
         answers = [await ana.ask("GET", "/v1/me") for _ in range(7)]
         assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
         problem = refused(answers[-1], 429, "too_many_requests")
@@ -203,10 +209,10 @@ async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
 
 
 async def test_a_caller_with_too_many_changes_waiting_is_refused(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("teamaccess.changes.change_queue.MOST_WAITING", 3)
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         answers = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(6)
         ]
@@ -217,11 +223,11 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
     assert sorted(statuses) == [201] * 3 + [429] * 3
 
 
-async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
+async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Organization) -> None:
     """The rehearsal is nobody's, but its place in the queue is the caller's."""
-    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await add_members(acme, {"eve": ["administrator"]}))["eve"]
     body = {"changes": [{"change": "suspend", "user": eve.id}]}
-    ledger = acme.world.service.ledger
+    ledger = acme.deployment.service.ledger
     async with ledger.change(OPERATOR, acme.id):
         asked = asyncio.create_task(eve.ask("POST", f"{acme.path}/audit/plan", json=body))
         queue = ledger._turns._organizations[acme.id]
@@ -229,29 +235,31 @@ async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
         async def waits() -> bool:
             return queue.waiting(f"user:{eve.id}") == 1
 
-        await until(waits)
+        await wait_until(waits)
     assert (await asked).status_code == 200
 
 
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     """Acceptances of one tenant's invitations keep neither probes nor other tenants' waiting."""
     for name in ("ann", "ben", "cat"):
         assert (await invite(acme, acme.administrator, name)).status_code == 201
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         waiting = [asyncio.create_task(acme.accept(name)) for name in ("ann", "ben", "cat")]
         async with asyncio.timeout(8):
-            assert (await acme.world.http.get("/readyz")).status_code == 200
-            assert (await acme.world.http.get("/v1/catalog")).status_code == 200
+            assert (await acme.deployment.http.get("/readyz")).status_code == 200
+            assert (await acme.deployment.http.get("/v1/catalog")).status_code == 200
         assert not any(each.done() for each in waiting)
     assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
 
 
-async def test_many_questions_count_as_many_requests(acme: Team) -> None:
+async def test_many_questions_count_as_many_requests(acme: Organization) -> None:
     question = {"organization": acme.id, "action": "refunds_create"}
-    async with another_process(acme.world, requests_per_second=0.1, requests_burst=12) as second:
-        ana = through(second, acme).administrator
+    async with another_process(
+        acme.deployment, requests_per_second=0.1, requests_burst=12
+    ) as second:
+        ana = through_proxy(second, acme).administrator
         assert (await ana.ask("POST", "/v1/check", json={"checks": [question] * 10})).is_success
         refused(
             await ana.ask("POST", "/v1/check", json={"checks": [question] * 10}),

@@ -23,7 +23,7 @@ from teamaccess.common.settings import Settings
 from teamaccess.common.text import visible
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.api.requests import ASKS, Stage
-from tests.support.world import Team
+from tests.support.deployment import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
 """What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""
@@ -181,7 +181,7 @@ def test_a_cell_is_no_formula(cell: str) -> None:
 
 
 @pytest.mark.parametrize("said", HOSTILE)
-async def test_the_api_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+async def test_the_api_takes_it_as_text_or_refuses_it(acme: Organization, said: str) -> None:
     ana = acme.administrator
     bodies: list[tuple[str, str, dict[str, Any]]] = [
         ("PATCH", "", {"name": said}),
@@ -209,7 +209,7 @@ async def test_the_api_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> 
 
 
 @pytest.mark.parametrize("said", [each for each in HOSTILE if each != "\ud800"])
-async def test_an_address_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+async def test_an_address_takes_it_as_text_or_refuses_it(acme: Organization, said: str) -> None:
     ana, spelled = acme.administrator, quote(said, safe="")
     for method, path in (
         ("GET", f"/v1/organizations/{spelled}"),
@@ -256,7 +256,7 @@ WANTED = [
 
 @pytest.mark.parametrize("quality", QUALITIES, ids=lambda each: each[:8])
 async def test_a_quality_that_is_no_number_is_answered_all_the_same(
-    acme: Team, quality: str
+    acme: Organization, quality: str
 ) -> None:
     for wanted in WANTED:
         accept = {"Accept": wanted.format(quality)}
@@ -264,7 +264,7 @@ async def test_a_quality_that_is_no_number_is_answered_all_the_same(
         assert answer.status_code == 200, answer.text
 
 
-async def test_no_route_breaks_by_what_is_accepted(acme: Team) -> None:
+async def test_no_route_breaks_by_what_is_accepted(acme: Organization) -> None:
     stage = await Stage.set(acme)
     paths = [stage.url(route) for route in ASKS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:

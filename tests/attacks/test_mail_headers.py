@@ -17,9 +17,9 @@ from pydantic import ValidationError
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import spoken
 from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from tests.support.deployment import Deployment, Organization
 from tests.support.inbox import Inbox, url
-from tests.support.steps import refused
-from tests.support.world import Team, World
+from tests.support.story_setup import refused
 
 UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 HEADERS = [
@@ -53,9 +53,9 @@ NAMES = [
 """Names that an organization may have."""
 
 
-def mail_to(team: Team, address: str) -> Message:
+def mail_to(organization: Organization, address: str) -> Message:
     """The only mail that has the address anywhere, as a parser reads it that decodes nothing."""
-    folder = team.world.settings.home / "mail"
+    folder = organization.deployment.settings.home / "mail"
     [found] = [path for path in folder.glob("*.eml") if address in path.read_text()]
     return email.message_from_bytes(found.read_bytes(), policy=email.policy.compat32)
 
@@ -77,7 +77,7 @@ def letter(subject: str = "Join Acme", to: str = "bob@example.com", text: str = 
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_an_organizations_name_becomes_no_header(initech: Team, name: str) -> None:
+async def test_an_organizations_name_becomes_no_header(initech: Organization, name: str) -> None:
     renamed = await initech.administrator.ask("PATCH", initech.path, json={"name": name})
     assert renamed.status_code == 200, renamed.text
 
@@ -94,7 +94,7 @@ async def test_an_organizations_name_becomes_no_header(initech: Team, name: str)
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_anybody_who_founds_an_organization_chooses_no_header(
-    initech: Team, name: str
+    initech: Organization, name: str
 ) -> None:
     mallory = initech.administrator
     id = f"{initech.id}-2"
@@ -103,14 +103,14 @@ async def test_anybody_who_founds_an_organization_chooses_no_header(
     body = {"email": "bob@victim.example", "roles": ["read"]}
     invited = await mallory.ask("POST", f"/v1/organizations/{id}/invitations", json=body)
     assert invited.json()["delivery"] == "sent"
-    folder = initech.world.settings.home / "mail"
+    folder = initech.deployment.settings.home / "mail"
     newest = max(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
     mail = email.message_from_bytes(newest.read_bytes(), policy=email.policy.compat32)
     assert mail.keys() == HEADERS
     assert mail["To"] == "bob@victim.example"
 
 
-async def test_a_roles_name_becomes_no_header_and_no_other_body(acme: Team) -> None:
+async def test_a_roles_name_becomes_no_header_and_no_other_body(acme: Organization) -> None:
     role = {"id": "evil", "name": encoded(BCC), "actions": ["refunds_create"]}
     made = await acme.administrator.ask("POST", f"{acme.path}/roles", json=role)
     assert made.status_code == 201, made.text
@@ -213,7 +213,7 @@ async def test_no_line_of_the_text_ends_it_for_the_server() -> None:
 
 
 async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_secret(
-    initech: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    initech: Organization, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = Mailbox("teamaccess", "no-reply@evil.example\r\nBcc: eve@evil.example")
     monkeypatch.setattr("teamaccess.directory.invitations.letter.sender_at", lambda url: evil)
@@ -222,7 +222,7 @@ async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_
 
     assert invited.status_code == 201
     assert invited.json()["delivery"] == "failed"
-    assert initech.world.mails_to(initech.address("bob")) == []
+    assert initech.deployment.mails_to(initech.address("bob")) == []
     logged = capsys.readouterr().out
     assert "mail_failed" in logged
     assert "UnsafeMail" in logged
@@ -230,14 +230,14 @@ async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_
     assert initech.address("bob") not in logged
 
 
-async def test_an_address_that_headers_would_take_apart_is_refused(initech: Team) -> None:
+async def test_an_address_that_headers_would_take_apart_is_refused(initech: Organization) -> None:
     for local in ("=?utf-8?q?eve=40evil.example?=", "a,b", "a\r\nBcc:eve", "team:a;", "<a>", '"a"'):
         body = {"email": f"{local}@victim.example", "roles": ["read"]}
         asked = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
         refused(asked, 400, "invalid_email")
 
 
-async def test_a_world_whose_address_is_hostile_does_not_start(finicom: World) -> None:
+async def test_a_world_whose_address_is_hostile_does_not_start(finicom: Deployment) -> None:
     for address in (
         "https://a.example\r\nBcc: eve@evil.example",
         "https://a.example/\tx",

@@ -11,9 +11,9 @@ from teamaccess.api.server import pacing
 from teamaccess.api.server.pacing import GONE, KnownTokens, Paced
 from teamaccess.common import fairness
 from tests.attacks.connections import HOST, ask, connected
-from tests.support.serving import Served, serving
-from tests.support.spicedb_proxy import until
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment, Organization
+from tests.support.http_server import HttpServer, serve_http
+from tests.support.spicedb_proxy import wait_until
 
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
@@ -140,9 +140,9 @@ async def test_turns_of_clients_that_have_gone_are_given_back(server: Server) ->
     assert await server.ask() == 0.0
 
 
-async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: World) -> None:
+async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: Deployment) -> None:
     """Neither a waiting request nor a turn of its own."""
-    with serving(fintoc, unknown_per_second=2) as slow:
+    with serve_http(fintoc, unknown_per_second=2) as slow:
         tasks = slow.server.server_state.tasks
 
         async def wait() -> bool:
@@ -155,20 +155,20 @@ async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: W
             for _ in range(40):
                 connection = await open_ones.enter_async_context(connected(slow))
                 await connection.send(CATALOG)
-            await until(wait)
-        await until(are_gone, seconds=5)
+            await wait_until(wait)
+        await wait_until(are_gone, seconds=5)
         async with asyncio.timeout(5):  # 40 turns would take 20 seconds
             assert (await ask(slow, CATALOG)).status == 200
 
 
 async def test_a_token_is_known_once_it_was_valid_and_not_before(
-    served: Served, acme: Team
+    http_server: HttpServer, acme: Organization
 ) -> None:
-    paced = served.server.config.app
+    paced = http_server.server.config.app
     assert isinstance(paced, Paced)
     known = paced._known
     valid, ended = f"Bearer {acme.administrator.token}", "Bearer made-up"
-    async with httpx.AsyncClient(base_url=served.url) as http:
+    async with httpx.AsyncClient(base_url=http_server.url) as http:
         for _ in range(2):
             for token, status in ((valid, 200), (ended, 401), (f"{valid}x", 401)):
                 answer = await http.get("/v1/me", headers={"Authorization": token})
@@ -179,9 +179,9 @@ async def test_a_token_is_known_once_it_was_valid_and_not_before(
 
 
 async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
-    fintoc: World, acme: Team
+    fintoc: Deployment, acme: Organization
 ) -> None:
-    with serving(fintoc, unknown_per_second=2) as slow:
+    with serve_http(fintoc, unknown_per_second=2) as slow:
         tasks = slow.server.server_state.tasks
         token = f"Authorization: Bearer {acme.administrator.token}\r\n".encode()
         mine = b"GET /v1/me HTTP/1.1\r\n" + HOST + token + b"\r\n"
@@ -191,7 +191,7 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
         async def waits() -> bool:
             return len(tasks) > 10
 
-        await until(waits)
+        await wait_until(waits)
         async with asyncio.timeout(4):  # in line behind the flood it would take 10 seconds
             for _ in range(5):
                 assert (await ask(slow, mine)).status == 200

@@ -3,7 +3,7 @@
 import pytest
 
 from teamaccess.catalog import Catalog, load
-from tests.catalog.facts import Says, finicom_prose
+from tests.catalog.seed_tables import Says, finicom_prose
 
 GUIDE = list(finicom_prose())
 

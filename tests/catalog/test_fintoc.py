@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from teamaccess.catalog import Catalog, load
-from tests.catalog.facts import Row, fintoc_table
+from tests.catalog.seed_tables import Row, fintoc_table
 
 TABLE = fintoc_table()
 

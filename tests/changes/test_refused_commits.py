@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 
 from teamaccess.ledger.drain import Note, net_updates
 from teamaccess.ledger.errors import OverlappingRows, SchemaViolation
-from tests.support.sides import agreed, changing, seat
-from tests.support.world import Team
+from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
+from tests.support.deployment import Organization
 
 ROW = {"organization_id": "acme", "user_id": "bob", "suspended_at": None, "expires_at": None}
 GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:acme, :bob, :role)"
@@ -15,44 +15,46 @@ GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:a
 
 @pytest.mark.parametrize("role", ["treasurer", "granted_webhooks_create", "membership", "applied"])
 async def test_a_role_that_the_schema_has_no_place_for_is_not_committed(
-    acme: Team, role: str
+    acme: Organization, role: str
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    before = await agreed(acme)
+    [bob] = await add_members_by_rows(acme, bob=["support"])
+    before = await assert_agreement(acme)
     with pytest.raises(SchemaViolation, match=f"#{role}@user:{bob}"):
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(
                 text(f"{GIVE}, (:acme, :bob, 'product')"),
                 {"acme": acme.id, "bob": bob, "role": role},
             )
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
-async def test_a_role_cannot_pass_for_membership(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    before = await agreed(acme)
+async def test_a_role_cannot_pass_for_membership(acme: Organization) -> None:
+    [bob] = await add_members_by_rows(acme, bob=["support"])
+    before = await assert_agreement(acme)
     with pytest.raises(IntegrityError, match="role_assignments_role_check"):
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(text(GIVE), {"acme": acme.id, "bob": bob, "role": "member"})
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
 @pytest.mark.parametrize(
     "end", ["infinity", "-infinity", "10000-01-01T00:00:00Z", "0044-03-15T00:00:00Z BC"]
 )
-async def test_an_end_that_the_engine_cannot_keep_is_not_committed(acme: Team, end: str) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    before = await agreed(acme)
+async def test_an_end_that_the_engine_cannot_keep_is_not_committed(
+    acme: Organization, end: str
+) -> None:
+    [bob] = await add_members_by_rows(acme, bob=["support"])
+    before = await assert_agreement(acme)
     with pytest.raises(IntegrityError, match="role_assignments_expires_at_check"):
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(
                 text(f"UPDATE role_assignments SET expires_at = '{end}' WHERE user_id = '{bob}'")
             )
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
 async def test_ids_that_would_mean_something_else_in_the_graph_are_refused_by_the_database(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     for statement in (
         "INSERT INTO users (id, email) VALUES ('a:b', 'x')",
@@ -65,7 +67,7 @@ async def test_ids_that_would_mean_something_else_in_the_graph_are_refused_by_th
         "INSERT INTO organizations (id, name) VALUES ('-', 'x')",
     ):
         with pytest.raises(IntegrityError, match="_id_check"):
-            async with changing(acme) as session:
+            async with operator_session(acme) as session:
                 await session.execute(text(statement))
 
 

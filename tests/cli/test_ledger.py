@@ -9,8 +9,8 @@ import asyncpg
 import pytest
 
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
-from tests.cli.conftest import Run
-from tests.support.world import Team
+from tests.support.command_line import Run
+from tests.support.deployment import Organization
 
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"
@@ -19,20 +19,22 @@ LOOKED_AT = "Looked at: chains 2, entries 3, kept heads 0, reasons 1 (0 erased).
 
 
 @asynccontextmanager
-async def altered(team: Team) -> AsyncIterator[None]:
+async def altered(organization: Organization) -> AsyncIterator[None]:
     """Somebody else did it first, as a superuser has it."""
-    connection = await asyncpg.connect(team.world.owner_url.replace(OWNER, SUPERUSER, 1))
+    connection = await asyncpg.connect(
+        organization.deployment.owner_url.replace(OWNER, SUPERUSER, 1)
+    )
     await connection.execute("SET session_replication_role = replica")
-    actor = await connection.fetchval(ACTOR, team.id)
-    await connection.execute(ALTER, "user:nobody", team.id)
+    actor = await connection.fetchval(ACTOR, organization.id)
+    await connection.execute(ALTER, "user:nobody", organization.id)
     try:
         yield
     finally:
-        await connection.execute(ALTER, actor, team.id)
+        await connection.execute(ALTER, actor, organization.id)
         await connection.close()
 
 
-async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) -> None:
+async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Organization) -> None:
     told = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
@@ -51,7 +53,7 @@ async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) 
     assert told.stderr + as_json.stderr == ""
 
 
-async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Team) -> None:
+async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Organization) -> None:
     async with altered(acme):
         told = await run("ledger", "verify", "--organization", acme.id)
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
@@ -70,7 +72,9 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
     assert (await run("ledger", "verify", "--organization", acme.id)).exit_code == 0
 
 
-async def test_heads_are_exported_and_compared(run: Run, acme: Team, tmp_path: Path) -> None:
+async def test_heads_are_exported_and_compared(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
     exported = await run("ledger", "heads", "--organization", acme.id)
     lines = [json.loads(line) for line in exported.stdout.splitlines()]
     assert [(line["kind"], line["chain"], line["position"]) for line in lines] == [

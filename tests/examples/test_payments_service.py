@@ -12,14 +12,14 @@ from grpc import StatusCode
 from examples.payments_service.payments_pb2 import Refund
 from tests.examples.payments import CHECKOUT, Payments, newest, payments_service
 from tests.examples.relay import relay
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment, Organization
 
 SOON_SECONDS = 3.0
 """More than enough for the engine's half-second interval, on a busy machine too."""
 
 
 @pytest.fixture(scope="session")
-async def payments(fintoc: World) -> AsyncIterator[Payments]:
+async def payments(fintoc: Deployment) -> AsyncIterator[Payments]:
     """The service, asking the engine of this run."""
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
     with payments_service(fintoc.settings.spicedb_endpoint, key) as address:
@@ -28,7 +28,7 @@ async def payments(fintoc: World) -> AsyncIterator[Payments]:
 
 
 async def test_product_is_refused_and_support_refunds_and_cancels(
-    payments: Payments, acme: Team
+    payments: Payments, acme: Organization
 ) -> None:
     pia = await acme.member("pia", roles=["product"])
     sam = await acme.member("sam", roles=["support"])
@@ -44,7 +44,9 @@ async def test_product_is_refused_and_support_refunds_and_cancels(
     assert cancelled.status == Refund.STATUS_CANCELED
 
 
-async def test_the_call_after_a_role_change_follows_it(payments: Payments, acme: Team) -> None:
+async def test_the_call_after_a_role_change_follows_it(
+    payments: Payments, acme: Organization
+) -> None:
     pia = await acme.member("pia", roles=["product"])
     assert await payments.refund(acme.id, by=pia) is StatusCode.PERMISSION_DENIED
 
@@ -58,7 +60,9 @@ async def test_the_call_after_a_role_change_follows_it(payments: Payments, acme:
     assert refused is StatusCode.PERMISSION_DENIED
 
 
-async def test_without_a_token_a_role_change_shows_soon(payments: Payments, acme: Team) -> None:
+async def test_without_a_token_a_role_change_shows_soon(
+    payments: Payments, acme: Organization
+) -> None:
     pia = await acme.member("pia", roles=["product"])
     assert await payments.refund(acme.id, by=pia) is StatusCode.PERMISSION_DENIED
 
@@ -69,7 +73,7 @@ async def test_without_a_token_a_role_change_shows_soon(payments: Payments, acme
         assert time.monotonic() < deadline
 
 
-async def test_who_is_suspended_is_refused_at_once(payments: Payments, acme: Team) -> None:
+async def test_who_is_suspended_is_refused_at_once(payments: Payments, acme: Organization) -> None:
     sam = await acme.member("sam", roles=["support"])
     suspended = await acme.act("suspend", sam)
     refused = await payments.refund(acme.id, by=sam, at=suspended.headers["Zed-Token"])
@@ -77,7 +81,7 @@ async def test_who_is_suspended_is_refused_at_once(payments: Payments, acme: Tea
 
 
 async def test_support_of_one_organization_is_nobody_in_another(
-    payments: Payments, acme: Team, globex: Team
+    payments: Payments, acme: Organization, globex: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     gus = await globex.member("gus", roles=["support"])
@@ -94,7 +98,7 @@ async def test_support_of_one_organization_is_nobody_in_another(
 
 
 async def test_nobody_and_nonsense_are_told_apart_from_a_refusal(
-    payments: Payments, acme: Team
+    payments: Payments, acme: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     assert await payments.refund(acme.id, by=None) is StatusCode.UNAUTHENTICATED
@@ -103,7 +107,7 @@ async def test_nobody_and_nonsense_are_told_apart_from_a_refusal(
 
 
 async def test_while_the_engine_is_away_nobody_may_and_afterwards_all_is_well(
-    fintoc: World, acme: Team
+    fintoc: Deployment, acme: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
@@ -124,7 +128,9 @@ async def test_while_the_engine_is_away_nobody_may_and_afterwards_all_is_well(
                 assert isinstance(await payments.refund(acme.id, by=sam, at=now), Refund)
 
 
-async def test_an_engine_that_does_not_answer_is_not_a_yes(fintoc: World, acme: Team) -> None:
+async def test_an_engine_that_does_not_answer_is_not_a_yes(
+    fintoc: Deployment, acme: Organization
+) -> None:
     sam = await acme.member("sam", roles=["support"])
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
     async with relay(fintoc.settings.spicedb_endpoint) as engine:
@@ -136,7 +142,7 @@ async def test_an_engine_that_does_not_answer_is_not_a_yes(fintoc: World, acme: 
                 assert answer is StatusCode.UNAVAILABLE
 
 
-async def test_a_wrong_key_is_not_a_yes(fintoc: World, acme: Team) -> None:
+async def test_a_wrong_key_is_not_a_yes(fintoc: Deployment, acme: Organization) -> None:
     sam = await acme.member("sam", roles=["support"])
     now = await newest(acme)
     with payments_service(fintoc.settings.spicedb_endpoint, "another key") as address:

@@ -15,7 +15,7 @@ from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
-from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.catalog.seed_tables import finicom_prose, fintoc_table
 from tests.catalog.small import SMALL
 from tests.schema.engine import Engine
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from tests.support.world import Person, Team
+from tests.support.deployment import Organization, Person
 
 Part = str | Mapping[str, str]
 
@@ -16,42 +16,44 @@ def all_of(resource: str, level: str) -> Part:
 
 
 async def make(
-    team: Team, id: str, *actions: Part, by: Person | None = None, **more: Any
+    organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
     """Make a role through the API."""
     body: dict[str, Any] = {"id": id, "name": id.title(), **more}
     if actions:
         body["actions"] = actions
-    return await (by or team.administrator).ask("POST", f"{team.path}/roles", json=body)
+    return await (by or organization.administrator).ask(
+        "POST", f"{organization.path}/roles", json=body
+    )
 
 
-async def made(team: Team, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
+async def made(organization: Organization, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
     """Make a role, which is allowed; return what it is."""
-    answer = await make(team, id, *actions, **more)
+    answer = await make(organization, id, *actions, **more)
     assert answer.status_code == 201, answer.text
     role: dict[str, Any] = answer.json()
     return role
 
 
 async def replace(
-    team: Team, role: str, *actions: Part, by: Person | None = None, **more: Any
+    organization: Organization, role: str, *actions: Part, by: Person | None = None, **more: Any
 ) -> httpx.Response:
     """Have a role be just this through the API; `headers` as httpx takes them."""
     headers = more.pop("headers", {})
     body = {"name": role.title(), "actions": actions, **more}
-    person = by or team.administrator
-    return await person.ask("PUT", f"{team.path}/roles/{role}", json=body, headers=headers)
+    person = by or organization.administrator
+    return await person.ask("PUT", f"{organization.path}/roles/{role}", json=body, headers=headers)
 
 
-async def show(team: Team, id: str) -> httpx.Response:
+async def show(organization: Organization, id: str) -> httpx.Response:
     """Look at a role."""
-    return await team.administrator.ask("GET", f"{team.path}/roles/{id}")
+    return await organization.administrator.ask("GET", f"{organization.path}/roles/{id}")
 
 
 async def delete(
-    team: Team, id: str, reassign: str | None = None, by: Person | None = None
+    organization: Organization, id: str, reassign: str | None = None, by: Person | None = None
 ) -> httpx.Response:
     """Delete a role through the API."""
     query = f"?reassign={reassign}" if reassign is not None else ""
-    person = by or team.administrator
-    return await person.ask("DELETE", f"{team.path}/roles/{id}{query}")
+    person = by or organization.administrator
+    return await person.ask("DELETE", f"{organization.path}/roles/{id}{query}")

@@ -6,16 +6,16 @@ import httpx
 
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.storage import Event
-from tests.support.steps import (
-    chain,
-    enlist,
+from tests.support.deployment import Deployment, Organization, Person
+from tests.support.story_setup import (
+    add_members,
     events,
-    invitation_of,
-    members,
-    offer_instead,
+    events_of_chain,
+    load_invitation,
     refused,
+    replace_offered_roles,
+    roles_by_member,
 )
-from tests.support.world import Person, Team, World
 
 
 async def accept(person: Person, secret: str) -> httpx.Response:
@@ -23,13 +23,15 @@ async def accept(person: Person, secret: str) -> httpx.Response:
     return await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
 
 
-async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(acme: Team) -> None:
+async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(
+    acme: Organization,
+) -> None:
     await acme.invite("bob", ["support"])
 
     accepted = await acme.accept("bob")
 
     assert accepted.status_code == 200
-    bob = Person(acme.world, accepted.json()["user"], "", accepted.json()["access_token"])
+    bob = Person(acme.deployment, accepted.json()["user"], "", accepted.json()["access_token"])
     assert accepted.json()["organization"] == acme.id
     me = (await bob.ask("GET", "/v1/me")).json()
     assert (me["id"], me["email"], me["name"]) == (bob.id, acme.address("bob"), "Bob")
@@ -40,12 +42,12 @@ async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(acme: 
 
 
 async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one_position(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     bob = (await acme.accept("bob")).json()["user"]
 
-    row = await invitation_of(acme, id)
+    row = await load_invitation(acme, id)
     deleted, *made = (await acme.ledger())[-1]
     assert deleted.startswith(f"DELETE invitation:{acme.id}/{id}#invitee@email:{row.invitee}[exp")
     assert made == [
@@ -54,13 +56,15 @@ async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one
     ]
 
 
-async def test_whoever_has_an_account_signs_in_to_accept(acme: Team, globex: Team) -> None:
+async def test_whoever_has_an_account_signs_in_to_accept(
+    acme: Organization, globex: Organization
+) -> None:
     bob = await acme.member("bob", roles=["support"])
     body = {"email": bob.email, "roles": ["product"]}
     await globex.administrator.ask("POST", f"{globex.path}/invitations", json=body)
-    secret = globex.world.secret_for(bob.email)
+    secret = globex.deployment.invitation_token(bob.email)
 
-    unknown = await globex.world.http.post("/v1/invitations/accept", json={"token": secret})
+    unknown = await globex.deployment.http.post("/v1/invitations/accept", json={"token": secret})
     refused(unknown, 401, "sign_in_to_accept")
     assert unknown.headers["WWW-Authenticate"] == "Bearer"
 
@@ -72,11 +76,11 @@ async def test_whoever_has_an_account_signs_in_to_accept(acme: Team, globex: Tea
 
 
 async def test_signed_in_as_another_address_one_cannot_accept_and_nothing_is_used_up(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     eve = await acme.member("eve", roles=["support"])
     await acme.invite("bob", ["product"])
-    secret = acme.world.secret_for(acme.address("bob"))
+    secret = acme.deployment.invitation_token(acme.address("bob"))
 
     refused(await accept(eve, secret), 403, "accepts_for_somebody_else")
     refused(await accept(acme.administrator, secret), 403, "accepts_for_somebody_else")
@@ -88,11 +92,11 @@ async def test_signed_in_as_another_address_one_cannot_accept_and_nothing_is_use
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_an_invitation_is_accepted_once(acme: Team) -> None:
+async def test_an_invitation_is_accepted_once(acme: Organization) -> None:
     await acme.invite("bob", ["support"])
-    secret = acme.world.secret_for(acme.address("bob"))
+    secret = acme.deployment.invitation_token(acme.address("bob"))
     first = (await acme.accept("bob")).json()
-    bob = Person(acme.world, first["user"], "", first["access_token"])
+    bob = Person(acme.deployment, first["user"], "", first["access_token"])
     before = await acme.ledger()
 
     refused(await accept(bob, secret), 409, "invitation_ended")
@@ -102,7 +106,7 @@ async def test_an_invitation_is_accepted_once(acme: Team) -> None:
 
 
 async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     await acme.invite("bob", ["support"])
 
@@ -110,11 +114,13 @@ async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership
 
     assert [answer.status_code for answer in answers].count(200) == 1
     assert {answer.status_code for answer in answers} == {200, 409}
-    assert len(await members(acme)) == 2
+    assert len(await roles_by_member(acme)) == 2
     assert sum("#member@" in str(updates) for updates in await acme.ledger()) == 2
 
 
-async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(acme: Team) -> None:
+async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(
+    acme: Organization,
+) -> None:
     for number in range(5):
         name = f"guest{number}"
         id = (await acme.invite(name, ["support"])).json()["id"]
@@ -123,14 +129,14 @@ async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(acm
             acme.accept(name), acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
         )
 
-        row = await invitation_of(acme, id)
+        row = await load_invitation(acme, id)
         assert (row.accepted_at is None) != (row.cancelled_at is None)
         assert (accepted.status_code == 200) == (row.accepted_at is not None)
         assert (cancelled.status_code == 204) == (row.cancelled_at is not None)
 
 
 async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any_more(
-    initech: Team,
+    initech: Organization,
 ) -> None:
     for name, fate in (("may", "demote"), ("max", "suspend"), ("mia", "remove")):
         inviter = await initech.member(name, roles=["admin"])
@@ -149,7 +155,7 @@ async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any
 
 
 async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_again(
-    initech: Team,
+    initech: Organization,
 ) -> None:
     max = await initech.member("max", roles=["admin"])
     id = (await initech.invite("guest", ["write"], by=max)).json()["id"]
@@ -159,48 +165,52 @@ async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_agai
     await initech.administrator.ask("POST", f"{initech.path}/invitations/{id}/resend")
 
     assert (await initech.accept("guest")).status_code == 200
-    assert (await invitation_of(initech, id)).invited_by == initech.administrator.id
+    assert (await load_invitation(initech, id)).invited_by == initech.administrator.id
 
 
 async def test_an_inviter_who_may_still_invite_but_lacks_what_is_offered_gives_nothing(
-    branch: Team,
+    branch: Organization,
 ) -> None:
-    people = await enlist(branch, {"lea": ["lead"]})
+    people = await add_members(branch, {"lea": ["lead"]})
     id = (await branch.invite("guest", ["clerk"], by=people["lea"])).json()["id"]
-    await offer_instead(branch, id, ["auditor"])
+    await replace_offered_roles(branch, id, ["auditor"])
 
     refused(await branch.accept("guest"), 409, "inviter_lost_rights")
-    assert len(await members(branch)) == 2
+    assert len(await roles_by_member(branch)) == 2
 
 
 async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_nothing(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     for role, status, code in (
         ("administrator", 403, "operator_only_role"),
         ("wizard", 409, "inviter_lost_rights"),
     ):
         id = (await acme.invite(f"bob-{role}", ["support"])).json()["id"]
-        await offer_instead(acme, id, [role])
+        await replace_offered_roles(acme, id, [role])
         refused(await acme.accept(f"bob-{role}"), status, code)
-    assert len(await members(acme)) == 1
+    assert len(await roles_by_member(acme)) == 1
 
 
-async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Team) -> None:
+async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Organization) -> None:
     await acme.invite("bob", ["support"])
-    bob = (await enlist(acme, {"bob": ["developer"]}))["bob"]
+    bob = (await add_members(acme, {"bob": ["developer"]}))["bob"]
 
-    refused(await accept(bob, acme.world.secret_for(bob.email)), 409, "already_member")
-    assert (await members(acme))[bob.id] == ["developer"]
+    refused(await accept(bob, acme.deployment.invitation_token(bob.email)), 409, "already_member")
+    assert (await roles_by_member(acme))[bob.id] == ["developer"]
 
 
-async def test_tokens_that_belong_to_no_invitation_are_one_kind_of_unknown(fintoc: World) -> None:
+async def test_tokens_that_belong_to_no_invitation_are_one_kind_of_unknown(
+    fintoc: Deployment,
+) -> None:
     for token in ("x", "x" * 43, "ö", "../..", "' OR 1=1 --"):
         answer = await fintoc.http.post("/v1/invitations/accept", json={"token": token})
         refused(answer, 404, "unknown_invitation_token")
 
 
-async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme: Team) -> None:
+async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(
+    acme: Organization,
+) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     accepted = await acme.accept("bob")
     bob = accepted.json()["user"]
@@ -218,32 +228,36 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(acme:
     assert (signed_in.kind, signed_in.subject) == ("signed_in", f"user:{bob}")
 
 
-async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Team) -> None:
+async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Organization) -> None:
     await acme.invite("bob", ["developer"])
-    async with acme.world.operator(acme.id) as change:
+    async with acme.deployment.operator(acme.id) as change:
         bob = await grant_administrator(change, acme.id, acme.address("bob"), "in a hurry")
-    person = Person(acme.world, bob.user_id, "", await acme.world.token(bob.user_id))
+    person = Person(acme.deployment, bob.user_id, "", await acme.deployment.token(bob.user_id))
     await acme.invite("eve", ["support"], by=person)
     assert (await acme.act("remove", person)).status_code == 204
 
-    person.token = await acme.world.token(person.id)
+    person.token = await acme.deployment.token(person.id)
     refused(
-        await accept(person, acme.world.secret_for(acme.address("bob"))), 409, "invitation_ended"
+        await accept(person, acme.deployment.invitation_token(acme.address("bob"))),
+        409,
+        "invitation_ended",
     )
     assert not await acme.can(person, "webhooks_create")
 
 
-async def test_an_old_link_keeps_no_organization_busy_and_fills_no_chain(acme: Team) -> None:
+async def test_an_old_link_keeps_no_organization_busy_and_fills_no_chain(
+    acme: Organization,
+) -> None:
     await acme.member("bob", ["support"])
     before = len(await events(acme))
-    async with acme.world.operator(acme.id):
+    async with acme.deployment.operator(acme.id):
         for _ in range(20):
             refused(await acme.accept("bob"), 409, "invitation_ended")
-    platform = len(await chain(acme, Event.PLATFORM))
+    platform = len(await events_of_chain(acme, Event.PLATFORM))
     for guess in range(20):
-        tried = await acme.world.http.post(
+        tried = await acme.deployment.http.post(
             "/v1/invitations/accept", json={"token": f"guess-{guess}"}
         )
         refused(tried, 404, "unknown_invitation_token")
     assert len(await events(acme)) == before
-    assert len(await chain(acme, Event.PLATFORM)) == platform
+    assert len(await events_of_chain(acme, Event.PLATFORM)) == platform

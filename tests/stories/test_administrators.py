@@ -8,36 +8,36 @@ import httpx
 import pytest
 
 from teamaccess.directory.members.administrators import grant_administrator
+from tests.support.deployment import Organization, Person
 from tests.support.spicedb_proxy import swept
-from tests.support.steps import (
-    end_membership,
-    end_role,
-    enlist,
-    members,
-    offer_instead,
+from tests.support.story_setup import (
+    add_members,
     refused,
+    replace_offered_roles,
+    roles_by_member,
+    set_membership_expiry,
+    set_role_expiry,
 )
-from tests.support.world import Person, Team
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
 
 async def set_roles(
-    team: Team, whom: Person, by: Person | None = None, **ends: str | None
+    organization: Organization, whom: Person, by: Person | None = None, **ends: str | None
 ) -> httpx.Response:
     """Give somebody exactly these roles, each with its end."""
     body: dict[str, Any] = {
         "roles": [{"role": role, "expires_at": end} for role, end in ends.items()]
     }
-    return await (by or team.administrator).ask(
-        "PUT", f"{team.path}/members/{whom.id}/roles", json=body
+    return await (by or organization.administrator).ask(
+        "PUT", f"{organization.path}/members/{whom.id}/roles", json=body
     )
 
 
 @pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
-async def test_the_last_administrator_stays(initech: Team, deed: str) -> None:
+async def test_the_last_administrator_stays(initech: Organization, deed: str) -> None:
     ana = initech.administrator
-    await enlist(initech, {"bob": ["write"]})
+    await add_members(initech, {"bob": ["write"]})
     before = await initech.ledger()
     deeds = {
         "demote": lambda: set_roles(initech, ana, write=None),
@@ -56,13 +56,13 @@ async def test_the_last_administrator_stays(initech: Team, deed: str) -> None:
 
 @pytest.mark.parametrize("other", ["suspended", "temporary", "ended"])
 async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_another(
-    initech: Team, other: str
+    initech: Organization, other: str
 ) -> None:
     suspended = ["bob"] if other == "suspended" else []
-    bob = (await enlist(initech, {"bob": ["admin"]}, suspended))["bob"]
+    bob = (await add_members(initech, {"bob": ["admin"]}, suspended))["bob"]
     if other != "suspended":
         days = 30 if other == "temporary" else -1
-        await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=days))
+        await set_role_expiry(initech, bob, "admin", datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -71,10 +71,10 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
 
 @pytest.mark.parametrize("days", [30, -1])
 async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
-    initech: Team, days: int
+    initech: Organization, days: int
 ) -> None:
-    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
-    await end_membership(initech, bob, datetime.now(UTC) + timedelta(days=days))
+    bob = (await add_members(initech, {"bob": ["admin"]}))["bob"]
+    await set_membership_expiry(initech, bob, datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -83,29 +83,31 @@ async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
     refused(await set_roles(initech, initech.administrator, admin=SOON), 409, "last_administrator")
 
 
-async def test_no_end_leaves_an_organization_without_an_administrator(initech: Team) -> None:
-    people = await enlist(initech, {each: ["admin"] for each in ("bob", "eve", "fay")})
+async def test_no_end_leaves_an_organization_without_an_administrator(
+    initech: Organization,
+) -> None:
+    people = await add_members(initech, {each: ["admin"] for each in ("bob", "eve", "fay")})
     now = datetime.now(UTC)
-    await end_role(initech, people["bob"], "admin", now - timedelta(seconds=1))
-    await end_membership(initech, people["eve"], now - timedelta(seconds=1))
+    await set_role_expiry(initech, people["bob"], "admin", now - timedelta(seconds=1))
+    await set_membership_expiry(initech, people["eve"], now - timedelta(seconds=1))
     assert (await set_roles(initech, people["fay"], admin=SOON)).status_code == 200
 
     assert await swept(initech) == 2
 
-    assert (await members(initech))[initech.administrator.id] == ["admin"]
+    assert (await roles_by_member(initech))[initech.administrator.id] == ["admin"]
     for deed in ("suspend", "remove"):
         answer = await initech.act(deed, initech.administrator, by=people["fay"])
         refused(answer, 409, "last_administrator")
     assert await initech.can(initech.administrator, "members_invite")
-    await end_role(initech, people["fay"], "admin", now - timedelta(seconds=1))
+    await set_role_expiry(initech, people["fay"], "admin", now - timedelta(seconds=1))
     assert await swept(initech) == 1
     assert await initech.can(initech.administrator, "members_invite")
 
 
-async def test_an_administrator_who_stays_after_all_counts_again(initech: Team) -> None:
+async def test_an_administrator_who_stays_after_all_counts_again(initech: Organization) -> None:
     ana = initech.administrator
-    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
-    await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=30))
+    bob = (await add_members(initech, {"bob": ["admin"]}))["bob"]
+    await set_role_expiry(initech, bob, "admin", datetime.now(UTC) + timedelta(days=30))
     refused(await ana.ask("POST", f"{initech.path}/leave"), 409, "last_administrator")
 
     assert (await set_roles(initech, bob, admin=None)).status_code == 200
@@ -115,10 +117,10 @@ async def test_an_administrator_who_stays_after_all_counts_again(initech: Team) 
     assert (await ana.ask("POST", f"{initech.path}/leave")).status_code == 204
 
 
-async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    await end_membership(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
-    async with acme.world.operator(acme.id) as change:
+async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Organization) -> None:
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    await set_membership_expiry(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
+    async with acme.deployment.operator(acme.id) as change:
         await grant_administrator(change, acme.id, bob.email, "Ana is leaving")
 
     assert await swept(acme) == 0
@@ -128,20 +130,24 @@ async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Team)
     refused(left, 409, "last_administrator")
 
 
-async def test_with_another_one_an_administrator_may_go(initech: Team) -> None:
+async def test_with_another_one_an_administrator_may_go(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["admin"])
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
     assert left.status_code == 204
     refused(await initech.act("remove", bob, by=bob), 409, "last_administrator")
 
 
-async def test_an_administrator_who_holds_other_roles_too_may_drop_those(initech: Team) -> None:
+async def test_an_administrator_who_holds_other_roles_too_may_drop_those(
+    initech: Organization,
+) -> None:
     ana = initech.administrator
     assert (await set_roles(initech, ana, admin=None, write=None)).status_code == 200
     assert (await set_roles(initech, ana, admin=None)).status_code == 200
 
 
-async def test_two_administrators_who_demote_each_other_at_once_leave_one(initech: Team) -> None:
+async def test_two_administrators_who_demote_each_other_at_once_leave_one(
+    initech: Organization,
+) -> None:
     ana = initech.administrator
     bob = await initech.member("bob", roles=["admin"])
     for _ in range(5):
@@ -168,7 +174,7 @@ async def test_two_administrators_who_demote_each_other_at_once_leave_one(initec
     ],
 )
 async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
-    initech: Team, one: str, other: str
+    initech: Organization, one: str, other: str
 ) -> None:
     ana = initech.administrator
     bob = await initech.member("bob", roles=["admin"])
@@ -188,7 +194,7 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
 
     assert sum(answer.is_success for answer in answers) == 1, [each.text for each in answers]
     for person in (ana, bob):
-        person.token = await initech.world.token(person.id)
+        person.token = await initech.deployment.token(person.id)
     shown = [await person.ask("GET", f"{initech.path}/members") for person in (ana, bob)]
     listed = next(each.json()["items"] for each in shown if each.is_success)
     assert [
@@ -200,10 +206,12 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
     ]
 
 
-async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(acme: Team) -> None:
-    people = await enlist(acme, {"bob": ["support"], "ada": ["administrator"], "tim": []})
+async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(
+    acme: Organization,
+) -> None:
+    people = await add_members(acme, {"bob": ["support"], "ada": ["administrator"], "tim": []})
     bob, ada, tim = people.values()
-    before = await members(acme)
+    before = await roles_by_member(acme)
     answers = [
         await acme.invite("eve", ["administrator"]),
         await acme.invite("eve", ["support", "administrator"]),
@@ -214,17 +222,17 @@ async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(acme:
         assert refused(answer, 403, "operator_only_role")["role"] == "administrator"
 
     id = (await acme.invite("eve", ["support"])).json()["id"]
-    await offer_instead(acme, id, ["administrator"])
+    await replace_offered_roles(acme, id, ["administrator"])
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     refused(resent, 403, "operator_only_role")
     refused(await acme.accept("eve"), 403, "operator_only_role")
-    assert await members(acme) == before
+    assert await roles_by_member(acme) == before
 
 
 async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_the_api(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
     assert (await set_roles(acme, ada, administrator=SOON)).status_code == 200
 
     for by in (acme.administrator, ada):
@@ -232,15 +240,15 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
     sooner = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     assert (await set_roles(acme, ada, administrator=sooner)).status_code == 200
 
-    await end_role(acme, ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
+    await set_role_expiry(acme, ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
     answer = await set_roles(acme, ada, administrator=sooner)
     refused(answer, 403, "operator_only_role")
 
 
 async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_gave(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
     await acme.act("suspend", ada)
     refused(await ada.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
 
@@ -248,8 +256,10 @@ async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_ga
     assert await acme.can(ada, "users_invite")
 
 
-async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(
+    acme: Organization,
+) -> None:
+    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
     assert (await acme.change_roles(ada, "developer")).status_code == 200
     refused(await acme.change_roles(ada, "administrator"), 403, "operator_only_role")
     refused(await acme.act("suspend", acme.administrator), 409, "last_administrator")

@@ -8,18 +8,18 @@ from teamaccess.directory.roles.find import find_own
 from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
 from tests.stories.roles import all_of, made, make, replace, show
-from tests.support.sides import agreed
-from tests.support.steps import events, members, refused
-from tests.support.world import Person, Team
+from tests.support.agreement import assert_agreement
+from tests.support.deployment import Organization, Person
+from tests.support.story_setup import events, refused, roles_by_member
 
 
-async def smith(team: Team, *actions: str, name: str = "bob") -> Person:
+async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
     """A member who may manage roles and hold these actions, and nothing else."""
-    await made(team, f"smith_{name}", "roles_manage", "users_access", *actions)
-    return await team.member(name, roles=[f"smith_{name}"])
+    await made(organization, f"smith_{name}", "roles_manage", "users_access", *actions)
+    return await organization.member(name, roles=[f"smith_{name}"])
 
 
-async def test_a_role_of_ones_own_allows_just_its_actions(acme: Team) -> None:
+async def test_a_role_of_ones_own_allows_just_its_actions(acme: Organization) -> None:
     role = await made(acme, "treasurer", "payouts_view", "transfers_view", description="Pays.")
     assert role["actions"] == ["payouts_view", "transfers_view"]
     assert (role["custom"], role["teams"], role["operator_only"]) == (True, True, False)
@@ -29,15 +29,17 @@ async def test_a_role_of_ones_own_allows_just_its_actions(acme: Team) -> None:
     ]
     bob = await acme.member("bob", roles=["treasurer"])
     assert (await acme.ledger())[-1][-1] == f"TOUCH role:{acme.id}/treasurer#member@user:{bob.id}"
-    assert "You are invited to join Acme as Treasurer." in acme.world.mails_to(bob.email)[-1]
+    assert "You are invited to join Acme as Treasurer." in acme.deployment.mails_to(bob.email)[-1]
     shown = (await bob.ask("GET", f"{acme.path}/permissions")).json()
     assert shown["actions"] == ["payouts_view", "transfers_view"]
     assert not await acme.can(bob, "transfers_create")
     assert (await show(acme, "treasurer")).json()["holders"]["members"] == 1
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_it_is_given_and_taken_like_any_other_role(acme: Team, globex: Team) -> None:
+async def test_it_is_given_and_taken_like_any_other_role(
+    acme: Organization, globex: Organization
+) -> None:
     await made(acme, "treasurer", "payouts_view")
     bob = await acme.member("bob", roles=["support"])
     given = await acme.change_roles(bob, "support", "treasurer")
@@ -51,9 +53,9 @@ async def test_it_is_given_and_taken_like_any_other_role(acme: Team, globex: Tea
     refused(await show(globex, "treasurer"), 404, "role_not_found")
 
 
-async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team) -> None:
+async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Organization) -> None:
     role = await made(acme, "hooks", all_of("webhooks", "view"), "links_access")
-    catalog = acme.world.service.catalog
+    catalog = acme.deployment.service.catalog
     webhooks = {
         each.id
         for each in catalog.actions.values()
@@ -69,7 +71,7 @@ async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team)
         catalog,
         actions={**catalog.actions, later.id: later, reserved.id: reserved},
     )
-    async with acme.world.service.reads() as session:
+    async with acme.deployment.service.reads() as session:
         kept = await find_own(session, OrganizationId(acme.id), RoleId("hooks"))
     assert kept is not None
     assert could_add(newer, kept) == {"webhooks_audit"}
@@ -77,10 +79,10 @@ async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team)
 
 
 async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     await made(acme, "hooks", all_of("links", "manage"))
-    async with acme.world.operator(
+    async with acme.deployment.operator(
         acme.id
     ) as change:  # as if the catalog had got links_delete later
         role = await find_own(change.session, acme.id, RoleId("hooks"))
@@ -92,7 +94,7 @@ async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
     assert (changed["actions"], changed["could_add"]) == (["links_delete", "links_edit"], [])
 
 
-async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> None:
+async def test_a_change_holds_for_all_holders_in_one_position(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view", "transfers_view")
     people = [await acme.member(name, roles=["treasurer"]) for name in ("bob", "dan")]
     before = len(await acme.ledger())
@@ -119,7 +121,7 @@ async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> Non
     }
 
 
-async def test_another_name_changes_nobodys_access(acme: Team) -> None:
+async def test_another_name_changes_nobodys_access(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     before = await acme.ledger()
     changed = await replace(acme, "treasurer", "payouts_view", name="Purser", description="Pays.")
@@ -129,7 +131,7 @@ async def test_another_name_changes_nobodys_access(acme: Team) -> None:
     assert (shown["name"], shown["description"]) == ("Purser", "Pays.")
 
 
-async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Team) -> None:
+async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     seen = (await show(acme, "treasurer")).headers["ETag"]
     assert (await replace(acme, "treasurer", "links_edit", headers={"If-Match": seen})).is_success
@@ -142,7 +144,7 @@ async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Team) -> N
     refused(await replace(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
 
 
-async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Team) -> None:
+async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Organization) -> None:
     bob = await smith(acme, "links_edit")
     assert (await make(acme, "editor", "links_edit", by=bob)).status_code == 201
     for beyond in ("links_delete", all_of("links", "manage"), "transfers_authorize"):
@@ -164,7 +166,7 @@ async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Team) -> None:
 
 
 async def test_a_role_above_somebody_is_not_theirs_to_change_whatever_the_change(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     bob = await smith(acme, "links_edit")
     await made(acme, "treasurer", "links_edit", "transfers_create")
@@ -181,14 +183,14 @@ async def test_a_role_above_somebody_is_not_theirs_to_change_whatever_the_change
     assert (await replace(acme, "treasurer", "links_edit", by=bob)).is_success
 
 
-async def test_who_changes_roles_of_their_own_can_only_lose_by_it(acme: Team) -> None:
+async def test_who_changes_roles_of_their_own_can_only_lose_by_it(acme: Organization) -> None:
     bob = await smith(acme, "links_edit", "links_access")
     mine = ["roles_manage", "users_access"]
     assert (await replace(acme, "smith_bob", *mine, by=bob)).is_success
     refused(await replace(acme, "smith_bob", *mine, "links_edit", by=bob), 403, "role_beyond_giver")
 
 
-async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) -> None:
+async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Organization) -> None:
     for reserved in ("users_invite", "users_change_roles", "users_remove"):
         problem = refused(await make(acme, "boss", "links_edit", reserved), 400, "reserved_action")
         assert problem["actions"] == [reserved]
@@ -197,9 +199,11 @@ async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) 
     refused(await replace(acme, "viewer", "users_invite"), 400, "reserved_action")
 
 
-async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(acme: Team) -> None:
+async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(
+    acme: Organization,
+) -> None:
     clone = await made(acme, "deputy", clone_of="administrator")
-    catalog = acme.world.service.catalog
+    catalog = acme.deployment.service.catalog
     left_out = sorted(each.id for each in catalog.actions.values() if each.reserved)
     assert clone["left_out"] == left_out
     assert set(clone["actions"]) == catalog.roles["administrator"].actions - set(left_out)
@@ -210,7 +214,7 @@ async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(a
 
 
 async def test_a_clone_of_ones_own_role_keeps_its_selectors_and_goes_its_own_way(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     await made(acme, "hooks", all_of("links", "manage"), "links_access")
     clone = await made(acme, "hooks_two", clone_of="hooks")
@@ -222,7 +226,9 @@ async def test_a_clone_of_ones_own_role_keeps_its_selectors_and_goes_its_own_way
     refused(await make(acme, "more"), 400, "invalid_request")
 
 
-async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(acme: Team) -> None:
+async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(
+    acme: Organization,
+) -> None:
     await made(acme, "approver", all_of("transfers", "authorize"))
     bob = await acme.member("bob", roles=["approver"])
     assert await acme.can(bob, "transfers_authorize_unrestricted")
@@ -252,7 +258,7 @@ async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(a
     ],
 )
 async def test_ids_that_mean_something_else_or_nothing_are_refused(
-    acme: Team, id: str, status: int, code: str
+    acme: Organization, id: str, status: int, code: str
 ) -> None:
     answer = await make(acme, id, "links_edit", name="Any")
     assert answer.status_code == status, answer.text
@@ -260,7 +266,7 @@ async def test_ids_that_mean_something_else_or_nothing_are_refused(
         refused(answer, status, code)
 
 
-async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Team) -> None:
+async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Organization) -> None:
     refused(await make(acme, "odd", "links_fly"), 400, "unknown_action")
     refused(await make(acme, "odd", "links_edit", "links_edit"), 400, "action_twice")
     twice = [all_of("links", "view")] * 2
@@ -273,14 +279,14 @@ async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Team) -> No
     refused(await make(acme, "odd", "links_edit"), 409, "role_exists")
 
 
-async def test_the_catalogs_roles_are_nobodys_to_change(acme: Team) -> None:
+async def test_the_catalogs_roles_are_nobodys_to_change(acme: Organization) -> None:
     refused(await replace(acme, "support", "links_edit"), 409, "predefined_role")
     answer = await acme.administrator.ask("DELETE", f"{acme.path}/roles/support?reassign=none")
     refused(answer, 409, "predefined_role")
     refused(await replace(acme, "wizard", "links_edit"), 404, "role_not_found")
 
 
-async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None:
+async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Organization) -> None:
     for id in ("zeta", "alpha"):
         await made(acme, id, "links_edit")
     await acme.member("bob", roles=["support", "zeta"])
@@ -293,7 +299,11 @@ async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None
         if body["next_cursor"] is None:
             break
         cursor = f"&cursor={body['next_cursor']}"
-    assert [each["id"] for each in seen] == [*acme.world.service.catalog.roles, "zeta", "alpha"]
+    assert [each["id"] for each in seen] == [
+        *acme.deployment.service.catalog.roles,
+        "zeta",
+        "alpha",
+    ]
     held = {
         each["id"]: (each["holders"]["members"], each["holders"]["invitations"]) for each in seen
     }
@@ -306,7 +316,7 @@ async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None
     assert (await bob.ask("GET", path)).is_success  # whoever sees the team sees what its roles are
 
 
-async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Team) -> None:
+async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Organization) -> None:
     await made(branch, "teller", "counter_view")
     lea = await branch.member("lea", roles=["lead"])
     await branch.invite("nora", ["teller"], by=lea)
@@ -319,7 +329,7 @@ async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Te
     assert problem["missing"] == ["house_audit"]
 
 
-async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Team) -> None:
+async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Organization) -> None:
     await made(branch, "watch", "house_audit")
     lea = await branch.member("lea", roles=["lead"])
     dan = await branch.member("dan", roles=["clerk", "watch"])
@@ -330,11 +340,11 @@ async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Team)
     # it is given more while he cannot use it, and would be given back with him
     await replace(branch, "watch", "house_audit")
     refused(await branch.act("reactivate", dan, by=lea), 403, "member_above_actor")
-    assert dan.id in await members(branch)
+    assert dan.id in await roles_by_member(branch)
 
 
-async def test_roles_of_ones_own_end_with_the_organization(acme: Team) -> None:
+async def test_roles_of_ones_own_end_with_the_organization(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     await acme.member("bob", roles=["treasurer"])
     assert (await acme.administrator.ask("DELETE", acme.path)).status_code == 204
-    assert await agreed(acme) == set()
+    assert await assert_agreement(acme) == set()

@@ -21,11 +21,18 @@ from teamaccess.storage import (
     new_request_id,
 )
 from tests.stories.roles import delete, made, make
-from tests.support.sides import agreed, changing, entries
-from tests.support.spicedb_proxy import until, working
-from tests.support.steps import age, end_role, events, invitation_of, members, refused
-from tests.support.world import Person
-from tests.support.world import Team as Organization
+from tests.support.agreement import assert_agreement, ledger_entries, operator_session
+from tests.support.deployment import Organization as Organization
+from tests.support.deployment import Person
+from tests.support.spicedb_proxy import running_worker, wait_until
+from tests.support.story_setup import (
+    backdate_invitation,
+    events,
+    load_invitation,
+    refused,
+    roles_by_member,
+    set_role_expiry,
+)
 
 HOUR = timedelta(hours=1)
 ROLE = RoleId("treasurer")
@@ -47,9 +54,9 @@ PENDING = (
 
 async def team(here: Organization, *people: Person, role: str = ROLE) -> None:
     """A team of these people that holds the role."""
-    async with changing(here) as session:
+    async with operator_session(here) as session:
         pay = TeamId("pay")
-        custom = role not in here.world.service.catalog.roles
+        custom = role not in here.deployment.service.catalog.roles
         session.add(Team(organization_id=here.id, id=pay, name="Pay"))
         await session.flush()
         session.add(
@@ -69,20 +76,20 @@ async def request(here: Organization, by: Person) -> AccessRequest:
         hours=1,
         reason_hash=b"0" * 32,
     )
-    async with changing(here) as session:
+    async with operator_session(here) as session:
         session.add(asked)
     return asked
 
 
 async def again(here: Organization, asked: AccessRequest) -> AccessRequest:
     """What has become of a request."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         return await session.get_one(AccessRequest, (here.id, asked.id))
 
 
 async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
     """The ends of somebody's roles, as the rows have them."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         rows = await session.scalars(
             select(RoleAssignment).where(
                 RoleAssignment.organization_id == here.id, RoleAssignment.user_id == whom.id
@@ -94,10 +101,10 @@ async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
 async def test_a_role_that_nobody_has_is_deleted_and_nothing_of_it_remains(
     acme: Organization,
 ) -> None:
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     await made(acme, ROLE, "payouts_view", "links_edit")
     assert (await delete(acme, ROLE)).status_code == 204
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
     refused(await delete(acme, ROLE), 404, "role_not_found")
     assert (await make(acme, ROLE, "links_edit")).status_code == 201
 
@@ -112,14 +119,14 @@ async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_g
     await team(acme, dan)
     await acme.invite("fay", [ROLE])
     await request(acme, dan)
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
 
     problem = refused(await delete(acme, ROLE), 409, "role_in_use")
 
     assert [problem[kind] for kind in ("members", "teams", "invitations", "access_requests")] == [
         *(2, 1, 1, 1)
     ]
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
     assert await acme.can(bob, "payouts_view")
 
 
@@ -131,7 +138,7 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     only = (await acme.invite("fay", [ROLE])).json()["id"]
     both = (await acme.invite("gus", [ROLE, "support"])).json()["id"]
     old = (await acme.invite("hal", [ROLE])).json()["id"]
-    await age(acme, old, timedelta(days=30))
+    await backdate_invitation(acme, old, timedelta(days=30))
     asked = await request(acme, dan)
     before = len(await acme.ledger())
 
@@ -144,10 +151,10 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     assert await acme.can(dan, "refunds_create", at=token)
     assert await acme.can(bob, "membership", at=token)
     assert len(await acme.ledger()) == before + 1
-    assert not [each for each in await agreed(acme) if ROLE in each]
-    now = await acme.world.service.now()
-    assert (await invitation_of(acme, only)).status(now) is InvitationStatus.CANCELLED
-    assert (await invitation_of(acme, both)).roles == ["support"]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
+    now = await acme.deployment.service.now()
+    assert (await load_invitation(acme, only)).status(now) is InvitationStatus.CANCELLED
+    assert (await load_invitation(acme, both)).roles == ["support"]
     refused(await acme.accept("fay"), 409, "invitation_ended")
     assert (await acme.accept("gus")).is_success
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{old}/resend")
@@ -166,7 +173,7 @@ async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization)
     await made(acme, ROLE, "transfers_create")
     assert not await acme.can(bob, "transfers_create")
     fay = (await acme.accept("fay")).json()["user"]
-    assert (await members(acme))[fay] == ["support"]
+    assert (await roles_by_member(acme))[fay] == ["support"]
 
 
 async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organization) -> None:
@@ -175,11 +182,11 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     await acme.change_roles(people["dan"], ROLE, "support")
     await acme.change_roles(people["eve"], ROLE, "support")
     now = datetime.now(UTC).replace(microsecond=0)
-    await end_role(acme, people["bob"], ROLE, now + 2 * HOUR)
-    await end_role(acme, people["dan"], ROLE, now + 3 * HOUR)
-    await end_role(acme, people["dan"], "support", now + HOUR)
-    await end_role(acme, people["eve"], "support", now + HOUR)
-    await end_role(acme, people["fay"], ROLE, now - HOUR)
+    await set_role_expiry(acme, people["bob"], ROLE, now + 2 * HOUR)
+    await set_role_expiry(acme, people["dan"], ROLE, now + 3 * HOUR)
+    await set_role_expiry(acme, people["dan"], "support", now + HOUR)
+    await set_role_expiry(acme, people["eve"], "support", now + HOUR)
+    await set_role_expiry(acme, people["fay"], ROLE, now - HOUR)
     gus = await acme.member("gus", roles=["product"])
     await team(acme, gus)
     offered = (await acme.invite("hal", [ROLE])).json()["id"]
@@ -195,10 +202,10 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     assert await ends(acme, people["fay"]) == {}
     for person in (people["bob"], people["dan"], people["eve"], gus):
         assert await acme.can(person, "refunds_create")
-    assert (await invitation_of(acme, offered)).roles == ["support"]
+    assert (await load_invitation(acme, offered)).roles == ["support"]
     assert (await again(acme, asked)).status == AccessRequestStatus.WITHDRAWN
     assert (await acme.accept("hal")).is_success
-    assert not [each for each in await agreed(acme) if ROLE in each]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
 async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -> None:
@@ -212,7 +219,7 @@ async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -
     refused(await delete(acme, "purser", "administrator"), 403, "operator_only_role")
     refused(await delete(acme, "purser", ""), 400, "invalid_request")
     assert await acme.can(bob, "transfers_view")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
 async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack(
@@ -237,9 +244,9 @@ async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Orga
     await made(initech, ROLE, "sources_view")
     bob = await initech.member("bob", roles=["read"])
     await team(initech, bob)
-    before = await agreed(initech)
+    before = await assert_agreement(initech)
     refused(await delete(initech, ROLE, "admin"), 409, "role_not_for_teams")
-    assert await agreed(initech) == before
+    assert await assert_agreement(initech) == before
     assert (await delete(initech, ROLE, "write")).status_code == 204
     assert await initech.can(bob, "sources_create")
 
@@ -248,20 +255,21 @@ async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Orga
 async def test_a_role_of_thousands_goes_and_leaves_nothing(
     acme: Organization, instead: str
 ) -> None:
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         await made(acme, ROLE, "refunds_create", "payouts_view")
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(text(SEATS), {"here": acme.id, "holders": HOLDERS})
-        await until(lambda: none_pending(acme))
+        await wait_until(lambda: none_pending(acme))
         before = len(await acme.ledger())
 
         gone = await delete(acme, ROLE, instead)
-        await until(lambda: none_pending(acme))
+        await wait_until(lambda: none_pending(acme))
 
     assert gone.status_code in (202, 204)
-    assert not [each for each in await agreed(acme) if ROLE in each]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
     positions = [
-        [parse_update(each) for each in entry.updates] for entry in (await entries(acme))[before:]
+        [parse_update(each) for each in entry.updates]
+        for entry in (await ledger_entries(acme))[before:]
     ]
     revoking = [all(isinstance(each, Delete) for each in position) for position in positions]
     if instead == "none":
@@ -269,7 +277,9 @@ async def test_a_role_of_thousands_goes_and_leaves_nothing(
     else:  # the role's actions go last, so that nobody waits for the other role without this one
         assert revoking == [False] * 7 + [True]
     somebody = f"{acme.id}-{HOLDERS}"
-    assert await acme.world.check(acme.id, somebody, "refunds_create") == (instead == "support")
+    assert await acme.deployment.check(acme.id, somebody, "refunds_create") == (
+        instead == "support"
+    )
 
 
 async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
@@ -286,25 +296,25 @@ async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
         assert gone.status_code == 204
         for answer in (given, invited):
             assert answer.status_code in (200, 201) or answer.json()["code"] == "unknown_role"
-        assert (await members(acme))[bob.id] == ["support"]
-        assert not [each for each in await agreed(acme) if ROLE in each]
+        assert (await roles_by_member(acme))[bob.id] == ["support"]
+        assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
 async def test_postgresql_itself_keeps_a_role_that_somebody_holds(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     await acme.member("bob", roles=[ROLE])
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     for statement in (
         "DELETE FROM custom_roles WHERE organization_id = :id",
         "UPDATE role_assignments SET role = 'gone' WHERE organization_id = :id AND custom",
     ):
         with pytest.raises(IntegrityError):
-            async with changing(acme) as session:
+            async with operator_session(acme) as session:
                 await session.execute(text(statement), {"id": acme.id})
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
 async def none_pending(here: Organization) -> bool:
     """Whether all that was decided is in force."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         return bool(await session.scalar(text(PENDING), {"id": here.id}) == 0)

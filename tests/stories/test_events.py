@@ -9,26 +9,26 @@ import pytest
 
 from teamaccess.storage import Event
 from tests.support.chain_hashes import broken_events
-from tests.support.steps import chain, enlist, events, refused
-from tests.support.world import Person, Team
+from tests.support.deployment import Organization, Person
+from tests.support.story_setup import add_members, events, events_of_chain, refused
 
 IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
 """A kind of thing and an id: no address has its @ in it."""
 
 
-async def newest(team: Team, answer: httpx.Response) -> Event:
+async def newest(organization: Organization, answer: httpx.Response) -> Event:
     """The one event that the answered request left."""
     left = [
         each
-        for name in (team.id, Event.PLATFORM)
-        for each in await chain(team, name)
+        for name in (organization.id, Event.PLATFORM)
+        for each in await events_of_chain(organization, name)
         if each.request_id == answer.headers["X-Request-Id"]
     ]
     assert len(left) == 1, [each.kind for each in left]
     return left[0]
 
 
-Deed = Callable[[Team, Person, str], Awaitable[httpx.Response]]
+Deed = Callable[[Organization, Person, str], Awaitable[httpx.Response]]
 
 DEEDS: dict[str, Deed] = {
     "organization_renamed": lambda t, b, i: t.administrator.ask(
@@ -50,9 +50,9 @@ DEEDS: dict[str, Deed] = {
 
 @pytest.mark.parametrize("kind", DEEDS)
 async def test_everything_an_administrator_does_is_told_in_the_organizations_chain(
-    acme: Team, kind: str
+    acme: Organization, kind: str
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
     invitation = (await acme.invite("guest", ["support"])).json()["id"]
 
     done = await DEEDS[kind](acme, bob, invitation)
@@ -66,23 +66,25 @@ async def test_everything_an_administrator_does_is_told_in_the_organizations_cha
     assert told.request_id == done.headers["X-Request-Id"]
 
 
-async def test_reactivating_leaving_and_founding_are_told_too(initech: Team) -> None:
-    bob = (await enlist(initech, {"bob": ["read"]}, suspended=["bob"]))["bob"]
+async def test_reactivating_leaving_and_founding_are_told_too(initech: Organization) -> None:
+    bob = (await add_members(initech, {"bob": ["read"]}, suspended=["bob"]))["bob"]
     back = await newest(initech, await initech.act("reactivate", bob))
     assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
     left = await newest(initech, await bob.ask("POST", f"{initech.path}/leave"))
     assert (left.kind, left.actor) == ("member_left", f"user:{bob.id}")
-    bob.token = await initech.world.token(bob.id)
+    bob.token = await initech.deployment.token(bob.id)
     id = f"{initech.id}-b"
     made = await bob.ask("POST", "/v1/organizations", json={"id": id, "name": "B"})
-    founded = (await chain(initech, id))[-1]
+    founded = (await events_of_chain(initech, id))[-1]
     assert (founded.kind, founded.request_id) == (
         "organization_created",
         made.headers["X-Request-Id"],
     )
 
 
-async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(acme: Team) -> None:
+async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(
+    acme: Organization,
+) -> None:
     created, granted = await events(acme)
     assert [created.kind, granted.kind] == ["organization_created", "administrator_granted"]
     assert {created.channel, granted.channel} == {"operator"}
@@ -90,7 +92,7 @@ async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(acme: T
     assert created.reason_hash is None
 
 
-Refusal = Callable[[Team, Person], Awaitable[httpx.Response]]
+Refusal = Callable[[Organization, Person], Awaitable[httpx.Response]]
 
 REFUSALS: dict[str, Refusal] = {
     "missing_permission": lambda t, b: t.invite("eve", ["support"], by=b),
@@ -99,8 +101,8 @@ REFUSALS: dict[str, Refusal] = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_told_with_who_tried_what(acme: Team, code: str) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_refusal_is_told_with_who_tried_what(acme: Organization, code: str) -> None:
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
 
     answer = await REFUSALS[code](acme, bob)
 
@@ -113,7 +115,7 @@ async def test_a_refusal_is_told_with_who_tried_what(acme: Team, code: str) -> N
 
 
 async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organization(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
     before = len(await events(globex))
 
@@ -126,8 +128,8 @@ async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organ
     assert len(await events(globex)) == before
 
 
-async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Organization) -> None:
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
     out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
     assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
 
@@ -138,12 +140,12 @@ async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Team) -> 
     assert (told.kind, told.actor) == ("sign_in_refused", f"user:{bob.id}")
 
 
-async def test_the_chains_of_events_are_whole(acme: Team) -> None:
+async def test_the_chains_of_events_are_whole(acme: Organization) -> None:
     for name in ("bob", "eve"):
         await acme.member(name, roles=["support"])
     await acme.act("remove", acme.people["bob"])
 
-    connection = await asyncpg.connect(acme.world.owner_url)
+    connection = await asyncpg.connect(acme.deployment.owner_url)
     try:
         for name in (acme.id, Event.PLATFORM):
             assert await broken_events(connection, name) == []
@@ -151,10 +153,10 @@ async def test_the_chains_of_events_are_whole(acme: Team) -> None:
         await connection.close()
 
 
-async def test_an_event_says_only_ids(acme: Team) -> None:
-    before = len(await chain(acme, Event.PLATFORM))
+async def test_an_event_says_only_ids(acme: Organization) -> None:
+    before = len(await events_of_chain(acme, Event.PLATFORM))
     await acme.member("bob", roles=["support"])
-    for told in [*await events(acme), *(await chain(acme, Event.PLATFORM))[before:]]:
+    for told in [*await events(acme), *(await events_of_chain(acme, Event.PLATFORM))[before:]]:
         assert re.fullmatch(
             r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
         )

@@ -6,8 +6,14 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.support.steps import end_role, enlist, members, offer_instead, refused
-from tests.support.world import Person, Team
+from tests.support.deployment import Organization, Person
+from tests.support.story_setup import (
+    add_members,
+    refused,
+    replace_offered_roles,
+    roles_by_member,
+    set_role_expiry,
+)
 
 DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {
@@ -23,20 +29,22 @@ PEOPLE = {
 
 
 @pytest.fixture
-async def people(branch: Team) -> dict[str, Person]:
+async def people(branch: Organization) -> dict[str, Person]:
     """One of each role, and lea, who is the lead."""
-    return await enlist(branch, PEOPLE)
+    return await add_members(branch, PEOPLE)
 
 
-async def do(team: Team, deed: str, whom: Person, by: Person) -> httpx.Response:
+async def do(organization: Organization, deed: str, whom: Person, by: Person) -> httpx.Response:
     """Do something to a member: leave them the role of a clerk, or none, or what the deed says."""
     if deed in ("clerk", "nothing"):
         roles = ["clerk"] if deed == "clerk" else []
-        return await team.change_roles(whom, *roles, by=by)
-    return await team.act(deed, whom, by=by)
+        return await organization.change_roles(whom, *roles, by=by)
+    return await organization.act(deed, whom, by=by)
 
 
-async def test_a_lead_gives_what_a_lead_has(branch: Team, people: dict[str, Person]) -> None:
+async def test_a_lead_gives_what_a_lead_has(
+    branch: Organization, people: dict[str, Person]
+) -> None:
     lea, nora = people["lea"], people["nora"]
     for role in ("clerk", "deputy", "lead"):
         assert (await branch.change_roles(nora, role, by=lea)).status_code == 200
@@ -45,10 +53,10 @@ async def test_a_lead_gives_what_a_lead_has(branch: Team, people: dict[str, Pers
 
 
 async def test_a_lead_gives_nothing_beyond_by_no_path(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
-    before = await members(branch)
+    before = await roles_by_member(branch)
     for role, lacks in (("auditor", ["house_audit"]), ("owner", None)):
         for answer in (
             await branch.invite("new", [role], by=lea),
@@ -59,14 +67,14 @@ async def test_a_lead_gives_nothing_beyond_by_no_path(
             problem = refused(answer, 403, "role_beyond_giver")
             assert lacks is None or problem["missing"] == lacks
     id = (await branch.invite("new", ["clerk"], by=lea)).json()["id"]
-    await offer_instead(branch, id, ["auditor"])
+    await replace_offered_roles(branch, id, ["auditor"])
     resent = await lea.ask("POST", f"{branch.path}/invitations/{id}/resend")
     refused(resent, 403, "role_beyond_giver")
-    assert await members(branch) == before
+    assert await roles_by_member(branch) == before
 
 
 async def test_not_even_the_owner_gives_an_operators_role(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     answer = await branch.change_roles(people["nora"], "custodian")
     refused(answer, 403, "operator_only_role")
@@ -79,9 +87,9 @@ async def test_not_even_the_owner_gives_an_operators_role(
 
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_nobody_acts_on_someone_above_them(
-    branch: Team, people: dict[str, Person], deed: str
+    branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
-    another = (await enlist(branch, {"another": ["owner"]}))["another"]
+    another = (await add_members(branch, {"another": ["owner"]}))["another"]
     for name in ("ana", "ada", "cleo", "both"):
         whom = branch.people[name]
         if deed == "reactivate":
@@ -98,7 +106,7 @@ async def test_nobody_acts_on_someone_above_them(
 
 @pytest.mark.parametrize("deed", DEEDS)
 async def test_equals_and_those_below_may_be_acted_on(
-    branch: Team, people: dict[str, Person], deed: str
+    branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
     for name in ("leo", "dan", "carl", "nora"):
         if deed == "reactivate":
@@ -109,23 +117,23 @@ async def test_equals_and_those_below_may_be_acted_on(
 
 @pytest.mark.parametrize("days", [-1, 30])
 async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
-    branch: Team, people: dict[str, Person], days: int
+    branch: Organization, people: dict[str, Person], days: int
 ) -> None:
     ada = people["ada"]
-    await end_role(branch, ada, "auditor", datetime.now(UTC) + timedelta(days=days))
+    await set_role_expiry(branch, ada, "auditor", datetime.now(UTC) + timedelta(days=days))
 
     for deed in ("suspend", "remove"):
         refused(await branch.act(deed, ada, by=people["lea"]), 403, "member_above_actor")
 
 
 async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     await branch.change_roles(lea, "lead", "auditor")
     assert (await branch.change_roles(people["ada"], "auditor", "clerk", by=lea)).is_success
 
-    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await set_role_expiry(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
 
     answer = await branch.change_roles(people["ada"], "clerk", by=lea)
     refused(answer, 403, "member_above_actor")
@@ -134,12 +142,12 @@ async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
 
 
 async def test_extending_counts_as_giving_and_bringing_forward_does_not(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     await branch.change_roles(lea, "lead", "auditor")
     soon = datetime.now(UTC) + timedelta(days=30)
-    await end_role(branch, lea, "auditor", soon)
+    await set_role_expiry(branch, lea, "auditor", soon)
 
     def until(at: datetime | None) -> dict[str, object]:
         end = at.isoformat() if at else None
@@ -148,13 +156,13 @@ async def test_extending_counts_as_giving_and_bringing_forward_does_not(
     path = f"{branch.path}/members/{lea.id}/roles"
     sooner = await lea.ask("PUT", path, json=until(soon - timedelta(days=1)))
     assert sooner.status_code == 200
-    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await set_role_expiry(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
     for later in (soon, None):
         refused(await lea.ask("PUT", path, json=until(later)), 403, "role_beyond_giver")
 
 
 async def test_who_may_invite_but_not_manage_can_do_just_that(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     dan = people["dan"]
     for deed in ("suspend", "remove", "reactivate"):
@@ -165,7 +173,7 @@ async def test_who_may_invite_but_not_manage_can_do_just_that(
 
 
 async def test_a_member_may_give_up_roles_of_their_own_when_they_may_change_roles_at_all(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     assert (await branch.change_roles(lea, "clerk", by=lea)).status_code == 200

@@ -1,9 +1,9 @@
 """What administrators do to members, and what a service is told the moment after."""
 
-from tests.support.world import Team
+from tests.support.deployment import Organization
 
 
-async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Team) -> None:
+async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     assert await acme.can(bob, "webhooks_create")
 
@@ -19,7 +19,7 @@ async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Team)
     assert await acme.can(bob, "webhooks_create", at=back.headers["Zed-Token"])
 
 
-async def test_a_role_change_is_one_position_and_one_write(acme: Team) -> None:
+async def test_a_role_change_is_one_position_and_one_write(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = len(await acme.ledger())
 

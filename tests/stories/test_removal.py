@@ -2,14 +2,14 @@
 
 import asyncio
 
-from tests.support.steps import events, refused
-from tests.support.world import Team
+from tests.support.deployment import Organization
+from tests.support.story_setup import events, refused
 
 TRIES = 1000
 
 
 async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_refused(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
     warm = [acme.can(bob, "webhooks_create") for _ in range(20)]
@@ -29,7 +29,9 @@ async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_
     assert not await acme.can(bob, "membership")
 
 
-async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(acme: Team) -> None:
+async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
 
     removed = await acme.act("remove", bob)
@@ -44,7 +46,9 @@ async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(acme: T
     assert (await events(acme))[-1].kind == "member_removed"
 
 
-async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(acme: Team) -> None:
+async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", roles=["developer"])
     answers: list[bool] = []
 
@@ -59,14 +63,14 @@ async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(a
     assert answers.index(False) + 20 == len(answers)
 
 
-async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Team) -> None:
+async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
 
     await acme.act("remove", bob)
 
     refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")
-    bob.token = await acme.world.token(bob.id)
+    bob.token = await acme.deployment.token(bob.id)
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
     refused(await bob.ask("GET", f"{acme.path}/permissions"), 404, "unknown_organization")
     refused(await bob.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
@@ -74,13 +78,13 @@ async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Team) -
 
 
 async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_offered(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
     await acme.act("remove", bob)
 
     await acme.invite("bob", ["product"])
-    signed_in = {"Authorization": f"Bearer {await acme.world.token(bob.id)}"}
+    signed_in = {"Authorization": f"Bearer {await acme.deployment.token(bob.id)}"}
     accepted = await acme.accept("bob", headers=signed_in)
 
     assert accepted.json()["user"] == bob.id
@@ -91,7 +95,7 @@ async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_off
     assert "refunds_create" not in mine
 
 
-async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Team) -> None:
+async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
 
     left = await bob.ask("POST", f"{acme.path}/leave")
@@ -103,10 +107,10 @@ async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Team) ->
     refused(gone, 404, "unknown_member")
 
 
-async def test_the_end_of_an_organization_ends_everything_in_it(acme: Team) -> None:
+async def test_the_end_of_an_organization_ends_everything_in_it(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     await acme.invite("eve", ["support"])
-    secret = acme.world.secret_for(acme.address("eve"))
+    secret = acme.deployment.invitation_token(acme.address("eve"))
 
     ended = await acme.administrator.ask("DELETE", acme.path)
 
@@ -116,5 +120,5 @@ async def test_the_end_of_an_organization_ends_everything_in_it(acme: Team) -> N
     assert not await acme.can(acme.administrator, "users_invite", at=token)
     refused(await acme.administrator.ask("GET", acme.path), 404, "unknown_organization")
     refused(await acme.administrator.ask("DELETE", acme.path), 404, "unknown_organization")
-    late = await acme.world.http.post("/v1/invitations/accept", json={"token": secret})
+    late = await acme.deployment.http.post("/v1/invitations/accept", json={"token": secret})
     refused(late, 409, "invitation_ended")

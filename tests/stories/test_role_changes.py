@@ -6,8 +6,8 @@ import pytest
 from authzed.api.v1 import RelationshipFilter
 
 from tests.stories.roles import made
-from tests.support.steps import end_role, enlist, events, members, refused
-from tests.support.world import Team
+from tests.support.deployment import Organization
+from tests.support.story_setup import add_members, events, refused, roles_by_member, set_role_expiry
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)
@@ -19,7 +19,7 @@ def until(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Team) -> None:
+async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "product"])
     member = f"{acme.path}/members/{bob.id}"
     before = (await acme.administrator.ask("GET", member)).json()["roles"]
@@ -37,7 +37,7 @@ async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Tea
 
 
 async def test_changing_roles_to_what_they_are_changes_nothing_and_says_where_things_stand(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     before = await acme.ledger()
@@ -50,7 +50,7 @@ async def test_changing_roles_to_what_they_are_changes_nothing_and_says_where_th
     assert await acme.can(bob, "refunds_create", at=changed.headers["Zed-Token"])
 
 
-async def test_a_member_without_any_role_is_a_member_still(acme: Team) -> None:
+async def test_a_member_without_any_role_is_a_member_still(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
 
     changed = await acme.change_roles(bob)
@@ -62,7 +62,7 @@ async def test_a_member_without_any_role_is_a_member_still(acme: Team) -> None:
     refused(await bob.ask("GET", acme.path), 403, "missing_permission")
 
 
-async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Team) -> None:
+async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     wanted = {"roles": [{"role": "support"}, {"role": "developer", "expires_at": until(SOON)}]}
 
@@ -81,10 +81,10 @@ async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Team) -> None:
     assert (await events(acme))[-1].details["ends"] == {"developer": SOON.isoformat()}
 
 
-async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Team) -> None:
+async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
 
-    await end_role(acme, bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
+    await set_role_expiry(acme, bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
 
     assert not await acme.can(bob, "webhooks_create")
     assert await acme.can(bob, "refunds_create")
@@ -100,7 +100,7 @@ async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Team) -> 
     ],
 )
 async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
-    acme: Team, wanted: str, kept: str
+    acme: Organization, wanted: str, kept: str
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     body = {"roles": [{"role": "support", "expires_at": wanted}]}
@@ -113,7 +113,7 @@ async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
     stamp = kept.replace("+00:00", "Z")
     held = f"organization:{acme.id}#support@user:{bob.id}"
     assert (await acme.ledger())[-1] == [f"TOUCH {held}[expiration:{stamp}] WAS {held}"]
-    engine = acme.world.service.engine
+    engine = acme.deployment.service.engine
     found = [
         each.expiration
         async for each, _ in engine.read(
@@ -131,22 +131,22 @@ async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
 @pytest.mark.parametrize(
     "end", ["2020-01-01T00:00:00Z", "1970-01-01T00:00:00+14:00", "0001-01-02T00:00:00Z"]
 )
-async def test_a_role_cannot_end_in_the_past(acme: Team, end: str) -> None:
+async def test_a_role_cannot_end_in_the_past(acme: Organization, end: str) -> None:
     bob = await acme.member("bob", roles=["support"])
     wanted = {"roles": [{"role": "support", "expires_at": end}]}
 
     answer = await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
 
     refused(answer, 400, "end_in_the_past")
-    assert (await members(acme))[bob.id] == ["support"]
+    assert (await roles_by_member(acme))[bob.id] == ["support"]
 
 
-async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Team) -> None:
+async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     await made(acme, "night", "links_edit")
     path = f"{acme.path}/members/{bob.id}/roles"
-    furthest = await acme.world.service.now() + timedelta(
-        days=acme.world.service.catalog.longest_days
+    furthest = await acme.deployment.service.now() + timedelta(
+        days=acme.deployment.service.catalog.longest_days
     )
     for role in ("product", "night"):
         near, far = [
@@ -157,10 +157,10 @@ async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Tea
         ]
         assert near.status_code == 200
         assert refused(far, 400, "end_too_far")["days"] == 1826
-    assert (await members(acme))[bob.id] == ["night"]
+    assert (await roles_by_member(acme))[bob.id] == ["night"]
 
 
-async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Team) -> None:
+async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     path = f"{acme.path}/members/{bob.id}/roles"
     for end in (LATER, SOON, LATER, None):
@@ -174,7 +174,9 @@ async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Team) 
     assert (await acme.ledger())[-1] == [f"TOUCH {held} WAS {held}[expiration:{stamp}]"]
 
 
-async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(acme: Team) -> None:
+async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", roles=["support"])
     wanted = {"roles": [{"role": "product"}], "reason": "new job"}
 
@@ -187,8 +189,8 @@ async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(acm
     assert len(told.reason_hash) == 32
 
 
-async def test_suspending_and_reactivating_twice_is_refused(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_suspending_and_reactivating_twice_is_refused(acme: Organization) -> None:
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
     refused(await acme.act("reactivate", bob), 409, "not_suspended")
     assert (await acme.act("suspend", bob)).status_code == 204
     refused(await acme.act("suspend", bob), 409, "already_suspended")
@@ -196,9 +198,9 @@ async def test_suspending_and_reactivating_twice_is_refused(acme: Team) -> None:
 
 
 async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_them(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}, suspended=["bob"]))["bob"]
+    bob = (await add_members(acme, {"bob": ["support"]}, suspended=["bob"]))["bob"]
 
     await acme.change_roles(bob, "developer")
 
@@ -209,11 +211,11 @@ async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_the
     assert not await acme.can(bob, "refunds_create", at=token)
 
 
-async def test_unknown_roles_and_roles_named_twice_are_refused(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_unknown_roles_and_roles_named_twice_are_refused(acme: Organization) -> None:
+    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
     problem = refused(await acme.change_roles(bob, "wizard"), 400, "unknown_role")
     assert "developer" in problem["roles"]
     refused(await acme.change_roles(bob, "support", "support"), 400, "role_twice")
     refused(await acme.invite("eve", ["support", "support"]), 400, "role_twice")
     refused(await acme.invite("eve", ["Support"]), 400, "unknown_role")
-    assert (await members(acme))[bob.id] == ["support"]
+    assert (await roles_by_member(acme))[bob.id] == ["support"]

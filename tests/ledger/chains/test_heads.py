@@ -6,8 +6,8 @@ from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify
+from tests.support.deployment import Deployment, Organization
 from tests.support.intruder import HEADS, NAMES, Intruder, of
-from tests.support.world import Team, World
 
 HEAD = (
     '{"kind":"ledger","chain":"acme","position":1,"hash":"' + "0" * 64 + '","at":null,'
@@ -15,7 +15,9 @@ HEAD = (
 )
 
 
-async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: World) -> None:
+async def test_every_head_that_is_kept_is_found_again(
+    history: Organization, fintoc: Deployment
+) -> None:
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
         found = await verify(connection, kept=kept)
@@ -25,11 +27,13 @@ async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: Wor
     assert chains >= {(kind, history.id) for kind in ChainKind}
 
 
-async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme: Team) -> None:
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
+    acme: Organization,
+) -> None:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection, acme.id)]
     await acme.member("bob", roles=["support"])
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
         found = await verify(connection, acme.id, kept)
     assert (found.holds, found.kept_heads) == (True, 4)
@@ -38,7 +42,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme
 
 @pytest.mark.parametrize("table", NAMES)
 async def test_what_was_cut_off_together_with_its_head_is_missing(
-    history: Team, intruder: Intruder, table: str
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, last)}")
@@ -51,7 +55,7 @@ async def test_what_was_cut_off_together_with_its_head_is_missing(
 
 @pytest.mark.parametrize("table", NAMES)
 async def test_what_was_written_anew_is_another_entry(
-    history: Team, intruder: Intruder, table: str
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
@@ -61,7 +65,7 @@ async def test_what_was_written_anew_is_another_entry(
 
 
 async def test_an_organization_that_vanished_whole_is_missed(
-    history: Team, intruder: Intruder
+    history: Organization, intruder: Intruder
 ) -> None:
     kept = await intruder.kept(history)
     for table, name in NAMES.items():
@@ -91,7 +95,7 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
     assert finding.fault == "chain_missing"
 
 
-async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
+async def test_heads_of_nothing_prove_nothing(history: Organization, intruder: Intruder) -> None:
     with pytest.raises(NothingKept, match="none was kept of any chain"):
         await verify(intruder.connection, kept=[])
     others = list(kept_in([HEAD.encode()], "a file"))
