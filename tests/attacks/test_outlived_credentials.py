@@ -244,13 +244,14 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
 
     async with another_process(acme.deployment) as second:
         monkeypatch.setattr(second.service.reading, "actions", working)
-        monkeypatch.setattr("teamaccess.api.identity.authentication.whose", judging)
+        monkeypatch.setattr("teamaccess.api.identity.authentication.authenticate_token", judging)
         asking = through_proxy(second, Organization(acme.deployment, acme.id, who)).administrator
         questions = [
             asyncio.create_task(asking.ask("GET", f"{acme.path}/permissions")) for _ in range(ASKED)
         ]
         await wait_until(all_judged)
-        monkeypatch.setattr("teamaccess.api.identity.authentication.whose", authenticate_token)
+        target = "teamaccess.api.identity.authentication.authenticate_token"
+        monkeypatch.setattr(target, authenticate_token)
         await ENDS[end](acme, who)
         await asyncio.sleep(JUDGED_FOR_SECONDS)  # so long a judgement is good
         at_work = begun

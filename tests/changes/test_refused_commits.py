@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from teamaccess.ledger.drain import Note, net_updates
 from teamaccess.ledger.errors import OverlappingRows, SchemaViolation
+from teamaccess.ledger.session import Note, net_updates
 from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
 from tests.support.deployment import Organization
 

@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from teamaccess.access.authorize import MEMBERSHIP
-from teamaccess.access.role_set import role_set_of
+from teamaccess.access.holdings import role_set_of
 from teamaccess.relationships import Relationship, user
 from teamaccess.relationships import organization as organization_object
 from tests.histories.resource_operations import assert_resource_permissions_match_grants

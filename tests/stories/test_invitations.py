@@ -6,7 +6,7 @@ import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
-from teamaccess.directory.invitations.secret import hash_of
+from teamaccess.directory.invitations.offer import hash_of
 from tests.support.deployment import Organization
 from tests.support.story_setup import backdate_invitation, load_invitation, refused
 

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from teamaccess.directory.invitations.secret import hash_of
+from teamaccess.directory.invitations.offer import hash_of
 from teamaccess.storage import Base
 from tests.support.deployment import Organization, Person
 from tests.support.story_setup import add_members

@@ -102,7 +102,7 @@ async def bank(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Deployment]:
     """A teamaccess whose catalog has roles in the middle, which the customers' have not."""
-    catalog = str(Path(__file__).parent / "stories" / "bank.yaml")
+    catalog = str(Path(__file__).parents[1] / "stories" / "bank.yaml")
     async for deployment in _deployment(
         catalog, postgres, spicedb_for(catalog), sandbox, tmp_path_factory.mktemp("bank")
     ):

@@ -17,9 +17,9 @@ async def at(deployment: Deployment, moment: datetime) -> InForce | None:
 
 
 async def test_a_schema_is_in_force_until_the_next_one(
-    isolated: Deployment, grown: Catalog
+    isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    await apply(isolated, grown)
+    await apply(isolated, catalog_with_cashier)
     first, second = [row.applied_at for row in await kept(isolated)]
 
     assert await at(isolated, first - MOMENT) is None
@@ -27,8 +27,8 @@ async def test_a_schema_is_in_force_until_the_next_one(
     for moment, catalog, since in (
         (first, old, first),
         (second - MOMENT, old, first),
-        (second, grown, second),
-        (second + timedelta(days=1), grown, second),
+        (second, catalog_with_cashier, second),
+        (second + timedelta(days=1), catalog_with_cashier, second),
     ):
         found = await at(isolated, moment)
         assert found is not None

@@ -14,8 +14,7 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from teamaccess.api.identity.callers import Caller, Operator
-from teamaccess.api.identity.credentials import refuse_ended
+from teamaccess.api.identity.callers import Caller, Operator, refuse_ended
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
@@ -48,7 +47,9 @@ JUDGED_FOR_SECONDS = 0.05
 
 
 class TooManyRequests(TooMany):
-    """You have sent more than {limit} requests a second. Try again in {seconds} s."""
+    """The caller exceeds the requests a second that the settings allow."""
+
+    message = "You have exceeded {limit} requests per second. Try again in {seconds} s."
 
     def __init__(self, limit: float, wait: float) -> None:
         self.retry_after = whole_seconds(wait)

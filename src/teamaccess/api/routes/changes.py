@@ -5,10 +5,10 @@ from typing import Annotated
 from litestar import get
 from litestar.params import PathParameter
 
-from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.common.errors import NotFound
-from teamaccess.ledger.attribution import in_person
+from teamaccess.ledger.entry import in_person
 from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,
@@ -22,7 +22,12 @@ Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
 
 class UnknownChange(NotFound):
-    """{organization} has no change {position}."""
+    """The organization's ledger has no entry at this position."""
+
+    message = (
+        "{organization} has no change {position}. Use the address from the Location header of a"
+        " change."
+    )
 
 
 @get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")

@@ -16,7 +16,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Unavailable
 from teamaccess.engine import Engine, Objects, StoredRelationship
 from teamaccess.ledger import Sessions, clock
-from teamaccess.ledger.markers import APPLIED
+from teamaccess.ledger.entry import APPLIED
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.relationships import Relationship
 from teamaccess.storage import RelationshipSource
@@ -28,7 +28,12 @@ Seen = Callable[[int], None]
 
 
 class Unsorted(Unavailable):
-    """The permission engine tells {type} in another order than bytewise ({before} before {after}): its database needs the collation C."""  # noqa: E501 - a sentence is one line
+    """SpiceDB's database does not sort bytewise, so its relationships cannot be compared in one pass."""
+
+    message = (
+        "The permission engine does not list {type} in bytewise order ({before} came before "
+        "{after}). Give its database the collation C."
+    )
 
 
 class Sum(NamedTuple):
