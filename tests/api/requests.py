@@ -13,10 +13,9 @@ from pydantic import SecretStr
 from teamaccess.api import create_app
 from teamaccess.common.settings import Settings
 from teamaccess.delivery.progress import newest_progress
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources
-from tests.support.service_accounts import create_api_token, create_service_account
-from tests.support.story_setup import add_members
 from tests.support.teams import Team
 
 ANYBODY = "anybody"
@@ -288,8 +287,8 @@ class Stage:
         catalog = organization.deployment.service.catalog.name
         role, (type, verb) = ROLES[catalog], OBJECTS[catalog]
         await add_resources(organization, f"{type}:registered")
-        people = await add_members(
-            organization, {"active": [role], "suspended": [role]}, ["suspended"]
+        people = await organization.add_members(
+            {"active": [role], "suspended": [role]}, ["suspended"]
         )
         team_of_theirs = await Team.create(organization, "pay", role)
         (await team_of_theirs.add_member(people["active"])).raise_for_status()
@@ -298,8 +297,8 @@ class Stage:
         asked = await people["active"].ask(
             "POST", f"{organization.path}/access-requests", json=wish
         )
-        account = await create_service_account(organization, role)
-        token = await create_api_token(organization, account)
+        account = await organization.create_service_account(role)
+        token = await account.create_token()
         own = {"id": "treasurer", "name": "Treasurer", "actions": [ACTION[catalog]]}
         await organization.administrator.ask("POST", f"{organization.path}/roles", json=own)
         return cls(

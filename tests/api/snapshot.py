@@ -6,7 +6,7 @@ from authzed.api.v1 import RelationshipFilter
 from sqlalchemy import text
 
 from teamaccess.storage import Base
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 PASSING = {"events", "event_heads", "activity", "ledger_notes"}
 """What a refusal may leave a trace in."""

@@ -3,8 +3,9 @@
 from sqlalchemy import select
 
 from teamaccess.storage import Event
-from tests.support.deployment import Deployment, Organization
-from tests.support.story_setup import refused
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 async def test_the_root_says_where_everything_else_is_told(fintoc: Deployment) -> None:

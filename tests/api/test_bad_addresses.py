@@ -11,7 +11,7 @@ from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
 from tests.support.deployment import Deployment
-from tests.support.story_setup import PROBLEM, refused
+from tests.support.responses import PROBLEM, refused
 
 ROUTES = sorted(routes(), key=str)
 WITH_NAMES = [route for route in ROUTES if "{" in route.path]

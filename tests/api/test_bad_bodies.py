@@ -7,8 +7,9 @@ import pytest
 from tests.api.junk import OPTIONAL, bad_bodies
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
-from tests.support.deployment import Deployment, Person
-from tests.support.story_setup import PROBLEM
+from tests.support.deployment import Deployment
+from tests.support.people import Person
+from tests.support.responses import PROBLEM
 
 BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
 BODILESS = sorted(

@@ -11,8 +11,9 @@ import pytest
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import Audience
 from tests.api.claims import NOW, each, said
-from tests.support.deployment import Deployment, Organization
-from tests.support.story_setup import refused
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 OTHERS = Keys.from_secret("another secret")
 

@@ -16,8 +16,9 @@ from tests.api.requests import (
     Stage,
     routes,
 )
-from tests.support.deployment import Deployment, Person
-from tests.support.story_setup import add_members, refused
+from tests.support.deployment import Deployment
+from tests.support.people import Person
+from tests.support.responses import refused
 
 ROUTES = sorted(routes(), key=str)
 ACCEPT = Route("POST", "/v1/invitations/accept")
@@ -77,8 +78,8 @@ async def cast(stage: Stage, outsider: Person) -> dict[str, Person | None]:
     """Return one person of each kind."""
     catalog = stage.organization.deployment.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
-    people = await add_members(
-        stage.organization, {**roles, "sue": [catalog.administrator]}, suspended=["sue"]
+    people = await stage.organization.add_members(
+        {**roles, "sue": [catalog.administrator]}, suspended=["sue"]
     )
     by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
     return {
@@ -151,7 +152,7 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
 ) -> None:
     stage = await Stage.set(await fintoc.create_organization("acme"))
     organization = stage.organization
-    ada = (await add_members(organization, {"ada": ["administrator"]}))["ada"]
+    ada = (await organization.add_members({"ada": ["administrator"]}))["ada"]
     before = len(await organization.ledger())
 
     answer = await stage.ask(route, ada)

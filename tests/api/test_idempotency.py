@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import update
 
 from teamaccess.storage import IdempotencyKey
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def invite(
@@ -67,25 +68,25 @@ async def test_another_request_with_the_key_is_refused(
 
 
 async def test_a_key_belongs_to_who_sent_it(acme: Organization) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1")).status_code == 201
     assert (await invite(acme, "eve", "k1", by=ada)).status_code == 201
     refused(await invite(acme, "bob", "k2", by=ada), 409, "already_invited")
 
 
 async def test_what_was_refused_may_be_tried_again_with_the_key(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     path = f"{acme.path}/members/{bob.id}/reactivate"
     key = {"Idempotency-Key": "k1"}
     refused(await acme.administrator.ask("POST", path, headers=key), 409, "not_suspended")
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     for _ in range(2):
         assert (await acme.administrator.ask("POST", path, headers=key)).status_code == 204
     assert await acme.can(bob, "refunds_create")
 
 
 async def test_answers_without_a_body_are_repeated_too(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     path = f"{acme.path}/members/{bob.id}/suspend"
     answers = [
         await acme.administrator.ask("POST", path, headers={"Idempotency-Key": "k1"})
@@ -97,12 +98,12 @@ async def test_answers_without_a_body_are_repeated_too(acme: Organization) -> No
 
 
 async def test_who_is_no_member_any_more_is_not_told_the_old_answer(acme: Organization) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1", by=ada)).status_code == 201
 
-    await acme.act("suspend", ada)
+    await acme.suspend(ada)
     refused(await invite(acme, "bob", "k1", by=ada), 404, "unknown_organization")
-    await acme.act("remove", ada)
+    await acme.remove(ada)
     ada.token = await acme.deployment.token(ada.id)
     refused(await invite(acme, "bob", "k1", by=ada), 404, "unknown_organization")
 

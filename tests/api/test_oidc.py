@@ -17,10 +17,11 @@ from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
 from tests.api.claims import NOW, each, said
 from tests.oidc.provider import Provider, sign_in
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import add_members, events_of_chain, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 API = "https://api.example"
 
@@ -101,7 +102,7 @@ async def test_who_signs_in_elsewhere_is_somebody_here(
     assert (await person.ask("GET", f"{organization.path}/members")).status_code == 200
     told = [
         each
-        for each in await events_of_chain(organization, "-")
+        for each in await organization.deployment.events("-")
         if each.subject == f"user:{me['id']}"
     ]
     assert [each.kind for each in told] == ["login_linked"]
@@ -110,7 +111,7 @@ async def test_who_signs_in_elsewhere_is_somebody_here(
 async def test_the_first_sign_in_finds_who_has_the_address(
     organization: Organization, eve: Login
 ) -> None:
-    known = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    known = (await organization.add_members({"eve": ["support"]}))["eve"]
     await asyncio.sleep(1.1)  # a token says to the second when it was issued
     me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
     assert (me["id"], me["external_id"]) == (known.id, eve.name)
@@ -127,7 +128,7 @@ async def test_the_first_sign_in_finds_who_has_the_address(
 async def test_an_address_that_nobody_vouches_for_finds_nobody(
     organization: Organization, eve: Login, said: Any
 ) -> None:
-    known = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    known = (await organization.add_members({"eve": ["support"]}))["eve"]
     claims = eve.claims(sub=f"sub-{organization.id}", email_verified=said)
     me = (await eve.me(eve.provider.sign(claims))).json()
     assert me["id"] != known.id
@@ -271,8 +272,8 @@ async def test_a_backend_acts_for_who_is_known_by_the_subject_there(
     secret = organization.deployment.invitation_token(organization.address("eve"))
     person = Person(organization.deployment, me["id"], "", eve.provider.sign(eve.claims()))
     await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
-    site = await add_backend_account(organization, "users_access")
-    assert (await on_behalf_of(site, eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
+    site = await organization.add_backend_account("users_access")
+    assert (await site.on_behalf_of(eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
 
 
 async def test_keys_that_are_replaced_there_are_replaced_here(

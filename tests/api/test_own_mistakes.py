@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from teamaccess.api.problems import database_error
 from teamaccess.engine import EngineUnavailable
-from tests.support.deployment import Organization
-from tests.support.story_setup import refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 class Breaking:

@@ -2,13 +2,14 @@
 
 import pytest
 
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, refused, roles_by_member
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 @pytest.fixture
 async def bob(acme: Organization) -> Person:
-    return (await add_members(acme, {"bob": ["support"]}))["bob"]
+    return (await acme.add_members({"bob": ["support"]}))["bob"]
 
 
 async def tag(organization: Organization, whom: Person) -> str:
@@ -33,7 +34,7 @@ async def test_roles_that_changed_meanwhile_are_not_replaced(
 
     refused(await acme.change_roles(bob, "product", headers=known), 412, "roles_changed_meanwhile")
 
-    assert (await roles_by_member(acme))[bob.id] == ["developer"]
+    assert (await acme.roles_by_member())[bob.id] == ["developer"]
     assert await acme.ledger() == before
 
 

@@ -22,7 +22,9 @@ from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow
 from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import (
     add_resources,
     batch_item,
@@ -32,8 +34,7 @@ from tests.support.resources import (
     remove_resource,
     set_grants,
 )
-from tests.support.service_accounts import add_service_account
-from tests.support.story_setup import add_members, refused
+from tests.support.responses import refused
 from tests.support.teams import Team
 
 Limit = Callable[..., None]
@@ -312,7 +313,7 @@ async def test_who_founded_an_organization_is_kept(initech: Organization) -> Non
 
 
 async def test_teams_and_their_members_have_a_limit(acme: Organization, limit: Limit) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     limit(teams=2, team_members=1)
     team = await Team.create(acme, "one")
     await Team.create(acme, "two")
@@ -376,7 +377,7 @@ async def test_objects_have_a_limit_one_by_one_and_in_batches(
 
 
 async def test_grants_have_a_limit(acme: Organization, limit: Limit) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     await add_resources(acme, "webhook:a", "webhook:b")
     limit(grants=1)
     assert (await set_grants(acme, "webhook:a", grant_to(people["bob"], "edit"))).is_success
@@ -390,7 +391,7 @@ async def test_members_have_a_limit_that_operators_may_exceed(
     limit(members=1)
     assert (await acme.invite("bob", ["support"])).status_code == 201
     full(await acme.accept("bob"), "members", 1)
-    await add_members(acme, {"max": ["support"]})
+    await acme.add_members({"max": ["support"]})
     limit(members=3)
     assert (await acme.accept("bob")).status_code == 200
 
@@ -406,7 +407,7 @@ async def test_one_tenants_things_are_not_counted_for_another(
 
 async def test_a_machine_is_counted_by_itself(initech: Organization, limit: Limit) -> None:
     limit(invitations_a_day_by_one_person_to_one_mailbox=1)
-    robot = await add_service_account(initech, "admin")
+    robot = await initech.add_service_account("admin")
     victim = somebody()
     invited = await invite(initech.id, victim, robot)
     assert invited.status_code == 201

@@ -13,8 +13,9 @@ from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.support.deployment import Deployment, Organization
-from tests.support.story_setup import add_members, events, refused
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 BODY = 60_000
 """Bytes of a hostile body; 64 KiB are the most that a route takes."""
@@ -194,9 +195,9 @@ def test_every_refusal_cuts_what_it_quotes() -> None:
 
 
 async def test_what_a_chain_keeps_of_a_refusal_is_short(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await asyncio.gather(*(acme.invite("x" * 200, ["support"], by=bob) for _ in range(3)))
-    assert all(len(json.dumps(each.details)) < 2000 for each in await events(acme))
+    assert all(len(json.dumps(each.details)) < 2000 for each in await acme.events())
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])

@@ -9,9 +9,10 @@ from sqlalchemy import text
 
 from teamaccess.api.recent import Recent
 from tests.attacks.connections import HOST, ask, questions
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
-from tests.support.story_setup import refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 MOST_MILLISECONDS = 10.0
 """Of the event loop for one request, on a machine that is busy with other things."""

@@ -8,18 +8,17 @@ from pathlib import Path
 import pytest
 
 import teamaccess
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import add_members, refused, roles_by_member
+from tests.support.responses import refused
 from tests.support.teams import Team
 
 
 @pytest.fixture
 async def lea(branch: Organization) -> Person:
     """A lead, who is far above the backends below."""
-    return (await add_members(branch, {"lea": ["lead"], "nora": []}))["lea"]
+    return (await branch.add_members({"lea": ["lead"], "nora": []}))["lea"]
 
 
 @pytest.fixture
@@ -33,8 +32,8 @@ async def team(branch: Organization, lea: Person) -> Team:
 async def test_a_backend_does_nothing_to_the_team_that_its_member_is_alone_in(
     branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await add_backend_account(branch, "people_manage", "counter_view")
-    for_lea = on_behalf_of(site, lea.id)
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = site.on_behalf_of(lea.id)
     soon = await branch.deployment.service.now() + timedelta(hours=1)
 
     refused(await team.set_roles(by=for_lea), 403, "team_above_actor")
@@ -57,30 +56,30 @@ async def test_the_member_does_all_of_that_in_person(
 async def test_a_backend_that_holds_as_much_does_it_for_the_member(
     branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await add_backend_account(
-        branch, "people_manage", "people_view", "people_invite", "counter_view"
+    site = await branch.add_backend_account(
+        "people_manage", "people_view", "people_invite", "counter_view"
     )
     role = ["counter_pay", "people_manage", "people_view", "people_invite", "counter_view"]
-    full = await add_custom_role(branch, "full", "people_act_for", *role)
+    full = await branch.add_custom_role("full", "people_act_for", *role)
     (await branch.change_roles(site, full)).raise_for_status()
-    assert (await team.delete(by=on_behalf_of(site, lea.id))).status_code == 204
+    assert (await team.delete(by=site.on_behalf_of(lea.id))).status_code == 204
 
 
 async def test_a_backend_changes_no_roles_and_ends_no_membership_of_its_member(
     branch: Organization, lea: Person
 ) -> None:
-    site = await add_backend_account(branch, "people_manage", "counter_view")
-    for_lea = on_behalf_of(site, lea.id)
-    before = await roles_by_member(branch)
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = site.on_behalf_of(lea.id)
+    before = await branch.roles_by_member()
     soon = (await branch.deployment.service.now() + timedelta(hours=1)).isoformat()
 
     refused(await branch.change_roles(lea, by=for_lea), 403, "member_above_actor")
     end = await for_lea.ask("PATCH", f"{branch.path}/members/{lea.id}", json={"expires_at": soon})
     refused(end, 403, "member_above_actor")
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, lea, by=for_lea), 403, "member_above_actor")
+        refused(await branch.change_status(verb, lea, by=for_lea), 403, "member_above_actor")
     refused(await for_lea.ask("POST", f"{branch.path}/leave"), 403, "only_in_person")
-    assert await roles_by_member(branch) == before
+    assert await branch.roles_by_member() == before
 
 
 async def test_a_backend_takes_no_grant_from_its_member_that_it_does_not_hold(
@@ -92,9 +91,9 @@ async def test_a_backend_takes_no_grant_from_its_member_that_it_does_not_hold(
     mine = {"grants": [{"action": "edit", "user": ana.id}]}
     (await ana.ask("PUT", grants, json=mine)).raise_for_status()
     guard = acme.deployment.service.catalog.guards["register_resources"]
-    site = await add_backend_account(acme, guard)
+    site = await acme.add_backend_account(guard)
 
-    emptied = await on_behalf_of(site, ana.id).ask("PUT", grants, json={"grants": []})
+    emptied = await site.on_behalf_of(ana.id).ask("PUT", grants, json={"grants": []})
     refused(emptied, 403, "grant_above_actor")
     assert (await ana.ask("PUT", grants, json={"grants": []})).status_code == 200
 

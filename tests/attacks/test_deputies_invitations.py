@@ -10,18 +10,17 @@ import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def inviting(organization: Organization) -> tuple[Person, Person]:
     """A backend that may invite, and the same acting for the administrator."""
-    account = await add_backend_account(
-        organization, "people_invite", "people_manage", "counter_view"
+    account = await organization.add_backend_account(
+        "people_invite", "people_manage", "counter_view"
     )
-    return account, on_behalf_of(account, organization.administrator.id)
+    return account, account.on_behalf_of(organization.administrator.id)
 
 
 async def invite(
@@ -34,7 +33,7 @@ async def invite(
 
 async def test_what_a_deleted_backend_has_offered_is_worth_nothing(branch: Organization) -> None:
     account, deputy = await inviting(branch)
-    role = await add_custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     path = f"{branch.path}/service-accounts/{account.id}"
     assert (await branch.administrator.ask("DELETE", path)).status_code == 204
@@ -43,7 +42,7 @@ async def test_what_a_deleted_backend_has_offered_is_worth_nothing(branch: Organ
 
 async def test_neither_gives_later_what_the_other_lacks(branch: Organization) -> None:
     _, deputy = await inviting(branch)
-    role = await add_custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     grown = {"name": "Watcher", "actions": ["counter_view", "counter_pay"]}
     answer = await branch.administrator.ask("PUT", f"{branch.path}/roles/{role}", json=grown)
@@ -53,7 +52,7 @@ async def test_neither_gives_later_what_the_other_lacks(branch: Organization) ->
 
 async def test_what_both_may_give_is_given(branch: Organization) -> None:
     _, deputy = await inviting(branch)
-    role = await add_custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     assert (await branch.accept("eve")).status_code == 200
 
@@ -63,7 +62,7 @@ async def test_a_backends_mails_are_not_counted_for_its_member(
 ) -> None:
     monkeypatch.setattr(Ledger, "limits", Limits(invitations_a_day_by_one_person=2))
     _, deputy = await inviting(branch)
-    role = await add_custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     for name in ("ann", "ben"):
         assert (await invite(branch, deputy, name, role)).status_code == 201
     refused(await invite(branch, deputy, "cat", role), 429, "invited_too_often")

@@ -3,9 +3,9 @@
 import pytest
 
 from tests.attacks.connections import HOST, ask
-from tests.support.deployment import Organization
 from tests.support.http_server import HttpServer
-from tests.support.story_setup import refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 JSON = b"Content-Type: application/json\r\n"
 

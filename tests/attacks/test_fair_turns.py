@@ -13,9 +13,11 @@ from teamaccess.catalog import Catalog, read
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
-from tests.support.deployment import OPERATOR, Organization, Person
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
-from tests.support.story_setup import add_members, refused
 
 MANY = 24
 """More questions than a process has connections to read with."""
@@ -33,7 +35,7 @@ def position(answer: httpx.Response) -> int:
 
 
 async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Organization) -> None:
-    eve = (await add_members(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         many = [asyncio.create_task(invite(acme, eve, f"guest{n}")) for n in range(10)]
         await asyncio.sleep(0.5)  # they stand in the queue
@@ -171,7 +173,7 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
 async def test_changes_have_the_time_that_their_plan_has(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
@@ -225,7 +227,7 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
 
 async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Organization) -> None:
     """The rehearsal is nobody's, but its place in the queue is the caller's."""
-    eve = (await add_members(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     body = {"changes": [{"change": "suspend", "user": eve.id}]}
     ledger = acme.deployment.service.ledger
     async with ledger.change(OPERATOR, acme.id):

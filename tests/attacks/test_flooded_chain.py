@@ -14,10 +14,10 @@ from teamaccess.common.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, Event
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import add_members, events
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.teams import Team
 
 FEW = RefusalLimits(from_one_actor=5, from_everybody=12)
@@ -47,7 +47,7 @@ async def small(fintoc: Deployment) -> AsyncIterator[Deployment]:
 
 
 async def test_requests_about_invented_organizations_add_one_event(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     invented = [f"/v1/organizations/no-{secrets.token_hex(4)}/members" for _ in range(60)]
 
     await flood(bob, invented)
@@ -58,7 +58,7 @@ async def test_requests_about_invented_organizations_add_one_event(acme: Organiz
 async def test_a_member_cannot_flood_their_own_organization_with_what_they_choose(
     branch: Organization,
 ) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "nora": []})
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
     before = await refusals(branch.deployment, branch.id)
     for number in range(30):
         roles = ["auditor", "deputy"] if number % 2 else ["deputy"]
@@ -70,7 +70,7 @@ async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
     small: Deployment,
 ) -> None:
     organization = await small.create_organization("acme")
-    bob = (await add_members(organization, {"bob": []}))["bob"]
+    bob = (await organization.add_members({"bob": []}))["bob"]
     routes = ["members", "invitations", "roles", "teams", "service-accounts", "audit/who-can"]
     for route in (*routes, "changes/1", "permissions", "access-requests", "resources"):
         await bob.ask("GET", f"/v1/organizations/nowhere/{route}")
@@ -80,10 +80,10 @@ async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
 
 async def test_a_backend_counts_as_one_actor_whomever_it_acts_for(small: Deployment) -> None:
     organization = await small.create_organization("acme")
-    people = await add_members(organization, {f"p{number}": ["support"] for number in range(8)})
-    site = await add_backend_account(organization, "users_access")
+    people = await organization.add_members({f"p{number}": ["support"] for number in range(8)})
+    site = await organization.add_backend_account("users_access")
     for person in people.values():
-        await on_behalf_of(site, person.id).ask("GET", f"{organization.path}/invitations")
+        await site.on_behalf_of(person.id).ask("GET", f"{organization.path}/invitations")
     assert await refusals(small, organization.id) <= 5
 
 
@@ -119,7 +119,7 @@ async def test_the_next_refusal_tells_how_many_were_suppressed(
         await process.record(who, "refused", acme.id, code="missing_permission")
     await process.record(who, "refused", acme.id, code="member_above_actor")
 
-    first, second = (await events(acme))[-2:]
+    first, second = (await acme.events())[-2:]
     assert "suppressed" not in first.details
     assert second.details == {"code": "member_above_actor", "suppressed": 9}
 
@@ -147,13 +147,13 @@ def test_filling_the_memory_frees_nobody_but_the_oldest() -> None:
 
 async def test_what_changes_nothing_adds_no_event(acme: Organization) -> None:
     ana = acme.administrator
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     team = await Team.create(acme, "crew", "support")
     role = {"name": "Looker", "actions": ["users_access"]}
     made = await ana.ask("POST", f"{acme.path}/roles", json={"id": "looker", **role})
     assert made.status_code == 201, made.text
     (await ana.ask("PATCH", acme.path, json={"name": "Acme"})).raise_for_status()
-    before = len(await events(acme))
+    before = len(await acme.events())
 
     for _ in range(3):
         for answer in (
@@ -164,11 +164,11 @@ async def test_what_changes_nothing_adds_no_event(acme: Organization) -> None:
             await ana.ask("PUT", f"{acme.path}/roles/looker", json=role),
         ):
             assert answer.status_code == 200, answer.text
-    assert len(await events(acme)) == before
+    assert len(await acme.events()) == before
 
 
 async def test_signing_out_again_and_again_is_not_told_without_limit(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     for _ in range(25):
         bob.token = await acme.deployment.token(bob.id)
         assert (await bob.ask("POST", "/v1/me/sign-out")).status_code == 204

@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.storage import User
-from tests.support.deployment import OPERATOR, Deployment, Organization, Person
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import before, through_proxy
-from tests.support.story_setup import add_members, refused
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -46,7 +48,7 @@ async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member of two organizations uses one key in both: the slow one must not stop the other."""
-    eve = (await add_members(globex, {"eve": ["administrator"]}))["eve"]
+    eve = (await globex.add_members({"eve": ["administrator"]}))["eve"]
     body = {"email": eve.email, "roles": ["support"]}
     await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
     secret = acme.deployment.invitation_token(eve.email)
@@ -94,19 +96,19 @@ async def test_somebody_s_row_that_another_tenant_holds_keeps_no_removal_for_lon
     acme: Organization,
 ) -> None:
     """A row that tenants share is locked in the last moment, and waited for a quarter of a second."""
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with acme.deployment.service.sessions.begin() as session:
         await session.execute(select(User).where(User.id == bob.id).with_for_update())
         started = asyncio.get_running_loop().time()
-        refused(await acme.act("remove", bob), 503, "organization_busy")
+        refused(await acme.remove(bob), 503, "organization_busy")
         assert asyncio.get_running_loop().time() - started < 1.0
-    assert (await acme.act("remove", bob)).status_code == 204
+    assert (await acme.remove(bob)).status_code == 204
 
 
 async def test_a_repeated_request_with_another_condition_is_another_request(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     tag = plan.headers["ETag"]

@@ -18,9 +18,9 @@ from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from tests.support.agreement import ledger_entries, spicedb_contents
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import before, running_worker, wait_until
-from tests.support.story_setup import add_members, wait_until_stopped
 from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 from tests.upkeep.worker.test_troubles import FORGED
 
@@ -31,7 +31,7 @@ EVE = "user:eve"
 async def acme(isolated: Deployment) -> Organization:
     """The organization that Mallory is after."""
     organization = await isolated.create_organization("acme")
-    await add_members(organization, {f"p{number}": ["support"] for number in range(8)})
+    await organization.add_members({f"p{number}": ["support"] for number in range(8)})
     return organization
 
 
@@ -216,7 +216,7 @@ async def test_our_own_words_of_a_true_change_explain_no_other_updates(acme: Org
 async def test_the_whole_history_replayed_from_its_beginning_is_found(acme: Organization) -> None:
     """The first position has no head before it, and each one after it finds the one before."""
     bob = acme.people["p0"]
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     marker = "[expiration:2099-01-01T00:00:00Z]"
     previous: str | None = None
     for entry in await ledger_entries(acme):
@@ -289,8 +289,8 @@ async def test_revocations_ahead_of_their_turn_are_ours(
     connection = await asyncpg.connect(acme.deployment.settings.database_url)
     await connection.execute(FORGED, acme.id, "TOUCH nonsense:x#y@user:z")
     await connection.close()
-    await wait_until_stopped(acme)
-    gone = await acme.act("remove", bob)
+    await acme.wait_until_stopped()
+    gone = await acme.remove(bob)
     assert gone.status_code in (200, 202, 204)
     await read_so_far(globex)
     assert await found(acme) == []

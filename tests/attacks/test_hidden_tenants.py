@@ -17,9 +17,11 @@ from sqlalchemy import event
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import LocalSpiceDB
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import SpiceDBProxy, Writes, another_process, linked, through_proxy
-from tests.support.story_setup import refused
 
 BUSY = "organization_busy"
 ABOUT_ONE = [route for route in routes() if "{organization}" in route.path]

@@ -23,7 +23,7 @@ from teamaccess.common.settings import Settings
 from teamaccess.common.text import visible
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.api.requests import ASKS, Stage
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
 """What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""

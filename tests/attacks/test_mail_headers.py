@@ -17,9 +17,10 @@ from pydantic import ValidationError
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import spoken
 from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.inbox import Inbox, url
-from tests.support.story_setup import refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 HEADERS = [

@@ -27,17 +27,12 @@ from teamaccess.storage import (
     User,
     UserId,
 )
-from tests.support.deployment import OPERATOR, Organization, Person
+from tests.support.deployment import OPERATOR
 from tests.support.http_server import HttpServer
-from tests.support.service_accounts import (
-    add_backend_account,
-    add_service_account,
-    create_api_token,
-    create_service_account,
-    on_behalf_of,
-)
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
-from tests.support.story_setup import add_members, execute_without_triggers, refused
 
 
 async def while_waiting(
@@ -82,11 +77,11 @@ def invite(person: Person, organization: Organization) -> Awaitable[httpx.Respon
 async def end_tokens(organization: Organization, column: str) -> None:
     """End every API token of the organization, as another process does."""
     end = f"UPDATE api_tokens SET {column} = clock_timestamp() WHERE organization_id = $1"
-    await execute_without_triggers(organization.deployment, end, organization.id)
+    await organization.deployment.execute_without_triggers(end, organization.id)
 
 
 async def test_a_sign_out_ends_requests_that_wait(acme: Organization) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     answer = await while_waiting(
         acme, invite(ada, acme), lambda: ada.ask("POST", "/v1/me/sign-out")
     )
@@ -98,7 +93,7 @@ async def test_a_sign_out_ends_requests_that_wait(acme: Organization) -> None:
 async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
     acme: Organization, how: str
 ) -> None:
-    job = await add_service_account(acme, "product")
+    job = await acme.add_service_account("product")
     answer = await while_waiting(
         acme,
         job.ask("POST", f"{acme.path}/leave"),
@@ -110,14 +105,12 @@ async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
 async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(
     branch: Organization,
 ) -> None:
-    server = on_behalf_of(
-        await add_backend_account(branch, "people_manage", "people_view", "counter_view"),
-        branch.administrator.id,
-    )
-    bob = (await add_members(branch, {"bob": ["clerk"]}))["bob"]
+    account = await branch.add_backend_account("people_manage", "people_view", "counter_view")
+    server = account.on_behalf_of(branch.administrator.id)
+    bob = (await branch.add_members({"bob": ["clerk"]}))["bob"]
     answer = await while_waiting(
         branch,
-        branch.act("suspend", bob, by=server),
+        branch.suspend(bob, by=server),
         lambda: end_tokens(branch, "revoked_at"),
     )
     refused(answer, 401, "invalid_api_token")
@@ -126,7 +119,7 @@ async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(
 
 
 async def test_a_repeated_request_is_not_answered_to_who_has_signed_out(acme: Organization) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     body = {"email": acme.address("zoe"), "roles": ["support"]}
     once = {"Idempotency-Key": "k1"}
 
@@ -153,7 +146,7 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
     http_server: HttpServer, kind: str
 ) -> None:
     acme = await http_server.deployment.create_organization("acme")
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     method, path, body = HALF_SENT[kind]
     path = path if path.startswith("/v1") else acme.path + path
     content = (
@@ -180,7 +173,7 @@ async def test_nobody_accepts_with_a_session_that_is_being_ended(
     acme: Organization, globex: Organization
 ) -> None:
     """The invited person holds their own row; the organization's lock must not wait for it."""
-    bob = (await add_members(globex, {"bob": ["support"]}))["bob"]
+    bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     body = {"email": bob.email, "roles": ["support"]}
     sent = await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
     assert sent.status_code == 201, sent.text
@@ -220,10 +213,11 @@ ASKED = 12
 async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_left(
     acme: Organization, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
+    who: Person
     if end == "a token that is revoked":
-        who, code = await add_service_account(acme, "support"), "invalid_api_token"
+        who, code = await acme.add_service_account("support"), "invalid_api_token"
     else:
-        who, code = (await add_members(acme, {"eve": ["support"]}))["eve"], "invalid_token"
+        who, code = (await acme.add_members({"eve": ["support"]}))["eve"], "invalid_token"
     judged, begun, go_on = 0, 0, asyncio.Event()
     actions = acme.deployment.service.reading.actions
 
@@ -270,8 +264,8 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
 
 async def self_managing(organization: Organization) -> tuple[Person, str, str]:
     """A machine that may manage service accounts; with its address and its token's id."""
-    job = await create_service_account(organization, "support")
-    token = await create_api_token(organization, job)
+    job = await organization.create_service_account("support")
+    token = await job.create_token()
     async with organization.deployment.operator(organization.id) as change:
         held = RoleAssignment(
             organization_id=organization.id, user_id=job.id, role=RoleId("administrator")
@@ -312,7 +306,7 @@ async def test_a_machine_that_deletes_itself_is_told_so_and_is_gone(acme: Organi
 async def test_who_signs_out_or_leaves_is_told_so_and_is_signed_out(
     acme: Organization, path: str
 ) -> None:
-    eve = (await add_members(acme, {"eve": ["support"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     answer = await eve.ask("POST", path if path.startswith("/v1") else acme.path + path)
     assert answer.status_code == 204, answer.text
     refused(await eve.ask("GET", "/v1/me"), 401, "invalid_token")
@@ -322,7 +316,7 @@ async def test_who_is_removed_elsewhere_in_the_middle_of_a_change_does_not_make_
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A removal ends all sessions, and holds another organization's lock than the change."""
-    eve = (await add_members(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     sent = await globex.administrator.ask(
         "POST", f"{globex.path}/invitations", json={"email": eve.email, "roles": ["support"]}
     )
@@ -333,7 +327,7 @@ async def test_who_is_removed_elsewhere_in_the_middle_of_a_change_does_not_make_
 
     async def meanwhile(change: Change, request: AnyRequest) -> IdempotencyKey | None:
         monkeypatch.setattr("teamaccess.api.requests.edge.begin_once", begin_once)
-        assert (await globex.act("remove", eve)).status_code == 204
+        assert (await globex.remove(eve)).status_code == 204
         return await begin_once(change, request)
 
     before = await acme.ledger()

@@ -11,8 +11,9 @@ from teamaccess.api.server import pacing
 from teamaccess.api.server.pacing import GONE, KnownTokens, Paced
 from teamaccess.common import fairness
 from tests.attacks.connections import HOST, ask, connected
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import wait_until
 
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"

@@ -21,10 +21,12 @@ from teamaccess.directory.schemas.apply import (
 from teamaccess.engine import Observed, TooLarge
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Finding, FindingKind, LedgerEntry
-from tests.support.deployment import OPERATOR, Deployment, Organization, Person, open_deployment
+from tests.support.deployment import OPERATOR, Deployment, open_deployment
 from tests.support.isolated_deployments import IsolatedDeployments
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import running_worker, through_proxy, wait_until
-from tests.support.story_setup import add_members, refused
 
 
 async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
@@ -84,7 +86,7 @@ async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(
         refused(await acme.change_roles(bob, "finance"), 503, "foreign_schema_found")
         assert await positions(acme) == before
         # what only takes away is possible all the same
-        assert (await acme.act("remove", bob)).status_code == 204
+        assert (await acme.remove(bob)).status_code == 204
 
         await look_through(isolated)
         assert (await acme.invite("eve", ["support"])).status_code == 201
@@ -152,7 +154,7 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
     isolated: Deployment, tmp_path: Path
 ) -> None:
     acme = await isolated.create_organization("acme")
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     _, newer = yesterday_s_and_today_s(tmp_path)
     service = isolated.service
     await apply_schema(service.ledger, service.engine, newer, OPERATOR)
@@ -178,7 +180,7 @@ async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_ap
     isolated: Deployment, isolated_deployments: IsolatedDeployments, tmp_path: Path
 ) -> None:
     acme = await isolated.create_organization("acme")
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     yesterday_s_and_today_s(tmp_path)
     settings = isolated.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
     async with open_deployment(settings, isolated.owner_url) as tomorrow:

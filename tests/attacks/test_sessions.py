@@ -20,10 +20,11 @@ from teamaccess.directory.users.logins import first_sign_in
 from teamaccess.directory.users.tokens import Audience, InvalidToken, issue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, User
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
 from tests.support.fixtures import hosted
-from tests.support.service_accounts import add_service_account
-from tests.support.story_setup import add_members, execute_without_triggers, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 WHO = Attribution("anonymous", Channel.API, "tests")
 ISSUER, API, KEY = "https://login.example", "https://api.example", "key-1"
@@ -90,14 +91,14 @@ async def until(deployment: Deployment, moment: float) -> None:
 async def test_linking_a_login_ends_the_sessions_from_before(organization: Organization) -> None:
     """Mallory has used the account; now the person to whom the address belongs signs in."""
     deployment = organization.deployment
-    mallory = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    mallory = (await organization.add_members({"eve": ["support"]}))["eve"]
     issued = int(await clock(deployment))
     await until(deployment, issued + 1.2)
     mallory.token = await deployment.token(
         mallory.id
     )  # later than the login's token that will link
     earlier = "UPDATE users SET tokens_valid_from = created_at - interval '1 minute' WHERE id = $1"
-    await execute_without_triggers(deployment, earlier, mallory.id)
+    await deployment.execute_without_triggers(earlier, mallory.id)
     assert (await mallory.ask("GET", "/v1/me")).status_code == 200
 
     login = login_token(f"eve-{organization.id}", mallory.email, issued)
@@ -115,7 +116,7 @@ async def test_a_session_from_before_the_link_takes_up_no_invitation(
     organization: Organization, deployment: Deployment
 ) -> None:
     other = await deployment.create_organization("globex")
-    mallory = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    mallory = (await organization.add_members({"eve": ["support"]}))["eve"]
     (
         await other.administrator.ask(
             "POST",
@@ -135,7 +136,7 @@ async def test_a_session_from_before_the_link_takes_up_no_invitation(
 async def test_a_login_whose_token_is_older_than_the_sign_out_links_nothing(
     organization: Organization,
 ) -> None:
-    eve = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    eve = (await organization.add_members({"eve": ["support"]}))["eve"]
     service = organization.deployment.service
     now = await service.now()
     old = Login(ISSUER, f"eve-{organization.id}", now, now + timedelta(hours=1), eve.email, None)
@@ -208,7 +209,7 @@ async def test_a_token_that_was_refused_as_too_early_outlives_no_sign_out(
 
 
 async def test_a_token_of_ours_that_is_ahead_is_judged_alike(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     service = acme.deployment.service
 
     async def ahead(seconds: float) -> str:
@@ -244,17 +245,17 @@ async def test_in_the_second_of_a_sign_out_no_token_of_a_login_is_good_and_ours_
 
 async def test_a_removal_ends_the_tokens_of_a_login_too(organization: Organization) -> None:
     deployment = organization.deployment
-    eve = (await add_members(organization, {"eve": ["support"]}))["eve"]
+    eve = (await organization.add_members({"eve": ["support"]}))["eve"]
     token = login_token(f"eve-{organization.id}", eve.email, await clock(deployment) + 1)
     assert (await me(deployment, token)).json()["id"] == eve.id
-    assert (await organization.act("remove", eve)).status_code == 204
+    assert (await organization.remove(eve)).status_code == 204
     refused(await me(deployment, token), 401, "invalid_token")
 
 
 async def test_a_suspended_member_s_session_is_good_for_nothing_there(acme: Organization) -> None:
     """It goes on elsewhere: a user may be a member of other tenants, whom this is no concern of."""
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    assert (await acme.act("suspend", bob)).status_code == 204
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    assert (await acme.suspend(bob)).status_code == 204
     refused(await bob.ask("GET", acme.path), 404, "unknown_organization")
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
 
@@ -263,8 +264,8 @@ async def test_a_machine_ends_with_its_account_and_with_its_organization(
     acme: Organization, globex: Organization
 ) -> None:
     job, other = (
-        await add_service_account(acme, "support"),
-        await add_service_account(globex, "support"),
+        await acme.add_service_account("support"),
+        await globex.add_service_account("support"),
     )
     ended = await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{job.id}")
     assert ended.status_code == 204

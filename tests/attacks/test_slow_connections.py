@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.connections import HOST, connected, questions
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
 
 ACCEPT = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 

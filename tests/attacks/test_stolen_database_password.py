@@ -15,8 +15,8 @@ from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import verify
 from tests.support.agreement import ledger_entries
 from tests.support.database_connections import Connection, run_transaction
-from tests.support.deployment import Organization
 from tests.support.intruder import Intruder
+from tests.support.organization import Organization
 
 HASH = "'\\x" + "ab" * 32 + "'"
 LEDGER = """
@@ -204,7 +204,7 @@ async def test_what_the_application_does_itself_fits_its_events(acme: Organizati
     resent = await ana.ask("POST", f"{acme.path}/invitations/{invitation['id']}/resend")
     assert resent.is_success, resent.text
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     assert await verified(acme) == []
 
 

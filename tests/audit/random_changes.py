@@ -4,7 +4,8 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from tests.audit.expected_access import TABLE, ExpectedAccess, ExpectedMember
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.teams import Team
 
 ROLES = {
@@ -65,12 +66,12 @@ class RandomChanges:
         self.expected.people[person].roles = roles
 
     async def _suspend(self, person: str) -> None:
-        answer = await self.organization.act("suspend", self.person(person))
+        answer = await self.organization.suspend(self.person(person))
         assert answer.is_success == self.expected.people[person].active
         self.expected.people[person].active = False
 
     async def _reactivate(self, person: str) -> None:
-        answer = await self.organization.act("reactivate", self.person(person))
+        answer = await self.organization.reactivate(self.person(person))
         assert answer.is_success != self.expected.people[person].active
         self.expected.people[person].active = True
 

@@ -17,8 +17,9 @@ from authzed.api.v1 import (
 
 from teamaccess.directory.organizations.create import create
 from teamaccess.storage import OrganizationId, User
-from tests.support.deployment import Deployment, Organization
-from tests.support.story_setup import add_members, refused
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Organization) -> None:
@@ -36,7 +37,7 @@ async def test_csv_opens_in_a_spreadsheet_and_runs_nothing(acme: Organization) -
 
 
 async def test_the_matrix_as_csv_has_a_column_for_each_action(acme: Organization) -> None:
-    await add_members(acme, {"bob": ["support"]})
+    await acme.add_members({"bob": ["support"]})
     headers = {"Accept": "text/csv"}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix", headers=headers)
     rows = {row["user"]: row for row in csv.DictReader(io.StringIO(answer.text))}
@@ -57,7 +58,7 @@ async def test_the_evidence_names_the_newest_position_and_its_hash(acme: Organiz
 async def test_what_somebody_wrote_past_the_ledger_is_told_as_unexplained(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     key = acme.deployment.settings.spicedb_preshared_key.get_secret_value()
     update = RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH,
@@ -84,7 +85,7 @@ async def test_an_auditor_asks_everything_and_changes_nothing(acme: Organization
     eve = await acme.member("eve", ["auditor"])
     for question in ("matrix", "who-can?action=refunds_create", f"what-can?user={eve.id}"):
         assert (await eve.ask("GET", f"{acme.path}/audit/{question}")).status_code == 200
-    refused(await acme.act("suspend", eve, by=eve), 403, "missing_permission")
+    refused(await acme.suspend(eve, by=eve), 403, "missing_permission")
 
 
 async def test_an_unknown_action_is_told_with_those_that_there_are(acme: Organization) -> None:

@@ -6,9 +6,9 @@ from random import Random
 
 from teamaccess.audit.state.facts import Fact, facts_at
 from tests.audit.random_changes import RandomChanges
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, set_grants
-from tests.support.story_setup import set_role_expiry
 
 
 async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(
@@ -30,19 +30,18 @@ async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(
 
 async def _objects_ends_and_departures(organization: Organization) -> None:
     eve = organization.people["eve"]
-    await organization.act("reactivate", eve)  # in case they are suspended
+    await organization.reactivate(eve)  # in case they are suspended
     (await organization.change_roles(eve, "support")).raise_for_status()
     await add_resources(organization, "transfer:t1", creator=eve)
     await add_resources(organization, "webhook:wh_1")
     grants = (grant_to(eve, "edit"), grant_to("pay", "view"))
     (await set_grants(organization, "webhook:wh_1", *grants)).raise_for_status()
-    await set_role_expiry(
-        organization,
+    await organization.set_role_expiry(
         eve,
         "support",
         await organization.deployment.service.now() + timedelta(days=1),
     )
-    (await organization.act("remove", organization.people["zoe"])).raise_for_status()
+    (await organization.remove(organization.people["zoe"])).raise_for_status()
 
 
 def _of(person: Person, facts: Mapping[str, Fact]) -> dict[str, Fact]:

@@ -25,9 +25,10 @@ from teamaccess.relationships import organization
 from tests.audit.test_why import why
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.database_connections import Connection
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import Writes, linked, through_proxy
-from tests.support.story_setup import add_members, refused, set_role_expiry
 
 
 async def who(
@@ -49,11 +50,11 @@ async def now(organization: Organization) -> datetime:
 
 
 async def test_what_was_stays_so_whatever_happens_later(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.change_roles(bob, "developer")).raise_for_status()
     later = await now(acme)
-    (await acme.act("remove", bob)).raise_for_status()
+    (await acme.remove(bob)).raise_for_status()
     assert bob.id in await who(acme, "refunds_create", then)
     assert bob.id not in await who(acme, "refunds_create", later)
     assert bob.id in await who(acme, "webhooks_create", later)
@@ -61,10 +62,10 @@ async def test_what_was_stays_so_whatever_happens_later(acme: Organization) -> N
 
 
 async def test_why_not_is_told_as_of_then(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    await acme.act("suspend", bob)
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.suspend(bob)
     suspended = await now(acme)
-    await acme.act("reactivate", bob)
+    await acme.reactivate(bob)
     about = {"user": bob.id, "action": "refunds_create", "at": suspended.isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
     found = answer.raise_for_status().json()
@@ -77,9 +78,9 @@ async def test_why_not_is_told_as_of_then(acme: Organization) -> None:
 async def test_an_end_that_was_ahead_is_ahead_and_one_that_was_past_is_past(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await now(acme) + timedelta(seconds=1)
-    await set_role_expiry(acme, bob, "support", end)
+    await acme.set_role_expiry(bob, "support", end)
     assert bob.id in await who(acme, "refunds_create", await now(acme))
     while await now(acme) < end + timedelta(milliseconds=50):
         pass
@@ -125,7 +126,7 @@ async def test_the_schema_that_was_in_force_answers(
     isolated: Deployment, catalog_with_cashier: Catalog, sandbox: LocalSandbox
 ) -> None:
     organization = await isolated.create_organization("acme")
-    await add_members(organization, {"bob": ["support"]})
+    await organization.add_members({"bob": ["support"]})
     before = await isolated.service.now()
     await apply_schema(
         isolated.service.ledger, isolated.service.engine, catalog_with_cashier, OPERATOR
@@ -158,7 +159,7 @@ async def test_what_has_not_come_or_not_begun_is_refused(acme: Organization) -> 
 
 
 async def test_an_ended_organization_is_answered_for_to_operators(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.administrator.ask("DELETE", acme.path)).raise_for_status()
     operator = await acme.deployment.operator_person()
@@ -202,13 +203,13 @@ async def test_while_a_change_is_decided_nobody_knows_what_was_so_just_now(
 async def test_what_spicedb_would_not_take_spoils_no_later_answer(
     acme: Organization, application_connection: Connection, forged: str
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await application_connection.execute(FORGED, acme.id, forged.format(acme.id))
-    assert (await acme.act("reactivate", bob)).status_code == 503
+    assert (await acme.reactivate(bob)).status_code == 503
     assert bob.id in await who(acme, "refunds_create", await now(acme))
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         await skip(acme.deployment.service.ledger, change, acme.id, "nobody knows it")
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     for basis in ("decided", "enforced"):
         assert bob.id not in await who(acme, "refunds_create", await now(acme), basis)
     wanted = {"changes": [{"change": "reactivate", "user": bob.id}]}
@@ -219,7 +220,7 @@ async def test_what_spicedb_would_not_take_spoils_no_later_answer(
 async def test_what_is_too_large_for_a_sandbox_is_refused(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await add_members(acme, {"bob": ["support"]})
+    await acme.add_members({"bob": ["support"]})
     monkeypatch.setattr(sandboxes, "MOST", 3)
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
@@ -247,10 +248,10 @@ async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(
 ) -> None:
     own = Sandboxes(acme.deployment.settings.sandbox_endpoint)
     audit = replace(acme.deployment.service.audit, sandboxes=own)
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     for step in range(sandboxes.KEPT + 2):
         (await acme.change_roles(bob, "support" if step % 2 else "product")).raise_for_status()
-        await set_role_expiry(acme, bob, "support" if step % 2 else "product", later(step))
+        await acme.set_role_expiry(bob, "support" if step % 2 else "product", later(step))
         moment = Moment(await now(acme))
         await who_can(await audit.of(acme.id, moment), "refunds_create")
         await matrix(await audit.of(acme.id, moment))
@@ -267,7 +268,7 @@ async def test_a_long_answer_comes_line_by_line_and_says_when_it_is_whole(
     acme: Organization,
 ) -> None:
     await acme.member("bob", ["support"])
-    await add_members(acme, {"eve": ["support"]})
+    await acme.add_members({"eve": ["support"]})
     answer = await acme.administrator.ask(
         "GET",
         f"{acme.path}/audit/who-can",

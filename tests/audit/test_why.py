@@ -6,10 +6,9 @@ from typing import Any
 
 from teamaccess.relationships import Delete, Relationship
 from teamaccess.storage import Channel, RoleAssignment, RoleId
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import register_resource
-from tests.support.service_accounts import create_service_account
-from tests.support.story_setup import add_members
 from tests.support.teams import Team
 
 
@@ -28,7 +27,7 @@ async def why(
 async def test_a_role_of_ones_own_is_told_with_who_gave_it_and_the_reason(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     body = {"roles": [{"role": "support"}], "reason": "Case 4711"}
     url = f"{acme.path}/members/{bob.id}/roles"
     (await acme.administrator.ask("PUT", url, json=body)).raise_for_status()
@@ -74,7 +73,7 @@ async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Organizati
 async def test_a_removal_and_a_return_are_told_with_their_reasons(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     path = f"{acme.path}/members/{bob.id}"
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     body = {"reason": "It was found"}
     (await acme.administrator.ask("POST", f"{path}/reactivate", json=body)).raise_for_status()
     [way] = (await why(acme, bob, "refunds_create"))["paths"]
@@ -164,7 +163,7 @@ async def test_a_stranger_has_never_been_a_member_and_is_named_by_id_alone(
 
 
 async def test_who_has_no_address_is_told_by_name_and_id(acme: Organization) -> None:
-    account = await create_service_account(acme, "support")
+    account = await acme.create_service_account("support")
     (
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{account.id}")
     ).raise_for_status()

@@ -11,7 +11,6 @@ from teamaccess.changes.events import record_alone
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.storage import RoleAssignment, RoleId, UserId
 from tests.support.agreement import (
-    add_members_by_rows,
     applied_positions,
     assert_agreement,
     ledger_entries,
@@ -19,7 +18,9 @@ from tests.support.agreement import (
 )
 from tests.support.chain_hashes import broken_events
 from tests.support.database_connections import Connection
-from tests.support.deployment import OPERATOR, Deployment, Organization, Person
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
 
 CROWD = 60
@@ -42,7 +43,7 @@ async def _together(*stories: Awaitable[None]) -> None:
 async def test_the_second_change_of_an_organization_waits_for_the_first(
     acme: Organization, fintoc_elsewhere: Deployment, processes: int
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     elsewhere = fintoc_elsewhere if processes == 2 else acme.deployment
     order: list[str] = []
 
@@ -90,7 +91,7 @@ async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(
 async def test_a_crowd_before_one_organization_keeps_nobody_else_waiting(
     acme: Organization, globex: Organization, fintoc_elsewhere: Deployment
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     path = f"{acme.path}/members/{bob}/reactivate"
     async with fintoc_elsewhere.service.ledger.change(OPERATOR, acme.id):
         crowd = [asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(CROWD)]
@@ -118,7 +119,7 @@ async def test_who_gives_up_waiting_leaves_the_turn_to_the_next_one(acme: Organi
 async def test_a_change_of_another_organization_does_not_wait(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(globex, bob=[])
+    [bob] = await globex.add_users(bob=[])
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         await _give(globex, bob, "support")
     assert await globex.deployment.check(globex.id, bob, "refunds_create")
@@ -127,8 +128,8 @@ async def test_a_change_of_another_organization_does_not_wait(
 async def test_two_changes_of_two_organizations_named_in_any_order_do_not_block_each_other(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
-    [eve] = await add_members_by_rows(globex, eve=[])
+    [bob] = await acme.add_users(bob=[])
+    [eve] = await globex.add_users(eve=[])
 
     async def both(*organizations: Organization) -> None:
         for role in ROLES:
@@ -143,7 +144,7 @@ async def test_two_changes_of_two_organizations_named_in_any_order_do_not_block_
 
 
 async def test_many_changes_at_once_make_a_dense_ledger_in_order(acme: Organization) -> None:
-    bob, eve = await add_members_by_rows(acme, bob=[], eve=[])
+    bob, eve = await acme.add_users(bob=[], eve=[])
     before = len(await acme.ledger())
     await _together(*(_give(acme, user, role) for user in (bob, eve) for role in ROLES))
     ledger = await ledger_entries(acme)
@@ -158,7 +159,7 @@ async def test_many_changes_at_once_make_a_dense_ledger_in_order(acme: Organizat
 async def test_processes_that_share_nothing_but_the_database_agree_too(
     acme: Organization, fintoc: Deployment
 ) -> None:
-    seats = await add_members_by_rows(acme, **{name: [] for name in "abcdefgh"})
+    seats = await acme.add_users(**{name: [] for name in "abcdefgh"})
     async with another_process(fintoc) as second, another_process(fintoc) as third:
         organizations = [acme, through_proxy(second, acme), through_proxy(third, acme)]
         await _together(
@@ -182,9 +183,7 @@ async def test_of_two_administrators_who_remove_each_other_one_stays(
         eve = await grant_administrator(change, acme.id, acme.address("eve"), "a second one")
     ana = acme.administrator
     other = Person(fintoc, eve.user_id, acme.address("eve"), await fintoc.token(eve.user_id))
-    answers = await asyncio.gather(
-        acme.act("remove", other, by=ana), acme.act("remove", ana, by=other)
-    )
+    answers = await asyncio.gather(acme.remove(other, by=ana), acme.remove(ana, by=other))
     first, second = sorted(answer.status_code for answer in answers)
     assert first == 204
     assert second in (401, 404)  # whoever was removed is signed out, too
@@ -211,7 +210,7 @@ async def test_a_time_of_decision_never_goes_back_even_if_the_clock_does(
         "UPDATE ledger_heads SET decided_at = now() + interval '1 hour' WHERE organization_id = $1",
         acme.id,
     )
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         last = (await ledger_entries(acme))[-1].decided_at
         assert last > await acme.deployment.service.now()

@@ -10,7 +10,9 @@ from grpc import StatusCode
 
 from teamaccess.directory.members.administrators import grant_administrator
 from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import (
     WRITE,
     Writes,
@@ -94,7 +96,7 @@ async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confir
     bob = await acme.member("bob", roles=["product"])
     async with linked(fintoc) as (second, proxy):
         proxy.writes = Writes.LOSE_ANSWERS
-        suspended = await through_proxy(second, acme).act("suspend", bob)
+        suspended = await through_proxy(second, acme).suspend(bob)
         assert suspended.status_code == 204
         assert proxy.seen.count(WRITE) == 2
         assert not await acme.can(bob, "webhooks_send_test", at=suspended.headers["Zed-Token"])
@@ -125,7 +127,7 @@ async def test_a_worker_brings_in_what_a_request_left_behind(
     bob = await acme.member("bob", roles=["product"])
     async with linked(fintoc) as (second, proxy), running_worker(second):
         proxy.writes = Writes.FAIL
-        late = await through_proxy(second, acme).act("remove", bob)
+        late = await through_proxy(second, acme).remove(bob)
         assert late.status_code == 202
         tried = proxy.seen.count(WRITE)
         await wait_until(lambda: _tried_again(proxy.seen, tried))

@@ -6,16 +6,15 @@ import pytest
 
 from teamaccess.directory.organizations.stopped import NotStopped, retry, skip
 from tests.support.agreement import (
-    add_members_by_rows,
     applied_positions,
     assert_agreement,
     ledger_entries,
     spicedb_relationships,
 )
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, running_worker, wait_until
-from tests.support.story_setup import events, wait_until_stopped
 
 FORGED = """
 INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
@@ -27,12 +26,12 @@ NO_SUCH_RELATION = "TOUCH organization:{}#overlord@user:eve"
 async def test_a_refused_entry_stops_its_organization_alone(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await assert_agreement(acme)
     await application_connection.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
     position = len(await acme.ledger())
 
-    for stopped in (await wait_until_stopped(acme), await acme.invite("eve", ["product"])):
+    for stopped in (await acme.wait_until_stopped(), await acme.invite("eve", ["product"])):
         assert (stopped.status_code, stopped.json()["code"]) == (503, "organization_stopped")
         assert "overlord" in stopped.json()["detail"]
     assert len(await acme.ledger()) == position
@@ -96,8 +95,8 @@ async def test_even_then_suspending_and_removing_are_in_force_at_once(
     dan = await acme.member("dan", roles=["support"])
     await _stopped(acme, application_connection)
 
-    suspended = await acme.act("suspend", bob)
-    removed = await acme.act("remove", eve)
+    suspended = await acme.suspend(bob)
+    removed = await acme.remove(eve)
     left = await dan.ask("POST", f"{acme.path}/leave")
     for answer, person in ((suspended, bob), (removed, eve), (left, dan)):
         assert answer.status_code == 204, answer.text
@@ -106,7 +105,7 @@ async def test_even_then_suspending_and_removing_are_in_force_at_once(
         told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
         assert told.json()["status"] == "pending"
 
-    for giving in (await acme.act("reactivate", bob), await acme.change_roles(bob, "product")):
+    for giving in (await acme.reactivate(bob), await acme.change_roles(bob, "product")):
         assert (giving.status_code, giving.json()["code"]) == (503, "organization_stopped")
 
 
@@ -115,11 +114,11 @@ async def test_even_then_the_rules_hold(
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     await _stopped(acme, application_connection)
-    assert (await acme.act("suspend", acme.administrator, by=bob)).status_code == 403
-    last = await acme.act("remove", acme.administrator)
+    assert (await acme.suspend(acme.administrator, by=bob)).status_code == 403
+    last = await acme.remove(acme.administrator)
     assert (last.status_code, last.json()["code"]) == (409, "last_administrator")
-    await acme.act("suspend", bob)
-    assert (await acme.act("suspend", acme.administrator, by=bob)).status_code == 404
+    await acme.suspend(bob)
+    assert (await acme.suspend(acme.administrator, by=bob)).status_code == 404
 
 
 async def test_a_skipped_entry_lets_the_others_follow(
@@ -127,7 +126,7 @@ async def test_a_skipped_entry_lets_the_others_follow(
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     position = await _stopped(acme, application_connection)
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         skipped = await skip(
             acme.deployment.service.ledger, change, acme.id, "nobody knows that relation"
@@ -135,12 +134,12 @@ async def test_a_skipped_entry_lets_the_others_follow(
     assert skipped == position
     told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
     assert told.json()["status"] == "refused"
-    assert (await acme.act("reactivate", bob)).status_code == 204
+    assert (await acme.reactivate(bob)).status_code == 204
     assert await acme.can(bob, "refunds_create")
     assert await applied_positions(acme) == {
         entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)
     }
-    assert (await events(acme))[-2].kind == "ledger_skipped"
+    assert (await acme.events())[-2].kind == "ledger_skipped"
 
 
 async def test_a_retried_entry_goes_to_the_workers_again(

@@ -6,8 +6,8 @@ from sqlalchemy.exc import IntegrityError
 
 from teamaccess.ledger.errors import OverlappingRows, SchemaViolation
 from teamaccess.ledger.session import Note, net_updates
-from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
-from tests.support.deployment import Organization
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.organization import Organization
 
 ROW = {"organization_id": "acme", "user_id": "bob", "suspended_at": None, "expires_at": None}
 GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:acme, :bob, :role)"
@@ -17,7 +17,7 @@ GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:a
 async def test_a_role_that_the_schema_has_no_place_for_is_not_committed(
     acme: Organization, role: str
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await assert_agreement(acme)
     with pytest.raises(SchemaViolation, match=f"#{role}@user:{bob}"):
         async with operator_session(acme) as session:
@@ -29,7 +29,7 @@ async def test_a_role_that_the_schema_has_no_place_for_is_not_committed(
 
 
 async def test_a_role_cannot_pass_for_membership(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await assert_agreement(acme)
     with pytest.raises(IntegrityError, match="role_assignments_role_check"):
         async with operator_session(acme) as session:
@@ -43,7 +43,7 @@ async def test_a_role_cannot_pass_for_membership(acme: Organization) -> None:
 async def test_an_end_that_the_engine_cannot_keep_is_not_committed(
     acme: Organization, end: str
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await assert_agreement(acme)
     with pytest.raises(IntegrityError, match="role_assignments_expires_at_check"):
         async with operator_session(acme) as session:

@@ -7,12 +7,12 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.act import LastAdministrator, change_roles, suspend
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, RoleId
-from tests.support.deployment import OPERATOR, Organization
-from tests.support.story_setup import add_members
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
 
 
 async def test_it_says_what_would_change_and_changes_nothing(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     before = await acme.ledger()
 
     async def promote(change: OrganizationChange) -> None:
@@ -30,7 +30,7 @@ async def test_it_says_what_would_change_and_changes_nothing(acme: Organization)
 
 
 async def test_it_is_judged_as_the_real_one_would_be(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     by_bob = Attribution(f"user:{bob.id}", Channel.API, "tests")
 
     async def themselves(change: OrganizationChange) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 GONE = OperationalError("COMMIT", {}, ConnectionResetError("the server went away"))
 

@@ -6,13 +6,12 @@ import json
 
 from teamaccess.storage import User
 from tests.support.command_line import Run
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 from tests.support.resources import add_resources
-from tests.support.story_setup import add_members, set_invitation_expiry
 
 
 async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with acme.deployment.operator(acme.id) as change:
         (await change.session.get_one(User, bob.id)).name = "[/bold] Bob"
     asked = ("audit", "who-can", acme.id, "refunds_create")
@@ -28,7 +27,7 @@ async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Organization) -> 
 
 
 async def test_what_can_and_the_matrix(run: Run, acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     told = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
     actions = {each["action"] for each in told["items"]}
     assert "refunds_create" in actions
@@ -66,7 +65,7 @@ async def test_who_is_only_invited_is_told_from_who_is_unknown(
         asked = await run(*question)
         assert asked.exit_code == 2
         assert theirs in " ".join(asked.stderr.split())
-    await set_invitation_expiry(acme, invited["id"], await acme.deployment.service.now())
+    await acme.set_invitation_expiry(invited["id"], await acme.deployment.service.now())
     for question in questions:
         asked = await run(*question)
         assert asked.exit_code == 2
@@ -74,7 +73,7 @@ async def test_who_is_only_invited_is_told_from_who_is_unknown(
 
 
 async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["product"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (
         f"  It would take: give {bob.email} the role support (also allows refunds_cancel): "

@@ -15,7 +15,8 @@ from tests.stories.roles import made
 from tests.support.agreement import assert_agreement, spicedb_contents
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.resources import add_resources, grant_to, set_grants
 
 
@@ -53,7 +54,7 @@ async def test_a_grant_makes_a_suspended_member_administrator_and_active(
     run: Run, acme: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     await run("operator", "grant-administrator", acme.id, bob.email, "--reason", "recovery")
     assert await acme.can(bob, "users_change_roles")
     assert await acme.can(bob, "refunds_create")

@@ -10,8 +10,9 @@ from sqlalchemy import select
 from teamaccess.storage import Event, Finding, FindingKind, Reason
 from teamaccess.upkeep.findings import record
 from tests.support.command_line import Run
-from tests.support.deployment import Deployment, Organization
-from tests.support.story_setup import without_proofs
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import without_proofs
 from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_one, delete_from_spicedb
 
 WHY = "ticket 4711: the key of the old importer, revoked"

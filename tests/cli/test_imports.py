@@ -7,8 +7,7 @@ import pytest
 
 from tests.support.agreement import assert_agreement
 from tests.support.command_line import Run
-from tests.support.deployment import Organization
-from tests.support.story_setup import roles_by_member
+from tests.support.organization import Organization
 
 
 def _file(folder: Path, *rows: str) -> str:
@@ -29,8 +28,8 @@ async def test_everybody_in_a_file_becomes_a_member_and_who_is_one_stays(
 
     done = await run("import", "members", file, "--organization", acme.id, "--json")
     assert json.loads(done.stdout) == {"organization": acme.id, "rows": 1002, "joined": 1001}
-    assert (await roles_by_member(acme))[bob.id] == ["support"]
-    assert len(await roles_by_member(acme)) == 1003
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
+    assert len(await acme.roles_by_member()) == 1003
     assert (await acme.accept("bob")).status_code == 409
     again = await run("import", "members", file, "--organization", acme.id, "--json")
     assert json.loads(again.stdout)["joined"] == 0
@@ -61,7 +60,7 @@ async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
     assert as_json.exit_code == 2
     problem = json.loads(as_json.stderr)
     assert (problem["code"], problem["mistakes"]) == ("invalid_file", told)
-    assert len(await roles_by_member(acme)) == 1
+    assert len(await acme.roles_by_member()) == 1
 
 
 async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
@@ -79,7 +78,7 @@ async def test_columns_stand_in_any_order(run: Run, acme: Organization, tmp_path
     file.write_text(f"role,email,name\nsupport,{acme.address('zoe')},Zoë\n", encoding="utf-8-sig")
     done = await run("import", "members", str(file), "--organization", acme.id)
     assert done.stdout == f"1 new member of {acme.id}; members already: 0.\n", done.output
-    assert ["support"] in (await roles_by_member(acme)).values()
+    assert ["support"] in (await acme.roles_by_member()).values()
 
 
 @pytest.mark.parametrize(

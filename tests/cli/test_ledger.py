@@ -10,7 +10,7 @@ import pytest
 
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from tests.support.command_line import Run
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"

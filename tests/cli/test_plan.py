@@ -11,8 +11,7 @@ from teamaccess.catalog import find
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
-from tests.support.deployment import Organization
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization
 
 REFUNDS = """\
         description: Refund a Payment
@@ -41,7 +40,7 @@ def plan_file(folder: Path, organization: Organization, **more: Any) -> str:
 async def test_a_plan_is_shown_in_every_form_and_made(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     change = {"change": "set_roles", "user": bob.email, "roles": ["product"]}
     file = plan_file(tmp_path, acme, changes=[change], reason="Case 4711")
     shown = await run("plan", file, "--json")
@@ -78,8 +77,8 @@ async def test_what_is_no_plan_is_refused_in_one_sentence(
 async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     run: Run, acme: Organization, globex: Organization, tmp_path: Path, catalog: Path
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    eve = (await add_members(globex, {"eve": ["product"]}))["eve"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    eve = (await globex.add_members({"eve": ["product"]}))["eve"]
     file = plan_file(tmp_path, acme, catalog=catalog.name)
     found = json.loads((await run("plan", file, "--json")).stdout)
     assert [each["user"] for each in found["items"]] == [bob.id]
@@ -104,7 +103,7 @@ async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
     catalog: Path,
     application_connection: Connection,
 ) -> None:
-    bob = (await add_members(globex, {"bob": ["support"]}))["bob"]
+    bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     await application_connection.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
     only = ("--organization", acme.id, "--organization", globex.id)
     told = await run("schema", "plan", str(catalog), *only, "--json")
@@ -133,8 +132,8 @@ async def test_answers_of_a_past_time(run: Run, acme: Organization) -> None:
 async def test_what_changes_for_nobody_yet_is_a_change_all_the_same(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    await acme.act("suspend", bob)
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.suspend(bob)
     change = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     shown = await run("plan", plan_file(tmp_path, acme, changes=[change]))
     assert (shown.exit_code, "Nobody gains or loses" in shown.stdout) == (1, True)

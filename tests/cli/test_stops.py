@@ -6,7 +6,7 @@ from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.agreement import applied_positions
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 
 async def _stop(organization: Organization, application_connection: Connection) -> int:

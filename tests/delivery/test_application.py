@@ -14,7 +14,6 @@ from teamaccess.relationships import Touch
 from teamaccess.storage import UserId
 from tests.support.agreement import (
     MARKER,
-    add_members_by_rows,
     applied_positions,
     assert_agreement,
     ledger_entries,
@@ -23,7 +22,8 @@ from tests.support.agreement import (
     spicedb_relationships,
 )
 from tests.support.database_connections import Connection
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process
 
 TAKE = (
@@ -50,7 +50,7 @@ async def _decide(organization: Organization, statement: str, user: UserId, role
 
 
 async def test_each_position_is_marked_with_its_hash_for_thirty_days(acme: Organization) -> None:
-    await add_members_by_rows(acme, bob=["support"], eve=["product"])
+    await acme.add_users(bob=["support"], eve=["product"])
     assert await applied_positions(acme) == {
         entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)
     }
@@ -64,7 +64,7 @@ async def test_each_position_is_marked_with_its_hash_for_thirty_days(acme: Organ
 async def test_what_was_decided_and_not_applied_comes_in_with_the_next_change(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     decided = await _decide(acme, TAKE, bob, "support")
     assert await acme.deployment.check(acme.id, bob, "refunds_create")
     assert decided not in await applied_positions(acme)
@@ -76,7 +76,7 @@ async def test_what_was_decided_and_not_applied_comes_in_with_the_next_change(
 
 
 async def test_what_several_dead_processes_left_comes_in_in_order(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     for statement in (GIVE, TAKE, GIVE, TAKE, GIVE):
         await _decide(acme, statement, bob, "support")
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
@@ -87,7 +87,7 @@ async def test_what_several_dead_processes_left_comes_in_in_order(acme: Organiza
 async def test_an_organization_changed_without_having_been_locked_is_told_in_order_too(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(globex, bob=[])
+    [bob] = await globex.add_users(bob=[])
     await _decide(globex, GIVE, bob, "support")
     async with operator_session(acme) as session:
         await session.execute(text(TAKE), {"acme": globex.id, "bob": bob, "role": "support"})
@@ -100,7 +100,7 @@ async def test_an_organization_changed_without_having_been_locked_is_told_in_ord
 async def test_an_entry_sent_again_is_confirmed_and_changes_nothing(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await _forget(application_connection, acme)
     before = await spicedb_relationships(acme)
     async with another_process(fintoc) as second, second.operator(acme.id) as change:
@@ -119,7 +119,7 @@ async def test_an_entry_sent_again_is_confirmed_and_changes_nothing(
 async def test_marks_lost_under_a_running_process_are_made_again(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await _forget(application_connection, acme)
     async with operator_session(acme) as session:
         await session.execute(text(TAKE), {"acme": acme.id, "bob": bob, "role": "support"})
@@ -131,7 +131,7 @@ async def test_marks_lost_under_a_running_process_are_made_again(
 async def test_an_entry_sent_again_after_it_was_undone_stays_undone(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     for statement in (GIVE, TAKE):
         async with operator_session(acme) as session:
             await session.execute(text(statement), {"acme": acme.id, "bob": bob, "role": "support"})
@@ -145,7 +145,7 @@ async def test_an_entry_sent_again_after_it_was_undone_stays_undone(
 async def test_a_marker_whose_time_is_over_still_keeps_its_entry_from_being_applied_twice(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(text(TAKE), {"acme": acme.id, "bob": bob, "role": "support"})
     ended = [
@@ -204,7 +204,7 @@ async def test_watch_tells_whose_change_each_write_was(acme: Organization) -> No
 async def test_the_time_from_which_a_change_was_enforced_is_the_first_one_known(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     last = len(await acme.ledger())
     known = await application_connection.fetchval(ENFORCED, acme.id, last)
     async with another_process(fintoc) as second:

@@ -13,7 +13,7 @@ from tests.support.agreement import (
     ledger_entries,
     operator_session,
 )
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker, wait_until
 
 SEATS = """

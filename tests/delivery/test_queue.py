@@ -11,7 +11,6 @@ from teamaccess.delivery.applications import waiting
 from teamaccess.delivery.queue import take_up
 from teamaccess.storage import OrganizationId
 from tests.support.deployment import Deployment
-from tests.support.story_setup import add_members
 
 LEASE = timedelta(seconds=30)
 OPEN = text("""
@@ -47,7 +46,7 @@ async def _teams(deployment: Deployment, count: int) -> list[OrganizationId]:
     """Organizations with two positions each, in the order of their ids."""
     organizations = [await deployment.create_organization("queue") for _ in range(count)]
     for organization in organizations:
-        await add_members(organization, {"bob": []})
+        await organization.add_members({"bob": []})
     return sorted(organization.id for organization in organizations)
 
 

@@ -13,7 +13,8 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery.relay import POLL_SECONDS, Relay
 from teamaccess.ledger import database
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.proxy import Proxy
 from tests.support.spicedb_proxy import Writes, linked, through_proxy, wait_until
 
@@ -53,7 +54,7 @@ async def test_a_shutdown_that_is_announced_is_an_outage_like_any_other(
         await asyncio.sleep(2 * POLL_SECONDS)  # it has looked, on what is all but closed
         await wire.disconnect()
         proxy.writes = Writes.FAIL
-        late = await through_proxy(second, acme).act("suspend", bob)
+        late = await through_proxy(second, acme).suspend(bob)
         assert late.status_code == 202
         proxy.writes = Writes.ARRIVE
         await wait_until(lambda: _cannot(acme, bob.id))

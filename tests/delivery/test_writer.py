@@ -6,9 +6,10 @@ from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, merged
 from teamaccess.ledger import Entry
 from teamaccess.relationships import Update, parse_update
 from teamaccess.storage import OrganizationId
-from tests.support.agreement import add_members_by_rows, applied_positions
+from tests.support.agreement import applied_positions
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import WRITE, linked
 
 FORGED = """
@@ -83,7 +84,7 @@ async def _sent(deployment: Deployment, *organizations: Organization) -> int:
 async def test_consecutive_positions_of_an_organization_arrive_in_one_write(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     before = len(await acme.ledger())
     for role in ("support", "product", "developer"):
         await _append(

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tests.support.command_line import Run
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", re.MULTILINE)

@@ -17,7 +17,8 @@ from examples.payments_service.payments_pb2 import (
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
 from teamaccess.delivery.applications import newest as newest_change
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 CHECKOUT = Path(__file__).parents[2]
 

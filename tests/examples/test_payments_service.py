@@ -12,7 +12,8 @@ from grpc import StatusCode
 from examples.payments_service.payments_pb2 import Refund
 from tests.examples.payments import CHECKOUT, Payments, newest, payments_service
 from tests.examples.relay import relay
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 
 SOON_SECONDS = 3.0
 """More than enough for the engine's half-second interval, on a busy machine too."""
@@ -75,7 +76,7 @@ async def test_without_a_token_a_role_change_shows_soon(
 
 async def test_who_is_suspended_is_refused_at_once(payments: Payments, acme: Organization) -> None:
     sam = await acme.member("sam", roles=["support"])
-    suspended = await acme.act("suspend", sam)
+    suspended = await acme.suspend(sam)
     refused = await payments.refund(acme.id, by=sam, at=suspended.headers["Zed-Token"])
     assert refused is StatusCode.PERMISSION_DENIED
 

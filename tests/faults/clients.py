@@ -19,7 +19,6 @@ from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.storage import OrganizationId, UserId
 from tests.faults.cluster import Cluster
 from tests.faults.operation_log import Answer, Operation, OperationLog
-from tests.support.story_setup import add_members
 
 LINK = re.compile(r"[?&]token=([\w-]+)")
 PATIENCE_SECONDS = 40
@@ -92,7 +91,7 @@ class Clients:
                             change, organization.id, address, "for tests"
                         )
                         rulers.append(KnownPerson(address, ruler.user_id))
-                staff = await add_members(organization, STAFF)
+                staff = await organization.add_members(STAFF)
                 people = [KnownPerson(each.email, each.id) for each in staff.values()]
                 self.organizations.append(KnownOrganization(organization.id, rulers, people))
 

@@ -24,7 +24,9 @@ from tests.support.agreement import (
 )
 from tests.support.chain_hashes import broken_entries, broken_events
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import wait_until
 
 BEHIND = """

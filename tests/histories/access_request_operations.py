@@ -7,7 +7,8 @@ from sqlalchemy import select
 from teamaccess.storage import AccessRequest
 from tests.histories.member_operations import NOTHING
 from tests.histories.simulation import Simulation
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 
 async def access_request_operation(simulation: Simulation, chance: Random) -> str:

@@ -20,7 +20,8 @@ from tests.support.agreement import (
     spicedb_contents,
     without_markers,
 )
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 ACTIVE = """
 SELECT 1 FROM memberships

@@ -11,7 +11,9 @@ from teamaccess.ledger import OrganizationBusy
 from teamaccess.storage import OrganizationId, UserId
 from teamaccess.upkeep.worker.ends import end_due
 from tests.histories.simulation import Invitee, Simulation
-from tests.support.deployment import OPERATOR, Organization, Person
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import Writes
 
 
@@ -105,7 +107,7 @@ async def change_status(
 ) -> str:
     """Suspend, reactivate or remove somebody; those removed sign in again."""
     return await _sessions_ended(
-        simulation, organization, whom, await organization.act(verb, whom, by=by)
+        simulation, organization, whom, await organization.change_status(verb, whom, by=by)
     )
 
 

@@ -14,7 +14,8 @@ from tests.histories import (
     team_operations,
 )
 from tests.histories.simulation import Simulation
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import Writes
 
 Step = Callable[[Simulation, Random], Awaitable[object]]

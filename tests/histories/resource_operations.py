@@ -11,7 +11,8 @@ from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user
 from teamaccess.storage import Resource
 from tests.histories.simulation import Simulation
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import (
     batch_item,
     change_resources,

@@ -4,7 +4,8 @@ from random import Random
 from typing import Any
 
 from tests.histories.simulation import OWN_ROLES, Simulation
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 
 async def role_operation(

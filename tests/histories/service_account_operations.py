@@ -6,8 +6,8 @@ from teamaccess.storage import UserId
 from tests.histories import member_operations
 from tests.histories.simulation import Simulation
 from tests.histories.team_operations import IDS
-from tests.support.deployment import Organization, Person
-from tests.support.service_accounts import on_behalf_of
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 MAX_ACCOUNTS = 4
 
@@ -81,7 +81,7 @@ async def change_or_use(
         case "act":
             verb = chance.choice(["suspend", "reactivate", "remove"])
             return simulation.record_answer(
-                organization, await organization.act(verb, account, by=by)
+                organization, await organization.change_status(verb, account, by=by)
             )
         case "work":
             return await member_operations.change_roles(
@@ -90,5 +90,5 @@ async def change_or_use(
         case _:
             whom = chance.choice(simulation.people(organization))
             return await member_operations.change_roles(
-                simulation, organization, on_behalf_of(account, whom.id), person, roles
+                simulation, organization, account.on_behalf_of(whom.id), person, roles
             )

@@ -15,7 +15,9 @@ from teamaccess.delivery import Applier
 from teamaccess.ledger import database
 from teamaccess.storage import Invitation, Membership, RoleAssignment, User, UserId
 from tests.support.agreement import ledger_entries
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import SpiceDBProxy, Writes, through_proxy
 
 INVITEES = ("bob", "dan", "eve", "fay")

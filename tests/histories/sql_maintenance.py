@@ -9,7 +9,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger import OrganizationBusy
 from tests.histories.simulation import Simulation
-from tests.support.deployment import OPERATOR, Organization
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
 
 MINE = "organization_id = :here"
 HIS = f"{MINE} AND user_id = :one"

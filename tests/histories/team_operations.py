@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.histories.member_operations import LATER, RoleEnd
 from tests.histories.simulation import Simulation
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 IDS = ("pay", "ops")
 

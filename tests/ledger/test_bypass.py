@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.errors import UnattributedChange
 from teamaccess.storage import UserId
-from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
+from tests.support.agreement import assert_agreement, operator_session
 from tests.support.database_connections import Connection, run_transaction
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 REFUSED = "would not reach the ledger"
 GIVE = (
@@ -48,7 +48,7 @@ ON CONFLICT (organization_id, user_id, role) DO UPDATE SET expires_at = now() + 
 async def test_a_session_without_the_application_cannot_commit(
     acme: Organization, application_connection: Connection, table: str, statement: str
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await application_connection.execute(
         "INSERT INTO users (id, email) VALUES ('x', 'x') ON CONFLICT DO NOTHING"
     )
@@ -64,7 +64,7 @@ async def test_a_session_without_the_application_cannot_commit(
 async def test_no_setting_of_constraints_opens_a_way(
     acme: Organization, application_connection: Connection, constraints: str
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
         await run_transaction(
             application_connection, f"SET CONSTRAINTS {constraints}", GIVE.format(acme.id, bob)
@@ -75,7 +75,7 @@ async def test_no_setting_of_constraints_opens_a_way(
 async def test_a_transaction_cannot_be_prepared_to_be_committed_later(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     with pytest.raises(PostgresError):
         await run_transaction(
             application_connection, GIVE.format(acme.id, bob), "PREPARE TRANSACTION 'later'"
@@ -86,7 +86,7 @@ async def test_a_transaction_cannot_be_prepared_to_be_committed_later(
 async def test_a_savepoint_hides_nothing(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
         await run_transaction(
             application_connection,
@@ -100,7 +100,7 @@ async def test_a_savepoint_hides_nothing(
 async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await run_transaction(
         application_connection,
         "SAVEPOINT tried",
@@ -111,7 +111,7 @@ async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
 
 
 async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.reads() as session:
         with pytest.raises(IntegrityError, match=REFUSED):
             await _take(session, acme, bob)
@@ -121,7 +121,7 @@ async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Organ
 async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.sessions() as session:
         await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         with pytest.raises(IntegrityError, match=REFUSED):
@@ -132,7 +132,7 @@ async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(
 async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.sessions() as session:
         await _take(session, acme, bob)
         with pytest.raises(UnattributedChange, match=f"DELETE organization:{acme.id}#support"):
@@ -143,7 +143,7 @@ async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(
 async def test_a_session_that_was_refused_can_be_used_for_something_else(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.sessions() as session:
         await _take(session, acme, bob)
         with pytest.raises(UnattributedChange):
@@ -159,7 +159,7 @@ async def test_a_session_that_was_refused_can_be_used_for_something_else(
 async def test_what_one_transaction_noted_another_cannot_take(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await _take(session, acme, bob)
         assert await application_connection.fetch("SELECT * FROM ledger_drain()") == []

@@ -6,7 +6,7 @@ from asyncpg import InsufficientPrivilegeError
 from tests.support.agreement import ledger_entries
 from tests.support.chain_hashes import broken_entries, broken_events
 from tests.support.database_connections import Connection
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 REWRITE = [
     "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",

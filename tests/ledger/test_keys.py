@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
-from tests.support.deployment import Organization
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.organization import Organization
 
 MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 
@@ -13,8 +13,8 @@ MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 async def test_a_seat_given_to_somebody_else_takes_everything_from_the_first(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["product", "support"])
-    [eve] = await add_members_by_rows(globex, eve=[])
+    [bob] = await acme.add_users(bob=["product", "support"])
+    [eve] = await globex.add_users(eve=[])
     async with operator_session(acme) as session:
         await session.execute(MOVE_SEAT, {"bob": bob, "to": eve})
     assert (await acme.ledger())[-1] == [
@@ -28,7 +28,7 @@ async def test_a_seat_given_to_somebody_else_takes_everything_from_the_first(
 
 
 async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Organization) -> None:
-    bob, eve = await add_members_by_rows(acme, bob=["support"], eve=["product"])
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
     before = await acme.ledger()
     with pytest.raises(IntegrityError, match="memberships_pkey"):
         async with operator_session(acme) as session:
@@ -46,8 +46,8 @@ async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Organizati
 async def test_two_rows_that_swap_their_keys_by_way_of_a_third_swap_what_they_mean(
     acme: Organization, globex: Organization
 ) -> None:
-    bob, eve = await add_members_by_rows(acme, bob=["support"], eve=["product"])
-    [spare] = await add_members_by_rows(globex, spare=[])
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
+    [spare] = await globex.add_users(spare=[])
     async with operator_session(acme) as session:
         for user, to in ((bob, spare), (eve, bob), (spare, eve)):
             await session.execute(
@@ -72,7 +72,7 @@ async def test_two_rows_that_swap_their_keys_by_way_of_a_third_swap_what_they_me
 async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support", "product"])
+    [bob] = await acme.add_users(bob=["support", "product"])
     before = await acme.ledger()
     async with operator_session(acme) as session:
         await session.execute(
@@ -101,7 +101,7 @@ async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(
 async def test_a_row_moved_to_another_organization_is_told_in_both(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme, globex) as session:
         await session.execute(
             text("UPDATE memberships SET organization_id = :globex WHERE user_id = :bob"),
@@ -120,7 +120,7 @@ async def test_a_row_moved_to_another_organization_is_told_in_both(
 async def test_there_and_back_in_one_transaction_is_no_change_anywhere(
     acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger(), await globex.ledger()
     async with operator_session(acme, globex) as session:
         for to in (globex.id, acme.id):

@@ -11,7 +11,7 @@ from asyncpg import (
 from teamaccess.storage import Base
 from tests.support.agreement import applied_positions, assert_agreement, ledger_entries
 from tests.support.database_connections import Connection, run_transaction
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 TABLES = sorted([*Base.metadata.tables, "alembic_version"])
 LEDGER = (

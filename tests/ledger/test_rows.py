@@ -5,14 +5,14 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, text, update
 
 from teamaccess.storage import Membership, RoleAssignment, RoleId, UserId
-from tests.support.agreement import add_members_by_rows, assert_agreement, operator_session
-from tests.support.deployment import Organization
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.organization import Organization
 
 MARCH = datetime(2030, 3, 1, 12, 30, tzinfo=UTC)
 
 
 async def test_a_row_changed_as_an_object_reaches_the_engine(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         membership = await session.get_one(Membership, (acme.id, bob))
         membership.suspend(MARCH)
@@ -21,7 +21,7 @@ async def test_a_row_changed_as_an_object_reaches_the_engine(acme: Organization)
 
 
 async def test_bulk_statements_reach_the_engine(acme: Organization) -> None:
-    bob, eve = await add_members_by_rows(acme, bob=["support"], eve=["product"])
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
     async with operator_session(acme) as session:
         await session.execute(
             insert(RoleAssignment),
@@ -51,7 +51,7 @@ async def test_bulk_statements_reach_the_engine(acme: Organization) -> None:
 
 
 async def test_raw_sql_reaches_the_engine(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(
             text("UPDATE memberships SET suspended_at = now() WHERE user_id = :bob"), {"bob": bob}
@@ -61,7 +61,7 @@ async def test_raw_sql_reaches_the_engine(acme: Organization) -> None:
 
 
 async def test_one_statement_that_changes_two_tables_is_one_position(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(
             text(
@@ -88,7 +88,7 @@ async def test_one_statement_that_changes_two_tables_is_one_position(acme: Organ
 
 
 async def test_what_falls_with_a_membership_is_told_too(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support", "product"])
+    [bob] = await acme.add_users(bob=["support", "product"])
     async with operator_session(acme) as session:
         await session.execute(text("DELETE FROM memberships WHERE user_id = :bob"), {"bob": bob})
     assert (await acme.ledger())[-1] == [
@@ -99,7 +99,7 @@ async def test_what_falls_with_a_membership_is_told_too(acme: Organization) -> N
 
 
 async def test_what_did_not_change_in_the_end_is_not_told(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with operator_session(acme) as session:
         for change in ("memberships SET joined_at = now()", "role_assignments SET role = role"):
@@ -113,7 +113,7 @@ async def test_what_did_not_change_in_the_end_is_not_told(acme: Organization) ->
 
 
 async def test_a_row_deleted_and_made_again_is_no_change(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with operator_session(acme) as session:
         await session.execute(text("DELETE FROM memberships WHERE user_id = :bob"), {"bob": bob})
@@ -124,7 +124,7 @@ async def test_a_row_deleted_and_made_again_is_no_change(acme: Organization) -> 
 
 
 async def test_a_row_made_again_with_another_end_is_one_touch(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(delete(RoleAssignment).where(RoleAssignment.user_id == bob))
         await session.execute(
@@ -139,7 +139,7 @@ async def test_a_row_made_again_with_another_end_is_one_touch(acme: Organization
 
 
 async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     support = f"organization:{acme.id}#support@user:{bob}"
     for end in (
         "2030-03-01T00:00:00Z",
@@ -161,7 +161,7 @@ async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Organization
 
 
 async def test_several_flushes_are_one_position(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = len(await acme.ledger())
     async with operator_session(acme) as session:
         for role in ("developer", "product", "operations"):

@@ -5,17 +5,13 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.storage import RoleAssignment, RoleId, UserId
-from tests.support.agreement import (
-    add_members_by_rows,
-    assert_agreement,
-    ledger_entries,
-    operator_session,
-)
-from tests.support.deployment import OPERATOR, Organization
+from tests.support.agreement import assert_agreement, ledger_entries, operator_session
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
 
 
 async def test_a_transaction_rolled_back_leaves_nothing(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await ledger_entries(acme)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - what fails is in the middle of it
         async with operator_session(acme) as session:
@@ -26,7 +22,7 @@ async def test_a_transaction_rolled_back_leaves_nothing(acme: Organization) -> N
 
 
 async def test_a_change_left_without_a_commit_leaves_nothing(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await _give(change.session, acme, bob, "developer")
@@ -35,7 +31,7 @@ async def test_a_change_left_without_a_commit_leaves_nothing(acme: Organization)
 
 
 async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await _give(session, acme, bob, "product")
         savepoint = await session.begin_nested()
@@ -50,7 +46,7 @@ async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Organizat
 
 
 async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         async with session.begin_nested():
             await _give(session, acme, bob, "product")
@@ -73,7 +69,7 @@ async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Organization) -
 async def test_a_commit_inside_an_open_savepoint_commits_it_all_and_tells_it(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await change.session.begin_nested()
         await _give(change.session, acme, bob, "product")
@@ -86,7 +82,7 @@ async def test_a_commit_inside_an_open_savepoint_commits_it_all_and_tells_it(
 async def test_what_was_decided_and_then_rolled_back_never_reaches_the_engine(
     acme: Organization,
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await _give(change.session, acme, bob, "operations")
@@ -101,7 +97,7 @@ async def test_what_was_decided_and_then_rolled_back_never_reaches_the_engine(
 
 
 async def test_a_change_decided_in_two_steps_has_two_positions_in_order(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = len(await acme.ledger())
     async with operator_session(acme) as session:
         await _give(session, acme, bob, "operations")

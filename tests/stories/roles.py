@@ -5,7 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 Part = str | Mapping[str, str]
 

@@ -6,16 +6,10 @@ import httpx
 
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.storage import Event
-from tests.support.deployment import Deployment, Organization, Person
-from tests.support.story_setup import (
-    add_members,
-    events,
-    events_of_chain,
-    load_invitation,
-    refused,
-    replace_offered_roles,
-    roles_by_member,
-)
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def accept(person: Person, secret: str) -> httpx.Response:
@@ -47,7 +41,7 @@ async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one
     id = (await acme.invite("bob", ["support"])).json()["id"]
     bob = (await acme.accept("bob")).json()["user"]
 
-    row = await load_invitation(acme, id)
+    row = await acme.invitation(id)
     deleted, *made = (await acme.ledger())[-1]
     assert deleted.startswith(f"DELETE invitation:{acme.id}/{id}#invitee@email:{row.invitee}[exp")
     assert made == [
@@ -85,7 +79,7 @@ async def test_signed_in_as_another_address_one_cannot_accept_and_nothing_is_use
     refused(await accept(eve, secret), 403, "accepts_for_somebody_else")
     refused(await accept(acme.administrator, secret), 403, "accepts_for_somebody_else")
 
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert told.kind == "acceptance_refused"
     assert told.actor == f"user:{acme.administrator.id}"
     assert told.details == {"code": "accepts_for_somebody_else"}
@@ -114,7 +108,7 @@ async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership
 
     assert [answer.status_code for answer in answers].count(200) == 1
     assert {answer.status_code for answer in answers} == {200, 409}
-    assert len(await roles_by_member(acme)) == 2
+    assert len(await acme.roles_by_member()) == 2
     assert sum("#member@" in str(updates) for updates in await acme.ledger()) == 2
 
 
@@ -129,7 +123,7 @@ async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(
             acme.accept(name), acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
         )
 
-        row = await load_invitation(acme, id)
+        row = await acme.invitation(id)
         assert (row.accepted_at is None) != (row.cancelled_at is None)
         assert (accepted.status_code == 200) == (row.accepted_at is not None)
         assert (cancelled.status_code == 204) == (row.cancelled_at is not None)
@@ -145,13 +139,13 @@ async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any
         if fate == "demote":
             await initech.change_roles(inviter, "write")
         else:
-            await initech.act(fate, inviter)
+            await initech.change_status(fate, inviter)
         before = await initech.ledger()
 
         refused(await initech.accept(guest), 409, "inviter_lost_rights")
 
         assert await initech.ledger() == before
-        assert (await events(initech))[-1].details == {"code": "inviter_lost_rights"}
+        assert (await initech.events())[-1].details == {"code": "inviter_lost_rights"}
 
 
 async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_again(
@@ -159,24 +153,24 @@ async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_agai
 ) -> None:
     max = await initech.member("max", roles=["admin"])
     id = (await initech.invite("guest", ["write"], by=max)).json()["id"]
-    await initech.act("remove", max)
+    await initech.remove(max)
     refused(await initech.accept("guest"), 409, "inviter_lost_rights")
 
     await initech.administrator.ask("POST", f"{initech.path}/invitations/{id}/resend")
 
     assert (await initech.accept("guest")).status_code == 200
-    assert (await load_invitation(initech, id)).invited_by == initech.administrator.id
+    assert (await initech.invitation(id)).invited_by == initech.administrator.id
 
 
 async def test_an_inviter_who_may_still_invite_but_lacks_what_is_offered_gives_nothing(
     branch: Organization,
 ) -> None:
-    people = await add_members(branch, {"lea": ["lead"]})
+    people = await branch.add_members({"lea": ["lead"]})
     id = (await branch.invite("guest", ["clerk"], by=people["lea"])).json()["id"]
-    await replace_offered_roles(branch, id, ["auditor"])
+    await branch.replace_offered_roles(id, ["auditor"])
 
     refused(await branch.accept("guest"), 409, "inviter_lost_rights")
-    assert len(await roles_by_member(branch)) == 2
+    assert len(await branch.roles_by_member()) == 2
 
 
 async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_nothing(
@@ -187,17 +181,17 @@ async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_no
         ("wizard", 409, "inviter_lost_rights"),
     ):
         id = (await acme.invite(f"bob-{role}", ["support"])).json()["id"]
-        await replace_offered_roles(acme, id, [role])
+        await acme.replace_offered_roles(id, [role])
         refused(await acme.accept(f"bob-{role}"), status, code)
-    assert len(await roles_by_member(acme)) == 1
+    assert len(await acme.roles_by_member()) == 1
 
 
 async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Organization) -> None:
     await acme.invite("bob", ["support"])
-    bob = (await add_members(acme, {"bob": ["developer"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["developer"]}))["bob"]
 
     refused(await accept(bob, acme.deployment.invitation_token(bob.email)), 409, "already_member")
-    assert (await roles_by_member(acme))[bob.id] == ["developer"]
+    assert (await acme.roles_by_member())[bob.id] == ["developer"]
 
 
 async def test_tokens_that_belong_to_no_invitation_are_one_kind_of_unknown(
@@ -215,7 +209,7 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(
     accepted = await acme.accept("bob")
     bob = accepted.json()["user"]
 
-    told, signed_in = (await events(acme))[-2:]
+    told, signed_in = (await acme.events())[-2:]
     invited = f"user:{bob} invited by user:{acme.administrator.id}"
     assert (told.kind, told.actor) == ("invitation_accepted", invited)
     assert told.subject == f"invitation:{id}"
@@ -234,7 +228,7 @@ async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Organ
         bob = await grant_administrator(change, acme.id, acme.address("bob"), "in a hurry")
     person = Person(acme.deployment, bob.user_id, "", await acme.deployment.token(bob.user_id))
     await acme.invite("eve", ["support"], by=person)
-    assert (await acme.act("remove", person)).status_code == 204
+    assert (await acme.remove(person)).status_code == 204
 
     person.token = await acme.deployment.token(person.id)
     refused(
@@ -249,15 +243,15 @@ async def test_an_old_link_keeps_no_organization_busy_and_fills_no_chain(
     acme: Organization,
 ) -> None:
     await acme.member("bob", ["support"])
-    before = len(await events(acme))
+    before = len(await acme.events())
     async with acme.deployment.operator(acme.id):
         for _ in range(20):
             refused(await acme.accept("bob"), 409, "invitation_ended")
-    platform = len(await events_of_chain(acme, Event.PLATFORM))
+    platform = len(await acme.deployment.events(Event.PLATFORM))
     for guess in range(20):
         tried = await acme.deployment.http.post(
             "/v1/invitations/accept", json={"token": f"guess-{guess}"}
         )
         refused(tried, 404, "unknown_invitation_token")
-    assert len(await events(acme)) == before
-    assert len(await events_of_chain(acme, Event.PLATFORM)) == platform
+    assert len(await acme.events()) == before
+    assert len(await acme.deployment.events(Event.PLATFORM)) == platform

@@ -25,28 +25,20 @@ from tests.support.access_requests import (
     request_access,
 )
 from tests.support.agreement import assert_agreement
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
-from tests.support.service_accounts import add_service_account
-from tests.support.story_setup import (
-    add_members,
-    events,
-    refused,
-    roles_by_member,
-    set_membership_expiry,
-    set_role_expiry,
-)
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 @pytest.fixture
 async def bob(acme: Organization) -> Person:
-    return (await add_members(acme, {"bob": ["support"]}))["bob"]
+    return (await acme.add_members({"bob": ["support"]}))["bob"]
 
 
 @pytest.fixture
 async def people(branch: Organization) -> dict[str, Person]:
-    return await add_members(
-        branch, {"lea": ["lead"], "dan": ["deputy"], "carl": ["clerk"], "nora": []}
+    return await branch.add_members(
+        {"lea": ["lead"], "dan": ["deputy"], "carl": ["clerk"], "nora": []}
     )
 
 
@@ -71,7 +63,7 @@ async def test_what_is_approved_is_a_role_that_ends_so_long_after_the_approval(
     assert (await acme.ledger())[-1] == [
         f"TOUCH organization:{acme.id}#developer@user:{bob.id}[expiration:{stamp}]"
     ]
-    assert (await roles_by_member(acme))[bob.id] == ["developer", "support"]
+    assert (await acme.roles_by_member())[bob.id] == ["developer", "support"]
     assert (await bob.ask("GET", where)).json() == told
     await assert_agreement(acme)
 
@@ -94,7 +86,7 @@ async def test_a_role_that_ends_is_extended_and_never_shortened(
 ) -> None:
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
     await acme.change_roles(bob, "support", "developer")
-    await set_role_expiry(acme, bob, "developer", soon)
+    await acme.set_role_expiry(bob, "developer", soon)
     where = await create_access_request(acme, bob, role="developer")
 
     shorter = await decide(where, "approve", acme.administrator, duration_hours=1)
@@ -112,14 +104,14 @@ async def test_what_is_held_without_an_end_needs_no_asking(acme: Organization, b
     where = await create_access_request(acme, bob, role="developer")
     await acme.change_roles(bob, "support", "developer")
     refused(await decide(where, "approve", acme.administrator), 409, "role_held_longer")
-    assert (await roles_by_member(acme))[bob.id] == ["developer", "support"]
+    assert (await acme.roles_by_member())[bob.id] == ["developer", "support"]
 
 
 async def test_an_end_given_before_the_catalog_said_how_far_is_left_alone(
     acme: Organization, bob: Person
 ) -> None:
     far = datetime(2130, 1, 1, tzinfo=UTC)
-    await set_role_expiry(acme, bob, "support", far)
+    await acme.set_role_expiry(bob, "support", far)
     where = await create_access_request(acme, bob, role="developer")
     assert (await decide(where, "approve", acme.administrator)).status_code == 200
     shown = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
@@ -151,7 +143,7 @@ async def test_where_no_role_allows_it_the_way_out_is_a_role_of_one_s_own(
     problem = refused(await decide(where, "approve", ana), 409, "no_role_allows")
     assert "Create a role" in problem["detail"]
 
-    await add_custom_role(acme, "treasurer", "transfers_create")
+    await acme.add_custom_role("treasurer", "transfers_create")
 
     assert refused(await decide(where, "approve", ana), 400, "role_needed")["roles"] == [
         "treasurer"
@@ -232,7 +224,7 @@ async def test_nobody_gives_more_for_an_action_than_they_have(
 async def test_nobody_approves_what_somebody_above_them_asks(
     branch: Organization, people: dict[str, Person]
 ) -> None:
-    ada = (await add_members(branch, {"ada": ["auditor"]}))["ada"]
+    ada = (await branch.add_members({"ada": ["auditor"]}))["ada"]
     where = await create_access_request(branch, ada, role="deputy")
     refused(await decide(where, "approve", people["lea"]), 403, "member_above_actor")
     assert (await decide(where, "approve", branch.administrator)).status_code == 200
@@ -242,8 +234,8 @@ async def test_everybody_sees_their_own_and_what_they_may_give(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea, dan, carl, nora = (people[name] for name in ("lea", "dan", "carl", "nora"))
-    await add_custom_role(branch, "helper", "counter_pay")
-    await add_custom_role(branch, "reviewer", "counter_view", "house_audit")
+    await branch.add_custom_role("helper", "counter_pay")
+    await branch.add_custom_role("reviewer", "counter_view", "house_audit")
     mine = await create_access_request(branch, nora, role="deputy")
     beyond = await create_access_request(branch, nora, action="house_audit")
     own, own_beyond = [
@@ -284,7 +276,7 @@ async def test_a_list_of_requests_comes_in_pages(acme: Organization, bob: Person
 
 
 async def test_the_asker_and_nobody_else_withdraws(acme: Organization, bob: Person) -> None:
-    eve = (await add_members(acme, {"eve": ["support"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     where = await create_access_request(acme, bob, role="developer")
     for somebody in (eve, acme.administrator):
         answer = await decide(where, "withdraw", somebody)
@@ -311,19 +303,19 @@ async def test_a_suspended_member_is_given_nothing_until_they_are_back(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     refused(await request_access(acme, bob, role="product"), 404, "unknown_organization")
     refused(await decide(where, "withdraw", bob), 404, "unknown_organization")
 
     refused(await decide(where, "approve", acme.administrator), 409, "asker_inactive")
 
-    await acme.act("reactivate", bob)
+    await acme.reactivate(bob)
     assert (await decide(where, "approve", acme.administrator)).status_code == 200
 
 
 async def test_who_is_due_to_go_is_given_nothing(acme: Organization, bob: Person) -> None:
     where = await create_access_request(acme, bob, role="developer")
-    await set_membership_expiry(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_membership_expiry(bob, datetime.now(UTC) - timedelta(seconds=1))
     refused(await decide(where, "approve", acme.administrator), 409, "asker_inactive")
 
 
@@ -333,7 +325,7 @@ async def test_with_the_membership_ends_what_was_asked(
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
     if way == "remove":
-        done = await acme.act("remove", bob)
+        done = await acme.remove(bob)
     else:
         done = await bob.ask("POST", f"{acme.path}/leave")
     assert done.status_code == 204
@@ -341,7 +333,7 @@ async def test_with_the_membership_ends_what_was_asked(
     told = (await acme.administrator.ask("GET", where)).json()
     assert (told["status"], told["decided_by"]) == ("withdrawn", None)
     refused(await decide(where, "approve", acme.administrator), 409, "access_request_decided")
-    said = [each for each in await events(acme) if each.kind == "access_withdrawn"]
+    said = [each for each in await acme.events() if each.kind == "access_withdrawn"]
     assert [each.details for each in said] == [{"user": bob.id, "because": "membership_ended"}]
     assert said[0].request_id == done.headers["X-Request-Id"]
 
@@ -359,14 +351,14 @@ async def test_an_organization_that_ends_leaves_no_request_open(
 async def test_the_whole_conversation_is_in_the_audit_trail_by_hashes_alone(
     acme: Organization, bob: Person
 ) -> None:
-    before = len(await events(acme))
+    before = len(await acme.events())
     first = await create_access_request(acme, bob, role="developer", reason="Ticket 4711")
     await decide(first, "approve", acme.administrator, reason="Until it works", duration_hours=2)
     second = await create_access_request(acme, bob, action="transfers_view")
     await decide(second, "decline", acme.administrator)
     await decide(await create_access_request(acme, bob, role="product"), "withdraw", bob)
 
-    told = (await events(acme))[before:]
+    told = (await acme.events())[before:]
 
     assert [each.kind for each in told] == [
         *("access_requested", "access_approved", "access_requested", "access_declined"),
@@ -407,7 +399,7 @@ async def test_a_member_asks_for_so_much_at_a_time_and_so_often_in_a_day(
     for action in actions[:at_once]:
         await create_access_request(acme, bob, action=action)
     refused(await request_access(acme, bob, action=actions[at_once]), 429, "too_many_open_requests")
-    eve = (await add_members(acme, {"eve": ["support"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     assert (await request_access(acme, eve, action=actions[0])).status_code == 201
     mine = await list_access_requests(acme, bob)
     await asyncio.gather(*(decide(where, "withdraw", bob) for where in mine))
@@ -430,7 +422,7 @@ async def test_a_request_of_another_tenant_is_none(
 
 
 async def test_a_role_that_is_gone_is_not_given(acme: Organization, bob: Person) -> None:
-    await add_custom_role(acme, "treasurer", "transfers_create")
+    await acme.add_custom_role("treasurer", "transfers_create")
     where = await create_access_request(acme, bob, role="treasurer")
     async with acme.deployment.operator(acme.id) as change:
         role = await change.session.get_one(CustomRole, (acme.id, RoleId("treasurer")))
@@ -442,7 +434,7 @@ async def test_a_role_that_is_gone_is_not_given(acme: Organization, bob: Person)
 async def test_approved_ten_times_at_once_is_approved_once(acme: Organization, bob: Person) -> None:
     where = await create_access_request(acme, bob, role="developer")
     before = len(await acme.ledger())
-    others = (await add_members(acme, {f"a{n}": ["administrator"] for n in range(3)})).values()
+    others = (await acme.add_members({f"a{n}": ["administrator"] for n in range(3)})).values()
 
     answers = await asyncio.gather(
         *(decide(where, "approve", by) for by in (acme.administrator, *others) for _ in range(3))
@@ -451,7 +443,7 @@ async def test_approved_ten_times_at_once_is_approved_once(acme: Organization, b
     codes = sorted(answer.status_code for answer in answers)
     assert codes == [200] + [409] * (len(answers) - 1)
     assert len(await acme.ledger()) == before + 2  # those who were enlisted, and the approval
-    assert [each.kind for each in await events(acme)].count("access_approved") == 1
+    assert [each.kind for each in await acme.events()].count("access_approved") == 1
     await assert_agreement(acme)
 
 
@@ -471,7 +463,7 @@ async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
 async def test_not_even_a_machine_of_ones_own_approves_what_one_asks_for(
     branch: Organization, people: dict[str, Person], verb: str
 ) -> None:
-    job = await add_service_account(branch, "lead")
+    job = await branch.add_service_account("lead")
     where = await create_access_request(branch, people["nora"], role="deputy")
     refused(await decide(where, verb, job), 403, "people_decide")
     assert (await decide(where, verb, people["lea"])).status_code == 200

@@ -8,16 +8,10 @@ import httpx
 import pytest
 
 from teamaccess.directory.members.administrators import grant_administrator
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import swept
-from tests.support.story_setup import (
-    add_members,
-    refused,
-    replace_offered_roles,
-    roles_by_member,
-    set_membership_expiry,
-    set_role_expiry,
-)
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
@@ -37,13 +31,13 @@ async def set_roles(
 @pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
 async def test_the_last_administrator_stays(initech: Organization, deed: str) -> None:
     ana = initech.administrator
-    await add_members(initech, {"bob": ["write"]})
+    await initech.add_members({"bob": ["write"]})
     before = await initech.ledger()
     deeds = {
         "demote": lambda: set_roles(initech, ana, write=None),
         "end": lambda: set_roles(initech, ana, admin=SOON),
-        "suspend": lambda: initech.act("suspend", ana),
-        "remove": lambda: initech.act("remove", ana),
+        "suspend": lambda: initech.suspend(ana),
+        "remove": lambda: initech.remove(ana),
         "leave": lambda: ana.ask("POST", f"{initech.path}/leave"),
     }
 
@@ -59,10 +53,10 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
     initech: Organization, other: str
 ) -> None:
     suspended = ["bob"] if other == "suspended" else []
-    bob = (await add_members(initech, {"bob": ["admin"]}, suspended))["bob"]
+    bob = (await initech.add_members({"bob": ["admin"]}, suspended))["bob"]
     if other != "suspended":
         days = 30 if other == "temporary" else -1
-        await set_role_expiry(initech, bob, "admin", datetime.now(UTC) + timedelta(days=days))
+        await initech.set_role_expiry(bob, "admin", datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -73,8 +67,8 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
 async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
     initech: Organization, days: int
 ) -> None:
-    bob = (await add_members(initech, {"bob": ["admin"]}))["bob"]
-    await set_membership_expiry(initech, bob, datetime.now(UTC) + timedelta(days=days))
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    await initech.set_membership_expiry(bob, datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -86,28 +80,28 @@ async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
 async def test_no_end_leaves_an_organization_without_an_administrator(
     initech: Organization,
 ) -> None:
-    people = await add_members(initech, {each: ["admin"] for each in ("bob", "eve", "fay")})
+    people = await initech.add_members({each: ["admin"] for each in ("bob", "eve", "fay")})
     now = datetime.now(UTC)
-    await set_role_expiry(initech, people["bob"], "admin", now - timedelta(seconds=1))
-    await set_membership_expiry(initech, people["eve"], now - timedelta(seconds=1))
+    await initech.set_role_expiry(people["bob"], "admin", now - timedelta(seconds=1))
+    await initech.set_membership_expiry(people["eve"], now - timedelta(seconds=1))
     assert (await set_roles(initech, people["fay"], admin=SOON)).status_code == 200
 
     assert await swept(initech) == 2
 
-    assert (await roles_by_member(initech))[initech.administrator.id] == ["admin"]
+    assert (await initech.roles_by_member())[initech.administrator.id] == ["admin"]
     for deed in ("suspend", "remove"):
-        answer = await initech.act(deed, initech.administrator, by=people["fay"])
+        answer = await initech.change_status(deed, initech.administrator, by=people["fay"])
         refused(answer, 409, "last_administrator")
     assert await initech.can(initech.administrator, "members_invite")
-    await set_role_expiry(initech, people["fay"], "admin", now - timedelta(seconds=1))
+    await initech.set_role_expiry(people["fay"], "admin", now - timedelta(seconds=1))
     assert await swept(initech) == 1
     assert await initech.can(initech.administrator, "members_invite")
 
 
 async def test_an_administrator_who_stays_after_all_counts_again(initech: Organization) -> None:
     ana = initech.administrator
-    bob = (await add_members(initech, {"bob": ["admin"]}))["bob"]
-    await set_role_expiry(initech, bob, "admin", datetime.now(UTC) + timedelta(days=30))
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    await initech.set_role_expiry(bob, "admin", datetime.now(UTC) + timedelta(days=30))
     refused(await ana.ask("POST", f"{initech.path}/leave"), 409, "last_administrator")
 
     assert (await set_roles(initech, bob, admin=None)).status_code == 200
@@ -118,14 +112,14 @@ async def test_an_administrator_who_stays_after_all_counts_again(initech: Organi
 
 
 async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    await set_membership_expiry(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.set_membership_expiry(bob, datetime.now(UTC) - timedelta(seconds=1))
     async with acme.deployment.operator(acme.id) as change:
         await grant_administrator(change, acme.id, bob.email, "Ana is leaving")
 
     assert await swept(acme) == 0
 
-    assert (await acme.act("remove", acme.administrator, by=bob)).status_code == 204
+    assert (await acme.remove(acme.administrator, by=bob)).status_code == 204
     left = await bob.ask("POST", f"{acme.path}/leave")
     refused(left, 409, "last_administrator")
 
@@ -134,7 +128,7 @@ async def test_with_another_one_an_administrator_may_go(initech: Organization) -
     bob = await initech.member("bob", roles=["admin"])
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
     assert left.status_code == 204
-    refused(await initech.act("remove", bob, by=bob), 409, "last_administrator")
+    refused(await initech.remove(bob, by=bob), 409, "last_administrator")
 
 
 async def test_an_administrator_who_holds_other_roles_too_may_drop_those(
@@ -188,7 +182,7 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
             case "demote":
                 return set_roles(initech, whom, by=by, read=None)
             case _:
-                return initech.act(name, whom, by=by)
+                return initech.change_status(name, whom, by=by)
 
     answers = await asyncio.gather(deed(one, ana, bob), deed(other, bob, ana))
 
@@ -209,9 +203,9 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
 async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(
     acme: Organization,
 ) -> None:
-    people = await add_members(acme, {"bob": ["support"], "ada": ["administrator"], "tim": []})
+    people = await acme.add_members({"bob": ["support"], "ada": ["administrator"], "tim": []})
     bob, ada, tim = people.values()
-    before = await roles_by_member(acme)
+    before = await acme.roles_by_member()
     answers = [
         await acme.invite("eve", ["administrator"]),
         await acme.invite("eve", ["support", "administrator"]),
@@ -222,17 +216,17 @@ async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(
         assert refused(answer, 403, "operator_only_role")["role"] == "administrator"
 
     id = (await acme.invite("eve", ["support"])).json()["id"]
-    await replace_offered_roles(acme, id, ["administrator"])
+    await acme.replace_offered_roles(id, ["administrator"])
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     refused(resent, 403, "operator_only_role")
     refused(await acme.accept("eve"), 403, "operator_only_role")
-    assert await roles_by_member(acme) == before
+    assert await acme.roles_by_member() == before
 
 
 async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_the_api(
     acme: Organization,
 ) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await set_roles(acme, ada, administrator=SOON)).status_code == 200
 
     for by in (acme.administrator, ada):
@@ -240,7 +234,7 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
     sooner = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     assert (await set_roles(acme, ada, administrator=sooner)).status_code == 200
 
-    await set_role_expiry(acme, ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_role_expiry(ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
     answer = await set_roles(acme, ada, administrator=sooner)
     refused(answer, 403, "operator_only_role")
 
@@ -248,18 +242,18 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
 async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_gave(
     acme: Organization,
 ) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
-    await acme.act("suspend", ada)
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
+    await acme.suspend(ada)
     refused(await ada.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
 
-    assert (await acme.act("reactivate", ada)).status_code == 204
+    assert (await acme.reactivate(ada)).status_code == 204
     assert await acme.can(ada, "users_invite")
 
 
 async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(
     acme: Organization,
 ) -> None:
-    ada = (await add_members(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await acme.change_roles(ada, "developer")).status_code == 200
     refused(await acme.change_roles(ada, "administrator"), 403, "operator_only_role")
-    refused(await acme.act("suspend", acme.administrator), 409, "last_administrator")
+    refused(await acme.suspend(acme.administrator), 409, "last_administrator")

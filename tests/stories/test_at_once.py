@@ -10,8 +10,10 @@ from teamaccess.directory.members import imports
 from teamaccess.directory.members.imports import Newcomer, import_members
 from teamaccess.storage import RoleId, User, UserId, new_user_id
 from tests.support.agreement import assert_agreement
-from tests.support.deployment import OPERATOR, Deployment, Organization, Person
-from tests.support.story_setup import add_members, refused, roles_by_member
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Organization) -> None:
@@ -23,7 +25,7 @@ async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Organ
 async def test_one_id_founded_ten_times_at_once_is_founded_once(initech: Organization) -> None:
     body = {"id": f"{initech.id}-b", "name": "B"}
     founders = (
-        await add_members(initech, {f"founder{number}": [] for number in range(10)})
+        await initech.add_members({f"founder{number}": [] for number in range(10)})
     ).values()
 
     answers = await asyncio.gather(
@@ -72,9 +74,9 @@ async def test_the_same_people_imported_into_two_organizations_at_once_are_one_u
         _import(acme, addresses), _import(globex, addresses[::-1]), _import(acme, addresses[500:])
     )
 
-    people = await roles_by_member(acme)
+    people = await acme.roles_by_member()
     assert len(people) == len(addresses) + 1
-    assert people.keys() - {acme.administrator.id} == (await roles_by_member(globex)).keys() - {
+    assert people.keys() - {acme.administrator.id} == (await globex.roles_by_member()).keys() - {
         globex.administrator.id
     }
     for organization in (acme, globex):
@@ -102,7 +104,7 @@ async def test_an_import_waits_for_who_makes_the_same_people_users(
         await again.wait()
         await session.commit()
 
-    assert (await roles_by_member(acme))[bob.id] == ["support"]
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
     await assert_agreement(acme)
 
 
@@ -116,7 +118,7 @@ async def _import(organization: Organization, addresses: list[str]) -> None:
 async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     before = len(await acme.ledger())
     roles = ["support", "product", "developer", "operations", "finance_and_accounting"]
 
@@ -126,7 +128,7 @@ async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
     places = [int(each.headers["Teamaccess-Change"].rpartition(":")[2]) for each in answers]
     assert sorted(places) == list(range(before + 1, before + 6))
     last = roles[places.index(before + 5)]
-    assert (await roles_by_member(acme))[bob.id] == [last]
+    assert (await acme.roles_by_member())[bob.id] == [last]
     mine = await bob.ask("GET", f"{acme.path}/permissions")
     assert mine.json()["actions"] == sorted(acme.deployment.service.catalog.actions_of([last]))
 
@@ -135,9 +137,9 @@ async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_a
     acme: Organization,
 ) -> None:
     for number in range(5):
-        ada = (await add_members(acme, {f"ada{number}": ["administrator"]}))[f"ada{number}"]
+        ada = (await acme.add_members({f"ada{number}": ["administrator"]}))[f"ada{number}"]
         invited, removed = await asyncio.gather(
-            acme.invite(f"bob{number}", ["support"], by=ada), acme.act("remove", ada)
+            acme.invite(f"bob{number}", ["support"], by=ada), acme.remove(ada)
         )
         assert removed.status_code == 204
         assert invited.status_code in (201, 401, 404)
@@ -147,11 +149,11 @@ async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_a
 
 async def test_reading_members_while_they_are_removed_never_fails(fintoc: Deployment) -> None:
     acme = await fintoc.create_organization("acme")
-    people = await add_members(acme, {f"member{number}": ["support"] for number in range(12)})
+    people = await acme.add_members({f"member{number}": ["support"] for number in range(12)})
 
     answers = await asyncio.gather(
         *(person.ask("GET", f"{acme.path}/members") for person in people.values()),
-        *(acme.act("remove", person) for person in people.values()),
+        *(acme.remove(person) for person in people.values()),
         *(person.ask("GET", acme.path) for person in people.values()),
     )
 
@@ -169,7 +171,7 @@ async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(
     for answer in answers:
         if answer is not made:
             refused(answer, 409, "invitation_ended")
-    assert await roles_by_member(acme) == {
+    assert await acme.roles_by_member() == {
         acme.administrator.id: ["administrator"],
         made.json()["user"]: ["support"],
     }
@@ -180,14 +182,14 @@ async def test_of_accepting_and_cancelling_at_once_one_happens(acme: Organizatio
     for number in range(8):
         name = f"bob{number}"
         id = (await acme.invite(name, ["support"])).json()["id"]
-        before = len(await roles_by_member(acme))
+        before = len(await acme.roles_by_member())
         accepted, cancelled = await asyncio.gather(
             acme.accept(name),
             acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}"),
         )
         outcome = (accepted.status_code, cancelled.status_code)
         assert outcome in {(200, 409), (409, 204)}
-        assert len(await roles_by_member(acme)) == before + (outcome == (200, 409))
+        assert len(await acme.roles_by_member()) == before + (outcome == (200, 409))
     await assert_agreement(acme)
 
 
@@ -211,13 +213,13 @@ async def test_of_two_administrators_who_demote_each_other_at_once_one_stays(
     initech: Organization,
 ) -> None:
     for number in range(5):
-        eve = (await add_members(initech, {f"eve{number}": ["admin"]}))[f"eve{number}"]
+        eve = (await initech.add_members({f"eve{number}": ["admin"]}))[f"eve{number}"]
         ana = initech.administrator
         answers = await asyncio.gather(
             initech.change_roles(eve, "read", by=ana), initech.change_roles(ana, "read", by=eve)
         )
         assert sorted(answer.status_code for answer in answers) == [200, 403]
-        if (await roles_by_member(initech))[ana.id] == ["read"]:
+        if (await initech.roles_by_member())[ana.id] == ["read"]:
             await initech.change_roles(ana, "admin", by=eve)
-        await initech.act("remove", eve)
+        await initech.remove(eve)
     await assert_agreement(initech)

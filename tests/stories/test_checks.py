@@ -5,17 +5,18 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, remove_resource, set_grants
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import linked
-from tests.support.story_setup import add_members, refused
 
 
 @pytest.fixture
 async def people(acme: Organization) -> dict[str, Person]:
     """Sue of Support, and Dan, a developer; and a webhook."""
     await add_resources(acme, "webhook:wh_1")
-    return await add_members(acme, {"sue": ["support"], "dan": ["developer"]})
+    return await acme.add_members({"sue": ["support"], "dan": ["developer"]})
 
 
 async def ask(by: Person, *checks: dict[str, Any]) -> httpx.Response:

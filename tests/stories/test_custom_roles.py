@@ -9,8 +9,9 @@ from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
 from tests.stories.roles import all_of, made, make, replace, show
 from tests.support.agreement import assert_agreement
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import events, refused, roles_by_member
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
@@ -112,7 +113,7 @@ async def test_a_change_holds_for_all_holders_in_one_position(acme: Organization
     for person in people:
         assert await acme.can(person, "links_edit", at=token)
         assert not await acme.can(person, "transfers_view", at=token)
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert told.kind == "role_changed"
     assert told.details == {
         "added": ["links_edit"],
@@ -334,13 +335,13 @@ async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Organ
     lea = await branch.member("lea", roles=["lead"])
     dan = await branch.member("dan", roles=["clerk", "watch"])
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, dan, by=lea), 403, "member_above_actor")
+        refused(await branch.change_status(verb, dan, by=lea), 403, "member_above_actor")
     await replace(branch, "watch", "counter_view")
-    assert (await branch.act("suspend", dan, by=lea)).is_success
+    assert (await branch.suspend(dan, by=lea)).is_success
     # it is given more while he cannot use it, and would be given back with him
     await replace(branch, "watch", "house_audit")
-    refused(await branch.act("reactivate", dan, by=lea), 403, "member_above_actor")
-    assert dan.id in await roles_by_member(branch)
+    refused(await branch.reactivate(dan, by=lea), 403, "member_above_actor")
+    assert dan.id in await branch.roles_by_member()
 
 
 async def test_roles_of_ones_own_end_with_the_organization(acme: Organization) -> None:

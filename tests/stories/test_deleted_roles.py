@@ -22,17 +22,10 @@ from teamaccess.storage import (
 )
 from tests.stories.roles import delete, made, make
 from tests.support.agreement import assert_agreement, ledger_entries, operator_session
-from tests.support.deployment import Organization as Organization
-from tests.support.deployment import Person
+from tests.support.organization import Organization as Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import running_worker, wait_until
-from tests.support.story_setup import (
-    backdate_invitation,
-    events,
-    load_invitation,
-    refused,
-    roles_by_member,
-    set_role_expiry,
-)
 
 HOUR = timedelta(hours=1)
 ROLE = RoleId("treasurer")
@@ -138,7 +131,7 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     only = (await acme.invite("fay", [ROLE])).json()["id"]
     both = (await acme.invite("gus", [ROLE, "support"])).json()["id"]
     old = (await acme.invite("hal", [ROLE])).json()["id"]
-    await backdate_invitation(acme, old, timedelta(days=30))
+    await acme.backdate_invitation(old, timedelta(days=30))
     asked = await request(acme, dan)
     before = len(await acme.ledger())
 
@@ -153,15 +146,15 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     assert len(await acme.ledger()) == before + 1
     assert not [each for each in await assert_agreement(acme) if ROLE in each]
     now = await acme.deployment.service.now()
-    assert (await load_invitation(acme, only)).status(now) is InvitationStatus.CANCELLED
-    assert (await load_invitation(acme, both)).roles == ["support"]
+    assert (await acme.invitation(only)).status(now) is InvitationStatus.CANCELLED
+    assert (await acme.invitation(both)).roles == ["support"]
     refused(await acme.accept("fay"), 409, "invitation_ended")
     assert (await acme.accept("gus")).is_success
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{old}/resend")
     refused(resent, 400, "unknown_role")
     decided = await again(acme, asked)
     assert (decided.status, decided.decided_by) == (AccessRequestStatus.WITHDRAWN, None)
-    kinds = [each.kind for each in await events(acme)]
+    kinds = [each.kind for each in await acme.events()]
     assert {"role_deleted", "access_withdrawn", "invitation_cancelled"} <= set(kinds)
 
 
@@ -173,7 +166,7 @@ async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization)
     await made(acme, ROLE, "transfers_create")
     assert not await acme.can(bob, "transfers_create")
     fay = (await acme.accept("fay")).json()["user"]
-    assert (await roles_by_member(acme))[fay] == ["support"]
+    assert (await acme.roles_by_member())[fay] == ["support"]
 
 
 async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organization) -> None:
@@ -182,11 +175,11 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     await acme.change_roles(people["dan"], ROLE, "support")
     await acme.change_roles(people["eve"], ROLE, "support")
     now = datetime.now(UTC).replace(microsecond=0)
-    await set_role_expiry(acme, people["bob"], ROLE, now + 2 * HOUR)
-    await set_role_expiry(acme, people["dan"], ROLE, now + 3 * HOUR)
-    await set_role_expiry(acme, people["dan"], "support", now + HOUR)
-    await set_role_expiry(acme, people["eve"], "support", now + HOUR)
-    await set_role_expiry(acme, people["fay"], ROLE, now - HOUR)
+    await acme.set_role_expiry(people["bob"], ROLE, now + 2 * HOUR)
+    await acme.set_role_expiry(people["dan"], ROLE, now + 3 * HOUR)
+    await acme.set_role_expiry(people["dan"], "support", now + HOUR)
+    await acme.set_role_expiry(people["eve"], "support", now + HOUR)
+    await acme.set_role_expiry(people["fay"], ROLE, now - HOUR)
     gus = await acme.member("gus", roles=["product"])
     await team(acme, gus)
     offered = (await acme.invite("hal", [ROLE])).json()["id"]
@@ -202,7 +195,7 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     assert await ends(acme, people["fay"]) == {}
     for person in (people["bob"], people["dan"], people["eve"], gus):
         assert await acme.can(person, "refunds_create")
-    assert (await load_invitation(acme, offered)).roles == ["support"]
+    assert (await acme.invitation(offered)).roles == ["support"]
     assert (await again(acme, asked)).status == AccessRequestStatus.WITHDRAWN
     assert (await acme.accept("hal")).is_success
     assert not [each for each in await assert_agreement(acme) if ROLE in each]
@@ -296,7 +289,7 @@ async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
         assert gone.status_code == 204
         for answer in (given, invited):
             assert answer.status_code in (200, 201) or answer.json()["code"] == "unknown_role"
-        assert (await roles_by_member(acme))[bob.id] == ["support"]
+        assert (await acme.roles_by_member())[bob.id] == ["support"]
         assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 

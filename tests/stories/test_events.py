@@ -9,8 +9,9 @@ import pytest
 
 from teamaccess.storage import Event
 from tests.support.chain_hashes import broken_events
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, events, events_of_chain, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
 """A kind of thing and an id: no address has its @ in it."""
@@ -21,7 +22,7 @@ async def newest(organization: Organization, answer: httpx.Response) -> Event:
     left = [
         each
         for name in (organization.id, Event.PLATFORM)
-        for each in await events_of_chain(organization, name)
+        for each in await organization.deployment.events(name)
         if each.request_id == answer.headers["X-Request-Id"]
     ]
     assert len(left) == 1, [each.kind for each in left]
@@ -42,8 +43,8 @@ DEEDS: dict[str, Deed] = {
         "DELETE", f"{t.path}/invitations/{i}"
     ),
     "roles_changed": lambda t, b, i: t.change_roles(b, "product"),
-    "member_suspended": lambda t, b, i: t.act("suspend", b),
-    "member_removed": lambda t, b, i: t.act("remove", b),
+    "member_suspended": lambda t, b, i: t.suspend(b),
+    "member_removed": lambda t, b, i: t.remove(b),
     "organization_deleted": lambda t, b, i: t.administrator.ask("DELETE", t.path),
 }
 
@@ -52,7 +53,7 @@ DEEDS: dict[str, Deed] = {
 async def test_everything_an_administrator_does_is_told_in_the_organizations_chain(
     acme: Organization, kind: str
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     invitation = (await acme.invite("guest", ["support"])).json()["id"]
 
     done = await DEEDS[kind](acme, bob, invitation)
@@ -67,15 +68,15 @@ async def test_everything_an_administrator_does_is_told_in_the_organizations_cha
 
 
 async def test_reactivating_leaving_and_founding_are_told_too(initech: Organization) -> None:
-    bob = (await add_members(initech, {"bob": ["read"]}, suspended=["bob"]))["bob"]
-    back = await newest(initech, await initech.act("reactivate", bob))
+    bob = (await initech.add_members({"bob": ["read"]}, suspended=["bob"]))["bob"]
+    back = await newest(initech, await initech.reactivate(bob))
     assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
     left = await newest(initech, await bob.ask("POST", f"{initech.path}/leave"))
     assert (left.kind, left.actor) == ("member_left", f"user:{bob.id}")
     bob.token = await initech.deployment.token(bob.id)
     id = f"{initech.id}-b"
     made = await bob.ask("POST", "/v1/organizations", json={"id": id, "name": "B"})
-    founded = (await events_of_chain(initech, id))[-1]
+    founded = (await initech.deployment.events(id))[-1]
     assert (founded.kind, founded.request_id) == (
         "organization_created",
         made.headers["X-Request-Id"],
@@ -85,7 +86,7 @@ async def test_reactivating_leaving_and_founding_are_told_too(initech: Organizat
 async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(
     acme: Organization,
 ) -> None:
-    created, granted = await events(acme)
+    created, granted = await acme.events()
     assert [created.kind, granted.kind] == ["organization_created", "administrator_granted"]
     assert {created.channel, granted.channel} == {"operator"}
     assert granted.reason_hash is not None
@@ -102,7 +103,7 @@ REFUSALS: dict[str, Refusal] = {
 
 @pytest.mark.parametrize("code", REFUSALS)
 async def test_a_refusal_is_told_with_who_tried_what(acme: Organization, code: str) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
 
     answer = await REFUSALS[code](acme, bob)
 
@@ -117,7 +118,7 @@ async def test_a_refusal_is_told_with_who_tried_what(acme: Organization, code: s
 async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organization(
     acme: Organization, globex: Organization
 ) -> None:
-    before = len(await events(globex))
+    before = len(await globex.events())
 
     answer = await acme.administrator.ask("GET", f"{globex.path}/members")
 
@@ -125,11 +126,11 @@ async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organ
     assert (told.chain, told.kind) == (Event.PLATFORM, "refused")
     assert told.actor == f"user:{acme.administrator.id}"
     assert told.details["facts"] == {"organization": globex.id}
-    assert len(await events(globex)) == before
+    assert len(await globex.events()) == before
 
 
 async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
     assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
 
@@ -143,7 +144,7 @@ async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Organizat
 async def test_the_chains_of_events_are_whole(acme: Organization) -> None:
     for name in ("bob", "eve"):
         await acme.member(name, roles=["support"])
-    await acme.act("remove", acme.people["bob"])
+    await acme.remove(acme.people["bob"])
 
     connection = await asyncpg.connect(acme.deployment.owner_url)
     try:
@@ -154,9 +155,9 @@ async def test_the_chains_of_events_are_whole(acme: Organization) -> None:
 
 
 async def test_an_event_says_only_ids(acme: Organization) -> None:
-    before = len(await events_of_chain(acme, Event.PLATFORM))
+    before = len(await acme.deployment.events(Event.PLATFORM))
     await acme.member("bob", roles=["support"])
-    for told in [*await events(acme), *(await events_of_chain(acme, Event.PLATFORM))[before:]]:
+    for told in [*await acme.events(), *(await acme.deployment.events(Event.PLATFORM))[before:]]:
         assert re.fullmatch(
             r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
         )

@@ -3,7 +3,8 @@
 import pytest
 
 from tests.catalog.seed_tables import Says, finicom_prose
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 
 GUIDE = list(finicom_prose())
 SPOKEN_OF = frozenset().union(*(says.can | says.cannot for says in GUIDE))

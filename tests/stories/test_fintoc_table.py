@@ -6,7 +6,9 @@ import pytest
 
 from teamaccess.catalog import Action
 from tests.catalog.seed_tables import Row, fintoc_table
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 TABLE = fintoc_table()
 

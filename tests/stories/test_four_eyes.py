@@ -4,13 +4,12 @@ import pytest
 
 from teamaccess.storage import Membership, RoleAssignment, RoleId
 from tests.support.agreement import assert_agreement
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import (
     add_resources,
     add_team,
     batch_item,
-    can_on,
     change_resources,
     grant_to,
     register_resource,
@@ -18,8 +17,7 @@ from tests.support.resources import (
     resource_path,
     set_grants,
 )
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import add_members, refused
+from tests.support.responses import refused
 
 T1 = "transfer:t_1"
 
@@ -27,8 +25,8 @@ T1 = "transfer:t_1"
 @pytest.fixture
 async def people(acme: Organization) -> dict[str, Person]:
     """Ben is an administrator, Tia may authorize through a role of the organization's own."""
-    found = await add_members(acme, {"ben": ["administrator"], "tia": [], "ole": ["operations"]})
-    await add_custom_role(acme, "treasurer", "transfers_authorize", holders=[found["tia"]])
+    found = await acme.add_members({"ben": ["administrator"], "tia": [], "ole": ["operations"]})
+    await acme.add_custom_role("treasurer", "transfers_authorize", holders=[found["tia"]])
     return found
 
 
@@ -41,11 +39,11 @@ async def test_not_even_an_administrator_authorizes_what_they_created(
         f"TOUCH transfer:{acme.id}/t_1#creator@user:{ana.id}",
         f"TOUCH transfer:{acme.id}/t_1#organization@organization:{acme.id}",
     ]
-    assert not await can_on(acme, ana, T1, "authorize")
-    assert await can_on(acme, ana, T1, "view")
-    assert await can_on(acme, ben, T1, "authorize")
-    assert await can_on(acme, people["tia"], T1, "authorize")
-    assert not await can_on(acme, people["ole"], T1, "authorize")
+    assert not await acme.can(ana, "authorize", on=T1)
+    assert await acme.can(ana, "view", on=T1)
+    assert await acme.can(ben, "authorize", on=T1)
+    assert await acme.can(people["tia"], "authorize", on=T1)
+    assert not await acme.can(people["ole"], "authorize", on=T1)
 
 
 async def test_nor_through_a_custom_role_a_team_or_a_grant(
@@ -54,7 +52,7 @@ async def test_nor_through_a_custom_role_a_team_or_a_grant(
     tia, ole = people["tia"], people["ole"]
     await add_resources(acme, T1, creator=tia)
     await add_resources(acme, "transfer:t_2", creator=ole)
-    assert not await can_on(acme, tia, T1, "authorize")
+    assert not await acme.can(tia, "authorize", on=T1)
     await add_team(acme, "pay", tia, ole)
     for name in (T1, "transfer:t_2"):
         given = [
@@ -63,15 +61,15 @@ async def test_nor_through_a_custom_role_a_team_or_a_grant(
             grant_to("pay", "authorize"),
         ]
         assert (await set_grants(acme, name, *given)).status_code == 200
-    assert not await can_on(acme, tia, T1, "authorize")
-    assert await can_on(acme, ole, T1, "authorize")
-    assert not await can_on(acme, ole, "transfer:t_2", "authorize")
-    assert await can_on(acme, tia, "transfer:t_2", "authorize")
+    assert not await acme.can(tia, "authorize", on=T1)
+    assert await acme.can(ole, "authorize", on=T1)
+    assert not await acme.can(ole, "authorize", on="transfer:t_2")
+    assert await acme.can(tia, "authorize", on="transfer:t_2")
     async with acme.deployment.operator(acme.id) as change:
         role = RoleId("administrator")
         held = RoleAssignment(organization_id=acme.id, user_id=tia.id, role=role)
         change.session.add(held)
-    assert not await can_on(acme, tia, T1, "authorize")
+    assert not await acme.can(tia, "authorize", on=T1)
     await assert_agreement(acme)
 
 
@@ -94,7 +92,7 @@ async def test_the_creator_is_said_once_and_for_all(
         )
     answer = await change_resources(acme, [batch_item(T1, "remove"), batch_item(T1, creator=ben)])
     refused(answer, 400, "resource_twice")
-    assert not await can_on(acme, ana, T1, "authorize")
+    assert not await acme.can(ana, "authorize", on=T1)
 
 
 async def test_a_second_organization_does_not_help(
@@ -102,15 +100,15 @@ async def test_a_second_organization_does_not_help(
 ) -> None:
     """Ana is an administrator in both, and registers the same id there as somebody else's."""
     ana = acme.administrator
-    await add_members(globex, {"zoe": ["administrator"]})
+    await globex.add_members({"zoe": ["administrator"]})
     async with globex.deployment.operator(globex.id) as change:
         user = ana.id
         held = [RoleAssignment(role=RoleId("administrator"))]
         change.session.add(Membership(organization_id=globex.id, user_id=user, assignments=held))
     await add_resources(acme, T1, creator=ana)
     await add_resources(globex, T1, creator=globex.people["zoe"])
-    assert not await can_on(acme, ana, T1, "authorize")
-    assert await can_on(globex, ana, T1, "authorize")
+    assert not await acme.can(ana, "authorize", on=T1)
+    assert await globex.can(ana, "authorize", on=T1)
     asked = await ana.ask(
         "POST",
         "/v1/check",
@@ -137,7 +135,7 @@ async def test_whoever_created_it_and_is_back_is_its_creator_still(
 ) -> None:
     ole = people["ole"]
     await add_resources(acme, T1, creator=ole)
-    await acme.act("remove", ole)
+    await acme.remove(ole)
     assert (
         await register_resource(acme, T1, creator=ole)
     ).status_code == 200  # nothing was changed
@@ -145,8 +143,8 @@ async def test_whoever_created_it_and_is_back_is_its_creator_still(
     async with acme.deployment.operator(acme.id) as change:
         held = [RoleAssignment(role=RoleId("administrator"))]
         change.session.add(Membership(organization_id=acme.id, user_id=ole.id, assignments=held))
-    assert not await can_on(acme, ole, T1, "authorize")
-    assert await can_on(acme, ole, T1, "view")
+    assert not await acme.can(ole, "authorize", on=T1)
+    assert await acme.can(ole, "view", on=T1)
 
 
 async def test_a_creator_does_not_hand_out_either_what_they_may_not(
@@ -159,10 +157,10 @@ async def test_a_creator_does_not_hand_out_either_what_they_may_not(
     assert (
         await set_grants(acme, T1, grant_to(ole, "authorize"), by=people["ben"])
     ).status_code == 200
-    assert await can_on(acme, ole, T1, "authorize")
+    assert await acme.can(ole, "authorize", on=T1)
     # but to take it back is to take away what they could give everywhere
     assert (await set_grants(acme, T1)).status_code == 200
-    assert not await can_on(acme, ole, T1, "authorize")
+    assert not await acme.can(ole, "authorize", on=T1)
 
 
 async def test_what_takes_four_eyes_is_never_asked_of_the_organization(
@@ -178,9 +176,9 @@ async def test_what_a_backend_registers_for_a_member_is_that_member_s_creation(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     ana, ben = acme.administrator, people["ben"]
-    site = await add_backend_account(acme, "resources_register")
-    for_ana = on_behalf_of(site, ana.id)
+    site = await acme.add_backend_account("resources_register")
+    for_ana = site.on_behalf_of(ana.id)
     refused(await register_resource(acme, T1, by=for_ana, creator=ben), 400, "creator_is_member")
     assert (await register_resource(acme, T1, by=for_ana)).status_code == 200
-    assert not await can_on(acme, ana, T1, "authorize")
-    assert await can_on(acme, ben, T1, "authorize")
+    assert not await acme.can(ana, "authorize", on=T1)
+    assert await acme.can(ben, "authorize", on=T1)

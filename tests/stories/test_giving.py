@@ -6,14 +6,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import (
-    add_members,
-    refused,
-    replace_offered_roles,
-    roles_by_member,
-    set_role_expiry,
-)
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {
@@ -31,7 +26,7 @@ PEOPLE = {
 @pytest.fixture
 async def people(branch: Organization) -> dict[str, Person]:
     """One of each role, and lea, who is the lead."""
-    return await add_members(branch, PEOPLE)
+    return await branch.add_members(PEOPLE)
 
 
 async def do(organization: Organization, deed: str, whom: Person, by: Person) -> httpx.Response:
@@ -39,7 +34,7 @@ async def do(organization: Organization, deed: str, whom: Person, by: Person) ->
     if deed in ("clerk", "nothing"):
         roles = ["clerk"] if deed == "clerk" else []
         return await organization.change_roles(whom, *roles, by=by)
-    return await organization.act(deed, whom, by=by)
+    return await organization.change_status(deed, whom, by=by)
 
 
 async def test_a_lead_gives_what_a_lead_has(
@@ -56,7 +51,7 @@ async def test_a_lead_gives_nothing_beyond_by_no_path(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
-    before = await roles_by_member(branch)
+    before = await branch.roles_by_member()
     for role, lacks in (("auditor", ["house_audit"]), ("owner", None)):
         for answer in (
             await branch.invite("new", [role], by=lea),
@@ -67,10 +62,10 @@ async def test_a_lead_gives_nothing_beyond_by_no_path(
             problem = refused(answer, 403, "role_beyond_giver")
             assert lacks is None or problem["missing"] == lacks
     id = (await branch.invite("new", ["clerk"], by=lea)).json()["id"]
-    await replace_offered_roles(branch, id, ["auditor"])
+    await branch.replace_offered_roles(id, ["auditor"])
     resent = await lea.ask("POST", f"{branch.path}/invitations/{id}/resend")
     refused(resent, 403, "role_beyond_giver")
-    assert await roles_by_member(branch) == before
+    assert await branch.roles_by_member() == before
 
 
 async def test_not_even_the_owner_gives_an_operators_role(
@@ -89,11 +84,11 @@ async def test_not_even_the_owner_gives_an_operators_role(
 async def test_nobody_acts_on_someone_above_them(
     branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
-    another = (await add_members(branch, {"another": ["owner"]}))["another"]
+    another = (await branch.add_members({"another": ["owner"]}))["another"]
     for name in ("ana", "ada", "cleo", "both"):
         whom = branch.people[name]
         if deed == "reactivate":
-            await branch.act("suspend", whom, by=another)
+            await branch.suspend(whom, by=another)
         before = await branch.ledger()
 
         answer = await do(branch, deed, whom, by=people["lea"])
@@ -110,7 +105,7 @@ async def test_equals_and_those_below_may_be_acted_on(
 ) -> None:
     for name in ("leo", "dan", "carl", "nora"):
         if deed == "reactivate":
-            await branch.act("suspend", people[name])
+            await branch.suspend(people[name])
         answer = await do(branch, deed, people[name], by=people["lea"])
         assert answer.is_success, answer.text
 
@@ -120,10 +115,10 @@ async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
     branch: Organization, people: dict[str, Person], days: int
 ) -> None:
     ada = people["ada"]
-    await set_role_expiry(branch, ada, "auditor", datetime.now(UTC) + timedelta(days=days))
+    await branch.set_role_expiry(ada, "auditor", datetime.now(UTC) + timedelta(days=days))
 
     for deed in ("suspend", "remove"):
-        refused(await branch.act(deed, ada, by=people["lea"]), 403, "member_above_actor")
+        refused(await branch.change_status(deed, ada, by=people["lea"]), 403, "member_above_actor")
 
 
 async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
@@ -133,7 +128,7 @@ async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
     await branch.change_roles(lea, "lead", "auditor")
     assert (await branch.change_roles(people["ada"], "auditor", "clerk", by=lea)).is_success
 
-    await set_role_expiry(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await branch.set_role_expiry(lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
 
     answer = await branch.change_roles(people["ada"], "clerk", by=lea)
     refused(answer, 403, "member_above_actor")
@@ -147,7 +142,7 @@ async def test_extending_counts_as_giving_and_bringing_forward_does_not(
     lea = people["lea"]
     await branch.change_roles(lea, "lead", "auditor")
     soon = datetime.now(UTC) + timedelta(days=30)
-    await set_role_expiry(branch, lea, "auditor", soon)
+    await branch.set_role_expiry(lea, "auditor", soon)
 
     def until(at: datetime | None) -> dict[str, object]:
         end = at.isoformat() if at else None
@@ -156,7 +151,7 @@ async def test_extending_counts_as_giving_and_bringing_forward_does_not(
     path = f"{branch.path}/members/{lea.id}/roles"
     sooner = await lea.ask("PUT", path, json=until(soon - timedelta(days=1)))
     assert sooner.status_code == 200
-    await set_role_expiry(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await branch.set_role_expiry(lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
     for later in (soon, None):
         refused(await lea.ask("PUT", path, json=until(later)), 403, "role_beyond_giver")
 
@@ -166,7 +161,9 @@ async def test_who_may_invite_but_not_manage_can_do_just_that(
 ) -> None:
     dan = people["dan"]
     for deed in ("suspend", "remove", "reactivate"):
-        problem = refused(await branch.act(deed, people["carl"], by=dan), 403, "missing_permission")
+        problem = refused(
+            await branch.change_status(deed, people["carl"], by=dan), 403, "missing_permission"
+        )
         assert problem["permission"] == "people_manage"
     refused(await branch.invite("new", ["lead"], by=dan), 403, "role_beyond_giver")
     assert (await branch.invite("new", ["deputy"], by=dan)).status_code == 201

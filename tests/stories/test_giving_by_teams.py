@@ -16,8 +16,9 @@ from teamaccess.storage import (
     RoleId,
 )
 from tests.support.agreement import assert_agreement
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.teams import Team
 
 NOW = datetime.now(UTC)
@@ -33,7 +34,7 @@ PEOPLE = {
 
 @pytest.fixture
 async def people(branch: Organization) -> dict[str, Person]:
-    return await add_members(branch, PEOPLE)
+    return await branch.add_members(PEOPLE)
 
 
 @pytest.fixture
@@ -143,10 +144,10 @@ async def test_what_is_from_a_team_puts_somebody_above_others(
     lea, nora = people["lea"], people["nora"]
     await books.add_member(nora)
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, nora, by=lea), 403, "member_above_actor")
+        refused(await branch.change_status(verb, nora, by=lea), 403, "member_above_actor")
     refused(await branch.change_roles(nora, "clerk", by=lea), 403, "member_above_actor")
     await books.remove_member(nora)
-    assert (await branch.act("remove", nora, by=lea)).status_code == 204
+    assert (await branch.remove(nora, by=lea)).status_code == 204
 
 
 async def test_what_is_from_a_team_can_be_given_on(
@@ -173,12 +174,12 @@ async def test_a_team_is_left_without_permission_and_others_are_not_taken_out_of
     assert await books.member_ids() == [nora.id]
     refused(await books.remove_member(carl, by=carl), 403, "missing_permission")
     refused(await books.remove_member(carl), 404, "not_in_team")
-    await branch.act("suspend", nora)
+    await branch.suspend(nora)
     refused(await books.remove_member(nora, by=nora), 404, "unknown_organization")
 
 
 async def test_a_team_that_may_do_something_to_one_object_gives_that(acme: Organization) -> None:
-    cem, bob = (await add_members(acme, {"cem": [], "bob": []})).values()
+    cem, bob = (await acme.add_members({"cem": [], "bob": []})).values()
     links = await Team.create(acme, "links")
     held = ["teams_manage", "users_access", "refunds_create"]
     async with acme.deployment.operator(acme.id) as change:

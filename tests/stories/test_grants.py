@@ -8,19 +8,18 @@ from sqlalchemy import update
 from teamaccess.storage import Grant, TeamId
 from teamaccess.storage import Organization as TeamRow
 from tests.support.agreement import assert_agreement
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import (
     add_resources,
     add_team,
-    can_on,
     get_grants,
     grant_to,
     remove_resource,
     set_grants,
 )
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import swept
-from tests.support.story_setup import add_members, events, refused
 
 WEBHOOK = "webhook:wh_1"
 
@@ -28,10 +27,10 @@ WEBHOOK = "webhook:wh_1"
 @pytest.fixture
 async def people(acme: Organization) -> dict[str, Person]:
     """Sue of Support, Wes in the team web, and reg, who registers and edits but does not delete."""
-    found = await add_members(acme, {"sue": ["support"], "wes": [], "reg": [], "ida": ["product"]})
+    found = await acme.add_members({"sue": ["support"], "wes": [], "reg": [], "ida": ["product"]})
     await add_team(acme, "web", found["wes"])
-    await add_custom_role(
-        acme, "registrar", "resources_register", "webhooks_edit", holders=[found["reg"]]
+    await acme.add_custom_role(
+        "registrar", "resources_register", "webhooks_edit", holders=[found["reg"]]
     )
     await add_resources(acme, WEBHOOK)
     return found
@@ -57,11 +56,11 @@ async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
     )
 
     assert answer.status_code == 200, answer.text
-    assert await can_on(acme, sue, WEBHOOK, "edit")
-    assert await can_on(acme, wes, WEBHOOK, "send_test")
-    assert not await can_on(acme, wes, WEBHOOK, "edit")
-    assert not await can_on(acme, sue, WEBHOOK, "delete")
-    assert not await can_on(acme, sue, "webhook:wh_2", "edit")
+    assert await acme.can(sue, "edit", on=WEBHOOK)
+    assert await acme.can(wes, "send_test", on=WEBHOOK)
+    assert not await acme.can(wes, "edit", on=WEBHOOK)
+    assert not await acme.can(sue, "delete", on=WEBHOOK)
+    assert not await acme.can(sue, "edit", on="webhook:wh_2")
     assert not await acme.can(sue, "webhooks_edit")
     shown = await get_grants(acme, WEBHOOK, by=people["ida"])
     assert shown.json() == answer.json()
@@ -79,7 +78,7 @@ async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
             ("send_test", None, "web", end.isoformat().replace("+00:00", "Z")),
         )
     ]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("grants_changed", f"webhook:{acme.id}/wh_1")
     assert told.details == {
         "before": [],
@@ -103,10 +102,10 @@ async def test_what_is_put_replaces_all_that_was_granted_in_one_write(
         f"DELETE {me}#granted_view@user:{sue.id}",
         f"TOUCH {me}#granted_delete@user:{wes.id}",
     ]
-    told = len(await events(acme))
+    told = len(await acme.events())
     await set_grants(acme, WEBHOOK, grant_to(wes, "delete"), grant_to(sue, "edit"))
     assert len(await acme.ledger()) == before + 1
-    assert len(await events(acme)) == told
+    assert len(await acme.events()) == told
     await set_grants(acme, WEBHOOK)
     assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
 
@@ -117,26 +116,26 @@ async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_place_in_
     sue, wes = people["sue"], people["wes"]
     before = await assert_agreement(acme)
     await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to("web", "edit"))
-    assert (await acme.act("suspend", sue)).is_success
-    assert not await can_on(acme, sue, WEBHOOK, "edit")
-    await acme.act("reactivate", sue)
-    assert await can_on(acme, sue, WEBHOOK, "edit")
+    assert (await acme.suspend(sue)).is_success
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
+    await acme.reactivate(sue)
+    assert await acme.can(sue, "edit", on=WEBHOOK)
 
-    await acme.act("remove", sue)
+    await acme.remove(sue)
 
-    assert not await can_on(acme, sue, WEBHOOK, "edit")
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
     assert [each["team"] for each in (await get_grants(acme, WEBHOOK)).json()["grants"]] == ["web"]
     await acme.invite("sue", ["support"])
     headers = {"Authorization": f"Bearer {await acme.deployment.token(sue.id)}"}
     assert (await acme.accept("sue", headers=headers)).is_success
-    assert not await can_on(acme, sue, WEBHOOK, "edit")
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
 
-    assert await can_on(acme, wes, WEBHOOK, "edit")
+    assert await acme.can(wes, "edit", on=WEBHOOK)
     async with acme.deployment.operator(acme.id) as change:
         team = await change.session.get_one(TeamRow, (acme.id, TeamId("web")))
         await change.session.refresh(team, ["members", "roles"])
         await change.session.delete(team)
-    assert not await can_on(acme, wes, WEBHOOK, "edit")
+    assert not await acme.can(wes, "edit", on=WEBHOOK)
     assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
     assert await assert_agreement(acme) == {each for each in before if not each.startswith("team:")}
 
@@ -156,7 +155,7 @@ async def test_a_grant_ends_when_it_is_said_to(
             .where(Grant.organization_id == acme.id, Grant.action == "edit")
             .values(expires_at=past)
         )
-    assert not await can_on(acme, sue, WEBHOOK, "edit")
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
     assert [each["action"] for each in (await get_grants(acme, WEBHOOK)).json()["grants"]] == [
         "view"
     ]
@@ -167,7 +166,7 @@ async def test_a_grant_ends_when_it_is_said_to(
     assert [each.partition("[")[0] for each in updates] == [
         f"DELETE webhook:{acme.id}/wh_1#granted_edit@user:{sue.id}"
     ]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.actor) == ("grant_ended", "system")
     assert told.details == {
         "action": "edit",
@@ -191,7 +190,7 @@ async def test_what_had_ended_is_granted_by_who_grants_it_again(
     [again] = (await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), by=reg)).json()["grants"]
     assert again["granted_by"] == reg.id
     assert datetime.fromisoformat(again["granted_at"]) > past
-    assert await can_on(acme, sue, WEBHOOK, "edit")
+    assert await acme.can(sue, "edit", on=WEBHOOK)
     await assert_agreement(acme)
 
 
@@ -302,21 +301,21 @@ async def test_removing_an_object_ends_what_was_granted_whoever_granted_it(
 ) -> None:
     await set_grants(acme, WEBHOOK, grant_to(people["sue"], "delete"))
     assert (await remove_resource(acme, WEBHOOK, by=people["reg"])).status_code == 204
-    assert not await can_on(acme, people["sue"], WEBHOOK, "delete")
+    assert not await acme.can(people["sue"], "delete", on=WEBHOOK)
     await assert_agreement(acme)
 
 
 async def test_what_is_held_on_one_object_puts_somebody_above_who_lacks_it(
     initech: Organization,
 ) -> None:
-    found = await add_members(initech, {"stu": [], "sue": [], "tim": [], "tom": []})
-    await add_custom_role(initech, "steward", "members_remove", holders=[found["stu"]])
+    found = await initech.add_members({"stu": [], "sue": [], "tim": [], "tom": []})
+    await initech.add_custom_role("steward", "members_remove", holders=[found["stu"]])
     await add_team(initech, "feeds", found["tom"])
     await add_resources(initech, "source:s_1")
     await set_grants(
         initech, "source:s_1", grant_to(found["tim"], "manage"), grant_to("feeds", "view")
     )
     for name, lacks in (("tim", "sources_manage"), ("tom", "sources_view")):
-        answer = await initech.act("suspend", found[name], by=found["stu"])
+        answer = await initech.suspend(found[name], by=found["stu"])
         assert refused(answer, 403, "member_above_actor")["missing"] == [lacks]
-    assert (await initech.act("suspend", found["sue"], by=found["stu"])).is_success
+    assert (await initech.suspend(found["sue"], by=found["stu"])).is_success

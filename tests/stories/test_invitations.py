@@ -7,8 +7,8 @@ import pytest
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
 from teamaccess.directory.invitations.offer import hash_of
-from tests.support.deployment import Organization
-from tests.support.story_setup import backdate_invitation, load_invitation, refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 DAY = timedelta(days=1)
 
@@ -35,7 +35,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(
     assert invitation["delivery"] == "sent"
     sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == 7 * DAY
-    row = await load_invitation(acme, invitation["id"])
+    row = await acme.invitation(invitation["id"])
     (touched,) = (await acme.ledger())[-1]
     assert touched.startswith(
         f"TOUCH invitation:{acme.id}/{row.id}#invitee@email:{row.invitee}"
@@ -61,7 +61,7 @@ async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_aske
 ) -> None:
     ids = {name: (await acme.invite(name, ["support"])).json()["id"] for name in ("p", "e", "c")}
     await acme.member("a", roles=["support"])
-    await backdate_invitation(acme, ids["e"], by=8 * DAY)
+    await acme.backdate_invitation(ids["e"], by=8 * DAY)
     path = f"{acme.path}/invitations"
     cancelled = await acme.administrator.ask("DELETE", f"{path}/{ids['c']}")
     assert cancelled.status_code == 204
@@ -96,7 +96,7 @@ async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Organiza
 
 async def test_an_expired_invitation_cannot_be_accepted(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    await backdate_invitation(acme, id, by=7 * DAY)
+    await acme.backdate_invitation(id, by=7 * DAY)
 
     refused(await acme.accept("bob"), 409, "invitation_ended")
     assert await status_of(acme, id) == "expired"
@@ -104,7 +104,7 @@ async def test_an_expired_invitation_cannot_be_accepted(acme: Organization) -> N
 
 async def test_an_expired_invitation_can_be_cancelled(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    await backdate_invitation(acme, id, by=8 * DAY)
+    await acme.backdate_invitation(id, by=8 * DAY)
 
     cancelled = await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
 
@@ -143,7 +143,7 @@ async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_on
 ) -> None:
     id = (await acme.invite("bob", ["support"], expires_in_hours=48)).json()["id"]
     old = acme.deployment.invitation_token(acme.address("bob"))
-    await backdate_invitation(acme, id, by=days * DAY)
+    await acme.backdate_invitation(id, by=days * DAY)
 
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
 
@@ -154,7 +154,7 @@ async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_on
     assert lives == 2 * DAY
     new = acme.deployment.invitation_token(acme.address("bob"))
     assert new != old
-    assert (await load_invitation(acme, id)).token_hash == hash_of(new)
+    assert (await acme.invitation(id)).token_hash == hash_of(new)
     dead = await acme.deployment.http.post("/v1/invitations/accept", json={"token": old})
     refused(dead, 404, "unknown_invitation_token")
     assert (await acme.accept("bob")).status_code == 200
@@ -174,7 +174,7 @@ async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(
     acme: Organization,
 ) -> None:
     old = (await acme.invite("bob", ["support"])).json()["id"]
-    await backdate_invitation(acme, old, by=8 * DAY)
+    await acme.backdate_invitation(old, by=8 * DAY)
 
     new = (await acme.invite("bob", ["developer"])).json()["id"]
 
@@ -202,7 +202,7 @@ async def test_an_organization_sends_only_so_many_mails_an_hour(
 
     refused(await acme.invite("max", ["support"]), 429, "too_many_invitations")
     refused(await acme.administrator.ask("POST", path), 429, "too_many_invitations")
-    await backdate_invitation(acme, id, by=timedelta(hours=1, seconds=1))
+    await acme.backdate_invitation(id, by=timedelta(hours=1, seconds=1))
     assert (await acme.invite("max", ["support"])).status_code == 201
 
 
@@ -222,5 +222,5 @@ async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Or
     assert len(acme.deployment.mails_to(acme.address("bob"))) == 10
     assert (await acme.invite("eve", ["support"])).status_code == 201
     for id in sent:
-        await backdate_invitation(acme, id, by=2 * DAY)
+        await acme.backdate_invitation(id, by=2 * DAY)
     assert (await acme.invite("bob", ["support"])).status_code == 201

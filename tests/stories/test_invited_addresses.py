@@ -3,8 +3,8 @@
 import pytest
 
 from teamaccess.directory.users.addresses import invitee
-from tests.support.deployment import Organization
-from tests.support.story_setup import load_invitation, refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 async def invite(organization: Organization, email: str) -> str:
@@ -63,7 +63,7 @@ async def test_spicedb_knows_an_invitee_by_a_keyed_hash_and_never_by_the_address
     acme: Organization,
 ) -> None:
     answer = await acme.invite("bob", ["support"])
-    row = await load_invitation(acme, answer.json()["id"])
+    row = await acme.invitation(answer.json()["id"])
 
     assert row.invitee == invitee(acme.deployment.service.keys.invitees, acme.address("bob"))
     assert f"#invitee@email:{row.invitee}" in (await acme.ledger())[-1][0]

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, refused, set_last_activity, set_role_expiry
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 SOON = datetime.now(UTC) + timedelta(days=30)
 
@@ -55,7 +56,7 @@ READS = ["", "/permissions", "/members", "/members/{user}", "/changes/1"]
 async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_not_theirs(
     acme: Organization, path: str
 ) -> None:
-    bob, eve = (await add_members(acme, {"bob": ["support"], "eve": ["support"]})).values()
+    bob, eve = (await acme.add_members({"bob": ["support"], "eve": ["support"]})).values()
     before = datetime.now(UTC) - timedelta(seconds=5)
 
     assert (await bob.ask("GET", acme.path + path.format(user=eve.id))).status_code == 200
@@ -68,7 +69,7 @@ async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_n
 async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeats(
     acme: Organization,
 ) -> None:
-    people = await add_members(acme, {f"member{number:02}": ["support"] for number in range(24)})
+    people = await acme.add_members({f"member{number:02}": ["support"] for number in range(24)})
     seen: list[str] = []
     sizes = []
     asked = {"limit": "7"}
@@ -86,19 +87,19 @@ async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeat
 
 
 async def test_a_page_that_ends_the_list_has_no_next_one(acme: Organization) -> None:
-    await add_members(acme, {f"member{number}": [] for number in range(6)})
+    await acme.add_members({f"member{number}": [] for number in range(6)})
     page = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=7")).json()
     assert len(page["items"]) == 7
     assert page["next_cursor"] is None
 
 
 async def test_pages_stay_in_step_while_people_come_and_go(acme: Organization) -> None:
-    people = await add_members(acme, {f"member{number}": [] for number in range(9)})
+    people = await acme.add_members({f"member{number}": [] for number in range(9)})
     first = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=4")).json()
     shown = [each["user"] for each in first["items"]]
     gone = next(each for each in people.values() if each.id in shown)
-    await acme.act("remove", gone)
-    late = (await add_members(acme, {"late": []}))["late"]
+    await acme.remove(gone)
+    late = (await acme.add_members({"late": []}))["late"]
 
     rest = await listed(acme, limit=100, cursor=first["next_cursor"])
 
@@ -110,15 +111,15 @@ async def test_pages_stay_in_step_while_people_come_and_go(acme: Organization) -
 async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(
     acme: Organization,
 ) -> None:
-    people = await add_members(
-        acme, {"bob": ["support"], "eve": ["support", "product"], "max": ["product"]}
+    people = await acme.add_members(
+        {"bob": ["support"], "eve": ["support", "product"], "max": ["product"]}
     )
     bob, eve, max = (people[name].id for name in ("bob", "eve", "max"))
     assert sorted(await users(acme, role="support")) == sorted([bob, eve])
     assert sorted(await users(acme, role="product")) == sorted([eve, max])
 
-    await set_role_expiry(acme, people["eve"], "support", datetime.now(UTC) - timedelta(seconds=1))
-    await set_role_expiry(acme, people["max"], "product", SOON)
+    await acme.set_role_expiry(people["eve"], "support", datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_role_expiry(people["max"], "product", SOON)
 
     assert await users(acme, role="support") == [bob]
     assert sorted(await users(acme, role="product")) == sorted([eve, max])
@@ -128,7 +129,7 @@ async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(
 
 
 async def test_the_list_is_filtered_by_status(acme: Organization) -> None:
-    people = await add_members(acme, {"bob": [], "eve": []}, suspended=["eve"])
+    people = await acme.add_members({"bob": [], "eve": []}, suspended=["eve"])
     assert await users(acme, status="suspended") == [people["eve"].id]
     assert set(await users(acme, status="active")) == {acme.administrator.id, people["bob"].id}
 
@@ -136,11 +137,11 @@ async def test_the_list_is_filtered_by_status(acme: Organization) -> None:
 async def test_the_inactive_are_found_and_who_never_did_anything_is_among_them(
     acme: Organization,
 ) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"], "max": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"], "max": ["support"]})
     bob, eve, max = people.values()
     for person in (acme.administrator, bob, eve):
         await person.ask("GET", f"{acme.path}/members")
-    await set_last_activity(acme, eve, datetime.now(UTC) - timedelta(days=40))
+    await acme.set_last_activity(eve, datetime.now(UTC) - timedelta(days=40))
 
     assert set(await users(acme, inactive_days=30)) == {eve.id, max.id}
     assert await users(acme, inactive_days=60) == [max.id]
@@ -161,7 +162,7 @@ async def test_the_organizations_that_somebody_is_an_active_member_of_are_listed
     mine = [each["id"] for each in (await bob.ask("GET", "/v1/organizations")).json()["items"]]
     assert mine == [acme.id]
 
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
 
     assert (await bob.ask("GET", "/v1/organizations")).json()["items"] == []
     operator = await acme.deployment.operator_person()

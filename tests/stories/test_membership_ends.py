@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from tests.support.agreement import assert_agreement
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, events, refused
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 
@@ -34,7 +35,7 @@ async def test_a_membership_ends_when_it_was_said_and_can_be_put_off(acme: Organ
     assert (await _ends(acme, bob, SOON + timedelta(days=1))).status_code == 200
     assert (await _ends(acme, bob, None)).json()["expires_at"] is None
     assert (await acme.ledger())[-1][0].startswith(f"TOUCH {gate} WAS")
-    told = [each.kind for each in await events(acme)]
+    told = [each.kind for each in await acme.events()]
     assert told.count("membership_end_changed") == 3
     await assert_agreement(acme)
 
@@ -58,7 +59,7 @@ async def test_the_last_administrators_membership_has_no_end(acme: Organization)
 
 
 async def test_what_only_operators_give_nobody_else_makes_last_longer(acme: Organization) -> None:
-    ben = (await add_members(acme, {"ben": ["administrator"]}))["ben"]
+    ben = (await acme.add_members({"ben": ["administrator"]}))["ben"]
     assert (await _ends(acme, ben, SOON)).status_code == 200
     refused(await _ends(acme, ben, SOON + timedelta(days=1)), 403, "operator_only_role")
     refused(await _ends(acme, ben, None), 403, "operator_only_role")
@@ -66,7 +67,7 @@ async def test_what_only_operators_give_nobody_else_makes_last_longer(acme: Orga
 
 
 async def test_nobody_acts_on_somebody_above_them(branch: Organization) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "audrey": ["auditor"], "carl": ["clerk"]})
+    people = await branch.add_members({"lea": ["lead"], "audrey": ["auditor"], "carl": ["clerk"]})
     lea = people["lea"]
     assert (await _ends(branch, people["carl"], SOON, by=lea)).status_code == 200
     refused(await _ends(branch, branch.administrator, SOON, by=lea), 403, "member_above_actor")

@@ -14,11 +14,10 @@ from teamaccess.storage import (
     RoleId,
     User,
 )
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources
-from tests.support.service_accounts import add_backend_account, add_service_account, on_behalf_of
-from tests.support.story_setup import add_members, events, refused, roles_by_member
+from tests.support.responses import refused
 
 
 async def named(organization: Organization) -> str:
@@ -37,49 +36,49 @@ async def named(organization: Organization) -> str:
 async def test_a_backend_does_for_a_member_what_both_may_and_both_are_named(
     branch: Organization,
 ) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "nora": []})
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
     lea, nora = people["lea"], people["nora"]
-    site = await add_backend_account(branch, "people_manage", "people_view", "counter_view")
+    site = await branch.add_backend_account("people_manage", "people_view", "counter_view")
     both = f"user:{lea.id} via user:{site.id}"
 
-    answer = await branch.change_roles(nora, "auditor", by=on_behalf_of(site, lea.id))
+    answer = await branch.change_roles(nora, "auditor", by=site.on_behalf_of(lea.id))
     refused(answer, 403, "role_beyond_giver")
-    role = await add_custom_role(branch, "looker", "counter_view")
-    answer = await branch.change_roles(nora, role, by=on_behalf_of(site, lea.id))
+    role = await branch.add_custom_role("looker", "counter_view")
+    answer = await branch.change_roles(nora, role, by=site.on_behalf_of(lea.id))
     assert answer.status_code == 200, answer.text
     assert await named(branch) == both
-    told = [(each.kind, each.actor) for each in await events(branch)][-2:]
+    told = [(each.kind, each.actor) for each in await branch.events()][-2:]
     assert told == [("refused", both), ("roles_changed", both)]
 
-    me = (await on_behalf_of(site, lea.id).ask("GET", "/v1/me")).json()
+    me = (await site.on_behalf_of(lea.id).ask("GET", "/v1/me")).json()
     assert (me["id"], me["kind"], me["via"]) == (lea.id, "person", site.id)
 
 
 async def test_what_only_one_of_them_may_is_refused(branch: Organization) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "carl": ["clerk"], "nora": []})
+    people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"], "nora": []})
     lea, carl, nora = people["lea"], people["carl"], people["nora"]
-    site = await add_backend_account(branch, "people_view", "counter_pay")
-    before = await roles_by_member(branch)
+    site = await branch.add_backend_account("people_view", "counter_pay")
+    before = await branch.roles_by_member()
 
     refused(
-        await branch.change_roles(nora, by=on_behalf_of(site, lea.id)), 403, "missing_permission"
+        await branch.change_roles(nora, by=site.on_behalf_of(lea.id)), 403, "missing_permission"
     )
     refused(
-        await on_behalf_of(site, carl.id).ask("GET", f"{branch.path}/members"),
+        await site.on_behalf_of(carl.id).ask("GET", f"{branch.path}/members"),
         403,
         "missing_permission",
     )
-    may = await on_behalf_of(site, lea.id).ask("GET", f"{branch.path}/permissions")
+    may = await site.on_behalf_of(lea.id).ask("GET", f"{branch.path}/permissions")
     assert may.json()["actions"] == ["counter_pay", "people_view"]
-    may = await on_behalf_of(site, carl.id).ask("GET", f"{branch.path}/permissions")
+    may = await site.on_behalf_of(carl.id).ask("GET", f"{branch.path}/permissions")
     assert may.json()["actions"] == []
-    assert await roles_by_member(branch) == before
+    assert await branch.roles_by_member() == before
 
 
 async def test_a_question_about_the_member_is_answered_for_both(acme: Organization) -> None:
-    people = await add_members(acme, {"sue": ["support"], "ben": ["administrator"]})
+    people = await acme.add_members({"sue": ["support"], "ben": ["administrator"]})
     sue, ben = people["sue"], people["ben"]
-    site = await add_backend_account(acme, "users_access", "links_edit", "webhooks_edit")
+    site = await acme.add_backend_account("users_access", "links_edit", "webhooks_edit")
     await add_resources(acme, "webhook:wh_1")
     await add_resources(acme, "transfer:t_1", creator=acme.administrator)
     here: dict[str, Any] = {"organization": acme.id}
@@ -97,11 +96,11 @@ async def test_a_question_about_the_member_is_answered_for_both(acme: Organizati
 
     assert await told(sue, *asked) == [True, True, False, False, False]
     assert await told(site, *asked) == [True, False, True, True, False]
-    assert await told(on_behalf_of(site, sue.id), *asked) == [True, False, False, False, False]
+    assert await told(site.on_behalf_of(sue.id), *asked) == [True, False, False, False, False]
     assert await told(ben, *asked) == [True, True, True, True, True]
     named = [{**each, "user": ben.id} for each in asked]
     for questions in (asked, named):
-        assert await told(on_behalf_of(site, ben.id), *questions) == [
+        assert await told(site.on_behalf_of(ben.id), *questions) == [
             True,
             False,
             True,
@@ -111,9 +110,9 @@ async def test_a_question_about_the_member_is_answered_for_both(acme: Organizati
 
 
 async def test_neither_gives_what_the_other_lacks(branch: Organization) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "nora": []})
-    site = await add_backend_account(branch, "people_manage", "people_invite", "counter_view")
-    for_lea = on_behalf_of(site, people["lea"].id)
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
+    site = await branch.add_backend_account("people_manage", "people_invite", "counter_view")
+    for_lea = site.on_behalf_of(people["lea"].id)
 
     for answer in (
         await branch.change_roles(people["nora"], "clerk", "deputy", by=for_lea),
@@ -134,35 +133,35 @@ async def test_neither_gives_what_the_other_lacks(branch: Organization) -> None:
 async def test_a_backend_does_nothing_to_a_member_above_it_not_even_for_themselves(
     branch: Organization,
 ) -> None:
-    lea = (await add_members(branch, {"lea": ["lead"]}))["lea"]
-    site = await add_backend_account(branch, "people_manage", "counter_view")
-    before = await roles_by_member(branch)
+    lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    before = await branch.roles_by_member()
 
     for verb in ("suspend", "remove"):
         refused(
-            await branch.act(verb, lea, by=on_behalf_of(site, lea.id)), 403, "member_above_actor"
+            await branch.change_status(verb, lea, by=site.on_behalf_of(lea.id)),
+            403,
+            "member_above_actor",
         )
-    refused(
-        await branch.change_roles(lea, by=on_behalf_of(site, lea.id)), 403, "member_above_actor"
-    )
-    assert await roles_by_member(branch) == before
+    refused(await branch.change_roles(lea, by=site.on_behalf_of(lea.id)), 403, "member_above_actor")
+    assert await branch.roles_by_member() == before
 
 
 async def test_acting_for_somebody_takes_a_role_that_says_so(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    job = await add_service_account(acme, "support")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    job = await acme.add_service_account("support")
     problem = refused(
-        await on_behalf_of(job, bob.id).ask("GET", f"{acme.path}/members"),
+        await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members"),
         403,
         "missing_permission",
     )
     assert problem["permission"] == "service_accounts_act_on_behalf"
-    await add_custom_role(acme, "actor", "service_accounts_act_on_behalf")
+    await acme.add_custom_role("actor", "service_accounts_act_on_behalf")
     assert (await acme.change_roles(job, "support", "actor")).status_code == 200
-    assert (await on_behalf_of(job, bob.id).ask("GET", f"{acme.path}/members")).status_code == 200
+    assert (await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members")).status_code == 200
     assert (await acme.change_roles(job, "support")).status_code == 200
     refused(
-        await on_behalf_of(job, bob.id).ask("GET", f"{acme.path}/members"),
+        await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members"),
         403,
         "missing_permission",
     )
@@ -171,75 +170,75 @@ async def test_acting_for_somebody_takes_a_role_that_says_so(acme: Organization)
 async def test_nobody_but_a_machine_acts_for_others_and_only_for_people_of_its_own(
     acme: Organization, globex: Organization
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    stranger = (await add_members(globex, {"eve": ["support"]}))["eve"]
-    site = await add_backend_account(acme, "users_access")
-    other = await add_service_account(acme, "support")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    stranger = (await globex.add_members({"eve": ["support"]}))["eve"]
+    site = await acme.add_backend_account("users_access")
+    other = await acme.add_service_account("support")
 
     for caller in (acme.administrator, await acme.deployment.operator_person()):
-        answer = await on_behalf_of(caller, bob.id).ask("GET", "/v1/me")
+        answer = await caller.on_behalf_of(bob.id).ask("GET", "/v1/me")
         refused(answer, 403, "only_service_accounts_act")
     nobody = await acme.deployment.http.get("/v1/me", headers={"Teamaccess-On-Behalf-Of": bob.id})
     refused(nobody, 401, "sign_in_required")
     for whom in (stranger.id, other.id, site.id, "nobody", "", " ", "x" * 300, "a\x07b"):
-        refused(await on_behalf_of(site, whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
+        refused(await site.on_behalf_of(whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
 
 
 async def test_an_external_id_names_a_member_too_and_an_id_goes_first(acme: Organization) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     bob, eve = people["bob"], people["eve"]
-    site = await add_backend_account(acme, "users_access")
+    site = await acme.add_backend_account("users_access")
     async with acme.deployment.service.sessions.begin() as session:
         for user, external in ((bob, f"customer/{bob.id}"), (eve, bob.id)):
             await session.execute(
                 update(User).where(User.id == user.id).values(external_id=external)
             )
     for whom in (bob.id, f"customer/{bob.id}"):
-        assert (await on_behalf_of(site, whom).ask("GET", "/v1/me")).json()["id"] == bob.id
+        assert (await site.on_behalf_of(whom).ask("GET", "/v1/me")).json()["id"] == bob.id
 
 
 async def test_a_suspended_or_removed_one_of_them_ends_it(acme: Organization) -> None:
-    people = await add_members(acme, {"bob": ["support"]})
+    people = await acme.add_members({"bob": ["support"]})
     bob = people["bob"]
-    site = await add_backend_account(acme, "users_access")
-    for_bob = on_behalf_of(site, bob.id)
+    site = await acme.add_backend_account("users_access")
+    for_bob = site.on_behalf_of(bob.id)
 
     for whom in (bob, site):
-        assert (await acme.act("suspend", whom)).status_code == 204
+        assert (await acme.suspend(whom)).status_code == 204
         refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
-        assert (await acme.act("reactivate", whom)).status_code == 204
+        assert (await acme.reactivate(whom)).status_code == 204
         assert (await for_bob.ask("GET", f"{acme.path}/members")).status_code == 200
-    assert (await acme.act("remove", bob)).status_code == 204
+    assert (await acme.remove(bob)).status_code == 204
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "nobody_to_act_for")
 
 
 async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
     acme: Organization, globex: Organization
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with globex.deployment.operator(globex.id) as change:
         user = await change.session.get_one(User, bob.id)
         change.session.add(Membership.begin(globex.id, user, (), change.now))
-    site = await add_backend_account(acme, "users_access")
+    site = await acme.add_backend_account("users_access")
 
     mine = (await bob.ask("GET", "/v1/organizations")).json()["items"]
     assert {each["id"] for each in mine} == {acme.id, globex.id}
-    theirs = (await on_behalf_of(site, bob.id).ask("GET", "/v1/organizations")).json()["items"]
+    theirs = (await site.on_behalf_of(bob.id).ask("GET", "/v1/organizations")).json()["items"]
     assert [each["id"] for each in theirs] == [acme.id]
     for where in (globex.path, f"{globex.path}/permissions"):
-        refused(await on_behalf_of(site, bob.id).ask("GET", where), 404, "unknown_organization")
+        refused(await site.on_behalf_of(bob.id).ask("GET", where), 404, "unknown_organization")
 
 
 async def test_what_people_do_in_person_nobody_does_for_them(initech: Organization) -> None:
-    bob = (await add_members(initech, {"bob": ["admin"]}))["bob"]
-    robot = await add_service_account(initech, "admin")
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    robot = await initech.add_service_account("admin")
     other = await initech.deployment.create_organization("hooli")
     invited = await other.administrator.ask(
         "POST", f"{other.path}/invitations", json={"email": bob.email, "roles": ["read"]}
     )
     assert invited.status_code == 201
     secret = initech.deployment.invitation_token(bob.email)
-    for_bob = on_behalf_of(robot, bob.id)
+    for_bob = robot.on_behalf_of(bob.id)
 
     for method, path, body in (
         ("POST", "/v1/invitations/accept", {"token": secret}),
@@ -253,11 +252,11 @@ async def test_what_people_do_in_person_nobody_does_for_them(initech: Organizati
 
 
 async def test_one_key_of_a_machine_that_acts_for_two_is_two_keys(branch: Organization) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "leo": ["lead"]})
-    site = await add_backend_account(branch, "people_invite", "counter_view")
+    people = await branch.add_members({"lea": ["lead"], "leo": ["lead"]})
+    site = await branch.add_backend_account("people_invite", "counter_view")
     body = {"email": branch.address("new"), "roles": ["clerk"]}
     first, other, again = [
-        await on_behalf_of(site, people[name].id).ask(
+        await site.on_behalf_of(people[name].id).ask(
             "POST", f"{branch.path}/invitations", json=body, headers={"Idempotency-Key": site.id}
         )
         for name in ("lea", "leo", "lea")
@@ -270,8 +269,8 @@ async def test_one_key_of_a_machine_that_acts_for_two_is_two_keys(branch: Organi
 
 async def test_the_guard_is_asked_again_under_the_lock(acme: Organization) -> None:
     """What the request was let in with may be gone by the time that it is judged."""
-    bob = (await add_members(acme, {"bob": ["administrator"]}))["bob"]
-    job = await add_service_account(acme, "support")
+    bob = (await acme.add_members({"bob": ["administrator"]}))["bob"]
+    job = await acme.add_service_account("support")
     both = OnBehalf(bob.id, job.id)
     asked = ["users_access", "membership"]
     ledger = acme.deployment.service.ledger
@@ -284,9 +283,9 @@ async def test_the_guard_is_asked_again_under_the_lock(acme: Organization) -> No
 async def test_a_role_that_changes_changes_at_once_what_is_done_through_it(
     acme: Organization, lost: str
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    site = await add_backend_account(acme, "users_access")
-    for_bob = on_behalf_of(site, bob.id)
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    site = await acme.add_backend_account("users_access")
+    for_bob = site.on_behalf_of(bob.id)
     assert (await for_bob.ask("GET", f"{acme.path}/members")).status_code == 200
     async with acme.deployment.operator(acme.id) as change:
         row = await change.session.get_one(CustomRoleAction, (acme.id, RoleId("backend"), lost))

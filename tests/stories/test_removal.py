@@ -2,8 +2,8 @@
 
 import asyncio
 
-from tests.support.deployment import Organization
-from tests.support.story_setup import events, refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 TRIES = 1000
 
@@ -15,7 +15,7 @@ async def test_after_a_removal_answers_a_thousand_checks_with_its_token_are_all_
     warm = [acme.can(bob, "webhooks_create") for _ in range(20)]
     assert all(await asyncio.gather(*warm))
 
-    removed = await acme.act("remove", bob)
+    removed = await acme.remove(bob)
 
     assert removed.status_code == 204
     token = removed.headers["Zed-Token"]
@@ -34,7 +34,7 @@ async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(
 ) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
 
-    removed = await acme.act("remove", bob)
+    removed = await acme.remove(bob)
 
     ledger = await acme.ledger()
     assert removed.headers["Teamaccess-Change"] == f"{acme.id}:{len(ledger)}"
@@ -43,7 +43,7 @@ async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(
         f"DELETE organization:{acme.id}#member@user:{bob.id}",
         f"DELETE organization:{acme.id}#support@user:{bob.id}",
     ]
-    assert (await events(acme))[-1].kind == "member_removed"
+    assert (await acme.events())[-1].kind == "member_removed"
 
 
 async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(
@@ -57,7 +57,7 @@ async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(
             answers.append(await acme.can(bob, "webhooks_create"))
 
     asking = asyncio.create_task(keep_asking())
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     await asking
 
     assert answers.index(False) + 20 == len(answers)
@@ -67,7 +67,7 @@ async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Organiz
     bob = await acme.member("bob", roles=["developer"])
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
 
-    await acme.act("remove", bob)
+    await acme.remove(bob)
 
     refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")
     bob.token = await acme.deployment.token(bob.id)
@@ -81,7 +81,7 @@ async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_off
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
-    await acme.act("remove", bob)
+    await acme.remove(bob)
 
     await acme.invite("bob", ["product"])
     signed_in = {"Authorization": f"Bearer {await acme.deployment.token(bob.id)}"}

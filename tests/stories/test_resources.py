@@ -8,11 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from tests.support.agreement import assert_agreement, spicedb_relationships
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 from tests.support.resources import (
     add_resources,
     batch_item,
-    can_on,
     change_resources,
     get_grants,
     grant_to,
@@ -21,8 +20,8 @@ from tests.support.resources import (
     resource_path,
     set_grants,
 )
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import running_worker, wait_until
-from tests.support.story_setup import add_members, events, refused
 
 PENDING = (
     "SELECT count(*) FROM ledger_applications WHERE organization_id = :id AND status <> 'applied'"
@@ -38,8 +37,8 @@ async def arrived(organization: Organization) -> bool:
 async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(
     acme: Organization,
 ) -> None:
-    people = await add_members(acme, {"dev": ["developer"], "sue": ["support"]})
-    assert not await can_on(acme, people["dev"], "webhook:wh_1", "edit")
+    people = await acme.add_members({"dev": ["developer"], "sue": ["support"]})
+    assert not await acme.can(people["dev"], "edit", on="webhook:wh_1")
 
     answer = await register_resource(acme, "webhook:wh_1")
 
@@ -52,10 +51,10 @@ async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(
     assert (await acme.ledger())[-1] == [
         f"TOUCH webhook:{acme.id}/wh_1#organization@organization:{acme.id}"
     ]
-    assert await can_on(acme, people["dev"], "webhook:wh_1", "edit")
-    assert not await can_on(acme, people["sue"], "webhook:wh_1", "edit")
-    assert await can_on(acme, acme.administrator, "webhook:wh_1", "delete")
-    told = (await events(acme))[-1]
+    assert await acme.can(people["dev"], "edit", on="webhook:wh_1")
+    assert not await acme.can(people["sue"], "edit", on="webhook:wh_1")
+    assert await acme.can(acme.administrator, "delete", on="webhook:wh_1")
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("resource_registered", f"webhook:{acme.id}/wh_1")
 
 
@@ -65,27 +64,27 @@ async def test_registering_is_done_once_however_often_it_is_asked(acme: Organiza
     again = await register_resource(acme, "transfer:t_1", creator=acme.administrator)
     assert (again.status_code, again.json()) == (200, first.json())
     assert await acme.ledger() == before
-    assert [each.kind for each in await events(acme)].count("resource_registered") == 1
+    assert [each.kind for each in await acme.events()].count("resource_registered") == 1
 
 
 async def test_removing_takes_everything_about_an_object_along(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     before = await spicedb_relationships(acme)
     await add_resources(acme, "webhook:wh_1")
     await set_grants(acme, "webhook:wh_1", grant_to(bob, "edit"))
-    assert await can_on(acme, bob, "webhook:wh_1", "edit")
+    assert await acme.can(bob, "edit", on="webhook:wh_1")
 
     assert (await remove_resource(acme, "webhook:wh_1")).status_code == 204
 
     assert await spicedb_relationships(acme) == before
-    assert not await can_on(acme, bob, "webhook:wh_1", "edit")
-    assert not await can_on(acme, acme.administrator, "webhook:wh_1", "edit")
+    assert not await acme.can(bob, "edit", on="webhook:wh_1")
+    assert not await acme.can(acme.administrator, "edit", on="webhook:wh_1")
     shown = await acme.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
     refused(shown, 404, "unknown_resource")
     refused(await get_grants(acme, "webhook:wh_1"), 404, "unknown_resource")
     refused(await set_grants(acme, "webhook:wh_1", grant_to(bob, "edit")), 404, "unknown_resource")
     assert (await remove_resource(acme, "webhook:wh_1")).status_code == 204
-    assert [each.kind for each in await events(acme)].count("resource_removed") == 1
+    assert [each.kind for each in await acme.events()].count("resource_removed") == 1
     await assert_agreement(acme)
 
 
@@ -104,7 +103,7 @@ async def test_another_tenant_has_its_own_objects_of_the_same_name(
     for organization in (acme, globex):
         await add_resources(organization, "webhook:wh_1")
     await remove_resource(globex, "webhook:wh_1")
-    assert await can_on(acme, acme.administrator, "webhook:wh_1", "edit")
+    assert await acme.can(acme.administrator, "edit", on="webhook:wh_1")
     theirs = await globex.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
     refused(theirs, 404, "unknown_organization")
     stranger = await register_resource(acme, "webhook:wh_2", by=globex.administrator)
@@ -151,7 +150,7 @@ async def test_registering_needs_no_body_where_nothing_is_to_be_said(acme: Organ
 
 
 async def test_who_may_not_register_is_told_which_permission_is_missing(acme: Organization) -> None:
-    dev = (await add_members(acme, {"dev": ["developer"]}))["dev"]
+    dev = (await acme.add_members({"dev": ["developer"]}))["dev"]
     for answer in (
         await register_resource(acme, "webhook:wh_1", by=dev),
         await remove_resource(acme, "webhook:wh_1", by=dev),
@@ -162,7 +161,7 @@ async def test_who_may_not_register_is_told_which_permission_is_missing(acme: Or
 
 
 async def test_objects_are_listed_by_type_in_pages(acme: Organization) -> None:
-    sue = (await add_members(acme, {"sue": ["support"]}))["sue"]
+    sue = (await acme.add_members({"sue": ["support"]}))["sue"]
     await add_resources(acme, *(f"webhook:wh_{number}" for number in range(5)), "link:l_1")
     await remove_resource(acme, "webhook:wh_2")
     url, found, cursor = f"{acme.path}/resources/webhook?limit=2", [], ""
@@ -197,7 +196,7 @@ async def test_a_batch_tells_what_became_of_each_and_changes_nothing_the_second_
     ]
     assert [each["id"] for each in first.json()["items"]] == ["new", "kept", "old", "t_1"]
     assert len(await acme.ledger()) == before + 1
-    told = [each for each in await events(acme) if each.kind == "resources_changed"]
+    told = [each for each in await acme.events() if each.kind == "resources_changed"]
     assert [each.details for each in told] == [{"registered": 2, "removed": 1}]
     await assert_agreement(acme)
 
@@ -230,7 +229,7 @@ async def test_a_batch_with_one_mistake_does_nothing(acme: Organization) -> None
 async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_each(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["administrator"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["administrator"]}))["bob"]
     before, names = (
         await assert_agreement(acme),
         [f"transfer:{'t' * 58}{n:04}" for n in range(1000)],
@@ -242,8 +241,8 @@ async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_eac
         assert {each["outcome"] for each in answer.json()["items"]} == {"registered"}
         await wait_until(lambda: arrived(acme))
         assert len(await assert_agreement(acme)) == len(before) + 2000
-        assert not await can_on(acme, bob, names[-1], "authorize")
-        assert await can_on(acme, acme.administrator, names[-1], "authorize")
+        assert not await acme.can(bob, "authorize", on=names[-1])
+        assert await acme.can(acme.administrator, "authorize", on=names[-1])
 
         half = [batch_item(name, "remove") for name in names[:500]]
         more = [batch_item(f"transfer:more_{n}", creator=bob) for n in range(500)]
@@ -260,7 +259,7 @@ async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_eac
 
 
 async def test_the_end_of_an_organization_leaves_none_of_its_objects(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with running_worker(acme.deployment):
         for start in range(0, 3000, 1000):
             some = [batch_item(f"webhook:{n}") for n in range(start, start + 1000, 2)]

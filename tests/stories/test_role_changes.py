@@ -6,8 +6,8 @@ import pytest
 from authzed.api.v1 import RelationshipFilter
 
 from tests.stories.roles import made
-from tests.support.deployment import Organization
-from tests.support.story_setup import add_members, events, refused, roles_by_member, set_role_expiry
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)
@@ -78,13 +78,13 @@ async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Organization) -
         f"TOUCH organization:{acme.id}#developer@user:{bob.id}[expiration:{stamp}]"
     ]
     assert await acme.can(bob, "webhooks_create")
-    assert (await events(acme))[-1].details["ends"] == {"developer": SOON.isoformat()}
+    assert (await acme.events())[-1].details["ends"] == {"developer": SOON.isoformat()}
 
 
 async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
 
-    await set_role_expiry(acme, bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_role_expiry(bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
 
     assert not await acme.can(bob, "webhooks_create")
     assert await acme.can(bob, "refunds_create")
@@ -138,7 +138,7 @@ async def test_a_role_cannot_end_in_the_past(acme: Organization, end: str) -> No
     answer = await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
 
     refused(answer, 400, "end_in_the_past")
-    assert (await roles_by_member(acme))[bob.id] == ["support"]
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
 
 
 async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Organization) -> None:
@@ -157,7 +157,7 @@ async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Org
         ]
         assert near.status_code == 200
         assert refused(far, 400, "end_too_far")["days"] == 1826
-    assert (await roles_by_member(acme))[bob.id] == ["night"]
+    assert (await acme.roles_by_member())[bob.id] == ["night"]
 
 
 async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Organization) -> None:
@@ -182,7 +182,7 @@ async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(
 
     await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
 
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert told.details["before"] == ["support"]
     assert told.details["after"] == ["product"]
     assert told.reason_hash is not None
@@ -190,32 +190,32 @@ async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(
 
 
 async def test_suspending_and_reactivating_twice_is_refused(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    refused(await acme.act("reactivate", bob), 409, "not_suspended")
-    assert (await acme.act("suspend", bob)).status_code == 204
-    refused(await acme.act("suspend", bob), 409, "already_suspended")
-    assert (await acme.act("reactivate", bob)).status_code == 204
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    refused(await acme.reactivate(bob), 409, "not_suspended")
+    assert (await acme.suspend(bob)).status_code == 204
+    refused(await acme.suspend(bob), 409, "already_suspended")
+    assert (await acme.reactivate(bob)).status_code == 204
 
 
 async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_them(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}, suspended=["bob"]))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}, suspended=["bob"]))["bob"]
 
     await acme.change_roles(bob, "developer")
 
     assert not await acme.can(bob, "webhooks_create")
-    back = await acme.act("reactivate", bob)
+    back = await acme.reactivate(bob)
     token = back.headers["Zed-Token"]
     assert await acme.can(bob, "webhooks_create", at=token)
     assert not await acme.can(bob, "refunds_create", at=token)
 
 
 async def test_unknown_roles_and_roles_named_twice_are_refused(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     problem = refused(await acme.change_roles(bob, "wizard"), 400, "unknown_role")
     assert "developer" in problem["roles"]
     refused(await acme.change_roles(bob, "support", "support"), 400, "role_twice")
     refused(await acme.invite("eve", ["support", "support"]), 400, "role_twice")
     refused(await acme.invite("eve", ["Support"]), 400, "unknown_role")
-    assert (await roles_by_member(acme))[bob.id] == ["support"]
+    assert (await acme.roles_by_member())[bob.id] == ["support"]

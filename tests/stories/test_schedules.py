@@ -20,13 +20,14 @@ from tests.support.concurrent_scenarios import (
     leave_and_demote_the_other,
     remove_and_change_roles,
 )
-from tests.support.deployment import Deployment, Person
+from tests.support.deployment import Deployment
 from tests.support.interleaving import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
 from tests.support.invariants import (
     assert_answers_match_records,
     assert_consistent,
     summarize_answer,
 )
+from tests.support.people import Person
 from tests.support.spicedb_proxy import through_proxy
 
 FINICOMS = [

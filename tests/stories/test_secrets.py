@@ -7,8 +7,8 @@ from sqlalchemy import text
 
 from teamaccess.directory.invitations.offer import hash_of
 from teamaccess.storage import Base
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 NAME = "Bob of the Long Memory"
 
@@ -67,7 +67,7 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
     acme: Organization,
 ) -> None:
     before = {table: set(rows.split("\n")) for table, rows in (await everything_kept(acme)).items()}
-    await add_members(acme, {"max": ["support"]})
+    await acme.add_members({"max": ["support"]})
     await acme.invite("bob", ["support"])
     accepted = await acme.deployment.http.post(
         "/v1/invitations/accept",
@@ -83,11 +83,11 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
     )
     await acme.administrator.ask("PATCH", acme.path, json={"name": "Eve's bob@example.org"})
     await acme.invite("bob", ["support"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     await bob.ask("GET", acme.path)
     await bob.ask("GET", "/v1/organizations/eve@example.org")
     await bob.ask("POST", "/v1/organizations/eve@example.org/leave")
-    await acme.act("remove", bob)
+    await acme.remove(bob)
 
     kept = await everything_kept(acme)
 

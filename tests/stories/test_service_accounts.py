@@ -9,20 +9,9 @@ from sqlalchemy import select
 from teamaccess.directory.service_accounts.secret import hash_of
 from teamaccess.storage import ApiToken, IdempotencyKey, TokenId, User
 from tests.stories.test_secrets import everything_kept
-from tests.support.deployment import Organization, Person
-from tests.support.service_accounts import (
-    add_service_account,
-    create_api_token,
-    create_service_account,
-)
-from tests.support.story_setup import (
-    PROBLEM,
-    add_members,
-    events,
-    execute_without_triggers,
-    refused,
-    roles_by_member,
-)
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import PROBLEM, refused
 
 
 def path(organization: Organization, account: Person, token: str = "", verb: str = "") -> str:
@@ -42,11 +31,11 @@ async def row(organization: Organization, token: str) -> ApiToken:
 async def ended(organization: Organization, token: str, at: datetime) -> None:
     """Write an end into a token."""
     ends = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
-    await execute_without_triggers(organization.deployment, ends, at, token)
+    await organization.deployment.execute_without_triggers(ends, at, token)
 
 
 async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Organization) -> None:
-    job = await add_service_account(acme, "support")
+    job = await acme.add_service_account("support")
 
     assert await acme.can(job, "refunds_create")
     assert not await acme.can(job, "webhooks_create")
@@ -56,7 +45,7 @@ async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Organi
     for answer in (
         await acme.invite("eve", ["support"], by=job),
         await acme.change_roles(job, "product", by=job),
-        await acme.act("suspend", acme.administrator, by=job),
+        await acme.suspend(acme.administrator, by=job),
         await job.ask("GET", f"{acme.path}/service-accounts"),
         await job.ask("POST", path(acme, job) + "/tokens", json={"name": "more"}),
     ):
@@ -64,7 +53,7 @@ async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Organi
 
 
 async def test_machines_are_listed_with_the_members_and_alone(acme: Organization) -> None:
-    job = await add_service_account(acme, "support")
+    job = await acme.add_service_account("support")
     ana = acme.administrator
 
     listed = (await ana.ask("GET", f"{acme.path}/members")).json()["items"]
@@ -86,9 +75,9 @@ async def test_machines_are_listed_with_the_members_and_alone(acme: Organization
 
 
 async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Organization) -> None:
-    made = [(await create_service_account(acme, "support")).id for _ in range(3)]
-    job = await create_service_account(acme, "support")
-    tokens = [(await create_api_token(acme, job))["id"] for _ in range(3)]
+    made = [(await acme.create_service_account("support")).id for _ in range(3)]
+    job = await acme.create_service_account("support")
+    tokens = [(await job.create_token())["id"] for _ in range(3)]
 
     for where, wanted in (
         ("service-accounts", [*made, job.id]),
@@ -129,9 +118,9 @@ async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Orga
 
 
 async def test_nobody_makes_a_machine_beyond_themselves(branch: Organization) -> None:
-    people = await add_members(branch, {"lea": ["lead"], "carl": ["clerk"]})
+    people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"]})
     lea = people["lea"]
-    before = await roles_by_member(branch)
+    before = await branch.roles_by_member()
     for roles, status, code in (
         (["auditor"], 403, "role_beyond_giver"),
         (["clerk", "owner"], 403, "role_beyond_giver"),
@@ -144,14 +133,14 @@ async def test_nobody_makes_a_machine_beyond_themselves(branch: Organization) ->
     body = {"name": "Robot", "roles": []}
     answer = await people["carl"].ask("POST", f"{branch.path}/service-accounts", json=body)
     refused(answer, 403, "missing_permission")
-    assert await roles_by_member(branch) == before
-    await create_service_account(branch, "lead", by=lea)
+    assert await branch.roles_by_member() == before
+    await branch.create_service_account("lead", by=lea)
 
 
 async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Organization) -> None:
-    lea = (await add_members(branch, {"lea": ["lead"]}))["lea"]
-    above = await create_service_account(branch, "auditor")
-    token = await create_api_token(branch, above)
+    lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
+    above = await branch.create_service_account("auditor")
+    token = await above.create_token()
 
     for answer in (
         await lea.ask("POST", path(branch, above) + "/tokens", json={"name": "mine"}),
@@ -161,8 +150,8 @@ async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Organizat
     ):
         assert refused(answer, 403, "member_above_actor")["missing"] == ["house_audit"]
     assert (await above.ask("GET", "/v1/me")).status_code == 200
-    below = await create_service_account(branch, "clerk", by=lea)
-    await create_api_token(branch, below, by=lea)
+    below = await branch.create_service_account("clerk", by=lea)
+    await below.create_token(by=lea)
     assert (await lea.ask("DELETE", path(branch, below))).status_code == 204
 
 
@@ -170,19 +159,19 @@ async def test_a_role_that_only_operators_give_is_not_for_machines(acme: Organiz
     body = {"name": "Robot", "roles": ["administrator"]}
     answer = await acme.administrator.ask("POST", f"{acme.path}/service-accounts", json=body)
     refused(answer, 403, "operator_only_role")
-    job = await add_service_account(acme, "support")
+    job = await acme.add_service_account("support")
     refused(await acme.change_roles(job, "administrator"), 403, "operator_only_role")
 
 
 async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
     initech: Organization,
 ) -> None:
-    robot = await add_service_account(initech, "admin")
+    robot = await initech.add_service_account("admin")
     ana = initech.administrator
 
     for answer in (
-        await initech.act("suspend", ana, by=robot),
-        await initech.act("remove", ana, by=robot),
+        await initech.suspend(ana, by=robot),
+        await initech.remove(ana, by=robot),
         await initech.change_roles(ana, "read", by=robot),
         await ana.ask("POST", f"{initech.path}/leave"),
     ):
@@ -194,7 +183,7 @@ async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
 
 async def test_a_machine_belongs_to_one_organization(initech: Organization) -> None:
     other = await initech.deployment.create_organization("hooli")
-    robot = await add_service_account(initech, "admin")
+    robot = await initech.add_service_account("admin")
 
     for where in (other.path, f"{other.path}/members", f"{other.path}/permissions"):
         refused(await robot.ask("GET", where), 404, "unknown_organization")
@@ -208,7 +197,7 @@ async def test_a_machine_belongs_to_one_organization(initech: Organization) -> N
 
 
 async def test_what_people_do_in_person_no_machine_does(acme: Organization) -> None:
-    job = await add_service_account(acme, "support")
+    job = await acme.add_service_account("support")
     await acme.invite("eve", ["support"])
     secret = acme.deployment.invitation_token(acme.address("eve"))
 
@@ -220,7 +209,7 @@ async def test_what_people_do_in_person_no_machine_does(acme: Organization) -> N
 
 
 async def test_the_secret_is_told_once_and_kept_nowhere(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
+    job = await acme.create_service_account("support")
     where, key = path(acme, job) + "/tokens", {"Idempotency-Key": f"token {job.id}"}
     body = {"name": "on the server", "expires_in_days": 30}
     first = await acme.administrator.ask("POST", where, json=body, headers=key)
@@ -256,8 +245,8 @@ async def test_the_secret_is_told_once_and_kept_nowhere(acme: Organization) -> N
 
 
 async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
-    token = await create_api_token(acme, job, expires_in_days=1)
+    job = await acme.create_service_account("support")
+    token = await job.create_token(expires_in_days=1)
     until = datetime.fromisoformat(token["expires_at"])
     assert until - datetime.fromisoformat(token["created_at"]) == timedelta(days=1)
     assert (await job.ask("GET", "/v1/me")).status_code == 200
@@ -278,7 +267,7 @@ async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Organization) -
 
 
 async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
+    job = await acme.create_service_account("support")
     where = path(acme, job) + "/tokens"
     for days, code in ((0, "invalid_request"), (10**6, "invalid_request"), (2000, "end_too_far")):
         body = {"name": "long", "expires_in_days": days}
@@ -286,8 +275,8 @@ async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Organizatio
 
 
 async def test_a_rotated_token_is_good_for_the_overlap(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
-    old = await create_api_token(acme, job)
+    job = await acme.create_service_account("support")
+    old = await job.create_token()
     rotated = await acme.administrator.ask(
         "POST", path(acme, job, old["id"], "rotate"), json={"overlap_hours": 2}
     )
@@ -314,8 +303,8 @@ async def test_a_rotated_token_is_good_for_the_overlap(acme: Organization) -> No
 
 
 async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
-    token = await create_api_token(acme, job)
+    job = await acme.create_service_account("support")
+    token = await job.create_token()
     assert (await row(acme, token["id"])).last_used_at is None
     await job.ask("GET", "/v1/me")
     first = (await row(acme, token["id"])).last_used_at
@@ -326,7 +315,7 @@ async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Organization
 
 @pytest.mark.parametrize("end", ["deleted", "removed", "organization"])
 async def test_a_machine_ends_with_its_tokens(acme: Organization, end: str) -> None:
-    job = await add_service_account(acme, "support")
+    job = await acme.add_service_account("support")
     ways: dict[str, tuple[str, str]] = {
         "deleted": ("DELETE", path(acme, job)),
         "removed": ("DELETE", f"{acme.path}/members/{job.id}"),
@@ -343,23 +332,23 @@ async def test_a_machine_ends_with_its_tokens(acme: Organization, end: str) -> N
 
 
 async def test_a_suspended_machine_can_do_nothing_and_comes_back(acme: Organization) -> None:
-    job = await add_service_account(acme, "support")
-    assert (await acme.act("suspend", job)).status_code == 204
+    job = await acme.add_service_account("support")
+    assert (await acme.suspend(job)).status_code == 204
     refused(await job.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
-    assert (await acme.act("reactivate", job)).status_code == 204
+    assert (await acme.reactivate(job)).status_code == 204
     assert (await job.ask("GET", f"{acme.path}/members")).status_code == 200
 
 
 async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Organization) -> None:
-    job = await create_service_account(acme, "support")
-    token = await create_api_token(acme, job)
+    job = await acme.create_service_account("support")
+    token = await job.create_token()
     await acme.invite("eve", ["support"], by=job)
     await acme.administrator.ask("POST", path(acme, job, token["id"], "rotate"), json={})
     await acme.administrator.ask("DELETE", path(acme, job, token["id"]))
     await job.ask("GET", "/v1/me")
     await acme.administrator.ask("DELETE", path(acme, job))
 
-    told = [(each.kind, each.actor, each.subject) for each in await events(acme)][2:]
+    told = [(each.kind, each.actor, each.subject) for each in await acme.events()][2:]
     ana = f"user:{acme.administrator.id}"
     assert told == [
         ("service_account_created", ana, f"user:{job.id}"),

@@ -8,8 +8,9 @@ import pytest
 
 from teamaccess.storage import Membership, TeamMembership, User, new_service_account_id
 from tests.support.agreement import assert_agreement, spicedb_relationships
-from tests.support.deployment import Organization, Person
-from tests.support.story_setup import add_members, events, refused, roles_by_member
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.teams import Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
@@ -24,7 +25,7 @@ async def pay(acme: Organization) -> Team:
 
 @pytest.fixture
 async def bob(acme: Organization) -> Person:
-    return (await add_members(acme, {"bob": ["developer"]}))["bob"]
+    return (await acme.add_members({"bob": ["developer"]}))["bob"]
 
 
 async def held(organization: Organization, whom: Person) -> dict[str, Any]:
@@ -48,7 +49,7 @@ async def test_whoever_is_in_a_team_has_its_roles(
     assert await acme.can(bob, "refunds_create", at=added.headers["Zed-Token"])
     assert await acme.can(bob, "webhooks_create")
     assert (await acme.ledger())[-1] == [f"TOUCH team:{acme.id}/pay#member@user:{bob.id}"]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_member_added", f"user:{bob.id}")
     assert told.details == {"team": "pay", "expires_at": None}
     await assert_agreement(acme)
@@ -66,7 +67,7 @@ async def test_a_role_that_the_team_gets_is_everybody_s_in_it_in_one_update(
         f"TOUCH organization:{acme.id}#product@team:{acme.id}/pay#member"
     ]
     assert await acme.can(bob, "webhooks_access", at=changed.headers["Zed-Token"])
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_roles_changed", "team:pay")
     assert told.details["before"] == ["support"]
     assert told.details["after"] == ["product", "support"]
@@ -135,13 +136,13 @@ async def test_the_answer_to_a_change_of_roles_has_those_from_teams_and_leaves_t
 
     kinds = {each["role"]: each["sources"][0]["kind"] for each in changed.json()["roles"]}
     assert kinds == {"product": "direct", "support": "team"}
-    assert (await roles_by_member(acme))[bob.id] == ["product"]
+    assert (await acme.roles_by_member())[bob.id] == ["product"]
 
 
 async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
-    people = await add_members(acme, {"eve": ["support"], "max": []})
+    people = await acme.add_members({"eve": ["support"], "max": []})
     await pay.add_member(bob)
     await pay.add_member(people["max"])
     ended = datetime.now(UTC) - timedelta(seconds=1)
@@ -165,12 +166,12 @@ async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
 
 async def test_what_is_asked_twice_is_done_once(acme: Organization, pay: Team, bob: Person) -> None:
     first = await pay.add_member(bob, SOON)
-    before, told = await acme.ledger(), await events(acme)
+    before, told = await acme.ledger(), await acme.events()
 
     assert (await pay.add_member(bob, SOON)).json() == first.json()
 
     assert await acme.ledger() == before
-    assert len(await events(acme)) == len(told)
+    assert len(await acme.events()) == len(told)
 
 
 async def test_a_place_is_put_off_brought_forward_and_freed_of_its_end(
@@ -183,7 +184,7 @@ async def test_a_place_is_put_off_brought_forward_and_freed_of_its_end(
     place = f"team:{acme.id}/pay#member@user:{bob.id}"
     stamp = SOON.isoformat().replace("+00:00", "Z")
     assert (await acme.ledger())[-1] == [f"TOUCH {place} WAS {place}[expiration:{stamp}]"]
-    assert (await events(acme))[-1].kind == "team_member_changed"
+    assert (await acme.events())[-1].kind == "team_member_changed"
     for days, code in ((-1, "end_in_the_past"), (2000, "end_too_far")):
         end = datetime.now(UTC) + timedelta(days=days)
         refused(await pay.add_member(bob, end), 400, code)
@@ -207,7 +208,7 @@ async def the_role_taken_from_it(pay: Team, bob: Person) -> httpx.Response:
 
 
 async def out_of_the_organization(pay: Team, bob: Person) -> httpx.Response:
-    return await pay.organization.act("remove", bob)
+    return await pay.organization.remove(bob)
 
 
 async def leaving_the_organization(pay: Team, bob: Person) -> httpx.Response:
@@ -215,7 +216,7 @@ async def leaving_the_organization(pay: Team, bob: Person) -> httpx.Response:
 
 
 async def suspended(pay: Team, bob: Person) -> httpx.Response:
-    return await pay.organization.act("suspend", bob)
+    return await pay.organization.suspend(bob)
 
 
 ENDS = [
@@ -256,7 +257,7 @@ async def test_who_comes_back_into_the_organization_is_in_no_team(
 ) -> None:
     eve = await acme.member("eve", ["developer"])
     await pay.add_member(eve)
-    await acme.act("remove", eve)
+    await acme.remove(eve)
     eve.token = await acme.deployment.token(eve.id)
     await acme.invite("eve", ["developer"])
     signed_in = {"Authorization": f"Bearer {eve.token}"}
@@ -268,13 +269,13 @@ async def test_who_comes_back_into_the_organization_is_in_no_team(
 async def test_somebody_suspended_may_be_in_a_team_which_waits_for_them(
     acme: Organization, pay: Team
 ) -> None:
-    sue = (await add_members(acme, {"sue": []}, suspended=["sue"]))["sue"]
+    sue = (await acme.add_members({"sue": []}, suspended=["sue"]))["sue"]
 
     added = await pay.add_member(sue)
 
     assert added.json()["status"] == "suspended"
     assert not await acme.can(sue, "refunds_create")
-    back = await acme.act("reactivate", sue)
+    back = await acme.reactivate(sue)
     assert await acme.can(sue, "refunds_create", at=back.headers["Zed-Token"])
 
 
@@ -297,7 +298,7 @@ async def test_a_deleted_team_is_gone_with_everything_and_its_id_is_free(
     assert (await pay.delete()).status_code == 204
 
     assert not any("pay" in str(each) for each in await spicedb_relationships(acme))
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_deleted", "team:pay")
     assert told.details == {"name": "Pay", "roles": ["support"]}
     for answer in (await pay.delete(), await pay.add_member(bob), await pay.set_roles("support")):
@@ -309,7 +310,7 @@ async def test_a_deleted_team_is_gone_with_everything_and_its_id_is_free(
 
 
 async def test_teams_and_their_members_come_in_pages(acme: Organization, pay: Team) -> None:
-    people = await add_members(acme, {f"member{number}": [] for number in range(5)})
+    people = await acme.add_members({f"member{number}": [] for number in range(5)})
     for person in people.values():
         await pay.add_member(person)
     await Team.create(acme, "ops")
@@ -329,7 +330,7 @@ async def test_teams_and_their_members_come_in_pages(acme: Organization, pay: Te
 async def test_a_team_is_renamed(acme: Organization, pay: Team) -> None:
     answer = await acme.administrator.ask("PATCH", pay.path, json={"name": "  Payments "})
     assert answer.json()["name"] == "Payments"
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.details) == ("team_renamed", {"name": "Payments"})
 
 
@@ -375,7 +376,7 @@ async def test_a_machine_is_in_a_team_like_anybody(acme: Organization, pay: Team
 async def test_a_team_of_a_thousand_ends_for_all_of_them_with_the_first_position(
     acme: Organization, pay: Team
 ) -> None:
-    people = await add_members(acme, {f"member{number}": [] for number in range(1000)})
+    people = await acme.add_members({f"member{number}": [] for number in range(1000)})
     async with acme.deployment.operator(acme.id) as change:
         change.session.add_all(
             TeamMembership(organization_id=acme.id, team_id=pay.id, user_id=each.id)

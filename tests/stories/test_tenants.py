@@ -8,8 +8,10 @@ import httpx
 import pytest
 
 from teamaccess.directory.organizations.create import create
-from tests.support.deployment import Deployment, Organization, Person
-from tests.support.story_setup import add_members, refused
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
@@ -66,7 +68,7 @@ async def theirs(fintoc: Deployment) -> Organization:
     globex = await fintoc.create_organization("globex")
     invited = await globex.invite("guest", ["support"])
     globex.people["guest"] = Person(globex.deployment, invited.json()["id"], "", "")
-    await add_members(globex, {"sue": ["administrator"]}, suspended=["sue"])
+    await globex.add_members({"sue": ["administrator"]}, suspended=["sue"])
     return globex
 
 
@@ -148,7 +150,7 @@ async def test_the_suspended_see_nothing_and_their_other_organizations_as_before
     secret = globex.deployment.invitation_token(bob.email)
     await bob.ask("POST", "/v1/invitations/accept", json={"token": secret})
 
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
 
     refused(await bob.ask("GET", acme.path), 404, "unknown_organization")
     assert (await bob.ask("GET", globex.path)).status_code == 200

@@ -4,7 +4,8 @@ from typing import Any
 
 import httpx
 
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 HOURS = 8
 

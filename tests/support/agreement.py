@@ -1,6 +1,5 @@
 """The three sides that must agree: what the rows mean, what the ledger tells, what SpiceDB holds."""
 
-import secrets
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -14,16 +13,10 @@ from teamaccess.engine.convert import relationship_of
 from teamaccess.relationships import Relationship, parse_update, replay
 from teamaccess.storage import (
     LedgerEntry,
-    Membership,
     RelationshipSource,
-    RoleAssignment,
-    RoleId,
-    User,
-    UserId,
-    new_user_id,
 )
 from teamaccess.upkeep.rebuild.agreement import disagreement
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 MARKER, HEAD = "applied", "head"
 
@@ -133,15 +126,3 @@ async def operator_session(
         organization.id, *(other.id for other in others)
     ) as change:
         yield change.session
-
-
-async def add_members_by_rows(organization: Organization, **seats: Iterable[str]) -> list[UserId]:
-    """Make members with roles, by their rows alone; return their ids."""
-    made = []
-    async with operator_session(organization) as session:
-        for name, roles in seats.items():
-            user = User(id=new_user_id(), email=f"{name}-{secrets.token_hex(6)}@seats.example")
-            held = [RoleAssignment(role=RoleId(role)) for role in roles]
-            session.add(Membership(organization_id=organization.id, user=user, assignments=held))
-            made.append(user.id)
-    return made

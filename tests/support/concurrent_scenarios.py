@@ -6,9 +6,9 @@ from datetime import UTC, datetime, timedelta
 
 import httpx
 
-from tests.support.deployment import Organization, Person
 from tests.support.interleaving import Request
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.teams import Team
 
 
@@ -34,15 +34,15 @@ class TwoProcesses:
         """Another organization with a member, whom no one knows here."""
         other = await self.here.deployment.create_organization("globex")
         self.others.append(other)
-        return other, (await add_members(other, {name: [self.lesser]}))[name]
+        return other, (await other.add_members({name: [self.lesser]}))[name]
 
     async def another(self, name: str = "bob") -> Person:
         """An administrator beside ana."""
-        return (await add_members(self.here, {name: [self.administrator]}))[name]
+        return (await self.here.add_members({name: [self.administrator]}))[name]
 
     async def member(self, name: str = "bob") -> Person:
         """Somebody who administrates nothing."""
-        return (await add_members(self.here, {name: [self.lesser]}))[name]
+        return (await self.here.add_members({name: [self.lesser]}))[name]
 
     @property
     def wish(self) -> dict[str, object]:

@@ -9,8 +9,9 @@ import pytest
 
 from teamaccess.ledger import database
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.intruder import Intruder
+from tests.support.organization import Organization
 
 if TYPE_CHECKING:
     Connection = asyncpg.Connection[asyncpg.Record]
@@ -59,7 +60,7 @@ async def history(fintoc: Deployment) -> Organization:
     bob = await organization.member("bob", roles=["product"])
     await organization.change_roles(bob, "support")
     for verb in ("suspend", "reactivate", "remove"):
-        await organization.act(verb, bob)
+        await organization.change_status(verb, bob)
     return organization
 
 

@@ -1,14 +1,12 @@
-"""Organizations as tests tell of them: real people over the real API, on the real parts."""
+"""A running teamaccess as the tests use it: the real API, PostgreSQL and SpiceDB."""
 
-import email
-import email.policy
-import re
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+import asyncpg
 import httpx
 from authzed.api.v1 import (
     CheckPermissionRequest,
@@ -30,26 +28,29 @@ from teamaccess.directory.organizations.create import create
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
+from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from teamaccess.service import Service
-from teamaccess.storage import Channel as Door
-from teamaccess.storage import LedgerEntry, Membership, OrganizationId, UserId
+from teamaccess.storage import Channel, Event, OrganizationId, UserId
+from tests.support.mails import mail_files, read_mail, token_in
+from tests.support.organization import Organization
+from tests.support.people import Person
 
-OPERATOR = Attribution("operator:tests", Door.OPERATOR, "tests")
+OPERATOR = Attribution("operator:tests", Channel.OPERATOR, "tests")
 
 
 @dataclass
 class Deployment:
-    """One running teamaccess: the API, the services behind it, and a client that knows none of us."""
+    """One running teamaccess: the API, the services behind it, and a plain SpiceDB client."""
 
     settings: Settings
     owner_url: str
     service: Service
     http: httpx.AsyncClient
     engine: Any
-    """SpiceDB as any service reaches it; the types of its stub know no asyncio."""
+    """The stub of authzed's client, as any service uses it. Its types do not cover asyncio."""
 
     def _repr_pretty_(self, printer: Any, _: bool) -> None:
-        """Hypothesis shows what a test was given, and this is a whole application."""
+        """Print a short name, because hypothesis shows the arguments of a failed test."""
         printer.text(f"<{self.settings.catalog}>")
 
     async def check(
@@ -60,7 +61,7 @@ class Deployment:
         at: str | None = None,
         resource: str | None = None,
     ) -> bool:
-        """CheckPermission with a plain authzed client, fully consistent unless a ZedToken is given."""
+        """Call CheckPermission with a plain client, fully consistent unless `at` is a ZedToken."""
         kind, _, id = (resource or f"organization:{organization}").partition(":")
         consistency = (
             Consistency(at_least_as_fresh=ZedToken(token=at))
@@ -84,7 +85,7 @@ class Deployment:
         )
 
     async def apply_schema(self) -> None:
-        """Have SpiceDB enforce the catalog, as an operator does in the beginning."""
+        """Apply the catalog's schema to SpiceDB, as an operator does first."""
         service = self.service
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
 
@@ -92,13 +93,13 @@ class Deployment:
         """A valid access token, as `teamaccess token issue` makes it."""
         return issue(self.service.keys, audience, user, await self.service.now(), LONGEST_LIFE)
 
-    async def operator_person(self) -> "Person":
-        """Whoever runs the service, with an operator's token."""
+    async def operator_person(self) -> Person:
+        """A caller with an operator's token."""
         token = await self.token("tests", Audience.OPERATOR)
         return Person(self, UserId("tests"), "", token)
 
-    async def create_organization(self, name: str = "acme") -> "Organization":
-        """A new organization with one administrator, made by an operator."""
+    async def create_organization(self, name: str = "acme") -> Organization:
+        """Create an organization with one administrator, ana, as an operator does."""
         id = OrganizationId(f"{name}-{secrets.token_hex(4)}")
         async with self.operator() as change:
             await create(change, id, name.title(), founder=None)
@@ -106,7 +107,8 @@ class Deployment:
             membership = await grant_administrator(
                 change, id, f"ana@{id}.example", "the first administrator"
             )
-        ana = await self._person(id, membership)
+        token = await self.token(membership.user_id)
+        ana = Person(self, membership.user_id, f"ana@{id}.example", token)
         return Organization(self, id, ana, {"ana": ana})
 
     @asynccontextmanager
@@ -120,118 +122,31 @@ class Deployment:
             yield change
             await self.service.ledger.commit(change)
 
-    async def _person(self, organization: OrganizationId, membership: Membership) -> "Person":
-        token = await self.token(membership.user_id)
-        return Person(self, membership.user_id, f"ana@{organization}.example", token)
+    async def events(self, chain: str) -> list[Event]:
+        """A chain of events, in order: an organization's id, a user's id, or `Event.PLATFORM`."""
+        async with self.service.reads() as session:
+            rows = await session.scalars(
+                select(Event).where(Event.chain == chain).order_by(Event.position)
+            )
+            return list(rows)
+
+    async def execute_without_triggers(self, statement: str, *parameters: Any) -> None:
+        """Run a statement as the superuser with triggers disabled, so that nothing is noted."""
+        connection = await asyncpg.connect(self.owner_url.replace(OWNER, SUPERUSER, 1))
+        try:
+            await connection.execute("SET session_replication_role = replica")
+            await connection.execute(statement, *parameters)
+        finally:
+            await connection.close()
 
     def mails_to(self, address: str) -> list[str]:
         """The texts of all mails to an address, the oldest first."""
-        folder = self.settings.home / "mail"
-        found = [
-            email.message_from_string(path.read_text(), policy=email.policy.default)
-            for path in sorted(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
-        ]
-        return [str(mail.get_content()) for mail in found if mail["To"] == address]
+        mails = map(read_mail, mail_files(self.settings.home / "mail"))
+        return [mail.text for mail in mails if mail.to == address]
 
     def invitation_token(self, address: str) -> str:
-        """The secret in the newest invitation to an address."""
-        match = re.search(r"[?&]token=([\w-]+)", self.mails_to(address)[-1])
-        assert match is not None
-        return match.group(1)
-
-
-@dataclass
-class Person:
-    """Somebody who is signed in."""
-
-    deployment: Deployment
-    id: UserId
-    email: str
-    token: str
-
-    async def ask(self, method: str, path: str, **more: Any) -> httpx.Response:
-        """A request of this person's; `headers` and `json` as httpx takes them."""
-        headers = {"Authorization": f"Bearer {self.token}", **more.pop("headers", {})}
-        return await self.deployment.http.request(method, path, headers=headers, **more)
-
-
-@dataclass
-class Organization:
-    """An organization and the people that a test knows by their first names."""
-
-    deployment: Deployment
-    id: OrganizationId
-    administrator: Person
-    people: dict[str, Person] = field(default_factory=dict)
-
-    @property
-    def path(self) -> str:
-        """Where the API has it."""
-        return f"/v1/organizations/{self.id}"
-
-    def address(self, name: str) -> str:
-        """Where somebody is reached."""
-        return f"{name}@{self.id}.example"
-
-    async def invite(
-        self, name: str, roles: list[str], by: Person | None = None, **more: Any
-    ) -> httpx.Response:
-        """Invite somebody through the API."""
-        return await (by or self.administrator).ask(
-            "POST",
-            f"{self.path}/invitations",
-            json={"email": self.address(name), "roles": roles, **more},
-        )
-
-    async def accept(self, name: str, **more: Any) -> httpx.Response:
-        """Accept the newest invitation to somebody, with the link of its mail."""
-        secret = self.deployment.invitation_token(self.address(name))
-        return await self.deployment.http.post(
-            "/v1/invitations/accept", json={"token": secret, "name": name.title()}, **more
-        )
-
-    async def member(self, name: str, roles: list[str]) -> Person:
-        """Invite somebody and have them accept; returns them signed in."""
-        invited = await self.invite(name, roles)
-        assert invited.status_code == 201, invited.text
-        accepted = (await self.accept(name)).raise_for_status().json()
-        person = Person(
-            self.deployment, UserId(accepted["user"]), self.address(name), accepted["access_token"]
-        )
-        self.people[name] = person
-        return person
-
-    async def change_roles(
-        self, whom: Person, *roles: str, by: Person | None = None, **more: Any
-    ) -> httpx.Response:
-        """Replace somebody's roles through the API."""
-        return await (by or self.administrator).ask(
-            "PUT",
-            f"{self.path}/members/{whom.id}/roles",
-            json={"roles": [{"role": role} for role in roles]},
-            **more,
-        )
-
-    async def act(self, verb: str, whom: Person, by: Person | None = None) -> httpx.Response:
-        """`suspend` or `reactivate` a member, or `remove` them."""
-        person = by or self.administrator
-        if verb == "remove":
-            return await person.ask("DELETE", f"{self.path}/members/{whom.id}")
-        return await person.ask("POST", f"{self.path}/members/{whom.id}/{verb}")
-
-    async def can(self, whom: Person, permission: str, at: str | None = None) -> bool:
-        """What a service would be told."""
-        return await self.deployment.check(self.id, whom.id, permission, at)
-
-    async def ledger(self) -> list[list[str]]:
-        """The updates of every position, in order."""
-        async with self.deployment.service.sessions() as session:
-            rows = await session.scalars(
-                select(LedgerEntry.updates)
-                .where(LedgerEntry.organization_id == self.id)
-                .order_by(LedgerEntry.position)
-            )
-            return [list(row) for row in rows]
+        """The token in the newest invitation to an address."""
+        return token_in(self.mails_to(address)[-1])
 
 
 @asynccontextmanager

@@ -12,7 +12,8 @@ from teamaccess.local.postgres.server import OWNER, LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.spicedb.server import LocalSpiceDB
 from teamaccess.storage.migrations import upgrade
-from tests.support.deployment import Deployment, Organization, open_deployment
+from tests.support.deployment import Deployment, open_deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from teamaccess.ledger.chains.heads import KeptHead, heads
 from teamaccess.ledger.chains.verify import Verification, verify
 from teamaccess.ledger.chains.walk import Fault
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 NAMES = {"ledger": "organization_id", "events": "chain"}
 """The tables of the chains, and what names a chain there."""

@@ -17,7 +17,8 @@ from teamaccess.storage import (
 )
 from tests.support.agreement import applied_positions, assert_agreement, ledger_entries
 from tests.support.chain_hashes import broken_entries, broken_events
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 
 REFUSALS = {"refused", "acceptance_refused", "sign_in_refused"}
 """Events that tell of what was not done."""

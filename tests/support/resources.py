@@ -10,7 +10,8 @@ from teamaccess.storage import (
     TeamId,
     TeamMembership,
 )
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 
 async def register_resource(
@@ -83,14 +84,6 @@ def grant_to(whom: Person | str, action: str, **more: Any) -> dict[str, Any]:
     """A grant for somebody, or for the team of that name."""
     holder = {"team": whom} if isinstance(whom, str) else {"user": whom.id}
     return {"action": action, **holder, **more}
-
-
-async def can_on(organization: Organization, whom: Person, name: str, action: str) -> bool:
-    """What a service is told of one object."""
-    type, _, id = name.partition(":")
-    return await organization.deployment.check(
-        organization.id, whom.id, action, resource=f"{type}:{organization.id}/{id}"
-    )
 
 
 def resource_path(organization: Organization, name: str) -> str:

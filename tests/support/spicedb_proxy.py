@@ -13,7 +13,9 @@ from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_c
 
 from teamaccess.upkeep.worker import work
 from teamaccess.upkeep.worker.ends import end_due
-from tests.support.deployment import Deployment, Organization, Person, open_deployment
+from tests.support.deployment import Deployment, open_deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
 STREAMS = ("ReadRelationships", "LookupResources", "LookupSubjects", "Watch")

@@ -7,7 +7,8 @@ from typing import Any
 import httpx
 
 from teamaccess.storage import RoleId, TeamId, TeamMembership, TeamRole
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 
 @dataclass(frozen=True)

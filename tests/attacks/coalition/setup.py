@@ -9,10 +9,8 @@ from teamaccess.storage import Membership, RoleId, User, new_user_id
 from tests.attacks.coalition import setup_objects
 from tests.attacks.coalition.scenario import COALITION, HONEST, Principal, Scenario
 from tests.attacks.coalition.workplace import set_up_workplace
-from tests.support.custom_roles import add_custom_role
 from tests.support.deployment import Deployment
-from tests.support.deployment import Organization as Organization
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization as Organization
 
 LOGIN = "https://login.example"
 
@@ -66,10 +64,10 @@ async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
     """One of everything, so that there is something to take, to change and to tell of."""
     catalog = scenario.deployment.service.catalog
     least, middle = list(catalog.roles)[-1], list(catalog.roles)[1]
-    members = await add_members(victim, {"val": [least]})
+    members = await victim.add_members({"val": [least]})
     scenario.principals.append(setup_objects.principal(HONEST, "val", members["val"]))
     await setup_objects.service_account(scenario, victim, HONEST, "tool", least)
-    await add_custom_role(victim, "victim_role", next(iter(catalog.actions)))
+    await victim.add_custom_role("victim_role", next(iter(catalog.actions)))
     scenario.add("role", victim.id, "victim_role")
     await setup_objects.team(scenario, victim, "victim-team", "victim_role")
     invited = (await victim.invite("guest", [least])).raise_for_status().json()

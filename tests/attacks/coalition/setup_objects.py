@@ -5,10 +5,9 @@ from typing import Any
 import httpx
 
 from tests.attacks.coalition.scenario import Principal, Scenario
-from tests.support.deployment import Organization as Organization
-from tests.support.deployment import Person
+from tests.support.organization import Organization as Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources
-from tests.support.service_accounts import create_api_token, create_service_account
 
 
 def principal(side: str, label: str, person: Person) -> Principal:
@@ -20,8 +19,8 @@ async def service_account(
     scenario: Scenario, organization: Organization, side: str, label: str, *roles: str
 ) -> None:
     """A service account with a token."""
-    account = await create_service_account(organization, *roles)
-    token = await create_api_token(organization, account)
+    account = await organization.create_service_account(*roles)
+    token = await account.create_token()
     made = principal(side, label, account)
     made.account_of = organization.id
     scenario.principals.append(made)

@@ -5,10 +5,8 @@ from datetime import timedelta
 from teamaccess.storage import RoleAssignment, RoleId
 from tests.attacks.coalition import setup_objects
 from tests.attacks.coalition.scenario import COALITION, HONEST, Scenario
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization as Organization
-from tests.support.deployment import Person
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization as Organization
+from tests.support.people import Person
 
 BACKENDS = {"backend", "relay"}
 """Service accounts that act for members; the honest administrator lets them be."""
@@ -19,7 +17,7 @@ GIVEN_FREELY = {"steward", "captain"}
 async def set_up_workplace(scenario: Scenario, workplace: Organization) -> None:
     """Make its roles, people, service accounts, teams and objects."""
     for id, actions in _roles(scenario).items():
-        await add_custom_role(workplace, id, *actions)
+        await workplace.add_custom_role(id, *actions)
         if id in GIVEN_FREELY:
             scenario.add("role", workplace.id, id)
     members = await _people(scenario, workplace)
@@ -59,7 +57,7 @@ async def _people(scenario: Scenario, workplace: Organization) -> dict[str, Pers
         "rex": ["captain", middle],
         "hal": ["keeper", middle],
     }
-    members = await add_members(workplace, {name: [] for name in roles}, suspended=["sue"])
+    members = await workplace.add_members({name: [] for name in roles}, suspended=["sue"])
     async with scenario.deployment.operator(workplace.id) as change:
         for name, held in roles.items():
             until = change.now + timedelta(days=1) if name == "zoe" else None
@@ -76,7 +74,7 @@ async def _people(scenario: Scenario, workplace: Organization) -> dict[str, Pers
     for name, person in members.items():
         side = HONEST if name == "hal" else COALITION
         scenario.principals.append(setup_objects.principal(side, name, person))
-    (await workplace.act("remove", members["rex"])).raise_for_status()
+    (await workplace.remove(members["rex"])).raise_for_status()
     scenario.named("rex").end_sessions()
     scenario.named("rex").sign_in(await scenario.deployment.token(members["rex"].id))
     return members

@@ -13,9 +13,10 @@ from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.audit.auditors.grant import grant_auditor, revoke_auditor
 from teamaccess.storage import Event, Reason, User
 from tests.support.command_line import Run
-from tests.support.deployment import Deployment, Organization, Person
-from tests.support.service_accounts import add_backend_account, on_behalf_of
-from tests.support.story_setup import add_members, execute_without_triggers, refused, without_proofs
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused, without_proofs
 
 WHY = "the yearly audit, contract 4711"
 QUESTIONS = (
@@ -128,12 +129,12 @@ async def test_they_do_nothing_else(
 async def test_a_member_who_may_not_audit_is_allowed_to_as_an_auditor_of_all(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     refused(await bob.ask("GET", f"{acme.path}/audit/matrix"), 403, "missing_permission")
     async with acme.deployment.operator() as change:
         await grant_auditor(change, bob.email, WHY, None)
     assert (await bob.ask("GET", f"{acme.path}/audit/matrix")).status_code == 200
-    refused(await acme.act("suspend", acme.administrator, by=bob), 403, "missing_permission")
+    refused(await acme.suspend(acme.administrator, by=bob), 403, "missing_permission")
 
 
 async def test_who_is_revoked_is_a_stranger_at_once(acme: Organization, vera: Person) -> None:
@@ -145,9 +146,9 @@ async def test_who_is_revoked_is_a_stranger_at_once(acme: Organization, vera: Pe
 async def test_who_has_ended_is_a_stranger_and_not_listed(acme: Organization, vera: Person) -> None:
     ends = "UPDATE auditors SET expires_at = $1 WHERE user_id = $2"
     end = await acme.deployment.service.now()
-    await execute_without_triggers(acme.deployment, ends, end + timedelta(hours=1), vera.id)
+    await acme.deployment.execute_without_triggers(ends, end + timedelta(hours=1), vera.id)
     assert (await vera.ask("GET", f"{acme.path}/audit/matrix")).status_code == 200
-    await execute_without_triggers(acme.deployment, ends, end, vera.id)
+    await acme.deployment.execute_without_triggers(ends, end, vera.id)
     await hidden(vera, acme)
     async with acme.deployment.service.reads() as session:
         assert not await is_auditor(session, vera.id, end)
@@ -155,14 +156,14 @@ async def test_who_has_ended_is_a_stranger_and_not_listed(acme: Organization, ve
 
 
 async def test_no_machine_audits_for_them(acme: Organization, globex: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
-    site = await add_backend_account(acme, "audit_view")
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    site = await acme.add_backend_account("audit_view")
     async with acme.deployment.operator() as change:
         await grant_auditor(change, bob.email, WHY, None)
     assert (await bob.ask("GET", f"{globex.path}/audit/matrix")).status_code == 200
-    await hidden(on_behalf_of(site, bob.id), globex)
+    await hidden(site.on_behalf_of(bob.id), globex)
     await hidden(site, globex)
-    answer = await on_behalf_of(site, bob.id).ask("GET", f"{acme.path}/audit/matrix")
+    answer = await site.on_behalf_of(bob.id).ask("GET", f"{acme.path}/audit/matrix")
     refused(answer, 403, "missing_permission")
 
 

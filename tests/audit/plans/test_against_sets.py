@@ -11,7 +11,7 @@ from typing import Any
 
 from tests.audit.expected_access import ExpectedAccess
 from tests.audit.random_changes import RandomChanges, role_id
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 PLANS = 8

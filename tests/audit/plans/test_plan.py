@@ -11,9 +11,10 @@ from teamaccess.catalog import Catalog, find, read
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, set_grants
-from tests.support.story_setup import add_members, events, refused, set_role_expiry
+from tests.support.responses import refused
 
 
 async def plan(organization: Organization, *changes: dict[str, Any], **more: Any) -> httpx.Response:
@@ -54,21 +55,21 @@ def places(told: dict[str, Any], has: dict[str, Any]) -> list[str]:
 
 
 async def test_nothing_is_written_by_planning(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
-    before = await acme.ledger(), len(await events(acme))
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    before = await acme.ledger(), len(await acme.events())
     answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["developer"]})
     answer.raise_for_status()
     gains, loses = whose(answer, bob)
     assert {"webhooks_create"} <= gains
     assert {"refunds_create"} <= loses
-    assert (await acme.ledger(), len(await events(acme))) == before
+    assert (await acme.ledger(), len(await acme.events())) == before
     assert await acme.can(bob, "refunds_create")
     evidence = answer.json()["evidence"]
     assert (evidence["position"], evidence["rows"]) == (len(before[0]), 1)
 
 
 async def test_removing_takes_what_is_granted_on_objects_too(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     await add_resources(acme, "webhook:wh_1", "webhook:wh_2", "webhook:wh_3")
     for name in ("webhook:wh_1", "webhook:wh_2"):
         (await set_grants(acme, name, grant_to(bob, "edit"))).raise_for_status()
@@ -79,7 +80,7 @@ async def test_removing_takes_what_is_granted_on_objects_too(acme: Organization)
 
 async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Organization) -> None:
     names = [f"p{number}" for number in range(8)]
-    await add_members(acme, {name: ["developer"] for name in names})
+    await acme.add_members({name: ["developer"] for name in names})
     await add_resources(acme, *(f"webhook:wh_{number}" for number in range(8)))
     answer = await plan(
         acme, *({"change": "suspend", "user": acme.address(each)} for each in names)
@@ -89,7 +90,7 @@ async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Organiz
 
 
 async def test_what_only_looks_like_a_change_is_none(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["support"]})
     assert (answer.json()["items"], answer.json()["updates"]) == ([], [])
 
@@ -115,7 +116,7 @@ async def test_the_rules_refuse_in_a_plan_as_they_do_in_earnest(acme: Organizati
 async def test_who_may_not_make_the_changes_is_told_so(acme: Organization) -> None:
     body = {"id": "auditor", "name": "Auditor", "actions": ["audit_view"]}
     await acme.administrator.ask("POST", f"{acme.path}/roles", json=body)
-    people = await add_members(acme, {"bob": ["support"]})
+    people = await acme.add_members({"bob": ["support"]})
     eve = await acme.member("eve", ["auditor"])
     wanted = {"change": "suspend", "user": people["bob"].id}
     answer = await plan(acme, wanted, by=eve)
@@ -126,7 +127,7 @@ async def test_who_may_not_make_the_changes_is_told_so(acme: Organization) -> No
 
 
 async def test_administrators_are_planned_and_made_by_operators_alone(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     wanted = {"change": "set_roles", "user": bob.id, "roles": ["administrator"]}
     answer = await plan(acme, wanted)
     assert answer.json()["refusal"]["code"] == "operator_only_role"
@@ -135,7 +136,7 @@ async def test_administrators_are_planned_and_made_by_operators_alone(acme: Orga
 
 
 async def test_changes_are_made_only_while_everything_is_as_it_was(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     state = (await plan(acme, wanted)).headers["ETag"]
     refused(await make(acme, None, wanted), 400, "plan_needed")
@@ -158,7 +159,7 @@ async def test_a_plan_is_one_of_those_that_a_condition_lists(acme: Organization)
 
 
 async def test_who_may_not_change_members_does_not_learn_who_is_one(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     state = (await plan(acme, {"change": "suspend", "user": bob.id})).headers["ETag"]
     for kind in ("suspend", "reactivate", "remove"):
         for address in (acme.administrator.email, "nobody@example.com", "nobody"):
@@ -176,17 +177,17 @@ async def test_what_can_be_nobodys_name_is_nobodys(acme: Organization) -> None:
 async def test_a_plan_keeps_nobody_waiting_for_long(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
     monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
     refused(await plan(acme, wanted), 409, "plan_takes_too_long")
-    assert (await acme.act("suspend", bob)).status_code == 204
+    assert (await acme.suspend(bob)).status_code == 204
 
 
 async def test_what_is_away_does_not_forbid_anything(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     rehearse = Ledger.rehearse
 
     async def busy(
@@ -201,7 +202,7 @@ async def test_what_is_away_does_not_forbid_anything(
 
 
 async def test_of_several_changes_all_are_made_or_none(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     good = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     bad = {"change": "remove", "user": acme.administrator.id}
     state = (await plan(acme, good)).headers["ETag"]
@@ -227,7 +228,7 @@ def other() -> str:
 
 
 async def test_another_catalog_is_planned_like_a_change(acme: Organization, other: str) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["developer"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["developer"]})
     answer = await plan(acme, catalog=other)
     answer.raise_for_status()
     assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
@@ -237,7 +238,7 @@ async def test_another_catalog_is_planned_like_a_change(acme: Organization, othe
 
 
 async def test_what_another_catalog_has_no_place_for_is_told(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     without = _renamed(find("fintoc").read_text())
     answer = await plan(acme, catalog=without)
     assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
@@ -266,7 +267,7 @@ async def test_a_bad_catalog_is_refused_with_its_lines(acme: Organization) -> No
 async def test_more_kinds_of_objects_than_it_takes_are_refused(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = await add_members(acme, {"bob": [], "eve": []})
+    people = await acme.add_members({"bob": [], "eve": []})
     await add_resources(acme, "transfer:t1", creator=people["bob"])
     await add_resources(acme, "transfer:t2", creator=people["eve"])
     monkeypatch.setattr(holdings, "MOST_ALIKE", 1)
@@ -275,9 +276,9 @@ async def test_more_kinds_of_objects_than_it_takes_are_refused(
 
 
 async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     now = await acme.deployment.service.now()
-    await set_role_expiry(acme, bob, RoleId("support"), now.replace(year=now.year + 1))
+    await acme.set_role_expiry(bob, RoleId("support"), now.replace(year=now.year + 1))
     answer = await plan(acme, {"change": "suspend", "user": bob.id})
     assert "refunds_create" in whose(answer, bob)[1]
 
@@ -291,7 +292,7 @@ def test_the_fixture_says_something_else(other: str) -> None:
 async def test_what_takes_too_long_to_ask_is_refused_and_keeps_nobody_waiting(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
     with monkeypatch.context() as impatient:
         impatient.setattr(planning, "LONGEST_ANSWER_SECONDS", 0)

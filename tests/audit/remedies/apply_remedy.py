@@ -5,7 +5,8 @@ from typing import Any
 import httpx
 
 from teamaccess.directory.members.administrators import grant_administrator
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import get_grants, grant_to, set_grants
 
 Remedy = dict[str, Any]
@@ -59,7 +60,7 @@ async def _taken(
     member = f"{organization.path}/members/{whom.id}"
     match step["change"]:
         case "reactivate":
-            return await organization.act("reactivate", whom, by=by)
+            return await organization.reactivate(whom, by=by)
         case "change_end":
             return await by.ask("PATCH", member, json={"expires_at": None})
         case "give_role":

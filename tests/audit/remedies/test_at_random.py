@@ -20,10 +20,10 @@ from tests.audit.remedies.apply_remedy import (
     users_who_may_apply,
     why,
 )
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Deployment, Organization, Person
-from tests.support.resources import add_resources, can_on, grant_to, set_grants
-from tests.support.story_setup import add_members
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources, grant_to, set_grants
 from tests.support.teams import Team
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
@@ -62,7 +62,7 @@ class Story:
             if each.granted_by != "operator" and each.id != self.catalog.administrator
         ]
         wanted = {name: chance.sample(roles, chance.randint(0, 2)) for name in NAMES}
-        people = await add_members(organization, wanted, suspended=chance.sample(NAMES, 1))
+        people = await organization.add_members(wanted, suspended=chance.sample(NAMES, 1))
         free = [each.id for each in self.catalog.actions.values() if not each.reserved]
         operations = ("manage_teams", "register_resources", "change_roles", "invite", "reactivate")
         guards = sorted({self.catalog.guards[each] for each in operations} & set(free))
@@ -70,7 +70,7 @@ class Story:
         for name in own:
             actions = chance.sample(free, 4) + chance.sample(guards, 1)
             holders = chance.sample(list(people.values()), chance.randint(0, 2))
-            await add_custom_role(organization, name, *sorted(set(actions)), holders=[*holders])
+            await organization.add_custom_role(name, *sorted(set(actions)), holders=[*holders])
         teamed = [each for each in roles if self.catalog.roles[each].teams]
         for name in self.crews:
             team = await Team.create(organization, name)
@@ -188,7 +188,7 @@ class Story:
     async def _can(self, who: Person, action: str, on: str | None) -> bool:
         if on is None:
             return await self.organization.can(who, action)
-        return await can_on(self.organization, who, on, action)
+        return await self.organization.can(who, action, on=on)
 
     async def _is_active(self, person: Person) -> bool:
         return await self.organization.can(person, "membership")
@@ -223,7 +223,7 @@ async def _told(deployment: Deployment, seed: int) -> None:
         await deployment.create_organization("acme"),
         await deployment.create_organization("globex"),
     )
-    stranger = (await add_members(elsewhere, {"zoe": []}))["zoe"]
+    stranger = (await elsewhere.add_members({"zoe": []}))["zoe"]
     story = Story(organization, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
     await story.begin()
     for _ in range(QUESTIONS):

@@ -16,24 +16,20 @@ from tests.audit.remedies.apply_remedy import (
     users_who_may_apply,
     why,
 )
-from tests.support.custom_roles import add_custom_role
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 from tests.support.resources import (
     add_resources,
-    can_on,
     get_grants,
     grant_to,
     register_resource,
     set_grants,
 )
-from tests.support.service_accounts import add_service_account
-from tests.support.story_setup import add_members, events, set_membership_expiry, set_role_expiry
 from tests.support.teams import Team
 
 
 async def test_the_suspended_are_reactivated_and_who_may_is_named(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("reactivate", None)]
     assert remedy["steps"][0]["sentence"] == f"Reactivate {bob.email}."
@@ -49,8 +45,8 @@ async def test_the_suspended_are_reactivated_and_who_may_is_named(acme: Organiza
 
 async def test_of_the_roles_that_have_it_the_least_is_named(acme: Organization) -> None:
     bob = await acme.member("bob", ["product"])
-    await set_role_expiry(
-        acme, bob, "product", await acme.deployment.service.now() + timedelta(days=3)
+    await acme.set_role_expiry(
+        bob, "product", await acme.deployment.service.now() + timedelta(days=3)
     )
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("give_role", "support")]
@@ -64,9 +60,9 @@ async def test_of_the_roles_that_have_it_the_least_is_named(acme: Organization) 
 async def test_a_role_of_the_organization_s_own_is_less_than_any_of_the_catalog_s(
     acme: Organization,
 ) -> None:
-    await add_custom_role(acme, "refunder", "refunds_create")
-    await add_custom_role(acme, "broader", "refunds_create", "api_keys_view")
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    await acme.add_custom_role("refunder", "refunds_create")
+    await acme.add_custom_role("broader", "refunds_create", "api_keys_view")
+    bob = (await acme.add_members({"bob": []}))["bob"]
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("give_role", "refunder")]
     assert remedy["adds"] == []
@@ -75,16 +71,16 @@ async def test_a_role_of_the_organization_s_own_is_less_than_any_of_the_catalog_
 async def test_roles_of_which_none_is_less_than_the_other_are_both_named(
     acme: Organization,
 ) -> None:
-    await add_custom_role(acme, "keys", "webhooks_create", "api_keys_view")
-    await add_custom_role(acme, "links", "webhooks_create", "links_edit", "links_delete")
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    await acme.add_custom_role("keys", "webhooks_create", "api_keys_view")
+    await acme.add_custom_role("links", "webhooks_create", "links_edit", "links_delete")
+    bob = (await acme.add_members({"bob": []}))["bob"]
     remedies = (await why(acme, bob, "webhooks_create"))["remedies"]
     assert list(map(steps_of, remedies)) == [[("give_role", "keys")], [("give_role", "links")]]
 
 
 async def test_the_suspended_who_lack_a_role_take_two_steps(acme: Organization) -> None:
     bob = await acme.member("bob", ["product"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("reactivate", None), ("give_role", "support")]
     done = await apply_remedy(acme, bob, remedy, acme.administrator, "refunds_create")
@@ -104,12 +100,12 @@ async def test_a_team_that_has_it_is_a_way_and_its_grants_are_told(acme: Organiz
     await apply_remedy(acme, bob, remedies[1], acme.administrator, "refunds_create")
     assert bob.id in await small.member_ids()
     assert await acme.can(bob, "refunds_create")
-    assert await can_on(acme, bob, "webhook:wh_1", "edit")
+    assert await acme.can(bob, "edit", on="webhook:wh_1")
 
 
 async def test_a_grant_on_the_object_adds_nothing_and_comes_first(acme: Organization) -> None:
     await add_resources(acme, "webhook:wh_1")
-    eve, bob = (await add_members(acme, {"eve": [], "bob": []})).values()
+    eve, bob = (await acme.add_members({"eve": [], "bob": []})).values()
     (await set_grants(acme, "webhook:wh_1", grant_to(eve, "edit"))).raise_for_status()
     remedies = (await why(acme, bob, "edit", "webhook:wh_1"))["remedies"]
     assert steps_of(remedies[0]) == [("grant", f"webhook:{acme.id}/wh_1")]
@@ -117,15 +113,15 @@ async def test_a_grant_on_the_object_adds_nothing_and_comes_first(acme: Organiza
     assert steps_of(remedies[1]) == [("give_role", "developer")]
     assert "webhooks_edit" in remedies[1]["adds"]
     await apply_remedy(acme, bob, remedies[0], acme.administrator, "edit")
-    assert await can_on(acme, bob, "webhook:wh_1", "edit")
-    assert await can_on(acme, eve, "webhook:wh_1", "edit")
+    assert await acme.can(bob, "edit", on="webhook:wh_1")
+    assert await acme.can(eve, "edit", on="webhook:wh_1")
 
 
 async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     await add_resources(acme, "transfer:t1", creator=acme.administrator)
     (await set_grants(acme, "transfer:t1")).raise_for_status()
-    await add_custom_role(acme, "authorizer", "transfers_authorize", holders=[bob])
+    await acme.add_custom_role("authorizer", "transfers_authorize", holders=[bob])
     found = await why(acme, acme.administrator, "authorize", "transfer:t1")
     assert found["remedies"] == []
     assert "takes somebody else" in found["no_remedy"]
@@ -134,10 +130,10 @@ async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Organization)
 
 
 async def test_the_suspended_creator_is_not_helped_by_coming_back(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
-    await add_custom_role(acme, "authorizer", "transfers_authorize", holders=[bob])
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    await acme.add_custom_role("authorizer", "transfers_authorize", holders=[bob])
     await add_resources(acme, "transfer:t1", creator=bob)
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     found = await why(acme, bob, "authorize", "transfer:t1")
     assert found["remedies"] == []
     assert [each["user"] for each in found["instead"]["people"]] == [acme.administrator.id]
@@ -182,7 +178,7 @@ async def test_what_only_administrators_of_fintoc_do_an_operator_gives(acme: Org
 
 async def test_an_operator_is_the_last_resort(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
-    await add_custom_role(acme, "networks", "cidr_blocks_access")
+    await acme.add_custom_role("networks", "cidr_blocks_access")
     [remedy] = (await why(acme, bob, "cidr_blocks_access"))["remedies"]
     assert (steps_of(remedy), remedy["operator"]) == ([("give_role", "networks")], False)
     await add_resources(acme, "transfer:t1", creator=acme.administrator)
@@ -205,7 +201,7 @@ async def test_whose_membership_has_ended_is_kept_by_who_may_give_all_of_it(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", ["support"])
-    await set_membership_expiry(acme, bob, await acme.deployment.service.now() - timedelta(hours=1))
+    await acme.set_membership_expiry(bob, await acme.deployment.service.now() - timedelta(hours=1))
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert steps_of(remedy) == [("change_end", None)]
     await apply_remedy(acme, bob, remedy, acme.administrator, "refunds_create")
@@ -215,9 +211,9 @@ async def test_whose_membership_has_ended_is_kept_by_who_may_give_all_of_it(
 async def test_an_administrator_of_fintoc_whose_membership_has_ended_takes_an_operator(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     await by_operator(acme, bob)
-    await set_membership_expiry(acme, bob, await acme.deployment.service.now() - timedelta(hours=1))
+    await acme.set_membership_expiry(bob, await acme.deployment.service.now() - timedelta(hours=1))
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
     assert (steps_of(remedy), remedy["operator"]) == (
         [("grant_administrator", "administrator")],
@@ -227,8 +223,8 @@ async def test_an_administrator_of_fintoc_whose_membership_has_ended_takes_an_op
 
 async def test_who_has_the_guard_and_not_the_action_is_not_named(acme: Organization) -> None:
     team = await Team.create(acme, "pay", "support")
-    mal, eve, bob = (await add_members(acme, {"mal": [], "eve": ["support"], "bob": []})).values()
-    await add_custom_role(acme, "teams", "teams_manage", holders=[mal, eve])
+    mal, eve, bob = (await acme.add_members({"mal": [], "eve": ["support"], "bob": []})).values()
+    await acme.add_custom_role("teams", "teams_manage", holders=[mal, eve])
     remedies = (await why(acme, bob, "refunds_create"))["remedies"]
     [joining] = [each for each in remedies if steps_of(each) == [("join_team", "pay")]]
     assert set(users_who_may_apply(joining)) == {acme.administrator.id, eve.id}
@@ -237,8 +233,8 @@ async def test_who_has_the_guard_and_not_the_action_is_not_named(acme: Organizat
 
 
 async def test_in_the_middle_who_is_below_the_member_is_not_named(branch: Organization) -> None:
-    people = await add_members(
-        branch, {"lea": ["lead"], "leo": ["lead"], "bob": ["auditor"], "eve": ["clerk"]}
+    people = await branch.add_members(
+        {"lea": ["lead"], "leo": ["lead"], "bob": ["auditor"], "eve": ["clerk"]}
     )
     lea, leo, bob, eve = people.values()
     [remedy] = (await why(branch, eve, "counter_pay"))["remedies"]
@@ -251,9 +247,9 @@ async def test_in_the_middle_who_is_below_the_member_is_not_named(branch: Organi
 
 async def test_machines_decide_nothing(acme: Organization) -> None:
     await Team.create(acme, "pay", "support")
-    await add_custom_role(acme, "teams", "teams_manage", "refunds_create", "refunds_cancel")
-    robot = await add_service_account(acme, "teams", "support")
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    await acme.add_custom_role("teams", "teams_manage", "refunds_create", "refunds_cancel")
+    robot = await acme.add_service_account("teams", "support")
+    bob = (await acme.add_members({"bob": []}))["bob"]
     remedies = (await why(acme, bob, "refunds_create"))["remedies"]
     assert all(robot.id not in users_who_may_apply(each) for each in remedies)
 
@@ -273,9 +269,9 @@ async def test_more_than_ten_are_counted_and_administrators_are_tried_first(
     acme: Organization,
 ) -> None:
     await Team.create(acme, "pay", "support")
-    many = await add_members(acme, {f"mal{n}": [] for n in range(12)})
-    await add_custom_role(acme, "teams", "teams_manage", holders=[*many.values()])
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    many = await acme.add_members({f"mal{n}": [] for n in range(12)})
+    await acme.add_custom_role("teams", "teams_manage", holders=[*many.values()])
+    bob = (await acme.add_members({"bob": []}))["bob"]
     remedies = (await why(acme, bob, "refunds_create"))["remedies"]
     [joining] = [each for each in remedies if steps_of(each) == [("join_team", "pay")]]
     assert (users_who_may_apply(joining), joining["more"]) == ([acme.administrator.id], 3)
@@ -284,7 +280,7 @@ async def test_more_than_ten_are_counted_and_administrators_are_tried_first(
 async def test_asking_changes_nothing(acme: Organization, globex: Organization) -> None:
     bob, zoe = await acme.member("bob", ["support"]), await globex.member("zoe", ["product"])
     await add_resources(acme, "webhook:wh_1")
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     before = await _everything(acme)
     for who, action, on in (
         (bob, "refunds_create", None),
@@ -304,7 +300,7 @@ async def _everything(organization: Organization) -> tuple[object, ...]:
     )
     url = f"{organization.path}/invitations"
     invitations = (await organization.administrator.ask("GET", url)).json()["items"]
-    told = [(each.position, each.kind) for each in await events(organization)]
+    told = [(each.position, each.kind) for each in await organization.events()]
     return await organization.ledger(), told, mails, invitations
 
 
@@ -318,7 +314,7 @@ async def _everything(organization: Organization) -> tuple[object, ...]:
 async def test_an_outage_is_told_as_one_and_not_as_a_refusal(
     acme: Organization, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
 
     async def rehearse(*_: object) -> None:
         raise failure
@@ -332,7 +328,7 @@ async def test_an_outage_is_told_as_one_and_not_as_a_refusal(
 async def test_where_a_refused_change_stops_everything_there_is_an_answer_without_remedies(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
 
     async def rehearse(*_: object) -> None:
         raise OrganizationStopped(organization=acme.id, refusal="a test")
@@ -344,7 +340,7 @@ async def test_where_a_refused_change_stops_everything_there_is_an_answer_withou
 
 
 async def test_a_question_about_a_past_time_has_no_remedies(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     past = await acme.deployment.service.now()
     about = {"user": bob.id, "action": "refunds_create", "at": past.isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
@@ -355,7 +351,7 @@ async def test_a_question_about_a_past_time_has_no_remedies(acme: Organization) 
 
 async def test_what_has_happened_since_the_answer_counts(acme: Organization) -> None:
     service = acme.deployment.service
-    bob = (await add_members(acme, {"bob": ["product"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
 
     async def sought() -> list[tuple[list[str], list[str]]]:
@@ -364,9 +360,9 @@ async def test_what_has_happened_since_the_answer_counts(acme: Organization) -> 
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
     assert await sought() == [(["give_role"], ["refunds_cancel"])]
-    await add_custom_role(acme, "cancelling", "refunds_cancel", holders=[bob])
+    await acme.add_custom_role("cancelling", "refunds_cancel", holders=[bob])
     assert await sought() == [(["give_role"], [])]
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     [(steps, adds)] = await sought()
     assert steps == ["reactivate", "give_role"]
     assert {"refunds_cancel", "links_access"} <= set(adds)
@@ -376,20 +372,20 @@ async def test_whoever_registers_objects_grants_what_they_may_do_to_them(
     acme: Organization,
 ) -> None:
     wanted = {"eve": ["developer"], "mal": ["product"], "bob": []}
-    eve, mal, bob = (await add_members(acme, wanted)).values()
-    await add_custom_role(acme, "sharing", "resources_register", holders=[eve, mal])
+    eve, mal, bob = (await acme.add_members(wanted)).values()
+    await acme.add_custom_role("sharing", "resources_register", holders=[eve, mal])
     (await register_resource(acme, "webhook:wh_1")).raise_for_status()
     granting, *_ = (await why(acme, bob, "edit", "webhook:wh_1"))["remedies"]
     assert set(users_who_may_apply(granting)) == {acme.administrator.id, eve.id}
     refused = await apply_remedy(acme, bob, granting, mal, "edit")
     assert [each.status_code for each in refused] == [403]
     await apply_remedy(acme, bob, granting, eve, "edit")
-    assert await can_on(acme, bob, "webhook:wh_1", "edit")
+    assert await acme.can(bob, "edit", on="webhook:wh_1")
 
 
 async def test_an_auditor_without_other_rights_is_told_the_same(acme: Organization) -> None:
-    eve, bob = (await add_members(acme, {"eve": [], "bob": []})).values()
-    await add_custom_role(acme, "auditing", "audit_view", holders=[eve])
+    eve, bob = (await acme.add_members({"eve": [], "bob": []})).values()
+    await acme.add_custom_role("auditing", "audit_view", holders=[eve])
     told: list[dict[str, object]] = [
         await why(acme, bob, "refunds_create", by=person) for person in (eve, acme.administrator)
     ]

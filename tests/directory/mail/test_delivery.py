@@ -7,8 +7,8 @@ import aiosmtplib
 import pytest
 
 from teamaccess.directory.mail import Mail
-from tests.support.deployment import Organization
-from tests.support.story_setup import load_invitation, refused
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 class Broken:
@@ -50,7 +50,7 @@ async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
     assert invited.json()["status"] == "pending"
     assert invited.json()["delivery"] == "failed"
     assert invited.headers["Zed-Token"]
-    assert (await load_invitation(acme, invited.json()["id"])).times_sent == 1
+    assert (await acme.invitation(invited.json()["id"])).times_sent == 1
     refused(await acme.invite("bob", ["support"]), 409, "already_invited")
 
 

@@ -17,7 +17,6 @@ from tests.stories.roles import made
 from tests.support.database_connections import Connection
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.isolated_deployments import IsolatedDeployments
-from tests.support.story_setup import add_members
 from tests.upkeep.reconciliation.test_rebuilding import rebuild
 
 
@@ -84,7 +83,7 @@ async def test_what_spicedb_does_not_take_is_told_and_not_kept(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     organization = await isolated.create_organization("acme")
-    bob = (await add_members(organization, {"bob": ["support"]}))["bob"]
+    bob = (await organization.add_members({"bob": ["support"]}))["bob"]
     await apply(isolated, catalog_with_cashier)
     relationship = organization_object(organization.id).relates("cashier", user(bob.id))
     await isolated.service.engine.write([Touch(relationship)])

@@ -9,8 +9,7 @@ from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import SignInAgain, first_sign_in, known
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel
-from tests.support.deployment import Organization
-from tests.support.story_setup import add_members
+from tests.support.organization import Organization
 
 HOUR = timedelta(hours=1)
 WHO = Attribution("anonymous", Channel.API, "tests")
@@ -20,7 +19,7 @@ async def test_a_login_with_and_without_its_address_at_once_is_told_to_sign_in_a
     acme: Organization,
 ) -> None:
     """One token of a login may vouch for the address and another one not."""
-    eve = (await add_members(acme, {"eve": ["support"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     now = await acme.deployment.service.now()
     bare = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
     whole = Login(bare.issuer, bare.subject, now, now + HOUR, eve.email, None)

@@ -6,8 +6,9 @@ from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.organization import Organization
 
 HEAD = (
     '{"kind":"ledger","chain":"acme","position":1,"hash":"' + "0" * 64 + '","at":null,'

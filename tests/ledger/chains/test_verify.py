@@ -10,8 +10,9 @@ from teamaccess.ledger import UnknownOrganization
 from teamaccess.ledger.chains.read_chains import PAGE, snapshot
 from teamaccess.ledger.chains.verify import entries_to_verify, verify
 from teamaccess.storage import Event, LedgerEntry
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
+from tests.support.organization import Organization
 
 ANOTHER = {
     Text: "coalesce({0}, '') || 'x'",

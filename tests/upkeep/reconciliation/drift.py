@@ -6,7 +6,8 @@ from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.upkeep.reconciliation import DeleteBudget, Inspector, ReconcileResult
 from teamaccess.upkeep.worker.watcher import ASK_FOR
 from tests.support.agreement import spicedb_relationships
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 
 
 async def add_to_spicedb(deployment: Deployment, *texts: str) -> None:

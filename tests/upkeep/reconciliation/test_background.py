@@ -7,7 +7,8 @@ from sqlalchemy import func, select, text
 
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.worker.reconciler import ADVISORY, PAUSE_SECONDS, Reconciler
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
 from tests.upkeep.reconciliation.drift import add_to_spicedb, inspector, request_comparison
 

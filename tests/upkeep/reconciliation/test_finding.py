@@ -13,10 +13,11 @@ from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.results import keep_agreement
 from teamaccess.upkeep.reconciliation.tenants import Tenant
-from tests.support.agreement import add_members_by_rows, assert_agreement
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.agreement import assert_agreement
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, remove_resource, set_grants
-from tests.support.story_setup import add_members, set_role_expiry
 from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     compare_all,
@@ -39,7 +40,7 @@ async def test_an_organization_as_it_should_be_has_no_difference(acme: Organizat
 
 
 async def test_every_kind_of_difference_is_told_apart(acme: Organization) -> None:
-    [bob, eve] = await add_members_by_rows(acme, bob=["support"], eve=["product", "support"])
+    [bob, eve] = await acme.add_users(bob=["support"], eve=["product", "support"])
     me = f"organization:{acme.id}"
     await delete_from_spicedb(acme.deployment, f"{me}#support@user:{bob}")
     await add_to_spicedb(
@@ -71,7 +72,7 @@ async def test_every_kind_of_difference_is_told_apart(acme: Organization) -> Non
 
 
 async def test_objects_and_what_is_granted_on_them_are_compared_as_well(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     whom = Person(acme.deployment, bob, "", "")
     await add_resources(acme, "webhook:wh_1")
     await add_resources(acme, "transfer:t_1", creator=acme.administrator)
@@ -121,9 +122,9 @@ async def test_a_finding_is_kept_once_and_closed_when_it_is_no_more(acme: Organi
 
 
 async def test_what_has_ended_is_absent_on_both_sides(acme: Organization) -> None:
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     now = datetime.now(UTC)
-    await set_role_expiry(acme, people["bob"], "support", now - timedelta(seconds=1))
+    await acme.set_role_expiry(people["bob"], "support", now - timedelta(seconds=1))
     me, gone = f"organization:{acme.id}", "[expiration:2020-01-01T00:00:00Z]"
     await add_to_spicedb(acme.deployment, f"{me}#support@user:nobody{gone}")
     assert (await compare_one(acme)).found == 0
@@ -138,7 +139,7 @@ async def test_a_large_organization_is_compared_in_parts(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     seats = {f"p{number}": ["support", "product"] for number in range(40)}
-    users = await add_members_by_rows(acme, **seats)
+    users = await acme.add_users(**seats)
     me = f"organization:{acme.id}"
     await delete_from_spicedb(acme.deployment, *(f"{me}#support@user:{user}" for user in users[:7]))
     await add_to_spicedb(acme.deployment, *(f"{me}#developer@user:{user}" for user in users[:5]))

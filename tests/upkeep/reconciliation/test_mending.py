@@ -4,15 +4,10 @@ from sqlalchemy import text
 
 from teamaccess.directory.organizations.create import create
 from teamaccess.storage import OrganizationId
-from tests.support.agreement import (
-    add_members_by_rows,
-    applied_positions,
-    assert_agreement,
-    spicedb_relationships,
-)
+from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
 from tests.support.database_connections import Connection
-from tests.support.deployment import OPERATOR, Deployment, Organization
-from tests.support.story_setup import events, events_of_chain, wait_until_stopped
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     compare_all,
@@ -23,7 +18,7 @@ from tests.upkeep.reconciliation.drift import (
 
 
 async def test_what_is_mended_is_in_the_ledger_and_told(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     me, before = f"organization:{acme.id}", await assert_agreement(acme)
     await delete_from_spicedb(
         acme.deployment, f"{me}#support@user:{bob}", f"{me}#member@user:{bob}"
@@ -42,7 +37,7 @@ async def test_what_is_mended_is_in_the_ledger_and_told(acme: Organization) -> N
         f"RESTORE {me}#member@user:{bob}",
         f"RESTORE {me}#support@user:{bob}",
     ]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.actor) == ("drift_mended", OPERATOR.actor)
     assert told.details == {"purged": 2, "restored": 2}
     assert len(await applied_positions(acme)) == len(await acme.ledger())
@@ -62,7 +57,7 @@ async def test_a_second_head_is_told_and_goes(isolated: Deployment) -> None:
 
 
 async def test_another_end_is_put_right(acme: Organization) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await add_to_spicedb(
         acme.deployment,
         f"organization:{acme.id}#support@user:{bob}[expiration:2090-01-01T00:00:00Z]",
@@ -90,7 +85,7 @@ async def test_more_deletes_than_allowed_mend_nothing_and_are_told(
 
 
 async def test_a_great_drift_is_mended_in_several_positions(acme: Organization) -> None:
-    users = await add_members_by_rows(acme, **{f"p{number}": ["support"] for number in range(40)})
+    users = await acme.add_users(**{f"p{number}": ["support"] for number in range(40)})
     me = f"organization:{acme.id}"
     for role in ("developer", "product"):
         await add_to_spicedb(
@@ -107,7 +102,7 @@ async def test_a_great_drift_is_mended_in_several_positions(acme: Organization) 
 async def test_what_was_lost_is_restored_even_where_a_change_is_pending(
     acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     await delete_from_spicedb(acme.deployment, f"organization:{acme.id}#support@user:{bob}")
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         taking = "DELETE FROM role_assignments WHERE organization_id = :acme AND user_id = :bob"
@@ -142,7 +137,7 @@ async def test_an_organization_that_has_stopped_is_not_judged(
         acme.id,
         forged,
     )
-    await wait_until_stopped(acme)
+    await acme.wait_until_stopped()
     assert (await compare_one(acme, max_deletes=100)).problem == "organization_stopped"
 
 
@@ -153,7 +148,7 @@ async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(isolated: Dep
     refused = (await compare_all(isolated, max_deletes=1))["hooli"]
     assert (refused.problem, refused.needed, refused.mended) == ("too_many_deletes", 2, 0)
     assert (await compare_all(isolated, max_deletes=2))["hooli"].left == 0
-    told = (await events_of_chain(acme, "-"))[-1]
+    told = (await acme.deployment.events("-"))[-1]
     assert (told.kind, told.subject) == ("foreign_tenant_purged", "organization:hooli")
     assert told.details == {"relationships": 2}
     assert await compare_all(isolated) == {}
@@ -165,7 +160,7 @@ async def test_rows_changed_behind_the_ledger_s_back_are_told_and_no_entry_says_
     acme: Organization, superuser_connection: Connection
 ) -> None:
     """Who owns the database can go round the notes; then the rows and SpiceDB differ."""
-    [bob] = await add_members_by_rows(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     async with superuser_connection.transaction():
         await superuser_connection.execute("SET LOCAL session_replication_role = replica")
         await superuser_connection.execute("DELETE FROM role_assignments WHERE user_id = $1", bob)

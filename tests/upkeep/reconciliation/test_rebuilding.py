@@ -28,10 +28,11 @@ from tests.support.agreement import (
     spicedb_contents,
     spicedb_relationships,
 )
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
 from tests.support.isolated_deployments import IsolatedDeployments
+from tests.support.organization import Organization
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import through_proxy, wait_until
-from tests.support.story_setup import add_members, events, events_of_chain, refused
 from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 
 
@@ -122,7 +123,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(
             await _as_it_should_be(organization)
         assert await acme.can(bob, "refunds_create")
         assert await spicedb_relationships(ended) == set()
-        assert (await events(acme))[-2].kind == "engine_rebuilt"
+        assert (await acme.events())[-2].kind == "engine_rebuilt"
         assert await compare_all(deployment) == {}
         assert (await rebuild(deployment)).organizations == []
     await isolated_deployments.stop(second)
@@ -141,14 +142,14 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_r
             await deployment.create_organization("acme"),
             await deployment.create_organization("idle"),
         )
-        people = await add_members(acme, {"bob": ["support"], "eve": ["product"]})
+        people = await acme.add_members({"bob": ["support"], "eve": ["product"]})
     await isolated_deployments.stop(first)
     older = await isolated_deployments.copy(graph_now, SPICEDB_ROLE)
     _, again = await isolated_deployments.spicedb(graph_now)
     async with isolated_deployments.deployment(database, again) as deployment:
         acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
         late = await deployment.create_organization("late")
-        assert (await acme.act("remove", people["bob"])).status_code == 204
+        assert (await acme.remove(people["bob"])).status_code == 204
         assert (await acme.change_roles(people["eve"], "developer")).status_code == 200
     await isolated_deployments.stop(again)
     _, restored = await isolated_deployments.spicedb(older)
@@ -184,7 +185,7 @@ async def test_a_database_restored_from_an_older_backup_is_what_counts(
             await deployment.create_organization("acme"),
             await deployment.create_organization("idle"),
         )
-        [bob] = (await add_members(acme, {"bob": ["support"]})).values()
+        [bob] = (await acme.add_members({"bob": ["support"]})).values()
         dump = await isolated_deployments.dump(database)
         assert (await acme.change_roles(bob, "developer")).status_code == 200
         late = await deployment.create_organization("late")
@@ -227,7 +228,7 @@ async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_n
     isolated: Deployment,
 ) -> None:
     globex = await isolated.create_organization("globex")
-    eve = (await add_members(globex, {"eve": ["product"]}))["eve"]
+    eve = (await globex.add_members({"eve": ["product"]}))["eve"]
     id = OrganizationId("lost-and-founded-again")
     await add_to_spicedb(
         isolated,
@@ -271,7 +272,7 @@ async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     acme = await isolated.create_organization("acme")
-    people = await add_members(acme, {f"p{number}": ["support"] for number in range(8)})
+    people = await acme.add_members({f"p{number}": ["support"] for number in range(8)})
     before, ledger = await assert_agreement(acme), await acme.ledger()
     await _forget_head(isolated, acme)
     monkeypatch.setattr(filling, "IMPORT", 3)
@@ -322,7 +323,7 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
     )
     bob = await acme.member("bob", ["support"])
     assert (await acme.change_roles(bob, "product")).status_code == 200
-    assert (await acme.act("remove", bob)).status_code == 204
+    assert (await acme.remove(bob)).status_code == 204
     ledger = [Entry.of(row) for row in await ledger_entries(acme)]
     assert len(ledger) == 5
     late = ledger[position - 1]
@@ -408,7 +409,7 @@ async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enfor
     assert not await acme.can(acme.administrator, "users_access")
     [refusal] = [
         each
-        for each in await events_of_chain(acme, Event.PLATFORM)
+        for each in await acme.deployment.events(Event.PLATFORM)
         if each.kind == "rebuild_refused"
     ]
     assert refusal.details == {"closed": True, "differences": [told.format(**names)]}
@@ -447,7 +448,7 @@ async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
     isolated: Deployment, forged: list[str], told: str
 ) -> None:
     acme = await isolated.create_organization("acme")
-    people = await add_members(acme, {"bob": ["support"], "eve": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     me, later = f"organization:{acme.id}", await isolated.service.now() + timedelta(days=30)
     until = format_instant(later)
     body = {"roles": [{"role": "support", "expires_at": until}]}

@@ -12,9 +12,9 @@ from teamaccess.storage import Finding, FindingKind, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from teamaccess.upkeep.worker import reconciler
 from tests.support.agreement import assert_agreement, spicedb_contents
-from tests.support.deployment import OPERATOR, Deployment, Organization
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import before, running_worker, wait_until
-from tests.support.story_setup import add_members
 from tests.upkeep.reconciliation.drift import (
     add_to_spicedb,
     delete_from_spicedb,
@@ -26,7 +26,7 @@ from tests.upkeep.reconciliation.drift import (
 async def acme(isolated: Deployment) -> Organization:
     """An organization with some members."""
     organization = await isolated.create_organization("acme")
-    await add_members(organization, {f"p{number}": ["support"] for number in range(8)})
+    await organization.add_members({f"p{number}": ["support"] for number in range(8)})
     return organization
 
 

@@ -6,7 +6,7 @@ from sqlalchemy import text
 
 from teamaccess.delivery import Applier
 from tests.support.agreement import operator_session
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 
 SEATS = """
 WITH made AS (

@@ -18,9 +18,9 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from tests.support.deployment import Organization, Person
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import running_worker
-from tests.support.story_setup import add_members, set_membership_expiry, set_role_expiry
 
 PROMISED = 1.5
 LENIENCE = 3.5
@@ -66,12 +66,12 @@ class Asking:
 
 @pytest.mark.parametrize("what", ["role", "membership"])
 async def test_at_every_freshness_an_end_is_seen_in_time(acme: Organization, what: str) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await acme.deployment.service.now() + AHEAD
     if what == "role":
-        await set_role_expiry(acme, bob, "support", end)
+        await acme.set_role_expiry(bob, "support", end)
     else:
-        await set_membership_expiry(acme, bob, end)
+        await acme.set_membership_expiry(bob, end)
     old = (await acme.administrator.ask("PATCH", acme.path, json={"name": "A"})).headers[
         "Zed-Token"
     ]

@@ -4,17 +4,9 @@ from datetime import datetime, timedelta
 
 from teamaccess.storage import InvitationId, LedgerEntry
 from tests.support.agreement import assert_agreement, ledger_entries, spicedb_relationships
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker, swept, wait_until
-from tests.support.story_setup import (
-    add_members,
-    events,
-    load_invitation,
-    roles_by_member,
-    set_invitation_expiry,
-    set_membership_expiry,
-    set_role_expiry,
-)
 
 SOON = timedelta(seconds=1.2)
 LATER = timedelta(days=1)
@@ -36,9 +28,9 @@ def on_time(entry: LedgerEntry, end: datetime) -> bool:
 async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(
     acme: Organization,
 ) -> None:
-    bob = (await add_members(acme, {"bob": ["support", "developer"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support", "developer"]}))["bob"]
     end = await ends_in(acme.deployment, SOON)
-    await set_role_expiry(acme, bob, "developer", end)
+    await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
         assert await acme.can(bob, "webhooks_create")
@@ -49,8 +41,8 @@ async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(
     assert (entry.actor, entry.channel) == ("system", "system")
     [update] = entry.updates
     assert update.startswith(f"DELETE organization:{acme.id}#developer@user:{bob.id}[expiration:")
-    assert (await roles_by_member(acme))[bob.id] == ["support"]
-    told = (await events(acme))[-1]
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
+    told = (await acme.events())[-1]
     assert (told.kind, told.actor, told.channel) == ("role_ended", "system", "system")
     assert told.request_id == entry.request_id
     assert told.subject == f"user:{bob.id}"
@@ -63,8 +55,8 @@ async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(
 async def test_a_membership_ends_as_by_a_removal(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
     end = await ends_in(acme.deployment, SOON)
-    await set_membership_expiry(acme, bob, end)
-    await set_role_expiry(acme, bob, "developer", end)
+    await acme.set_membership_expiry(bob, end)
+    await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
         assert await acme.can(bob, "refunds_create")
@@ -76,12 +68,12 @@ async def test_a_membership_ends_as_by_a_removal(acme: Organization) -> None:
         f"DELETE organization:{acme.id}#{relation}@user:{bob.id}"
         for relation in ("developer", "member", "support")
     ]
-    assert bob.id not in await roles_by_member(acme)
+    assert bob.id not in await acme.roles_by_member()
     assert (await bob.ask("GET", "/v1/me")).status_code == 401
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("membership_ended", f"user:{bob.id}")
     assert told.details == {"roles": ["developer", "support"], "expires_at": end.isoformat()}
-    assert "role_ended" not in {each.kind for each in await events(acme)}
+    assert "role_ended" not in {each.kind for each in await acme.events()}
     await assert_agreement(acme)
 
 
@@ -89,8 +81,8 @@ async def test_an_old_link_does_not_bring_back_whose_membership_has_ended(
     acme: Organization,
 ) -> None:
     await acme.invite("bob", ["support"])
-    bob = (await add_members(acme, {"bob": ["product"]}))["bob"]
-    await set_membership_expiry(acme, bob, await ends_in(acme.deployment, -SOON))
+    bob = (await acme.add_members({"bob": ["product"]}))["bob"]
+    await acme.set_membership_expiry(bob, await ends_in(acme.deployment, -SOON))
 
     assert await swept(acme) == 1
 
@@ -105,7 +97,7 @@ async def test_an_old_link_does_not_bring_back_whose_membership_has_ended(
 async def test_an_invitation_lapses_and_stays_listed_as_expired(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     end = await ends_in(acme.deployment, SOON)
-    await set_invitation_expiry(acme, id, end)
+    await acme.set_invitation_expiry(id, end)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):
         await wait_until(lambda: has_grown(acme, before))
@@ -113,8 +105,8 @@ async def test_an_invitation_lapses_and_stays_listed_as_expired(acme: Organizati
     [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     assert entry.actor == "system"
-    assert (await load_invitation(acme, id)).lapsed_at == end
-    told = (await events(acme))[-1]
+    assert (await acme.invitation(id)).lapsed_at == end
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("invitation_expired", f"invitation:{id}")
     path = f"{acme.path}/invitations?status=expired"
     expired = (await acme.administrator.ask("GET", path)).json()["items"]
@@ -130,7 +122,7 @@ async def test_a_lapsed_invitation_can_be_sent_again_cancelled_or_followed_by_an
 ) -> None:
     ids = [(await acme.invite(each, ["support"])).json()["id"] for each in ("bob", "eve", "fay")]
     for id in ids:
-        await set_invitation_expiry(acme, id, await ends_in(acme.deployment, -SOON))
+        await acme.set_invitation_expiry(id, await ends_in(acme.deployment, -SOON))
     assert await swept(acme) == 3
     assert await swept(acme) == 0
 
@@ -148,23 +140,23 @@ async def test_what_has_not_come_to_its_end_stays_here_and_elsewhere(
 ) -> None:
     everywhere = {}
     for organization in (acme, globex):
-        people = await add_members(
-            organization, {"bob": ["support", "developer"], "eve": ["product"]}
+        people = await organization.add_members(
+            {"bob": ["support", "developer"], "eve": ["product"]}
         )
-        await set_role_expiry(
-            organization, people["bob"], "developer", await ends_in(organization.deployment, LATER)
+        await organization.set_role_expiry(
+            people["bob"], "developer", await ends_in(organization.deployment, LATER)
         )
-        await set_membership_expiry(
-            organization, people["eve"], await ends_in(organization.deployment, LATER)
+        await organization.set_membership_expiry(
+            people["eve"], await ends_in(organization.deployment, LATER)
         )
         await organization.invite("fay", ["support"])
         everywhere[organization.id] = (
-            await roles_by_member(organization),
+            await organization.roles_by_member(),
             await assert_agreement(organization),
-            len(await events(organization)),
+            len(await organization.events()),
         )
-    gone = (await add_members(acme, {"gone": ["support"]}))["gone"]
-    await set_membership_expiry(acme, gone, await ends_in(acme.deployment, SOON))
+    gone = (await acme.add_members({"gone": ["support"]}))["gone"]
+    await acme.set_membership_expiry(gone, await ends_in(acme.deployment, SOON))
     ledgers = len(await acme.ledger()), len(await globex.ledger())
     async with running_worker(acme.deployment):
         await wait_until(lambda: has_grown(acme, ledgers[0]))
@@ -172,19 +164,19 @@ async def test_what_has_not_come_to_its_end_stays_here_and_elsewhere(
     assert (len(await acme.ledger()), len(await globex.ledger())) == (ledgers[0] + 1, ledgers[1])
     for organization, more in ((acme, 1), (globex, 0)):
         found = (
-            await roles_by_member(organization),
+            await organization.roles_by_member(),
             await assert_agreement(organization),
-            len(await events(organization)) - more,
+            len(await organization.events()) - more,
         )
         assert found == everywhere[organization.id]
 
 
 async def test_an_end_that_was_put_off_is_no_end(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     id = (await acme.invite("eve", ["product"])).json()["id"]
     end = await ends_in(acme.deployment, -SOON)
-    await set_role_expiry(acme, bob, "support", end)
-    await set_invitation_expiry(acme, id, end)
+    await acme.set_role_expiry(bob, "support", end)
+    await acme.set_invitation_expiry(id, end)
     await acme.change_roles(bob, "support")
     await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     before = await acme.ledger()
@@ -193,32 +185,32 @@ async def test_an_end_that_was_put_off_is_no_end(acme: Organization) -> None:
 
     assert await acme.ledger() == before
     assert await acme.can(bob, "refunds_create")
-    assert (await load_invitation(acme, InvitationId(id))).lapsed_at is None
+    assert (await acme.invitation(InvitationId(id))).lapsed_at is None
 
 
 async def test_a_suspended_member_s_ends_come_too_and_nothing_of_it_returns(
     acme: Organization,
 ) -> None:
-    people = await add_members(
-        acme, {"bob": ["support", "product"], "eve": ["support"]}, ["bob", "eve"]
+    people = await acme.add_members(
+        {"bob": ["support", "product"], "eve": ["support"]}, ["bob", "eve"]
     )
     end = await ends_in(acme.deployment, -SOON)
-    await set_role_expiry(acme, people["bob"], "support", end)
-    await set_membership_expiry(acme, people["eve"], end)
+    await acme.set_role_expiry(people["bob"], "support", end)
+    await acme.set_membership_expiry(people["eve"], end)
 
     assert await swept(acme) == 2
 
-    assert (await acme.act("reactivate", people["bob"])).status_code == 204
-    assert (await acme.act("reactivate", people["eve"])).status_code == 404
+    assert (await acme.reactivate(people["bob"])).status_code == 204
+    assert (await acme.reactivate(people["eve"])).status_code == 404
     assert not await acme.can(people["bob"], "refunds_create")
     assert await acme.can(people["bob"], "webhooks_send_test")
     await assert_agreement(acme)
 
 
 async def test_a_member_is_shown_with_their_end(acme: Organization) -> None:
-    bob = (await add_members(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await ends_in(acme.deployment, LATER)
-    await set_membership_expiry(acme, bob, end)
+    await acme.set_membership_expiry(bob, end)
     shown = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
     assert datetime.fromisoformat(shown.json()["expires_at"]) == end
     ana = await acme.administrator.ask("GET", f"{acme.path}/members/{acme.administrator.id}")

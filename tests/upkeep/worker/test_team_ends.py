@@ -1,15 +1,14 @@
 """A place in a team and a role of a team end when their end comes, by PostgreSQL's clock."""
 
 from tests.support.agreement import assert_agreement, ledger_entries
-from tests.support.deployment import Organization
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import running_worker, swept, wait_until
-from tests.support.story_setup import add_members, events
 from tests.support.teams import Team
 from tests.upkeep.worker.test_sweeper import LATER, SOON, ends_in, has_grown, on_time
 
 
 async def test_a_place_in_a_team_ends_at_its_end(acme: Organization) -> None:
-    bob, eve = (await add_members(acme, {"bob": ["product"], "eve": []})).values()
+    bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
     pay = await Team.create(acme, "pay", "support")
     await pay.add_member(eve, await ends_in(acme.deployment, LATER))
     end = await ends_in(acme.deployment, SOON)
@@ -25,7 +24,7 @@ async def test_a_place_in_a_team_ends_at_its_end(acme: Organization) -> None:
     [update] = entry.updates
     assert update.startswith(f"DELETE team:{acme.id}/pay#member@user:{bob.id}[expiration:")
     assert await pay.member_ids() == [eve.id]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_place_ended", f"user:{bob.id}")
     assert told.details == {"team": "pay", "expires_at": end.isoformat()}
     assert not await acme.can(bob, "refunds_create")
@@ -35,7 +34,7 @@ async def test_a_place_in_a_team_ends_at_its_end(acme: Organization) -> None:
 
 
 async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Organization) -> None:
-    bob, eve = (await add_members(acme, {"bob": ["product"], "eve": []})).values()
+    bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
     end = await ends_in(acme.deployment, SOON)
     pay = await Team.create(acme, "pay", "support")
     await pay.set_roles("developer", support=end)
@@ -51,7 +50,7 @@ async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Organization) -> 
     [update] = entry.updates
     relation = f"organization:{acme.id}#support@team:{acme.id}/pay#member"
     assert update.startswith(f"DELETE {relation}[expiration:")
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_role_ended", "team:pay")
     assert told.details == {"role": "support", "expires_at": end.isoformat()}
     for person in (bob, eve):
@@ -63,7 +62,7 @@ async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Organization) -> 
 async def test_what_has_ended_is_swept_once_and_with_its_team_not_at_all(
     acme: Organization,
 ) -> None:
-    bob, eve = (await add_members(acme, {"bob": [], "eve": []})).values()
+    bob, eve = (await acme.add_members({"bob": [], "eve": []})).values()
     pay, ops = await Team.create(acme, "pay", "support"), await Team.create(acme, "ops", "support")
     past = await ends_in(acme.deployment, -SOON)
     for team in (pay, ops):

@@ -19,16 +19,10 @@ from teamaccess.upkeep.worker.ends import BATCH
 from teamaccess.upkeep.worker.sweeper import Sweeper
 from tests.support.agreement import assert_agreement, ledger_entries, spicedb_relationships
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization, Person
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 from tests.support.spicedb_proxy import another_process, beside, linked, running_worker, wait_until
-from tests.support.story_setup import (
-    add_members,
-    events,
-    roles_by_member,
-    set_membership_expiry,
-    set_role_expiry,
-    wait_until_stopped,
-)
 from tests.upkeep.worker.expiring_members import add_expiring_members
 
 SOON = timedelta(seconds=1)
@@ -41,9 +35,8 @@ VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')
 
 async def temporary(organization: Organization, more: timedelta) -> Person:
     """Somebody whose role ends so much later."""
-    people = await add_members(organization, {"temporary": ["support"]})
-    await set_role_expiry(
-        organization,
+    people = await organization.add_members({"temporary": ["support"]})
+    await organization.set_role_expiry(
         people["temporary"],
         "support",
         await organization.deployment.service.now() + more,
@@ -58,20 +51,20 @@ async def has_ended(organization: Organization, whom: Person) -> bool:
         for each in await spicedb_relationships(organization)
         if each.relation == "support"
     }
-    return (await roles_by_member(organization))[whom.id] == [] and f"user:{whom.id}" not in left
+    return (await organization.roles_by_member())[whom.id] == [] and f"user:{whom.id}" not in left
 
 
 async def kinds(organization: Organization) -> list[str]:
     """What the newest events tell of."""
-    return [each.kind for each in await events(organization)]
+    return [each.kind for each in await organization.events()]
 
 
 async def test_ends_that_come_while_everything_is_down_are_met_at_the_next_start(
     acme: Organization,
 ) -> None:
     bob = await temporary(acme, AGO)
-    eve = (await add_members(acme, {"eve": ["support"]}))["eve"]
-    await set_membership_expiry(acme, eve, await acme.deployment.service.now() - timedelta(days=3))
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
+    await acme.set_membership_expiry(eve, await acme.deployment.service.now() - timedelta(days=3))
     async with another_process(acme.deployment) as deployment, running_worker(deployment):
         await wait_until(lambda: has_ended(acme, bob))
         await wait_until(lambda: gone(acme, eve))
@@ -94,7 +87,7 @@ async def test_a_process_whose_clock_is_wrong_ends_things_when_postgresql_says_s
     end = parse_update(update).relationship.expiration
     assert end is not None
     assert entry.decided_at >= end
-    assert (await roles_by_member(globex))[eve.id] == ["support"]
+    assert (await globex.roles_by_member())[eve.id] == ["support"]
     await assert_agreement(acme)
 
 
@@ -130,7 +123,7 @@ async def test_an_end_that_comes_while_spicedb_is_away_is_made_when_it_is_back(
         tried = len(proxy.seen)
         await asyncio.sleep(2.5)  # the end, and some attempts
         assert len(proxy.seen) == tried
-        assert (await roles_by_member(acme))[bob.id] == ["support"]
+        assert (await acme.roles_by_member())[bob.id] == ["support"]
         await proxy.start()
         await wait_until(lambda: has_ended(acme, bob))
     await assert_agreement(acme)
@@ -161,7 +154,7 @@ async def test_in_a_stopped_organization_ends_come_all_the_same(
     await application_connection.execute(
         FORGED, acme.id, f"TOUCH organization:{acme.id}#overlord@user:eve"
     )
-    await wait_until_stopped(acme)
+    await acme.wait_until_stopped()
     async with running_worker(acme.deployment):
         await wait_until(lambda: has_ended(acme, bob))
     assert (await kinds(acme))[-1] == "role_ended"
@@ -177,7 +170,7 @@ async def test_a_busy_organization_waits_for_its_turn_and_nobody_waits_with_it(
     async with another_process(acme.deployment) as second, running_worker(second):
         await wait_until(lambda: has_ended(globex, eve))
         await asyncio.sleep(2.5)  # longer than anybody waits for a lock
-        assert (await roles_by_member(acme))[bob.id] == ["support"]
+        assert (await acme.roles_by_member())[bob.id] == ["support"]
         await busy.rollback()
         await wait_until(lambda: has_ended(acme, bob))
     await assert_agreement(acme)
@@ -191,7 +184,7 @@ async def test_an_organization_whose_history_spicedb_does_not_have_keeps_nobody_
     await superuser_connection.execute(head, acme.id)
     async with running_worker(acme.deployment):
         await wait_until(lambda: has_ended(globex, eve))
-        assert (await roles_by_member(acme))[bob.id] == ["support"]
+        assert (await acme.roles_by_member())[bob.id] == ["support"]
     await assert_agreement(globex)
 
 
@@ -223,13 +216,13 @@ async def test_a_cancelled_sweeper_leaves_nothing_half_done(acme: Organization) 
 
 async def gone(organization: Organization, whom: Person) -> bool:
     """Whether somebody is no member any more."""
-    return whom.id not in await roles_by_member(organization)
+    return whom.id not in await organization.roles_by_member()
 
 
 async def swept_out(organization: Organization) -> bool:
     """Whether no support is left, in the rows and in SpiceDB."""
     return not any(
-        "support" in roles for roles in (await roles_by_member(organization)).values()
+        "support" in roles for roles in (await organization.roles_by_member()).values()
     ) and not any(each.relation == "support" for each in await spicedb_relationships(organization))
 
 

@@ -15,11 +15,11 @@ from teamaccess.engine import TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId
-from tests.support.agreement import add_members_by_rows, assert_agreement, ledger_entries
+from tests.support.agreement import assert_agreement, ledger_entries
 from tests.support.database_connections import Connection
-from tests.support.deployment import Deployment, Organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import another_process, wait_until
-from tests.support.story_setup import wait_until_stopped
 from tests.upkeep.reconciliation.drift import request_comparison
 from tests.upkeep.worker.test_troubles import FORGED
 
@@ -76,9 +76,9 @@ async def test_what_goes_through_the_ledger_is_no_finding(
     await watching(globex)
     bob = await acme.member("bob", roles=["product"])
     await acme.change_roles(bob, "support")
-    await acme.act("suspend", bob)
-    await acme.act("remove", bob)
-    await add_members_by_rows(acme, eve=["support"], dan=["product"])
+    await acme.suspend(bob)
+    await acme.remove(bob)
+    await acme.add_users(eve=["support"], dan=["product"])
     before = len(await found(globex))
     await write(
         globex.deployment, Touch(Relationship.parse(f"organization:{globex.id}#product@user:z"))
@@ -127,7 +127,7 @@ async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
 ) -> None:
     await watching(globex)
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     given = (await ledger_entries(acme))[-2]
     claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
     gate = f"organization:{acme.id}#member@user:{bob.id}"
@@ -179,7 +179,7 @@ async def test_an_entry_that_nobody_can_read_and_was_given_up_hides_nothing_that
 ) -> None:
     await watching(globex)
     await application_connection.execute(FORGED, acme.id, "what nobody can read")
-    await wait_until_stopped(acme)
+    await acme.wait_until_stopped()
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
         await skip(acme.deployment.service.ledger, change, acme.id, "forged")
     await _still_watching(globex)
