@@ -147,7 +147,7 @@ async def stage(fintoc: Deployment) -> Stage:
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)
-async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
+async def test_unknown_ids_are_not_found_whatever_their_characters(
     stage: Stage, route: Route
 ) -> None:
     ana = stage.organization.administrator
@@ -165,12 +165,12 @@ async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
     assert await snapshot(stage.organization) == before
 
 
-def test_every_list_says_here_which_queries_it_takes() -> None:
+def test_every_list_has_its_query_parameters_in_this_table() -> None:
     assert {route.path for route in LISTS} == set(TAKES)
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_queries_with_a_mistake_are_refused(stage: Stage, route: Route) -> None:
+async def test_invalid_queries_are_refused(stage: Stage, route: Route) -> None:
     ana, url = stage.organization.administrator, stage.url(route)
     for name in TAKES[route.path]:
         for value in QUERIES[name]:
@@ -181,7 +181,7 @@ async def test_queries_with_a_mistake_are_refused(stage: Stage, route: Route) ->
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route: Route) -> None:
+async def test_odd_but_meaningless_queries_do_no_harm(stage: Stage, route: Route) -> None:
     ana, url = stage.organization.administrator, stage.url(route)
     for query in ("unknown=1", "&&&", "=", "%00=%00", "limit=1&limit=2", "a[]=1", "?" * 100):
         answer = await ana.ask("GET", f"{url}?{query}")
@@ -191,7 +191,7 @@ async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route:
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.path not in UNDESCRIBED], ids=str
 )
-async def test_a_query_that_a_route_does_not_know_is_refused(stage: Stage, route: Route) -> None:
+async def test_an_unknown_query_parameter_is_refused(stage: Stage, route: Route) -> None:
     before = await snapshot(stage.organization)
     answer = await stage.ask(route, stage.organization.administrator, params={"rôle": "support"})
     problem = refused(answer, 400, "unknown_parameter")
@@ -208,7 +208,7 @@ async def test_a_misspelt_filter_or_cursor_does_not_list_everything(stage: Stage
 
 
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
-async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path: str) -> None:
+async def test_unsupported_methods_are_refused(stage: Stage, path: str) -> None:
     ana = stage.organization.administrator
     before = await snapshot(stage.organization)
     known = {route.method: route for route in ROUTES if route.path == path}
@@ -224,7 +224,7 @@ async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path:
     assert await snapshot(stage.organization) == before
 
 
-async def test_paths_that_are_none_of_ours_are_not_found(fintoc: Deployment) -> None:
+async def test_unknown_paths_are_not_found(fintoc: Deployment) -> None:
     for path in (
         "/v1",
         "/v2/me",

@@ -78,7 +78,7 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
-async def test_a_body_that_is_not_said_to_be_json_is_refused(
+async def test_a_body_without_the_json_content_type_is_refused(
     fintoc: Deployment, route: Route
 ) -> None:
     stage = await Stage.set(await fintoc.create_organization("acme"))

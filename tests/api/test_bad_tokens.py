@@ -65,7 +65,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=said)
-async def test_a_token_of_ours_that_says_something_wrong_is_refused(
+async def test_our_own_token_with_a_wrong_claim_is_refused(
     acme: Organization, wrong: dict[str, Any]
 ) -> None:
     acme.administrator.token = signed(acme, **wrong)
@@ -74,7 +74,7 @@ async def test_a_token_of_ours_that_says_something_wrong_is_refused(
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_the_same_token_with_nothing_wrong_is_good(acme: Organization) -> None:
+async def test_the_same_token_without_a_wrong_claim_is_valid(acme: Organization) -> None:
     acme.administrator.token = signed(acme)
     assert (await acme.administrator.ask("GET", "/v1/me")).status_code == 200
 
@@ -82,7 +82,7 @@ async def test_the_same_token_with_nothing_wrong_is_good(acme: Organization) -> 
 ALGORITHMS = ["none", "None", "", None, 1, "RS256", "hs256", "HS384"]
 
 
-async def test_a_token_signed_otherwise_is_refused(acme: Organization) -> None:
+async def test_a_token_with_another_signature_is_refused(acme: Organization) -> None:
     keys = acme.deployment.service.keys
     said, good = claims(acme), signed(acme)
     head, body, signature = good.split(".")
@@ -125,7 +125,7 @@ async def test_a_token_signed_otherwise_is_refused(acme: Organization) -> None:
         *("Bearer a b c", "Bearer\tx", "Negotiate", "Bearer eyJhbGciOiJub25lIn0.e30."),
     ],
 )
-async def test_an_authorization_that_is_no_token_is_refused_on_every_kind_of_path(
+async def test_a_malformed_authorization_header_is_refused_on_every_kind_of_path(
     fintoc: Deployment, header: str
 ) -> None:
     for path in ("/v1/me", "/v1/catalog", "/v1/organizations/acme", "/healthz"):
@@ -133,13 +133,13 @@ async def test_an_authorization_that_is_no_token_is_refused_on_every_kind_of_pat
         refused(await fintoc.http.get(path, headers=sent), 401, "invalid_token")
 
 
-async def test_the_scheme_is_written_in_any_case(acme: Organization) -> None:
+async def test_the_scheme_may_be_in_any_case(acme: Organization) -> None:
     for scheme in ("bearer", "BEARER"):
         sent = {"Authorization": f"{scheme} {acme.administrator.token}"}
         assert (await acme.deployment.http.get("/v1/me", headers=sent)).status_code == 200
 
 
-async def test_a_users_token_does_not_make_an_operator_nor_an_operators_a_user(
+async def test_a_users_token_is_not_an_operators_and_an_operators_is_not_a_users(
     acme: Organization,
 ) -> None:
     operator = await acme.deployment.operator_person()
@@ -149,7 +149,7 @@ async def test_a_users_token_does_not_make_an_operator_nor_an_operators_a_user(
     refused(answer, 403, "only_operators_found")
 
 
-async def test_signing_out_ends_every_session_that_was_and_none_that_comes(
+async def test_signing_out_ends_every_earlier_session_and_no_later_one(
     acme: Organization,
 ) -> None:
     ana = acme.administrator

@@ -172,7 +172,7 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
         assert told.json()["zed_token"]
 
 
-async def test_an_unknown_position_is_no_change(fintoc: Deployment) -> None:
+async def test_an_unknown_position_is_not_found(fintoc: Deployment) -> None:
     acme = await fintoc.create_organization("acme")
     for position in (999, 2**63 - 1):
         answer = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")

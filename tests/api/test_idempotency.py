@@ -33,7 +33,9 @@ async def invitations(organization: Organization) -> list[dict[str, Any]]:
     return items
 
 
-async def test_the_second_time_answers_as_the_first_and_does_nothing(acme: Organization) -> None:
+async def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(
+    acme: Organization,
+) -> None:
     first = await invite(acme, "bob", "k1")
     second = await invite(acme, "bob", "k1")
 
@@ -47,7 +49,7 @@ async def test_the_second_time_answers_as_the_first_and_does_nothing(acme: Organ
     assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_twenty_at_once_are_done_once(acme: Organization) -> None:
+async def test_twenty_concurrent_requests_with_one_key_count_once(acme: Organization) -> None:
     answers = await asyncio.gather(*(invite(acme, "bob", "k1") for _ in range(20)))
 
     assert {answer.status_code for answer in answers} == {201}
@@ -55,7 +57,7 @@ async def test_twenty_at_once_are_done_once(acme: Organization) -> None:
     assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_another_request_with_the_key_is_refused(
+async def test_a_different_request_with_the_same_key_is_refused(
     acme: Organization, globex: Organization
 ) -> None:
     await invite(acme, "bob", "k1")
@@ -67,14 +69,14 @@ async def test_another_request_with_the_key_is_refused(
     assert len(await invitations(acme)) == 1
 
 
-async def test_a_key_belongs_to_who_sent_it(acme: Organization) -> None:
+async def test_a_key_belongs_to_its_caller(acme: Organization) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1")).status_code == 201
     assert (await invite(acme, "eve", "k1", by=ada)).status_code == 201
     refused(await invite(acme, "bob", "k2", by=ada), 409, "already_invited")
 
 
-async def test_what_was_refused_may_be_tried_again_with_the_key(acme: Organization) -> None:
+async def test_a_refused_request_may_be_tried_again_with_the_key(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     path = f"{acme.path}/members/{bob.id}/reactivate"
     key = {"Idempotency-Key": "k1"}
@@ -97,7 +99,7 @@ async def test_answers_without_a_body_are_repeated_too(acme: Organization) -> No
     refused(await acme.administrator.ask("POST", path), 409, "already_suspended")
 
 
-async def test_who_is_no_member_any_more_is_not_told_the_old_answer(acme: Organization) -> None:
+async def test_a_former_member_does_not_get_the_old_answer(acme: Organization) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1", by=ada)).status_code == 201
 
@@ -129,7 +131,7 @@ async def test_a_key_is_printable_ascii_and_not_too_long(acme: Organization, key
     assert await invitations(acme) == []
 
 
-async def test_a_founding_is_done_once_too(initech: Organization) -> None:
+async def test_creating_an_organization_is_idempotent_too(initech: Organization) -> None:
     body = {"id": f"{initech.id}-b", "name": "B"}
     answers = [
         await initech.administrator.ask(

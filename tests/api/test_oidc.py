@@ -84,7 +84,7 @@ def eve(provider: Provider, deployment: Deployment, organization: Organization) 
     return Login(provider, deployment, f"eve~{organization.id}.example")
 
 
-async def test_who_signs_in_elsewhere_is_somebody_here(
+async def test_a_user_of_an_identity_provider_is_a_user_here(
     organization: Organization, eve: Login
 ) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
@@ -108,7 +108,7 @@ async def test_who_signs_in_elsewhere_is_somebody_here(
     assert [each.kind for each in told] == ["login_linked"]
 
 
-async def test_the_first_sign_in_finds_who_has_the_address(
+async def test_the_first_sign_in_finds_the_user_with_the_address(
     organization: Organization, eve: Login
 ) -> None:
     known = (await organization.add_members({"eve": ["support"]}))["eve"]
@@ -125,7 +125,7 @@ async def test_the_first_sign_in_finds_who_has_the_address(
 
 
 @pytest.mark.parametrize("said", [False, None, ..., "true", 1])
-async def test_an_address_that_nobody_vouches_for_finds_nobody(
+async def test_an_unverified_address_finds_no_user(
     organization: Organization, eve: Login, said: Any
 ) -> None:
     known = (await organization.add_members({"eve": ["support"]}))["eve"]
@@ -136,7 +136,7 @@ async def test_an_address_that_nobody_vouches_for_finds_nobody(
     assert me["external_id"] == f"sub-{organization.id}"
 
 
-async def test_who_has_no_address_here_cannot_take_up_an_invitation(
+async def test_a_user_without_an_address_cannot_accept_an_invitation(
     organization: Organization, provider: Provider
 ) -> None:
     nameless = Login(provider, organization.deployment, f"nameless-{organization.id}")
@@ -149,7 +149,7 @@ async def test_who_has_no_address_here_cannot_take_up_an_invitation(
     refused(answer, 403, "accepts_for_somebody_else")
 
 
-async def test_first_sign_ins_at_once_make_one_user(eve: Login) -> None:
+async def test_concurrent_first_sign_ins_create_one_user(eve: Login) -> None:
     token = eve.provider.sign(eve.claims())
     answers = await asyncio.gather(*(eve.me(token) for _ in range(10)))
     assert {each.status_code for each in answers} == {200}
@@ -157,9 +157,7 @@ async def test_first_sign_ins_at_once_make_one_user(eve: Login) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
-async def test_a_signature_with_a_private_key_of_the_providers_is_good(
-    eve: Login, algorithm: str
-) -> None:
+async def test_a_signature_with_a_key_of_the_provider_is_valid(eve: Login, algorithm: str) -> None:
     assert (await eve.me(eve.provider.sign(eve.claims(), algorithm))).status_code == 200
 
 
@@ -173,9 +171,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=said)
-async def test_a_token_that_says_something_wrong_is_refused(
-    eve: Login, wrong: dict[str, Any]
-) -> None:
+async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str, Any]) -> None:
     answer = await eve.me(signed(eve, eve.claims(**wrong)))
     refused(answer, 401, "invalid_token")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -184,19 +180,19 @@ async def test_a_token_that_says_something_wrong_is_refused(
 @pytest.mark.parametrize(
     "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=said
 )
-async def test_clocks_may_differ_by_a_minute_and_for_the_time_of_issue_by_two_seconds(
+async def test_clocks_may_differ_by_a_minute_but_only_two_seconds_for_the_time_of_issue(
     eve: Login, right: dict[str, Any]
 ) -> None:
     moved = {name: value + time.time() - NOW for name, value in right.items()}
     assert (await eve.me(signed(eve, eve.claims(**moved)))).status_code == 200
 
 
-async def test_another_audience_of_the_same_provider_is_not_for_us(eve: Login) -> None:
+async def test_another_audience_of_the_same_provider_is_refused(eve: Login) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, "https://other.example")
     refused(await eve.me(token), 401, "invalid_token")
 
 
-async def test_no_forged_signature_is_taken(eve: Login) -> None:
+async def test_forged_signatures_are_refused(eve: Login) -> None:
     provider, claims = eve.provider, eve.claims()
     public = jwt.PyJWK(provider.key()).key.public_key()
     kid = provider.key()["kid"]
@@ -242,18 +238,18 @@ async def test_no_forged_signature_is_taken(eve: Login) -> None:
     assert not {each for each in ALGORITHMS if each.startswith("HS") or each.lower() == "none"}
 
 
-async def test_a_token_of_ours_is_good_beside_them(organization: Organization) -> None:
+async def test_our_own_tokens_are_valid_too(organization: Organization) -> None:
     assert (await organization.administrator.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_without_a_configured_issuer_its_tokens_are_nobodys(
+async def test_tokens_of_an_issuer_that_is_not_configured_are_refused(
     fintoc: Deployment, eve: Login
 ) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
     refused(await Login(eve.provider, fintoc, eve.name).me(token), 401, "invalid_token")
 
 
-async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> None:
+async def test_signing_out_ends_tokens_of_the_provider(eve: Login) -> None:
     token = eve.provider.sign(eve.claims(iat=int(time.time()) - 5))
     me = (await eve.me(token)).json()
     person = Person(eve.deployment, me["id"], "", token)
@@ -264,7 +260,7 @@ async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> N
     assert (await eve.me(again)).json()["id"] == me["id"]
 
 
-async def test_a_backend_acts_for_who_is_known_by_the_subject_there(
+async def test_a_backend_acts_for_a_user_named_by_the_providers_subject(
     organization: Organization, eve: Login
 ) -> None:
     me = (await eve.me()).json()
@@ -276,7 +272,7 @@ async def test_a_backend_acts_for_who_is_known_by_the_subject_there(
     assert (await site.on_behalf_of(eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
 
 
-async def test_keys_that_are_replaced_there_are_replaced_here(
+async def test_keys_that_the_provider_replaces_are_replaced_here(
     deployment: Deployment, eve: Login
 ) -> None:
     assert deployment.service.issuer is not None
@@ -294,7 +290,7 @@ async def test_keys_that_are_replaced_there_are_replaced_here(
     refused(await eve.me(old), 401, "invalid_token")
 
 
-async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_unavailable(
+async def test_known_keys_stay_valid_while_the_provider_is_away(
     deployment: Deployment, eve: Login
 ) -> None:
     assert deployment.service.issuer is not None
@@ -312,7 +308,7 @@ async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_u
     assert (await eve.me()).status_code == 200
 
 
-async def test_a_user_of_a_login_is_found_by_issuer_and_subject_alone(
+async def test_a_linked_user_is_found_only_by_issuer_and_subject(
     deployment: Deployment, eve: Login
 ) -> None:
     me = (await eve.me()).json()

@@ -49,7 +49,7 @@ async def stage(fintoc: Deployment) -> Stage:
     return await Stage.set(await fintoc.create_organization("acme"))
 
 
-def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:
+def test_the_openapi_document_has_every_json_route(schema: Any) -> None:
     described = {
         Route(method.upper(), path)
         for path, item in schema.raw_schema["paths"].items()
@@ -58,7 +58,7 @@ def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:
     assert described == set(DESCRIBED)
 
 
-def test_refusals_are_described_as_the_problems_that_they_are(schema: Any) -> None:
+def test_refusals_are_described_as_problem_details(schema: Any) -> None:
     for route in DESCRIBED:
         responses = schema.raw_schema["paths"][route.path][route.method.lower()]["responses"]
         assert list(responses["default"]["content"]) == ["application/problem+json"]
@@ -67,7 +67,7 @@ def test_refusals_are_described_as_the_problems_that_they_are(schema: Any) -> No
 
 
 @pytest.mark.parametrize("route", DESCRIBED, ids=str)
-def test_whatever_is_asked_is_answered_as_described_and_never_with_an_error(
+def test_every_request_gets_a_described_answer_and_never_an_internal_error(
     http_server: HttpServer, schema: Any, stage: Stage, route: Route
 ) -> None:
     operation = schema[route.path][route.method]

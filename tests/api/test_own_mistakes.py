@@ -51,7 +51,7 @@ ERRORS = [
     indirect=["breaking"],
     ids=[each[2] for each in ERRORS[:2]] + ["socket", "engine"],
 )
-async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
+async def test_an_internal_error_is_a_problem_and_its_log_contains_no_token(
     acme: Organization, breaking: None, status: int, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ana = acme.administrator
@@ -66,7 +66,7 @@ async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
     assert "what-was-asked" not in told
 
 
-async def test_what_postgresql_says_is_in_the_log_by_its_code(
+async def test_an_error_of_postgresql_is_logged_by_its_code(
     acme: Organization, capsys: pytest.CaptureFixture[str]
 ) -> None:
     async with acme.deployment.service.sessions() as session:

@@ -50,7 +50,9 @@ async def answered(http_server: HttpServer, raw: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", RAW)
-async def test_the_server_refuses_it_and_lives_on(http_server: HttpServer, kind: str) -> None:
+async def test_the_server_refuses_malformed_http_and_keeps_running(
+    http_server: HttpServer, kind: str
+) -> None:
     line = await answered(http_server, RAW[kind])
 
     assert line.startswith(b"HTTP/1.1 4"), line
@@ -59,7 +61,9 @@ async def test_the_server_refuses_it_and_lives_on(http_server: HttpServer, kind:
         assert alive.json() == {"status": "ok"}
 
 
-async def test_a_client_that_goes_away_in_the_middle_does_no_harm(http_server: HttpServer) -> None:
+async def test_a_client_that_disconnects_during_a_request_does_no_harm(
+    http_server: HttpServer,
+) -> None:
     for raw in (ACCEPT, ACCEPT + b'Content-Length: 100\r\n\r\n{"token":'):
         _, writer = await asyncio.open_connection(http_server.host, http_server.port)
         writer.write(raw)

@@ -79,7 +79,7 @@ def full(response: httpx.Response, name: str, most: int) -> None:
 # --- mails ---
 
 
-async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
+async def test_invitations_of_strangers_do_not_use_up_others_share_of_an_address(
     finicom: Deployment, initech: Organization
 ) -> None:
     victim = somebody()
@@ -95,7 +95,7 @@ async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
 
 
 @pytest.mark.parametrize("domain", ["victim.example", "gmail.com"])
-async def test_tags_and_dots_that_a_mailbox_ignores_are_no_other_mailbox(
+async def test_plus_tags_and_dots_count_as_the_same_mailbox(
     initech: Organization, domain: str
 ) -> None:
     local = f"victim{secrets.token_hex(4)}"
@@ -122,7 +122,7 @@ async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(
         refused(each, 429, "sent_too_often")
 
 
-async def test_ending_an_organization_gives_nobody_their_mails_back(initech: Organization) -> None:
+async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Organization) -> None:
     mallory, victim = initech.administrator, somebody()
     sent, where = 0, ""
     for _ in range(3):
@@ -162,9 +162,7 @@ async def signed_up(organization: Organization, address: str) -> Person:
     return Person(organization.deployment, told["user"], address, told["access_token"])
 
 
-async def test_one_person_sends_only_so_many_mails_a_day(
-    initech: Organization, limit: Limit
-) -> None:
+async def test_one_person_has_a_daily_limit_of_mails(initech: Organization, limit: Limit) -> None:
     limit(invitations_a_day_by_one_person=3)
     for _ in range(3):
         assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
@@ -172,7 +170,7 @@ async def test_one_person_sends_only_so_many_mails_a_day(
 
 
 @pytest.mark.parametrize("accounts", [1, 2])
-async def test_of_many_mails_at_once_from_several_organizations_no_more_are_sent_than_are_left(
+async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit(
     finicom: Deployment, limit: Limit, monkeypatch: pytest.MonkeyPatch, accounts: int
 ) -> None:
     """Two accounts of one mailbox are one person. All are judged before the first one is committed."""
@@ -218,7 +216,7 @@ async def sent_by(deployment: Deployment, *people: Person) -> int:
         return (await session.execute(sent)).scalar_one()
 
 
-async def test_an_organization_has_only_so_many_open_invitations(
+async def test_an_organization_has_a_limit_of_open_invitations(
     initech: Organization, limit: Limit
 ) -> None:
     limit(pending_invitations=2)
@@ -255,7 +253,7 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: Deployment) -> N
 # --- organizations ---
 
 
-async def test_nobody_founds_sixty_organizations_in_a_row(initech: Organization) -> None:
+async def test_a_person_cannot_create_sixty_organizations_in_a_row(initech: Organization) -> None:
     mallory = initech.administrator
     founded = [await found(mallory) for _ in range(11)]
     assert [each.status_code for each in founded[:10]] == [201] * 10
@@ -268,7 +266,7 @@ async def test_nobody_founds_sixty_organizations_in_a_row(initech: Organization)
     assert {each.status_code for each in answers} == {429}
 
 
-async def test_of_many_attempts_at_once_no_more_succeed_than_are_left(
+async def test_concurrent_attempts_do_not_exceed_the_limit(
     initech: Organization, limit: Limit
 ) -> None:
     limit(organizations_founded_a_day=3)
@@ -278,7 +276,7 @@ async def test_of_many_attempts_at_once_no_more_succeed_than_are_left(
     assert codes <= {"founded_too_often", "founding_in_progress"}
 
 
-async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
+async def test_a_person_at_the_limit_deletes_an_organization_or_asks_an_operator(
     initech: Organization, limit: Limit
 ) -> None:
     limit(organizations_founded=2)
@@ -293,7 +291,7 @@ async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
         assert (await found(operator)).status_code == 201
 
 
-async def test_one_persons_foundings_are_nobody_elses(
+async def test_the_limit_of_created_organizations_counts_for_each_person(
     finicom: Deployment, initech: Organization
 ) -> None:
     for _ in range(11):
@@ -302,7 +300,7 @@ async def test_one_persons_foundings_are_nobody_elses(
     assert (await found(other.administrator)).status_code == 201
 
 
-async def test_who_founded_an_organization_is_kept(initech: Organization) -> None:
+async def test_the_creator_of_an_organization_is_recorded(initech: Organization) -> None:
     id = (await found(initech.administrator)).json()["id"]
     async with initech.deployment.service.reads() as session:
         row = await session.get_one(OrganizationRow, OrganizationId(id))
@@ -325,7 +323,7 @@ async def test_teams_and_their_members_have_a_limit(acme: Organization, limit: L
     assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=body)).is_success
 
 
-async def test_roles_have_a_limit_for_making_and_for_cloning(
+async def test_custom_roles_have_a_limit_for_creating_and_cloning(
     acme: Organization, limit: Limit
 ) -> None:
     limit(roles=1)
@@ -356,7 +354,7 @@ async def test_service_accounts_and_their_tokens_have_a_limit(
     assert (await ana.ask("POST", tokens, json={"name": "t"})).status_code == 201
 
 
-async def test_objects_have_a_limit_one_by_one_and_in_batches(
+async def test_resources_have_a_limit_singly_and_in_batches(
     acme: Organization, limit: Limit
 ) -> None:
     limit(objects=3)
@@ -396,7 +394,7 @@ async def test_members_have_a_limit_that_operators_may_exceed(
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_one_tenants_things_are_not_counted_for_another(
+async def test_limits_count_for_each_tenant(
     acme: Organization, globex: Organization, limit: Limit
 ) -> None:
     limit(teams=1, objects=1, roles=1)
@@ -405,7 +403,7 @@ async def test_one_tenants_things_are_not_counted_for_another(
         await add_resources(organization, "webhook:a")
 
 
-async def test_a_machine_is_counted_by_itself(initech: Organization, limit: Limit) -> None:
+async def test_a_service_account_is_counted_separately(initech: Organization, limit: Limit) -> None:
     limit(invitations_a_day_by_one_person_to_one_mailbox=1)
     robot = await initech.add_service_account("admin")
     victim = somebody()
@@ -427,9 +425,7 @@ def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
     )
 
 
-def test_a_limit_that_makes_no_sense_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = {
         "HOME": str(tmp_path),
         "DATABASE_URL": "postgresql:///t",
@@ -455,7 +451,7 @@ FROM generate_series(1, 3000) AS n
 """
 
 
-async def test_a_limit_costs_one_look_into_an_index(initech: Organization) -> None:
+async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) -> None:
     """Each question that a limit asks finds its rows by an index made for it."""
     questions = {
         "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
@@ -484,7 +480,7 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Organization) -> No
     await engine.dispose()
 
 
-async def test_many_things_are_counted_seldom(acme: Organization, limit: Limit) -> None:
+async def test_large_counts_are_taken_rarely(acme: Organization, limit: Limit) -> None:
     """A large organization's changes do not wait for a count each time."""
     counted = acme.deployment.service.ledger._counted
     for number in range(3):

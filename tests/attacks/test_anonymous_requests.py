@@ -45,7 +45,7 @@ ANONYMOUS = [
 
 
 @pytest.mark.parametrize(("method", "path", "more"), ANONYMOUS, ids=lambda each: str(each)[:40])
-async def test_an_anonymous_request_takes_little_of_the_event_loop(
+async def test_an_anonymous_request_uses_little_time_of_the_event_loop(
     fintoc: Deployment, method: str, path: str, more: dict[str, Any]
 ) -> None:
     spent = []
@@ -57,7 +57,7 @@ async def test_an_anonymous_request_takes_little_of_the_event_loop(
     assert min(spent[1:]) < MOST_MILLISECONDS
 
 
-async def test_any_number_of_scrapes_share_one_reading(http_server: HttpServer) -> None:
+async def test_any_number_of_scrapes_share_one_database_read(http_server: HttpServer) -> None:
     for path in ("/metrics", "/readyz"):
         request = f"GET {path} HTTP/1.1\r\n".encode() + HOST + b"\r\n"
         with questions(http_server) as asked:
@@ -67,7 +67,7 @@ async def test_any_number_of_scrapes_share_one_reading(http_server: HttpServer) 
         assert len(asked) <= 14, asked
 
 
-async def test_a_reading_is_shared_by_those_who_ask_meanwhile_even_when_it_fails() -> None:
+async def test_concurrent_scrapes_share_a_read_even_if_it_fails() -> None:
     readings = 0
     going_on = asyncio.Event()
 
@@ -89,7 +89,7 @@ async def test_a_reading_is_shared_by_those_who_ask_meanwhile_even_when_it_fails
     assert readings == 1
 
 
-async def test_nobody_but_an_operator_is_told_which_organizations_have_stopped(
+async def test_only_operators_learn_which_organizations_have_stopped(
     http_server: HttpServer, acme: Organization
 ) -> None:
     """Only how many: a tenant's name and what it did are its own business."""
@@ -123,7 +123,7 @@ async def stop(organization: Organization) -> None:
     await organization.invite("eve", ["support"])  # brings in what is pending first
 
 
-async def test_made_up_paths_and_methods_make_no_metrics(fintoc: Deployment) -> None:
+async def test_invented_paths_and_methods_create_no_metrics(fintoc: Deployment) -> None:
     for number in range(20):
         await fintoc.http.get(f"/made-up-{number}")
         await fintoc.http.get(f"/schema/made-up-{number}")
@@ -133,7 +133,7 @@ async def test_made_up_paths_and_methods_make_no_metrics(fintoc: Deployment) -> 
     assert "made-up" not in (await operator.ask("GET", "/metrics")).text.lower()
 
 
-async def test_nothing_is_opened_for_nobody(fintoc: Deployment) -> None:
+async def test_an_anonymous_request_opens_no_session(fintoc: Deployment) -> None:
     """Founding used to open a transaction before it asked who wants to found."""
     opened = fintoc.service.ledger.change
     object.__setattr__(fintoc.service.ledger, "change", None)
@@ -144,7 +144,7 @@ async def test_nothing_is_opened_for_nobody(fintoc: Deployment) -> None:
     refused(answer, 401, "sign_in_required")
 
 
-async def test_malformed_requests_write_nothing_to_the_log(
+async def test_malformed_requests_log_nothing(
     http_server: HttpServer, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for raw in (

@@ -46,7 +46,7 @@ async def test_a_coalition_gains_nothing_in_a_bank_with_roles_in_the_middle(
     await _attack(bank, capsys)
 
 
-async def test_every_route_of_the_description_has_a_move(fintoc: Deployment) -> None:
+async def test_every_route_of_the_openapi_document_is_attacked(fintoc: Deployment) -> None:
     description = (await fintoc.http.get("/schema/openapi.json")).raise_for_status().json()
     described = {
         f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item

@@ -84,7 +84,7 @@ SABOTAGES = {
 
 
 @pytest.mark.parametrize("rule", SABOTAGES)
-async def test_the_oracle_finds_what_a_missing_rule_lets_through(
+async def test_the_coalition_finds_each_missing_rule(
     finicom: Deployment, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     sabotage = SABOTAGES[rule]

@@ -29,7 +29,7 @@ async def team(branch: Organization, lea: Person) -> Team:
     return team
 
 
-async def test_a_backend_does_nothing_to_the_team_that_its_member_is_alone_in(
+async def test_a_backend_cannot_change_a_team_that_has_only_its_member(
     branch: Organization, lea: Person, team: Team
 ) -> None:
     site = await branch.add_backend_account("people_manage", "counter_view")
@@ -44,7 +44,7 @@ async def test_a_backend_does_nothing_to_the_team_that_its_member_is_alone_in(
     assert await branch.can(lea, "counter_pay")
 
 
-async def test_the_member_does_all_of_that_in_person(
+async def test_the_member_may_do_all_of_that_in_person(
     branch: Organization, lea: Person, team: Team
 ) -> None:
     soon = await branch.deployment.service.now() + timedelta(hours=1)
@@ -53,7 +53,7 @@ async def test_the_member_does_all_of_that_in_person(
     assert (await team.delete(by=lea)).status_code == 204
 
 
-async def test_a_backend_that_holds_as_much_does_it_for_the_member(
+async def test_a_backend_that_holds_as_much_may_do_it_for_the_member(
     branch: Organization, lea: Person, team: Team
 ) -> None:
     site = await branch.add_backend_account(
@@ -65,7 +65,7 @@ async def test_a_backend_that_holds_as_much_does_it_for_the_member(
     assert (await team.delete(by=site.on_behalf_of(lea.id))).status_code == 204
 
 
-async def test_a_backend_changes_no_roles_and_ends_no_membership_of_its_member(
+async def test_a_backend_cannot_change_the_roles_or_end_the_membership_of_its_member(
     branch: Organization, lea: Person
 ) -> None:
     site = await branch.add_backend_account("people_manage", "counter_view")
@@ -82,7 +82,7 @@ async def test_a_backend_changes_no_roles_and_ends_no_membership_of_its_member(
     assert await branch.roles_by_member() == before
 
 
-async def test_a_backend_takes_no_grant_from_its_member_that_it_does_not_hold(
+async def test_a_backend_cannot_remove_a_grant_of_its_member_beyond_its_own(
     acme: Organization,
 ) -> None:
     ana = acme.administrator
@@ -113,7 +113,7 @@ ELSEWHERE = {
 """Where the actor is compared, or a pair is looked at, and nothing is exempted by it."""
 
 
-def test_no_other_code_compares_the_actor_with_whom_something_is_done_to() -> None:
+def test_no_other_code_compares_the_actor_with_the_target() -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{line}"
         for path in sorted(SOURCE.rglob("*.py"))
@@ -123,7 +123,7 @@ def test_no_other_code_compares_the_actor_with_whom_something_is_done_to() -> No
     assert found == [], "decide in changes/change.py whether somebody acts on themselves"
 
 
-def test_the_reader_sees_each_way_to_write_a_comparison() -> None:
+def test_the_scan_recognizes_each_way_to_write_a_comparison() -> None:
     for code in (
         "actor == user",
         "user != actor",

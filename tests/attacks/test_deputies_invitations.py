@@ -31,7 +31,7 @@ async def invite(
     return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 
 
-async def test_what_a_deleted_backend_has_offered_is_worth_nothing(branch: Organization) -> None:
+async def test_an_invitation_of_a_deleted_backend_gives_nothing(branch: Organization) -> None:
     account, deputy = await inviting(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
@@ -40,7 +40,9 @@ async def test_what_a_deleted_backend_has_offered_is_worth_nothing(branch: Organ
     refused(await branch.accept("eve"), 409, "inviter_lost_rights")
 
 
-async def test_neither_gives_later_what_the_other_lacks(branch: Organization) -> None:
+async def test_a_backend_and_its_member_cannot_give_later_what_either_lacks(
+    branch: Organization,
+) -> None:
     _, deputy = await inviting(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
@@ -50,7 +52,7 @@ async def test_neither_gives_later_what_the_other_lacks(branch: Organization) ->
     refused(await branch.accept("eve"), 409, "inviter_lost_rights")
 
 
-async def test_what_both_may_give_is_given(branch: Organization) -> None:
+async def test_a_role_that_both_may_give_is_given(branch: Organization) -> None:
     _, deputy = await inviting(branch)
     role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201

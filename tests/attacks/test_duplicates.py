@@ -21,7 +21,7 @@ JSON = b"Content-Type: application/json\r\n"
         b"Host: teamaccess.test",
     ],
 )
-async def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(
+async def test_a_single_value_header_is_refused_when_it_is_sent_twice(
     http_server: HttpServer, header: bytes
 ) -> None:
     host = b"" if header.startswith(b"Host") else HOST
@@ -42,16 +42,14 @@ async def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(
         b"Content-Length: 2, 2\r\n",
     ],
 )
-async def test_a_body_whose_length_is_said_twice_is_refused(
-    http_server: HttpServer, headers: bytes
-) -> None:
+async def test_a_body_with_two_lengths_is_refused(http_server: HttpServer, headers: bytes) -> None:
     answer = await ask(
         http_server, b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + JSON + headers + b"\r\n{}"
     )
     answer.refused(400, "invalid_request")
 
 
-async def test_the_header_of_another_spelling_is_the_same_header(acme: Organization) -> None:
+async def test_another_spelling_of_a_header_is_the_same_header(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     answer = await acme.deployment.http.get(
         "/v1/me",
@@ -66,7 +64,7 @@ async def test_the_header_of_another_spelling_is_the_same_header(acme: Organizat
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=1000", "cursor=a&cursor=b", "team=a&team=b"])
-async def test_a_parameter_with_one_value_is_refused_when_it_is_given_twice(
+async def test_a_single_value_parameter_is_refused_when_it_is_given_twice(
     acme: Organization, query: str
 ) -> None:
     answer = await acme.administrator.ask("GET", f"{acme.path}/members?{query}")

@@ -34,7 +34,7 @@ def position(answer: httpx.Response) -> int:
     return int(answer.headers["Teamaccess-Change"].rpartition(":")[2])
 
 
-async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Organization) -> None:
+async def test_a_caller_with_many_changes_alternates_with_others(acme: Organization) -> None:
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         many = [asyncio.create_task(invite(acme, eve, f"guest{n}")) for n in range(10)]
@@ -45,7 +45,7 @@ async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Orga
     assert position(await one) <= places[1] + 1
 
 
-async def test_a_caller_with_many_organizations_has_a_share_of_the_connections() -> None:
+async def test_a_caller_with_many_organizations_gets_only_a_share_of_the_connections() -> None:
     turns = ChangeQueue()
     eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
     release = asyncio.Event()
@@ -62,7 +62,7 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
     await asyncio.gather(*many)
 
 
-async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None:
+async def test_a_caller_with_many_plans_gets_only_a_share_of_the_connections() -> None:
     """An operator makes the rehearsal, and its connection counts for the caller all the same."""
     turns = ChangeQueue()
     bob = Attribution("user:bob", Channel.API, "tests")
@@ -80,7 +80,7 @@ async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None
     await asyncio.gather(*many)
 
 
-async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
+async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_others() -> None:
     turns, release = AuditTurns(), asyncio.Event()
 
     async def ask(organization: str) -> None:
@@ -154,7 +154,7 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
     assert {each.status_code for each in await asyncio.gather(*others)} == {200}
 
 
-async def test_a_tenants_large_questions_leave_room_for_another_ones(
+async def test_large_questions_of_a_tenant_leave_room_for_other_tenants(
     acme: Organization, globex: Organization
 ) -> None:
     audit = acme.deployment.service.audit
@@ -170,7 +170,7 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
     assert {each.status_code for each in await asyncio.gather(*others)} == {200}
 
 
-async def test_changes_have_the_time_that_their_plan_has(
+async def test_changes_have_the_same_time_limit_as_their_plan(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -188,7 +188,7 @@ async def test_changes_have_the_time_that_their_plan_has(
     )
 
 
-async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
+async def test_a_caller_who_sends_too_much_gets_retry_after(
     acme: Organization, globex: Organization
 ) -> None:
     async with another_process(
@@ -225,7 +225,7 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
     assert sorted(statuses) == [201] * 3 + [429] * 3
 
 
-async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Organization) -> None:
+async def test_a_plan_uses_the_turn_of_its_caller(acme: Organization) -> None:
     """The rehearsal is nobody's, but its place in the queue is the caller's."""
     eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     body = {"changes": [{"change": "suspend", "user": eve.id}]}
@@ -256,7 +256,7 @@ async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
     assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
 
 
-async def test_many_questions_count_as_many_requests(acme: Organization) -> None:
+async def test_a_batch_of_questions_counts_as_many_requests(acme: Organization) -> None:
     question = {"organization": acme.id, "action": "refunds_create"}
     async with another_process(
         acme.deployment, requests_per_second=0.1, requests_burst=12

@@ -55,7 +55,7 @@ async def test_requests_about_invented_organizations_add_one_event(acme: Organiz
     assert await refusals(acme.deployment, Event.PLATFORM, f"user:{bob.id}") == 1
 
 
-async def test_a_member_cannot_flood_their_own_organization_with_what_they_choose(
+async def test_a_member_cannot_flood_the_events_of_their_organization(
     branch: Organization,
 ) -> None:
     people = await branch.add_members({"lea": ["lead"], "nora": []})
@@ -78,7 +78,7 @@ async def test_all_codes_and_routes_together_stay_below_the_limit_of_an_actor(
     assert await refusals(small, Event.PLATFORM, f"user:{bob.id}") == 5
 
 
-async def test_a_backend_counts_as_one_actor_whomever_it_acts_for(small: Deployment) -> None:
+async def test_a_backend_counts_as_one_actor_for_all_its_members(small: Deployment) -> None:
     organization = await small.create_organization("acme")
     people = await organization.add_members({f"p{number}": ["support"] for number in range(8)})
     site = await organization.add_backend_account("users_access")
@@ -110,7 +110,7 @@ async def test_many_actors_together_stay_below_the_limit_of_the_chain(
     assert await refusals(fintoc, acme.id) == FEW.from_everybody
 
 
-async def test_the_next_refusal_tells_how_many_were_suppressed(
+async def test_the_next_recorded_refusal_counts_the_suppressed_ones(
     fintoc: Deployment, acme: Organization
 ) -> None:
     process = Refusals(fintoc.service.sessions, FEW)
@@ -136,7 +136,7 @@ async def test_tokens_of_invented_users_are_one_actor(fintoc: Deployment) -> Non
     assert await refusals(fintoc, Event.PLATFORM) - before <= 1
 
 
-def test_filling_the_memory_frees_nobody_but_the_oldest() -> None:
+def test_a_full_memory_forgets_only_the_oldest_actor() -> None:
     seldom = Throttle(3600.0, remembered=100)
     assert seldom.allows("victim")
     assert all(seldom.allows(number) for number in range(99))
@@ -145,7 +145,7 @@ def test_filling_the_memory_frees_nobody_but_the_oldest() -> None:
     assert not any(seldom.allows(number) for number in range(100, 150))
 
 
-async def test_what_changes_nothing_adds_no_event(acme: Organization) -> None:
+async def test_a_request_that_changes_nothing_adds_no_event(acme: Organization) -> None:
     ana = acme.administrator
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     team = await Team.create(acme, "crew", "support")
@@ -167,7 +167,7 @@ async def test_what_changes_nothing_adds_no_event(acme: Organization) -> None:
     assert len(await acme.events()) == before
 
 
-async def test_signing_out_again_and_again_is_not_told_without_limit(acme: Organization) -> None:
+async def test_repeated_sign_outs_add_a_limited_number_of_events(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     for _ in range(25):
         bob.token = await acme.deployment.token(bob.id)

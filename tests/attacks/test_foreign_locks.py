@@ -25,7 +25,9 @@ async def invite(
     return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 
 
-async def test_a_stranger_takes_no_turn(acme: Organization, globex: Organization) -> None:
+async def test_a_stranger_does_not_enter_the_change_queue(
+    acme: Organization, globex: Organization
+) -> None:
     """While the organization is locked a stranger is refused at once, and does not queue for it."""
     stranger = globex.administrator
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
@@ -44,7 +46,7 @@ async def test_a_stranger_takes_no_turn(acme: Organization, globex: Organization
                     refused(answer, 404, "unknown_organization")
 
 
-async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
+async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member of two organizations uses one key in both: the slow one must not stop the other."""
@@ -77,7 +79,7 @@ async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
     assert took < 1.5
 
 
-async def test_the_same_request_to_two_processes_is_done_once(
+async def test_the_same_request_to_two_processes_counts_once(
     acme: Organization, fintoc_elsewhere: Deployment
 ) -> None:
     elsewhere = through_proxy(fintoc_elsewhere, acme)
@@ -92,7 +94,7 @@ async def test_the_same_request_to_two_processes_is_done_once(
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-async def test_somebody_s_row_that_another_tenant_holds_keeps_no_removal_for_long(
+async def test_a_user_row_locked_by_another_tenant_does_not_delay_a_removal_for_long(
     acme: Organization,
 ) -> None:
     """A row that tenants share is locked in the last moment, and waited for a quarter of a second."""
@@ -122,7 +124,7 @@ async def test_a_repeated_request_with_another_condition_is_another_request(
     refused(other, 409, "idempotency_key_reused")
 
 
-async def test_changes_are_made_as_planned_and_not_whatever_the_state(acme: Organization) -> None:
+async def test_planned_changes_are_made_only_in_the_planned_state(acme: Organization) -> None:
     body = {"changes": [{"change": "suspend", "user": "usr_nobody"}]}
     for condition in ("*", " * ", "*,", ",*", '"x", *', 'W/"x",*'):
         answer = await acme.administrator.ask(

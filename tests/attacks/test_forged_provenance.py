@@ -121,7 +121,7 @@ async def rebuild(organization: Organization) -> None:
 
 
 @pytest.mark.parametrize("word", ["rebuild", "purge", "ahead", "changes"])
-async def test_no_word_of_a_write_explains_it(acme: Organization, word: str) -> None:
+async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word: str) -> None:
     claim = {"organization": acme.id, "position": str(await newest(acme)), "request_id": "r"}
     await forge(acme.deployment, promotion(acme), **{word: [claim]})
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
@@ -129,13 +129,13 @@ async def test_no_word_of_a_write_explains_it(acme: Organization, word: str) -> 
     assert finding["metadata"]["teamaccess"] == {word: [claim]}
 
 
-async def test_an_import_without_a_word_is_found(acme: Organization) -> None:
+async def test_an_import_without_metadata_is_found(acme: Organization) -> None:
     engine = acme.deployment.service.engine
     await engine.import_([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_a_claim_for_another_organization_explains_nothing_here(
+async def test_metadata_for_another_organization_explains_nothing_here(
     acme: Organization, globex: Organization
 ) -> None:
     async def mallory() -> None:
@@ -148,7 +148,7 @@ async def test_a_claim_for_another_organization_explains_nothing_here(
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_a_rebuild_that_is_over_explains_nothing(acme: Organization) -> None:
+async def test_a_finished_rebuild_explains_nothing(acme: Organization) -> None:
     await rebuild(acme)
     place = {"organization": acme.id, "position": str(await newest(acme))}
     await forge(acme.deployment, promotion(acme), rebuild=[place])
@@ -159,7 +159,7 @@ async def test_a_rebuild_that_is_over_explains_nothing(acme: Organization) -> No
     await wait_until(lambda: _told(acme, gate), seconds=20)
 
 
-async def test_what_is_given_and_taken_back_within_a_rebuild_is_found(
+async def test_access_given_and_taken_back_during_a_rebuild_is_found(
     acme: Organization, globex: Organization
 ) -> None:
     async def mallory() -> None:
@@ -174,7 +174,7 @@ async def test_what_is_given_and_taken_back_within_a_rebuild_is_found(
     assert promotion(acme) in await told(acme)
 
 
-async def test_what_is_taken_away_while_a_rebuild_fills_is_found(
+async def test_access_taken_away_during_a_rebuild_is_found(
     acme: Organization, globex: Organization
 ) -> None:
     bob = acme.people["p0"]
@@ -201,7 +201,7 @@ async def test_what_is_taken_away_while_a_rebuild_fills_is_found(
     assert gate in await told(acme)
 
 
-async def test_our_own_words_of_a_true_change_explain_no_other_updates(acme: Organization) -> None:
+async def test_metadata_of_a_real_change_explains_no_other_updates(acme: Organization) -> None:
     entry = (await ledger_entries(acme))[-1]
     words = {
         "organization": acme.id,
@@ -213,7 +213,7 @@ async def test_our_own_words_of_a_true_change_explain_no_other_updates(acme: Org
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_the_whole_history_replayed_from_its_beginning_is_found(acme: Organization) -> None:
+async def test_a_replay_of_the_whole_history_is_found(acme: Organization) -> None:
     """The first position has no head before it, and each one after it finds the one before."""
     bob = acme.people["p0"]
     await acme.remove(bob)
@@ -244,7 +244,7 @@ async def test_a_forged_marker_is_found(acme: Organization) -> None:
         await wait_until(partial(_told, acme, f"TOUCH {marker}"), seconds=20)
 
 
-async def test_an_old_revocation_sent_ahead_once_more_is_found(acme: Organization) -> None:
+async def test_a_replayed_early_revocation_is_found(acme: Organization) -> None:
     bob = acme.people["p0"]
     await acme.change_roles(bob, "product")
     taken = (await ledger_entries(acme))[-1]
@@ -255,7 +255,7 @@ async def test_an_old_revocation_sent_ahead_once_more_is_found(acme: Organizatio
     await wait_until(lambda: _told(acme, lost), seconds=20)
 
 
-async def test_a_tenant_that_nobody_knows_is_purged_by_us_alone(globex: Organization) -> None:
+async def test_only_our_own_purge_of_an_unknown_tenant_is_explained(globex: Organization) -> None:
     ghost = replace(globex, id=OrganizationId("ghost"))
     given = "organization:ghost#administrator@user:eve"
     claim = {"organization": "ghost", "request_id": "r"}
@@ -273,7 +273,7 @@ async def _count(organization: Organization, count: int) -> bool:
     return len(await found(organization)) == count
 
 
-async def test_the_finding_says_which_run_was_claimed(acme: Organization) -> None:
+async def test_the_finding_names_the_claimed_run(acme: Organization) -> None:
     place = {"organization": acme.id, "position": "3", "run": "77"}
     await forge(acme.deployment, promotion(acme), rebuild=[place])
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
@@ -282,7 +282,7 @@ async def test_the_finding_says_which_run_was_claimed(acme: Organization) -> Non
     assert finding["why"] == "no run of ours may write this"
 
 
-async def test_revocations_ahead_of_their_turn_are_ours(
+async def test_early_revocations_of_the_product_are_explained(
     acme: Organization, globex: Organization
 ) -> None:
     bob = acme.people["p0"]

@@ -51,7 +51,7 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
         counted.update(statements=statements, calls=list(proxy.seen))
 
 
-async def test_an_organization_that_does_not_exist_answers_and_costs_the_same(
+async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
     async with linked(acme.deployment) as (second, proxy):
@@ -70,7 +70,7 @@ async def test_an_organization_that_does_not_exist_answers_and_costs_the_same(
             assert told[0][0] in (400, 404), route
 
 
-async def test_while_spicedb_is_away_neither_says_whether_it_exists(
+async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exists(
     acme: Organization, globex: Organization
 ) -> None:
     async with linked(acme.deployment) as (second, proxy):
@@ -79,7 +79,7 @@ async def test_while_spicedb_is_away_neither_says_whether_it_exists(
         await _alike(stage, stranger)
 
 
-async def test_while_changes_do_not_reach_spicedb_a_stranger_is_told_nothing(
+async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
     acme: Organization, globex: Organization
 ) -> None:
     """A change waits to be brought in, which a member is told and nobody else."""
@@ -95,7 +95,7 @@ async def test_while_changes_do_not_reach_spicedb_a_stranger_is_told_nothing(
 
 
 @pytest.mark.parametrize("kind", ["of the same kind", "of another kind"])
-async def test_before_an_empty_spicedb_a_stranger_is_told_nothing(
+async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
     acme: Organization, globex: Organization, spicedb_for: Callable[[str], LocalSpiceDB], kind: str
 ) -> None:
     """SpiceDB was replaced: members are told so, and nobody else. One of another kind cannot even read
@@ -141,5 +141,5 @@ async def _ask(stage: Stage, route: Route, by: Person, organization: str) -> Any
     return await stage.ask(route, by, url=stage.url(route, organization=organization))
 
 
-def test_every_route_is_known() -> None:
+def test_every_route_of_an_organization_is_tried() -> None:
     assert set(ABOUT_ONE) <= set(ASKS)

@@ -49,7 +49,7 @@ async def flood(connection: Connection, part: bytes) -> None:
         "trailers",
     ],
 )
-async def test_what_never_ends_is_refused(
+async def test_an_endless_request_is_refused(
     http_server: HttpServer, begin: bytes, part: bytes, status: int, code: str
 ) -> None:
     async with connected(http_server) as connection:
@@ -77,13 +77,13 @@ async def test_what_never_ends_is_refused(
         ),
     ],
 )
-async def test_what_is_too_large_at_once_is_refused_as_a_problem(
+async def test_a_request_that_is_too_large_is_refused_with_a_problem(
     http_server: HttpServer, request_: bytes, status: int, code: str
 ) -> None:
     (await ask(http_server, request_)).refused(status, code)
 
 
-async def test_what_is_just_within_the_limits_is_answered(http_server: HttpServer) -> None:
+async def test_a_request_just_within_the_limits_is_answered(http_server: HttpServer) -> None:
     async with connected(http_server) as connection:
         await connection.send(GET + b"X-Many: 1\r\n" * 90 + b"\r\n")
         assert (await connection.answer()).status == 200
@@ -103,7 +103,7 @@ async def test_what_is_just_within_the_limits_is_answered(http_server: HttpServe
         assert (await connection.answer()).status == 200
 
 
-async def test_a_client_that_asks_first_whether_to_send_its_body_is_told(
+async def test_expect_continue_is_answered_before_the_body(
     http_server: HttpServer,
 ) -> None:
     async with connected(http_server) as connection:
@@ -113,7 +113,7 @@ async def test_a_client_that_asks_first_whether_to_send_its_body_is_told(
         (await connection.answer()).refused(400, "invalid_request")
 
 
-async def test_a_few_requests_at_once_are_answered_in_order_and_many_are_not(
+async def test_a_few_pipelined_requests_are_answered_in_order_and_many_are_refused(
     http_server: HttpServer,
 ) -> None:
     async with connected(http_server) as connection:
@@ -125,7 +125,7 @@ async def test_a_few_requests_at_once_are_answered_in_order_and_many_are_not(
         assert await connection.closed()
 
 
-async def test_a_trailer_is_not_a_header(http_server: HttpServer) -> None:
+async def test_a_trailer_does_not_count_as_a_header(http_server: HttpServer) -> None:
     operator = await http_server.deployment.operator_person()
     answer = await ask(
         http_server,

@@ -93,7 +93,7 @@ def small(fintoc: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Itera
             process.terminate()
 
 
-async def test_silent_and_half_sent_connections_do_not_use_up_the_descriptors(
+async def test_silent_and_half_open_requests_do_not_exhaust_file_descriptors(
     small: SmallProcess,
 ) -> None:
     await wait_until(small.is_ready)
@@ -114,7 +114,9 @@ async def test_silent_and_half_sent_connections_do_not_use_up_the_descriptors(
     assert "Too many open files" not in small.log.read_text()
 
 
-async def test_connections_that_come_all_at_once_do_not_either(small: SmallProcess) -> None:
+async def test_many_simultaneous_connections_do_not_exhaust_file_descriptors(
+    small: SmallProcess,
+) -> None:
     await wait_until(small.is_ready)
     most = 0
 
@@ -143,7 +145,7 @@ async def test_connections_that_come_all_at_once_do_not_either(small: SmallProce
     assert "Too many open files" not in small.log.read_text()
 
 
-async def test_endless_headers_take_no_memory(small: SmallProcess) -> None:
+async def test_endless_headers_use_no_memory(small: SmallProcess) -> None:
     """Twenty connections send 5 MB each of one header, which used to be kept until it ended."""
     await wait_until(small.is_ready)
     before = small.memory
@@ -164,7 +166,7 @@ async def test_endless_headers_take_no_memory(small: SmallProcess) -> None:
     assert small.memory - before < 20_000_000
 
 
-async def test_one_address_cannot_have_all_connections(fintoc: Deployment) -> None:
+async def test_one_address_cannot_use_all_connections(fintoc: Deployment) -> None:
     with serve_http(fintoc, connections=10) as http_server:
         async with AsyncExitStack() as silent:
             for _ in range(5):
@@ -189,7 +191,7 @@ def test_addresses_of_one_ipv6_network_count_as_one() -> None:
     assert counted_address(("::ffff:10.0.0.1", 1)) == counted_address(("10.0.0.1", 2)) == "10.0.0.1"
 
 
-def test_a_process_that_may_open_too_few_files_says_so(
+def test_a_process_with_too_few_file_descriptors_reports_it(
     fintoc: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 100))
@@ -197,7 +199,7 @@ def test_a_process_that_may_open_too_few_files_says_so(
         ConnectionLimits.of(fintoc.settings, 1)
 
 
-def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: Deployment) -> None:
+def test_a_closed_connection_frees_its_slot(fintoc: Deployment) -> None:
     gate = Gate(ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1))
     assert gate.admit("a")
     assert not gate.admit("a")

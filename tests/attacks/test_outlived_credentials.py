@@ -80,7 +80,7 @@ async def end_tokens(organization: Organization, column: str) -> None:
     await organization.deployment.execute_without_triggers(end, organization.id)
 
 
-async def test_a_sign_out_ends_requests_that_wait(acme: Organization) -> None:
+async def test_a_sign_out_refuses_waiting_requests(acme: Organization) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     answer = await while_waiting(
         acme, invite(ada, acme), lambda: ada.ask("POST", "/v1/me/sign-out")
@@ -90,7 +90,7 @@ async def test_a_sign_out_ends_requests_that_wait(acme: Organization) -> None:
 
 
 @pytest.mark.parametrize("how", ["revoked_at", "expires_at"])
-async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
+async def test_revoking_or_replacing_a_token_refuses_waiting_requests(
     acme: Organization, how: str
 ) -> None:
     job = await acme.add_service_account("product")
@@ -102,7 +102,7 @@ async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
     refused(answer, 401, "invalid_api_token")
 
 
-async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(
+async def test_revoking_a_backends_token_refuses_its_waiting_requests_for_others(
     branch: Organization,
 ) -> None:
     account = await branch.add_backend_account("people_manage", "people_view", "counter_view")
@@ -118,7 +118,7 @@ async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(
     assert member.json()["status"] == "active"
 
 
-async def test_a_repeated_request_is_not_answered_to_who_has_signed_out(acme: Organization) -> None:
+async def test_a_repeated_request_is_refused_after_a_sign_out(acme: Organization) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     body = {"email": acme.address("zoe"), "roles": ["support"]}
     once = {"Idempotency-Key": "k1"}
@@ -169,7 +169,7 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
     assert await invited(acme) == 0
 
 
-async def test_nobody_accepts_with_a_session_that_is_being_ended(
+async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_ended(
     acme: Organization, globex: Organization
 ) -> None:
     """The invited person holds their own row; the organization's lock must not wait for it."""
@@ -210,7 +210,7 @@ ASKED = 12
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_left(
+async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out(
     acme: Organization, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
     who: Person
@@ -274,7 +274,7 @@ async def self_managing(organization: Organization) -> tuple[Person, str, str]:
     return job, f"{organization.path}/service-accounts/{job.id}", token["id"]
 
 
-async def test_a_machine_that_revokes_its_own_token_is_told_so_and_has_none_any_more(
+async def test_a_service_account_that_revokes_its_own_token_gets_an_answer_and_loses_access(
     acme: Organization,
 ) -> None:
     job, where, token = await self_managing(acme)
@@ -284,7 +284,7 @@ async def test_a_machine_that_revokes_its_own_token_is_told_so_and_has_none_any_
     refused(await job.ask("GET", acme.path), 401, "invalid_api_token")
 
 
-async def test_a_machine_that_replaces_its_own_token_goes_on_with_the_new_one(
+async def test_a_service_account_that_rotates_its_own_token_continues_with_the_new_one(
     acme: Organization,
 ) -> None:
     job, where, token = await self_managing(acme)
@@ -295,7 +295,9 @@ async def test_a_machine_that_replaces_its_own_token_goes_on_with_the_new_one(
     assert (await job.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_a_machine_that_deletes_itself_is_told_so_and_is_gone(acme: Organization) -> None:
+async def test_a_service_account_that_deletes_itself_gets_an_answer_and_loses_access(
+    acme: Organization,
+) -> None:
     job, where, _ = await self_managing(acme)
     answer = await job.ask("DELETE", where)
     assert answer.status_code == 204, answer.text
@@ -303,7 +305,7 @@ async def test_a_machine_that_deletes_itself_is_told_so_and_is_gone(acme: Organi
 
 
 @pytest.mark.parametrize("path", ["/v1/me/sign-out", "/leave"])
-async def test_who_signs_out_or_leaves_is_told_so_and_is_signed_out(
+async def test_a_user_who_signs_out_or_leaves_gets_an_answer_and_is_signed_out(
     acme: Organization, path: str
 ) -> None:
     eve = (await acme.add_members({"eve": ["support"]}))["eve"]
@@ -312,7 +314,7 @@ async def test_who_signs_out_or_leaves_is_told_so_and_is_signed_out(
     refused(await eve.ask("GET", "/v1/me"), 401, "invalid_token")
 
 
-async def test_who_is_removed_elsewhere_in_the_middle_of_a_change_does_not_make_it(
+async def test_a_member_removed_by_another_process_during_a_change_does_not_make_it(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A removal ends all sessions, and holds another organization's lock than the change."""

@@ -64,12 +64,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(monkeypatch)
 
 
-async def test_requests_of_unknown_callers_come_one_after_another(server: Server) -> None:
+async def test_requests_of_unknown_callers_are_handled_one_at_a_time(server: Server) -> None:
     waits = [await server.ask() for _ in range(BURST + 3)]
     assert waits == pytest.approx([0.0] * BURST + [0.1, 0.2, 0.3])
 
 
-async def test_a_known_token_waits_for_nobody(server: Server) -> None:
+async def test_a_known_token_does_not_wait(server: Server) -> None:
     for _ in range(50):
         await server.ask()
     server.known.add(VALID)
@@ -87,7 +87,7 @@ async def test_a_known_token_waits_for_nobody(server: Server) -> None:
         [VALID, b"Bearer made-up"],
     ],
 )
-async def test_whatever_is_not_just_a_known_token_is_unknown(
+async def test_every_other_authorization_header_is_unknown(
     server: Server, tokens: list[bytes]
 ) -> None:
     server.known.add(VALID)
@@ -95,12 +95,12 @@ async def test_whatever_is_not_just_a_known_token_is_unknown(
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_another_made_up_token_each_time_is_no_way_round_it(server: Server) -> None:
+async def test_a_new_invented_token_each_time_does_not_help(server: Server) -> None:
     waits = [await server.ask(b"Bearer %d" % number) for number in range(BURST + 2)]
     assert waits[-2:] == pytest.approx([0.1, 0.2])
 
 
-async def test_many_addresses_are_paced_altogether(server: Server) -> None:
+async def test_many_addresses_are_paced_together(server: Server) -> None:
     """So many as two of them may send are served without delay."""
     waits = [await server.ask(address=f"10.0.0.{number}") for number in range(2 * BURST + 2)]
     assert waits == pytest.approx([0.0] * 2 * BURST + [0.05, 0.1])
@@ -111,7 +111,7 @@ async def test_addresses_of_one_ipv6_network_are_paced_as_one(server: Server) ->
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_a_probe_waits_for_those_of_its_address_alone(server: Server) -> None:
+async def test_a_probe_waits_only_for_requests_of_its_address(server: Server) -> None:
     for number in range(100):
         await server.ask(address=f"10.0.0.{number}")
     assert await server.ask(path="/healthz", address="10.0.1.1") == 0.0
@@ -119,7 +119,7 @@ async def test_a_probe_waits_for_those_of_its_address_alone(server: Server) -> N
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_memory_for_known_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (fairness, pacing):
         monkeypatch.setattr(module, "MOST_KEYS", 100)
     server = Server(monkeypatch)
@@ -131,7 +131,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert {len(each) for each in server.known._known} == {16}  # hashes, and no token
 
 
-async def test_turns_of_clients_that_have_gone_are_given_back(server: Server) -> None:
+async def test_turns_of_disconnected_clients_are_returned(server: Server) -> None:
     """Else a flood of short connections would keep all others waiting long after it has ended."""
     server.gone.set()
     for _ in range(500):
@@ -141,7 +141,9 @@ async def test_turns_of_clients_that_have_gone_are_given_back(server: Server) ->
     assert await server.ask() == 0.0
 
 
-async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: Deployment) -> None:
+async def test_a_client_that_disconnects_while_waiting_leaves_nothing_behind(
+    fintoc: Deployment,
+) -> None:
     """Neither a waiting request nor a turn of its own."""
     with serve_http(fintoc, unknown_per_second=2) as slow:
         tasks = slow.server.server_state.tasks

@@ -66,7 +66,7 @@ def opened_up(schema: str) -> str:
     return schema.replace(here, "permission administration = member")
 
 
-async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(
+async def test_a_schema_swapped_for_a_moment_is_found_and_stops_changes(
     isolated: Deployment,
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -117,7 +117,7 @@ async def _any(deployment: Deployment) -> bool:
     return bool(await foreign_schemas(deployment))
 
 
-async def test_a_foreign_schema_that_still_stands_is_found_again(isolated: Deployment) -> None:
+async def test_a_foreign_schema_that_is_still_in_force_is_found_again(isolated: Deployment) -> None:
     await isolated.service.engine.write_schema(opened_up(isolated.service.catalog.schema()))
     async with running_worker(isolated):
         await wait_until(lambda: _any(isolated))
@@ -126,7 +126,7 @@ async def test_a_foreign_schema_that_still_stands_is_found_again(isolated: Deplo
         await wait_until(lambda: _any(isolated))
 
 
-async def test_a_schema_that_was_applied_is_no_finding(
+async def test_a_schema_applied_by_an_operator_is_not_a_finding(
     isolated: Deployment, tmp_path: Path
 ) -> None:
     async with running_worker(isolated):
@@ -150,7 +150,7 @@ def yesterday_s_and_today_s(folder: Path) -> Any:
     return load("fintoc"), load(str(later))
 
 
-async def test_a_process_with_yesterday_s_catalog_changes_nothing(
+async def test_a_process_with_an_older_catalog_changes_nothing(
     isolated: Deployment, tmp_path: Path
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -176,7 +176,7 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
     await wait_until(lambda: _changed(acme, bob, "product"))
 
 
-async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_applied(
+async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_applied(
     isolated: Deployment, isolated_deployments: IsolatedDeployments, tmp_path: Path
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -192,7 +192,7 @@ async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_ap
         await wait_until(lambda: _changed(ahead, bob, "cashier"))
 
 
-async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
+async def test_a_schema_that_takes_too_long_to_compare_counts_as_foreign(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must not blind the watch: what comes after it is found, too."""
@@ -207,7 +207,7 @@ async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
         refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
 
 
-async def test_a_gap_in_what_is_watched_stops_changes(
+async def test_a_gap_in_the_watch_stops_changes(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which schemas stood meanwhile."""
@@ -231,7 +231,7 @@ async def test_a_gap_in_what_is_watched_stops_changes(
     refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
 
 
-async def test_a_finding_is_not_resolved_while_the_foreign_schema_stands(
+async def test_a_finding_cannot_be_resolved_while_the_foreign_schema_is_in_force(
     isolated: Deployment,
 ) -> None:
     service = isolated.service

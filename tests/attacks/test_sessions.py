@@ -88,7 +88,7 @@ async def until(deployment: Deployment, moment: float) -> None:
         )
 
 
-async def test_linking_a_login_ends_the_sessions_from_before(organization: Organization) -> None:
+async def test_linking_a_login_ends_earlier_sessions(organization: Organization) -> None:
     """Mallory has used the account; now the person to whom the address belongs signs in."""
     deployment = organization.deployment
     mallory = (await organization.add_members({"eve": ["support"]}))["eve"]
@@ -112,7 +112,7 @@ async def test_linking_a_login_ends_the_sessions_from_before(organization: Organ
     assert (await me(deployment, fresh)).status_code == 200
 
 
-async def test_a_session_from_before_the_link_takes_up_no_invitation(
+async def test_a_session_from_before_the_link_cannot_accept_an_invitation(
     organization: Organization, deployment: Deployment
 ) -> None:
     other = await deployment.create_organization("globex")
@@ -133,7 +133,7 @@ async def test_a_session_from_before_the_link_takes_up_no_invitation(
     refused(taken, 401, "invalid_token")
 
 
-async def test_a_login_whose_token_is_older_than_the_sign_out_links_nothing(
+async def test_a_login_token_older_than_the_sign_out_links_nothing(
     organization: Organization,
 ) -> None:
     eve = (await organization.add_members({"eve": ["support"]}))["eve"]
@@ -150,7 +150,7 @@ async def test_a_login_whose_token_is_older_than_the_sign_out_links_nothing(
 
 
 @pytest.mark.parametrize("ahead", [3, 30, 59, 3600])
-async def test_a_token_from_a_clock_that_is_ahead_is_refused_and_says_so(
+async def test_a_token_dated_in_the_future_is_refused_with_a_reason(
     organization: Organization, ahead: int
 ) -> None:
     token = login_token(
@@ -160,7 +160,7 @@ async def test_a_token_from_a_clock_that_is_ahead_is_refused_and_says_so(
     assert "clock" in problem["detail"]
 
 
-async def test_a_token_that_is_a_little_ahead_is_good_once_its_time_has_come(
+async def test_a_token_dated_slightly_ahead_is_valid_once_its_time_has_come(
     organization: Organization,
 ) -> None:
     issued = await clock(organization.deployment) + 1
@@ -170,7 +170,7 @@ async def test_a_token_that_is_a_little_ahead_is_good_once_its_time_has_come(
     assert await clock(organization.deployment) >= issued
 
 
-async def test_a_token_that_was_in_use_outlives_no_sign_out(organization: Organization) -> None:
+async def test_a_token_in_use_does_not_outlive_a_sign_out(organization: Organization) -> None:
     deployment, name = organization.deployment, f"eve-{organization.id}"
     token = login_token(name, None, await clock(deployment) + MOST_AHEAD.total_seconds() - 0.5)
     eve = Person(deployment, (await me(deployment, token)).json()["id"], "", token)
@@ -180,7 +180,9 @@ async def test_a_token_that_was_in_use_outlives_no_sign_out(organization: Organi
     refused(await me(deployment, token), 401, "invalid_token")
 
 
-async def test_a_sign_out_during_the_wait_counts(organization: Organization) -> None:
+async def test_a_sign_out_while_a_token_waits_for_its_time_counts(
+    organization: Organization,
+) -> None:
     deployment, name = organization.deployment, f"eve-{organization.id}"
     now = await clock(deployment)
     (await me(deployment, login_token(name, None, int(now)))).raise_for_status()
@@ -194,7 +196,7 @@ async def test_a_sign_out_during_the_wait_counts(organization: Organization) -> 
     refused(await me(deployment, token), 401, "invalid_token")
 
 
-async def test_a_token_that_was_refused_as_too_early_outlives_no_sign_out(
+async def test_a_token_refused_as_too_early_does_not_outlive_a_sign_out(
     organization: Organization,
 ) -> None:
     deployment, name = organization.deployment, f"eve-{organization.id}"
@@ -208,7 +210,7 @@ async def test_a_token_that_was_refused_as_too_early_outlives_no_sign_out(
     assert (await me(deployment, login_token(name, None, now + 4.05))).status_code == 200
 
 
-async def test_a_token_of_ours_that_is_ahead_is_judged_alike(acme: Organization) -> None:
+async def test_our_own_token_dated_ahead_is_treated_alike(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     service = acme.deployment.service
 
@@ -223,7 +225,7 @@ async def test_a_token_of_ours_that_is_ahead_is_judged_alike(acme: Organization)
     refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")
 
 
-async def test_in_the_second_of_a_sign_out_no_token_of_a_login_is_good_and_ours_are(
+async def test_in_the_second_of_a_sign_out_only_our_own_tokens_are_valid(
     organization: Organization,
 ) -> None:
     """Issuers write whole seconds: what was issued before and after looks alike, and is refused."""
@@ -252,7 +254,7 @@ async def test_a_removal_ends_the_tokens_of_a_login_too(organization: Organizati
     refused(await me(deployment, token), 401, "invalid_token")
 
 
-async def test_a_suspended_member_s_session_is_good_for_nothing_there(acme: Organization) -> None:
+async def test_a_session_of_a_suspended_member_is_useless_there(acme: Organization) -> None:
     """It goes on elsewhere: a user may be a member of other tenants, whom this is no concern of."""
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     assert (await acme.suspend(bob)).status_code == 204
@@ -260,7 +262,7 @@ async def test_a_suspended_member_s_session_is_good_for_nothing_there(acme: Orga
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_a_machine_ends_with_its_account_and_with_its_organization(
+async def test_a_service_accounts_tokens_end_with_it_and_with_its_organization(
     acme: Organization, globex: Organization
 ) -> None:
     job, other = (
@@ -277,7 +279,7 @@ async def test_a_machine_ends_with_its_account_and_with_its_organization(
 @pytest.mark.parametrize(
     ("issuer", "audience"), [("https://other.example", API), (ISSUER, "https://other.example")]
 )
-async def test_other_settings_end_what_was_good_under_the_old_ones(
+async def test_changed_settings_end_tokens_valid_under_the_old_ones(
     organization: Organization, issuer: str, audience: str
 ) -> None:
     token = login_token(f"eve-{organization.id}", None, int(await clock(organization.deployment)))

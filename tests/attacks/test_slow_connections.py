@@ -36,7 +36,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_connection_that_says_nothing_is_closed(hasty: HttpServer) -> None:
+async def test_a_silent_connection_is_closed(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         assert await connection.closed()
 
@@ -53,7 +53,7 @@ async def test_a_connection_that_says_nothing_is_closed(hasty: HttpServer) -> No
     ],
     ids=["headers", "one header", "blank lines", "a body", "chunks", "trailers"],
 )
-async def test_a_request_that_drips_is_refused_when_its_time_is_over(
+async def test_a_slow_request_is_refused_after_its_time_limit(
     hasty: HttpServer, begin: bytes, more: bytes
 ) -> None:
     async with connected(hasty) as connection:
@@ -67,7 +67,7 @@ async def test_a_request_that_drips_is_refused_when_its_time_is_over(
         assert answer.headers["connection"] == "close"
 
 
-async def test_a_half_sent_request_after_a_whole_one_is_refused_too(hasty: HttpServer) -> None:
+async def test_an_incomplete_request_after_a_complete_one_is_refused_too(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         await connection.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\nGET /healthz HT")
         assert (await connection.answer()).status == 200
@@ -81,7 +81,7 @@ async def test_an_idle_connection_is_closed(hasty: HttpServer) -> None:
         assert await connection.closed()
 
 
-async def test_a_token_that_is_revoked_while_the_body_is_on_its_way_does_nothing(
+async def test_a_token_revoked_while_the_body_arrives_does_nothing(
     http_server: HttpServer, acme: Organization
 ) -> None:
     ana = acme.administrator
@@ -102,7 +102,7 @@ async def test_a_token_that_is_revoked_while_the_body_is_on_its_way_does_nothing
     assert await acme.ledger() == before
 
 
-async def test_nothing_is_asked_of_postgresql_before_the_body_is_here(hasty: HttpServer) -> None:
+async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: HttpServer) -> None:
     """The token is made up, and still a row is looked for; not for a request that never arrives."""
     head = ACCEPT + b"Authorization: Bearer ta_" + b"x" * 43 + b"\r\nContent-Length: 2\r\n\r\n"
     with questions(hasty) as asked:
@@ -116,7 +116,7 @@ async def test_nothing_is_asked_of_postgresql_before_the_body_is_here(hasty: Htt
         assert asked
 
 
-async def test_an_answer_that_nobody_reads_is_given_up(hasty: HttpServer) -> None:
+async def test_an_unread_answer_is_abandoned(hasty: HttpServer) -> None:
     """The answers would be kept in memory until the client reads, which it never does."""
     with socket.create_connection((hasty.host, hasty.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -134,7 +134,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(hasty: HttpServer) -> Non
                 await ask_on()
 
 
-async def test_a_slow_but_steady_reader_gets_the_whole_answer(hasty: HttpServer) -> None:
+async def test_a_slow_but_steady_reader_gets_the_complete_answer(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         await connection.send(b"GET /schema/openapi.json HTTP/1.1\r\n" + HOST + b"\r\n")
         head = await connection.reader.readuntil(b"\r\n\r\n")

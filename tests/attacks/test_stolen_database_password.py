@@ -60,7 +60,7 @@ async def refused(application_connection: Connection, *statements: str) -> None:
     ), told
 
 
-async def test_rows_drained_and_an_entry_in_one_transaction_are_named(
+async def test_drained_notes_and_a_forged_entry_in_one_transaction_are_found(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -76,7 +76,7 @@ async def test_rows_drained_and_an_entry_in_one_transaction_are_named(
     assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)
 
 
-async def test_the_request_of_a_true_change_explains_no_other_entry(
+async def test_the_request_id_of_a_real_change_explains_no_other_entry(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -109,7 +109,7 @@ async def test_a_planted_token_is_refused(
     await refused(application_connection, TOKEN.format(acme.id, account), event)
 
 
-async def test_a_token_planted_with_an_event_is_told_to_the_auditor(
+async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     """What the application can do its role can do; but not without saying so for ever."""
@@ -131,7 +131,7 @@ async def test_a_token_planted_with_an_event_is_told_to_the_auditor(
         "last_used_at = '2100-01-01'",
     ],
 )
-async def test_a_token_stays_as_it_was_told(
+async def test_a_token_cannot_differ_from_its_event(
     acme: Organization, application_connection: Connection, change: str
 ) -> None:
     account = await machine(acme)
@@ -148,7 +148,7 @@ async def test_a_token_stays_as_it_was_told(
 @pytest.mark.parametrize(
     "change", [f"token_hash = {HASH}", "email = 'eve@x.example'", "invited_by = '{by}'"]
 )
-async def test_the_secret_of_an_invitation_is_replaced_by_resending_alone(
+async def test_only_resending_replaces_the_secret_of_an_invitation(
     acme: Organization, application_connection: Connection, change: str
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -162,7 +162,7 @@ async def test_the_secret_of_an_invitation_is_replaced_by_resending_alone(
     )
 
 
-async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
+async def test_a_planted_invitation_and_altered_offers_are_found(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     await acme.invite("carla", ["product"])
@@ -192,7 +192,7 @@ async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
     ]
 
 
-async def test_what_the_application_does_itself_fits_its_events(acme: Organization) -> None:
+async def test_changes_of_the_application_match_their_events(acme: Organization) -> None:
     account = await machine(acme)
     tokens = f"{acme.path}/service-accounts/{account}/tokens"
     ana = acme.administrator
@@ -208,7 +208,7 @@ async def test_what_the_application_does_itself_fits_its_events(acme: Organizati
     assert await verified(acme) == []
 
 
-async def test_nobody_is_named_an_auditor_in_secret(
+async def test_an_auditor_cannot_be_added_in_secret(
     acme: Organization, application_connection: Connection
 ) -> None:
     await refused(
@@ -219,7 +219,7 @@ async def test_nobody_is_named_an_auditor_in_secret(
 
 
 @pytest.mark.parametrize("how", ["revoked", "granted for less"])
-async def test_an_auditor_who_was_revoked_is_not_put_back(
+async def test_a_revoked_auditor_cannot_be_restored(
     acme: Organization, application_connection: Connection, how: str
 ) -> None:
     """The event that once named them explains no row that is put back as it was."""
@@ -249,7 +249,7 @@ async def test_an_auditor_who_was_revoked_is_not_put_back(
         assert not await is_auditor(session, vera, tomorrow)
 
 
-async def test_nobody_resolves_a_finding_in_secret(
+async def test_a_finding_cannot_be_resolved_in_secret(
     acme: Organization, application_connection: Connection
 ) -> None:
     id = await application_connection.fetchval(
@@ -277,7 +277,7 @@ async def test_nobody_resolves_a_finding_in_secret(
         "tokens_valid_from = 'infinity'",
     ],
 )
-async def test_nobody_takes_over_a_user_in_secret(
+async def test_a_user_cannot_be_taken_over_in_secret(
     acme: Organization, application_connection: Connection, change: str
 ) -> None:
     await refused(
@@ -285,7 +285,7 @@ async def test_nobody_takes_over_a_user_in_secret(
     )
 
 
-async def test_a_login_stays_whose_it_is(
+async def test_a_login_cannot_be_moved_to_another_user(
     acme: Organization, application_connection: Connection, owner_connection: Connection
 ) -> None:
     id = acme.administrator.id
@@ -303,7 +303,7 @@ async def test_a_login_stays_whose_it_is(
 
 
 @pytest.mark.parametrize("column", ["checked_at", "asked_at"])
-async def test_no_comparison_is_put_off_for_ever(
+async def test_a_comparison_cannot_be_postponed_forever(
     acme: Organization, application_connection: Connection, column: str
 ) -> None:
     other = "asked_at" if column == "checked_at" else "checked_at"
@@ -311,7 +311,7 @@ async def test_no_comparison_is_put_off_for_ever(
     await refused(application_connection, statement)
 
 
-async def test_what_the_application_says_of_its_rows_itself_is_left_out(
+async def test_proofs_that_the_application_writes_itself_are_ignored(
     acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     lie = '{"attests": {"login:eve": "anything"}}'
@@ -355,7 +355,7 @@ async def test_what_the_application_says_of_its_rows_itself_is_left_out(
         ),
     ],
 )
-async def test_what_even_the_owner_does_to_such_rows_is_named(
+async def test_changes_of_the_owner_to_such_rows_are_found(
     acme: Organization, intruder: Intruder, statement: str, fault: str, row: str
 ) -> None:
     await machine(acme)
@@ -371,7 +371,7 @@ async def test_what_even_the_owner_does_to_such_rows_is_named(
     assert (fault, row) in found
 
 
-async def test_nobody_is_somebody_elses_user_by_an_external_id(
+async def test_an_external_id_cannot_be_moved_to_another_user(
     acme: Organization, application_connection: Connection, owner_connection: Connection
 ) -> None:
     ana, bob = acme.administrator, await acme.member("bob", roles=["support"])
@@ -384,7 +384,7 @@ async def test_nobody_is_somebody_elses_user_by_an_external_id(
     )
 
 
-async def test_no_type_of_her_own_turns_the_clock_off(
+async def test_a_type_of_the_intruder_cannot_disable_the_clock_check(
     acme: Organization, application_connection: Connection
 ) -> None:
     await refused(
@@ -401,7 +401,7 @@ REVIVED = {
 
 
 @pytest.mark.parametrize("kind", REVIVED)
-async def test_an_invitation_that_is_over_is_not_revived(
+async def test_an_ended_invitation_cannot_be_revived(
     acme: Organization, application_connection: Connection, kind: str
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
@@ -427,7 +427,7 @@ async def test_an_invitation_that_is_over_is_not_revived(
     assert answer.json()["code"] in ("invitation_unexplained", "sign_in_to_accept")
 
 
-async def test_an_offer_that_she_raises_is_not_accepted(
+async def test_an_offer_that_the_intruder_raised_is_not_accepted(
     acme: Organization, application_connection: Connection
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]

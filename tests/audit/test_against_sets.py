@@ -17,7 +17,7 @@ SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 STEPS = 40
 
 
-async def test_every_answer_is_what_plain_sets_say_and_stays_what_it_was(
+async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
     acme: Organization,
 ) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails

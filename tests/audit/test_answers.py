@@ -55,7 +55,7 @@ async def test_the_evidence_names_the_newest_position_and_its_hash(acme: Organiz
     assert len(bytes.fromhex(evidence["hash"])) == 32
 
 
-async def test_what_somebody_wrote_past_the_ledger_is_told_as_unexplained(
+async def test_a_write_past_the_ledger_is_unexplained(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
@@ -88,13 +88,13 @@ async def test_an_auditor_asks_everything_and_changes_nothing(acme: Organization
     refused(await acme.suspend(eve, by=eve), 403, "missing_permission")
 
 
-async def test_an_unknown_action_is_told_with_those_that_there_are(acme: Organization) -> None:
+async def test_an_unknown_action_is_refused_with_the_known_ones(acme: Organization) -> None:
     asked = {"params": {"action": "refund"}}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", **asked)
     assert "refunds_create" in refused(answer, 400, "unknown_action")["actions"]
 
 
-async def test_a_slip_in_a_name_is_no_answer(acme: Organization) -> None:
+async def test_a_misspelled_name_is_refused(acme: Organization) -> None:
     def asked(question: str, **about: str) -> Awaitable[httpx.Response]:
         return acme.administrator.ask("GET", f"{acme.path}/audit/{question}", params=about)
 
@@ -105,7 +105,7 @@ async def test_a_slip_in_a_name_is_no_answer(acme: Organization) -> None:
     refused(await asked("who-can", **about), 404, "not_registered")
 
 
-async def test_an_organization_in_which_nothing_was_decided_has_nobody(fintoc: Deployment) -> None:
+async def test_an_organization_without_any_change_has_no_holders(fintoc: Deployment) -> None:
     id = OrganizationId(f"empty-{secrets.token_hex(4)}")
     async with fintoc.operator() as change:
         await create(change, id, "Empty", founder=None)

@@ -11,7 +11,7 @@ from tests.support.people import Person
 from tests.support.resources import add_resources, grant_to, set_grants
 
 
-async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(
+async def test_facts_about_one_user_are_the_same_without_those_about_others(
     acme: Organization,
 ) -> None:
     history = RandomChanges(acme, Random(1))  # noqa: S311 - nothing secret hangs on it

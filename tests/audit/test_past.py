@@ -49,7 +49,7 @@ async def now(organization: Organization) -> datetime:
     return await organization.deployment.service.now()
 
 
-async def test_what_was_stays_so_whatever_happens_later(acme: Organization) -> None:
+async def test_answers_about_the_past_do_not_change_later(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.change_roles(bob, "developer")).raise_for_status()
@@ -61,7 +61,7 @@ async def test_what_was_stays_so_whatever_happens_later(acme: Organization) -> N
     assert bob.id not in await who(acme, "webhooks_create", await now(acme))
 
 
-async def test_why_not_is_told_as_of_then(acme: Organization) -> None:
+async def test_why_not_is_explained_as_of_that_time(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await acme.suspend(bob)
     suspended = await now(acme)
@@ -75,7 +75,7 @@ async def test_why_not_is_told_as_of_then(acme: Organization) -> None:
     assert (await why(acme, bob, "refunds_create"))["allowed"]
 
 
-async def test_an_end_that_was_ahead_is_ahead_and_one_that_was_past_is_past(
+async def test_an_expiry_counts_as_future_or_past_as_of_that_time(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -92,7 +92,7 @@ async def test_an_end_that_was_ahead_is_ahead_and_one_that_was_past_is_past(
     assert answer.json()["obstacle"]["expired_at"] == end.isoformat().replace("+00:00", "Z")
 
 
-async def test_what_was_decided_in_an_outage_was_not_enforced_then(
+async def test_a_change_decided_in_an_outage_was_not_enforced_then(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -122,7 +122,7 @@ async def test_what_was_decided_in_an_outage_was_not_enforced_then(
     }
 
 
-async def test_the_schema_that_was_in_force_answers(
+async def test_the_schema_in_force_at_that_time_answers(
     isolated: Deployment, catalog_with_cashier: Catalog, sandbox: LocalSandbox
 ) -> None:
     organization = await isolated.create_organization("acme")
@@ -144,7 +144,9 @@ async def test_the_schema_that_was_in_force_answers(
         await audit.of(organization.id)
 
 
-async def test_what_has_not_come_or_not_begun_is_refused(acme: Organization) -> None:
+async def test_a_future_time_and_a_time_before_the_organization_are_refused(
+    acme: Organization,
+) -> None:
     def asked(at: str) -> Any:
         about = {"action": "refunds_create", "at": at}
         return acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
@@ -158,7 +160,7 @@ async def test_what_has_not_come_or_not_begun_is_refused(acme: Organization) -> 
     refused(await asked("yesterday"), 400, "invalid_request")
 
 
-async def test_an_ended_organization_is_answered_for_to_operators(acme: Organization) -> None:
+async def test_operators_can_ask_about_a_deleted_organization(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.administrator.ask("DELETE", acme.path)).raise_for_status()
@@ -170,7 +172,7 @@ async def test_an_ended_organization_is_answered_for_to_operators(acme: Organiza
     refused(nobody, 404, "unknown_organization")
 
 
-async def test_without_a_sandbox_it_says_so(acme: Organization) -> None:
+async def test_without_a_sandbox_the_question_is_refused(acme: Organization) -> None:
     audit = replace(acme.deployment.service.audit, sandboxes=Sandboxes(None))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
@@ -183,14 +185,14 @@ async def test_an_engine_that_does_not_answer_has_no_holders(acme: Organization)
             await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
 
 
-async def test_a_sandbox_that_does_not_answer_is_told_from_spicedb(acme: Organization) -> None:
+async def test_an_unavailable_sandbox_has_its_own_error(acme: Organization) -> None:
     audit = replace(acme.deployment.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(SandboxUnavailable):
         await who_can(source, "refunds_create")
 
 
-async def test_while_a_change_is_decided_nobody_knows_what_was_so_just_now(
+async def test_a_question_about_this_moment_waits_for_changes_in_progress(
     acme: Organization,
 ) -> None:
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
@@ -200,7 +202,7 @@ async def test_while_a_change_is_decided_nobody_knows_what_was_so_just_now(
 
 
 @pytest.mark.parametrize("forged", [NO_SUCH_RELATION, "TOUCH everything TO {}"])
-async def test_what_spicedb_would_not_take_spoils_no_later_answer(
+async def test_an_entry_that_spicedb_refused_does_not_affect_later_answers(
     acme: Organization, application_connection: Connection, forged: str
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -217,7 +219,7 @@ async def test_what_spicedb_would_not_take_spoils_no_later_answer(
     assert [each["user"] for each in answer.raise_for_status().json()["items"]] == [bob.id]
 
 
-async def test_what_is_too_large_for_a_sandbox_is_refused(
+async def test_an_organization_too_large_for_a_sandbox_is_refused(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await acme.add_members({"bob": ["support"]})
@@ -227,7 +229,7 @@ async def test_what_is_too_large_for_a_sandbox_is_refused(
     assert refused(answer, 409, "too_large_for_sandbox")["relationships"] == 4
 
 
-async def test_a_server_that_began_anew_is_told_again(
+async def test_a_restarted_sandbox_server_is_filled_again(
     acme: Organization, stack: LocalStack
 ) -> None:
     server = stack.start_sandbox()
@@ -243,7 +245,7 @@ async def test_a_server_that_began_anew_is_told_again(
     ]
 
 
-async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(
+async def test_a_process_keeps_a_few_sandboxes_and_reuses_them(
     acme: Organization,
 ) -> None:
     own = Sandboxes(acme.deployment.settings.sandbox_endpoint)
@@ -264,7 +266,7 @@ def later(days: int) -> datetime:
     return datetime.now(UTC) + timedelta(days=days + 1)
 
 
-async def test_a_long_answer_comes_line_by_line_and_says_when_it_is_whole(
+async def test_a_long_answer_is_streamed_and_marked_as_complete(
     acme: Organization,
 ) -> None:
     await acme.member("bob", ["support"])

@@ -24,7 +24,7 @@ async def why(
     return found
 
 
-async def test_a_role_of_ones_own_is_told_with_who_gave_it_and_the_reason(
+async def test_a_direct_role_is_explained_with_its_giver_and_reason(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
@@ -44,7 +44,7 @@ async def test_a_role_of_ones_own_is_told_with_who_gave_it_and_the_reason(
     assert found["evidence"]["position"] == path["position"]
 
 
-async def test_both_ways_of_who_has_a_role_twice_are_told(acme: Organization) -> None:
+async def test_both_sources_of_a_role_are_explained(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     team = await Team.create(acme, "pay", "support")
     (await team.add_member(bob)).raise_for_status()
@@ -52,7 +52,7 @@ async def test_both_ways_of_who_has_a_role_twice_are_told(acme: Organization) ->
     assert [path["team"] for path in found["paths"]] == [None, "pay"]
 
 
-async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Organization) -> None:
+async def test_a_suspension_is_explained_with_its_time_and_actor(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     path = f"{acme.path}/members/{bob.id}/suspend"
     body = {"reason": "The laptop is lost"}
@@ -70,7 +70,7 @@ async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Organizati
     assert named[acme.administrator.id] == acme.administrator.email
 
 
-async def test_a_removal_and_a_return_are_told_with_their_reasons(acme: Organization) -> None:
+async def test_a_removal_and_a_return_are_explained_with_their_reasons(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     path = f"{acme.path}/members/{bob.id}"
     await acme.suspend(bob)
@@ -84,7 +84,7 @@ async def test_a_removal_and_a_return_are_told_with_their_reasons(acme: Organiza
     assert change["reason"] == "They have left"
 
 
-async def test_a_role_that_was_taken_away_is_told_with_those_that_are_left(
+async def test_a_removed_role_is_explained_with_the_remaining_ones(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", ["support"])
@@ -95,7 +95,7 @@ async def test_a_role_that_was_taken_away_is_told_with_those_that_are_left(
     assert "theirs are: product" in obstacle["sentence"]
 
 
-async def test_a_place_in_a_team_that_was_lost_is_the_obstacle_and_not_an_older_role(
+async def test_a_lost_team_membership_is_the_cause_and_not_an_older_role(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", ["support"])
@@ -107,7 +107,7 @@ async def test_a_place_in_a_team_that_was_lost_is_the_obstacle_and_not_an_older_
     assert obstacle["relationship"] == f"team:{acme.id}/pay#member@user:{bob.id}"
 
 
-async def test_an_end_that_has_come_is_told_as_one_before_anybody_sweeps_it(
+async def test_an_expiry_is_explained_before_the_sweeper_handles_it(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", ["product"])
@@ -126,7 +126,7 @@ async def test_an_end_that_has_come_is_told_as_one_before_anybody_sweeps_it(
     assert datetime.fromisoformat(obstacle["expired_at"]) == passed
 
 
-async def test_roles_of_the_organization_s_own_are_named_too(acme: Organization) -> None:
+async def test_custom_roles_are_named(acme: Organization) -> None:
     body = {"id": "own", "name": "Own", "actions": ["webhooks_access"]}
     await acme.administrator.ask("POST", f"{acme.path}/roles", json=body)
     bob = await acme.member("bob", ["own"])
@@ -135,7 +135,7 @@ async def test_roles_of_the_organization_s_own_are_named_too(acme: Organization)
     assert "theirs are: own" in obstacle["sentence"]
 
 
-async def test_what_spicedb_has_lost_is_told_as_that(acme: Organization) -> None:
+async def test_a_relationship_that_spicedb_lost_is_explained_as_drift(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     lost = f"organization:{acme.id}#support@user:{bob.id}"
     await acme.deployment.service.engine.write([Delete(Relationship.parse(lost))])
@@ -144,9 +144,7 @@ async def test_what_spicedb_has_lost_is_told_as_that(acme: Organization) -> None
     assert found["evidence"]["missing"] == 1
 
 
-async def test_a_stranger_has_never_been_a_member_and_is_named_by_id_alone(
-    acme: Organization, globex: Organization
-) -> None:
+async def test_a_stranger_is_named_only_by_id(acme: Organization, globex: Organization) -> None:
     stranger = globex.administrator
     for action in ("refunds_create", "users_invite"):
         found = await why(acme, stranger, action)
@@ -162,7 +160,7 @@ async def test_a_stranger_has_never_been_a_member_and_is_named_by_id_alone(
     assert stranger.email in json.dumps((await why(acme, stranger, "refunds_create"))["remedies"])
 
 
-async def test_who_has_no_address_is_told_by_name_and_id(acme: Organization) -> None:
+async def test_a_user_without_an_address_is_named_by_name_and_id(acme: Organization) -> None:
     account = await acme.create_service_account("support")
     (
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{account.id}")
@@ -171,14 +169,14 @@ async def test_who_has_no_address_is_told_by_name_and_id(acme: Organization) -> 
     assert gone["sentence"] == f'"Nightly job" ({account.id}) is no active member any more.'
 
 
-async def test_four_eyes_are_told_with_the_registration(acme: Organization) -> None:
+async def test_four_eyes_are_explained_with_the_registration(acme: Organization) -> None:
     (await register_resource(acme, "transfer:t1", creator=acme.administrator)).raise_for_status()
     obstacle = (await why(acme, acme.administrator, "authorize", "transfer:t1"))["obstacle"]
     assert obstacle["code"] == "four_eyes"
     assert obstacle["relationship"].startswith(f"transfer:{acme.id}/t1#creator@user:")
 
 
-async def test_an_object_s_owner_path_names_the_object(acme: Organization) -> None:
+async def test_a_path_through_a_grant_names_the_resource(acme: Organization) -> None:
     (await register_resource(acme, "webhook:wh_1")).raise_for_status()
     found = await why(acme, acme.administrator, "edit", "webhook:wh_1")
     assert found["allowed"]

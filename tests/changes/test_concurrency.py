@@ -73,7 +73,7 @@ async def test_the_second_change_of_an_organization_waits_for_the_first(
 
 
 @pytest.mark.parametrize("processes", [1, 2])
-async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(
+async def test_a_change_that_waits_too_long_is_refused_because_the_organization_is_busy(
     acme: Organization,
     fintoc_elsewhere: Deployment,
     processes: int,
@@ -88,7 +88,7 @@ async def test_who_waits_too_long_for_an_organization_is_told_that_it_is_busy(
     assert len(await acme.ledger()) == before
 
 
-async def test_a_crowd_before_one_organization_keeps_nobody_else_waiting(
+async def test_a_queue_before_one_organization_does_not_delay_others(
     acme: Organization, globex: Organization, fintoc_elsewhere: Deployment
 ) -> None:
     [bob] = await acme.add_users(bob=[])
@@ -104,7 +104,7 @@ async def test_a_crowd_before_one_organization_keeps_nobody_else_waiting(
     assert answers[0].status_code == 409
 
 
-async def test_who_gives_up_waiting_leaves_the_turn_to_the_next_one(acme: Organization) -> None:
+async def test_a_caller_who_stops_waiting_leaves_the_turn_to_the_next(acme: Organization) -> None:
     async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         impatient = asyncio.create_task(acme.invite("bob", ["support"]))
         patient = asyncio.create_task(acme.invite("eve", ["support"]))
@@ -125,7 +125,7 @@ async def test_a_change_of_another_organization_does_not_wait(
     assert await globex.deployment.check(globex.id, bob, "refunds_create")
 
 
-async def test_two_changes_of_two_organizations_named_in_any_order_do_not_block_each_other(
+async def test_changes_of_two_organizations_in_any_order_do_not_deadlock(
     acme: Organization, globex: Organization
 ) -> None:
     [bob] = await acme.add_users(bob=[])
@@ -156,7 +156,7 @@ async def test_many_changes_at_once_make_a_dense_ledger_in_order(acme: Organizat
     await assert_agreement(acme)
 
 
-async def test_processes_that_share_nothing_but_the_database_agree_too(
+async def test_separate_processes_agree_through_the_database(
     acme: Organization, fintoc: Deployment
 ) -> None:
     seats = await acme.add_users(**{name: [] for name in "abcdefgh"})
@@ -176,7 +176,7 @@ async def test_processes_that_share_nothing_but_the_database_agree_too(
     await assert_agreement(acme)
 
 
-async def test_of_two_administrators_who_remove_each_other_one_stays(
+async def test_of_two_administrators_who_remove_each_other_one_remains(
     acme: Organization, fintoc: Deployment
 ) -> None:
     async with fintoc.operator(acme.id) as change:
@@ -190,7 +190,7 @@ async def test_of_two_administrators_who_remove_each_other_one_stays(
     assert len([each for each in await assert_agreement(acme) if "#administrator@" in each]) == 1
 
 
-async def test_events_told_at_once_make_a_dense_chain_too(
+async def test_concurrent_events_make_a_dense_chain(
     acme: Organization, superuser_connection: Connection
 ) -> None:
     chain = f"{acme.id}-told"
@@ -203,7 +203,7 @@ async def test_events_told_at_once_make_a_dense_chain_too(
     assert await broken_events(superuser_connection, chain) == []
 
 
-async def test_a_time_of_decision_never_goes_back_even_if_the_clock_does(
+async def test_decision_times_never_go_back_even_if_the_clock_does(
     acme: Organization, superuser_connection: Connection
 ) -> None:
     await superuser_connection.execute(

@@ -58,7 +58,7 @@ async def test_a_change_that_does_not_arrive_is_accepted_and_arrives_with_the_ne
     await assert_agreement(acme)
 
 
-async def test_a_committed_change_that_no_worker_can_be_told_of_is_accepted_all_the_same(
+async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -75,7 +75,7 @@ async def test_a_committed_change_that_no_worker_can_be_told_of_is_accepted_all_
     await assert_agreement(acme)
 
 
-async def test_who_founds_an_organization_can_follow_it_before_they_are_a_member(
+async def test_the_creator_of_an_organization_can_follow_its_change_before_being_a_member(
     initech: Organization, finicom: Deployment
 ) -> None:
     async with linked(finicom) as (second, proxy):
@@ -103,7 +103,7 @@ async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confir
     await assert_agreement(acme)
 
 
-async def test_a_write_that_arrives_after_everybody_gave_it_up_changes_nothing(
+async def test_a_write_that_arrives_after_it_was_given_up_changes_nothing(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -121,7 +121,7 @@ async def test_a_write_that_arrives_after_everybody_gave_it_up_changes_nothing(
     await assert_agreement(acme)
 
 
-async def test_a_worker_brings_in_what_a_request_left_behind(
+async def test_a_worker_delivers_what_a_request_left_pending(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -137,7 +137,7 @@ async def test_a_worker_brings_in_what_a_request_left_behind(
     await assert_agreement(acme)
 
 
-async def test_without_the_engine_every_question_is_refused_and_nothing_changes(
+async def test_without_spicedb_every_question_is_refused_and_nothing_changes(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -156,7 +156,7 @@ async def test_without_the_engine_every_question_is_refused_and_nothing_changes(
     await assert_agreement(acme)
 
 
-async def test_an_engine_that_never_answers_is_no_better_and_nobody_waits_for_long(
+async def test_a_spicedb_that_never_answers_is_refused_within_a_time_limit(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
@@ -174,7 +174,7 @@ async def test_an_engine_that_never_answers_is_no_better_and_nobody_waits_for_lo
     await assert_agreement(acme)
 
 
-async def test_an_operator_s_change_waits_for_the_engine_to_come_back(
+async def test_an_operators_change_waits_until_spicedb_is_back(
     acme: Organization, fintoc: Deployment
 ) -> None:
     async with linked(fintoc) as (second, proxy), running_worker(second):

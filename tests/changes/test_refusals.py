@@ -23,7 +23,7 @@ VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')
 NO_SUCH_RELATION = "TOUCH organization:{}#overlord@user:eve"
 
 
-async def test_a_refused_entry_stops_its_organization_alone(
+async def test_a_refused_entry_stops_only_its_organization(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -45,7 +45,7 @@ async def test_a_refused_entry_stops_its_organization_alone(
     await assert_agreement(globex)
 
 
-async def test_a_new_process_leaves_what_was_refused_and_brings_in_the_rest(
+async def test_a_new_process_leaves_a_refused_entry_and_delivers_the_rest(
     acme: Organization, globex: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
     for organization in (acme, globex):
@@ -62,7 +62,7 @@ async def test_a_new_process_leaves_what_was_refused_and_brings_in_the_rest(
     assert len(await applied_positions(acme)) == len(await acme.ledger()) - 1
 
 
-async def test_an_entry_that_nobody_can_read_does_not_keep_others_waiting(
+async def test_an_unreadable_entry_does_not_delay_other_organizations(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
     await application_connection.execute(FORGED, acme.id, "GRANT everything TO eve")
@@ -87,7 +87,7 @@ async def _stopped(organization: Organization, application_connection: Connectio
     return len(await organization.ledger())
 
 
-async def test_even_then_suspending_and_removing_are_in_force_at_once(
+async def test_suspending_and_removing_work_at_once_in_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -109,7 +109,7 @@ async def test_even_then_suspending_and_removing_are_in_force_at_once(
         assert (giving.status_code, giving.json()["code"]) == (503, "organization_stopped")
 
 
-async def test_even_then_the_rules_hold(
+async def test_the_rules_hold_in_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -121,7 +121,7 @@ async def test_even_then_the_rules_hold(
     assert (await acme.suspend(acme.administrator, by=bob)).status_code == 404
 
 
-async def test_a_skipped_entry_lets_the_others_follow(
+async def test_skipping_an_entry_lets_later_ones_follow(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -142,7 +142,7 @@ async def test_a_skipped_entry_lets_the_others_follow(
     assert (await acme.events())[-2].kind == "ledger_skipped"
 
 
-async def test_a_retried_entry_goes_to_the_workers_again(
+async def test_a_retried_entry_is_delivered_by_the_workers(
     acme: Organization, application_connection: Connection, superuser_connection: Connection
 ) -> None:
     position = await _stopped(acme, application_connection)
@@ -159,7 +159,7 @@ async def test_a_retried_entry_goes_to_the_workers_again(
             await skip(ledger, change, acme.id, "once more")
 
 
-async def test_readyz_and_metrics_tell_of_it(
+async def test_readyz_and_metrics_report_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
     position = await _stopped(acme, application_connection)

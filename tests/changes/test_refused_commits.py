@@ -14,7 +14,7 @@ GIVE = "INSERT INTO role_assignments (organization_id, user_id, role) VALUES (:a
 
 
 @pytest.mark.parametrize("role", ["treasurer", "granted_webhooks_create", "membership", "applied"])
-async def test_a_role_that_the_schema_has_no_place_for_is_not_committed(
+async def test_a_role_without_a_relation_in_the_schema_is_not_committed(
     acme: Organization, role: str
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -28,7 +28,7 @@ async def test_a_role_that_the_schema_has_no_place_for_is_not_committed(
     assert await assert_agreement(acme) == before
 
 
-async def test_a_role_cannot_pass_for_membership(acme: Organization) -> None:
+async def test_a_role_named_like_the_membership_is_refused(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     before = await assert_agreement(acme)
     with pytest.raises(IntegrityError, match="role_assignments_role_check"):
@@ -40,7 +40,7 @@ async def test_a_role_cannot_pass_for_membership(acme: Organization) -> None:
 @pytest.mark.parametrize(
     "end", ["infinity", "-infinity", "10000-01-01T00:00:00Z", "0044-03-15T00:00:00Z BC"]
 )
-async def test_an_end_that_the_engine_cannot_keep_is_not_committed(
+async def test_an_expiry_that_spicedb_cannot_store_is_not_committed(
     acme: Organization, end: str
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -53,7 +53,7 @@ async def test_an_end_that_the_engine_cannot_keep_is_not_committed(
     assert await assert_agreement(acme) == before
 
 
-async def test_ids_that_would_mean_something_else_in_the_graph_are_refused_by_the_database(
+async def test_ids_that_would_change_a_relationships_meaning_are_refused_by_the_database(
     acme: Organization,
 ) -> None:
     for statement in (
@@ -77,7 +77,7 @@ def test_two_rows_for_one_relationship_are_refused() -> None:
         net_updates(notes)
 
 
-def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None:
+def test_two_rows_for_one_relationship_with_different_expiries_are_refused() -> None:
     role = {"organization_id": "acme", "user_id": "bob", "role": "support", "custom": False}
     notes = [
         Note("role_assignments", [], [role | {"expires_at": None}]),
@@ -87,7 +87,7 @@ def test_two_rows_for_one_relationship_with_different_ends_are_refused() -> None
         net_updates(notes)
 
 
-def test_images_of_any_time_zone_are_the_same_instant() -> None:
+def test_row_images_in_any_time_zone_are_the_same_instant() -> None:
     role = {"organization_id": "acme", "user_id": "bob", "role": "support", "custom": False}
     notes = [
         Note("role_assignments", [], [role | {"expires_at": "2030-01-01T05:30:00.5+05:30"}]),

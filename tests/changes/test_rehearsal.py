@@ -11,7 +11,9 @@ from tests.support.deployment import OPERATOR
 from tests.support.organization import Organization
 
 
-async def test_it_says_what_would_change_and_changes_nothing(acme: Organization) -> None:
+async def test_a_rehearsal_returns_what_would_change_and_changes_nothing(
+    acme: Organization,
+) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     before = await acme.ledger()
 
@@ -29,7 +31,7 @@ async def test_it_says_what_would_change_and_changes_nothing(acme: Organization)
     assert not await acme.deployment.check(acme.id, bob.id, "webhooks_create")
 
 
-async def test_it_is_judged_as_the_real_one_would_be(acme: Organization) -> None:
+async def test_a_rehearsal_is_refused_as_the_real_change_would_be(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     by_bob = Attribution(f"user:{bob.id}", Channel.API, "tests")
 
@@ -40,7 +42,7 @@ async def test_it_is_judged_as_the_real_one_would_be(acme: Organization) -> None
         await acme.deployment.service.ledger.rehearse(by_bob, acme.id, themselves)
 
 
-async def test_whoever_runs_the_service_keeps_the_last_administrator_too(
+async def test_operators_cannot_remove_the_last_administrator(
     acme: Organization,
 ) -> None:
     async def everybody_out(change: OrganizationChange) -> None:

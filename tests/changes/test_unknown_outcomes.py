@@ -28,7 +28,7 @@ def answers_of_commits_lost(*, committed: bool) -> Iterator[None]:
         yield
 
 
-async def test_what_was_committed_in_silence_is_found_out_and_answered_as_ever(
+async def test_a_commit_without_an_answer_is_found_and_answered_as_usual(
     acme: Organization,
 ) -> None:
     with answers_of_commits_lost(committed=True):
@@ -39,7 +39,7 @@ async def test_what_was_committed_in_silence_is_found_out_and_answered_as_ever(
     await assert_agreement(acme)
 
 
-async def test_what_was_not_committed_leaves_nothing(acme: Organization) -> None:
+async def test_a_change_that_was_not_committed_leaves_nothing(acme: Organization) -> None:
     before = await assert_agreement(acme)
     with answers_of_commits_lost(committed=False):
         refused = await acme.invite("bob", ["support"])
@@ -47,7 +47,7 @@ async def test_what_was_not_committed_leaves_nothing(acme: Organization) -> None
     assert await assert_agreement(acme) == before
 
 
-async def test_the_same_key_tells_what_came_of_it(acme: Organization) -> None:
+async def test_a_retry_with_the_same_key_gets_the_outcome(acme: Organization) -> None:
     again = {"Idempotency-Key": f"invite-bob-{acme.id}"}
     body = {"email": acme.address("bob"), "roles": ["support"]}
     path = f"{acme.path}/invitations"

@@ -10,7 +10,7 @@ from tests.support.organization import Organization
 from tests.support.resources import add_resources
 
 
-async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Organization) -> None:
+async def test_who_can_prints_a_table_json_and_csv(run: Run, acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with acme.deployment.operator(acme.id) as change:
         (await change.session.get_one(User, bob.id)).name = "[/bold] Bob"
@@ -26,7 +26,7 @@ async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Organization) -> 
     assert "position" in done.stderr
 
 
-async def test_what_can_and_the_matrix(run: Run, acme: Organization) -> None:
+async def test_what_can_and_matrix_print_the_permissions(run: Run, acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     told = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
     actions = {each["action"] for each in told["items"]}
@@ -36,7 +36,7 @@ async def test_what_can_and_the_matrix(run: Run, acme: Organization) -> None:
     assert set(row["actions"]) == actions
 
 
-async def test_why_exits_as_check_does_and_names_what_was_lost(
+async def test_why_has_the_exit_status_of_check_and_names_what_was_lost(
     run: Run, acme: Organization
 ) -> None:
     bob = await acme.member("bob", ["support"])
@@ -51,7 +51,7 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(
     assert f"organization:{acme.id}#support@user:{bob.id}" in no.stdout
 
 
-async def test_who_is_only_invited_is_told_from_who_is_unknown(
+async def test_an_invitee_is_distinguished_from_an_unknown_user(
     run: Run, acme: Organization
 ) -> None:
     invited = (await acme.invite("eve", ["support"])).json()
@@ -72,7 +72,9 @@ async def test_who_is_only_invited_is_told_from_who_is_unknown(
         assert "There is no user" in asked.stderr
 
 
-async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Organization) -> None:
+async def test_why_not_names_the_remedies_and_who_may_apply_them(
+    run: Run, acme: Organization
+) -> None:
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (

@@ -20,7 +20,7 @@ from tests.support.organization import Organization
 from tests.support.resources import add_resources, grant_to, set_grants
 
 
-async def test_an_operator_makes_an_organization_and_its_administrator(
+async def test_an_operator_creates_an_organization_and_its_administrator(
     run: Run, fintoc: Deployment
 ) -> None:
     id = f"umbrella-{secrets.token_hex(4)}"
@@ -50,7 +50,7 @@ async def test_an_operator_makes_an_organization_and_its_administrator(
     assert events == ["organization_created", "administrator_granted"]
 
 
-async def test_a_grant_makes_a_suspended_member_administrator_and_active(
+async def test_granting_administrator_to_a_suspended_member_reactivates_them(
     run: Run, acme: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -60,9 +60,7 @@ async def test_a_grant_makes_a_suspended_member_administrator_and_active(
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_a_reason_is_asked_for_and_told_when_it_is_empty(
-    run: Run, acme: Organization
-) -> None:
+async def test_a_reason_is_required_and_must_not_be_empty(run: Run, acme: Organization) -> None:
     missing = await run("operator", "grant-administrator", acme.id, "eve@acme.example")
     empty = await run("operator", "grant-administrator", acme.id, "e@acme.example", "--reason", " ")
     assert missing.exit_code == 2
@@ -70,7 +68,7 @@ async def test_a_reason_is_asked_for_and_told_when_it_is_empty(
     assert "reason must have 1 to 1000 characters" in empty.stderr
 
 
-async def test_an_unknown_organization_is_told_as_such(run: Run) -> None:
+async def test_an_unknown_organization_is_reported(run: Run) -> None:
     refused = await run(
         "operator", "grant-administrator", "no-such", "e@x.example", "--reason", "x"
     )
@@ -86,7 +84,7 @@ async def test_check_exits_with_the_answer(run: Run, acme: Organization) -> None
     assert (no.exit_code, json.loads(no.stdout)) == (1, {"allowed": False})
 
 
-async def test_check_asks_about_a_single_object(run: Run, acme: Organization) -> None:
+async def test_check_asks_about_a_single_resource(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     await add_resources(acme, "webhook:wh_1")
     await add_resources(acme, "transfer:t_1", creator=acme.administrator)
@@ -116,7 +114,7 @@ async def test_check_asks_about_a_single_object(run: Run, acme: Organization) ->
         (["webhooks_edit", "webhook:wh_1"], "There is no action 'webhooks_edit'"),
     ],
 )
-async def test_a_question_that_makes_no_sense_is_not_a_no(
+async def test_a_senseless_question_is_an_error_and_not_a_no(
     run: Run, acme: Organization, question: list[str], answer: str
 ) -> None:
     asked = [word.format(org=acme.id) for word in question]
@@ -125,7 +123,7 @@ async def test_a_question_that_makes_no_sense_is_not_a_no(
     assert answer in refused.stderr
 
 
-async def test_a_name_that_nobody_has_is_not_a_no(
+async def test_an_unknown_user_is_an_error_and_not_a_no(
     run: Run, acme: Organization, fintoc: Deployment
 ) -> None:
     ana, elsewhere = acme.administrator, (await fintoc.create_organization("other")).administrator
@@ -140,7 +138,7 @@ async def test_a_name_that_nobody_has_is_not_a_no(
     assert (await run("check", acme.id, elsewhere.id, "users_invite")).exit_code == 1
 
 
-async def test_an_issued_token_is_its_users(
+async def test_an_issued_token_belongs_to_its_user(
     run: Run, acme: Organization, fintoc: Deployment
 ) -> None:
     ana = acme.administrator
@@ -156,13 +154,13 @@ async def test_an_issued_token_is_its_users(
     assert told == {"hours": 12}
 
 
-async def test_an_operators_token_is_an_operators(run: Run, fintoc: Deployment) -> None:
+async def test_an_operators_token_has_the_operators_audience(run: Run, fintoc: Deployment) -> None:
     issued = await run("token", "issue", "--operator", "ines", "--hours", "1", "--json")
     claims = verify(fintoc.service.keys, json.loads(issued.stdout)["token"])
     assert (claims.audience, claims.subject) == (Audience.OPERATOR, "ines")
 
 
-async def test_a_token_is_for_exactly_one(run: Run) -> None:
+async def test_a_token_is_for_exactly_one_subject(run: Run) -> None:
     assert "Name either a user" in (await run("token", "issue")).stderr
     assert "Name either a user" in (await run("token", "issue", "x", "--operator", "y")).stderr
     assert (
@@ -171,11 +169,11 @@ async def test_a_token_is_for_exactly_one(run: Run) -> None:
     )
 
 
-async def test_migrating_a_migrated_database_changes_nothing(run: Run) -> None:
+async def test_migrating_twice_changes_nothing(run: Run) -> None:
     assert (await run("migrate")).stdout == "The database is at revision head.\n"
 
 
-async def test_a_database_that_does_not_answer_is_told_in_a_sentence(
+async def test_an_unavailable_database_is_reported_in_a_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")
@@ -189,7 +187,7 @@ async def test_applying_the_schema_again_changes_nothing(run: Run, fintoc: Deplo
     assert json.loads(applied.stdout) == {"differences": []}
 
 
-async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
+async def test_a_schema_that_lacks_a_role_is_detected_and_can_be_applied(
     run: Run, fintoc: Deployment
 ) -> None:
     whole = fintoc.service.catalog.schema()
@@ -201,7 +199,7 @@ async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
     assert "relation_removed" in await engine.lacks(behind)
 
 
-async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
+async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever holds the own one would count as a holder of the other, and be judged by that."""
@@ -220,7 +218,7 @@ async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
     assert await engine.lacks(whole) == []
 
 
-async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Organization) -> None:
+async def test_a_crash_has_another_exit_status_than_a_no(run: Run, acme: Organization) -> None:
     odd = await run("check", acme.id, "ana maria", "users_invite")
     ana = acme.administrator.id
     stale = await run("check", acme.id, ana, "users_invite", "--at", "nonsense")
@@ -228,7 +226,7 @@ async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Organization) -> 
     assert odd.stdout + stale.stdout == ""
 
 
-async def test_reconcile_finds_drift_and_mends_it(
+async def test_reconcile_finds_drift_and_repairs_it(
     run: Run, acme: Organization, fintoc: Deployment
 ) -> None:
     strange = f"organization:{acme.id}#support@user:stranger"
@@ -259,7 +257,7 @@ async def test_reconcile_finds_drift_and_mends_it(
     assert (entry.channel, entry.actor.startswith("operator:")) == ("operator", True)
 
 
-async def test_reconcile_that_cannot_ask_is_no_drift(
+async def test_reconcile_without_spicedb_reports_no_drift(
     run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
@@ -267,7 +265,7 @@ async def test_reconcile_that_cannot_ask_is_no_drift(
         assert (await run("reconcile", *words)).exit_code == 2
 
 
-async def test_rebuilding_leaves_what_agrees(run: Run, acme: Organization) -> None:
+async def test_rebuild_leaves_organizations_that_agree_alone(run: Run, acme: Organization) -> None:
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id, "--json")
     assert rebuilt.exit_code == 0
     nothing = {"organizations": [], "relationships": 0, "busy": [], "disagreeing": {}}
@@ -279,7 +277,7 @@ async def test_rebuilding_leaves_what_agrees(run: Run, acme: Organization) -> No
     assert (both.exit_code, "Choose either" in both.stderr) == (2, True)
 
 
-async def test_an_organization_that_another_history_has_is_rebuilt(
+async def test_an_organization_with_another_history_in_spicedb_is_rebuilt(
     run: Run, acme: Organization
 ) -> None:
     await _forget_head(acme)
@@ -292,7 +290,7 @@ async def test_an_organization_that_another_history_has_is_rebuilt(
     await assert_agreement(acme)
 
 
-async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
+async def test_rows_that_differ_from_the_ledger_are_reported_and_not_rebuilt(
     run: Run, acme: Organization, superuser_connection: Connection
 ) -> None:
     ana = acme.administrator.id

@@ -37,7 +37,7 @@ async def resolved_events(deployment: Deployment, chain: str) -> list[tuple[Even
         return [(event, text) for event, text in await session.execute(mine)]
 
 
-async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
+async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     run: Run, acme: Organization
 ) -> None:
     id = await stranger(acme.deployment, acme.id)
@@ -66,7 +66,7 @@ async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
     assert told["resolved_at"] is not None
 
 
-async def test_a_tenant_that_only_spicedb_knows_is_told_of_in_the_platform_s_events(
+async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
     run: Run, acme: Organization
 ) -> None:
     ghost = f"ghost-{acme.id}"
@@ -86,7 +86,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_told_of_in_the_platform_s_eve
     ] == [{"found": "foreign_write", "organization": ghost}]
 
 
-async def test_all_that_are_named_are_resolved_or_none(run: Run, acme: Organization) -> None:
+async def test_findings_are_resolved_together_or_not_at_all(run: Run, acme: Organization) -> None:
     id = await stranger(acme.deployment, acme.id)
     refused = await run("findings", "resolve", str(id), "999999999", "--reason", WHY)
     assert refused.exit_code == 2
@@ -99,13 +99,13 @@ async def test_all_that_are_named_are_resolved_or_none(run: Run, acme: Organizat
 
 
 @pytest.mark.parametrize("id", ["0", "-1", str(2**63), "seven"])
-async def test_what_is_no_number_of_a_finding_is_refused(run: Run, id: str) -> None:
+async def test_an_invalid_finding_number_is_refused(run: Run, id: str) -> None:
     refused = await run("findings", "resolve", "--reason", WHY, "--", id)
     assert refused.exit_code == 2
     assert "PostgreSQL" not in refused.stderr
 
 
-async def test_a_state_ends_by_itself_and_not_because_somebody_says_so(
+async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
     run: Run, acme: Organization
 ) -> None:
     strange = f"organization:{acme.id}#support@user:nobody"
@@ -124,7 +124,7 @@ async def test_a_state_ends_by_itself_and_not_because_somebody_says_so(
     assert "it is no longer so" in told.stdout
 
 
-async def test_what_a_stranger_says_of_itself_cannot_write_on_a_terminal(
+async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
     run: Run, acme: Organization
 ) -> None:
     says = {"note": "\x1b[2J\u202eall is well", "more": "\u009b2J"}
@@ -136,7 +136,7 @@ async def test_what_a_stranger_says_of_itself_cannot_write_on_a_terminal(
     assert "and 130 more" in told
 
 
-async def test_status_and_metrics_tell_kinds_places_and_the_next_step(
+async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
     run: Run, acme: Organization
 ) -> None:
     before = await _open(acme.deployment)

@@ -16,7 +16,7 @@ def _file(folder: Path, *rows: str) -> str:
     return str(file)
 
 
-async def test_everybody_in_a_file_becomes_a_member_and_who_is_one_stays(
+async def test_everyone_in_a_file_becomes_a_member_and_existing_members_stay(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     await acme.invite("bob", ["support"])
@@ -36,7 +36,7 @@ async def test_everybody_in_a_file_becomes_a_member_and_who_is_one_stays(
     await assert_agreement(acme)
 
 
-async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
+async def test_a_file_with_mistakes_changes_nothing_and_reports_them_all(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = _file(
@@ -63,7 +63,7 @@ async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
     assert len(await acme.roles_by_member()) == 1
 
 
-async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
+async def test_a_long_list_of_mistakes_is_shortened_only_on_a_terminal(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = _file(tmp_path, *["nobody,No,support"] * 30)
@@ -73,7 +73,7 @@ async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
     assert len(json.loads(as_json.stderr)["mistakes"]) == 30
 
 
-async def test_columns_stand_in_any_order(run: Run, acme: Organization, tmp_path: Path) -> None:
+async def test_columns_may_be_in_any_order(run: Run, acme: Organization, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_text(f"role,email,name\nsupport,{acme.address('zoe')},Zoë\n", encoding="utf-8-sig")
     done = await run("import", "members", str(file), "--organization", acme.id)
@@ -91,7 +91,7 @@ async def test_columns_stand_in_any_order(run: Run, acme: Organization, tmp_path
         (b'email,name,role\na@b.example,"Zo"e,support\n', "line 2: "),
     ],
 )
-async def test_a_file_that_cannot_be_read_is_told_so(
+async def test_an_unreadable_file_is_reported(
     run: Run, acme: Organization, tmp_path: Path, content: bytes, mistake: str
 ) -> None:
     file = tmp_path / "members.csv"
@@ -103,9 +103,7 @@ async def test_a_file_that_cannot_be_read_is_told_so(
     assert told.startswith(mistake)
 
 
-async def test_an_unknown_organization_is_told_before_anything_else(
-    run: Run, tmp_path: Path
-) -> None:
+async def test_an_unknown_organization_is_reported_first(run: Run, tmp_path: Path) -> None:
     file = _file(tmp_path, "nobody,No,support")
     refused = await run("import", "members", file, "--organization", "no-such")
     assert (refused.exit_code, refused.stderr) == (2, "There is no organization no-such.\n")

@@ -34,7 +34,9 @@ async def altered(organization: Organization) -> AsyncIterator[None]:
         await connection.close()
 
 
-async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Organization) -> None:
+async def test_an_intact_ledger_is_reported_with_what_was_verified(
+    run: Run, acme: Organization
+) -> None:
     told = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
@@ -53,7 +55,9 @@ async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Organi
     assert told.stderr + as_json.stderr == ""
 
 
-async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Organization) -> None:
+async def test_a_broken_ledger_is_reported_with_exit_status_one(
+    run: Run, acme: Organization
+) -> None:
     async with altered(acme):
         told = await run("ledger", "verify", "--organization", acme.id)
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
@@ -101,7 +105,7 @@ async def test_heads_are_exported_and_compared(
         (None, "does not exist"),
     ],
 )
-async def test_heads_that_cannot_be_read_are_not_a_no(
+async def test_unreadable_heads_are_an_error_and_not_a_broken_ledger(
     run: Run, tmp_path: Path, text: str | None, answer: str
 ) -> None:
     kept = tmp_path / "heads.jsonl"
@@ -113,14 +117,14 @@ async def test_heads_that_cannot_be_read_are_not_a_no(
     assert refused.stdout == ""
 
 
-async def test_an_unknown_organization_has_nothing_that_could_hold(run: Run) -> None:
+async def test_an_unknown_organization_is_an_error(run: Run) -> None:
     for command in ("verify", "heads"):
         refused = await run("ledger", command, "--organization", "no-such")
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert "There is no organization no-such" in refused.stderr
 
 
-async def test_a_database_that_does_not_answer_is_not_a_no(
+async def test_an_unavailable_database_is_an_error_and_not_a_broken_ledger(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")

@@ -61,7 +61,7 @@ async def test_a_plan_is_shown_in_every_form_and_made(
     assert (nothing.exit_code, "Nobody gains or loses" in nothing.stdout) == (0, True)
 
 
-async def test_what_is_no_plan_is_refused_in_one_sentence(
+async def test_a_malformed_plan_is_refused_in_one_sentence(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = plan_file(tmp_path, acme, chances=[])
@@ -96,7 +96,7 @@ async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     assert (same.exit_code, "0 of 2 organizations" in same.stdout) == (0, True)
 
 
-async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
+async def test_an_organization_that_cannot_be_asked_does_not_stop_the_others(
     run: Run,
     acme: Organization,
     globex: Organization,
@@ -114,7 +114,7 @@ async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
     assert left_out.startswith(acme.id)
 
 
-async def test_answers_of_a_past_time(run: Run, acme: Organization) -> None:
+async def test_audit_commands_answer_for_a_past_time(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     then = (await acme.deployment.service.now()).isoformat()
     await acme.change_roles(bob, "product")
@@ -129,7 +129,7 @@ async def test_answers_of_a_past_time(run: Run, acme: Organization) -> None:
     assert (wrong.exit_code, json.loads(wrong.stderr)["code"]) == (2, "no_such_time")
 
 
-async def test_what_changes_for_nobody_yet_is_a_change_all_the_same(
+async def test_a_change_that_affects_no_member_yet_is_still_shown(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]

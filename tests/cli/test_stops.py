@@ -17,7 +17,7 @@ async def _stop(organization: Organization, application_connection: Connection) 
     return len(await organization.ledger())
 
 
-async def test_status_names_what_has_stopped_and_skip_is_a_way_out(
+async def test_status_names_stopped_organizations_and_skip_restarts_them(
     run: Run, acme: Organization, application_connection: Connection
 ) -> None:
     position = await _stop(acme, application_connection)
@@ -36,7 +36,7 @@ async def test_status_names_what_has_stopped_and_skip_is_a_way_out(
     assert len(await applied_positions(acme)) == len(await acme.ledger())
 
 
-async def test_retry_hands_it_to_the_workers(
+async def test_retry_gives_the_entry_to_the_workers(
     run: Run, acme: Organization, application_connection: Connection
 ) -> None:
     position = await _stop(acme, application_connection)
@@ -46,9 +46,7 @@ async def test_retry_hands_it_to_the_workers(
     assert told.json()["status"] == "pending"
 
 
-async def test_where_nothing_has_stopped_there_is_nothing_to_skip(
-    run: Run, acme: Organization
-) -> None:
+async def test_skip_is_refused_if_nothing_has_stopped(run: Run, acme: Organization) -> None:
     refused = await run("ledger", "skip", acme.id, "--reason", "just so")
     assert refused.exit_code == 2
     assert f"{acme.id} is not stopped: there is no entry" in refused.stderr

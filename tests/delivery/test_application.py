@@ -61,7 +61,7 @@ async def test_each_position_is_marked_with_its_hash_for_thirty_days(acme: Organ
             assert timedelta(days=30) - timedelta(minutes=1) < left <= timedelta(days=30)
 
 
-async def test_what_was_decided_and_not_applied_comes_in_with_the_next_change(
+async def test_a_pending_position_arrives_with_the_next_change(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -75,7 +75,7 @@ async def test_what_was_decided_and_not_applied_comes_in_with_the_next_change(
     await assert_agreement(acme)
 
 
-async def test_what_several_dead_processes_left_comes_in_in_order(acme: Organization) -> None:
+async def test_positions_that_dead_processes_left_arrive_in_order(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=[])
     for statement in (GIVE, TAKE, GIVE, TAKE, GIVE):
         await _decide(acme, statement, bob, "support")
@@ -84,7 +84,7 @@ async def test_what_several_dead_processes_left_comes_in_in_order(acme: Organiza
     assert f"organization:{acme.id}#support@user:{bob}" in await assert_agreement(acme)
 
 
-async def test_an_organization_changed_without_having_been_locked_is_told_in_order_too(
+async def test_positions_of_an_organization_that_was_not_locked_arrive_in_order(
     acme: Organization, globex: Organization
 ) -> None:
     [bob] = await globex.add_users(bob=[])
@@ -116,7 +116,7 @@ async def test_an_entry_sent_again_is_confirmed_and_changes_nothing(
     await assert_agreement(acme)
 
 
-async def test_marks_lost_under_a_running_process_are_made_again(
+async def test_lost_delivery_marks_are_written_again(
     acme: Organization, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -142,7 +142,7 @@ async def test_an_entry_sent_again_after_it_was_undone_stays_undone(
     await assert_agreement(acme)
 
 
-async def test_a_marker_whose_time_is_over_still_keeps_its_entry_from_being_applied_twice(
+async def test_an_expired_marker_still_prevents_a_second_application(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -162,7 +162,7 @@ async def test_a_marker_whose_time_is_over_still_keeps_its_entry_from_being_appl
     await assert_agreement(acme)
 
 
-async def test_watch_tells_whose_change_each_write_was(acme: Organization) -> None:
+async def test_watch_shows_the_change_behind_each_write(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["product"])
     start = (await acme.change_roles(bob, "support")).headers["Zed-Token"]
     changed = await acme.change_roles(bob, "developer")
@@ -201,7 +201,7 @@ async def test_watch_tells_whose_change_each_write_was(acme: Organization) -> No
     }
 
 
-async def test_the_time_from_which_a_change_was_enforced_is_the_first_one_known(
+async def test_a_change_is_enforced_from_the_earliest_known_time(
     acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])

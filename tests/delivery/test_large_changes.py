@@ -84,7 +84,7 @@ async def test_every_position_of_a_large_change_is_marked_with_its_hash(acme: Or
     assert len({entry.request_id for entry in await ledger_entries(acme)}) == 1
 
 
-async def test_what_is_too_much_for_one_write_and_cannot_be_divided_is_not_committed(
+async def test_a_change_too_large_for_one_write_that_cannot_be_divided_is_not_committed(
     acme: Organization,
 ) -> None:
     before = await assert_agreement(acme)
@@ -97,7 +97,7 @@ async def test_what_is_too_much_for_one_write_and_cannot_be_divided_is_not_commi
     assert len(await assert_agreement(acme)) == len(before) + 997
 
 
-async def test_what_one_subject_only_gets_or_only_loses_is_divided(acme: Organization) -> None:
+async def test_a_change_that_only_gives_or_only_takes_is_divided(acme: Organization) -> None:
     before, first = await assert_agreement(acme), len(await acme.ledger())
     names = {"acme": acme.id, "ana": acme.administrator.id}
     async with running_worker(acme.deployment):

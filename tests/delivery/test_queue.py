@@ -50,7 +50,7 @@ async def _teams(deployment: Deployment, count: int) -> list[OrganizationId]:
     return sorted(organization.id for organization in organizations)
 
 
-async def test_each_has_its_turn_in_the_order_of_ids_and_once(
+async def test_each_organization_is_served_once_in_the_order_of_ids(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 5)
@@ -74,7 +74,7 @@ async def test_a_refused_entry_keeps_back_those_behind_it(
     assert await _taken(connection, mine, 100) == [mine[1]]
 
 
-async def test_what_rests_is_passed_over_and_what_is_behind_it_too(
+async def test_a_resting_position_and_those_behind_it_are_skipped(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 2)
@@ -84,7 +84,7 @@ async def test_what_rests_is_passed_over_and_what_is_behind_it_too(
     assert await _taken(connection, mine, 100) == [mine[1]]
 
 
-async def test_what_another_worker_is_taking_is_left_to_it(
+async def test_a_position_that_another_worker_delivers_is_left_to_it(
     fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 2)
@@ -97,7 +97,7 @@ async def test_what_another_worker_is_taking_is_left_to_it(
         await other.rollback()
 
 
-async def test_what_is_done_is_looked_for_once_however_much_waits(
+async def test_applied_positions_are_looked_up_once_whatever_the_backlog(
     connection: AsyncConnection,
 ) -> None:
     asked = waiting(OrganizationId("acme")).compile(

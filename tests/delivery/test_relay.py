@@ -44,7 +44,7 @@ async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterato
     await marks.dispose()
 
 
-async def test_a_shutdown_that_is_announced_is_an_outage_like_any_other(
+async def test_an_announced_shutdown_is_an_ordinary_outage(
     acme: Organization, fintoc: Deployment, wire: Proxy, marks: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])

@@ -96,7 +96,7 @@ async def test_consecutive_positions_of_an_organization_arrive_in_one_write(
     assert await acme.deployment.check(acme.id, bob, "webhooks_create")
 
 
-async def test_what_several_organizations_wait_for_arrives_in_few_writes(
+async def test_positions_of_several_organizations_arrive_in_few_writes(
     fintoc: Deployment, application_connection: Connection
 ) -> None:
     organizations = [await fintoc.create_organization(f"team{number}") for number in range(12)]
@@ -111,7 +111,7 @@ async def test_what_several_organizations_wait_for_arrives_in_few_writes(
         assert len(await applied_positions(organization)) == len(await organization.ledger())
 
 
-async def test_what_is_refused_or_there_already_holds_up_none_that_travels_with_it(
+async def test_a_refused_or_already_applied_position_does_not_hold_up_the_rest_of_its_write(
     fintoc: Deployment, application_connection: Connection
 ) -> None:
     fine, there, wrong = [

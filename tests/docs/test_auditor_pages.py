@@ -23,9 +23,7 @@ CHANGING = [
 ]
 
 
-async def test_what_the_pages_print_is_what_the_commands_print(
-    run: Run, acme: Organization
-) -> None:
+async def test_the_commands_print_what_the_pages_show(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     who_can, yes, no = blocks("find-out-who-can.md") + blocks("explain-access.md")
 

@@ -13,7 +13,7 @@ from tests.faults.verification import assert_promises_kept
 COMMITTED = [point for point in CrashPoint if point is not CrashPoint.BEFORE_COMMIT]
 
 
-async def test_killed_before_the_commit_a_change_leaves_nothing(
+async def test_a_change_killed_before_its_commit_leaves_nothing(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -31,7 +31,7 @@ async def test_killed_before_the_commit_a_change_leaves_nothing(
 
 
 @pytest.mark.parametrize("point", COMMITTED)
-async def test_killed_after_the_commit_a_change_arrives_all_the_same(
+async def test_a_change_killed_after_its_commit_still_arrives(
     cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
     [organization] = clients.organizations

@@ -46,7 +46,7 @@ async def test_a_crash_before_the_commit_is_never_taken_for_a_commit(
     await assert_promises_kept(cluster, clients)
 
 
-async def test_a_crash_before_the_commit_is_told_as_nothing_done(
+async def test_a_crash_before_the_commit_is_reported_as_no_change(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -61,7 +61,7 @@ async def test_a_crash_before_the_commit_is_told_as_nothing_done(
     await assert_promises_kept(cluster, clients)
 
 
-async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
+async def test_a_commit_whose_answer_is_lost_is_recognized_as_committed(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -77,7 +77,7 @@ async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
     await assert_promises_kept(cluster, clients)
 
 
-async def test_who_left_without_an_answer_is_not_told_of_an_unknown_organization(
+async def test_a_member_who_left_without_an_answer_does_not_get_unknown_organization(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -94,7 +94,7 @@ async def test_who_left_without_an_answer_is_not_told_of_an_unknown_organization
     assert await cluster.spicedb_client.allowed(organization.id, bob.id or "") is False
 
 
-async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
+async def test_a_commit_that_never_arrived_is_reported_as_no_change(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -127,7 +127,7 @@ async def _killed(cluster: Cluster) -> None:
 
 
 @pytest.mark.parametrize("end", [_fast, _immediate, _killed])
-async def test_ended_and_started_again_among_changes_it_loses_none(
+async def test_postgresql_restarted_during_changes_loses_none(
     cluster: Cluster, clients: Clients, end: Callable[[Cluster], Awaitable[None]]
 ) -> None:
     await clients.create_organizations(3)

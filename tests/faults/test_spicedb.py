@@ -17,7 +17,7 @@ from tests.faults.verification import assert_promises_kept
 from tests.support.spicedb_proxy import Writes, wait_until
 
 
-async def test_killed_and_started_again_among_changes_it_misses_none(
+async def test_spicedb_restarted_during_changes_misses_none(
     cluster: Cluster, clients: Clients
 ) -> None:
     await clients.create_organizations(3)
@@ -31,7 +31,7 @@ async def test_killed_and_started_again_among_changes_it_misses_none(
 
 
 @pytest.mark.parametrize("seconds", [0.2, 2.5])
-async def test_late_answers_delay_the_promise_and_break_none(
+async def test_late_answers_delay_promises_and_break_none(
     cluster: Cluster, clients: Clients, seconds: float
 ) -> None:
     [organization] = clients.organizations
@@ -64,7 +64,7 @@ async def test_a_write_whose_answer_is_cut_off_counts_once(
     await assert_promises_kept(cluster, clients)
 
 
-async def test_a_write_that_was_on_the_way_for_long_changes_nothing_any_more(
+async def test_a_write_that_arrives_very_late_changes_nothing(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations

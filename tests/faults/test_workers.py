@@ -72,7 +72,7 @@ async def test_a_worker_that_dies_is_replaced(
         CrashPoint.AFTER_MARK,
     ],
 )
-async def test_a_worker_that_dies_while_it_sweeps_is_replaced(
+async def test_a_worker_that_dies_while_sweeping_is_replaced(
     cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
     [organization] = clients.organizations
@@ -98,7 +98,7 @@ async def _swept(deployment: Deployment, organization: OrganizationId) -> bool:
         return bool(await session.scalar(LEFT, {"here": organization}) == 0)
 
 
-async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(
+async def test_a_worker_that_resumes_with_an_old_write_changes_nothing(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations
@@ -114,7 +114,7 @@ async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(
     assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
 
 
-async def test_what_a_frozen_worker_keeps_another_one_brings_in_after_its_lease(
+async def test_another_worker_delivers_the_position_of_a_frozen_worker_after_its_lease(
     cluster: Cluster, clients: Clients
 ) -> None:
     frozen = cluster.programs[WORKER]
@@ -137,7 +137,7 @@ async def _frozen_with_a_write(cluster: Cluster, clients: Clients, worker: Progr
 @pytest.mark.parametrize(
     "point", [CrashPoint.BEFORE_WRITE, CrashPoint.BEFORE_MARK, CrashPoint.BEFORE_ANSWER]
 )
-async def test_an_api_that_wakes_up_with_an_old_write_changes_nothing(
+async def test_an_api_that_resumes_with_an_old_write_changes_nothing(
     cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
     [organization] = clients.organizations
@@ -153,7 +153,7 @@ async def test_an_api_that_wakes_up_with_an_old_write_changes_nothing(
     assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
 
 
-async def test_an_api_frozen_in_its_change_keeps_nobody_out_for_long(
+async def test_an_api_frozen_during_a_change_does_not_block_others_for_long(
     cluster: Cluster, clients: Clients
 ) -> None:
     [organization] = clients.organizations

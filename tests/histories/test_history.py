@@ -75,13 +75,13 @@ class History(RuleBasedStateMachine):
             self.happen(invariants.assert_invariants_for_all(self.simulation))
 
 
-async def test_any_history_of_fintoc_s_leaves_rows_ledger_and_engine_in_agreement(
+async def test_rows_ledger_and_spicedb_agree_after_any_history_in_fintoc(
     fintoc: Deployment, tmp_path: Path
 ) -> None:
     await _tell(fintoc, tmp_path)
 
 
-async def test_any_history_of_finicom_s_leaves_rows_ledger_and_engine_in_agreement(
+async def test_rows_ledger_and_spicedb_agree_after_any_history_in_finicom(
     finicom: Deployment, tmp_path: Path
 ) -> None:
     await _tell(finicom, tmp_path)

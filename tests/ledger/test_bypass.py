@@ -61,7 +61,7 @@ async def test_a_session_without_the_application_cannot_commit(
 @pytest.mark.parametrize(
     "constraints", ["ALL IMMEDIATE", "ALL DEFERRED", "ledger_note_left_behind DEFERRED"]
 )
-async def test_no_setting_of_constraints_opens_a_way(
+async def test_no_setting_of_constraints_allows_a_bypass(
     acme: Organization, application_connection: Connection, constraints: str
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -97,7 +97,7 @@ async def test_a_savepoint_hides_nothing(
     await assert_agreement(acme)
 
 
-async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
+async def test_changes_rolled_back_to_a_savepoint_do_not_prevent_the_commit(
     acme: Organization, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -110,7 +110,7 @@ async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
     await assert_agreement(acme)
 
 
-async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Organization) -> None:
+async def test_read_sessions_cannot_change_relationships(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     async with acme.deployment.service.reads() as session:
         with pytest.raises(IntegrityError, match=REFUSED):
@@ -118,7 +118,7 @@ async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Organ
     await assert_agreement(acme)
 
 
-async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(
+async def test_a_session_in_autocommit_changes_nothing(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -129,7 +129,7 @@ async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(
     await assert_agreement(acme)
 
 
-async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(
+async def test_a_session_without_an_attribution_changes_nothing(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -140,7 +140,7 @@ async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(
     await assert_agreement(acme)
 
 
-async def test_a_session_that_was_refused_can_be_used_for_something_else(
+async def test_a_refused_session_can_be_used_again(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -156,7 +156,7 @@ async def test_a_session_that_was_refused_can_be_used_for_something_else(
     await assert_agreement(acme)
 
 
-async def test_what_one_transaction_noted_another_cannot_take(
+async def test_a_transaction_cannot_take_the_notes_of_another(
     acme: Organization, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])

@@ -28,20 +28,20 @@ async def _rewrite(organization: Organization, connection: Connection, statement
 
 
 @pytest.mark.parametrize("statement", [*REWRITE, UPSERT])
-async def test_the_application_rewrites_no_history(
+async def test_the_application_cannot_rewrite_history(
     history: Organization, application_connection: Connection, statement: str
 ) -> None:
     await _rewrite(history, application_connection, statement)
 
 
 @pytest.mark.parametrize("statement", REWRITE)
-async def test_neither_does_the_owner_of_the_tables(
+async def test_the_owner_of_the_tables_cannot_rewrite_history(
     history: Organization, owner_connection: Connection, statement: str
 ) -> None:
     await _rewrite(history, owner_connection, statement)
 
 
-async def test_the_owner_empties_no_table_that_a_chain_tells_of(
+async def test_the_owner_cannot_truncate_a_table_with_a_chain(
     owner_connection: Connection,
 ) -> None:
     for table in ("memberships", "role_assignments", "invitations", "organizations", "users"):
@@ -49,7 +49,7 @@ async def test_the_owner_empties_no_table_that_a_chain_tells_of(
             await owner_connection.execute(f"TRUNCATE {table} CASCADE")
 
 
-async def test_the_chain_holds_for_whoever_computes_it_again(
+async def test_the_chain_holds_for_an_independent_computation(
     history: Organization, superuser_connection: Connection
 ) -> None:
     assert len(await ledger_entries(history)) >= 6
@@ -58,7 +58,7 @@ async def test_the_chain_holds_for_whoever_computes_it_again(
     assert await broken_events(superuser_connection, "-") == []
 
 
-async def test_the_heads_are_where_the_chains_end(
+async def test_the_heads_are_the_last_entries_of_the_chains(
     history: Organization, superuser_connection: Connection
 ) -> None:
     for heads, table, key in (
@@ -96,7 +96,7 @@ async def test_the_heads_are_where_the_chains_end(
         ("events", "hash = 'x'", [3, 4]),
     ],
 )
-async def test_an_alteration_shows(
+async def test_an_altered_entry_is_detected(
     history: Organization,
     superuser_connection: Connection,
     table: str,
@@ -120,7 +120,7 @@ async def test_an_alteration_shows(
 
 
 @pytest.mark.parametrize("table", ["ledger", "events"])
-async def test_a_missing_entry_shows(
+async def test_a_missing_entry_is_detected(
     history: Organization, superuser_connection: Connection, table: str
 ) -> None:
     transaction = superuser_connection.transaction()

@@ -13,7 +13,7 @@ from tests.support.spicedb_proxy import wait_until
 END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 
 
-async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_ours(
+async def test_a_connection_cut_during_its_setup_is_an_outage(
     fintoc: Deployment,
 ) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
@@ -28,7 +28,7 @@ async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_our
     await engine.dispose()
 
 
-async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql(
+async def test_an_ended_connection_is_recognized_without_asking_postgresql(
     fintoc: Deployment,
 ) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
@@ -42,7 +42,7 @@ async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql
     await engine.dispose()
 
 
-async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: Deployment) -> None:
+async def test_a_connection_that_ended_in_the_pool_fails_no_request(fintoc: Deployment) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
     held = [await engine.connect() for _ in range(6)]
     drivers: list[Any] = [(await each.get_raw_connection()).driver_connection for each in held]

@@ -10,7 +10,7 @@ from tests.support.organization import Organization
 MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 
 
-async def test_a_seat_given_to_somebody_else_takes_everything_from_the_first(
+async def test_a_membership_moved_to_another_user_takes_everything_from_the_first(
     acme: Organization, globex: Organization
 ) -> None:
     [bob] = await acme.add_users(bob=["product", "support"])
@@ -43,7 +43,7 @@ async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Organizati
     await assert_agreement(acme)
 
 
-async def test_two_rows_that_swap_their_keys_by_way_of_a_third_swap_what_they_mean(
+async def test_two_rows_that_swap_keys_through_a_third_swap_their_relationships(
     acme: Organization, globex: Organization
 ) -> None:
     bob, eve = await acme.add_users(bob=["support"], eve=["product"])
@@ -98,7 +98,7 @@ async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(
     await assert_agreement(acme)
 
 
-async def test_a_row_moved_to_another_organization_is_told_in_both(
+async def test_a_row_moved_to_another_organization_is_in_both_ledgers(
     acme: Organization, globex: Organization
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -117,7 +117,7 @@ async def test_a_row_moved_to_another_organization_is_told_in_both(
     assert await globex.deployment.check(globex.id, bob, "refunds_create")
 
 
-async def test_there_and_back_in_one_transaction_is_no_change_anywhere(
+async def test_a_change_undone_in_the_same_transaction_is_in_no_ledger(
     acme: Organization, globex: Organization
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])

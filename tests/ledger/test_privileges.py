@@ -38,7 +38,7 @@ EVENTS = "INSERT INTO events (chain, kind, actor, channel, request_id, details, 
         "DROP TABLE {}",
     ],
 )
-async def test_no_table_is_the_application_s(
+async def test_the_application_owns_no_table(
     application_connection: Connection, statement: str
 ) -> None:
     for table in TABLES:
@@ -65,7 +65,7 @@ async def test_no_table_is_the_application_s(
         "SELECT pg_read_file('postgresql.conf')",
     ],
 )
-async def test_triggers_functions_and_settings_stay_as_they_are(
+async def test_the_application_cannot_change_triggers_functions_and_settings(
     application_connection: Connection, statement: str
 ) -> None:
     with pytest.raises(InsufficientPrivilegeError):
@@ -98,7 +98,7 @@ async def test_triggers_functions_and_settings_stay_as_they_are(
         "DELETE FROM organizations",
     ],
 )
-async def test_places_times_and_hashes_are_not_the_application_s_to_write(
+async def test_the_application_cannot_write_positions_times_and_hashes(
     application_connection: Connection, statement: str
 ) -> None:
     with pytest.raises(InsufficientPrivilegeError):
@@ -108,7 +108,7 @@ async def test_places_times_and_hashes_are_not_the_application_s_to_write(
 @pytest.mark.parametrize(
     "updates", ["'{}'", "ARRAY[NULL]::text[]", "'{{a,b}}'", "NULL", "ARRAY[E'a\\nb']"]
 )
-async def test_no_entry_can_be_made_that_its_hash_would_not_tell_from_another(
+async def test_two_different_entries_never_have_the_same_hash_input(
     acme: Organization, application_connection: Connection, updates: str
 ) -> None:
     with pytest.raises((IntegrityConstraintViolationError, DataError)):
@@ -127,7 +127,7 @@ async def test_no_entry_can_be_made_that_its_hash_would_not_tell_from_another(
         ("event_append", "events"),
     ],
 )
-async def test_what_the_owner_s_functions_may_do_cannot_be_borrowed_for_a_table_of_one_s_own(
+async def test_the_owners_functions_cannot_be_used_on_another_table(
     acme: Organization, application_connection: Connection, function: str, shape: str
 ) -> None:
     before = [entry.hash for entry in await ledger_entries(acme)]
@@ -140,7 +140,7 @@ async def test_what_the_owner_s_functions_may_do_cannot_be_borrowed_for_a_table_
     assert [entry.hash for entry in await ledger_entries(acme)] == before
 
 
-async def test_a_table_of_one_s_own_by_the_same_name_deceives_nobody(
+async def test_a_temporary_table_with_the_same_name_has_no_effect(
     acme: Organization, application_connection: Connection
 ) -> None:
     with pytest.raises(PostgresError, match="would not reach the ledger"):

@@ -11,7 +11,7 @@ from tests.support.organization import Organization
 MARCH = datetime(2030, 3, 1, 12, 30, tzinfo=UTC)
 
 
-async def test_a_row_changed_as_an_object_reaches_the_engine(acme: Organization) -> None:
+async def test_a_row_changed_through_the_orm_reaches_spicedb(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         membership = await session.get_one(Membership, (acme.id, bob))
@@ -20,7 +20,7 @@ async def test_a_row_changed_as_an_object_reaches_the_engine(acme: Organization)
     await assert_agreement(acme)
 
 
-async def test_bulk_statements_reach_the_engine(acme: Organization) -> None:
+async def test_bulk_statements_reach_spicedb(acme: Organization) -> None:
     bob, eve = await acme.add_users(bob=["support"], eve=["product"])
     async with operator_session(acme) as session:
         await session.execute(
@@ -50,7 +50,7 @@ async def test_bulk_statements_reach_the_engine(acme: Organization) -> None:
     await assert_agreement(acme)
 
 
-async def test_raw_sql_reaches_the_engine(acme: Organization) -> None:
+async def test_raw_sql_reaches_spicedb(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(
@@ -87,7 +87,7 @@ async def test_one_statement_that_changes_two_tables_is_one_position(acme: Organ
     await assert_agreement(acme)
 
 
-async def test_what_falls_with_a_membership_is_told_too(acme: Organization) -> None:
+async def test_rows_deleted_with_a_membership_are_in_the_ledger(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support", "product"])
     async with operator_session(acme) as session:
         await session.execute(text("DELETE FROM memberships WHERE user_id = :bob"), {"bob": bob})
@@ -98,7 +98,7 @@ async def test_what_falls_with_a_membership_is_told_too(acme: Organization) -> N
     await assert_agreement(acme)
 
 
-async def test_what_did_not_change_in_the_end_is_not_told(acme: Organization) -> None:
+async def test_a_change_without_net_effect_is_not_in_the_ledger(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with operator_session(acme) as session:
@@ -112,7 +112,7 @@ async def test_what_did_not_change_in_the_end_is_not_told(acme: Organization) ->
     await assert_agreement(acme)
 
 
-async def test_a_row_deleted_and_made_again_is_no_change(acme: Organization) -> None:
+async def test_a_row_deleted_and_recreated_is_not_a_change(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
     async with operator_session(acme) as session:
@@ -123,7 +123,7 @@ async def test_a_row_deleted_and_made_again_is_no_change(acme: Organization) -> 
     await assert_agreement(acme)
 
 
-async def test_a_row_made_again_with_another_end_is_one_touch(acme: Organization) -> None:
+async def test_a_row_recreated_with_another_expiry_is_one_touch(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         await session.execute(delete(RoleAssignment).where(RoleAssignment.user_id == bob))
@@ -138,7 +138,7 @@ async def test_a_row_made_again_with_another_end_is_one_touch(acme: Organization
     await assert_agreement(acme)
 
 
-async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Organization) -> None:
+async def test_an_expiry_may_be_moved_removed_and_set_again(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     support = f"organization:{acme.id}#support@user:{bob}"
     for end in (

@@ -45,7 +45,7 @@ async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Organizat
     await assert_agreement(acme)
 
 
-async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Organization) -> None:
+async def test_nested_savepoints_keep_what_was_released(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     async with operator_session(acme) as session:
         async with session.begin_nested():
@@ -66,7 +66,7 @@ async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Organization) -
     await assert_agreement(acme)
 
 
-async def test_a_commit_inside_an_open_savepoint_commits_it_all_and_tells_it(
+async def test_a_commit_inside_an_open_savepoint_commits_everything_with_its_entry(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -79,7 +79,7 @@ async def test_a_commit_inside_an_open_savepoint_commits_it_all_and_tells_it(
     await assert_agreement(acme)
 
 
-async def test_what_was_decided_and_then_rolled_back_never_reaches_the_engine(
+async def test_a_change_that_was_rolled_back_never_reaches_spicedb(
     acme: Organization,
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -96,7 +96,9 @@ async def test_what_was_decided_and_then_rolled_back_never_reaches_the_engine(
     await assert_agreement(acme)
 
 
-async def test_a_change_decided_in_two_steps_has_two_positions_in_order(acme: Organization) -> None:
+async def test_a_change_committed_in_two_steps_has_two_positions_in_order(
+    acme: Organization,
+) -> None:
     [bob] = await acme.add_users(bob=["support"])
     before = len(await acme.ledger())
     async with operator_session(acme) as session:

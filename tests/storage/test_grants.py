@@ -39,7 +39,7 @@ INSERTED_EVENT = "actor chain channel details kind reason_hash request_id subjec
 EVERYTHING = "DELETE INSERT SELECT UPDATE"
 
 
-async def test_every_table_that_means_access_notes_every_change(
+async def test_every_table_with_relationships_notes_every_change(
     superuser_connection: Connection,
 ) -> None:
     sources = sorted(RelationshipSource.tables())
@@ -50,7 +50,7 @@ async def test_every_table_that_means_access_notes_every_change(
     assert {row["relname"] for row in kept} == {*sources, "ledger", "events"}
 
 
-async def test_the_application_holds_exactly_these_rights_on_tables(
+async def test_the_application_has_exactly_these_privileges_on_tables(
     superuser_connection: Connection,
 ) -> None:
     assert await _pairs(superuser_connection, TABLE_RIGHTS) == {
@@ -88,7 +88,9 @@ async def test_the_application_holds_exactly_these_rights_on_tables(
     }
 
 
-async def test_and_these_on_single_columns(superuser_connection: Connection) -> None:
+async def test_the_application_has_exactly_these_privileges_on_columns(
+    superuser_connection: Connection,
+) -> None:
     assert await _pairs(superuser_connection, COLUMN_RIGHTS) == {
         "ledger INSERT": INSERTED_ENTRY.split(),
         "ledger_applications UPDATE": [
@@ -131,7 +133,7 @@ async def test_and_these_on_single_columns(superuser_connection: Connection) -> 
     }
 
 
-async def test_and_it_calls_four_functions(superuser_connection: Connection) -> None:
+async def test_the_application_may_call_four_functions(superuser_connection: Connection) -> None:
     callable_ones = await superuser_connection.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('teamaccess', oid, 'EXECUTE') ORDER BY 1"
@@ -161,7 +163,7 @@ async def test_the_application_owns_nothing_and_nobody_is_a_superuser(
     assert await superuser_connection.fetch(owned) == []
 
 
-async def test_functions_with_the_owner_s_rights_look_names_up_where_only_the_owner_writes(
+async def test_security_definer_functions_use_a_search_path_that_only_the_owner_writes(
     superuser_connection: Connection,
 ) -> None:
     paths = await superuser_connection.fetch(

@@ -17,7 +17,7 @@ async def accept(person: Person, secret: str) -> httpx.Response:
     return await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
 
 
-async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(
+async def test_the_link_proves_a_new_address_and_creates_the_user(
     acme: Organization,
 ) -> None:
     await acme.invite("bob", ["support"])
@@ -35,7 +35,7 @@ async def test_for_a_new_address_the_link_is_the_proof_and_makes_the_user(
     assert accepted.headers["Teamaccess-Change"] == f"{acme.id}:{len(await acme.ledger())}"
 
 
-async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one_position(
+async def test_an_acceptance_ends_the_invitation_and_creates_the_membership_in_one_position(
     acme: Organization,
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
@@ -50,7 +50,7 @@ async def test_an_acceptance_ends_the_invitation_and_makes_the_membership_in_one
     ]
 
 
-async def test_whoever_has_an_account_signs_in_to_accept(
+async def test_an_invitee_with_an_account_signs_in_to_accept(
     acme: Organization, globex: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -69,7 +69,7 @@ async def test_whoever_has_an_account_signs_in_to_accept(
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_signed_in_as_another_address_one_cannot_accept_and_nothing_is_used_up(
+async def test_a_user_with_another_address_cannot_accept_and_the_invitation_stays_open(
     acme: Organization,
 ) -> None:
     eve = await acme.member("eve", roles=["support"])
@@ -99,7 +99,7 @@ async def test_an_invitation_is_accepted_once(acme: Organization) -> None:
     assert await acme.ledger() == before
 
 
-async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership(
+async def test_fifty_concurrent_acceptances_create_one_user_and_one_membership(
     acme: Organization,
 ) -> None:
     await acme.invite("bob", ["support"])
@@ -112,7 +112,7 @@ async def test_accepted_fifty_times_at_once_there_is_one_user_and_one_membership
     assert sum("#member@" in str(updates) for updates in await acme.ledger()) == 2
 
 
-async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(
+async def test_of_a_concurrent_cancellation_and_acceptance_one_succeeds(
     acme: Organization,
 ) -> None:
     for number in range(5):
@@ -129,7 +129,7 @@ async def test_a_cancellation_and_an_acceptance_at_once_leave_one_of_the_two(
         assert (cancelled.status_code == 204) == (row.cancelled_at is not None)
 
 
-async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any_more(
+async def test_an_invitation_of_a_demoted_removed_or_suspended_inviter_gives_nothing(
     initech: Organization,
 ) -> None:
     for name, fate in (("may", "demote"), ("max", "suspend"), ("mia", "remove")):
@@ -148,7 +148,7 @@ async def test_an_inviter_who_was_demoted_removed_or_suspended_gives_nothing_any
         assert (await initech.events())[-1].details == {"code": "inviter_lost_rights"}
 
 
-async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_again(
+async def test_resending_makes_the_sender_the_inviter_and_the_invitation_valid_again(
     initech: Organization,
 ) -> None:
     max = await initech.member("max", roles=["admin"])
@@ -162,7 +162,7 @@ async def test_resent_by_somebody_who_may_the_invitation_is_theirs_and_good_agai
     assert (await initech.invitation(id)).invited_by == initech.administrator.id
 
 
-async def test_an_inviter_who_may_still_invite_but_lacks_what_is_offered_gives_nothing(
+async def test_an_inviter_who_lost_the_offered_role_gives_nothing(
     branch: Organization,
 ) -> None:
     people = await branch.add_members({"lea": ["lead"]})
@@ -173,7 +173,7 @@ async def test_an_inviter_who_may_still_invite_but_lacks_what_is_offered_gives_n
     assert len(await branch.roles_by_member()) == 2
 
 
-async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_nothing(
+async def test_an_old_invitation_to_an_operators_role_or_an_unknown_role_gives_nothing(
     acme: Organization,
 ) -> None:
     for role, status, code in (
@@ -186,7 +186,9 @@ async def test_an_old_invitation_to_an_operators_role_or_an_unknown_one_gives_no
     assert len(await acme.roles_by_member()) == 1
 
 
-async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Organization) -> None:
+async def test_an_invitee_who_became_a_member_meanwhile_does_not_become_one_twice(
+    acme: Organization,
+) -> None:
     await acme.invite("bob", ["support"])
     bob = (await acme.add_members({"bob": ["developer"]}))["bob"]
 
@@ -194,7 +196,7 @@ async def test_who_became_a_member_meanwhile_does_not_become_one_twice(acme: Org
     assert (await acme.roles_by_member())[bob.id] == ["developer"]
 
 
-async def test_tokens_that_belong_to_no_invitation_are_one_kind_of_unknown(
+async def test_tokens_that_belong_to_no_invitation_all_get_the_same_answer(
     fintoc: Deployment,
 ) -> None:
     for token in ("x", "x" * 43, "ö", "../..", "' OR 1=1 --"):
@@ -222,7 +224,7 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(
     assert (signed_in.kind, signed_in.subject) == ("signed_in", f"user:{bob}")
 
 
-async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Organization) -> None:
+async def test_an_old_invitation_does_not_bring_back_a_removed_member(acme: Organization) -> None:
     await acme.invite("bob", ["developer"])
     async with acme.deployment.operator(acme.id) as change:
         bob = await grant_administrator(change, acme.id, acme.address("bob"), "in a hurry")
@@ -239,7 +241,7 @@ async def test_an_old_invitation_does_not_bring_back_who_was_removed(acme: Organ
     assert not await acme.can(person, "webhooks_create")
 
 
-async def test_an_old_link_keeps_no_organization_busy_and_fills_no_chain(
+async def test_an_old_link_neither_locks_the_organization_nor_adds_events(
     acme: Organization,
 ) -> None:
     await acme.member("bob", ["support"])

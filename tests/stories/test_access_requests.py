@@ -42,7 +42,7 @@ async def people(branch: Organization) -> dict[str, Person]:
     )
 
 
-async def test_what_is_approved_is_a_role_that_ends_so_long_after_the_approval(
+async def test_an_approval_assigns_the_role_for_the_requested_time(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -68,7 +68,7 @@ async def test_what_is_approved_is_a_role_that_ends_so_long_after_the_approval(
     await assert_agreement(acme)
 
 
-async def test_it_may_be_given_for_shorter_and_not_for_longer(
+async def test_an_approval_may_be_shorter_but_not_longer_than_requested(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -81,7 +81,7 @@ async def test_it_may_be_given_for_shorter_and_not_for_longer(
     assert until < datetime.now(UTC) + timedelta(hours=1)
 
 
-async def test_a_role_that_ends_is_extended_and_never_shortened(
+async def test_an_approval_extends_a_temporary_role_and_never_shortens_it(
     acme: Organization, bob: Person
 ) -> None:
     soon = datetime.now(UTC).replace(microsecond=0) + timedelta(hours=2)
@@ -98,7 +98,9 @@ async def test_a_role_that_ends_is_extended_and_never_shortened(
     assert len((await acme.ledger())[-1]) == 1
 
 
-async def test_what_is_held_without_an_end_needs_no_asking(acme: Organization, bob: Person) -> None:
+async def test_a_role_without_expiry_cannot_be_requested_again(
+    acme: Organization, bob: Person
+) -> None:
     answer = await request_access(acme, bob, role="support")
     assert refused(answer, 409, "role_held_longer")["until"] == "without an end"
     where = await create_access_request(acme, bob, role="developer")
@@ -107,7 +109,7 @@ async def test_what_is_held_without_an_end_needs_no_asking(acme: Organization, b
     assert (await acme.roles_by_member())[bob.id] == ["developer", "support"]
 
 
-async def test_an_end_given_before_the_catalog_said_how_far_is_left_alone(
+async def test_an_expiry_beyond_a_later_limit_of_the_catalog_is_left_alone(
     acme: Organization, bob: Person
 ) -> None:
     far = datetime(2130, 1, 1, tzinfo=UTC)
@@ -119,7 +121,7 @@ async def test_an_end_given_before_the_catalog_said_how_far_is_left_alone(
     assert datetime.fromisoformat(ends["support"]) == far
 
 
-async def test_for_an_action_the_approver_says_which_role(acme: Organization, bob: Person) -> None:
+async def test_the_approver_of_an_action_chooses_the_role(acme: Organization, bob: Person) -> None:
     where = await create_access_request(acme, bob, action="webhooks_create")
     ana = acme.administrator
 
@@ -135,7 +137,7 @@ async def test_for_an_action_the_approver_says_which_role(acme: Organization, bo
     assert await acme.can(bob, "webhooks_create", at=answer.headers["Zed-Token"])
 
 
-async def test_where_no_role_allows_it_the_way_out_is_a_role_of_one_s_own(
+async def test_an_action_that_no_role_allows_needs_a_custom_role(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, action="transfers_create")
@@ -153,7 +155,7 @@ async def test_where_no_role_allows_it_the_way_out_is_a_role_of_one_s_own(
     await assert_agreement(acme)
 
 
-async def test_what_only_operators_give_is_refused_when_it_is_asked_for(
+async def test_a_request_for_a_role_that_only_operators_give_is_refused(
     acme: Organization, bob: Person
 ) -> None:
     refused(await request_access(acme, bob, role="administrator"), 403, "operator_only_role")
@@ -174,7 +176,7 @@ async def test_what_only_operators_give_is_refused_when_it_is_asked_for(
     )
 
 
-async def test_another_role_than_the_one_asked_for_is_not_given(
+async def test_an_approval_cannot_name_another_role_than_the_requested_one(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -185,7 +187,7 @@ async def test_another_role_than_the_one_asked_for_is_not_given(
 
 
 @pytest.mark.parametrize("verb", ["approve", "decline"])
-async def test_nobody_decides_on_their_own_request(
+async def test_members_cannot_decide_on_their_own_request(
     branch: Organization, people: dict[str, Person], verb: str
 ) -> None:
     for who, role in ((branch.administrator, "clerk"), (people["lea"], "deputy")):
@@ -196,7 +198,7 @@ async def test_nobody_decides_on_their_own_request(
 
 
 @pytest.mark.parametrize("verb", ["approve", "decline"])
-async def test_only_who_may_give_it_decides(
+async def test_only_members_who_may_give_the_role_decide(
     branch: Organization, people: dict[str, Person], verb: str
 ) -> None:
     lea, dan, nora = people["lea"], people["dan"], people["nora"]
@@ -211,7 +213,7 @@ async def test_only_who_may_give_it_decides(
     assert await branch.can(nora, "house_audit") is (verb == "approve")
 
 
-async def test_nobody_gives_more_for_an_action_than_they_have(
+async def test_an_approver_cannot_give_a_role_beyond_their_own_for_an_action(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     where = await create_access_request(branch, people["nora"], action="counter_view")
@@ -221,7 +223,7 @@ async def test_nobody_gives_more_for_an_action_than_they_have(
     assert set(told["roles"]) == {"lead", "deputy", "clerk"}
 
 
-async def test_nobody_approves_what_somebody_above_them_asks(
+async def test_members_cannot_approve_a_request_of_a_member_above_them(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     ada = (await branch.add_members({"ada": ["auditor"]}))["ada"]
@@ -230,7 +232,7 @@ async def test_nobody_approves_what_somebody_above_them_asks(
     assert (await decide(where, "approve", branch.administrator)).status_code == 200
 
 
-async def test_everybody_sees_their_own_and_what_they_may_give(
+async def test_members_see_their_own_requests_and_those_they_may_decide(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea, dan, carl, nora = (people[name] for name in ("lea", "dan", "carl", "nora"))
@@ -275,7 +277,7 @@ async def test_a_list_of_requests_comes_in_pages(acme: Organization, bob: Person
     assert len(first.json()["items"]) == 2
 
 
-async def test_the_asker_and_nobody_else_withdraws(acme: Organization, bob: Person) -> None:
+async def test_only_the_requester_withdraws_a_request(acme: Organization, bob: Person) -> None:
     eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     where = await create_access_request(acme, bob, role="developer")
     for somebody in (eve, acme.administrator):
@@ -289,7 +291,9 @@ async def test_the_asker_and_nobody_else_withdraws(acme: Organization, bob: Pers
     refused(await decide(where, "withdraw", bob), 409, "access_request_decided")
 
 
-async def test_one_thing_is_asked_for_once_at_a_time(acme: Organization, bob: Person) -> None:
+async def test_a_member_has_one_open_request_for_a_role_at_a_time(
+    acme: Organization, bob: Person
+) -> None:
     where = await create_access_request(acme, bob, role="developer")
     again = refused(await request_access(acme, bob, role="developer"), 409, "already_requested")
     assert where.endswith(str(again["request"]))
@@ -299,7 +303,7 @@ async def test_one_thing_is_asked_for_once_at_a_time(acme: Organization, bob: Pe
     await create_access_request(acme, bob, role="developer")
 
 
-async def test_a_suspended_member_is_given_nothing_until_they_are_back(
+async def test_a_suspended_member_gets_nothing_until_they_are_reactivated(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -313,14 +317,16 @@ async def test_a_suspended_member_is_given_nothing_until_they_are_back(
     assert (await decide(where, "approve", acme.administrator)).status_code == 200
 
 
-async def test_who_is_due_to_go_is_given_nothing(acme: Organization, bob: Person) -> None:
+async def test_a_member_whose_membership_has_expired_gets_nothing(
+    acme: Organization, bob: Person
+) -> None:
     where = await create_access_request(acme, bob, role="developer")
     await acme.set_membership_expiry(bob, datetime.now(UTC) - timedelta(seconds=1))
     refused(await decide(where, "approve", acme.administrator), 409, "asker_inactive")
 
 
 @pytest.mark.parametrize("way", ["remove", "leave"])
-async def test_with_the_membership_ends_what_was_asked(
+async def test_the_end_of_a_membership_withdraws_its_requests(
     acme: Organization, bob: Person, way: str
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -338,7 +344,7 @@ async def test_with_the_membership_ends_what_was_asked(
     assert said[0].request_id == done.headers["X-Request-Id"]
 
 
-async def test_an_organization_that_ends_leaves_no_request_open(
+async def test_deleting_an_organization_closes_its_requests(
     acme: Organization, bob: Person
 ) -> None:
     await create_access_request(acme, bob, role="developer")
@@ -348,7 +354,7 @@ async def test_an_organization_that_ends_leaves_no_request_open(
         assert list(await session.scalars(mine)) == ["withdrawn"]
 
 
-async def test_the_whole_conversation_is_in_the_audit_trail_by_hashes_alone(
+async def test_the_audit_trail_contains_only_hashes_of_the_reasons(
     acme: Organization, bob: Person
 ) -> None:
     before = len(await acme.events())
@@ -377,7 +383,7 @@ async def test_the_whole_conversation_is_in_the_audit_trail_by_hashes_alone(
             assert text not in str(event.details)
 
 
-async def test_a_reason_that_is_erased_is_shown_no_more(acme: Organization, bob: Person) -> None:
+async def test_an_erased_reason_is_no_longer_shown(acme: Organization, bob: Person) -> None:
     where = await create_access_request(acme, bob, role="developer", reason="For my doctor")
     request_id = where.rpartition("/")[2]
     async with acme.deployment.service.sessions.begin() as session:
@@ -388,7 +394,7 @@ async def test_a_reason_that_is_erased_is_shown_no_more(acme: Organization, bob:
     assert (await bob.ask("GET", where)).json()["reason"] is None
 
 
-async def test_a_member_asks_for_so_much_at_a_time_and_so_often_in_a_day(
+async def test_a_member_has_limits_of_open_requests_and_of_requests_a_day(
     acme: Organization, bob: Person
 ) -> None:
     at_once = acme.deployment.service.ledger.limits.open_access_requests
@@ -408,7 +414,7 @@ async def test_a_member_asks_for_so_much_at_a_time_and_so_often_in_a_day(
     refused(await request_access(acme, bob, action=actions[0]), 429, "asked_too_often")
 
 
-async def test_a_request_of_another_tenant_is_none(
+async def test_a_request_of_another_tenant_is_unknown(
     acme: Organization, globex: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -421,7 +427,7 @@ async def test_a_request_of_another_tenant_is_none(
     refused(await globex.administrator.ask("GET", where), 404, "unknown_organization")
 
 
-async def test_a_role_that_is_gone_is_not_given(acme: Organization, bob: Person) -> None:
+async def test_a_deleted_role_cannot_be_approved(acme: Organization, bob: Person) -> None:
     await acme.add_custom_role("treasurer", "transfers_create")
     where = await create_access_request(acme, bob, role="treasurer")
     async with acme.deployment.operator(acme.id) as change:
@@ -431,7 +437,7 @@ async def test_a_role_that_is_gone_is_not_given(acme: Organization, bob: Person)
     assert (await decide(where, "decline", acme.administrator)).status_code == 200
 
 
-async def test_approved_ten_times_at_once_is_approved_once(acme: Organization, bob: Person) -> None:
+async def test_ten_concurrent_approvals_count_once(acme: Organization, bob: Person) -> None:
     where = await create_access_request(acme, bob, role="developer")
     before = len(await acme.ledger())
     others = (await acme.add_members({f"a{n}": ["administrator"] for n in range(3)})).values()
@@ -447,7 +453,7 @@ async def test_approved_ten_times_at_once_is_approved_once(acme: Organization, b
     await assert_agreement(acme)
 
 
-async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
+async def test_a_service_account_on_behalf_of_a_member_cannot_approve_its_own_request(
     acme: Organization, bob: Person
 ) -> None:
     where = await create_access_request(acme, bob, role="developer")
@@ -460,7 +466,7 @@ async def test_a_machine_that_acts_for_somebody_approves_nothing_of_its_own(
 
 
 @pytest.mark.parametrize("verb", ["approve", "decline"])
-async def test_not_even_a_machine_of_ones_own_approves_what_one_asks_for(
+async def test_a_member_cannot_approve_their_own_request_through_a_service_account(
     branch: Organization, people: dict[str, Person], verb: str
 ) -> None:
     job = await branch.add_service_account("lead")

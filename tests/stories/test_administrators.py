@@ -29,7 +29,7 @@ async def set_roles(
 
 
 @pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
-async def test_the_last_administrator_stays(initech: Organization, deed: str) -> None:
+async def test_the_last_administrator_cannot_be_removed(initech: Organization, deed: str) -> None:
     ana = initech.administrator
     await initech.add_members({"bob": ["write"]})
     before = await initech.ledger()
@@ -49,7 +49,7 @@ async def test_the_last_administrator_stays(initech: Organization, deed: str) ->
 
 
 @pytest.mark.parametrize("other", ["suspended", "temporary", "ended"])
-async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_another(
+async def test_suspended_and_temporary_administrators_do_not_count(
     initech: Organization, other: str
 ) -> None:
     suspended = ["bob"] if other == "suspended" else []
@@ -64,7 +64,7 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
 
 
 @pytest.mark.parametrize("days", [30, -1])
-async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
+async def test_an_administrator_whose_membership_expires_does_not_count(
     initech: Organization, days: int
 ) -> None:
     bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
@@ -77,7 +77,7 @@ async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
     refused(await set_roles(initech, initech.administrator, admin=SOON), 409, "last_administrator")
 
 
-async def test_no_end_leaves_an_organization_without_an_administrator(
+async def test_no_expiry_leaves_an_organization_without_an_administrator(
     initech: Organization,
 ) -> None:
     people = await initech.add_members({each: ["admin"] for each in ("bob", "eve", "fay")})
@@ -98,7 +98,7 @@ async def test_no_end_leaves_an_organization_without_an_administrator(
     assert await initech.can(initech.administrator, "members_invite")
 
 
-async def test_an_administrator_who_stays_after_all_counts_again(initech: Organization) -> None:
+async def test_an_administrator_whose_expiry_is_removed_counts_again(initech: Organization) -> None:
     ana = initech.administrator
     bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
     await initech.set_role_expiry(bob, "admin", datetime.now(UTC) + timedelta(days=30))
@@ -111,7 +111,9 @@ async def test_an_administrator_who_stays_after_all_counts_again(initech: Organi
     assert (await ana.ask("POST", f"{initech.path}/leave")).status_code == 204
 
 
-async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Organization) -> None:
+async def test_an_administrator_granted_by_an_operator_is_permanent_and_counts(
+    acme: Organization,
+) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await acme.set_membership_expiry(bob, datetime.now(UTC) - timedelta(seconds=1))
     async with acme.deployment.operator(acme.id) as change:
@@ -124,14 +126,14 @@ async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Organ
     refused(left, 409, "last_administrator")
 
 
-async def test_with_another_one_an_administrator_may_go(initech: Organization) -> None:
+async def test_an_administrator_may_leave_if_there_is_another(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["admin"])
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
     assert left.status_code == 204
     refused(await initech.remove(bob, by=bob), 409, "last_administrator")
 
 
-async def test_an_administrator_who_holds_other_roles_too_may_drop_those(
+async def test_an_administrator_may_drop_their_other_roles(
     initech: Organization,
 ) -> None:
     ana = initech.administrator
@@ -167,7 +169,7 @@ async def test_two_administrators_who_demote_each_other_at_once_leave_one(
         ("end", "demote"),
     ],
 )
-async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
+async def test_after_any_two_concurrent_changes_one_administrator_remains(
     initech: Organization, one: str, other: str
 ) -> None:
     ana = initech.administrator
@@ -200,7 +202,7 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
     ]
 
 
-async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(
+async def test_no_path_of_the_api_grants_fintocs_administrator(
     acme: Organization,
 ) -> None:
     people = await acme.add_members({"bob": ["support"], "ada": ["administrator"], "tim": []})
@@ -223,7 +225,7 @@ async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(
     assert await acme.roles_by_member() == before
 
 
-async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_the_api(
+async def test_the_api_does_not_extend_a_temporary_administrator_of_fintoc(
     acme: Organization,
 ) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
@@ -239,7 +241,7 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
     refused(answer, 403, "operator_only_role")
 
 
-async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_gave(
+async def test_a_reactivated_administrator_of_fintoc_gets_back_what_an_operator_gave(
     acme: Organization,
 ) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
@@ -250,7 +252,7 @@ async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_ga
     assert await acme.can(ada, "users_invite")
 
 
-async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(
+async def test_an_administrator_of_fintoc_may_remove_another_ones_role(
     acme: Organization,
 ) -> None:
     ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]

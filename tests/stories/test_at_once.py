@@ -22,7 +22,9 @@ async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Organ
     assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_one_id_founded_ten_times_at_once_is_founded_once(initech: Organization) -> None:
+async def test_one_organization_id_created_ten_times_at_once_is_created_once(
+    initech: Organization,
+) -> None:
     body = {"id": f"{initech.id}-b", "name": "B"}
     founders = (
         await initech.add_members({f"founder{number}": [] for number in range(10)})
@@ -83,7 +85,7 @@ async def test_the_same_people_imported_into_two_organizations_at_once_are_one_u
         await assert_agreement(organization)
 
 
-async def test_an_import_waits_for_who_makes_the_same_people_users(
+async def test_an_import_waits_for_a_change_that_creates_the_same_users(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, tries, again = acme.address("bob"), 0, asyncio.Event()
@@ -133,7 +135,7 @@ async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
     assert mine.json()["actions"] == sorted(acme.deployment.service.catalog.actions_of([last]))
 
 
-async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_all(
+async def test_a_member_removed_while_inviting_has_invited_before_or_not_at_all(
     acme: Organization,
 ) -> None:
     for number in range(5):
@@ -178,7 +180,7 @@ async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(
     await assert_agreement(acme)
 
 
-async def test_of_accepting_and_cancelling_at_once_one_happens(acme: Organization) -> None:
+async def test_of_a_concurrent_acceptance_and_cancellation_one_succeeds(acme: Organization) -> None:
     for number in range(8):
         name = f"bob{number}"
         id = (await acme.invite(name, ["support"])).json()["id"]
@@ -209,7 +211,7 @@ async def test_the_same_key_sent_ten_times_at_once_is_done_once(acme: Organizati
     refused(await invite(acme.address("eve")), 409, "idempotency_key_reused")
 
 
-async def test_of_two_administrators_who_demote_each_other_at_once_one_stays(
+async def test_of_two_administrators_who_demote_each_other_at_once_one_remains(
     initech: Organization,
 ) -> None:
     for number in range(5):

@@ -24,7 +24,7 @@ async def ask(by: Person, *checks: dict[str, Any]) -> httpx.Response:
     return await by.ask("POST", "/v1/check", json={"checks": list(checks)})
 
 
-async def test_everybody_asks_what_they_may_do_themselves(
+async def test_every_member_may_ask_about_their_own_permissions(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, here = people["sue"], {"organization": acme.id}
@@ -47,7 +47,7 @@ async def test_everybody_asks_what_they_may_do_themselves(
     assert await acme.can(sue, "refunds_create", at=checks[0]["zed_token"])
 
 
-async def test_others_are_asked_about_by_auditors_and_operators_alone(
+async def test_only_auditors_and_operators_ask_about_others(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, dan = people["sue"], people["dan"]
@@ -63,7 +63,7 @@ async def test_others_are_asked_about_by_auditors_and_operators_alone(
     refused(await ask(operator, about), 400, "nobody_to_check")
 
 
-async def test_an_answer_knows_every_change_in_force(
+async def test_an_answer_includes_every_change_in_force(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     dan = people["dan"]
@@ -92,7 +92,7 @@ async def test_several_organizations_are_answered_in_the_order_of_the_questions(
     assert [each["organization"] for each in answers] == [each["organization"] for each in checks]
 
 
-async def test_an_organization_that_is_not_ones_own_is_unknown(
+async def test_an_organization_of_others_is_unknown(
     acme: Organization, globex: Organization
 ) -> None:
     gus = globex.administrator
@@ -106,7 +106,7 @@ async def test_an_organization_that_is_not_ones_own_is_unknown(
         refused(await ask(operator, asked), 404, "unknown_organization")
 
 
-async def test_an_object_of_no_type_is_told_apart(acme: Organization) -> None:
+async def test_a_resource_of_an_unknown_type_has_its_own_error(acme: Organization) -> None:
     question = {"organization": acme.id, "action": "member", "resource": "organization:x"}
     problem = refused(await ask(acme.administrator, question), 404, "unknown_resource_type")
     assert problem["types"] == ["webhook", "link", "transfer"]
@@ -126,7 +126,7 @@ async def test_an_object_of_no_type_is_told_apart(acme: Organization) -> None:
         ({"action": "granted_edit", "resource": "webhook:wh_1"}, "unknown_action"),
     ],
 )
-async def test_a_question_that_makes_no_sense_is_refused_and_no_no(
+async def test_a_senseless_question_is_refused_instead_of_answered_with_no(
     acme: Organization, question: dict[str, str], code: str
 ) -> None:
     asked = {"organization": acme.id, **question}

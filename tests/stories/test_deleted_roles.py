@@ -91,7 +91,7 @@ async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
         return {row.role: row.expires_at for row in rows}
 
 
-async def test_a_role_that_nobody_has_is_deleted_and_nothing_of_it_remains(
+async def test_a_role_without_holders_is_deleted_completely(
     acme: Organization,
 ) -> None:
     before = await assert_agreement(acme)
@@ -102,7 +102,7 @@ async def test_a_role_that_nobody_has_is_deleted_and_nothing_of_it_remains(
     assert (await make(acme, ROLE, "links_edit")).status_code == 201
 
 
-async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_get(
+async def test_a_role_in_use_is_deleted_only_with_a_replacement(
     acme: Organization,
 ) -> None:
     await made(acme, ROLE, "payouts_view")
@@ -123,7 +123,7 @@ async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_g
     assert await acme.can(bob, "payouts_view")
 
 
-async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organization) -> None:
+async def test_holders_of_a_deleted_role_keep_their_other_roles(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
     dan = await acme.member("dan", roles=["support"])
@@ -158,7 +158,7 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     assert {"role_deleted", "access_withdrawn", "invitation_cancelled"} <= set(kinds)
 
 
-async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization) -> None:
+async def test_a_new_role_with_the_id_of_a_deleted_one_has_no_holders(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     bob = await acme.member("bob", roles=[ROLE])
     await acme.invite("fay", [ROLE, "support"])
@@ -169,7 +169,7 @@ async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization)
     assert (await acme.roles_by_member())[fay] == ["support"]
 
 
-async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organization) -> None:
+async def test_holders_get_the_replacement_with_the_same_expiry(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     people = {name: await acme.member(name, roles=[ROLE]) for name in ("bob", "dan", "eve", "fay")}
     await acme.change_roles(people["dan"], ROLE, "support")
@@ -201,7 +201,7 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
-async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -> None:
+async def test_another_custom_role_may_be_the_replacement(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     await made(acme, "purser", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
@@ -215,7 +215,7 @@ async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -
     await assert_agreement(acme)
 
 
-async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack(
+async def test_a_member_cannot_delete_a_role_above_them_or_assign_a_replacement_beyond_them(
     acme: Organization,
 ) -> None:
     await made(acme, "smith", "roles_manage", "payouts_view")
@@ -233,7 +233,9 @@ async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack
     assert (await delete(acme, ROLE, "none", by=bob)).status_code == 204
 
 
-async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Organization) -> None:
+async def test_teams_do_not_get_a_replacement_that_teams_may_not_hold(
+    initech: Organization,
+) -> None:
     await made(initech, ROLE, "sources_view")
     bob = await initech.member("bob", roles=["read"])
     await team(initech, bob)
@@ -245,7 +247,7 @@ async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Orga
 
 
 @pytest.mark.parametrize("instead", ["none", "support"])
-async def test_a_role_of_thousands_goes_and_leaves_nothing(
+async def test_a_role_with_thousands_of_holders_is_deleted_completely(
     acme: Organization, instead: str
 ) -> None:
     async with running_worker(acme.deployment):
@@ -275,7 +277,7 @@ async def test_a_role_of_thousands_goes_and_leaves_nothing(
     )
 
 
-async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
+async def test_concurrent_deletion_and_assignment_never_leave_an_assignment_of_a_deleted_role(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -293,7 +295,7 @@ async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
         assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
-async def test_postgresql_itself_keeps_a_role_that_somebody_holds(acme: Organization) -> None:
+async def test_postgresql_refuses_to_delete_a_role_in_use(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     await acme.member("bob", roles=[ROLE])
     before = await assert_agreement(acme)

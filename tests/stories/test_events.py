@@ -50,7 +50,7 @@ DEEDS: dict[str, Deed] = {
 
 
 @pytest.mark.parametrize("kind", DEEDS)
-async def test_everything_an_administrator_does_is_told_in_the_organizations_chain(
+async def test_everything_an_administrator_does_is_an_event_of_the_organization(
     acme: Organization, kind: str
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -67,7 +67,9 @@ async def test_everything_an_administrator_does_is_told_in_the_organizations_cha
     assert told.request_id == done.headers["X-Request-Id"]
 
 
-async def test_reactivating_leaving_and_founding_are_told_too(initech: Organization) -> None:
+async def test_reactivating_leaving_and_creating_an_organization_are_events(
+    initech: Organization,
+) -> None:
     bob = (await initech.add_members({"bob": ["read"]}, suspended=["bob"]))["bob"]
     back = await newest(initech, await initech.reactivate(bob))
     assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
@@ -83,7 +85,7 @@ async def test_reactivating_leaving_and_founding_are_told_too(initech: Organizat
     )
 
 
-async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(
+async def test_an_event_of_an_operator_contains_the_hash_of_the_reason(
     acme: Organization,
 ) -> None:
     created, granted = await acme.events()
@@ -102,7 +104,9 @@ REFUSALS: dict[str, Refusal] = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_told_with_who_tried_what(acme: Organization, code: str) -> None:
+async def test_a_refusal_is_an_event_with_the_actor_and_the_route(
+    acme: Organization, code: str
+) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
 
     answer = await REFUSALS[code](acme, bob)
@@ -115,7 +119,7 @@ async def test_a_refusal_is_told_with_who_tried_what(acme: Organization, code: s
     assert told.details["route"].startswith("/v1/organizations/{organization")
 
 
-async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organization(
+async def test_a_request_about_a_foreign_organization_is_an_event_that_this_organization_does_not_see(
     acme: Organization, globex: Organization
 ) -> None:
     before = len(await globex.events())
@@ -129,7 +133,7 @@ async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organ
     assert len(await globex.events()) == before
 
 
-async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Organization) -> None:
+async def test_the_use_of_an_ended_session_is_an_event(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
     assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
@@ -141,7 +145,7 @@ async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Organizat
     assert (told.kind, told.actor) == ("sign_in_refused", f"user:{bob.id}")
 
 
-async def test_the_chains_of_events_are_whole(acme: Organization) -> None:
+async def test_the_chains_of_events_are_unbroken(acme: Organization) -> None:
     for name in ("bob", "eve"):
         await acme.member(name, roles=["support"])
     await acme.remove(acme.people["bob"])
@@ -154,7 +158,7 @@ async def test_the_chains_of_events_are_whole(acme: Organization) -> None:
         await connection.close()
 
 
-async def test_an_event_says_only_ids(acme: Organization) -> None:
+async def test_an_event_contains_only_ids(acme: Organization) -> None:
     before = len(await acme.deployment.events(Event.PLATFORM))
     await acme.member("bob", roles=["support"])
     for told in [*await acme.events(), *(await acme.deployment.events(Event.PLATFORM))[before:]]:

@@ -37,7 +37,7 @@ async def test_a_role_may_do_exactly_what_the_guide_says(
     assert may.isdisjoint(says.cannot)
 
 
-async def test_an_invited_admin_can_do_everything_that_the_first_one_can(
+async def test_an_invited_admin_can_do_everything_that_the_first_admin_can(
     finicom: Deployment, organization: Organization
 ) -> None:
     for person in (organization.administrator, organization.people["admin"]):
@@ -45,7 +45,7 @@ async def test_an_invited_admin_can_do_everything_that_the_first_one_can(
         assert mine == sorted(finicom.service.catalog.actions)
 
 
-async def test_whoever_creates_an_organization_is_its_admin(
+async def test_the_creator_of_an_organization_is_its_admin(
     finicom: Deployment, organization: Organization
 ) -> None:
     eve = organization.people["read"]

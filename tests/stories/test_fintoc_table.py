@@ -39,7 +39,7 @@ def action(deployment: Deployment, row: Row) -> Action:
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.sentence)
-async def test_a_row_of_the_table_is_what_spicedb_says_of_every_role(
+async def test_spicedb_answers_each_row_of_the_table_for_every_role(
     fintoc: Deployment, organization: Organization, holders: dict[str, Person], row: Row
 ) -> None:
     permission = action(fintoc, row).permission
@@ -50,7 +50,7 @@ async def test_a_row_of_the_table_is_what_spicedb_says_of_every_role(
     assert {role for role, may in answers.items() if may} == row.roles
 
 
-async def test_what_the_table_does_not_give_is_the_administrators_alone(
+async def test_only_the_administrator_has_actions_beyond_the_table(
     fintoc: Deployment, organization: Organization, holders: dict[str, Person]
 ) -> None:
     beside = [each for each in fintoc.service.catalog.actions.values() if each.source != "table"]
@@ -61,7 +61,7 @@ async def test_what_the_table_does_not_give_is_the_administrators_alone(
         assert may == {"Administrator"}, each.id
 
 
-async def test_a_member_is_told_the_same_actions_as_a_service(
+async def test_a_member_and_a_service_get_the_same_permissions(
     fintoc: Deployment, organization: Organization, holders: dict[str, Person]
 ) -> None:
     catalog = fintoc.service.catalog
@@ -72,7 +72,7 @@ async def test_a_member_is_told_the_same_actions_as_a_service(
         assert mine["actions"] == sorted(role.actions)
 
 
-async def test_two_roles_together_allow_what_each_allows_and_nothing_more(
+async def test_two_roles_together_allow_exactly_what_each_allows(
     fintoc: Deployment, organization: Organization
 ) -> None:
     both = await organization.member("both", roles=["product", "support"])

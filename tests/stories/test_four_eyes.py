@@ -46,7 +46,7 @@ async def test_not_even_an_administrator_authorizes_what_they_created(
     assert not await acme.can(people["ole"], "authorize", on=T1)
 
 
-async def test_nor_through_a_custom_role_a_team_or_a_grant(
+async def test_the_creator_cannot_authorize_through_a_custom_role_a_team_or_a_grant(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     tia, ole = people["tia"], people["ole"]
@@ -73,7 +73,7 @@ async def test_nor_through_a_custom_role_a_team_or_a_grant(
     await assert_agreement(acme)
 
 
-async def test_the_creator_is_said_once_and_for_all(
+async def test_the_creator_is_set_once_and_never_changes(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     ana, ben = acme.administrator, people["ben"]
@@ -95,7 +95,7 @@ async def test_the_creator_is_said_once_and_for_all(
     assert not await acme.can(ana, "authorize", on=T1)
 
 
-async def test_a_second_organization_does_not_help(
+async def test_a_second_organization_does_not_help_the_creator(
     acme: Organization, globex: Organization
 ) -> None:
     """Ana is an administrator in both, and registers the same id there as somebody else's."""
@@ -121,7 +121,7 @@ async def test_a_second_organization_does_not_help(
     refused(asked, 400, "invalid_resource")
 
 
-async def test_who_created_it_is_a_member(acme: Organization, globex: Organization) -> None:
+async def test_the_creator_must_be_a_member(acme: Organization, globex: Organization) -> None:
     stranger = await register_resource(acme, T1, creator=globex.administrator)
     refused(stranger, 404, "unknown_member")
     nobody = await acme.administrator.ask(
@@ -130,7 +130,7 @@ async def test_who_created_it_is_a_member(acme: Organization, globex: Organizati
     refused(nobody, 404, "unknown_member")
 
 
-async def test_whoever_created_it_and_is_back_is_its_creator_still(
+async def test_a_creator_who_returns_is_still_the_creator(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     ole = people["ole"]
@@ -147,7 +147,7 @@ async def test_whoever_created_it_and_is_back_is_its_creator_still(
     assert await acme.can(ole, "view", on=T1)
 
 
-async def test_a_creator_does_not_hand_out_either_what_they_may_not(
+async def test_a_creator_cannot_grant_what_they_may_not_do(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     ana, ole = acme.administrator, people["ole"]
@@ -163,7 +163,7 @@ async def test_a_creator_does_not_hand_out_either_what_they_may_not(
     assert not await acme.can(ole, "authorize", on=T1)
 
 
-async def test_what_takes_four_eyes_is_never_asked_of_the_organization(
+async def test_a_four_eyes_action_is_never_checked_on_the_organization(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     asked = {"organization": acme.id, "action": "transfers_authorize"}
@@ -172,7 +172,7 @@ async def test_what_takes_four_eyes_is_never_asked_of_the_organization(
     assert f"transfer:{acme.id}/<id>#authorize" in problem["detail"]
 
 
-async def test_what_a_backend_registers_for_a_member_is_that_member_s_creation(
+async def test_a_member_is_the_creator_of_what_a_backend_registers_for_them(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     ana, ben = acme.administrator, people["ben"]

@@ -37,7 +37,7 @@ async def do(organization: Organization, deed: str, whom: Person, by: Person) ->
     return await organization.change_status(deed, whom, by=by)
 
 
-async def test_a_lead_gives_what_a_lead_has(
+async def test_a_lead_gives_what_a_lead_holds(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -47,7 +47,7 @@ async def test_a_lead_gives_what_a_lead_has(
         assert (await branch.accept(f"new-{role}")).status_code == 200
 
 
-async def test_a_lead_gives_nothing_beyond_by_no_path(
+async def test_no_path_lets_a_lead_give_more_than_she_holds(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
@@ -81,7 +81,7 @@ async def test_not_even_the_owner_gives_an_operators_role(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_nobody_acts_on_someone_above_them(
+async def test_members_cannot_act_on_members_above_them(
     branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
     another = (await branch.add_members({"another": ["owner"]}))["another"]
@@ -100,7 +100,7 @@ async def test_nobody_acts_on_someone_above_them(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_equals_and_those_below_may_be_acted_on(
+async def test_members_may_act_on_equals_and_on_members_below_them(
     branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
     for name in ("leo", "dan", "carl", "nora"):
@@ -111,7 +111,7 @@ async def test_equals_and_those_below_may_be_acted_on(
 
 
 @pytest.mark.parametrize("days", [-1, 30])
-async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
+async def test_temporary_and_expired_roles_count_for_rank(
     branch: Organization, people: dict[str, Person], days: int
 ) -> None:
     ada = people["ada"]
@@ -121,7 +121,7 @@ async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
         refused(await branch.change_status(deed, ada, by=people["lea"]), 403, "member_above_actor")
 
 
-async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
+async def test_roles_that_the_caller_held_a_moment_ago_do_not_count(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
@@ -136,7 +136,7 @@ async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
     refused(answer, 403, "role_beyond_giver")
 
 
-async def test_extending_counts_as_giving_and_bringing_forward_does_not(
+async def test_extending_counts_as_giving_and_shortening_does_not(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
@@ -156,7 +156,7 @@ async def test_extending_counts_as_giving_and_bringing_forward_does_not(
         refused(await lea.ask("PUT", path, json=until(later)), 403, "role_beyond_giver")
 
 
-async def test_who_may_invite_but_not_manage_can_do_just_that(
+async def test_a_member_who_may_only_invite_can_do_only_that(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     dan = people["dan"]
@@ -169,7 +169,7 @@ async def test_who_may_invite_but_not_manage_can_do_just_that(
     assert (await branch.invite("new", ["deputy"], by=dan)).status_code == 201
 
 
-async def test_a_member_may_give_up_roles_of_their_own_when_they_may_change_roles_at_all(
+async def test_members_who_may_change_roles_may_give_up_their_own(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]

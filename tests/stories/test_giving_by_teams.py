@@ -49,7 +49,7 @@ async def books(branch: Organization) -> Team:
     return await Team.create(branch, "books", "auditor")
 
 
-async def test_a_lead_gives_through_a_team_what_a_lead_has(
+async def test_a_lead_gives_through_a_team_what_the_lead_holds(
     branch: Organization, people: dict[str, Person], desk: Team
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -60,7 +60,7 @@ async def test_a_lead_gives_through_a_team_what_a_lead_has(
     assert (await desk.delete(by=lea)).status_code == 204
 
 
-async def test_a_lead_puts_nobody_into_a_team_that_holds_more_not_even_herself(
+async def test_a_lead_adds_nobody_to_a_team_that_holds_more_including_herself(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea = people["lea"]
@@ -70,14 +70,14 @@ async def test_a_lead_puts_nobody_into_a_team_that_holds_more_not_even_herself(
     assert await books.member_ids() == []
 
 
-async def test_an_ended_role_of_the_team_counts_until_it_is_gone(
+async def test_an_expired_role_of_the_team_counts_until_it_is_removed(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     await books.set_role_expiry("auditor", PAST)
     refused(await books.add_member(people["nora"], by=people["lea"]), 403, "role_beyond_giver")
 
 
-async def test_a_lead_gives_a_team_nothing_beyond_and_nobody_an_operator_s_role(
+async def test_a_lead_gives_a_team_no_role_beyond_hers_and_no_operators_role(
     branch: Organization, people: dict[str, Person], desk: Team
 ) -> None:
     lea = people["lea"]
@@ -87,7 +87,7 @@ async def test_a_lead_gives_a_team_nothing_beyond_and_nobody_an_operator_s_role(
         refused(await desk.set_roles(role), 409, "role_not_for_teams")
 
 
-async def test_a_later_end_is_giving_and_an_earlier_one_is_acting_on_somebody(
+async def test_a_later_expiry_is_giving_and_an_earlier_one_is_acting_on_the_member(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -102,7 +102,7 @@ async def test_a_later_end_is_giving_and_an_earlier_one_is_acting_on_somebody(
     refused(await books.add_member(nora, SOON, by=lea), 403, "role_beyond_giver")
 
 
-async def test_a_role_of_a_team_that_ends_later_is_given_again(
+async def test_extending_a_role_of_a_team_is_giving_it_again(
     branch: Organization, people: dict[str, Person], desk: Team
 ) -> None:
     lea = people["lea"]
@@ -111,7 +111,7 @@ async def test_a_role_of_a_team_that_ends_later_is_given_again(
     refused(await desk.set_roles("clerk", "auditor", by=lea), 403, "role_beyond_giver")
 
 
-async def test_nobody_acts_on_those_above_them_in_a_team(
+async def test_members_cannot_act_on_members_above_them_in_a_team(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -129,7 +129,7 @@ async def test_nobody_acts_on_those_above_them_in_a_team(
     await assert_agreement(branch)
 
 
-async def test_what_a_team_holds_in_which_nobody_else_is_anybody_may_take_who_manages_teams(
+async def test_a_team_manager_may_remove_roles_from_a_team_with_no_other_member(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea = people["lea"]
@@ -138,7 +138,7 @@ async def test_what_a_team_holds_in_which_nobody_else_is_anybody_may_take_who_ma
     assert (await books.delete(by=lea)).status_code == 204
 
 
-async def test_what_is_from_a_team_puts_somebody_above_others(
+async def test_roles_from_a_team_count_for_rank(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -150,7 +150,7 @@ async def test_what_is_from_a_team_puts_somebody_above_others(
     assert (await branch.remove(nora, by=lea)).status_code == 204
 
 
-async def test_what_is_from_a_team_can_be_given_on(
+async def test_roles_from_a_team_can_be_given(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea, nora = people["lea"], people["nora"]
@@ -161,7 +161,7 @@ async def test_what_is_from_a_team_can_be_given_on(
     refused(await branch.change_roles(people["dan"], "auditor", by=lea), 403, "role_beyond_giver")
 
 
-async def test_a_team_is_left_without_permission_and_others_are_not_taken_out_of_it(
+async def test_members_may_leave_a_team_but_need_permission_to_remove_others(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     carl, nora = people["carl"], people["nora"]
@@ -178,7 +178,7 @@ async def test_a_team_is_left_without_permission_and_others_are_not_taken_out_of
     refused(await books.remove_member(nora, by=nora), 404, "unknown_organization")
 
 
-async def test_a_team_that_may_do_something_to_one_object_gives_that(acme: Organization) -> None:
+async def test_adding_a_member_to_a_team_gives_the_grants_of_the_team(acme: Organization) -> None:
     cem, bob = (await acme.add_members({"cem": [], "bob": []})).values()
     links = await Team.create(acme, "links")
     held = ["teams_manage", "users_access", "refunds_create"]

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import update
 
 from teamaccess.storage import Grant, TeamId
-from teamaccess.storage import Organization as TeamRow
+from teamaccess.storage import Team as TeamRow
 from tests.support.agreement import assert_agreement
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -41,7 +41,7 @@ async def hence(organization: Organization, **more: float) -> datetime:
     return (await organization.deployment.service.now() + timedelta(**more)).replace(microsecond=0)
 
 
-async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
+async def test_a_member_and_a_team_may_do_to_one_resource_what_they_were_granted(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
@@ -87,7 +87,7 @@ async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
     await assert_agreement(acme)
 
 
-async def test_what_is_put_replaces_all_that_was_granted_in_one_write(
+async def test_setting_grants_replaces_all_of_them_in_one_write(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
@@ -110,7 +110,7 @@ async def test_what_is_put_replaces_all_that_was_granted_in_one_write(
     assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
 
 
-async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_place_in_it(
+async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_team_membership(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
@@ -140,9 +140,7 @@ async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_place_in_
     assert await assert_agreement(acme) == {each for each in before if not each.startswith("team:")}
 
 
-async def test_a_grant_ends_when_it_is_said_to(
-    acme: Organization, people: dict[str, Person]
-) -> None:
+async def test_a_grant_expires_at_its_time(acme: Organization, people: dict[str, Person]) -> None:
     sue = people["sue"]
     end = await hence(acme, days=1)
     await set_grants(
@@ -176,7 +174,7 @@ async def test_a_grant_ends_when_it_is_said_to(
     await assert_agreement(acme)
 
 
-async def test_what_had_ended_is_granted_by_who_grants_it_again(
+async def test_an_expired_grant_that_is_granted_again_has_a_new_granter(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, reg = people["sue"], people["reg"]
@@ -218,7 +216,7 @@ async def test_what_had_ended_is_granted_by_who_grants_it_again(
         ),
     ],
 )
-async def test_what_cannot_be_granted_is_refused_with_all_the_rest(
+async def test_one_invalid_grant_refuses_all(
     acme: Organization,
     people: dict[str, Person],
     wrong: dict[str, str | None],
@@ -233,7 +231,7 @@ async def test_what_cannot_be_granted_is_refused_with_all_the_rest(
     assert await acme.ledger() == before
 
 
-async def test_nobody_of_another_tenant_is_granted_anything(
+async def test_users_of_another_tenant_cannot_get_a_grant(
     acme: Organization, globex: Organization, people: dict[str, Person]
 ) -> None:
     stranger = globex.administrator
@@ -247,7 +245,7 @@ async def test_nobody_of_another_tenant_is_granted_anything(
     )
 
 
-async def test_nobody_grants_on_an_object_what_they_may_not_do_to_it(
+async def test_members_cannot_grant_what_they_may_not_do_to_the_resource(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     reg, sue, ida = people["reg"], people["sue"], people["ida"]
@@ -266,7 +264,7 @@ async def test_nobody_grants_on_an_object_what_they_may_not_do_to_it(
     refused(answer, 403, "grant_beyond_giver")
 
 
-async def test_nobody_takes_away_or_extends_what_they_may_not_do(
+async def test_members_cannot_remove_or_extend_grants_of_what_they_may_not_do(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     reg, sue = people["reg"], people["sue"]
@@ -281,7 +279,7 @@ async def test_nobody_takes_away_or_extends_what_they_may_not_do(
     assert (await set_grants(acme, WEBHOOK, kept, grant_to(sue, "edit"), by=reg)).status_code == 200
 
 
-async def test_grants_are_replaced_if_they_are_as_they_were_read(
+async def test_grants_are_replaced_only_if_they_are_unchanged(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     sue = people["sue"]
@@ -296,7 +294,7 @@ async def test_grants_are_replaced_if_they_are_as_they_were_read(
     assert (await set_grants(acme, WEBHOOK, headers={"If-Match": "*"})).status_code == 200
 
 
-async def test_removing_an_object_ends_what_was_granted_whoever_granted_it(
+async def test_removing_a_resource_ends_all_its_grants(
     acme: Organization, people: dict[str, Person]
 ) -> None:
     await set_grants(acme, WEBHOOK, grant_to(people["sue"], "delete"))
@@ -305,7 +303,7 @@ async def test_removing_an_object_ends_what_was_granted_whoever_granted_it(
     await assert_agreement(acme)
 
 
-async def test_what_is_held_on_one_object_puts_somebody_above_who_lacks_it(
+async def test_a_grant_counts_for_rank(
     initech: Organization,
 ) -> None:
     found = await initech.add_members({"stu": [], "sue": [], "tim": [], "tom": []})

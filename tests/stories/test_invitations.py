@@ -21,7 +21,7 @@ async def status_of(organization: Organization, id: str) -> str:
     return next(str(each["status"]) for each in listed if each["id"] == id)
 
 
-async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(
+async def test_an_invitation_is_pending_for_seven_days_and_lists_the_offered_roles(
     acme: Organization,
 ) -> None:
     invited = await acme.invite("bob", ["support", "developer"])
@@ -44,7 +44,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(
 
 
 @pytest.mark.parametrize("hours", [1, 24, 30 * 24])
-async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(
+async def test_an_invitation_lasts_as_long_as_requested_but_at_most_thirty_days(
     acme: Organization, hours: int
 ) -> None:
     invitation = (await acme.invite("bob", ["support"], expires_in_hours=hours)).json()
@@ -56,7 +56,7 @@ async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(
         refused(answer, 400, "invalid_request")
 
 
-async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_asked_for(
+async def test_invitations_are_listed_and_filtered_by_status(
     acme: Organization,
 ) -> None:
     ids = {name: (await acme.invite(name, ["support"])).json()["id"] for name in ("p", "e", "c")}
@@ -112,7 +112,7 @@ async def test_an_expired_invitation_can_be_cancelled(acme: Organization) -> Non
     assert await status_of(acme, id) == "cancelled"
 
 
-async def test_a_cancelled_invitation_is_dead_and_stays_so(acme: Organization) -> None:
+async def test_a_cancelled_invitation_stays_cancelled(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     path = f"{acme.path}/invitations/{id}"
     await acme.administrator.ask("DELETE", path)
@@ -122,7 +122,7 @@ async def test_a_cancelled_invitation_is_dead_and_stays_so(acme: Organization) -
     refused(await acme.administrator.ask("POST", f"{path}/resend"), 409, "invitation_ended")
 
 
-async def test_an_accepted_invitation_can_be_neither_cancelled_nor_sent_again(
+async def test_an_accepted_invitation_cannot_be_cancelled_or_resent(
     acme: Organization,
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
@@ -138,7 +138,7 @@ async def test_an_accepted_invitation_can_be_neither_cancelled_nor_sent_again(
 
 
 @pytest.mark.parametrize("days", [0, 3, 8])
-async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_one(
+async def test_resending_creates_a_new_link_for_the_same_time_and_ends_the_old_one(
     acme: Organization, days: int
 ) -> None:
     id = (await acme.invite("bob", ["support"], expires_in_hours=48)).json()["id"]
@@ -206,7 +206,7 @@ async def test_an_organization_sends_only_so_many_mails_an_hour(
     assert (await acme.invite("max", ["support"])).status_code == 201
 
 
-async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Organization) -> None:
+async def test_one_address_gets_at_most_ten_mails_a_day(acme: Organization) -> None:
     sent: list[str] = []
     for _ in range(5):
         id = (await acme.invite("bob", ["support"])).json()["id"]

@@ -53,7 +53,7 @@ READS = ["", "/permissions", "/members", "/members/{user}", "/changes/1"]
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_not_theirs(
+async def test_every_request_of_a_member_counts_as_their_activity_and_not_as_that_of_others(
     acme: Organization, path: str
 ) -> None:
     bob, eve = (await acme.add_members({"bob": ["support"], "eve": ["support"]})).values()
@@ -93,7 +93,7 @@ async def test_a_page_that_ends_the_list_has_no_next_one(acme: Organization) -> 
     assert page["next_cursor"] is None
 
 
-async def test_pages_stay_in_step_while_people_come_and_go(acme: Organization) -> None:
+async def test_pages_stay_consistent_while_members_join_and_leave(acme: Organization) -> None:
     people = await acme.add_members({f"member{number}": [] for number in range(9)})
     first = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=4")).json()
     shown = [each["user"] for each in first["items"]]
@@ -108,7 +108,7 @@ async def test_pages_stay_in_step_while_people_come_and_go(acme: Organization) -
     assert not set(shown) & {each["user"] for each in rest}
 
 
-async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(
+async def test_the_list_is_filtered_by_role_without_expired_roles(
     acme: Organization,
 ) -> None:
     people = await acme.add_members(
@@ -134,7 +134,7 @@ async def test_the_list_is_filtered_by_status(acme: Organization) -> None:
     assert set(await users(acme, status="active")) == {acme.administrator.id, people["bob"].id}
 
 
-async def test_the_inactive_are_found_and_who_never_did_anything_is_among_them(
+async def test_inactive_members_are_found_including_those_never_active(
     acme: Organization,
 ) -> None:
     people = await acme.add_members({"bob": ["support"], "eve": ["support"], "max": ["support"]})
@@ -148,14 +148,14 @@ async def test_the_inactive_are_found_and_who_never_did_anything_is_among_them(
     assert set(await users(acme, inactive_days=30, role="support")) == {eve.id, max.id}
 
 
-async def test_who_may_not_see_the_team_sees_nobody(initech: Organization) -> None:
+async def test_a_member_without_the_permission_cannot_list_members(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["write"])
     for path in ("members", f"members/{bob.id}", "invitations"):
         problem = refused(await bob.ask("GET", f"{initech.path}/{path}"), 403, "missing_permission")
         assert problem["permission"] == "members_view"
 
 
-async def test_the_organizations_that_somebody_is_an_active_member_of_are_listed(
+async def test_a_user_lists_the_organizations_of_which_they_are_an_active_member(
     acme: Organization, globex: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])

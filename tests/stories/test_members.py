@@ -3,7 +3,7 @@
 from tests.support.organization import Organization
 
 
-async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Organization) -> None:
+async def test_a_suspended_member_can_do_nothing_but_keeps_their_roles(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     assert await acme.can(bob, "webhooks_create")
 

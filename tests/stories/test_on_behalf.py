@@ -33,7 +33,7 @@ async def named(organization: Organization) -> str:
         return newest
 
 
-async def test_a_backend_does_for_a_member_what_both_may_and_both_are_named(
+async def test_a_backend_does_for_a_member_what_both_may_do_and_the_ledger_names_both(
     branch: Organization,
 ) -> None:
     people = await branch.add_members({"lea": ["lead"], "nora": []})
@@ -54,7 +54,7 @@ async def test_a_backend_does_for_a_member_what_both_may_and_both_are_named(
     assert (me["id"], me["kind"], me["via"]) == (lea.id, "person", site.id)
 
 
-async def test_what_only_one_of_them_may_is_refused(branch: Organization) -> None:
+async def test_an_action_that_only_one_of_them_may_do_is_refused(branch: Organization) -> None:
     people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"], "nora": []})
     lea, carl, nora = people["lea"], people["carl"], people["nora"]
     site = await branch.add_backend_account("people_view", "counter_pay")
@@ -109,7 +109,7 @@ async def test_a_question_about_the_member_is_answered_for_both(acme: Organizati
         ]
 
 
-async def test_neither_gives_what_the_other_lacks(branch: Organization) -> None:
+async def test_a_backend_and_its_member_give_only_what_both_hold(branch: Organization) -> None:
     people = await branch.add_members({"lea": ["lead"], "nora": []})
     site = await branch.add_backend_account("people_manage", "people_invite", "counter_view")
     for_lea = site.on_behalf_of(people["lea"].id)
@@ -130,7 +130,7 @@ async def test_neither_gives_what_the_other_lacks(branch: Organization) -> None:
     assert (await branch.accept("new")).status_code == 200
 
 
-async def test_a_backend_does_nothing_to_a_member_above_it_not_even_for_themselves(
+async def test_a_backend_cannot_act_on_a_member_above_it_even_on_their_behalf(
     branch: Organization,
 ) -> None:
     lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
@@ -147,7 +147,7 @@ async def test_a_backend_does_nothing_to_a_member_above_it_not_even_for_themselv
     assert await branch.roles_by_member() == before
 
 
-async def test_acting_for_somebody_takes_a_role_that_says_so(acme: Organization) -> None:
+async def test_acting_on_behalf_requires_the_guard(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     job = await acme.add_service_account("support")
     problem = refused(
@@ -167,7 +167,7 @@ async def test_acting_for_somebody_takes_a_role_that_says_so(acme: Organization)
     )
 
 
-async def test_nobody_but_a_machine_acts_for_others_and_only_for_people_of_its_own(
+async def test_only_service_accounts_act_on_behalf_and_only_for_people_of_their_organization(
     acme: Organization, globex: Organization
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -184,7 +184,9 @@ async def test_nobody_but_a_machine_acts_for_others_and_only_for_people_of_its_o
         refused(await site.on_behalf_of(whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
 
 
-async def test_an_external_id_names_a_member_too_and_an_id_goes_first(acme: Organization) -> None:
+async def test_an_external_id_names_a_member_unless_it_is_the_id_of_another(
+    acme: Organization,
+) -> None:
     people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     bob, eve = people["bob"], people["eve"]
     site = await acme.add_backend_account("users_access")
@@ -197,7 +199,7 @@ async def test_an_external_id_names_a_member_too_and_an_id_goes_first(acme: Orga
         assert (await site.on_behalf_of(whom).ask("GET", "/v1/me")).json()["id"] == bob.id
 
 
-async def test_a_suspended_or_removed_one_of_them_ends_it(acme: Organization) -> None:
+async def test_suspending_or_removing_either_ends_acting_on_behalf(acme: Organization) -> None:
     people = await acme.add_members({"bob": ["support"]})
     bob = people["bob"]
     site = await acme.add_backend_account("users_access")
@@ -212,7 +214,7 @@ async def test_a_suspended_or_removed_one_of_them_ends_it(acme: Organization) ->
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "nobody_to_act_for")
 
 
-async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
+async def test_a_backend_sees_only_the_organization_that_it_shares_with_the_member(
     acme: Organization, globex: Organization
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -229,7 +231,9 @@ async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
         refused(await site.on_behalf_of(bob.id).ask("GET", where), 404, "unknown_organization")
 
 
-async def test_what_people_do_in_person_nobody_does_for_them(initech: Organization) -> None:
+async def test_requests_that_people_make_in_person_cannot_be_made_on_their_behalf(
+    initech: Organization,
+) -> None:
     bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
     robot = await initech.add_service_account("admin")
     other = await initech.deployment.create_organization("hooli")
@@ -251,7 +255,7 @@ async def test_what_people_do_in_person_nobody_does_for_them(initech: Organizati
     assert (await bob.ask("GET", f"{initech.path}/members")).status_code == 200
 
 
-async def test_one_key_of_a_machine_that_acts_for_two_is_two_keys(branch: Organization) -> None:
+async def test_an_idempotency_key_of_a_backend_belongs_to_one_member(branch: Organization) -> None:
     people = await branch.add_members({"lea": ["lead"], "leo": ["lead"]})
     site = await branch.add_backend_account("people_invite", "counter_view")
     body = {"email": branch.address("new"), "roles": ["clerk"]}
@@ -280,7 +284,7 @@ async def test_the_guard_is_asked_again_under_the_lock(acme: Organization) -> No
 
 
 @pytest.mark.parametrize("lost", ["users_access", "service_accounts_act_on_behalf"])
-async def test_a_role_that_changes_changes_at_once_what_is_done_through_it(
+async def test_a_changed_role_takes_effect_at_once_for_acting_on_behalf(
     acme: Organization, lost: str
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]

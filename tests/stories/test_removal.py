@@ -46,7 +46,7 @@ async def test_a_removal_deletes_the_gate_and_every_role_in_one_position(
     assert (await acme.events())[-1].kind == "member_removed"
 
 
-async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(
+async def test_checks_during_a_removal_turn_to_no_and_stay_there(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["developer"])
@@ -63,7 +63,9 @@ async def test_checks_while_somebody_is_being_removed_end_in_no_and_stay_there(
     assert answers.index(False) + 20 == len(answers)
 
 
-async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Organization) -> None:
+async def test_removed_members_are_signed_out_and_their_old_tokens_are_refused(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", roles=["developer"])
     assert (await bob.ask("GET", "/v1/me")).status_code == 200
 
@@ -77,7 +79,7 @@ async def test_the_removed_are_signed_out_and_their_old_tokens_die(acme: Organiz
     assert (await bob.ask("GET", "/v1/organizations")).json()["items"] == []
 
 
-async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_offered(
+async def test_removed_members_can_be_invited_again_and_get_only_the_offered_roles(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["developer", "support"])
@@ -95,7 +97,7 @@ async def test_the_removed_can_be_invited_again_and_begin_with_what_they_are_off
     assert "refunds_create" not in mine
 
 
-async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Organization) -> None:
+async def test_leaving_ends_a_membership_as_a_removal_does(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
 
     left = await bob.ask("POST", f"{acme.path}/leave")
@@ -107,7 +109,7 @@ async def test_leaving_ends_ones_own_membership_as_a_removal_does(acme: Organiza
     refused(gone, 404, "unknown_member")
 
 
-async def test_the_end_of_an_organization_ends_everything_in_it(acme: Organization) -> None:
+async def test_deleting_an_organization_ends_all_access_in_it(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     await acme.invite("eve", ["support"])
     secret = acme.deployment.invitation_token(acme.address("eve"))

@@ -34,7 +34,7 @@ async def arrived(organization: Organization) -> bool:
         return bool(await session.scalar(text(PENDING), {"id": organization.id}) == 0)
 
 
-async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(
+async def test_a_role_allows_its_actions_on_every_registered_resource(
     acme: Organization,
 ) -> None:
     people = await acme.add_members({"dev": ["developer"], "sue": ["support"]})
@@ -58,7 +58,7 @@ async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(
     assert (told.kind, told.subject) == ("resource_registered", f"webhook:{acme.id}/wh_1")
 
 
-async def test_registering_is_done_once_however_often_it_is_asked(acme: Organization) -> None:
+async def test_registering_is_idempotent(acme: Organization) -> None:
     first = await register_resource(acme, "transfer:t_1", creator=acme.administrator)
     before = await acme.ledger()
     again = await register_resource(acme, "transfer:t_1", creator=acme.administrator)
@@ -67,7 +67,7 @@ async def test_registering_is_done_once_however_often_it_is_asked(acme: Organiza
     assert [each.kind for each in await acme.events()].count("resource_registered") == 1
 
 
-async def test_removing_takes_everything_about_an_object_along(acme: Organization) -> None:
+async def test_removing_a_resource_removes_all_its_relationships(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     before = await spicedb_relationships(acme)
     await add_resources(acme, "webhook:wh_1")
@@ -97,7 +97,7 @@ async def test_a_removed_id_is_never_registered_again(acme: Organization) -> Non
     assert not any(each.resource.type == "webhook" for each in await spicedb_relationships(acme))
 
 
-async def test_another_tenant_has_its_own_objects_of_the_same_name(
+async def test_another_tenant_may_use_the_same_resource_ids(
     acme: Organization, globex: Organization
 ) -> None:
     for organization in (acme, globex):
@@ -121,7 +121,7 @@ async def test_another_tenant_has_its_own_objects_of_the_same_name(
         ("transfer:t_1", False, 400, "creator_demanded"),
     ],
 )
-async def test_what_cannot_be_registered_is_told_apart(
+async def test_each_reason_that_prevents_registration_has_its_own_error(
     acme: Organization, name: str, creator: bool, status: int, code: str
 ) -> None:
     before = await acme.ledger()
@@ -134,22 +134,22 @@ async def test_what_cannot_be_registered_is_told_apart(
     "body",
     [b"[]", b"{", b"0", b'{"creator": 1}', b'{"creator": ""}', b'{"unknown": 1}', b'"x"', b"\xff"],
 )
-async def test_a_body_that_makes_no_sense_registers_nothing(
-    acme: Organization, body: bytes
-) -> None:
+async def test_a_malformed_body_registers_nothing(acme: Organization, body: bytes) -> None:
     answer = await acme.administrator.ask("PUT", resource_path(acme, "webhook:wh_1"), content=body)
     refused(answer, 400, "invalid_request")
     assert not any(each.resource.type == "webhook" for each in await spicedb_relationships(acme))
 
 
-async def test_registering_needs_no_body_where_nothing_is_to_be_said(acme: Organization) -> None:
+async def test_registering_needs_no_body(acme: Organization) -> None:
     bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"creator": None}}]
     for number, sent in enumerate(bodies):
         name = resource_path(acme, f"webhook:wh_{number}")
         assert (await acme.administrator.ask("PUT", name, **sent)).status_code == 200
 
 
-async def test_who_may_not_register_is_told_which_permission_is_missing(acme: Organization) -> None:
+async def test_a_caller_who_may_not_register_learns_the_missing_permission(
+    acme: Organization,
+) -> None:
     dev = (await acme.add_members({"dev": ["developer"]}))["dev"]
     for answer in (
         await register_resource(acme, "webhook:wh_1", by=dev),
@@ -160,7 +160,7 @@ async def test_who_may_not_register_is_told_which_permission_is_missing(acme: Or
         assert refused(answer, 403, "missing_permission")["permission"] == "resources_register"
 
 
-async def test_objects_are_listed_by_type_in_pages(acme: Organization) -> None:
+async def test_resources_are_listed_by_type_in_pages(acme: Organization) -> None:
     sue = (await acme.add_members({"sue": ["support"]}))["sue"]
     await add_resources(acme, *(f"webhook:wh_{number}" for number in range(5)), "link:l_1")
     await remove_resource(acme, "webhook:wh_2")
@@ -175,7 +175,7 @@ async def test_objects_are_listed_by_type_in_pages(acme: Organization) -> None:
     refused(await sue.ask("GET", f"{acme.path}/resources/invoice"), 404, "unknown_resource_type")
 
 
-async def test_a_batch_tells_what_became_of_each_and_changes_nothing_the_second_time(
+async def test_a_batch_reports_each_result_and_changes_nothing_the_second_time(
     acme: Organization,
 ) -> None:
     await add_resources(acme, "webhook:old", "webhook:kept")
@@ -201,7 +201,7 @@ async def test_a_batch_tells_what_became_of_each_and_changes_nothing_the_second_
     await assert_agreement(acme)
 
 
-async def test_a_batch_with_one_mistake_does_nothing(acme: Organization) -> None:
+async def test_a_batch_with_one_mistake_changes_nothing(acme: Organization) -> None:
     await add_resources(acme, "webhook:wh_1")
     before = await acme.ledger()
     for wrong, status, code in (
@@ -258,7 +258,7 @@ async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_eac
     assert sizes == [900, 900, 200, 900, 100, 900, 100, 900, 900, 200]
 
 
-async def test_the_end_of_an_organization_leaves_none_of_its_objects(acme: Organization) -> None:
+async def test_deleting_an_organization_removes_its_resources(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     async with running_worker(acme.deployment):
         for start in range(0, 3000, 1000):
@@ -276,7 +276,7 @@ async def test_the_end_of_an_organization_leaves_none_of_its_objects(acme: Organ
     assert await assert_agreement(acme) == set()
 
 
-async def test_postgresql_itself_keeps_what_is_registered(acme: Organization) -> None:
+async def test_postgresql_refuses_to_delete_a_registered_resource(acme: Organization) -> None:
     await add_resources(acme, "transfer:t_1", creator=acme.administrator)
     await add_resources(acme, "webhook:gone")
     await remove_resource(acme, "webhook:gone")
@@ -294,6 +294,6 @@ async def test_postgresql_itself_keeps_what_is_registered(acme: Organization) ->
         await connection.close()
 
 
-def test_the_longest_batch_fits_into_what_a_request_may_be() -> None:
+def test_the_largest_batch_fits_into_a_request() -> None:
     one = {"operation": "register", "type": "x" * 64, "id": "y" * 64, "creator": "z" * 64}
     assert len(json.dumps({"items": [one] * 1000})) <= 256 * 1024

@@ -19,7 +19,7 @@ def until(at: datetime | None) -> str | None:
     return at.isoformat() if at else None
 
 
-async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Organization) -> None:
+async def test_a_kept_role_stays_in_force_throughout_and_unchanged(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "product"])
     member = f"{acme.path}/members/{bob.id}"
     before = (await acme.administrator.ask("GET", member)).json()["roles"]
@@ -36,7 +36,7 @@ async def test_what_is_kept_is_in_force_throughout_and_stays_as_it_was(acme: Org
     assert (await acme.administrator.ask("GET", member)).json()["roles"] == changed.json()["roles"]
 
 
-async def test_changing_roles_to_what_they_are_changes_nothing_and_says_where_things_stand(
+async def test_setting_the_same_roles_changes_nothing_and_answers_with_the_current_position(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -50,7 +50,7 @@ async def test_changing_roles_to_what_they_are_changes_nothing_and_says_where_th
     assert await acme.can(bob, "refunds_create", at=changed.headers["Zed-Token"])
 
 
-async def test_a_member_without_any_role_is_a_member_still(acme: Organization) -> None:
+async def test_a_member_without_roles_is_still_a_member(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
 
     changed = await acme.change_roles(bob)
@@ -62,7 +62,7 @@ async def test_a_member_without_any_role_is_a_member_still(acme: Organization) -
     refused(await bob.ask("GET", acme.path), 403, "missing_permission")
 
 
-async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Organization) -> None:
+async def test_a_role_may_expire_and_spicedb_knows_when(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     wanted = {"roles": [{"role": "support"}, {"role": "developer", "expires_at": until(SOON)}]}
 
@@ -81,7 +81,7 @@ async def test_a_role_may_have_an_end_and_spicedb_knows_it(acme: Organization) -
     assert (await acme.events())[-1].details["ends"] == {"developer": SOON.isoformat()}
 
 
-async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Organization) -> None:
+async def test_an_expired_role_allows_nothing(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
 
     await acme.set_role_expiry(bob, "developer", datetime.now(UTC) - timedelta(seconds=1))
@@ -99,7 +99,7 @@ async def test_a_role_whose_end_has_come_allows_nothing_any_more(acme: Organizat
         (f"{YEAR}-01-01t00:00:00z", f"{YEAR}-01-01T00:00:00+00:00"),
     ],
 )
-async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
+async def test_an_expiry_is_stored_in_utc_to_the_microsecond_on_both_sides(
     acme: Organization, wanted: str, kept: str
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -131,7 +131,7 @@ async def test_an_end_is_kept_in_utc_and_to_the_microsecond_on_both_sides(
 @pytest.mark.parametrize(
     "end", ["2020-01-01T00:00:00Z", "1970-01-01T00:00:00+14:00", "0001-01-02T00:00:00Z"]
 )
-async def test_a_role_cannot_end_in_the_past(acme: Organization, end: str) -> None:
+async def test_a_role_cannot_expire_in_the_past(acme: Organization, end: str) -> None:
     bob = await acme.member("bob", roles=["support"])
     wanted = {"roles": [{"role": "support", "expires_at": end}]}
 
@@ -141,7 +141,7 @@ async def test_a_role_cannot_end_in_the_past(acme: Organization, end: str) -> No
     assert (await acme.roles_by_member())[bob.id] == ["support"]
 
 
-async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Organization) -> None:
+async def test_a_role_expires_no_later_than_the_catalog_allows(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     await made(acme, "night", "links_edit")
     path = f"{acme.path}/members/{bob.id}/roles"
@@ -160,7 +160,7 @@ async def test_a_role_ends_at_most_so_far_ahead_as_the_catalog_lets_it(acme: Org
     assert (await acme.roles_by_member())[bob.id] == ["night"]
 
 
-async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Organization) -> None:
+async def test_an_expiry_may_be_moved_earlier_moved_later_and_removed(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     path = f"{acme.path}/members/{bob.id}/roles"
     for end in (LATER, SOON, LATER, None):
@@ -174,7 +174,7 @@ async def test_an_end_may_be_brought_forward_put_off_and_taken_away(acme: Organi
     assert (await acme.ledger())[-1] == [f"TOUCH {held} WAS {held}[expiration:{stamp}]"]
 
 
-async def test_the_reason_is_kept_beside_the_chain_which_holds_only_its_hash(
+async def test_the_reason_is_stored_beside_the_chain_which_contains_only_its_hash(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -197,7 +197,7 @@ async def test_suspending_and_reactivating_twice_is_refused(acme: Organization) 
     assert (await acme.reactivate(bob)).status_code == 204
 
 
-async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_them(
+async def test_roles_of_a_suspended_member_may_be_changed_and_apply_on_reactivation(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}, suspended=["bob"]))["bob"]
@@ -211,7 +211,7 @@ async def test_roles_may_be_changed_while_somebody_is_suspended_and_wait_for_the
     assert not await acme.can(bob, "refunds_create", at=token)
 
 
-async def test_unknown_roles_and_roles_named_twice_are_refused(acme: Organization) -> None:
+async def test_unknown_and_repeated_roles_are_refused(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     problem = refused(await acme.change_roles(bob, "wizard"), 400, "unknown_role")
     assert "developer" in problem["roles"]

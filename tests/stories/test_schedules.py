@@ -55,7 +55,7 @@ async def looking_on(fintoc: Deployment) -> AsyncIterator[Connection]:
 @pytest.mark.parametrize("prepare", FINTOCS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES, apart=st.booleans())
-async def test_whoever_goes_first(
+async def test_concurrent_requests_end_well_in_any_order(
     fintoc: Deployment,
     fintoc_elsewhere: Deployment,
     looking_on: Connection,
@@ -71,7 +71,7 @@ async def test_whoever_goes_first(
 @pytest.mark.parametrize("prepare", FINICOMS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES)
-async def test_whoever_goes_first_at_finicom(
+async def test_concurrent_requests_end_well_in_any_order_in_finicom(
     finicom: Deployment, looking_on: Connection, prepare: Prepare, schedule: Schedule
 ) -> None:
     here = await finicom.create_organization("initech")

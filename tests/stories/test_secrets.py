@@ -98,7 +98,7 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
             assert not any(free in row for row in new), table
 
 
-async def test_answers_are_kept_out_of_caches_and_referrers_and_name_their_request(
+async def test_responses_are_not_cached_send_no_referrer_and_have_a_request_id(
     acme: Organization,
 ) -> None:
     for path in (acme.path, "/v1/nothing", "/healthz", "/invitations/accept?token=x"):

@@ -34,7 +34,7 @@ async def ended(organization: Organization, token: str, at: datetime) -> None:
     await organization.deployment.execute_without_triggers(ends, at, token)
 
 
-async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Organization) -> None:
+async def test_a_service_account_does_only_what_its_role_allows(acme: Organization) -> None:
     job = await acme.add_service_account("support")
 
     assert await acme.can(job, "refunds_create")
@@ -52,7 +52,7 @@ async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Organi
         refused(answer, 403, "missing_permission")
 
 
-async def test_machines_are_listed_with_the_members_and_alone(acme: Organization) -> None:
+async def test_service_accounts_are_listed_among_members_and_separately(acme: Organization) -> None:
     job = await acme.add_service_account("support")
     ana = acme.administrator
 
@@ -74,7 +74,7 @@ async def test_machines_are_listed_with_the_members_and_alone(acme: Organization
     )
 
 
-async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Organization) -> None:
+async def test_pages_of_service_accounts_and_tokens_list_each_once(acme: Organization) -> None:
     made = [(await acme.create_service_account("support")).id for _ in range(3)]
     job = await acme.create_service_account("support")
     tokens = [(await job.create_token())["id"] for _ in range(3)]
@@ -95,7 +95,9 @@ async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Organization
         assert found == wanted
 
 
-async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Organization) -> None:
+async def test_a_role_of_a_service_account_may_expire_and_changes_like_a_members(
+    acme: Organization,
+) -> None:
     until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     made = await acme.administrator.ask(
         "POST",
@@ -117,7 +119,9 @@ async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Orga
         refused(answer, 400, code)
 
 
-async def test_nobody_makes_a_machine_beyond_themselves(branch: Organization) -> None:
+async def test_members_cannot_create_a_service_account_that_may_do_more(
+    branch: Organization,
+) -> None:
     people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"]})
     lea = people["lea"]
     before = await branch.roles_by_member()
@@ -137,7 +141,9 @@ async def test_nobody_makes_a_machine_beyond_themselves(branch: Organization) ->
     await branch.create_service_account("lead", by=lea)
 
 
-async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Organization) -> None:
+async def test_members_cannot_create_a_token_of_a_service_account_that_may_do_more(
+    branch: Organization,
+) -> None:
     lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
     above = await branch.create_service_account("auditor")
     token = await above.create_token()
@@ -155,7 +161,9 @@ async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Organizat
     assert (await lea.ask("DELETE", path(branch, below))).status_code == 204
 
 
-async def test_a_role_that_only_operators_give_is_not_for_machines(acme: Organization) -> None:
+async def test_service_accounts_cannot_hold_a_role_that_only_operators_give(
+    acme: Organization,
+) -> None:
     body = {"name": "Robot", "roles": ["administrator"]}
     answer = await acme.administrator.ask("POST", f"{acme.path}/service-accounts", json=body)
     refused(answer, 403, "operator_only_role")
@@ -163,7 +171,7 @@ async def test_a_role_that_only_operators_give_is_not_for_machines(acme: Organiz
     refused(await acme.change_roles(job, "administrator"), 403, "operator_only_role")
 
 
-async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
+async def test_a_service_account_does_not_count_as_an_administrator(
     initech: Organization,
 ) -> None:
     robot = await initech.add_service_account("admin")
@@ -181,7 +189,7 @@ async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
     assert (await ana.ask("DELETE", path(initech, robot))).status_code == 204
 
 
-async def test_a_machine_belongs_to_one_organization(initech: Organization) -> None:
+async def test_a_service_account_belongs_to_one_organization(initech: Organization) -> None:
     other = await initech.deployment.create_organization("hooli")
     robot = await initech.add_service_account("admin")
 
@@ -196,7 +204,9 @@ async def test_a_machine_belongs_to_one_organization(initech: Organization) -> N
         refused(answer, 404, "unknown_service_account")
 
 
-async def test_what_people_do_in_person_no_machine_does(acme: Organization) -> None:
+async def test_a_service_account_cannot_make_requests_that_people_make_in_person(
+    acme: Organization,
+) -> None:
     job = await acme.add_service_account("support")
     await acme.invite("eve", ["support"])
     secret = acme.deployment.invitation_token(acme.address("eve"))
@@ -208,7 +218,7 @@ async def test_what_people_do_in_person_no_machine_does(acme: Organization) -> N
     refused(await forged.ask("GET", "/v1/me"), 401, "invalid_token")
 
 
-async def test_the_secret_is_told_once_and_kept_nowhere(acme: Organization) -> None:
+async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Organization) -> None:
     job = await acme.create_service_account("support")
     where, key = path(acme, job) + "/tokens", {"Idempotency-Key": f"token {job.id}"}
     body = {"name": "on the server", "expires_in_days": 30}
@@ -244,7 +254,7 @@ async def test_the_secret_is_told_once_and_kept_nowhere(acme: Organization) -> N
     )
 
 
-async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Organization) -> None:
+async def test_a_token_is_valid_until_it_expires_or_is_revoked(acme: Organization) -> None:
     job = await acme.create_service_account("support")
     token = await job.create_token(expires_in_days=1)
     until = datetime.fromisoformat(token["expires_at"])
@@ -274,7 +284,7 @@ async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Organizatio
         refused(await acme.administrator.ask("POST", where, json=body), 400, code)
 
 
-async def test_a_rotated_token_is_good_for_the_overlap(acme: Organization) -> None:
+async def test_a_rotated_token_is_valid_during_the_overlap(acme: Organization) -> None:
     job = await acme.create_service_account("support")
     old = await job.create_token()
     rotated = await acme.administrator.ask(
@@ -302,7 +312,7 @@ async def test_a_rotated_token_is_good_for_the_overlap(acme: Organization) -> No
     assert (await newest.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Organization) -> None:
+async def test_the_last_use_of_a_token_is_recorded_to_the_minute(acme: Organization) -> None:
     job = await acme.create_service_account("support")
     token = await job.create_token()
     assert (await row(acme, token["id"])).last_used_at is None
@@ -314,7 +324,7 @@ async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Organization
 
 
 @pytest.mark.parametrize("end", ["deleted", "removed", "organization"])
-async def test_a_machine_ends_with_its_tokens(acme: Organization, end: str) -> None:
+async def test_deleting_a_service_account_ends_its_tokens(acme: Organization, end: str) -> None:
     job = await acme.add_service_account("support")
     ways: dict[str, tuple[str, str]] = {
         "deleted": ("DELETE", path(acme, job)),
@@ -331,7 +341,9 @@ async def test_a_machine_ends_with_its_tokens(acme: Organization, end: str) -> N
         assert await session.get(User, job.id) is not None  # the chains name it
 
 
-async def test_a_suspended_machine_can_do_nothing_and_comes_back(acme: Organization) -> None:
+async def test_a_suspended_service_account_can_do_nothing_until_it_is_reactivated(
+    acme: Organization,
+) -> None:
     job = await acme.add_service_account("support")
     assert (await acme.suspend(job)).status_code == 204
     refused(await job.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
@@ -339,7 +351,9 @@ async def test_a_suspended_machine_can_do_nothing_and_comes_back(acme: Organizat
     assert (await job.ask("GET", f"{acme.path}/members")).status_code == 200
 
 
-async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Organization) -> None:
+async def test_events_record_what_a_service_account_does_and_what_is_done_to_it(
+    acme: Organization,
+) -> None:
     job = await acme.create_service_account("support")
     token = await job.create_token()
     await acme.invite("eve", ["support"], by=job)
@@ -363,7 +377,7 @@ async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Organiza
 @pytest.mark.parametrize(
     "secret", ["ta_", "ta_x", "ta_" + "x" * 43, "ta_" + "x" * 100_000, "ta_é", "TA_x", "ta_ x"]
 )
-async def test_what_is_no_token_of_anybodys_is_refused(acme: Organization, secret: str) -> None:
+async def test_a_token_of_no_service_account_is_refused(acme: Organization, secret: str) -> None:
     sent: Any = {b"Authorization": f"Bearer {secret}".encode("latin-1")}
     answer = await acme.deployment.http.get("/v1/me", headers=sent)
     assert answer.status_code == 401

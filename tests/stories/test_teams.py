@@ -36,9 +36,7 @@ async def held(organization: Organization, whom: Person) -> dict[str, Any]:
     return {each["role"]: each for each in answer.json()["roles"]}
 
 
-async def test_whoever_is_in_a_team_has_its_roles(
-    acme: Organization, pay: Team, bob: Person
-) -> None:
+async def test_members_of_a_team_have_its_roles(acme: Organization, pay: Team, bob: Person) -> None:
     assert not await acme.can(bob, "refunds_create")
 
     added = await pay.add_member(bob)
@@ -55,7 +53,7 @@ async def test_whoever_is_in_a_team_has_its_roles(
     await assert_agreement(acme)
 
 
-async def test_a_role_that_the_team_gets_is_everybody_s_in_it_in_one_update(
+async def test_a_role_of_a_team_reaches_all_its_members_in_one_update(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     await pay.add_member(bob)
@@ -92,7 +90,7 @@ async def test_the_roles_of_a_member_are_shown_with_their_sources(
     assert shown["support"]["granted_at"] == support["granted_at"]
 
 
-async def test_from_a_team_a_role_lasts_until_the_earlier_of_the_two_ends(
+async def test_a_role_from_a_team_lasts_until_the_earlier_of_the_two_expiries(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     for place, role, end in (
@@ -109,7 +107,7 @@ async def test_from_a_team_a_role_lasts_until_the_earlier_of_the_two_ends(
         assert (datetime.fromisoformat(shown) if shown else None) == end
 
 
-async def test_a_role_from_several_sources_shows_the_times_of_the_direct_one(
+async def test_a_role_from_several_sources_shows_the_times_of_the_direct_assignment(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     ops = await Team.create(acme, "ops", "support")
@@ -127,7 +125,7 @@ async def test_a_role_from_several_sources_shows_the_times_of_the_direct_one(
     assert shown["granted_at"] == shown["sources"][0]["granted_at"]
 
 
-async def test_the_answer_to_a_change_of_roles_has_those_from_teams_and_leaves_them_there(
+async def test_the_answer_to_a_role_change_includes_roles_from_teams(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     await pay.add_member(bob)
@@ -139,7 +137,7 @@ async def test_the_answer_to_a_change_of_roles_has_those_from_teams_and_leaves_t
     assert (await acme.roles_by_member())[bob.id] == ["product"]
 
 
-async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
+async def test_members_are_filtered_by_team_and_by_roles_from_teams(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     people = await acme.add_members({"eve": ["support"], "max": []})
@@ -164,7 +162,9 @@ async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
     refused(unknown, 404, "unknown_team")
 
 
-async def test_what_is_asked_twice_is_done_once(acme: Organization, pay: Team, bob: Person) -> None:
+async def test_adding_a_member_twice_counts_once(
+    acme: Organization, pay: Team, bob: Person
+) -> None:
     first = await pay.add_member(bob, SOON)
     before, told = await acme.ledger(), await acme.events()
 
@@ -174,7 +174,7 @@ async def test_what_is_asked_twice_is_done_once(acme: Organization, pay: Team, b
     assert len(await acme.events()) == len(told)
 
 
-async def test_a_place_is_put_off_brought_forward_and_freed_of_its_end(
+async def test_the_expiry_of_a_team_membership_may_be_moved_and_removed(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     for end in (SOON, LATER, SOON, None):
@@ -231,7 +231,7 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
-async def test_access_from_a_team_ends_at_once_with(
+async def test_access_from_a_team_ends_at_once(
     acme: Organization, pay: Team, bob: Person, end: Any
 ) -> None:
     await pay.add_member(bob)
@@ -252,7 +252,7 @@ async def test_access_from_a_team_ends_at_once_with(
         ]
 
 
-async def test_who_comes_back_into_the_organization_is_in_no_team(
+async def test_a_member_who_returns_to_the_organization_is_in_no_team(
     acme: Organization, pay: Team
 ) -> None:
     eve = await acme.member("eve", ["developer"])
@@ -266,9 +266,7 @@ async def test_who_comes_back_into_the_organization_is_in_no_team(
     assert await pay.member_ids() == []
 
 
-async def test_somebody_suspended_may_be_in_a_team_which_waits_for_them(
-    acme: Organization, pay: Team
-) -> None:
+async def test_a_suspended_member_may_be_added_to_a_team(acme: Organization, pay: Team) -> None:
     sue = (await acme.add_members({"sue": []}, suspended=["sue"]))["sue"]
 
     added = await pay.add_member(sue)
@@ -279,7 +277,7 @@ async def test_somebody_suspended_may_be_in_a_team_which_waits_for_them(
     assert await acme.can(sue, "refunds_create", at=back.headers["Zed-Token"])
 
 
-async def test_only_members_of_the_organization_are_in_its_teams(
+async def test_only_members_of_the_organization_can_be_in_its_teams(
     acme: Organization, globex: Organization, pay: Team
 ) -> None:
     refused(await pay.add_member(globex.administrator), 404, "unknown_member")
@@ -290,7 +288,7 @@ async def test_only_members_of_the_organization_are_in_its_teams(
     assert await pay.member_ids() == []
 
 
-async def test_a_deleted_team_is_gone_with_everything_and_its_id_is_free(
+async def test_a_deleted_team_is_removed_completely_and_its_id_is_free(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     await pay.add_member(bob)
@@ -334,7 +332,7 @@ async def test_a_team_is_renamed(acme: Organization, pay: Team) -> None:
     assert (told.kind, told.details) == ("team_renamed", {"name": "Payments"})
 
 
-async def test_ids_are_checked_and_taken_once(
+async def test_team_ids_are_validated_and_unique(
     acme: Organization, globex: Organization, pay: Team
 ) -> None:
     path = f"{acme.path}/teams"
@@ -344,7 +342,9 @@ async def test_ids_are_checked_and_taken_once(
     await Team.create(globex, "pay")
 
 
-async def test_roles_that_changed_meanwhile_are_not_replaced(acme: Organization, pay: Team) -> None:
+async def test_roles_of_a_team_that_changed_since_they_were_read_are_not_replaced(
+    acme: Organization, pay: Team
+) -> None:
     shown = await acme.administrator.ask("GET", pay.path)
     known = {"If-Match": shown.headers["ETag"]}
     assert (await pay.set_roles("product", headers=known)).status_code == 200
@@ -352,7 +352,7 @@ async def test_roles_that_changed_meanwhile_are_not_replaced(acme: Organization,
     assert (await pay.set_roles("developer", headers={"If-Match": "*"})).status_code == 200
 
 
-async def test_a_team_holds_neither_the_administrator_s_role_nor_an_unknown_one_nor_one_twice(
+async def test_a_team_cannot_hold_the_administrators_role_an_unknown_role_or_a_repeated_role(
     acme: Organization, initech: Organization, pay: Team
 ) -> None:
     refused(await pay.set_roles("administrator"), 409, "role_not_for_teams")
@@ -362,7 +362,7 @@ async def test_a_team_holds_neither_the_administrator_s_role_nor_an_unknown_one_
     refused(await acme.administrator.ask("PUT", f"{pay.path}/roles", json=twice), 400, "role_twice")
 
 
-async def test_a_machine_is_in_a_team_like_anybody(acme: Organization, pay: Team) -> None:
+async def test_a_service_account_can_be_in_a_team(acme: Organization, pay: Team) -> None:
     async with acme.deployment.operator(acme.id) as change:
         robot = User(id=new_service_account_id(), name="Robot", service_account_of=acme.id)
         change.session.add(Membership(organization_id=acme.id, user=robot, assignments=[]))
@@ -373,7 +373,7 @@ async def test_a_machine_is_in_a_team_like_anybody(acme: Organization, pay: Team
     )
 
 
-async def test_a_team_of_a_thousand_ends_for_all_of_them_with_the_first_position(
+async def test_deleting_a_team_of_a_thousand_ends_access_with_the_first_position(
     acme: Organization, pay: Team
 ) -> None:
     people = await acme.add_members({f"member{number}": [] for number in range(1000)})

@@ -79,7 +79,7 @@ async def outsider(fintoc: Deployment) -> Person:
 
 
 @pytest.mark.parametrize("wanted", ASKS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}")
-async def test_what_is_others_looks_like_what_does_not_exist(
+async def test_ids_of_other_tenants_look_like_ids_that_do_not_exist(
     outsider: Person, theirs: Organization, wanted: tuple[str, str, Any]
 ) -> None:
     nowhere = f"globex-{secrets.token_hex(4)}"
@@ -94,7 +94,7 @@ async def test_what_is_others_looks_like_what_does_not_exist(
     assert await theirs.ledger() == before
 
 
-async def test_a_key_that_was_used_elsewhere_does_not_tell_that_an_organization_exists(
+async def test_an_idempotency_key_used_elsewhere_does_not_reveal_that_an_organization_exists(
     acme: Organization, theirs: Organization
 ) -> None:
     key = {"Idempotency-Key": "the same for everything"}
@@ -107,7 +107,7 @@ async def test_a_key_that_was_used_elsewhere_does_not_tell_that_an_organization_
     refused(there, 404, "unknown_organization")
 
 
-async def test_members_and_invitations_of_others_are_not_in_ones_own_organization(
+async def test_members_and_invitations_of_other_tenants_are_not_found(
     acme: Organization, theirs: Organization
 ) -> None:
     ana, invitation = acme.administrator, theirs.people["guest"].id
@@ -129,7 +129,7 @@ async def test_members_and_invitations_of_others_are_not_in_ones_own_organizatio
     assert listed == []
 
 
-async def test_the_id_of_another_tenant_that_begins_with_ones_own_is_another(
+async def test_a_tenant_whose_id_begins_with_anothers_is_separate(
     acme: Organization,
 ) -> None:
     async with acme.deployment.operator() as change:
@@ -141,7 +141,7 @@ async def test_the_id_of_another_tenant_that_begins_with_ones_own_is_another(
     assert not await acme.deployment.check(f"{acme.id}2", acme.administrator.id, "membership")
 
 
-async def test_the_suspended_see_nothing_and_their_other_organizations_as_before(
+async def test_suspended_members_see_nothing_there_and_their_other_organizations_as_before(
     acme: Organization, globex: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["developer"])

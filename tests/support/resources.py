@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from teamaccess.storage import Organization as TeamRow
+from teamaccess.storage import Team as TeamRow
 from teamaccess.storage import (
     TeamId,
     TeamMembership,

@@ -60,7 +60,7 @@ async def platform(deployment: Deployment, about: Person) -> list[tuple[Event, s
         return [(event, text) for event, text in rows]
 
 
-async def test_they_ask_everything_about_every_organization(
+async def test_auditors_of_all_organizations_ask_every_question_about_each(
     acme: Organization, globex: Organization, vera: Person
 ) -> None:
     for organization in (acme, globex):
@@ -85,7 +85,7 @@ async def listed(who: Person) -> set[str]:
         page["cursor"] = found["next_cursor"]
 
 
-async def test_they_are_told_which_organizations_there_are_until_they_are_revoked(
+async def test_auditors_list_all_organizations_until_they_are_revoked(
     acme: Organization, globex: Organization, vera: Person
 ) -> None:
     await globex.administrator.ask("DELETE", globex.path)
@@ -116,7 +116,7 @@ async def test_they_are_told_which_organizations_there_are_until_they_are_revoke
         ("DELETE", "", None),
     ],
 )
-async def test_they_do_nothing_else(
+async def test_auditors_of_all_organizations_can_do_nothing_else(
     acme: Organization, vera: Person, method: str, path: str, body: dict[str, Any] | None
 ) -> None:
     before = await acme.ledger()
@@ -126,7 +126,7 @@ async def test_they_do_nothing_else(
     assert not await acme.can(vera, "audit_view")
 
 
-async def test_a_member_who_may_not_audit_is_allowed_to_as_an_auditor_of_all(
+async def test_a_member_without_the_permission_may_audit_as_an_auditor_of_all(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
@@ -137,13 +137,15 @@ async def test_a_member_who_may_not_audit_is_allowed_to_as_an_auditor_of_all(
     refused(await acme.suspend(acme.administrator, by=bob), 403, "missing_permission")
 
 
-async def test_who_is_revoked_is_a_stranger_at_once(acme: Organization, vera: Person) -> None:
+async def test_a_revoked_auditor_is_a_stranger_at_once(acme: Organization, vera: Person) -> None:
     async with acme.deployment.operator() as change:
         await revoke_auditor(change, vera.id, "it is over")
     await hidden(vera, acme)
 
 
-async def test_who_has_ended_is_a_stranger_and_not_listed(acme: Organization, vera: Person) -> None:
+async def test_an_expired_auditor_is_a_stranger_and_not_listed(
+    acme: Organization, vera: Person
+) -> None:
     ends = "UPDATE auditors SET expires_at = $1 WHERE user_id = $2"
     end = await acme.deployment.service.now()
     await acme.deployment.execute_without_triggers(ends, end + timedelta(hours=1), vera.id)
@@ -155,7 +157,9 @@ async def test_who_has_ended_is_a_stranger_and_not_listed(acme: Organization, ve
         assert await is_auditor(session, vera.id, end - timedelta(microseconds=1))
 
 
-async def test_no_machine_audits_for_them(acme: Organization, globex: Organization) -> None:
+async def test_service_accounts_cannot_audit_on_behalf_of_an_auditor(
+    acme: Organization, globex: Organization
+) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
     site = await acme.add_backend_account("audit_view")
     async with acme.deployment.operator() as change:
@@ -167,7 +171,7 @@ async def test_no_machine_audits_for_them(acme: Organization, globex: Organizati
     refused(answer, 403, "missing_permission")
 
 
-async def test_an_operator_names_lists_and_ends_them(
+async def test_an_operator_grants_lists_and_revokes_auditors(
     run: Run, fintoc: Deployment, acme: Organization
 ) -> None:
     email = f"Vera-{secrets.token_hex(4)}@auditors.example"
@@ -219,14 +223,16 @@ async def test_an_operator_names_lists_and_ends_them(
         (["revoke-auditor", "nobody@a.example", "--reason", "x"], "There is no user nobody@"),
     ],
 )
-async def test_a_mistake_is_told_and_names_nobody(run: Run, words: list[str], told: str) -> None:
+async def test_a_mistake_in_the_command_is_refused_and_grants_nothing(
+    run: Run, words: list[str], told: str
+) -> None:
     answer = await run("operator", *words)
     assert (answer.exit_code, answer.stdout) == (2, "")
     assert told in answer.stderr
     assert "v@a.example" not in (await run("operator", "auditors")).stdout
 
 
-async def test_who_is_none_cannot_be_revoked(run: Run, acme: Organization) -> None:
+async def test_a_user_who_is_not_an_auditor_cannot_be_revoked(run: Run, acme: Organization) -> None:
     ana = acme.administrator
     answer = await run("operator", "revoke-auditor", ana.email, "--reason", "x")
     assert answer.exit_code == 2

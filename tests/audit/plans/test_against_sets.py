@@ -17,7 +17,7 @@ SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 PLANS = 8
 
 
-async def test_who_gains_and_who_loses_is_what_the_sets_say_and_what_comes(
+async def test_gains_and_losses_match_plain_sets_and_the_state_after_the_change(
     acme: Organization,
 ) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails

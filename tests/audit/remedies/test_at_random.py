@@ -206,12 +206,12 @@ class Story:
 
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
-async def test_remedies_of_fintoc_do_what_they_say(fintoc: Deployment, number: int) -> None:
+async def test_random_remedies_of_fintoc_work_as_described(fintoc: Deployment, number: int) -> None:
     await _told(fintoc, SEED + number)
 
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
-async def test_remedies_do_what_they_say_where_roles_are_in_the_middle(
+async def test_random_remedies_work_as_described_with_middle_roles(
     bank: Deployment, number: int
 ) -> None:
     await _told(bank, SEED + number)

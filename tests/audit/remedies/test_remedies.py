@@ -27,7 +27,9 @@ from tests.support.resources import (
 from tests.support.teams import Team
 
 
-async def test_the_suspended_are_reactivated_and_who_may_is_named(acme: Organization) -> None:
+async def test_a_suspended_member_is_reactivated_by_one_of_the_named_members(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", ["support"])
     await acme.suspend(bob)
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
@@ -43,7 +45,7 @@ async def test_the_suspended_are_reactivated_and_who_may_is_named(acme: Organiza
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_of_the_roles_that_have_it_the_least_is_named(acme: Organization) -> None:
+async def test_the_smallest_role_with_the_action_is_proposed(acme: Organization) -> None:
     bob = await acme.member("bob", ["product"])
     await acme.set_role_expiry(
         bob, "product", await acme.deployment.service.now() + timedelta(days=3)
@@ -57,7 +59,7 @@ async def test_of_the_roles_that_have_it_the_least_is_named(acme: Organization) 
     assert before[0] in await held(acme, bob)
 
 
-async def test_a_role_of_the_organization_s_own_is_less_than_any_of_the_catalog_s(
+async def test_a_custom_role_is_proposed_before_larger_roles_of_the_catalog(
     acme: Organization,
 ) -> None:
     await acme.add_custom_role("refunder", "refunds_create")
@@ -68,7 +70,7 @@ async def test_a_role_of_the_organization_s_own_is_less_than_any_of_the_catalog_
     assert remedy["adds"] == []
 
 
-async def test_roles_of_which_none_is_less_than_the_other_are_both_named(
+async def test_two_roles_of_which_neither_is_smaller_are_both_proposed(
     acme: Organization,
 ) -> None:
     await acme.add_custom_role("keys", "webhooks_create", "api_keys_view")
@@ -78,7 +80,7 @@ async def test_roles_of_which_none_is_less_than_the_other_are_both_named(
     assert list(map(steps_of, remedies)) == [[("give_role", "keys")], [("give_role", "links")]]
 
 
-async def test_the_suspended_who_lack_a_role_take_two_steps(acme: Organization) -> None:
+async def test_a_suspended_member_without_the_role_needs_two_steps(acme: Organization) -> None:
     bob = await acme.member("bob", ["product"])
     await acme.suspend(bob)
     [remedy] = (await why(acme, bob, "refunds_create"))["remedies"]
@@ -88,7 +90,7 @@ async def test_the_suspended_who_lack_a_role_take_two_steps(acme: Organization) 
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_a_team_that_has_it_is_a_way_and_its_grants_are_told(acme: Organization) -> None:
+async def test_joining_a_team_is_proposed_with_the_grants_it_adds(acme: Organization) -> None:
     await add_resources(acme, "webhook:wh_1")
     small, large = await Team.create(acme, "small", "support"), await Team.create(acme, "large")
     await large.set_roles("support", "developer")
@@ -103,7 +105,9 @@ async def test_a_team_that_has_it_is_a_way_and_its_grants_are_told(acme: Organiz
     assert await acme.can(bob, "edit", on="webhook:wh_1")
 
 
-async def test_a_grant_on_the_object_adds_nothing_and_comes_first(acme: Organization) -> None:
+async def test_a_grant_on_the_resource_adds_nothing_else_and_comes_first(
+    acme: Organization,
+) -> None:
     await add_resources(acme, "webhook:wh_1")
     eve, bob = (await acme.add_members({"eve": [], "bob": []})).values()
     (await set_grants(acme, "webhook:wh_1", grant_to(eve, "edit"))).raise_for_status()
@@ -117,7 +121,7 @@ async def test_a_grant_on_the_object_adds_nothing_and_comes_first(acme: Organiza
     assert await acme.can(eve, "edit", on="webhook:wh_1")
 
 
-async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Organization) -> None:
+async def test_four_eyes_have_no_remedy_but_members_who_can_are_named(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
     await add_resources(acme, "transfer:t1", creator=acme.administrator)
     (await set_grants(acme, "transfer:t1")).raise_for_status()
@@ -129,7 +133,7 @@ async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Organization)
     assert found["instead"]["more"] == 0
 
 
-async def test_the_suspended_creator_is_not_helped_by_coming_back(acme: Organization) -> None:
+async def test_reactivating_a_suspended_creator_is_not_a_remedy(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
     await acme.add_custom_role("authorizer", "transfers_authorize", holders=[bob])
     await add_resources(acme, "transfer:t1", creator=bob)
@@ -150,7 +154,7 @@ async def test_a_stranger_is_invited_with_the_least_role(
     assert await acme.can(zoe, "refunds_create")
 
 
-async def test_who_is_invited_already_accepts_or_is_invited_anew(
+async def test_an_invitee_accepts_or_is_invited_again(
     acme: Organization, globex: Organization
 ) -> None:
     zoe = await globex.member("zoe", ["support"])
@@ -164,7 +168,9 @@ async def test_who_is_invited_already_accepts_or_is_invited_anew(
     assert await acme.can(zoe, "refunds_create")
 
 
-async def test_what_only_administrators_of_fintoc_do_an_operator_gives(acme: Organization) -> None:
+async def test_only_an_operator_gives_what_only_fintocs_administrator_may_do(
+    acme: Organization,
+) -> None:
     bob = await acme.member("bob", ["support"])
     [remedy] = (await why(acme, bob, "users_invite"))["remedies"]
     assert (remedy["operator"], remedy["by"], remedy["more"]) == (True, [], 0)
@@ -186,7 +192,7 @@ async def test_an_operator_is_the_last_resort(acme: Organization) -> None:
     assert steps_of(remedy) == [("grant", f"transfer:{acme.id}/t1")]
 
 
-async def test_an_administrator_of_finicom_makes_another_where_no_less_will_do(
+async def test_an_administrator_of_finicom_makes_another_if_no_smaller_role_helps(
     initech: Organization,
 ) -> None:
     bob = await initech.member("bob", ["write"])
@@ -197,7 +203,7 @@ async def test_an_administrator_of_finicom_makes_another_where_no_less_will_do(
     assert await initech.can(bob, "members_invite")
 
 
-async def test_whose_membership_has_ended_is_kept_by_who_may_give_all_of_it(
+async def test_an_expired_membership_is_extended_by_members_who_may_give_all_of_it(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", ["support"])
@@ -208,7 +214,7 @@ async def test_whose_membership_has_ended_is_kept_by_who_may_give_all_of_it(
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_an_administrator_of_fintoc_whose_membership_has_ended_takes_an_operator(
+async def test_an_expired_administrator_of_fintoc_needs_an_operator(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
@@ -221,7 +227,9 @@ async def test_an_administrator_of_fintoc_whose_membership_has_ended_takes_an_op
     )
 
 
-async def test_who_has_the_guard_and_not_the_action_is_not_named(acme: Organization) -> None:
+async def test_a_member_with_the_guard_but_without_the_action_is_not_named(
+    acme: Organization,
+) -> None:
     team = await Team.create(acme, "pay", "support")
     mal, eve, bob = (await acme.add_members({"mal": [], "eve": ["support"], "bob": []})).values()
     await acme.add_custom_role("teams", "teams_manage", holders=[mal, eve])
@@ -232,7 +240,7 @@ async def test_who_has_the_guard_and_not_the_action_is_not_named(acme: Organizat
     assert (await team.add_member(bob, by=eve)).status_code == 200
 
 
-async def test_in_the_middle_who_is_below_the_member_is_not_named(branch: Organization) -> None:
+async def test_members_below_the_target_are_not_named(branch: Organization) -> None:
     people = await branch.add_members(
         {"lea": ["lead"], "leo": ["lead"], "bob": ["auditor"], "eve": ["clerk"]}
     )
@@ -245,7 +253,7 @@ async def test_in_the_middle_who_is_below_the_member_is_not_named(branch: Organi
     }
 
 
-async def test_machines_decide_nothing(acme: Organization) -> None:
+async def test_service_accounts_are_not_named(acme: Organization) -> None:
     await Team.create(acme, "pay", "support")
     await acme.add_custom_role("teams", "teams_manage", "refunds_create", "refunds_cancel")
     robot = await acme.add_service_account("teams", "support")
@@ -254,13 +262,13 @@ async def test_machines_decide_nothing(acme: Organization) -> None:
     assert all(robot.id not in users_who_may_apply(each) for each in remedies)
 
 
-async def test_what_is_not_registered_has_no_remedy(acme: Organization) -> None:
+async def test_an_unregistered_resource_has_no_remedy(acme: Organization) -> None:
     found = await why(acme, acme.administrator, "edit", "webhook:none")
     assert found["remedies"] == []
     assert "not registered" in found["no_remedy"]
 
 
-async def test_what_is_allowed_has_neither_remedy_nor_reason(acme: Organization) -> None:
+async def test_an_allowed_action_has_no_remedy_and_no_reason(acme: Organization) -> None:
     found = await why(acme, acme.administrator, "refunds_create")
     assert (found["remedies"], found["no_remedy"], found["instead"]) == ([], None, None)
 
@@ -311,7 +319,7 @@ async def _everything(organization: Organization) -> tuple[object, ...]:
         (EngineUnavailable(cause="a test"), "engine_unavailable"),
     ],
 )
-async def test_an_outage_is_told_as_one_and_not_as_a_refusal(
+async def test_an_outage_is_not_reported_as_a_refusal(
     acme: Organization, monkeypatch: pytest.MonkeyPatch, failure: Exception, code: str
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
@@ -325,7 +333,7 @@ async def test_an_outage_is_told_as_one_and_not_as_a_refusal(
     assert (answer.status_code, answer.json()["code"]) == (503, code)
 
 
-async def test_where_a_refused_change_stops_everything_there_is_an_answer_without_remedies(
+async def test_a_stopped_organization_gets_an_answer_without_remedies(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bob = (await acme.add_members({"bob": []}))["bob"]
@@ -349,7 +357,7 @@ async def test_a_question_about_a_past_time_has_no_remedies(acme: Organization) 
     assert (found["remedies"], found["no_remedy"], found["instead"]) == ([], None, None)
 
 
-async def test_what_has_happened_since_the_answer_counts(acme: Organization) -> None:
+async def test_changes_since_the_answer_count(acme: Organization) -> None:
     service = acme.deployment.service
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
@@ -368,7 +376,7 @@ async def test_what_has_happened_since_the_answer_counts(acme: Organization) -> 
     assert {"refunds_cancel", "links_access"} <= set(adds)
 
 
-async def test_whoever_registers_objects_grants_what_they_may_do_to_them(
+async def test_members_who_register_resources_may_grant_what_they_may_do(
     acme: Organization,
 ) -> None:
     wanted = {"eve": ["developer"], "mal": ["product"], "bob": []}
@@ -383,7 +391,9 @@ async def test_whoever_registers_objects_grants_what_they_may_do_to_them(
     assert await acme.can(bob, "edit", on="webhook:wh_1")
 
 
-async def test_an_auditor_without_other_rights_is_told_the_same(acme: Organization) -> None:
+async def test_an_auditor_without_other_permissions_gets_the_same_remedies(
+    acme: Organization,
+) -> None:
     eve, bob = (await acme.add_members({"eve": [], "bob": []})).values()
     await acme.add_custom_role("auditing", "audit_view", holders=[eve])
     told: list[dict[str, object]] = [

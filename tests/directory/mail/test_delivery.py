@@ -41,7 +41,7 @@ def broken(acme: Organization, request: pytest.FixtureRequest) -> Iterator[Broke
     object.__setattr__(service, "mailer", mailer.works)
 
 
-async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
+async def test_a_failed_mail_keeps_the_invitation_and_marks_its_delivery_as_failed(
     acme: Organization, broken: Broken
 ) -> None:
     invited = await acme.invite("bob", ["support"])
@@ -54,7 +54,7 @@ async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
     refused(await acme.invite("bob", ["support"]), 409, "already_invited")
 
 
-async def test_it_is_sent_again_when_mails_leave_again(acme: Organization, broken: Broken) -> None:
+async def test_a_failed_mail_can_be_resent(acme: Organization, broken: Broken) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     path = f"{acme.path}/invitations/{id}/resend"
     assert (await acme.administrator.ask("POST", path)).json()["delivery"] == "failed"
@@ -65,7 +65,7 @@ async def test_it_is_sent_again_when_mails_leave_again(acme: Organization, broke
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_no_mail_leaves_for_an_invitation_that_is_refused(acme: Organization) -> None:
+async def test_a_refused_invitation_sends_no_mail(acme: Organization) -> None:
     await acme.invite("bob", ["administrator"])
     await acme.invite("bob", ["wizard"])
     await acme.administrator.ask(
@@ -77,7 +77,7 @@ async def test_no_mail_leaves_for_an_invitation_that_is_refused(acme: Organizati
     assert acme.deployment.mails_to(acme.address("bob")) == []
 
 
-async def test_the_log_says_what_failed_and_neither_the_secret_nor_the_address(
+async def test_the_log_contains_the_failure_but_no_secret_and_no_address(
     acme: Organization, broken: Broken, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken.failure = OSError(f"<{acme.address('bob')}> is nobody here")

@@ -33,7 +33,7 @@ async def kept(deployment: Deployment) -> Sequence[SchemaVersion]:
         return (await session.scalars(rows)).all()
 
 
-async def test_a_schema_is_kept_once_and_the_next_one_beside_it(
+async def test_each_applied_schema_is_recorded_once(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     catalog = isolated.service.catalog
@@ -52,7 +52,7 @@ async def test_a_schema_is_kept_once_and_the_next_one_beside_it(
     assert told == [(Event.PLATFORM, f"schema:{version}") for version in versions]
 
 
-async def test_an_earlier_schema_that_comes_back_is_kept_again(
+async def test_an_earlier_schema_that_is_applied_again_is_recorded_again(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     await apply(isolated, catalog_with_cashier)
@@ -62,7 +62,7 @@ async def test_an_earlier_schema_that_comes_back_is_kept_again(
     assert versions == [old, catalog_with_cashier.version, old]
 
 
-async def test_what_spicedb_was_given_before_a_crash_is_kept_by_the_next_run(
+async def test_a_schema_applied_before_a_crash_is_recorded_by_the_next_run(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     await isolated.service.engine.write_schema(catalog_with_cashier.schema())
@@ -70,7 +70,7 @@ async def test_what_spicedb_was_given_before_a_crash_is_kept_by_the_next_run(
     assert [row.schema for row in await kept(isolated)][1:] == [catalog_with_cashier.schema()]
 
 
-async def test_what_is_refused_was_never_in_force(
+async def test_a_refused_schema_was_never_in_force(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     await made(await isolated.create_organization("acme"), "cashier", "transfers_view")
@@ -79,7 +79,7 @@ async def test_what_is_refused_was_never_in_force(
     assert len(await kept(isolated)) == 1
 
 
-async def test_what_spicedb_does_not_take_is_told_and_not_kept(
+async def test_a_schema_that_spicedb_refuses_is_reported_and_not_recorded(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     organization = await isolated.create_organization("acme")
@@ -92,7 +92,7 @@ async def test_what_spicedb_does_not_take_is_told_and_not_kept(
     assert [row.catalog_version for row in await kept(isolated)][-1] == catalog_with_cashier.version
 
 
-async def test_of_two_at_once_one_keeps_it(
+async def test_of_two_concurrent_runs_one_records_the_schema(
     isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
     differences = await asyncio.gather(*(apply(isolated, catalog_with_cashier) for _ in range(4)))
@@ -100,7 +100,7 @@ async def test_of_two_at_once_one_keeps_it(
     assert len(await kept(isolated)) == 2
 
 
-async def test_what_a_new_spicedb_is_given_by_a_rebuild_is_kept_too(
+async def test_a_schema_applied_by_a_rebuild_is_recorded_too(
     isolated_deployments: IsolatedDeployments,
 ) -> None:
     database, (_, spicedb) = (
@@ -120,7 +120,7 @@ VALUES ('2020-01-01', '', '{}', '', '')
 """
 
 
-async def test_nothing_of_it_can_be_altered(
+async def test_recorded_schemas_cannot_be_altered(
     fintoc: Deployment, application_connection: Connection, owner_connection: Connection
 ) -> None:
     for statement in (

@@ -15,7 +15,7 @@ HOUR = timedelta(hours=1)
 WHO = Attribution("anonymous", Channel.API, "tests")
 
 
-async def test_a_login_with_and_without_its_address_at_once_is_told_to_sign_in_again(
+async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
     acme: Organization,
 ) -> None:
     """One token of a login may vouch for the address and another one not."""

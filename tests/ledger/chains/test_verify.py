@@ -78,16 +78,14 @@ async def test_no_column_can_be_altered(
         ("events", "subject = NULL"),
     ],
 )
-async def test_neither_can_it_become_something_odd(
+async def test_no_column_can_become_an_odd_value(
     history: Organization, intruder: Intruder, table: str, alteration: str
 ) -> None:
     await intruder.do(f"UPDATE {table} SET {alteration} WHERE {of(history, table, 3)}")
     assert await intruder.found(history) == [f"{table} 3 altered"]
 
 
-async def test_nothing_is_not_the_same_as_an_empty_text(
-    history: Organization, intruder: Intruder
-) -> None:
+async def test_null_differs_from_an_empty_text(history: Organization, intruder: Intruder) -> None:
     """Their hashes are; but no empty text is ever written there."""
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
@@ -111,7 +109,7 @@ async def test_nothing_is_not_the_same_as_an_empty_text(
         ("ARRAY[updates]", None),  # which PostgreSQL's own function does not take
     ],
 )
-async def test_updates_are_told_apart_even_where_the_table_takes_any(
+async def test_updates_are_distinguished_even_without_the_constraint(
     history: Organization, intruder: Intruder, updates: str, hashed_alike: bool | None
 ) -> None:
     here = of(history, "ledger", 1)
@@ -129,7 +127,7 @@ async def test_updates_are_told_apart_even_where_the_table_takes_any(
 @pytest.mark.parametrize(
     ("table", "column"), [("ledger", "actor"), ("events", "kind")], ids=["ledger", "events"]
 )
-async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
+async def test_a_value_that_cannot_be_hashed_is_altered(
     history: Organization, intruder: Intruder, table: str, column: str
 ) -> None:
     last = await intruder.last(history, table)
@@ -143,7 +141,7 @@ async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_an_entry_taken_out_of_the_middle_is_missing(
+async def test_an_entry_removed_from_the_middle_is_missing(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
@@ -152,7 +150,7 @@ async def test_an_entry_taken_out_of_the_middle_is_missing(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_an_entry_taken_out_shows_also_when_the_others_move_up(
+async def test_a_removed_entry_is_detected_even_if_later_ones_are_renumbered(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
     last = await intruder.last(history, table)
@@ -164,7 +162,7 @@ async def test_an_entry_taken_out_shows_also_when_the_others_move_up(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_entries_that_change_places_do_not_follow(
+async def test_entries_that_swap_positions_do_not_follow(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
     for here, there in ((3, -1), (4, 3), (-1, 4)):
@@ -179,7 +177,7 @@ async def test_entries_that_change_places_do_not_follow(
         ("events", ["kind", "actor", "request_id", "subject", "details", "occurred_at"]),
     ],
 )
-async def test_entries_that_change_contents_are_altered(
+async def test_entries_that_swap_contents_are_altered(
     history: Organization, intruder: Intruder, table: str, contents: list[str]
 ) -> None:
     await intruder.do(
@@ -218,7 +216,7 @@ async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
     assert "ledger 4 does_not_follow" in await intruder.found(history)
 
 
-async def test_a_forged_entry_behind_all_others_is_none_of_the_heads(
+async def test_a_forged_entry_at_the_end_does_not_match_the_head(
     history: Organization, intruder: Intruder
 ) -> None:
     last = await intruder.last(history, "ledger")
@@ -234,7 +232,7 @@ async def test_a_forged_entry_behind_all_others_is_none_of_the_heads(
     ]
 
 
-async def test_a_time_that_goes_back_shows_although_every_hash_fits(
+async def test_a_time_that_goes_back_is_detected_although_every_hash_matches(
     history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(
@@ -246,7 +244,7 @@ async def test_a_time_that_goes_back_shows_although_every_hash_fits(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_cut_off_is_missing_as_long_as_the_head_tells_of_it(
+async def test_truncated_entries_are_missing_as_long_as_the_head_remains(
     history: Organization, intruder: Intruder, table: str
 ) -> None:
     last = await intruder.last(history, table)
@@ -264,7 +262,7 @@ async def test_what_was_cut_off_is_missing_as_long_as_the_head_tells_of_it(
         ("DELETE FROM ledger_heads WHERE {}", "head_missing"),
     ],
 )
-async def test_the_row_of_a_head_fits_the_last_entry(
+async def test_the_row_of_a_head_matches_the_last_entry(
     history: Organization, intruder: Intruder, alteration: str, fault: str
 ) -> None:
     last = await intruder.last(history, "ledger")
@@ -272,7 +270,7 @@ async def test_the_row_of_a_head_fits_the_last_entry(
     assert await intruder.found(history) == [f"ledger {last} {fault}"]
 
 
-async def test_an_entry_that_nobody_would_bring_into_the_engine_shows(
+async def test_an_entry_without_a_delivery_is_detected(
     history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(
@@ -281,7 +279,7 @@ async def test_an_entry_that_nobody_would_bring_into_the_engine_shows(
     assert await intruder.found(history) == ["ledger 2 application_missing"]
 
 
-async def test_chains_that_only_an_entry_knows_of_are_looked_at(
+async def test_chains_that_only_an_entry_mentions_are_verified(
     history: Organization, intruder: Intruder
 ) -> None:
     """Among all others: in front of them and behind them."""
@@ -307,14 +305,14 @@ async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> No
     assert not (await verify(intruder.connection, "empty-one")).holds
 
 
-async def test_an_organization_that_nobody_knows_of_does_not_hold_by_that(
+async def test_an_unknown_organization_is_not_reported_as_intact(
     intruder: Intruder,
 ) -> None:
     with pytest.raises(UnknownOrganization):
         await verify(intruder.connection, "no-such-one")
 
 
-async def test_a_reason_can_be_erased_and_not_altered(
+async def test_a_reason_can_be_erased_but_not_altered(
     history: Organization, intruder: Intruder
 ) -> None:
     mine = f"hash IN (SELECT reason_hash FROM ledger WHERE {of(history, 'ledger')})"
@@ -327,7 +325,7 @@ async def test_a_reason_can_be_erased_and_not_altered(
     assert (after.holds, after.reasons, after.reasons_erased) == (True, 1, 1)
 
 
-async def test_a_long_chain_is_never_in_memory_whole(
+async def test_a_long_chain_is_never_in_memory_at_once(
     history: Organization, intruder: Intruder
 ) -> None:
     before, more = await intruder.verify(history), 2 * PAGE

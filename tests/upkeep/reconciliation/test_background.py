@@ -19,7 +19,7 @@ FORGED = text(
 )
 
 
-async def test_workers_find_drift_and_keep_when_they_looked(isolated: Deployment) -> None:
+async def test_workers_find_drift_and_record_when_they_compared(isolated: Deployment) -> None:
     organizations = [await isolated.create_organization(f"team{number}") for number in range(4)]
     drifted = organizations[2]
     await add_to_spicedb(isolated, f"organization:{drifted.id}#support@user:stranger")
@@ -45,7 +45,7 @@ async def test_workers_find_drift_and_keep_when_they_looked(isolated: Deployment
     assert about == [drifted.id]
 
 
-async def test_a_worker_goes_on_after_an_outage(isolated: Deployment) -> None:
+async def test_a_worker_continues_after_an_outage(isolated: Deployment) -> None:
     organizations = [
         await isolated.create_organization("acme"),
         await isolated.create_organization("globex"),
@@ -59,7 +59,7 @@ async def test_a_worker_goes_on_after_an_outage(isolated: Deployment) -> None:
             await wait_until(lambda: _all_looked_at(isolated, organizations))
 
 
-async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(
+async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
     isolated: Deployment,
 ) -> None:
     organizations = [
@@ -76,7 +76,7 @@ async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(
     assert await _looked_at(isolated) == len(organizations)
 
 
-async def test_who_asks_during_a_comparison_is_not_answered_by_it(
+async def test_a_request_during_a_comparison_is_not_answered_by_it(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looking = inspector(acme.deployment)
@@ -90,7 +90,7 @@ async def test_who_asks_during_a_comparison_is_not_answered_by_it(
     assert await _is_wanted(acme)
 
 
-async def test_what_another_worker_compares_is_not_looked_at_without_a_pause(
+async def test_a_worker_waits_for_an_organization_that_another_worker_compares(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme = await isolated.create_organization("acme")

@@ -30,7 +30,7 @@ TOMORROW = (datetime.now(UTC) + timedelta(days=1)).replace(microsecond=0)
 ENDING = f"[expiration:{TOMORROW:%Y-%m-%dT%H:%M:%SZ}]"
 
 
-async def test_an_organization_as_it_should_be_has_no_difference(acme: Organization) -> None:
+async def test_an_intact_organization_has_no_difference(acme: Organization) -> None:
     await acme.member("bob", roles=["support"])
     await acme.invite("eve", ["product"])
     verdict = await compare_one(acme)
@@ -39,7 +39,7 @@ async def test_an_organization_as_it_should_be_has_no_difference(acme: Organizat
     assert await _checked(acme) == 0
 
 
-async def test_every_kind_of_difference_is_told_apart(acme: Organization) -> None:
+async def test_every_kind_of_difference_is_distinguished(acme: Organization) -> None:
     [bob, eve] = await acme.add_users(bob=["support"], eve=["product", "support"])
     me = f"organization:{acme.id}"
     await delete_from_spicedb(acme.deployment, f"{me}#support@user:{bob}")
@@ -71,7 +71,7 @@ async def test_every_kind_of_difference_is_told_apart(acme: Organization) -> Non
     assert await _checked(acme) == verdict.found == 7
 
 
-async def test_objects_and_what_is_granted_on_them_are_compared_as_well(acme: Organization) -> None:
+async def test_resources_and_grants_are_compared_too(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     whom = Person(acme.deployment, bob, "", "")
     await add_resources(acme, "webhook:wh_1")
@@ -103,7 +103,9 @@ async def test_objects_and_what_is_granted_on_them_are_compared_as_well(acme: Or
     assert (await compare_one(acme)).found == 0
 
 
-async def test_a_finding_is_kept_once_and_closed_when_it_is_no_more(acme: Organization) -> None:
+async def test_a_finding_is_recorded_once_and_closed_when_its_cause_is_gone(
+    acme: Organization,
+) -> None:
     strange = f"organization:{acme.id}#support@user:nobody"
     await add_to_spicedb(acme.deployment, strange)
     for _ in range(2):
@@ -121,7 +123,7 @@ async def test_a_finding_is_kept_once_and_closed_when_it_is_no_more(acme: Organi
     assert finding.resolved_at is None
 
 
-async def test_what_has_ended_is_absent_on_both_sides(acme: Organization) -> None:
+async def test_expired_relationships_are_absent_on_both_sides(acme: Organization) -> None:
     people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     now = datetime.now(UTC)
     await acme.set_role_expiry(people["bob"], "support", now - timedelta(seconds=1))
@@ -149,7 +151,7 @@ async def test_a_large_organization_is_compared_in_parts(
     assert whole.counts == {"missing": 7, "extra": 5}
 
 
-async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
+async def test_a_full_comparison_finds_tenants_that_only_spicedb_knows(
     isolated: Deployment,
 ) -> None:
     acme, globex = (
@@ -192,7 +194,7 @@ async def test_a_pass_over_everything_finds_tenants_of_which_sql_knows_nothing(
     assert left == {"webhook:alone", acme.id, globex.id}
 
 
-async def test_a_running_change_is_no_drift(isolated: Deployment) -> None:
+async def test_a_change_in_progress_is_not_drift(isolated: Deployment) -> None:
     organizations = [await isolated.create_organization(name) for name in ("acme", "globex")]
     people = [await organization.member("bob", ["support"]) for organization in organizations]
     done = asyncio.Event()
@@ -216,7 +218,7 @@ async def test_a_running_change_is_no_drift(isolated: Deployment) -> None:
     assert min(await asyncio.gather(*changing)) > 5
 
 
-async def test_a_change_between_the_rows_and_the_question_is_no_other_history(
+async def test_a_change_during_a_comparison_is_not_another_history(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     acme = await isolated.create_organization("acme")

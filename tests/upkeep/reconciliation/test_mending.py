@@ -17,7 +17,7 @@ from tests.upkeep.reconciliation.drift import (
 )
 
 
-async def test_what_is_mended_is_in_the_ledger_and_told(acme: Organization) -> None:
+async def test_a_repair_is_in_the_ledger_and_in_the_events(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     me, before = f"organization:{acme.id}", await assert_agreement(acme)
     await delete_from_spicedb(
@@ -44,7 +44,7 @@ async def test_what_is_mended_is_in_the_ledger_and_told(acme: Organization) -> N
     assert (await compare_one(acme)).found == 0
 
 
-async def test_a_second_head_is_told_and_goes(isolated: Deployment) -> None:
+async def test_a_second_head_is_reported_and_deleted(isolated: Deployment) -> None:
     """With it a ledger restored from a backup would pass for the one that SpiceDB has."""
     acme = await isolated.create_organization("acme")
     second = f"organization:{acme.id}#head@ledger_position:1-0123456789ab"
@@ -56,7 +56,7 @@ async def test_a_second_head_is_told_and_goes(isolated: Deployment) -> None:
     assert await acme.can(acme.administrator, "users_invite")
 
 
-async def test_another_end_is_put_right(acme: Organization) -> None:
+async def test_a_wrong_expiry_is_repaired(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
     await add_to_spicedb(
         acme.deployment,
@@ -67,7 +67,7 @@ async def test_another_end_is_put_right(acme: Organization) -> None:
     await assert_agreement(acme)
 
 
-async def test_more_deletes_than_allowed_mend_nothing_and_are_told(
+async def test_a_repair_with_too_many_deletes_is_refused_and_reported(
     acme: Organization, globex: Organization
 ) -> None:
     strange = [f"organization:{acme.id}#support@user:stranger{number}" for number in range(3)]
@@ -84,7 +84,7 @@ async def test_more_deletes_than_allowed_mend_nothing_and_are_told(
     assert (mended.mended, mended.left) == (1, 0)
 
 
-async def test_a_great_drift_is_mended_in_several_positions(acme: Organization) -> None:
+async def test_a_large_drift_is_repaired_in_several_positions(acme: Organization) -> None:
     users = await acme.add_users(**{f"p{number}": ["support"] for number in range(40)})
     me = f"organization:{acme.id}"
     for role in ("developer", "product"):
@@ -99,7 +99,7 @@ async def test_a_great_drift_is_mended_in_several_positions(acme: Organization) 
     await assert_agreement(acme)
 
 
-async def test_what_was_lost_is_restored_even_where_a_change_is_pending(
+async def test_lost_relationships_are_restored_even_with_a_pending_change(
     acme: Organization, application_connection: Connection
 ) -> None:
     [bob] = await acme.add_users(bob=["support"])
@@ -113,7 +113,7 @@ async def test_what_was_lost_is_restored_even_where_a_change_is_pending(
     await assert_agreement(acme)
 
 
-async def test_nothing_of_an_ended_organization_is_left(acme: Organization) -> None:
+async def test_nothing_of_a_deleted_organization_is_left(acme: Organization) -> None:
     ended = await acme.administrator.ask("DELETE", acme.path)
     assert ended.status_code == 204
     await add_to_spicedb(
@@ -127,7 +127,7 @@ async def test_nothing_of_an_ended_organization_is_left(acme: Organization) -> N
     ]
 
 
-async def test_an_organization_that_has_stopped_is_not_judged(
+async def test_a_stopped_organization_is_not_compared(
     acme: Organization, application_connection: Connection
 ) -> None:
     forged = f"TOUCH organization:{acme.id}#overlord@user:eve"
@@ -141,7 +141,9 @@ async def test_an_organization_that_has_stopped_is_not_judged(
     assert (await compare_one(acme, max_deletes=100)).problem == "organization_stopped"
 
 
-async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(isolated: Deployment) -> None:
+async def test_a_tenant_that_only_spicedb_knows_is_deleted_and_reported(
+    isolated: Deployment,
+) -> None:
     acme = await isolated.create_organization("acme")
     hooli = ["organization:hooli#member@user:gavin", "team:hooli/box#member@user:gavin"]
     await add_to_spicedb(isolated, *hooli)
@@ -156,7 +158,7 @@ async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(isolated: Dep
         await create(change, OrganizationId("hooli"), "Hooli", founder=None)
 
 
-async def test_rows_changed_behind_the_ledger_s_back_are_told_and_no_entry_says_otherwise(
+async def test_rows_changed_past_the_ledger_are_reported_without_an_entry(
     acme: Organization, superuser_connection: Connection
 ) -> None:
     """Who owns the database can go round the notes; then the rows and SpiceDB differ."""

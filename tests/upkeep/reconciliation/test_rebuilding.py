@@ -129,7 +129,7 @@ async def test_an_empty_spicedb_is_filled_from_the_rows(
     await isolated_deployments.stop(second)
 
 
-async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_rows_are(
+async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows(
     isolated_deployments: IsolatedDeployments,
 ) -> None:
     database, (graph_now, first) = (
@@ -172,7 +172,7 @@ async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_r
     await isolated_deployments.stop(restored)
 
 
-async def test_a_database_restored_from_an_older_backup_is_what_counts(
+async def test_a_database_restored_from_an_older_backup_takes_precedence(
     isolated_deployments: IsolatedDeployments,
 ) -> None:
     database, (_, spicedb) = (
@@ -205,7 +205,7 @@ async def test_a_database_restored_from_an_older_backup_is_what_counts(
     await isolated_deployments.stop(spicedb)
 
 
-async def test_an_organization_at_its_beginning_meets_what_another_history_left(
+async def test_a_new_organization_removes_what_another_history_left_in_spicedb(
     isolated: Deployment,
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -224,7 +224,7 @@ async def test_an_organization_at_its_beginning_meets_what_another_history_left(
     assert await compare_all(isolated) == {}
 
 
-async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_not_in_the_next(
+async def test_members_of_an_organization_lost_in_a_restore_are_not_in_the_next_one(
     isolated: Deployment,
 ) -> None:
     globex = await isolated.create_organization("globex")
@@ -253,7 +253,7 @@ async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_n
     refused(await eve.ask("GET", f"/v1/organizations/{id}/members"), 404, "unknown_organization")
 
 
-async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(
+async def test_a_malformed_head_does_not_prevent_a_rebuild(
     isolated: Deployment,
 ) -> None:
     organization = await isolated.create_organization("acme")
@@ -268,7 +268,7 @@ async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(
 
 
 @pytest.mark.parametrize("way", ["import_", "write"])
-async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
+async def test_an_interrupted_rebuild_can_be_repeated(
     isolated: Deployment, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -309,7 +309,7 @@ def _dying(call: Callable[..., Awaitable[Any]], at: int) -> Callable[..., Awaita
     ("position", "before", "arrives"),
     [(3, 1, True), (3, 2, True), (3, None, False), (5, 1, True), (5, None, True)],
 )
-async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
+async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     isolated: Deployment,
     monkeypatch: pytest.MonkeyPatch,
     position: int,
@@ -366,7 +366,7 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
         await _as_it_should_be(organization)
 
 
-async def test_what_was_refused_for_good_is_there_after_rebuilding(
+async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
     isolated: Deployment,
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -392,7 +392,7 @@ async def test_what_was_refused_for_good_is_there_after_rebuilding(
         ),
     ],
 )
-async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enforced(
+async def test_rows_changed_past_the_ledger_are_not_enforced(
     isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, told: str
 ) -> None:
     acme, globex = [await isolated.create_organization(name) for name in ("acme", "globex")]
@@ -416,7 +416,7 @@ async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enfor
     await _as_it_should_be(globex)
 
 
-async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_rebuilt(
+async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
     isolated: Deployment,
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -444,7 +444,7 @@ async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_re
         ),
     ],
 )
-async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
+async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
     isolated: Deployment, forged: list[str], told: str
 ) -> None:
     acme = await isolated.create_organization("acme")
@@ -466,7 +466,7 @@ async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
     assert (await rebuild(isolated)).disagreeing == {acme.id: [told.format(**names)]}
 
 
-async def test_what_an_operator_has_given_up_is_as_the_rows_have_it(isolated: Deployment) -> None:
+async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) -> None:
     acme = await isolated.create_organization("acme")
     bob = await acme.member("bob", ["support"])
     me = f"organization:{acme.id}"
@@ -496,7 +496,7 @@ async def _append(deployment: Deployment, organization: Organization, *updates: 
         await session.commit()
 
 
-async def test_what_only_has_not_arrived_yet_is_no_other_history(isolated: Deployment) -> None:
+async def test_pending_positions_are_not_another_history(isolated: Deployment) -> None:
     acme = await isolated.create_organization("acme")
     async with isolated.service.ledger.change(OPERATOR, acme.id) as change:
         giving = "INSERT INTO role_assignments VALUES (:acme, :ana, 'support')"

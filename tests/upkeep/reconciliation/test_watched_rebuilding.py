@@ -111,7 +111,7 @@ async def _pulled() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_a_rebuilding_imports_is_no_finding(
+async def test_the_import_of_a_rebuild_is_not_a_finding(
     acme: Organization, globex: Organization
 ) -> None:
     await needs(acme)
@@ -126,7 +126,7 @@ async def test_what_a_rebuilding_imports_is_no_finding(
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_strangers_write_during_a_rebuilding_is_found(
+async def test_a_foreign_write_during_a_rebuild_is_found(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forged, other = [
@@ -156,7 +156,7 @@ async def _found(organization: Organization, kind: FindingKind) -> bool:
     return bool(await found(organization, kind))
 
 
-async def test_a_worker_that_lags_behind_knows_one_rebuilding_from_the_next(
+async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with running_worker(acme.deployment):
@@ -180,7 +180,7 @@ async def test_a_worker_that_lags_behind_knows_one_rebuilding_from_the_next(
     await assert_agreement(acme)
 
 
-async def test_a_worker_that_begins_at_the_present_waits_for_no_end_that_it_will_not_see(
+async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_an_earlier_rebuild(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await needs(acme)

@@ -65,7 +65,9 @@ class Asking:
 
 
 @pytest.mark.parametrize("what", ["role", "membership"])
-async def test_at_every_freshness_an_end_is_seen_in_time(acme: Organization, what: str) -> None:
+async def test_an_expiry_is_visible_in_time_at_every_freshness(
+    acme: Organization, what: str
+) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await acme.deployment.service.now() + AHEAD
     if what == "role":

@@ -25,7 +25,7 @@ def on_time(entry: LedgerEntry, end: datetime) -> bool:
     return end <= entry.decided_at <= end + PROMISED + LENIENCE
 
 
-async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(
+async def test_a_role_ends_at_its_expiry_and_the_ledger_names_the_system(
     acme: Organization,
 ) -> None:
     bob = (await acme.add_members({"bob": ["support", "developer"]}))["bob"]
@@ -52,7 +52,7 @@ async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(
     await assert_agreement(acme)
 
 
-async def test_a_membership_ends_as_by_a_removal(acme: Organization) -> None:
+async def test_an_expired_membership_ends_like_a_removal(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
     end = await ends_in(acme.deployment, SOON)
     await acme.set_membership_expiry(bob, end)
@@ -77,7 +77,7 @@ async def test_a_membership_ends_as_by_a_removal(acme: Organization) -> None:
     await assert_agreement(acme)
 
 
-async def test_an_old_link_does_not_bring_back_whose_membership_has_ended(
+async def test_an_old_link_does_not_bring_back_a_member_whose_membership_expired(
     acme: Organization,
 ) -> None:
     await acme.invite("bob", ["support"])
@@ -94,7 +94,7 @@ async def test_an_old_link_does_not_bring_back_whose_membership_has_ended(
     await assert_agreement(acme)
 
 
-async def test_an_invitation_lapses_and_stays_listed_as_expired(acme: Organization) -> None:
+async def test_an_expired_invitation_stays_listed(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     end = await ends_in(acme.deployment, SOON)
     await acme.set_invitation_expiry(id, end)
@@ -117,7 +117,7 @@ async def test_an_invitation_lapses_and_stays_listed_as_expired(acme: Organizati
     await assert_agreement(acme)
 
 
-async def test_a_lapsed_invitation_can_be_sent_again_cancelled_or_followed_by_another(
+async def test_an_expired_invitation_can_be_resent_cancelled_or_followed_by_another(
     acme: Organization,
 ) -> None:
     ids = [(await acme.invite(each, ["support"])).json()["id"] for each in ("bob", "eve", "fay")]
@@ -135,7 +135,7 @@ async def test_a_lapsed_invitation_can_be_sent_again_cancelled_or_followed_by_an
     await assert_agreement(acme)
 
 
-async def test_what_has_not_come_to_its_end_stays_here_and_elsewhere(
+async def test_rows_that_have_not_expired_stay_in_all_organizations(
     acme: Organization, globex: Organization
 ) -> None:
     everywhere = {}
@@ -171,7 +171,7 @@ async def test_what_has_not_come_to_its_end_stays_here_and_elsewhere(
         assert found == everywhere[organization.id]
 
 
-async def test_an_end_that_was_put_off_is_no_end(acme: Organization) -> None:
+async def test_an_extended_expiry_ends_nothing(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     id = (await acme.invite("eve", ["product"])).json()["id"]
     end = await ends_in(acme.deployment, -SOON)
@@ -188,7 +188,7 @@ async def test_an_end_that_was_put_off_is_no_end(acme: Organization) -> None:
     assert (await acme.invitation(InvitationId(id))).lapsed_at is None
 
 
-async def test_a_suspended_member_s_ends_come_too_and_nothing_of_it_returns(
+async def test_expiries_of_a_suspended_member_take_effect_and_do_not_return(
     acme: Organization,
 ) -> None:
     people = await acme.add_members(
@@ -207,7 +207,7 @@ async def test_a_suspended_member_s_ends_come_too_and_nothing_of_it_returns(
     await assert_agreement(acme)
 
 
-async def test_a_member_is_shown_with_their_end(acme: Organization) -> None:
+async def test_a_member_is_shown_with_their_expiry(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await ends_in(acme.deployment, LATER)
     await acme.set_membership_expiry(bob, end)

@@ -7,7 +7,7 @@ from tests.support.teams import Team
 from tests.upkeep.worker.test_sweeper import LATER, SOON, ends_in, has_grown, on_time
 
 
-async def test_a_place_in_a_team_ends_at_its_end(acme: Organization) -> None:
+async def test_a_team_membership_ends_at_its_expiry(acme: Organization) -> None:
     bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
     pay = await Team.create(acme, "pay", "support")
     await pay.add_member(eve, await ends_in(acme.deployment, LATER))
@@ -33,7 +33,7 @@ async def test_a_place_in_a_team_ends_at_its_end(acme: Organization) -> None:
     await assert_agreement(acme)
 
 
-async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Organization) -> None:
+async def test_a_role_of_a_team_expires_for_all_its_members(acme: Organization) -> None:
     bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
     end = await ends_in(acme.deployment, SOON)
     pay = await Team.create(acme, "pay", "support")
@@ -59,7 +59,7 @@ async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Organization) -> 
     await assert_agreement(acme)
 
 
-async def test_what_has_ended_is_swept_once_and_with_its_team_not_at_all(
+async def test_an_expired_row_is_swept_once_and_not_after_its_team_was_deleted(
     acme: Organization,
 ) -> None:
     bob, eve = (await acme.add_members({"bob": [], "eve": []})).values()

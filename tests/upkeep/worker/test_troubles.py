@@ -59,7 +59,7 @@ async def kinds(organization: Organization) -> list[str]:
     return [each.kind for each in await organization.events()]
 
 
-async def test_ends_that_come_while_everything_is_down_are_met_at_the_next_start(
+async def test_expiries_during_a_downtime_are_swept_at_the_next_start(
     acme: Organization,
 ) -> None:
     bob = await temporary(acme, AGO)
@@ -72,7 +72,7 @@ async def test_ends_that_come_while_everything_is_down_are_met_at_the_next_start
 
 
 @pytest.mark.parametrize("step", [timedelta(days=1), timedelta(days=-1)])
-async def test_a_process_whose_clock_is_wrong_ends_things_when_postgresql_says_so(
+async def test_a_sweeper_with_a_wrong_clock_follows_the_clock_of_postgresql(
     acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch, step: timedelta
 ) -> None:
     bob = await temporary(acme, timedelta(seconds=2))
@@ -91,7 +91,7 @@ async def test_a_process_whose_clock_is_wrong_ends_things_when_postgresql_says_s
     await assert_agreement(acme)
 
 
-async def test_sweepers_side_by_side_end_everything_once(
+async def test_concurrent_sweepers_end_everything_once(
     acme: Organization, fintoc: Deployment
 ) -> None:
     organizations = [acme, *[await fintoc.create_organization("branch") for _ in range(5)]]
@@ -114,7 +114,7 @@ async def test_sweepers_side_by_side_end_everything_once(
         assert len(await assert_agreement(organization)) == 2 + 30 * 2
 
 
-async def test_an_end_that_comes_while_spicedb_is_away_is_made_when_it_is_back(
+async def test_an_expiry_during_an_outage_of_spicedb_is_swept_afterwards(
     acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await temporary(acme, SOON)
@@ -129,7 +129,7 @@ async def test_an_end_that_comes_while_spicedb_is_away_is_made_when_it_is_back(
     await assert_agreement(acme)
 
 
-async def test_postgresql_may_be_away_for_a_while(
+async def test_the_sweeper_survives_an_outage_of_postgresql(
     acme: Organization, superuser_connection: Connection
 ) -> None:
     bob = await temporary(acme, SOON)
@@ -147,7 +147,7 @@ async def test_postgresql_may_be_away_for_a_while(
     await assert_agreement(acme)
 
 
-async def test_in_a_stopped_organization_ends_come_all_the_same(
+async def test_expiries_take_effect_in_a_stopped_organization(
     acme: Organization, application_connection: Connection
 ) -> None:
     bob = await temporary(acme, SOON)
@@ -160,7 +160,7 @@ async def test_in_a_stopped_organization_ends_come_all_the_same(
     assert (await kinds(acme))[-1] == "role_ended"
 
 
-async def test_a_busy_organization_waits_for_its_turn_and_nobody_waits_with_it(
+async def test_a_busy_organization_does_not_delay_the_others(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     bob, eve = await temporary(acme, AGO), await temporary(globex, AGO)
@@ -176,7 +176,7 @@ async def test_a_busy_organization_waits_for_its_turn_and_nobody_waits_with_it(
     await assert_agreement(acme)
 
 
-async def test_an_organization_whose_history_spicedb_does_not_have_keeps_nobody_waiting(
+async def test_an_organization_with_another_history_does_not_delay_the_others(
     acme: Organization, globex: Organization, superuser_connection: Connection
 ) -> None:
     bob, eve = await temporary(acme, SOON), await temporary(globex, SOON)
@@ -188,7 +188,9 @@ async def test_an_organization_whose_history_spicedb_does_not_have_keeps_nobody_
     await assert_agreement(globex)
 
 
-async def test_a_crowd_ends_in_batches_and_others_get_a_word_in_between(acme: Organization) -> None:
+async def test_many_expiries_are_swept_in_batches_with_other_changes_in_between(
+    acme: Organization,
+) -> None:
     await add_expiring_members(acme, 3 * BATCH, AGO)
     before = len(await acme.ledger())
     async with running_worker(acme.deployment):

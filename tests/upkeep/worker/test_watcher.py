@@ -70,7 +70,7 @@ async def test_a_write_past_the_ledger_is_found_with_what_it_changed(
     assert finding["metadata"] == {}
 
 
-async def test_what_goes_through_the_ledger_is_no_finding(
+async def test_changes_through_the_ledger_are_not_findings(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -88,7 +88,7 @@ async def test_what_goes_through_the_ledger_is_no_finding(
     await assert_agreement(acme)
 
 
-async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same(
+async def test_a_foreign_write_that_names_a_ledger_position_is_found(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -103,7 +103,7 @@ async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same
     assert finding["updates"] == [f"TOUCH {again}"]
 
 
-async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_own_updates_alone(
+async def test_a_write_about_several_tenants_is_one_finding_for_each_with_only_its_updates(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -122,7 +122,7 @@ async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_ow
     assert about_acme["zed_token"] == about_ghost["zed_token"]
 
 
-async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
+async def test_touching_an_old_marker_does_not_hide_a_write(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -140,7 +140,7 @@ async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
     assert sorted(finding["updates"]) == sorted(f"TOUCH {each.relationship}" for each in again)
 
 
-async def test_a_write_that_claims_what_no_position_can_be_hides_nothing_that_follows(
+async def test_a_write_that_claims_an_impossible_position_does_not_hide_later_ones(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -161,7 +161,7 @@ async def test_an_import_past_the_ledger_is_found_however_large(
     await _still_watching(globex)
 
 
-async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
+async def test_a_message_over_the_size_limit_is_distinguished_from_an_outage(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "LARGEST_MESSAGE", 100_000)
@@ -174,7 +174,7 @@ async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
             await asyncio.wait_for(anext(engine.watch(since)), 10)
 
 
-async def test_an_entry_that_nobody_can_read_and_was_given_up_hides_nothing_that_follows(
+async def test_an_unreadable_skipped_entry_does_not_hide_later_writes(
     acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     await watching(globex)
@@ -218,7 +218,7 @@ async def _more(organization: Organization, before: int) -> bool:
     return len(await found(organization)) > before
 
 
-async def test_a_write_that_says_it_rebuilds_is_found_and_the_organization_has_drifted(
+async def test_a_write_that_claims_to_rebuild_is_found_as_drift(
     acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
@@ -230,7 +230,7 @@ async def test_a_write_that_says_it_rebuilds_is_found_and_the_organization_has_d
     await wait_until(lambda: _drifted(acme))
 
 
-async def test_a_write_that_says_it_removes_a_tenant_is_found(globex: Organization) -> None:
+async def test_a_write_that_claims_to_remove_a_tenant_is_found(globex: Organization) -> None:
     await watching(globex)
     claimed = {"purge": [{"organization": "nobody", "request_id": "1"}]}
     forged = Relationship.parse("organization:nobody#administrator@user:eve")
