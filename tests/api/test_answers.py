@@ -26,7 +26,7 @@ async def test_the_openapi_page_loads_nothing_from_other_hosts(fintoc: Deploymen
 async def test_a_fact_of_an_error_is_quoted_only_in_the_sentence(acme: Organization) -> None:
     problem = refused(await acme.invite("bob", ["jani'tor"]), 400, "unknown_role")
     assert problem["role"] == "jani'tor"
-    assert problem["detail"].startswith("""There is no role "jani'tor" here. The catalog has """)
+    assert problem["detail"].startswith("""There is no role "jani'tor". The catalog has """)
 
 
 async def test_an_operator_gets_an_explanation_of_what_operators_do(acme: Organization) -> None:

@@ -115,7 +115,7 @@ async def rebuild(organization: Organization) -> None:
     )
     service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    assert (await rebuilder.some([organization.id], lambda seen: None)).organizations == [
+    assert (await rebuilder.rebuild([organization.id], lambda seen: None)).organizations == [
         organization.id
     ]
 

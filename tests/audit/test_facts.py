@@ -23,9 +23,9 @@ async def test_facts_about_one_user_are_the_same_without_those_about_others(
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
         theirs = await facts_at(reads, acme.id, end, about=person.id)
-        assert theirs.standing == _of(person, everybody.standing)
-        assert theirs.lost == _of(person, everybody.lost)
-        assert any(person.id in each for each in {**theirs.standing, **theirs.lost})
+        assert theirs.current == _of(person, everybody.current)
+        assert theirs.ended == _of(person, everybody.ended)
+        assert any(person.id in each for each in {**theirs.current, **theirs.ended})
 
 
 async def _objects_ends_and_departures(organization: Organization) -> None:

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from teamaccess.audit.audit import CatalogNotInForce
-from teamaccess.audit.questions.holders import holders
+from teamaccess.audit.questions.holders import find_holders
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.sources import CatalogNotInForce
 from teamaccess.audit.state import sandboxes
 from teamaccess.audit.state.moment import Moment
-from teamaccess.audit.state.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
+from teamaccess.audit.state.sandboxes import NoSandbox, SandboxPool, SandboxUnavailable
 from teamaccess.catalog import Catalog
 from teamaccess.directory.organizations.stopped import skip
 from teamaccess.directory.schemas.apply import apply_schema
@@ -132,7 +132,7 @@ async def test_the_schema_in_force_at_that_time_answers(
         isolated.service.ledger, isolated.service.engine, catalog_with_cashier, OPERATOR
     )
     after = await isolated.service.now()
-    audit = replace(isolated.service.audit, sandboxes=Sandboxes(sandbox.endpoint))
+    audit = replace(isolated.service.audit.sources, sandboxes=SandboxPool(sandbox.endpoint))
     old = await matrix(await audit.of(organization.id, Moment(before)))
     new = await matrix(await audit.of(organization.id, Moment(after)))
     assert (old.evidence.catalog, new.evidence.catalog) == (
@@ -173,7 +173,7 @@ async def test_operators_can_ask_about_a_deleted_organization(acme: Organization
 
 
 async def test_without_a_sandbox_the_question_is_refused(acme: Organization) -> None:
-    audit = replace(acme.deployment.service.audit, sandboxes=Sandboxes(None))
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=SandboxPool(None))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
         await who_can(source, "refunds_create")
@@ -182,11 +182,11 @@ async def test_without_a_sandbox_the_question_is_refused(acme: Organization) -> 
 async def test_an_engine_that_does_not_answer_has_no_holders(acme: Organization) -> None:
     async with Engine(f"127.0.0.1:{choose_port(0, 'nobody', '')}", "nobody") as engine:
         with pytest.raises(EngineUnavailable):
-            await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
+            await find_holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
 
 
 async def test_an_unavailable_sandbox_has_its_own_error(acme: Organization) -> None:
-    audit = replace(acme.deployment.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=SandboxPool("127.0.0.1:1"))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(SandboxUnavailable):
         await who_can(source, "refunds_create")
@@ -223,7 +223,7 @@ async def test_an_organization_too_large_for_a_sandbox_is_refused(
     acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await acme.add_members({"bob": ["support"]})
-    monkeypatch.setattr(sandboxes, "MOST", 3)
+    monkeypatch.setattr(sandboxes, "MOST_RELATIONSHIPS", 3)
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
     assert refused(answer, 409, "too_large_for_sandbox")["relationships"] == 4
@@ -233,8 +233,8 @@ async def test_a_restarted_sandbox_server_is_filled_again(
     acme: Organization, stack: LocalStack
 ) -> None:
     server = stack.start_sandbox()
-    own = Sandboxes(server.endpoint)
-    audit = replace(acme.deployment.service.audit, sandboxes=own)
+    own = SandboxPool(server.endpoint)
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
     server.begin_anew()
@@ -248,16 +248,16 @@ async def test_a_restarted_sandbox_server_is_filled_again(
 async def test_a_process_keeps_a_few_sandboxes_and_reuses_them(
     acme: Organization,
 ) -> None:
-    own = Sandboxes(acme.deployment.settings.sandbox_endpoint)
-    audit = replace(acme.deployment.service.audit, sandboxes=own)
+    own = SandboxPool(acme.deployment.settings.sandbox_endpoint)
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
     bob = (await acme.add_members({"bob": []}))["bob"]
-    for step in range(sandboxes.KEPT + 2):
+    for step in range(sandboxes.MOST_KEPT + 2):
         (await acme.change_roles(bob, "support" if step % 2 else "product")).raise_for_status()
         await acme.set_role_expiry(bob, "support" if step % 2 else "product", later(step))
         moment = Moment(await now(acme))
         await who_can(await audit.of(acme.id, moment), "refunds_create")
         await matrix(await audit.of(acme.id, moment))
-    assert len(own._kept) == sandboxes.KEPT
+    assert len(own._kept) == sandboxes.MOST_KEPT
     await own.close()
 
 

@@ -65,7 +65,7 @@ async def test_a_suspension_is_explained_with_its_time_and_actor(acme: Organizat
     assert obstacle["change"]["actor"] == f"user:{acme.administrator.id}"
     assert obstacle["change"]["position"] == len(await acme.ledger())
     assert obstacle["change"]["reason"] == "The laptop is lost"
-    assert obstacle["sentence"] == f"{bob.email} is no active member any more."
+    assert obstacle["sentence"] == f"{bob.email} is no longer an active member."
     named = {each["user"]: each["email"] for each in found["people"]}
     assert named[acme.administrator.id] == acme.administrator.email
 
@@ -92,7 +92,7 @@ async def test_a_removed_role_is_explained_with_the_remaining_ones(
     obstacle = (await why(acme, bob, "refunds_create"))["obstacle"]
     assert obstacle["code"] == "ended"
     assert obstacle["relationship"] == f"organization:{acme.id}#support@user:{bob.id}"
-    assert "theirs are: product" in obstacle["sentence"]
+    assert "Their roles: product" in obstacle["sentence"]
 
 
 async def test_a_lost_team_membership_is_the_cause_and_not_an_older_role(
@@ -132,7 +132,7 @@ async def test_custom_roles_are_named(acme: Organization) -> None:
     bob = await acme.member("bob", ["own"])
     obstacle = (await why(acme, bob, "refunds_create"))["obstacle"]
     assert obstacle["code"] == "role_lacks_action"
-    assert "theirs are: own" in obstacle["sentence"]
+    assert "Their roles: own" in obstacle["sentence"]
 
 
 async def test_a_relationship_that_spicedb_lost_is_explained_as_drift(acme: Organization) -> None:
@@ -166,7 +166,7 @@ async def test_a_user_without_an_address_is_named_by_name_and_id(acme: Organizat
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{account.id}")
     ).raise_for_status()
     gone = (await why(acme, account, "refunds_create"))["obstacle"]
-    assert gone["sentence"] == f'"Nightly job" ({account.id}) is no active member any more.'
+    assert gone["sentence"] == f'"Nightly job" ({account.id}) is no longer an active member .'
 
 
 async def test_four_eyes_are_explained_with_the_registration(acme: Organization) -> None:

@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from teamaccess.changes import change_queue
 from teamaccess.changes.events import record_alone
+from teamaccess.changes.events.organizations import OrganizationCreated
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.storage import RoleAssignment, RoleId, UserId
 from tests.support.agreement import (
@@ -195,7 +196,9 @@ async def test_concurrent_events_make_a_dense_chain(
 ) -> None:
     chain = f"{acme.id}-told"
     sessions = acme.deployment.service.sessions
-    await _together(*(record_alone(sessions, OPERATOR, "told", chain) for _ in range(20)))
+    await _together(
+        *(record_alone(sessions, OPERATOR, OrganizationCreated(), chain=chain) for _ in range(20))
+    )
     places = await superuser_connection.fetch(
         "SELECT position FROM events WHERE chain = $1 ORDER BY 1", chain
     )

@@ -6,7 +6,7 @@ import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
-from teamaccess.directory.invitations.offer import hash_of
+from teamaccess.common.secret import hash_of
 from tests.support.organization import Organization
 from tests.support.responses import refused
 

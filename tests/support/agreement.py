@@ -15,7 +15,7 @@ from teamaccess.storage import (
     LedgerEntry,
     RelationshipSource,
 )
-from teamaccess.upkeep.rebuild.agreement import disagreement
+from teamaccess.upkeep.rebuild.agreement import find_disagreements
 from tests.support.organization import Organization
 
 MARKER, HEAD = "applied", "head"
@@ -106,7 +106,7 @@ async def assert_agreement(organization: Organization) -> set[str]:
     held = unexpired(await spicedb_relationships(organization), now)
     assert meant == said == held
     async with organization.deployment.service.sessions() as session:
-        assert not await disagreement(
+        assert not await find_disagreements(
             session, organization.deployment.service.catalog, organization.id
         )
     return {str(each) for each in held}

@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 from teamaccess.upkeep.worker.ends import end_due
 from tests.support.deployment import Deployment, open_deployment
 from tests.support.organization import Organization
@@ -191,7 +191,7 @@ async def linked(
 @asynccontextmanager
 async def running_worker(deployment: Deployment) -> AsyncIterator[None]:
     """A worker runs beside it."""
-    async with beside(work(deployment.service)):
+    async with beside(run_worker(deployment.service)):
         yield
 
 

@@ -128,7 +128,7 @@ async def test_four_eyes_have_no_remedy_but_members_who_can_are_named(acme: Orga
     await acme.add_custom_role("authorizer", "transfers_authorize", holders=[bob])
     found = await why(acme, acme.administrator, "authorize", "transfer:t1")
     assert found["remedies"] == []
-    assert "takes somebody else" in found["no_remedy"]
+    assert "somebody else must" in found["no_remedy"]
     assert [each["user"] for each in found["instead"]["people"]] == [bob.id]
     assert found["instead"]["more"] == 0
 
@@ -360,11 +360,11 @@ async def test_a_question_about_a_past_time_has_no_remedies(acme: Organization) 
 async def test_changes_since_the_answer_count(acme: Organization) -> None:
     service = acme.deployment.service
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
-    found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
+    found = await ask(await service.audit.sources.of(acme.id), bob.id, "refunds_create")
 
     async def sought() -> list[tuple[list[str], list[str]]]:
         invitees = service.keys.invitees
-        remedies = await remedies_for(service.audit, service.ledger, invitees, found)
+        remedies = await remedies_for(service.audit.sources, service.ledger, invitees, found)
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
     assert await sought() == [(["give_role"], ["refunds_cancel"])]

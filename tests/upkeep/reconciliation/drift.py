@@ -29,15 +29,15 @@ async def request_comparison(organization: Organization) -> None:
 def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:
     """What the command makes; with a number of deletes it mends."""
     service = deployment.service
-    allowance = None if max_deletes is None else DeleteBudget(max_deletes)
-    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
+    budget = None if max_deletes is None else DeleteBudget(max_deletes)
+    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, budget)
 
 
 async def compare_all(
     deployment: Deployment, max_deletes: int | None = None
 ) -> dict[str, ReconcileResult]:
     """Look at everything; return what differs by its name."""
-    looking = inspector(deployment, max_deletes).everything(lambda seen: None)
+    looking = inspector(deployment, max_deletes).reconcile_all(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
 
@@ -45,7 +45,7 @@ async def compare_one(
     organization: Organization, max_deletes: int | None = None
 ) -> ReconcileResult:
     """Look at one organization."""
-    return await inspector(organization.deployment, max_deletes).one(organization.id)
+    return await inspector(organization.deployment, max_deletes).reconcile_tenant(organization.id)
 
 
 async def spicedb_texts(organization: Organization) -> list[str]:

@@ -82,11 +82,11 @@ async def test_a_request_during_a_comparison_is_not_answered_by_it(
     looking = inspector(acme.deployment)
     await request_comparison(acme)
     assert await _is_wanted(acme)
-    await looking.organization(acme.id)
+    await looking.reconcile_organization(acme.id)
     assert not await _is_wanted(acme)
     with monkeypatch.context() as patch:
         before(patch, acme.deployment, "answers", lambda: request_comparison(acme))
-        await looking.organization(acme.id)
+        await looking.reconcile_organization(acme.id)
     assert await _is_wanted(acme)
 
 

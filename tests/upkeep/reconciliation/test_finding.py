@@ -11,7 +11,7 @@ from teamaccess.ledger import clock
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
-from teamaccess.upkeep.reconciliation.results import keep_agreement
+from teamaccess.upkeep.reconciliation.results import save_agreement
 from teamaccess.upkeep.reconciliation.tenants import Tenant
 from tests.support.agreement import assert_agreement
 from tests.support.deployment import Deployment
@@ -212,7 +212,7 @@ async def test_a_change_in_progress_is_not_drift(isolated: Deployment) -> None:
     for _ in range(6):
         assert await compare_all(isolated) == {}
         for organization in organizations:
-            verdict = await inspector(isolated).one(organization.id)
+            verdict = await inspector(isolated).reconcile_tenant(organization.id)
             assert (verdict.found, verdict.problem) == (0, None)
     done.set()
     assert min(await asyncio.gather(*changing)) > 5
@@ -231,7 +231,7 @@ async def test_a_change_during_a_comparison_is_not_another_history(
         return await compare.compare(*arguments)
 
     monkeypatch.setattr(comparer, "compare", late)
-    verdict = await inspector(isolated).one(acme.id)
+    verdict = await inspector(isolated).reconcile_tenant(acme.id)
     assert (verdict.found, verdict.problem) == (0, None)
 
 
@@ -252,7 +252,7 @@ async def _findings(organization: Organization) -> list[Finding]:
 async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Organization) -> None:
     crowd = [Tenant("organization", f"nobody-{number}") for number in range(40_000)]
     looking = inspector(acme.deployment)
-    assert await looking._known([*crowd, Tenant("organization", acme.id)]) == {acme.id}
+    assert await looking._organizations([*crowd, Tenant("organization", acme.id)]) == {acme.id}
     async with acme.deployment.service.sessions() as session:
         long_ago = await clock(session) - timedelta(days=36_500)
-    await keep_agreement(acme.deployment.service.sessions, long_ago, {each.key for each in crowd})
+    await save_agreement(acme.deployment.service.sessions, long_ago, {each.key for each in crowd})

@@ -77,7 +77,10 @@ async def test_a_repair_with_too_many_deletes_is_refused_and_reported(
     )
     await add_to_spicedb(acme.deployment, f"organization:{globex.id}#support@user:stranger")
     mending = inspector(acme.deployment, max_deletes=2)
-    refused, mended = await mending.one(acme.id), await mending.one(globex.id)
+    refused, mended = (
+        await mending.reconcile_tenant(acme.id),
+        await mending.reconcile_tenant(globex.id),
+    )
     assert (refused.problem, refused.mended, refused.needed) == ("too_many_deletes", 0, 3)
     assert "--max-deletes" in (refused.detail or "")
     assert set(strange) <= {str(each) for each in await spicedb_relationships(acme)}

@@ -18,7 +18,7 @@ from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.relationship import format_instant
 from teamaccess.storage import Event, OrganizationId
-from teamaccess.upkeep import Rebuilder, Rebuilt
+from teamaccess.upkeep import Rebuilder, RebuildResult
 from teamaccess.upkeep.rebuild import fill as filling
 from tests.support.agreement import (
     applied_positions,
@@ -42,11 +42,11 @@ def rebuilder(deployment: Deployment) -> Rebuilder:
     return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
 
 
-async def rebuild(deployment: Deployment) -> Rebuilt:
+async def rebuild(deployment: Deployment) -> RebuildResult:
     """What the command does."""
     making = rebuilder(deployment)
-    await making.give_schema()
-    return await making.everything(lambda seen: None)
+    await making.ensure_schema()
+    return await making.rebuild_all(lambda seen: None)
 
 
 async def _denied(organization: Organization, code: str = "other_history") -> None:

@@ -61,7 +61,7 @@ async def rebuild(organization: Organization) -> None:
     """What the command does."""
     service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    done = await rebuilder.some([organization.id], lambda seen: None)
+    done = await rebuilder.rebuild([organization.id], lambda seen: None)
     assert done.organizations == [organization.id]
 
 

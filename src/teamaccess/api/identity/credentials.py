@@ -1,8 +1,8 @@
 """Whose a bearer token is: one of ours, a service account's, or another login's."""
 
 from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.directory.service_accounts.secret import PREFIX
-from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
+from teamaccess.changes.events.users import SignInRefused
+from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issued import wait_until_issued
 from teamaccess.directory.users.issuer import Issuer, Login
@@ -97,4 +97,7 @@ async def _refuse_if_ended(
 
 async def _refused(service: Service, actor: str, request_id: str, cause: object) -> None:
     who = Attribution(actor, Channel.API, request_id)
-    await service.refusals.record(who, "sign_in_refused", cause=cause)
+    await service.refusals.record(
+        who,
+        SignInRefused(cause=str(cause)),
+    )

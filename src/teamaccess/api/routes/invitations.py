@@ -15,6 +15,7 @@ from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.changes import Change, OrganizationChange
+from teamaccess.changes.events.users import AcceptanceRefused
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
@@ -135,9 +136,8 @@ async def accept(
         raise  # that is no refusal
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
-        about = f"invitation:{offered.id}"
         await service.refusals.record(
-            who, "acceptance_refused", organization, about, code=refused.code
+            who, AcceptanceRefused(code=refused.code), organization, offered.id
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
