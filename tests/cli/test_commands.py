@@ -11,7 +11,7 @@ from teamaccess.catalog import find
 from teamaccess.directory.users.tokens import Audience, verify
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
-from tests.stories.roles import made
+from tests.stories.custom_roles import made
 from tests.support.agreement import assert_agreement, spicedb_contents
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection

@@ -7,7 +7,7 @@ import pytest
 from teamaccess.directory.roles.find import find_custom_role
 from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
-from tests.stories.roles import all_of, made, make, replace, show
+from tests.stories.custom_roles import all_of, made, make, replace, show
 from tests.support.agreement import assert_agreement
 from tests.support.organization import Organization
 from tests.support.people import Person

@@ -20,7 +20,7 @@ from teamaccess.storage import (
     TeamRole,
     new_request_id,
 )
-from tests.stories.roles import delete, made, make
+from tests.stories.custom_roles import delete, made, make
 from tests.support.agreement import assert_agreement, ledger_entries, operator_session
 from tests.support.organization import Organization as Organization
 from tests.support.people import Person

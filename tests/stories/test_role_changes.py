@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from authzed.api.v1 import RelationshipFilter
 
-from tests.stories.roles import made
+from tests.stories.custom_roles import made
 from tests.support.organization import Organization
 from tests.support.responses import refused
 

@@ -13,7 +13,7 @@ from teamaccess.directory.schemas.apply import SchemaRefused, apply_schema
 from teamaccess.relationships import Touch, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import Event, SchemaVersion
-from tests.stories.roles import made
+from tests.stories.custom_roles import made
 from tests.support.database_connections import Connection
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.isolated_deployments import IsolatedDeployments
