@@ -34,7 +34,7 @@ def user(valid_from: datetime) -> User:
     st.timedeltas(timedelta(seconds=100), LONGEST_LIFE),
     st.integers(0, 999_999),
 )
-def test_what_is_issued_is_believed_to_the_microsecond(
+def test_an_issued_token_is_accepted_to_the_microsecond(
     audience: Audience, subject: str, life: timedelta, microsecond: int
 ) -> None:
     now = lately().replace(microsecond=microsecond)
@@ -56,7 +56,7 @@ def test_every_token_has_an_id_of_its_own_and_names_its_key() -> None:
     assert {jwt.get_unverified_header(each)["kid"] for each in tokens} == {KEYS.token_key_id}
 
 
-def test_a_token_that_is_over_or_of_another_deployment_is_not_believed() -> None:
+def test_an_expired_token_and_one_of_another_deployment_are_refused() -> None:
     over = issue(KEYS, Audience.USER, "usr_1", lately() - LONGEST_LIFE, LONGEST_LIFE)
     foreign = issue(OTHERS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
     for token in (over, foreign):
@@ -65,7 +65,7 @@ def test_a_token_that_is_over_or_of_another_deployment_is_not_believed() -> None
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
-def test_whatever_is_no_token_is_refused_and_nothing_else_happens(text: str) -> None:
+def test_any_text_that_is_not_a_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken):
         verify(KEYS, text)
 
@@ -78,7 +78,7 @@ def test_a_token_with_any_character_changed_is_refused(data: st.DataObject) -> N
         verify(KEYS, TOKEN[:place] + other + TOKEN[place + 1 :])
 
 
-def test_a_session_ends_for_tokens_issued_before_and_not_for_later_ones() -> None:
+def test_ending_a_session_ends_earlier_tokens_only() -> None:
     now = lately()
     claims = verify(KEYS, issue(KEYS, Audience.USER, "usr_1", now, LONGEST_LIFE))
     claims.refuse_if_ended(user(now))
@@ -86,7 +86,7 @@ def test_a_session_ends_for_tokens_issued_before_and_not_for_later_ones() -> Non
         claims.refuse_if_ended(user(now + timedelta(microseconds=1)))
 
 
-def test_each_purpose_has_a_key_of_its_own_and_none_shows_itself() -> None:
+def test_each_purpose_has_its_own_key_and_no_key_is_printed() -> None:
     keys = {KEYS.tokens, KEYS.invitees, OTHERS.tokens}
     assert len(keys) == 3
     assert KEYS.tokens.hex() not in repr(KEYS)
