@@ -61,7 +61,7 @@ def main(
     tables: list[Table] = []
     for name in names or BENCHMARKS:
         with open_site(limited=name in LIMITED) as site:
-            found = process.run(BENCHMARKS[name](site))
+            found = process.run_to_end(BENCHMARKS[name](site))
         if not json:
             draw(found)
         tables += found

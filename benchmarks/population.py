@@ -9,8 +9,8 @@ from sqlalchemy import insert
 from teamaccess.changes import Change
 from teamaccess.common.progress import Meter
 from teamaccess.directory.members.imports import Newcomer, import_members
-from teamaccess.directory.organizations.create import create
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.organizations.create import create_organization
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
 from teamaccess.storage import (
@@ -41,7 +41,7 @@ async def organization(service: Service) -> OrganizationId:
     """Found a new organization, with nobody in it."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
     async with service.ledger.change(BY_BENCHMARKS) as change:
-        await create(change, id, id.title(), founder=None)
+        await create_organization(change, id, id.title(), founder=None)
         await service.ledger.commit(change)
     return id
 
@@ -89,7 +89,8 @@ async def administrators(
     users = await join(service, organization, service.catalog.administrator, count)
     now = await service.now()
     return [
-        Person(user, issue(service.keys, Audience.USER, user, now, LONGEST_LIFE)) for user in users
+        Person(user, issue_access_token(service.keys, Audience.USER, user, now, LONGEST_LIFE))
+        for user in users
     ]
 
 

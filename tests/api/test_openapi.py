@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from tests.api.conftest import Served
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.support.world import World
@@ -103,5 +103,7 @@ def sign(world: World, stage: Stage, by: str) -> dict[str, str]:
     if by not in audiences:
         return {}
     audience, subject = audiences[by]
-    token = issue(world.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE)
+    token = issue_access_token(
+        world.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE
+    )
     return {"Authorization": f"Bearer {token}"}

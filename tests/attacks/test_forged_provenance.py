@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
 from teamaccess.upkeep import Rebuilder
@@ -281,6 +281,6 @@ async def test_revocations_ahead_of_their_turn_are_ours(acme: Team, globex: Team
     await read_so_far(globex)
     assert await found(acme) == []
     async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.world.service.ledger, change, acme.id, "forged")
+        await skip_stopped(acme.world.service.ledger, change, acme.id, "forged")
     await read_so_far(globex)
     assert await found(acme) == []

@@ -15,7 +15,7 @@ from authzed.api.v1 import (
     WriteRelationshipsRequest,
 )
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from teamaccess.storage import OrganizationId, User
 from tests.support.steps import enlist, refused
 from tests.support.world import Team, World
@@ -105,7 +105,7 @@ async def test_a_slip_in_a_name_is_no_answer(acme: Team) -> None:
 async def test_an_organization_in_which_nothing_was_decided_has_nobody(fintoc: World) -> None:
     id = OrganizationId(f"empty-{secrets.token_hex(4)}")
     async with fintoc.operator() as change:
-        await create(change, id, "Empty", founder=None)
+        await create_organization(change, id, "Empty", founder=None)
     operator, path = await fintoc.signed_in_operator(), f"/v1/organizations/{id}/audit"
     answer = (await operator.ask("GET", f"{path}/matrix")).raise_for_status().json()
     assert (answer["items"], answer["evidence"]["position"]) == ([], 0)

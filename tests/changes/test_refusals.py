@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from teamaccess.directory.organizations.stopped import NotStopped, retry, skip
+from teamaccess.directory.organizations.stopped import NotStopped, retry_stopped, skip_stopped
 from tests.support.connections import Connection
 from tests.support.sides import agreed, entries, graph, markers, seat
 from tests.support.spicedb_proxy import another_process, until, working
@@ -111,7 +111,7 @@ async def test_a_skipped_entry_lets_the_others_follow(acme: Team, application: C
     position = await _stopped(acme, application)
     await acme.act("suspend", bob)
     async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        skipped = await skip(
+        skipped = await skip_stopped(
             acme.world.service.ledger, change, acme.id, "nobody knows that relation"
         )
     assert skipped == position
@@ -131,15 +131,15 @@ async def test_a_retried_entry_goes_to_the_workers_again(
     position = await _stopped(acme, application)
     ledger = acme.world.service.ledger
     async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        assert await retry(ledger, change, acme.id, "perhaps it was the schema") == position
+        assert await retry_stopped(ledger, change, acme.id, "perhaps it was the schema") == position
     async with working(acme.world):
         await until(lambda: _refused_again(acme, position))
     async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(ledger, change, acme.id, "it was not")
+        await skip_stopped(ledger, change, acme.id, "it was not")
     assert (await acme.invite("eve", ["product"])).status_code == 201
     with pytest.raises(NotStopped):
         async with acme.world.operator(acme.id) as change:
-            await skip(ledger, change, acme.id, "once more")
+            await skip_stopped(ledger, change, acme.id, "once more")
 
 
 async def test_readyz_and_metrics_tell_of_it(acme: Team, application: Connection) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.changes import OrganizationChange
-from teamaccess.directory.members.act import LastAdministrator, change_roles, suspend
+from teamaccess.directory.members.act import LastAdministrator, change_member_roles, suspend
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, RoleId
 from tests.support.steps import enlist
@@ -16,7 +16,7 @@ async def test_it_says_what_would_change_and_changes_nothing(acme: Team) -> None
     before = await acme.ledger()
 
     async def promote(change: OrganizationChange) -> None:
-        await change_roles(change, bob.id, {RoleId("developer"): None})
+        await change_member_roles(change, bob.id, {RoleId("developer"): None})
 
     found = await acme.world.service.ledger.rehearse(OPERATOR, acme.id, promote)
     assert [str(update) for update in found.updates] == [
@@ -34,7 +34,7 @@ async def test_it_is_judged_as_the_real_one_would_be(acme: Team) -> None:
     by_bob = Attribution(f"user:{bob.id}", Channel.API, "tests")
 
     async def themselves(change: OrganizationChange) -> None:
-        await change_roles(change, bob.id, {RoleId("developer"): None})
+        await change_member_roles(change, bob.id, {RoleId("developer"): None})
 
     with pytest.raises(MissingPermission):
         await acme.world.service.ledger.rehearse(by_bob, acme.id, themselves)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.catalog import find
-from teamaccess.directory.users.tokens import Audience, verify
+from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
 from tests.cli.conftest import Run
@@ -151,7 +151,7 @@ async def test_an_issued_token_is_its_users(run: Run, acme: Team, fintoc: World)
 
 async def test_an_operators_token_is_an_operators(run: Run, fintoc: World) -> None:
     issued = await run("token", "issue", "--operator", "ines", "--hours", "1", "--json")
-    claims = verify(fintoc.service.keys, json.loads(issued.stdout)["token"])
+    claims = verify_access_token(fintoc.service.keys, json.loads(issued.stdout)["token"])
     assert (claims.audience, claims.subject) == (Audience.OPERATOR, "ines")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from tests.support.steps import enlist, refused
 from tests.support.world import Person, Team, World
 
@@ -127,7 +127,7 @@ async def test_members_and_invitations_of_others_are_not_in_ones_own_organizatio
 
 async def test_the_id_of_another_tenant_that_begins_with_ones_own_is_another(acme: Team) -> None:
     async with acme.world.operator() as change:
-        await create(change, f"{acme.id}2", "Acme the second", founder=None)
+        await create_organization(change, f"{acme.id}2", "Acme the second", founder=None)
 
     answer = await acme.administrator.ask("GET", f"{acme.path}2")
 

@@ -9,7 +9,7 @@ import asyncpg
 import httpx
 from sqlalchemy import select, update
 
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from teamaccess.storage import (
     Activity,
@@ -88,7 +88,7 @@ async def enlist(
     service = team.world.service
     now = await service.now()
     for name, user in enlisted.items():
-        token = issue(service.keys, Audience.USER, user.id, now, LONGEST_LIFE)
+        token = issue_access_token(service.keys, Audience.USER, user.id, now, LONGEST_LIFE)
         team.people[name] = Person(team.world, user.id, user.email or "", token)
     return {name: team.people[name] for name in people}
 

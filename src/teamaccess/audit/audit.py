@@ -10,7 +10,7 @@ from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.audit.state.view import AuditSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
-from teamaccess.directory.schemas.in_force import in_force
+from teamaccess.directory.schemas.in_force import schema_in_force
 from teamaccess.engine import Engine
 from teamaccess.ledger import Sessions, UnknownOrganization, clock
 from teamaccess.storage import OrganizationId, is_organization_id
@@ -68,7 +68,7 @@ class Audit:
             self.reads() as session,
         ):
             standing, decided_by = await standing_at(session, organization, moment)
-            then = await in_force(session, moment.at)
+            then = await schema_in_force(session, moment.at)
         if then is not None:
             catalog, schema = then.catalog, then.schema
         elif decided_by == self.catalog.version:
@@ -89,6 +89,6 @@ class Audit:
     async def _refuse_other_schema(self) -> None:
         """Raise CatalogNotInForce where the newest schema that was kept is another catalog's."""
         async with self.reads() as session:
-            found = await in_force(session, await clock(session))
+            found = await schema_in_force(session, await clock(session))
         if found is not None and found.catalog.version != self.catalog.version:
             raise CatalogNotInForce(applied=found.catalog.version, deployed=self.catalog.version)

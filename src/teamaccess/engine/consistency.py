@@ -8,7 +8,7 @@ MINIMIZE_LATENCY = Consistency(minimize_latency=True)
 """An answer as of a recent moment, which SpiceDB chooses."""
 
 
-def exactly(zed_token: str) -> Consistency:
+def exact_snapshot(zed_token: str) -> Consistency:
     """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
     return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 

@@ -44,11 +44,11 @@ def subject_message(reference: SubjectReference) -> SubjectMessage:
 def relationship_message(relationship: Relationship) -> RelationshipMessage:
     """Return the relationship as SpiceDB's message, with its end."""
     message = RelationshipMessage()
-    fill(message, relationship)
+    fill_message(message, relationship)
     return message
 
 
-def fill(message: RelationshipMessage, relationship: Relationship) -> None:
+def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
     """Write the relationship into a new message.
 
     In place: the parts of a message that is made of others are copied, which costs five times as much.
@@ -75,11 +75,11 @@ def write_request(
     for update in updates:
         message = request.updates.add()
         message.operation = _DELETE if isinstance(update, Revocation) else _TOUCH
-        fill(message.relationship, update.relationship)
+        fill_message(message.relationship, update.relationship)
     for relationship in create:
         message = request.updates.add()
         message.operation = RelationshipUpdate.OPERATION_CREATE
-        fill(message.relationship, relationship)
+        fill_message(message.relationship, relationship)
     return request
 
 

@@ -71,7 +71,7 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
         raise OverlappingRows(str(two_ends)) from two_ends
 
 
-def positions(updates: list[Update]) -> Iterator[list[Update]]:
+def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
     """Divide the updates of one transaction into positions, in the order they must be applied.
 
     Normally there is one. Beyond the limit pure revocations come first, and what belongs together

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from teamaccess.catalog import Catalog
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.dialect import DRIVER, sqlstate
-from teamaccess.ledger.drain import Note, net_updates, positions
+from teamaccess.ledger.drain import Note, net_updates, split_into_positions
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OrganizationBusy, SchemaViolation, UnattributedChange
 from teamaccess.relationships import Update
@@ -145,7 +145,7 @@ def drain(session: Session) -> None:
 def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
     """Append updates to the organization's ledger, as one position or more."""
     recording_of(session).entries.extend(
-        _append(session, organization, part) for part in positions(updates)
+        _append(session, organization, part) for part in split_into_positions(updates)
     )
 
 

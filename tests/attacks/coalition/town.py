@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from teamaccess.directory.users.tokens import Claims, verify
+from teamaccess.directory.users.tokens import Claims, verify_access_token
 from teamaccess.storage import UserId
 from tests.support.world import World
 
@@ -141,7 +141,7 @@ class Town:
 
     def claims(self, token: str) -> Claims:
         """What one of our own tokens says."""
-        return verify(self.world.service.keys, token)
+        return verify_access_token(self.world.service.keys, token)
 
 
 @dataclass(eq=False)

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from teamaccess.storage import OrganizationId
 from tests.support.connections import Connection
 from tests.support.sides import agreed, graph, markers, seat
@@ -136,7 +136,7 @@ async def test_a_tenant_that_sql_does_not_know_is_deleted_and_told(apart: World)
     assert told.details == {"relationships": 2}
     assert await everything(apart) == {}
     async with apart.operator() as change:
-        await create(change, OrganizationId("hooli"), "Hooli", founder=None)
+        await create_organization(change, OrganizationId("hooli"), "Hooli", founder=None)
 
 
 async def test_rows_changed_behind_the_ledger_s_back_are_told_and_no_entry_says_otherwise(

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from teamaccess.delivery.batch import metadata
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import create
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.create import create_organization
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
 from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
@@ -171,7 +171,7 @@ async def test_an_organization_at_its_beginning_meets_what_another_history_left(
 ) -> None:
     acme = await apart.create("acme")
     async with apart.operator() as change:
-        await create(change, f"{acme.id}-new", "New", founder=None)
+        await create_organization(change, f"{acme.id}-new", "New", founder=None)
     position = "ledger_position:7-0123456789ab"
     await put(
         apart,
@@ -198,7 +198,7 @@ async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_n
         f"organization:{id}#head@ledger_position:7-0123456789ab",
     )
     async with apart.operator() as change:
-        await create(change, id, "Again", founder=None)
+        await create_organization(change, id, "Again", founder=None)
     offer = {"email": "mallory@example.com", "roles": ["developer"]}
     refused(
         await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
@@ -426,7 +426,7 @@ async def test_what_an_operator_has_given_up_is_as_the_rows_have_it(apart: World
     assert acme.id in (await rebuild(apart)).disagreeing
     assert await acme.can(bob, "refunds_create"), "it has only stopped, and nothing is closed"
     async with apart.operator(acme.id, even_if_stopped=True) as change:
-        await skip(apart.service.ledger, change, acme.id, "forged")
+        await skip_stopped(apart.service.ledger, change, acme.id, "forged")
     await _forget_head(apart, acme)
     assert (await rebuild(apart)).organizations == [acme.id]
     assert not await acme.can(bob, "users_invite")

@@ -10,7 +10,7 @@ import pytest
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Delete, Relationship, Touch, Update
@@ -172,7 +172,7 @@ async def test_an_entry_that_nobody_can_read_and_was_given_up_hides_nothing_that
     await application.execute(FORGED, acme.id, "what nobody can read")
     await has_stopped(acme)
     async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.world.service.ledger, change, acme.id, "forged")
+        await skip_stopped(acme.world.service.ledger, change, acme.id, "forged")
     await _still_watching(globex)
     assert await found(acme) == []
 

@@ -8,7 +8,7 @@ from teamaccess.audit.plans.plan import Plan, plan
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Ledger
 from teamaccess.common.errors import Conflict
-from teamaccess.directory.schemas.in_force import in_force
+from teamaccess.directory.schemas.in_force import schema_in_force
 from teamaccess.ledger import (
     OrganizationBusy,
     OrganizationStopped,
@@ -42,7 +42,7 @@ async def plan_everywhere(
     One that cannot be asked keeps the others not back.
     """
     async with audit.reads() as session:
-        now = await in_force(session, await clock(session))
+        now = await schema_in_force(session, await clock(session))
     if now is not None:
         audit = replace(audit, catalog=now.catalog)
     found = Everywhere(audit.catalog.version)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
-from teamaccess.audit.state.graph import Path, positions
+from teamaccess.audit.state.graph import Path, positions_on_paths
 from teamaccess.audit.state.view import AuditSource
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference, user
@@ -64,7 +64,9 @@ async def what_can(source: AuditSource, who: UserId) -> WhatCan:
     expected |= await asyncio.to_thread(graph.objects, who)
     missing = sum(1 for each in expected - known if view.lasting(graph.paths(who, *each)))
     async with source.reads() as session:
-        told = await origins(session, source.organization, positions(can.paths for can in cans))
+        told = await origins(
+            session, source.organization, positions_on_paths(can.paths for can in cans)
+        )
         deciding = users_in(origin.actor for origin in told.values())
         names = await people(session, deciding)
     evidence = Evidence.of(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
-from teamaccess.audit.state.graph import Path, positions
+from teamaccess.audit.state.graph import Path, positions_on_paths
 from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.resources.questions import question_about
@@ -61,7 +61,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
         raise NotRegistered(resource=place)  # a slip is no "nobody"
     allowed, missing = await asyncio.to_thread(_explained, view, action, place)
     async with source.reads() as session:
-        told = await origins(session, source.organization, positions(allowed.values()))
+        told = await origins(session, source.organization, positions_on_paths(allowed.values()))
         deciding = users_in(origin.actor for origin in told.values())
         names = await people(session, {*allowed, *deciding})
     evidence = Evidence.of(

@@ -9,7 +9,7 @@ from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.origins import Origin, origins
 from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.facts import Fact
-from teamaccess.audit.state.graph import Graph, Path, positions
+from teamaccess.audit.state.graph import Graph, Path, positions_on_paths
 from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.catalog import Catalog
 from teamaccess.directory.resources.questions import question_about
@@ -77,7 +77,7 @@ async def why(source: AuditSource, who: UserId, action: str, resource: str | Non
         called = await _called(session, view, who)
         question = WhyQuestion(source.organization, who, called, action, on)
         obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
-        named = positions([found])
+        named = positions_on_paths([found])
         if obstacle is not None and obstacle.fact is not None:
             named |= {obstacle.fact.began, obstacle.fact.position}
         told = await origins(session, source.organization, named)

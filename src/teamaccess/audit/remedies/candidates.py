@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from teamaccess.audit.questions.why import WhyQuestion
-from teamaccess.audit.remedies.reach import NOTHING, Bundles, Gain, beyond, least, reach
+from teamaccess.audit.remedies.reach import NOTHING, Bundles, Gain, least, newly_gained, reach
 from teamaccess.audit.remedies.steps import RemedyTarget, Step
 from teamaccess.audit.state.facts import Facts, changed
 from teamaccess.audit.state.graph import Graph
@@ -131,7 +131,7 @@ class Case:
         """Return what else each would add, of those that have the action."""
         having = {self.wanted, self.asked.behind(self.catalog)}
         return {
-            each: beyond(self.catalog, gain - {self.wanted}, held)
+            each: newly_gained(self.catalog, gain - {self.wanted}, held)
             for each, gain in given.items()
             if having & gain
         }

@@ -79,11 +79,11 @@ class Bundles(NamedTuple):
         teams: dict[str, Gain] = {}
         for team in {*held, *granted}:
             everywhere = NOTHING.union(*(roles.get(each, NOTHING) for each in held[team]))
-            teams[team] = everywhere | beyond(catalog, frozenset(granted[team]), everywhere)
+            teams[team] = everywhere | newly_gained(catalog, frozenset(granted[team]), everywhere)
         return cls(roles, teams)
 
 
-def beyond(catalog: Catalog, gain: Gain, held: Gain) -> Gain:
+def newly_gained(catalog: Catalog, gain: Gain, held: Gain) -> Gain:
     """Return what of a gain is new to who holds that; an action everywhere is one on each object."""
     return frozenset(each for each in gain if not {each, _everywhere(catalog, each)} & held)
 
@@ -92,7 +92,7 @@ def least(catalog: Catalog, gains: Mapping[Key, Gain]) -> list[Key]:
     """Return those that no other gives less than, the smallest first."""
 
     def less(one: Gain, other: Gain) -> bool:
-        return not beyond(catalog, one, other) and bool(beyond(catalog, other, one))
+        return not newly_gained(catalog, one, other) and bool(newly_gained(catalog, other, one))
 
     different = set(gains.values())
     kept = {gain for gain in different if not any(less(one, gain) for one in different)}

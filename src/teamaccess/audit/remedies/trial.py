@@ -12,7 +12,7 @@ from teamaccess.access.authorize import ADMINISTRATION
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.candidates import Candidate, Case
-from teamaccess.audit.remedies.reach import beyond
+from teamaccess.audit.remedies.reach import newly_gained
 from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
 from teamaccess.audit.remedies.steps import Step
 from teamaccess.audit.state.facts import Facts, changed, forward
@@ -113,7 +113,7 @@ class Trial:
         before, after = self.case.graph(self.facts, now), self.case.graph(then, now)
         if not self.case.has_way(after):
             return None
-        gained = beyond(self.case.catalog, self.case.reach(after), self.case.reach(before))
+        gained = newly_gained(self.case.catalog, self.case.reach(after), self.case.reach(before))
         return sorted(gained - {self.case.wanted})
 
     async def _catch_up(self, position: int) -> None:

@@ -42,7 +42,7 @@ class Path(NamedTuple):
         return self.until is not None and self.until <= now
 
 
-def positions(paths: Iterable[Sequence[Path]]) -> set[int]:
+def positions_on_paths(paths: Iterable[Sequence[Path]]) -> set[int]:
     """Return every position that the paths name."""
     return {
         position

@@ -80,7 +80,9 @@ class RoleReplacement(NamedTuple):
     before: RoleState
 
 
-async def make(change: OrganizationChange, id: str, about: Description, parts: Parts) -> CustomRole:
+async def create_role(
+    change: OrganizationChange, id: str, about: Description, parts: Parts
+) -> CustomRole:
     """Create a role with the actions that the parts stand for; return it.
 
     Raises what `authorize_giving`, `selection` and `ids` do, RoleExists and LimitReached.

@@ -18,7 +18,7 @@ class InForce(NamedTuple):
     applied_at: datetime
 
 
-async def in_force(session: AsyncSession, at: datetime) -> InForce | None:
+async def schema_in_force(session: AsyncSession, at: datetime) -> InForce | None:
     """Return what was in force at a time, or None if nothing was kept by then."""
     newest = (
         select(SchemaVersion)

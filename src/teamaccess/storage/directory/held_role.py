@@ -85,7 +85,7 @@ class HeldRole:
 Row = TypeVar("Row", bound=HeldRole)
 
 
-def exactly(
+def held_rows(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
     """Return rows for these roles with their ends; one that was held keeps its row, and since when."""

@@ -12,7 +12,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, organization, user
 from teamaccess.storage.base import Base
-from teamaccess.storage.directory.held_role import RoleAssignment, exactly
+from teamaccess.storage.directory.held_role import RoleAssignment, held_rows
 from teamaccess.storage.directory.user import User
 from teamaccess.storage.ids import OrganizationId, RoleId, UserId
 from teamaccess.storage.source import IN_RANGE, Instant, RelationshipSource, is_held_by_a_user
@@ -184,7 +184,7 @@ class Membership(RelationshipSource):
 
         Those that are `custom` are the organization's own.
         """
-        self.assignments = exactly(
+        self.assignments = held_rows(
             self.assignments,
             roles,
             lambda role: RoleAssignment(role=role, custom=role in custom, granted_at=at),

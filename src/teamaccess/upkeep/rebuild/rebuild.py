@@ -28,7 +28,7 @@ from teamaccess.storage import (
 )
 from teamaccess.upkeep import findings
 from teamaccess.upkeep.rebuild.agreement import disagreement
-from teamaccess.upkeep.rebuild.fill import Filled, fill
+from teamaccess.upkeep.rebuild.fill import Filled, import_relationships
 from teamaccess.upkeep.rebuild.histories import batches, differs, doubtful, is_another
 from teamaccess.upkeep.reconciliation.scan import Seen
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, objects_of
@@ -149,7 +149,7 @@ class Rebuilder:
                 for place in places:
                     await self._empty(place, runs)
             with suppress(AlreadyThere):
-                return await fill(self._engine, change, places, runs, seen)
+                return await import_relationships(self._engine, change, places, runs, seen)
         raise OrganizationBusy(organization=", ".join(place.organization for place in places))
 
     async def _is_empty(self) -> bool:
@@ -221,4 +221,4 @@ class Rebuilder:
         for place in places:
             id = place.organization
             await record(change, EngineRebuilt(position=place.position), id, id)
-            await findings.resolve(change.session, FindingKind.OTHER_HISTORY, id)
+            await findings.close_findings(change.session, FindingKind.OTHER_HISTORY, id)

@@ -39,13 +39,13 @@ async def keep(
         answered = Reconciliation.organization_id == id, Reconciliation.asked_at == asked
         await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
-            [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
+            [await findings.record_finding(session, FindingKind.DRIFT, id, comparison.details())]
             if verdict.found
             else []
         )
         left = found if verdict.left else []
-        await findings.resolve(session, FindingKind.DRIFT, id, but=left)
-        await findings.resolve(session, FindingKind.OTHER_HISTORY, id)
+        await findings.close_findings(session, FindingKind.DRIFT, id, but=left)
+        await findings.close_findings(session, FindingKind.OTHER_HISTORY, id)
 
 
 async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
@@ -55,7 +55,7 @@ async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
     """
     async with sessions.begin() as session:
         await _checked(session, id, 1)
-        await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
+        await findings.record_finding(session, FindingKind.OTHER_HISTORY, id, {})
 
 
 async def keep_stranger(sessions: Sessions, verdict: ReconcileResult) -> None:
@@ -63,9 +63,9 @@ async def keep_stranger(sessions: Sessions, verdict: ReconcileResult) -> None:
     details = {"counts": verdict.counts, **verdict.differences}
     name = verdict.organization
     async with sessions.begin() as session:
-        found = [await findings.record(session, FindingKind.DRIFT, name, details)]
+        found = [await findings.record_finding(session, FindingKind.DRIFT, name, details)]
         left = found if verdict.left else []
-        await findings.resolve(session, FindingKind.DRIFT, name, but=left)
+        await findings.close_findings(session, FindingKind.DRIFT, name, but=left)
 
 
 async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:

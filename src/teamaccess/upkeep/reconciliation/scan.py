@@ -21,7 +21,7 @@ from teamaccess.ledger.session import UNHURRIED
 from teamaccess.relationships import Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.rows import meant, newest_markers
-from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, Tenant, key_of
+from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, Tenant, tenant_key_of
 
 Seen = Callable[[int], None]
 """Is told how many relationships have been looked at since it was last told."""
@@ -96,7 +96,7 @@ async def _summed(
     at, total = "", 0
     async for page in pages:
         for id, text in page:
-            key = key_of(resource_type, id)
+            key = tenant_key_of(resource_type, id)
             if key != at:
                 if key < at:
                     raise Unsorted(type=resource_type, before=at, after=key)

@@ -37,7 +37,7 @@ class Tenant(NamedTuple):
         return Objects(self.type, id=self.key)
 
 
-def key_of(resource_type: str, resource_id: str) -> str:
+def tenant_key_of(resource_type: str, resource_id: str) -> str:
     """Return the tenant's key; keys are in the same order as the ids that they are of."""
     if resource_type == ORGANIZATION:
         return resource_id

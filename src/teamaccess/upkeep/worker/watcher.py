@@ -16,7 +16,7 @@ from teamaccess.delivery.relay import OUTAGES
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge
 from teamaccess.upkeep.worker.schema_watch import SchemaWatch
 
@@ -151,11 +151,11 @@ class Watcher:
                 }
                 if claimed:
                     details |= {"claimed": claimed, "why": NOT_OURS}
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+                await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+            await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _keep(self, observed: Observed, judgement: Judgement) -> None:
         """Keep how far it was read; a write's place at once, an idle one's now and then.
@@ -178,7 +178,7 @@ class Watcher:
         async with self._service.reads() as session:
             await session.execute(KEEP, kept)
             if not observed.updates:  # everything that was written before has been seen
-                await runs.settle(session)
+                await runs.settle_runs(session)
 
     async def _forget(self) -> None:
         """Begin at the present: what lies between is what a comparison finds."""
