@@ -100,7 +100,7 @@ async def clone(
 
     Returns the role, and the actions that were left out because no custom role may hold them. An action
     that the actor lacks is not left out but refused. Raises UnknownRole, ReservedAction if no action
-    would be left, and what `make` does.
+    would be left, and what `create_role` does.
     """
     role_set = await roles_here(change, [original])
     all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
