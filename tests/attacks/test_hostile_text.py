@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from teamaccess.catalog import InvalidCatalog, load
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.reader import read_catalog
 from teamaccess.cli.refusals import tell_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
@@ -147,12 +147,12 @@ def test_a_log_entry_is_one_line_without_control_characters(log: io.StringIO) ->
 )
 def test_a_description_cannot_end_its_comment_in_the_schema(said: str) -> None:
     with pytest.raises(InvalidCatalog):
-        read(with_description(said), "finicom")
+        read_catalog(with_description(said), "finicom")
 
 
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
 def test_text_that_looks_like_schema_stays_a_comment(said: str) -> None:
-    schema = compile_schema(read(with_description(said), "finicom"))
+    schema = compile_schema(read_catalog(with_description(said), "finicom"))
     plain = compile_schema(load("finicom"))
     assert without_comments(schema) == without_comments(plain)
 

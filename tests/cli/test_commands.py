@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.catalog import find
-from teamaccess.directory.users.tokens import Audience, verify
+from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
 from tests.stories.custom_roles import made
@@ -156,7 +156,7 @@ async def test_an_issued_token_belongs_to_its_user(
 
 async def test_an_operators_token_has_the_operators_audience(run: Run, fintoc: Deployment) -> None:
     issued = await run("token", "issue", "--operator", "ines", "--hours", "1", "--json")
-    claims = verify(fintoc.service.keys, json.loads(issued.stdout)["token"])
+    claims = verify_access_token(fintoc.service.keys, json.loads(issued.stdout)["token"])
     assert (claims.audience, claims.subject) == (Audience.OPERATOR, "ines")
 
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.storage import Event, Finding, FindingKind, Reason
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -23,7 +23,7 @@ async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
     forged = f"TOUCH organization:{about}#administrator@user:eve"
     details = {"updates": [forged], "count": 1, "metadata": {}, "zed_token": "z", **more}
     async with deployment.service.reads() as session:
-        fingerprint = await record(session, FindingKind.FOREIGN_WRITE, about, details)
+        fingerprint = await record_finding(session, FindingKind.FOREIGN_WRITE, about, details)
         id = await session.scalar(select(Finding.id).where(Finding.fingerprint == fingerprint))
     assert id is not None
     return id

@@ -87,7 +87,7 @@ class Applier:
                 token = await self._send(pending)
             if token is None:
                 async with self._marks.begin() as connection:
-                    token = await applications.settle(connection, organization)
+                    token = await applications.settle_applications(connection, organization)
             return token
 
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:

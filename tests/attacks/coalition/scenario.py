@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from teamaccess.directory.users.tokens import Claims, verify
+from teamaccess.directory.users.tokens import Claims, verify_access_token
 from teamaccess.storage import UserId
 from tests.support.deployment import Deployment
 
@@ -145,7 +145,7 @@ class Scenario:
 
     def claims(self, token: str) -> Claims:
         """What one of our own tokens says."""
-        return verify(self.deployment.service.keys, token)
+        return verify_access_token(self.deployment.service.keys, token)
 
 
 @dataclass(eq=False)

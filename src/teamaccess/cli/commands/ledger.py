@@ -16,10 +16,11 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.delivery.status import LedgerStatus, ledger_status
-from teamaccess.directory.organizations.stopped import retry, skip
+from teamaccess.directory.organizations.stopped import retry_stopped, skip_stopped
+from teamaccess.ledger.chains import verify
 from teamaccess.ledger.chains.heads import KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify
+from teamaccess.ledger.chains.verify import Verification, entries_to_verify
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
@@ -61,7 +62,7 @@ def verify_chains(
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             total = await entries_to_verify(connection, organization)
             with _opened(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
-                return await verify(connection, organization, to_compare, meter.step)
+                return await verify.verify_chains(connection, organization, to_compare, meter.step)
 
     found = connected(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
@@ -108,7 +109,7 @@ def show_status(as_json: AsJson = False) -> None:
 @app.command("retry")
 def retry_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
     """Send the entry that stops an organization once more, as after mending SpiceDB's schema."""
-    position = _way_out(retry, organization, reason)
+    position = _way_out(retry_stopped, organization, reason)
     sentence = f"{organization}:{position} goes to the workers again; `ledger status` tells."
     tell(as_json, sentence, organization=organization, position=position)
 
@@ -119,7 +120,7 @@ def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> N
 
     What it says is then missing from SpiceDB, which `teamaccess reconcile` shows and mends.
     """
-    position = _way_out(skip, organization, reason)
+    position = _way_out(skip_stopped, organization, reason)
     sentence = (
         f"{organization}:{position} is given up. "
         f"Next: teamaccess reconcile --organization {organization}"
