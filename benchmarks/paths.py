@@ -21,7 +21,7 @@ from benchmarks.report import Row, Table
 from benchmarks.second_spicedb import spicedb_beside
 from teamaccess.catalog import compile_schema, load
 from teamaccess.engine import Engine
-from teamaccess.local.spicedb.server import SOON
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS
 
 HERE = "asked"
 OTHERS = 100
@@ -64,7 +64,10 @@ PATHS = (
 """The one in place P is that of the members whose number divided by 5 leaves P."""
 
 UNCACHED = ("--dispatch-cache-enabled=false", "--dispatch-cluster-cache-enabled=false")
-CACHES: Mapping[str, tuple[str, ...]] = {"cold": (*SOON, *UNCACHED), "warm": SOON}
+CACHES: Mapping[str, tuple[str, ...]] = {
+    "cold": (*FRESHNESS_FLAGS, *UNCACHED),
+    "warm": FRESHNESS_FLAGS,
+}
 """Cold: SpiceDB remembers no answer, and somebody else is asked about each time. Warm: as we start it,
 and the same is asked each time."""
 

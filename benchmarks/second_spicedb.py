@@ -14,7 +14,7 @@ from benchmarks.environment import Site
 from teamaccess.local.postgres.server import SPICEDB
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import SOON, USERSETS, LocalSpiceDB
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS, USERSETS_INDEX, LocalSpiceDB
 
 if TYPE_CHECKING:
     from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
@@ -22,7 +22,11 @@ if TYPE_CHECKING:
 
 @asynccontextmanager
 async def spicedb_beside(
-    site: Site, parts: Parts, name: str, database: str = SPICEDB, options: Sequence[str] = SOON
+    site: Site,
+    parts: Parts,
+    name: str,
+    database: str = SPICEDB,
+    options: Sequence[str] = FRESHNESS_FLAGS,
 ) -> AsyncIterator[Parts]:
     """Start it, and connect to it instead of ours; everything else is the same."""
     await asyncio.to_thread(site.stack.postgres.create_database, database, SPICEDB)
@@ -34,7 +38,7 @@ async def spicedb_beside(
         port=choose_port(0, "SpiceDB", "none"),
     )
     await asyncio.to_thread(another.migrate)
-    await asyncio.to_thread(site.stack.postgres.psql, USERSETS, database)
+    await asyncio.to_thread(site.stack.postgres.psql, USERSETS_INDEX, database)
     await asyncio.to_thread(another.start, name, options)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import spoken
-from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from teamaccess.directory.mail import (
+    FileMailer,
+    Mail,
+    Mailbox,
+    SmtpMailer,
+    UnsafeMail,
+    serialize_verified,
+)
 from tests.support.inbox import Inbox, url
 from tests.support.steps import refused
 from tests.support.world import Team, World
@@ -129,7 +136,7 @@ def test_whatever_is_meant_is_what_a_parser_reads_or_nothing_is_sent(
     subject: str, text: str
 ) -> None:
     try:
-        content = sealed(letter(subject, text=text))
+        content = serialize_verified(letter(subject, text=text))
     except UnsafeMail:
         hostile = UNREADABLE.search(subject) or re.search("[\0\r\ud800-\udfff]", subject + text)
         assert hostile
@@ -148,7 +155,7 @@ def test_an_encoded_word_stays_text(inside: str) -> None:
         name = clean("name", encoded(inside), 100)
     except (InvalidText, UnicodeEncodeError):
         return
-    read = email.message_from_bytes(sealed(letter(name)), policy=email.policy.default)
+    read = email.message_from_bytes(serialize_verified(letter(name)), policy=email.policy.default)
     assert read["Subject"] == name
 
 

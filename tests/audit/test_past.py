@@ -224,7 +224,7 @@ async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalSt
     audit = replace(acme.world.service.audit, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
-    server.begin_anew()
+    server.restart()
     second = await who_can(await audit.of(acme.id, moment), "refunds_create")
     await own.close()
     assert [each.person.user for each in second.holders] == [

@@ -20,8 +20,8 @@ from teamaccess.api.identity.authentication import (
 )
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.requests.bodies import Body
-from teamaccess.api.requests.queries import refuse_unknown
-from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveWhole
+from teamaccess.api.requests.queries import refuse_unknown_parameters
+from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveBody
 from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
 from teamaccess.api.routes import ALL
 from teamaccess.api.server.pacing import KnownTokens
@@ -57,7 +57,7 @@ def create_app(settings: Settings) -> Litestar:
         middleware=[
             # SECURITY: nothing begins before the whole request is here, least of all the judgement of a
             # token that could be revoked while the body is still on its way
-            ReceiveWhole(),
+            ReceiveBody(),
             PrometheusConfig(
                 app_name="teamaccess", prefix="teamaccess", group_path=True
             ).middleware,
@@ -70,7 +70,7 @@ def create_app(settings: Settings) -> Litestar:
             "actor": Provide(provide_user),
             "process_status": Provide(provide_status, sync_to_thread=False),
         },
-        guards=[refuse_unknown],
+        guards=[refuse_unknown_parameters],
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],

@@ -57,7 +57,7 @@ ONCE = Parameter(
 )
 
 
-class Rendered(OpenAPIRenderPlugin):
+class RenderedDocument(OpenAPIRenderPlugin):
     """The document in one format, rendered before anybody asks for it.
 
     SECURITY: anybody may ask for it, and YAML takes a tenth of a second of the event loop or more.
@@ -85,11 +85,11 @@ class Rendered(OpenAPIRenderPlugin):
         return self._bytes
 
 
-def formats() -> list[Rendered]:
+def formats() -> list[RenderedDocument]:
     """Return the document's formats. The pages that show it would load their programs from elsewhere."""
     return [
-        Rendered(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
-        Rendered(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
+        RenderedDocument(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
+        RenderedDocument(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
     ]
 
 
@@ -105,7 +105,7 @@ def render(app: Litestar) -> None:
     assert config is not None  # noqa: S101 - the application has one
     schema = msgspec.to_builtins(app.openapi_schema.to_schema(), enc_hook=default_serializer)
     for each in config.render_plugins:
-        if isinstance(each, Rendered):
+        if isinstance(each, RenderedDocument):
             each.prepare(schema)
 
 

@@ -7,8 +7,8 @@ from litestar.datastructures import State
 from litestar.plugins.prometheus import PrometheusController
 from prometheus_client import Gauge
 
+from teamaccess.api.cached import Cached
 from teamaccess.api.identity.callers import Operator
-from teamaccess.api.recent import Recent
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import STATUS_SECONDS, Status
 from teamaccess.delivery.status import LedgerStatus
@@ -39,8 +39,8 @@ class Metrics(PrometheusController):
     @get()
     async def get(self, request: AnyRequest, state: State) -> Response[Any]:
         """Return all metrics, of the last seconds unless an operator asks."""
-        scrape: Recent[Response[Any]] = state.setdefault(
-            "scrape", Recent(lambda: self._scrape(state.status), STATUS_SECONDS)
+        scrape: Cached[Response[Any]] = state.setdefault(
+            "scrape", Cached(lambda: self._scrape(state.status), STATUS_SECONDS)
         )
         return await (scrape.fresh() if isinstance(request.user, Operator) else scrape.get())
 

@@ -6,7 +6,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess.api.recent import Recent
+from teamaccess.api.cached import Cached
 from teamaccess.delivery.applications import changed_last
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
@@ -43,8 +43,8 @@ class Status:
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.ledgers = Recent(self._read_ledgers, STATUS_SECONDS)
-        self.readiness = Recent(self._read_readiness, STATUS_SECONDS)
+        self.ledgers = Cached(self._read_ledgers, STATUS_SECONDS)
+        self.readiness = Cached(self._read_readiness, STATUS_SECONDS)
 
     async def _read_ledgers(self) -> LedgerStatus:
         async with self._service.reads() as session:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from teamaccess.cli.refusals import COULD_NOT, tell_refusal
+from teamaccess.cli.refusals import EXIT_FAILED, print_refusal
 from teamaccess.cli.terminal import echo
 
 COMMANDS = {
@@ -58,8 +58,8 @@ class Subcommands(TyperGroup):
         except (
             Exception
         ) as refusal:  # a crash, too: it must not exit like a command that answers "no"
-            tell_refusal(refusal, as_json="--json" in words)
-            sys.exit(COULD_NOT)
+            print_refusal(refusal, as_json="--json" in words)
+            sys.exit(EXIT_FAILED)
         sys.exit(code if isinstance(code, int) else 0)
 
 

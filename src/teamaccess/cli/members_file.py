@@ -15,7 +15,7 @@ from teamaccess.directory.users.addresses import normalise
 from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
-MOST_TOLD = 20
+MOST_PRINTED = 20
 """Lines on a screen; the facts have more of them."""
 MOST_KEPT = 1000
 
@@ -35,12 +35,12 @@ class InvalidFile(Invalid):
     def detail(self) -> str:
         """The sentence, and a line for each mistake."""
         mistakes = list(self.facts["mistakes"])
-        rest = len(mistakes) - MOST_TOLD + int(self.facts.get("mistakes_left_out", 0))
+        rest = len(mistakes) - MOST_PRINTED + int(self.facts.get("mistakes_left_out", 0))
         more = [f"and {rest} more"] if rest > 0 else []
-        return "\n".join([super().detail, *mistakes[:MOST_TOLD], *more])
+        return "\n".join([super().detail, *mistakes[:MOST_PRINTED], *more])
 
 
-def read(file: Path, catalog: Catalog) -> list[Newcomer]:
+def read_members(file: Path, catalog: Catalog) -> list[Newcomer]:
     """Return everybody in the file; raises InvalidFile with every mistake at its line."""
     found: dict[str, Newcomer] = {}
     mistakes: list[str] = []

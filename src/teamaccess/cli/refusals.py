@@ -11,14 +11,14 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
-COULD_NOT = 2
+EXIT_FAILED = 2
 """The exit code of what could not be done or asked; 1 is the "no" of a command that answers."""
 
 OURS = (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship)
 """What a command refuses by itself; its text is the sentence."""
 
 
-def tell_refusal(refusal: Exception, as_json: bool) -> None:
+def print_refusal(refusal: Exception, as_json: bool) -> None:
     """Print on stderr what was refused, as one line of JSON or for people."""
     if as_json:
         echo(msgspec.json.encode(_facts(refusal)).decode(), err=True)

@@ -17,7 +17,7 @@ class NotAcceptedYet(NotFound):
     {until}) and can do nothing before they accept."""
 
 
-async def whom(service: Service, organization: str, id_or_email: str) -> UserId:
+async def resolve_user(service: Service, organization: str, id_or_email: str) -> UserId:
     """Return who is meant; raises UnknownUser, and NotAcceptedYet for who is only invited there."""
     async with service.reads() as session:
         try:

@@ -28,14 +28,14 @@ from teamaccess.local.supervisor import Child
 from teamaccess.service import open_service
 from teamaccess.storage.migrations import upgrade
 
-Told = dict[str, Any]
+DevInfo = dict[str, Any]
 """What `dev.json` says."""
 NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA", "SPICEDB_TLS")}
 """Settings of another deployment that would not fit the local servers."""
 
 
 @dataclass(frozen=True)
-class Options:
+class DevOptions:
     """What whoever starts it asks for; a port 0 is any free one."""
 
     home: Path
@@ -46,7 +46,7 @@ class Options:
 
 
 @contextmanager
-def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
+def run_everything(options: DevOptions) -> Iterator[tuple[LocalStack, DevInfo]]:
     """Run everything while the block lasts; when it begins, `dev.json` says where.
 
     Raises one of the LocalStackFailed where something stands in the way, StopRequested where
@@ -57,15 +57,15 @@ def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
         stack.home.dev_json.unlink(missing_ok=True)
         with stack.supervisor.stopping_on_signals():
             with Console(stderr=True).status("Starting PostgreSQL") as status:
-                told = _start(stack, options, status.update)
-            write_private(stack.home.dev_json, json.dumps(told, indent=2) + "\n")
+                info = _start(stack, options, status.update)
+            write_private(stack.home.dev_json, json.dumps(info, indent=2) + "\n")
             try:
-                yield stack, told
+                yield stack, info
             finally:
                 stack.home.dev_json.unlink(missing_ok=True)
 
 
-def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -> Told:
+def _start(stack: LocalStack, options: DevOptions, report: Callable[[str], None]) -> DevInfo:
     port = choose_port(options.port, "the API", "--port")
     spicedb_port = choose_port(options.spicedb_port, "SpiceDB", "--spicedb-port")
     catalog = _catalog(stack.home, options.catalog)
@@ -87,7 +87,7 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
         "sandbox": sandbox.pid,
         "postgres": stack.postgres.pid,
     }
-    return _told(settings, demo, pids)
+    return _dev_info(settings, demo, pids)
 
 
 def _catalog(home: Home, wanted: str | None) -> str:
@@ -132,7 +132,7 @@ def _start_ours(
     return stack.supervisor.start(name, called, environment=theirs | ours)
 
 
-def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:
+def _dev_info(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> DevInfo:
     return {
         "api": settings["public_url"],
         "database_url": settings["database_url"],

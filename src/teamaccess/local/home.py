@@ -36,7 +36,7 @@ class Home:
         self._secrets = self.path / "secrets.json"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
+    def hold(self) -> Iterator[None]:
         """Keep other stacks out; the hold ends with this process, however it ends.
 
         Raises AlreadyRunning where another stack has it, HomeNotOurs where something else lives.

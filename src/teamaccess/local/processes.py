@@ -31,7 +31,7 @@ def end_remembered(file: Path) -> None:
     file.unlink(missing_ok=True)
 
 
-def running(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
+def find_processes(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
     """The programs of that name which work in `folder` or were started with `argument`."""
     return [
         process
@@ -60,11 +60,11 @@ def memory(pid: int) -> int:
 
 def _wait(process: psutil.Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while runs(process) and time.monotonic() < deadline:
+    while is_running(process) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def runs(process: psutil.Process) -> bool:
+def is_running(process: psutil.Process) -> bool:
     """Whether it still does anything; one that has ended may wait for its parent to notice."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE

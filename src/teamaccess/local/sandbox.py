@@ -4,10 +4,15 @@ from pathlib import Path
 
 import grpc
 
-from teamaccess.local.spicedb.server import IMPATIENT, QUIET, serves, without_foreign_settings
+from teamaccess.local.spicedb.server import (
+    FAST_RECONNECT,
+    QUIET,
+    is_serving,
+    without_foreign_settings,
+)
 from teamaccess.local.supervisor import Supervisor
 
-LARGEST = 2 * 1024**3
+MAX_MEMORY_BYTES = 2 * 1024**3
 """Bytes of memory at which it begins anew: it frees nothing that it was once told."""
 
 
@@ -36,15 +41,15 @@ class LocalSandbox:
                 *QUIET,
             ],
             environment=without_foreign_settings(),
-            largest=LARGEST,
+            max_memory=MAX_MEMORY_BYTES,
         )
         self._wait()
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """Forget everything, and wait until it answers again."""
-        self._child.begin_anew()
+        self._child.restart()
         self._wait()
 
     def _wait(self) -> None:
-        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(self._child, lambda: serves(channel), seconds=60)
+        with grpc.insecure_channel(self.endpoint, FAST_RECONNECT) as channel:
+            self._supervisor.wait_until(self._child, lambda: is_serving(channel), seconds=60)

@@ -10,7 +10,7 @@ from teamaccess.local.postgres.server import SPICEDB, LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import USERSETS, LocalSpiceDB
+from teamaccess.local.spicedb.server import USERSETS_INDEX, LocalSpiceDB
 from teamaccess.local.supervisor import Supervisor
 
 
@@ -28,7 +28,7 @@ class LocalStack:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        self._exits.enter_context(self.home.held())
+        self._exits.enter_context(self.home.hold())
         self._exits.callback(self.postgres.remove_sockets)
         self._exits.callback(self.supervisor.stop)
         self.supervisor.end_leftovers()
@@ -60,7 +60,7 @@ class LocalStack:
             port=choose_port(port, "SpiceDB", "--spicedb-port"),
         )
         spicedb.migrate()
-        self.postgres.psql(USERSETS, database)
+        self.postgres.psql(USERSETS_INDEX, database)
         spicedb.start(database)
         return spicedb
 

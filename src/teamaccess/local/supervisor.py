@@ -50,32 +50,32 @@ class Child:
         log: Path,
         note: Path,
         stop_signal: signal.Signals,
-        largest: int | None,
+        max_memory: int | None,
     ) -> None:
         self.name = name
         self._launch, self._log, self._note = launch, log, note
-        self._stop_signal, self._largest = stop_signal, largest
-        self._begin()
+        self._stop_signal, self._max_memory = stop_signal, max_memory
+        self._launch_process()
 
     @property
     def pid(self) -> int:
         """The number of the process that runs."""
         return self._process.pid
 
-    def _begin(self) -> None:
+    def _launch_process(self) -> None:
         self._log_before = self._log.stat().st_size if self._log.exists() else 0
         self._process = self._launch()
         remember(self._note, self.pid, self._stop_signal)
 
-    def keep_small(self) -> None:
+    def restart_if_too_large(self) -> None:
         """Start it anew where it has come to hold more memory than it may."""
-        if self._largest is not None and memory(self.pid) > self._largest:
-            self.begin_anew()
+        if self._max_memory is not None and memory(self.pid) > self._max_memory:
+            self.restart()
 
-    def begin_anew(self) -> None:
+    def restart(self) -> None:
         """Stop it, and start it as it was started before."""
         self.stop()
-        self._begin()
+        self._launch_process()
 
     def ensure_running(self) -> None:
         """Raises ProgramDied, with what it said last, when it does not run any more."""
@@ -132,7 +132,7 @@ class Supervisor:
         folder: Path | None = None,
         user: struct_passwd | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        largest: int | None = None,
+        max_memory: int | None = None,
     ) -> Child:
         """Start a program in a session of its own: Ctrl-C reaches us, and we end it in its turn.
 
@@ -154,7 +154,7 @@ class Supervisor:
                 )
 
         note = self._home.processes / f"{name}.json"
-        child = Child(name, launch, log, note, stop_signal, largest)
+        child = Child(name, launch, log, note, stop_signal, max_memory)
         self._children.append(child)
         return child
 
@@ -176,7 +176,7 @@ class Supervisor:
         while not self._stop_requested.wait(0.2):
             for child in self._children:
                 child.ensure_running()
-                child.keep_small()
+                child.restart_if_too_large()
 
     def stop(self) -> None:
         """Stop the children, the last one started first."""

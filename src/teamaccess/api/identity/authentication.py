@@ -12,8 +12,8 @@ from litestar.middleware.authentication import (
 from litestar.types import Scope
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
+from teamaccess.api.identity.callers import Caller, Credential, Operator
+from teamaccess.api.identity.credentials import authenticate_token, require_valid_credential
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.acted_for import NobodyToActFor, person_in
@@ -50,20 +50,20 @@ class Authentication(AbstractAuthenticationMiddleware):
         """
         service: Service = connection.app.state.service
         name = request_id(connection.scope)
-        caller, shown = None, None
+        caller, credential = None, None
         if (header := connection.headers.get("Authorization")) is not None:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != SCHEME:
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
-            caller, shown = await authenticate_token(service, token.strip(), name)
-        connection.scope["state"]["shown"] = shown
+            caller, credential = await authenticate_token(service, token.strip(), name)
+        connection.scope["state"]["credential"] = credential
         if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
-            member, both = await _acted_for(service, caller, whom, name)
+            member, both = await _member_acted_for(service, caller, whom, name)
             return AuthenticationResult(user=member, auth=both)
-        return AuthenticationResult(user=caller, auth=shown)
+        return AuthenticationResult(user=caller, auth=credential)
 
 
-async def _acted_for(
+async def _member_acted_for(
     service: Service, caller: Caller, whom: str, request_id: str
 ) -> tuple[User, OnBehalf]:
     """Return the member for whom a service account acts.
@@ -91,20 +91,20 @@ def request_id(scope: Scope) -> str:
     return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
 
 
-async def judge_again(request: Request[Any, Any, Any], change: Change) -> None:
+async def recheck_credential(request: Request[Any, Any, Any], change: Change) -> None:
     """Judge the caller's credential again, in the change that it is used for.
 
     SECURITY: the request has waited for its turn and for the organization's lock since the credential
     was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
     Raises InvalidToken and InvalidApiToken.
     """
-    await refuse_ended(change.session, shown_by(request), change.now)
+    await require_valid_credential(change.session, credential_of(request), change.now)
 
 
-def shown_by(request: Request[Any, Any, Any]) -> Shown:
+def credential_of(request: Request[Any, Any, Any]) -> Credential:
     """Return what the caller signed in with; of a service account that acts for others its own token."""
-    shown: Shown = request.scope["state"].get("shown")
-    return shown
+    credential: Credential = request.scope["state"].get("credential")
+    return credential
 
 
 def attribution(request: Request[Any, Any, Any]) -> Attribution:

@@ -17,5 +17,5 @@ class Operator:
 Caller = User | Operator | None
 """A person or a service account, an operator, or nobody known."""
 
-Shown = Claims | Login | ApiToken | None
+Credential = Claims | Login | ApiToken | None
 """What a token of ours, another login's or a service account's says."""

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import and_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.api.identity.callers import Caller, Operator, Shown
+from teamaccess.api.identity.callers import Caller, Credential, Operator
 from teamaccess.directory.service_accounts.secret import PREFIX
 from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
@@ -18,15 +18,17 @@ from teamaccess.service import Service
 from teamaccess.storage import ApiToken, Channel, User, UserId
 
 
-async def authenticate_token(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
+async def authenticate_token(
+    service: Service, token: str, request_id: str
+) -> tuple[Caller, Credential]:
     """Return who has the token, and what it says.
 
     Raises InvalidToken and InvalidApiToken, and LoginUnavailable where a login's keys are not to be had.
     """
     if token.startswith(PREFIX):
-        return await _machine(service, token, request_id)
+        return await _authenticate_service_account(service, token, request_id)
     if service.issuer is not None and service.issuer.is_of(token):
-        return await _elsewhere(service, service.issuer, token, request_id)
+        return await _authenticate_login(service, service.issuer, token, request_id)
     claims = verify(service.keys, token)
     if claims.audience is Audience.OPERATOR:
         await wait_until_issued(claims.issued_at, await service.now())
@@ -35,43 +37,45 @@ async def authenticate_token(service: Service, token: str, request_id: str) -> t
     if user is None or user.is_service_account:  # which signs in with tokens of its own alone
         cause = "its user does not exist"
         # SECURITY: a subject that is nobody's is a free choice, and must not be an actor in a chain
-        await _refused(service, "anonymous", request_id, cause)
+        await _record_refusal(service, "anonymous", request_id, cause)
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
     return user, claims
 
 
-async def refuse_ended(session: AsyncSession, shown: Shown, now: datetime) -> None:
+async def require_valid_credential(
+    session: AsyncSession, credential: Credential, now: datetime
+) -> None:
     """Raise InvalidToken or InvalidApiToken if what somebody showed is not valid any more.
 
     `session` must see what is committed at this moment. Nobody's row is locked: a tenant's change must
     not wait for a row that others share.
     """
-    match shown:
+    match credential:
         case ApiToken():
             query = select(ApiToken).where(
-                ApiToken.organization_id == shown.organization_id, ApiToken.id == shown.id
+                ApiToken.organization_id == credential.organization_id, ApiToken.id == credential.id
             )
             fresh = query.execution_options(populate_existing=True)
             token = (await session.scalars(fresh)).one_or_none()
             if token is None or not token.valid(now):
                 raise InvalidApiToken(cause="it has ended")
         case Claims() | Login():
-            if shown.expires_at <= now:
+            if credential.expires_at <= now:
                 raise InvalidToken(cause="it has expired")
-            if isinstance(shown, Claims) and shown.audience is Audience.OPERATOR:
+            if isinstance(credential, Claims) and credential.audience is Audience.OPERATOR:
                 return
-            user = await _shown_by_whom(session, shown)
+            user = await _owner_of(session, credential)
             if user is None:
                 raise InvalidToken(cause="its user does not exist")
-            shown.refuse_if_ended(user)
+            credential.refuse_if_ended(user)
 
 
-async def _shown_by_whom(session: AsyncSession, shown: Claims | Login) -> User | None:
-    if isinstance(shown, Claims):
-        mine = User.id == UserId(shown.subject)
+async def _owner_of(session: AsyncSession, credential: Claims | Login) -> User | None:
+    if isinstance(credential, Claims):
+        mine = User.id == UserId(credential.subject)
     else:
-        mine = and_(User.issuer == shown.issuer, User.subject == shown.subject)
+        mine = and_(User.issuer == credential.issuer, User.subject == credential.subject)
     fresh = select(User).where(mine).execution_options(populate_existing=True)
     return (await session.scalars(fresh)).one_or_none()
 
@@ -88,7 +92,9 @@ async def _user_of(service: Service, claims: Claims) -> User | None:
             return user
 
 
-async def _known(service: Service, issuer: Issuer, login: Login) -> tuple[User | None, Login]:
+async def _user_with_login(
+    service: Service, issuer: Issuer, login: Login
+) -> tuple[User | None, Login]:
     """Return the user with the login when the token's time of issue has come; raises InvalidToken.
 
     The login is returned with the time by which its token was issued.
@@ -101,21 +107,23 @@ async def _known(service: Service, issuer: Issuer, login: Login) -> tuple[User |
             return user, dated
 
 
-async def _machine(service: Service, secret: str, request_id: str) -> tuple[Caller, Shown]:
+async def _authenticate_service_account(
+    service: Service, secret: str, request_id: str
+) -> tuple[Caller, Credential]:
     async with service.reads() as session:
         found = await signed_in(session, secret)
     if found.ended is not None:
-        await _refused(service, f"user:{found.account.id}", request_id, found.ended)
+        await _record_refusal(service, f"user:{found.account.id}", request_id, found.ended)
         raise InvalidApiToken(cause=found.ended)
     await service.token_use.seen(found.token)
     return found.account, found.token
 
 
-async def _elsewhere(
+async def _authenticate_login(
     service: Service, issuer: Issuer, token: str, request_id: str
-) -> tuple[Caller, Shown]:
+) -> tuple[Caller, Credential]:
     login = await issuer.verify(token)
-    user, login = await _known(service, issuer, login)
+    user, login = await _user_with_login(service, issuer, login)
     if user is None:
         who = Attribution("anonymous", Channel.API, request_id)
         async with service.ledger.change(who) as change:
@@ -126,15 +134,15 @@ async def _elsewhere(
 
 
 async def _refuse_if_ended(
-    service: Service, said: Claims | Login, user: User, request_id: str
+    service: Service, credential: Claims | Login, user: User, request_id: str
 ) -> None:
     try:
-        said.refuse_if_ended(user)
+        credential.refuse_if_ended(user)
     except InvalidToken as refused:
-        await _refused(service, f"user:{user.id}", request_id, refused.facts["cause"])
+        await _record_refusal(service, f"user:{user.id}", request_id, refused.facts["cause"])
         raise
 
 
-async def _refused(service: Service, actor: str, request_id: str, cause: object) -> None:
+async def _record_refusal(service: Service, actor: str, request_id: str, cause: object) -> None:
     who = Attribution(actor, Channel.API, request_id)
     await service.refusals.record(who, "sign_in_refused", cause=cause)

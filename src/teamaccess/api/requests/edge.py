@@ -16,7 +16,12 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
-from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
+from teamaccess.api.identity.authentication import (
+    attribution,
+    credential_of,
+    recheck_credential,
+    service_for,
+)
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.changes import Change, Receipt
 from teamaccess.ledger import UnknownOrganization
@@ -96,15 +101,17 @@ async def run(
     arguments: dict[str, Any],
 ) -> Response[Any]:
     """Run the function in its open change, commit, and answer."""
-    await judge_again(request, change)
+    await recheck_credential(request, change)
     try:
         once = await begin_once(change, request)
     except Replay as replay:
         await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    if not isinstance(shown_by(request), ApiToken):  # which ends under this lock, or by this change
-        await judge_again(request, change)
+    if not isinstance(
+        credential_of(request), ApiToken
+    ):  # which ends under this lock, or by this change
+        await recheck_credential(request, change)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)
     receipts = await service.ledger.commit(change)

@@ -20,7 +20,9 @@ class DuplicateParameter(Invalid):
     """The query parameter {parameter!r} is given {count} times. Give it once."""
 
 
-def refuse_unknown(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
+def refuse_unknown_parameters(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
     """Raise UnknownParameter for one that the description of the route does not have.
 
     Litestar passes over it, so that a misspelt filter or cursor would answer with the whole list. What

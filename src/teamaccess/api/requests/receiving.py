@@ -30,7 +30,7 @@ class DuplicateHeader(Invalid):
     """The header {header} is sent {count} times. Send it once."""
 
 
-class ReceiveWhole(ASGIMiddleware):
+class ReceiveBody(ASGIMiddleware):
     """Reads the body, and then lets the rest of the application begin.
 
     The outermost step. The server limits how long a body may take; a client that goes away or is too slow

@@ -15,7 +15,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from teamaccess.api.identity.callers import Caller, Operator
-from teamaccess.api.identity.credentials import refuse_ended
+from teamaccess.api.identity.credentials import require_valid_credential
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
@@ -113,7 +113,7 @@ class FairRequests(ASGIMiddleware):
                 return
             slots = self._probes if scope["path"] in PROBES else self._anonymous
             async with _Slot(slots, None, None, scope) as slot:
-                await next_app(scope, receive, slot.answering(send))
+                await next_app(scope, receive, slot.release_on_answer(send))
             return
         service: Service = scope["litestar_app"].state.service
         principal, token = _principal(scope, caller), _token(scope)
@@ -132,8 +132,10 @@ class FairRequests(ASGIMiddleware):
             if time.monotonic() - began > JUDGED_FOR_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
-                    await refuse_ended(session, scope["state"].get("shown"), await clock(session))
-            await next_app(scope, receive, slot.answering(send))
+                    await require_valid_credential(
+                        session, scope["state"].get("credential"), await clock(session)
+                    )
+            await next_app(scope, receive, slot.release_on_answer(send))
 
     def _is_alone(self, party: str, now: float) -> bool:
         """Note that the party asks, and return whether no other one has asked lately."""
@@ -168,9 +170,9 @@ class _Slot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.give_up()
+        self.release()
 
-    def give_up(self) -> None:
+    def release(self) -> None:
         """Let the next one have it; nothing happens the second time."""
         if not self._held:
             return
@@ -181,27 +183,27 @@ class _Slot:
         else:
             self._slots.release(self._party)
 
-    def answering(self, send: Send) -> Send:
+    def release_on_answer(self, send: Send) -> Send:
         """Return the same, with the slot given up before the first message."""
 
         async def answer(message: Message) -> None:
-            self.give_up()
+            self.release()
             await send(message)
 
         return answer
 
 
-def give_up_slot(request: Request[Any, Any, Any]) -> None:
+def release_slot(request: Request[Any, Any, Any]) -> None:
     """Give up the request's slot before it waits for something else.
 
     SECURITY: whoever can make a request wait would otherwise hold a slot that others need.
     """
     slot: _Slot | None = request.scope["state"].get("slot")
     if slot is not None:
-        slot.give_up()
+        slot.release()
 
 
-async def count_more(request: Request[Any, Any, Any], cost: int) -> None:
+async def count_extra(request: Request[Any, Any, Any], cost: int) -> None:
     """Count a request that costs as much as several; raises TooManyRequests."""
     rates: Rates | None = request.scope["state"].get("rates")
     if rates is not None and cost > 0:

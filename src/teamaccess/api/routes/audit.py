@@ -11,7 +11,7 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from teamaccess.api.identity.authentication import attribution
-from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.matrix import matrix
@@ -38,7 +38,9 @@ Action = Annotated[
 Resource = Annotated[
     str | None, QueryParameter(max_length=200, description="type:id, as in webhook:wh_1.")
 ]
-Whose = Annotated[str, QueryParameter(min_length=1, max_length=100, description="A user's id.")]
+UserParameter = Annotated[
+    str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
+]
 At = Annotated[
     datetime | None,
     QueryParameter(description="A past time with its zone, as 2026-03-31T23:59:59Z; now without."),
@@ -60,7 +62,7 @@ class NoUserId(Invalid):
     command `teamaccess audit` takes e-mail addresses, too."""
 
 
-class Shown(Protocol):
+class TabularAnswer(Protocol):
     """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
 
     @property
@@ -100,7 +102,7 @@ async def show_who_can(
     source = await _source(request, service, organization, at, basis)
     found = await who_can(source, action, resource)
     view = await asyncio.to_thread(WhoCanView.of, found)
-    return await _shown(request, service, source, view)
+    return await _respond(request, service, source, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can")
@@ -108,7 +110,7 @@ async def show_what_can(
     request: AnyRequest,
     organization: InPath,
     service: TheService,
-    user: Whose,
+    user: UserParameter,
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> Response[WhatCanView]:
@@ -117,9 +119,9 @@ async def show_what_can(
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
     source = await _source(request, service, organization, at, basis)
-    found = await what_can(source, await _named(service, user))
+    found = await what_can(source, await _require_user(service, user))
     view = await asyncio.to_thread(WhatCanView.of, found)
-    return await _shown(request, service, source, view)
+    return await _respond(request, service, source, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why")
@@ -127,7 +129,7 @@ async def show_why(
     request: AnyRequest,
     organization: InPath,
     service: TheService,
-    user: Whose,
+    user: UserParameter,
     action: Action,
     resource: Resource = None,
     at: At = None,
@@ -135,12 +137,12 @@ async def show_why(
 ) -> WhyView:
     """Say whether somebody can do something, and why, or why not and what would allow it."""
     source = await _source(request, service, organization, at, basis)
-    found = await why(source, await _named(service, user), action, resource)
+    found = await why(source, await _require_user(service, user), action, resource)
     caller = attribution(request).caller
     remedies = await remedies_for(
         service.audit, service.ledger, service.keys.invitees, found, caller
     )
-    await still_auditable(request, service, source.organization)
+    await recheck_audit_access(request, service, source.organization)
     return WhyView.of(found, remedies)
 
 
@@ -159,14 +161,14 @@ async def show_matrix(
     source = await _source(request, service, organization, at, basis)
     found = await matrix(source)
     view = await asyncio.to_thread(MatrixView.of, found)
-    return await _shown(request, service, source, view)
+    return await _respond(request, service, source, view)
 
 
 async def _source(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
 ) -> AuditSource:
     """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
-    id = await auditable(request, service, organization)
+    id = await authorize_audit(request, service, organization)
     caller = attribution(request).caller
     if at is None:
         return await service.audit.of(id, caller=caller)
@@ -175,7 +177,7 @@ async def _source(
     return await service.audit.of(id, Moment(at, basis), caller)
 
 
-async def _named(service: Service, user: str) -> UserId:
+async def _require_user(service: Service, user: str) -> UserId:
     """Return the user with this id; raises NoUserId and UnknownUser: a slip is no "no"."""
     if not is_local_id(user):
         raise NoUserId(user=user)
@@ -185,10 +187,10 @@ async def _named(service: Service, user: str) -> UserId:
     return UserId(user)
 
 
-async def _shown(
-    request: AnyRequest, service: Service, source: AuditSource, answer: Shown
+async def _respond(
+    request: AnyRequest, service: Service, source: AuditSource, answer: TabularAnswer
 ) -> Response[Any]:
-    await still_auditable(request, service, source.organization)
+    await recheck_audit_access(request, service, source.organization)
     try:
         wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
     except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore
@@ -202,7 +204,7 @@ async def _shown(
     return Response(answer)
 
 
-def _lines(answer: Shown) -> Iterator[bytes]:
+def _lines(answer: TabularAnswer) -> Iterator[bytes]:
     """Yield the answer line by line; the last one says that it is whole."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:

@@ -11,7 +11,7 @@ from msgspec import UNSET
 from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Caller, Operator
 from teamaccess.api.requests.parameters import AnyRequest, TheService
-from teamaccess.api.requests.throttling import count_more
+from teamaccess.api.requests.throttling import count_extra
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.resources.questions import asked
 from teamaccess.directory.users.find import UnknownUser
@@ -32,7 +32,7 @@ async def check(
 ) -> ChecksView:
     """Say who may do what, no older than the last change in force in each organization."""
     # SECURITY: a question costs what a request costs, so each counts against the caller's rate
-    await count_more(request, len(data.checks) - 1)
+    await count_extra(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
     for place, each in enumerate(data.checks):
         by_organization[OrganizationId(each.organization)].append(place)

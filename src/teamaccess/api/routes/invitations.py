@@ -9,12 +9,12 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from teamaccess.access.giving import RoleTwice
 from teamaccess.access.selves import OnlyInPerson
-from teamaccess.api.identity.authentication import attribution, judge_again
+from teamaccess.api.identity.authentication import attribution, recheck_credential
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
@@ -142,7 +142,7 @@ async def accept(
     async with service.reads() as session:
         offered = await acceptance.addressed(session, data.token, await service.now())
     organization = offered.organization_id
-    give_up_slot(request)
+    release_slot(request)
     try:
         async with service.ledger.change(who, organization) as change:
             signed_in = await still_signed_in(request, change)
@@ -175,7 +175,7 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     at_once = {"key_share": True, "nowait": True}
     with refusing_busy(*(standing.organization for standing in change.standing)):
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
-    await judge_again(request, change)
+    await recheck_credential(request, change)
     return user
 
 

@@ -10,7 +10,7 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Operator
-from teamaccess.api.requests.auditable import audits_all
+from teamaccess.api.requests.audit_access import audits_every_organization
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
@@ -64,7 +64,7 @@ async def show_organizations(
     mine: list[OrganizationId] | None = None
     match request.user:
         case User() if all:
-            if not await audits_all(request, service):
+            if not await audits_every_organization(request, service):
                 raise NotForEverybody
         case User(id=user):
             mine = await service.reading.organizations(user)

@@ -7,7 +7,7 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from teamaccess.api.identity.authentication import attribution
-from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.requests.preconditions import IfMatch, matches
@@ -40,7 +40,7 @@ async def make_plan(
 
     The ETag names the state that the plan was made of.
     """
-    id = await auditable(request, service, organization)
+    id = await authorize_audit(request, service, organization)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
@@ -52,7 +52,7 @@ async def make_plan(
         asker = (attribution(request), request.user.id)
     found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
     view = await asyncio.to_thread(PlanView.of, found)
-    await still_auditable(request, service, id)
+    await recheck_audit_access(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 

@@ -103,7 +103,7 @@ async def create_token(
         data.name,
         timedelta(days=data.expires_in_days),
     )
-    return told_once(change, issued)
+    return reveal_secret_once(change, issued)
 
 
 @get(TOKENS)
@@ -154,10 +154,10 @@ async def rotate_token(
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return told_once(change, issued)
+    return reveal_secret_once(change, issued)
 
 
-def told_once(change: Change, issued: tokens.Issued) -> TokenView:
+def reveal_secret_once(change: Change, issued: tokens.Issued) -> TokenView:
     """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
     view = TokenView.of(issued.token)
 

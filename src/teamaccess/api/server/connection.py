@@ -161,7 +161,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._steps += 1
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
         super().on_headers_complete()
-        self.cycle.transport = Outlet(self)  # type: ignore[assignment]  # the part that a cycle uses
+        self.cycle.transport = AnswerTransport(self)  # type: ignore[assignment]  # the part that a cycle uses
         if has_body or upgrades:
             # answered before the body is here, the connection is not good for another request
             self.cycle.keep_alive = False
@@ -294,7 +294,7 @@ class LimitedConnection(HttpToolsProtocol):
         REFUSED.labels(code=refusal.code).inc()
 
 
-class Outlet:
+class AnswerTransport:
     """Where one answer goes: what uvicorn uses of a transport for it."""
 
     def __init__(self, connection: LimitedConnection) -> None:

@@ -37,7 +37,7 @@ class KnownTokens:
         return _digest(token) in self._known
 
 
-class Paced:
+class PacedApp:
     """An ASGI application whose unknown callers wait for their turn."""
 
     def __init__(self, app: Any, known: KnownTokens, per_second: float) -> None:

@@ -14,7 +14,7 @@ import uvicorn
 from teamaccess.api.server.connection import LimitedConnection
 from teamaccess.api.server.gate import Gate
 from teamaccess.api.server.limits import ConnectionLimits
-from teamaccess.api.server.pacing import Paced
+from teamaccess.api.server.pacing import PacedApp
 
 log = structlog.get_logger()
 
@@ -53,7 +53,7 @@ def create_server(app: Any, limits: ConnectionLimits) -> LimitedServer:
     connection = partial(LimitedConnection, gate=Gate(limits))
     return LimitedServer(
         uvicorn.Config(
-            Paced(app, app.state.known_tokens, limits.unknown_per_second),
+            PacedApp(app, app.state.known_tokens, limits.unknown_per_second),
             http=cast(type[asyncio.Protocol], connection),
             ws="none",
             # uvicorn warns of every malformed request, so anybody could fill the log

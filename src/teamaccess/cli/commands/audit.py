@@ -19,9 +19,9 @@ from teamaccess.audit.questions.why import why
 from teamaccess.audit.remedies.remedies import remedies_for
 from teamaccess.audit.state.moment import Basis, Moment
 from teamaccess.audit.state.view import AuditSource
-from teamaccess.cli.connected import AsJson, connected
-from teamaccess.cli.resolve_user import whom
+from teamaccess.cli.resolve_user import resolve_user
 from teamaccess.cli.terminal import echo, time_of
+from teamaccess.cli.with_service import AsJson, with_service
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -37,11 +37,11 @@ from teamaccess.views.audit import (
 from teamaccess.views.tables import print_table, rows_as_csv
 
 
-def remedied(found: WhyView) -> Iterator[str]:
+def remedy_lines(found: WhyView) -> Iterator[str]:
     """Yield a line for each remedy, or why there is none and who can instead."""
     for remedy in found.remedies:
         steps = ", then ".join(_step(step) for step in remedy.steps)
-        yield f"  It would take: {steps}{_adds(remedy.adds)}: {_who(remedy)}."
+        yield f"  It would take: {steps}{_adds(remedy.adds)}: {_who_may(remedy)}."
     if found.no_remedy is not None:
         yield f"  {found.no_remedy}"
     if found.instead is not None:
@@ -59,7 +59,7 @@ def _adds(adds: Sequence[str]) -> str:
     return f" (also allows {adds[0]}{more})"
 
 
-def _who(remedy: RemedyView) -> str:
+def _who_may(remedy: RemedyView) -> str:
     if remedy.operator:
         return f"whoever runs the service, `{remedy.steps[-1].command}`"
     return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
@@ -75,7 +75,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
-RemedyTarget = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
@@ -112,14 +112,14 @@ def show_who_can(
         source = await _source(service, organization, at, basis)
         return WhoCanView.of(await who_can(source, action, resource))
 
-    found = connected(ask)
+    found = with_service(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("what-can")
 def show_what_can(
     organization: Organization,
-    user: RemedyTarget,
+    user: UserArgument,
     at: At = None,
     basis: By = Basis.DECIDED,
     as_json: AsJson = False,
@@ -129,9 +129,11 @@ def show_what_can(
 
     async def ask(service: Service) -> WhatCanView:
         source = await _source(service, organization, at, basis)
-        return WhatCanView.of(await what_can(source, await whom(service, organization, user)))
+        return WhatCanView.of(
+            await what_can(source, await resolve_user(service, organization, user))
+        )
 
-    found = connected(ask)
+    found = with_service(ask)
     _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
 
 
@@ -148,15 +150,15 @@ def show_matrix(
     async def ask(service: Service) -> MatrixView:
         return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
 
-    found = connected(ask)
-    rows = found.sheet() if as_csv else _turned(found.sheet())
+    found = with_service(ask)
+    rows = found.sheet() if as_csv else _transposed(found.sheet())
     _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("why")
 def show_why(
     organization: Organization,
-    user: RemedyTarget,
+    user: UserArgument,
     action: Action,
     resource: Resource = None,
     at: At = None,
@@ -170,16 +172,16 @@ def show_why(
 
     async def ask(service: Service) -> WhyView:
         source = await _source(service, organization, at, basis)
-        found = await why(source, await whom(service, organization, user), action, resource)
+        found = await why(source, await resolve_user(service, organization, user), action, resource)
         return WhyView.of(
             found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
         )
 
-    found = connected(ask)
+    found = with_service(ask)
     if as_json:
         echo(msgspec.json.encode(found).decode())
     else:
-        for line in _explained(found):
+        for line in _explanation_lines(found):
             echo(line)
     raise typer.Exit(0 if found.allowed else DENIED)
 
@@ -205,14 +207,14 @@ def _show(
         echo(msgspec.json.encode(answer).decode())
     elif as_csv:
         sys.stdout.writelines(rows_as_csv(rows))
-        echo(_signed(evidence), err=True)
+        echo(_evidence_line(evidence), err=True)
     else:
         head, *rest = rows
         print_table(head, rest)
-        echo(_signed(evidence))
+        echo(_evidence_line(evidence))
 
 
-def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
+def _transposed(rows: Iterator[list[str]]) -> list[list[str]]:
     """Return the rows as columns, people by their address where they have one."""
     head, *people = rows
     names = [email or user for user, email, *_ in people]
@@ -220,56 +222,57 @@ def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
     return [["action", *names], *map(list, islice(cells, 3, None))]
 
 
-def _signed(evidence: Evidence) -> str:
+def _evidence_line(evidence: Evidence) -> str:
     then = (
-        f"as of {_when(evidence.at)} ({evidence.query['basis']}), "
+        f"as of {_timestamp(evidence.at)} ({evidence.query['basis']}), "
         if "at" in evidence.query
         else ""
     )
     return (
         f"{evidence.organization} {then}at position {evidence.position} ({evidence.hash[:12]}), "
-        f"asked {_when(evidence.asked_at)}, catalog {evidence.catalog}. "
+        f"asked {_timestamp(evidence.asked_at)}, catalog {evidence.catalog}. "
         f"Rows: {evidence.rows}; unexplained: {evidence.unexplained}; missing: {evidence.missing}."
     )
 
 
-def _explained(found: WhyView) -> Iterator[str]:
+def _explanation_lines(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
     names = called(found.people)
     for path in found.paths:
-        yield f"  {_way(path, names)}"
+        yield f"  {_path_line(path, names)}"
         for link in path.links:
             yield f"    {link.relationship}"
-            yield f"      {_given(changes[link.began], names)}, position {link.began}"
+            yield f"      {_origin_line(changes[link.began], names)}, position {link.began}"
     if (obstacle := found.obstacle) is not None:
         change = obstacle.change
         since = ""
         if obstacle.expired_at is not None:
-            since = f" It ended by itself at {_when(obstacle.expired_at)}."
+            since = f" It ended by itself at {_timestamp(obstacle.expired_at)}."
         elif change is not None:
             why = f": {change.reason}" if change.reason else ""
-            since = f" Since {_when(change.decided_at)}, by {in_words(change.actor, names)}{why}."
+            since = (
+                f" Since {_timestamp(change.decided_at)}, by {in_words(change.actor, names)}{why}."
+            )
         yield f"  {obstacle.sentence}{since}"
-    yield from remedied(found)
-    yield _signed(found.evidence)
+    yield from remedy_lines(found)
+    yield _evidence_line(found.evidence)
 
 
-def _way(path: PathView, names: Called) -> str:
-    what = "granted on it" if path.role is None else f"role {path.role}"
+def _path_line(path: PathView, names: Called) -> str:
+    source = "granted on it" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
-    until = f" until {_when(path.until)}" if path.until else ""
-    why = f": {path.reason}" if path.reason else ""
-    return (
-        f"{what}{team} since {_when(path.since)}{until}, by {in_words(path.granted_by, names)}{why}"
-    )
+    until = f" until {_timestamp(path.until)}" if path.until else ""
+    by = in_words(path.granted_by, names)
+    reason = f": {path.reason}" if path.reason else ""
+    return f"{source}{team} since {_timestamp(path.since)}{until}, by {by}{reason}"
 
 
-def _given(change: Origin, names: Called) -> str:
+def _origin_line(change: Origin, names: Called) -> str:
     why = f": {change.reason}" if change.reason else ""
     by = in_words(change.actor, names)
-    return f"since {_when(change.decided_at)}, by {by} ({change.channel}){why}"
+    return f"since {_timestamp(change.decided_at)}, by {by} ({change.channel}){why}"
 
 
-def _when(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")

@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, tell
-from teamaccess.cli.resolve_user import whom
+from teamaccess.cli.resolve_user import resolve_user
+from teamaccess.cli.with_service import AsJson, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import asked
@@ -44,7 +44,7 @@ def check(
         here = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, here)
-        who = await whom(service, here, user)
+        who = await resolve_user(service, here, user)
         on, permission = asked(service.catalog, here, action, resource)
         try:
             return await service.engine.check(on, permission, user_object(who), at_least(at))
@@ -58,6 +58,6 @@ def check(
                 raise NoZedToken(token=at) from failed
             raise
 
-    allowed = connected(ask)
-    tell(as_json, "yes" if allowed else "no", allowed=allowed)
+    allowed = with_service(ask)
+    print_result(as_json, "yes" if allowed else "no", allowed=allowed)
     raise typer.Exit(0 if allowed else DENIED)

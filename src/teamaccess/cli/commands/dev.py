@@ -9,9 +9,9 @@ from typing import Annotated
 import typer
 
 from teamaccess.catalog import load
-from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.terminal import echo
-from teamaccess.local.dev import Options, Told, everything
+from teamaccess.cli.with_service import HIGHEST_PORT
+from teamaccess.local.dev import DevInfo, DevOptions, run_everything
 from teamaccess.local.supervisor import StopRequested
 
 app = typer.Typer(add_completion=False)
@@ -68,27 +68,27 @@ def dev(
     as_json: Annotated[bool, typer.Option("--json", help="Print what dev.json says.")] = False,
 ) -> None:
     """Run PostgreSQL, SpiceDB and the API on this machine, with a demo organization."""
-    options = Options(home, port, spicedb_port, catalog, fresh)
+    options = DevOptions(home, port, spicedb_port, catalog, fresh)
     try:
-        with everything(options) as (stack, told):
-            echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
+        with run_everything(options) as (stack, info):
+            echo(json.dumps(info) if as_json else welcome(info, stack.home.path))
             stack.supervisor.watch()
     except StopRequested:
         pass
 
 
-def welcome(told: Told, home: Path) -> str:
+def welcome(info: DevInfo, home: Path) -> str:
     """Return commands to try. They work after every start, and leave the tutorial's Bob uninvited."""
-    catalog = load(told["catalog"])
+    catalog = load(info["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
-        **told["administrator"],
-        endpoint=told["spicedb"]["endpoint"],
-        api=told["api"],
+        **info["administrator"],
+        endpoint=info["spicedb"]["endpoint"],
+        api=info["api"],
         catalog=catalog.name,
         home=home,
-        organization=told["organization"],
-        guest=f"guest-{secrets.token_hex(2)}@{told['organization']}.example",
+        organization=info["organization"],
+        guest=f"guest-{secrets.token_hex(2)}@{info['organization']}.example",
         role=grantable[-1],
         action=catalog.guards["invite"],
         command=_command(home),

@@ -6,7 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.delivery.status import OpenFindings
 from teamaccess.directory.organizations.findings import MOST_LISTED, newest, resolve
@@ -23,37 +23,37 @@ MOST_SHOWN = 10
 """Updates of a finding that are printed; --json has all that were kept."""
 
 
-class Words(NamedTuple):
+class KindTexts(NamedTuple):
     """How a kind of findings is spoken of, and what is done about one."""
 
     one: str
     several: str
     look: str
     """The command that tells more."""
-    mend: str
+    repair: str
 
 
-WORDS = {
-    FindingKind.FOREIGN_WRITE: Words(
+KIND_TEXTS = {
+    FindingKind.FOREIGN_WRITE: KindTexts(
         "foreign write",
         "foreign writes",
         "teamaccess findings list",
         "teamaccess findings resolve {id} --reason TEXT",
     ),
-    FindingKind.DRIFT: Words(
+    FindingKind.DRIFT: KindTexts(
         "drift",
         "drifts",
         "teamaccess reconcile",
         "teamaccess reconcile --organization {organization} --apply",
     ),
-    FindingKind.FOREIGN_SCHEMA: Words(
+    FindingKind.FOREIGN_SCHEMA: KindTexts(
         "foreign schema",
         "foreign schemas",
         "teamaccess findings list",
         "teamaccess schema apply; review what was decided meanwhile; "
         "teamaccess findings resolve {id} --reason TEXT",
     ),
-    FindingKind.OTHER_HISTORY: Words(
+    FindingKind.OTHER_HISTORY: KindTexts(
         "other history",
         "other histories",
         "teamaccess reconcile --rebuild",
@@ -79,10 +79,10 @@ def list_findings(
         async with service.reads() as session:
             return await newest(session, organization, resolved=everything)
 
-    found = connected(look)
+    found = with_service(look)
     about = f" about {organization}" if organization else ""
     nothing = f"Nothing was found{about}." if everything else f"No finding is open{about}."
-    tell(as_json, _listed(found) or nothing, findings=list(map(_facts, found)))
+    print_result(as_json, _listing(found) or nothing, findings=list(map(_facts, found)))
 
 
 @app.command("resolve")
@@ -101,19 +101,21 @@ def resolve_findings(
     why = clean("reason", reason, LONGEST_REASON)
 
     async def close(service: Service) -> Sequence[Finding]:
-        async with service.ledger.change(operator()) as change:
+        async with service.ledger.change(operator_attribution()) as change:
             await refuse_while_foreign(change.session, service.engine, set(ids))
             found = await resolve(change, set(ids), why)
             await service.ledger.commit(change)
         return found
 
-    resolved = connected(close)
-    tell(as_json, "\n".join(map(_closed, resolved)), resolved=list(map(_facts, resolved)))
+    resolved = with_service(close)
+    print_result(
+        as_json, "\n".join(map(_resolved_line, resolved)), resolved=list(map(_facts, resolved))
+    )
 
 
 def sum_up(found: OpenFindings) -> str:
     """Return how many of a kind are open and where, with the next step."""
-    words = WORDS[found.kind]
+    words = KIND_TEXTS[found.kind]
     what = words.one if found.count == 1 else words.several
     where = ", ".join(found.organizations[:MOST_NAMED])
     if (others := found.concerned - MOST_NAMED) > 0:
@@ -121,7 +123,7 @@ def sum_up(found: OpenFindings) -> str:
     return f"{found.count} {what} in {where}: {words.look}"
 
 
-def _listed(found: Sequence[Finding]) -> str:
+def _listing(found: Sequence[Finding]) -> str:
     lines = [line for finding in found for line in _lines(finding)]
     if len(found) == MOST_LISTED:
         lines.append(f"These are the newest {MOST_LISTED}.")
@@ -129,18 +131,18 @@ def _listed(found: Sequence[Finding]) -> str:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    words = WORDS[FindingKind(finding.kind)]
-    yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_what(finding)}"
-    yield from (f"   {line}" for line in _told(finding.details))
+    words = KIND_TEXTS[FindingKind(finding.kind)]
+    yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_title(finding)}"
+    yield from (f"   {line}" for line in _detail_lines(finding.details))
     if finding.resolved_at is None:
-        next_step = words.mend.format(id=finding.id, organization=finding.organization_id)
+        next_step = words.repair.format(id=finding.id, organization=finding.organization_id)
         yield f"   Next: {next_step}"
     else:
         by = f" by {finding.resolved_by}" if finding.resolved_by else ", it is no longer so"
         yield f"   Resolved {finding.resolved_at:%Y-%m-%d %H:%M:%S}Z{by}"
 
 
-def _told(details: dict[str, Any]) -> Iterator[str]:
+def _detail_lines(details: dict[str, Any]) -> Iterator[str]:
     """What it consists of. What a stranger says of itself is escaped: it may be any text."""
     if updates := details.get("updates"):
         yield from updates[:MOST_SHOWN]
@@ -155,15 +157,15 @@ def _told(details: dict[str, Any]) -> Iterator[str]:
         yield ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def _closed(finding: Finding) -> str:
+def _resolved_line(finding: Finding) -> str:
     return (
-        f"{finding.id} ({_what(finding)}) is resolved. Whether it left anything: "
+        f"{finding.id} ({_title(finding)}) is resolved. Whether it left anything: "
         f"teamaccess reconcile --organization {finding.organization_id}"
     )
 
 
-def _what(finding: Finding) -> str:
-    return f"{WORDS[FindingKind(finding.kind)].one} in {finding.organization_id}"
+def _title(finding: Finding) -> str:
+    return f"{KIND_TEXTS[FindingKind(finding.kind)].one} in {finding.organization_id}"
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

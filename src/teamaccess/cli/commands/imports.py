@@ -5,8 +5,8 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator, tell
-from teamaccess.cli.members_file import COLUMNS, read
+from teamaccess.cli.members_file import COLUMNS, read_members
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import counted
 from teamaccess.directory.members.imports import import_members
@@ -45,17 +45,17 @@ def members(
         here = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, here)
-        newcomers = read(file, service.catalog)
+        newcomers = read_members(file, service.catalog)
         seen = joined = 0
         with Meter("Importing", "members", len(newcomers)) as meter:
             async for batch, new in import_members(
-                service.ledger, service.applier, operator(), here, newcomers
+                service.ledger, service.applier, operator_attribution(), here, newcomers
             ):
                 seen, joined = seen + batch, joined + new
                 meter.step(batch)
         return seen, joined
 
-    seen, joined = connected(bring_in)
+    seen, joined = with_service(bring_in)
     before = f"members already: {seen - joined}"
     sentence = f"{counted(joined, 'new member')} of {organization}; {before}."
-    tell(as_json, sentence, organization=organization, rows=seen, joined=joined)
+    print_result(as_json, sentence, organization=organization, rows=seen, joined=joined)

@@ -11,8 +11,14 @@ import typer
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.cli.commands.findings import sum_up
-from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
 from teamaccess.cli.terminal import echo
+from teamaccess.cli.with_service import (
+    AsJson,
+    UnknownOrganization,
+    operator_attribution,
+    print_result,
+    with_service,
+)
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.delivery.status import LedgerStatus, ledger_status
@@ -25,7 +31,7 @@ from teamaccess.storage import OrganizationId
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-DOES_NOT_HOLD = ATTENTION = 1
+DIFFERS = ATTENTION = 1
 
 Organization = Annotated[
     str | None, typer.Option(help="Only this organization's chains; all of them if not given.")
@@ -60,13 +66,13 @@ def verify_chains(
     async def look(service: Service) -> Verification:
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             total = await entries_to_verify(connection, organization)
-            with _opened(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
+            with _open_heads(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
                 return await verify(connection, organization, to_compare, meter.step)
 
-    found = connected(look)
+    found = with_service(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
-    tell(as_json, _sentences(found), holds=found.holds, **facts)
-    raise typer.Exit(0 if found.holds else DOES_NOT_HOLD)
+    print_result(as_json, _sentences(found), holds=found.holds, **facts)
+    raise typer.Exit(0 if found.holds else DIFFERS)
 
 
 @app.command("heads")
@@ -84,7 +90,7 @@ def export_heads(
                 known = True
         return known
 
-    if not connected(export) and organization is not None:
+    if not with_service(export) and organization is not None:
         raise UnknownOrganization(organization=organization)
 
 
@@ -99,18 +105,18 @@ def show_status(as_json: AsJson = False) -> None:
         async with service.reads() as session:
             return await ledger_status(session)
 
-    status = connected(look)
+    status = with_service(look)
     facts = {**asdict(status), "open_findings": status.open_findings}
-    tell(as_json, _status_sentences(status), **facts)
+    print_result(as_json, _status_sentences(status), **facts)
     raise typer.Exit(ATTENTION if status.stopped or status.open_findings else 0)
 
 
 @app.command("retry")
 def retry_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
     """Send the entry that stops an organization once more, as after mending SpiceDB's schema."""
-    position = _way_out(retry, organization, reason)
+    position = _resolve_stop(retry, organization, reason)
     sentence = f"{organization}:{position} goes to the workers again; `ledger status` tells."
-    tell(as_json, sentence, organization=organization, position=position)
+    print_result(as_json, sentence, organization=organization, position=position)
 
 
 @app.command("skip")
@@ -119,31 +125,33 @@ def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> N
 
     What it says is then missing from SpiceDB, which `teamaccess reconcile` shows and mends.
     """
-    position = _way_out(skip, organization, reason)
+    position = _resolve_stop(skip, organization, reason)
     sentence = (
         f"{organization}:{position} is given up. "
         f"Next: teamaccess reconcile --organization {organization}"
     )
-    tell(as_json, sentence, organization=organization, position=position)
+    print_result(as_json, sentence, organization=organization, position=position)
 
 
-WayOut = Callable[[Ledger, Change, OrganizationId, str], Awaitable[int]]
+Resolution = Callable[[Ledger, Change, OrganizationId, str], Awaitable[int]]
 
 
-def _way_out(way: WayOut, organization: str, reason: str) -> int:
+def _resolve_stop(way: Resolution, organization: str, reason: str) -> int:
     id, why = OrganizationId(organization), clean("reason", reason, LONGEST_REASON)
 
     async def take(service: Service) -> int:
-        async with service.ledger.change(operator(), id, even_if_stopped=True) as change:
+        async with service.ledger.change(
+            operator_attribution(), id, even_if_stopped=True
+        ) as change:
             position = await way(service.ledger, change, id, why)
             await service.ledger.commit(change)
         return position
 
-    return connected(take)
+    return with_service(take)
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
+def _open_heads(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
     """The heads in a file, read as they are asked for."""
     if path is None:
         yield None

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.cli.connected import AsJson, tell
+from teamaccess.cli.with_service import AsJson, print_result
 from teamaccess.common.errors import Invalid
 from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import Settings
@@ -27,4 +27,4 @@ def migrate(
     if settings.owner_database_url is None:
         raise OwnerUnknown
     upgrade(driver_url(settings.owner_database_url), revision)
-    tell(as_json, f"The database is at revision {revision}.", revision=revision)
+    print_result(as_json, f"The database is at revision {revision}.", revision=revision)

@@ -9,8 +9,14 @@ from teamaccess.audit.auditors.find import AuditorEntry
 from teamaccess.audit.auditors.find import auditors as find_auditors
 from teamaccess.audit.auditors.grant import grant_auditor as grant_all
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_all
-from teamaccess.cli.connected import AsJson, connected, operator, progress_of, tell
 from teamaccess.cli.terminal import time_of
+from teamaccess.cli.with_service import (
+    AsJson,
+    operator_attribution,
+    print_result,
+    progress_of,
+    with_service,
+)
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant
 from teamaccess.directory.organizations.create import create
@@ -37,12 +43,12 @@ def create_organization(
     why = clean("reason", reason, LONGEST_REASON) if reason is not None else None
 
     async def make(service: Service) -> None:
-        async with service.ledger.change(operator()) as change:
+        async with service.ledger.change(operator_attribution()) as change:
             await create(change, organization, name, founder=None, reason=why)
             await service.ledger.commit(change)
 
-    connected(make)
-    tell(
+    with_service(make)
+    print_result(
         as_json,
         f"{organization} exists. Next: teamaccess operator grant-administrator "
         f"{organization} EMAIL --reason TEXT",
@@ -63,13 +69,13 @@ def grant_administrator(
     id = OrganizationId(organization)
 
     async def make(service: Service) -> tuple[str, str, dict[str, object]]:
-        async with service.ledger.change(operator(), id) as change:
+        async with service.ledger.change(operator_attribution(), id) as change:
             membership = await grant(change, id, email, why)
             receipts = await service.ledger.commit(change)
         return membership.user_id, *progress_of(receipts)
 
-    user, progress, facts = connected(make)
-    tell(
+    user, progress, facts = with_service(make)
+    print_result(
         as_json,
         f"{email} ({user}) is administrator of {organization}. {progress}",
         organization=organization,
@@ -92,15 +98,15 @@ def grant_auditor(
     end = time_of(until) if until is not None else None
 
     async def make(service: Service) -> UserId:
-        async with service.ledger.change(operator()) as change:
+        async with service.ledger.change(operator_attribution()) as change:
             user = await grant_all(change, email, why, end)
             await service.ledger.commit(change)
         return user.id
 
-    user = connected(make)
-    tell(
+    user = with_service(make)
+    print_result(
         as_json,
-        f"{email} ({user}) may audit every organization{_until(end)}.",
+        f"{email} ({user}) may audit every organization{_until_text(end)}.",
         user=user,
         email=email,
         until=end,
@@ -117,13 +123,15 @@ def revoke_auditor(
     why = clean("reason", reason, LONGEST_REASON)
 
     async def end(service: Service) -> UserId:
-        async with service.ledger.change(operator()) as change:
+        async with service.ledger.change(operator_attribution()) as change:
             user = await revoke_all(change, email, why)
             await service.ledger.commit(change)
         return user.id
 
-    user = connected(end)
-    tell(as_json, f"{email} ({user}) is no auditor of all organizations any more.", user=user)
+    user = with_service(end)
+    print_result(
+        as_json, f"{email} ({user}) is no auditor of all organizations any more.", user=user
+    )
 
 
 @app.command("auditors")
@@ -134,19 +142,19 @@ def list_auditors(as_json: AsJson = False) -> None:
         async with service.reads() as session:
             return list(await find_auditors(session, await clock(session)))
 
-    found = connected(look)
+    found = with_service(look)
     told = "\n".join(map(_line, found)) or "Nobody audits every organization."
-    tell(as_json, told, auditors=[each._asdict() for each in found])
+    print_result(as_json, told, auditors=[each._asdict() for each in found])
 
 
 def _line(auditor: AuditorEntry) -> str:
     who = f"{auditor.email} ({auditor.user})" if auditor.email else auditor.user
-    return f"{who} since {_when(auditor.since)}{_until(auditor.until)}, by {auditor.by}"
+    return f"{who} since {_timestamp(auditor.since)}{_until_text(auditor.until)}, by {auditor.by}"
 
 
-def _until(end: datetime | None) -> str:
-    return f" until {_when(end)}" if end is not None else ""
+def _until_text(end: datetime | None) -> str:
+    return f" until {_timestamp(end)}" if end is not None else ""
 
 
-def _when(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")

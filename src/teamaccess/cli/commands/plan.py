@@ -11,8 +11,8 @@ import yaml
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import Proposals, make_all
 from teamaccess.catalog import load
-from teamaccess.cli.connected import AsJson, connected, operator, progress_of
 from teamaccess.cli.terminal import echo
+from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.service import Service
@@ -74,23 +74,25 @@ def show_plan(
     nothing would change, with 1 if something would, and with 2 when it could not be asked; with --apply,
     with 0 once it is made.
     """
-    wanted = _read(file)
-    if apply and wanted.catalog is not None:
+    document = _read(file)
+    if apply and document.catalog is not None:
         raise CatalogApart
 
     async def work(service: Service) -> tuple[PlanView, str]:
-        here = OrganizationId(wanted.organization)
+        here = OrganizationId(document.organization)
         if apply and state is not None:  # what has moved may refuse the changes, too
-            async with service.ledger.change(operator(), here) as change:
+            async with service.ledger.change(operator_attribution(), here) as change:
                 refuse_moved(change, lambda now: state == now)
-        catalog = load(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
-        found = PlanView.of(
-            await plan(service.audit, service.ledger, here, wanted.changes, catalog)
+        catalog = (
+            load(_catalog_path(file, document.catalog)) if document.catalog is not None else None
         )
-        made = await _make(service, wanted, state or found.state) if apply else ""
+        found = PlanView.of(
+            await plan(service.audit, service.ledger, here, document.changes, catalog)
+        )
+        made = await _apply(service, document, state or found.state) if apply else ""
         return found, made
 
-    found, made = connected(work)
+    found, made = with_service(work)
     show([found], as_markdown=as_markdown, as_json=as_json)
     if made:
         echo(made, err=True)
@@ -113,13 +115,13 @@ def exit_code(plans: list[PlanView]) -> int:
     return CHANGES if any(each.items or each.orphans or each.updates for each in plans) else 0
 
 
-async def _make(service: Service, wanted: Document, state: str) -> str:
-    here = OrganizationId(wanted.organization)
-    async with service.ledger.change(operator(), here) as change:
+async def _apply(service: Service, document: Document, state: str) -> str:
+    here = OrganizationId(document.organization)
+    async with service.ledger.change(operator_attribution(), here) as change:
         refuse_moved(change, lambda now: state == now)
-        if wanted.reason is not None:
-            change.because(clean("reason", wanted.reason, LONGEST_REASON))
-        await make_all(wanted.changes, change, UserId(change.attribution.actor), here)
+        if document.reason is not None:
+            change.because(clean("reason", document.reason, LONGEST_REASON))
+        await make_all(document.changes, change, UserId(change.attribution.actor), here)
         return progress_of(await service.ledger.commit(change))[0]
 
 
@@ -130,7 +132,7 @@ def _read(file: Path) -> Document:
         raise BadPlan(file=file, cause=" ".join(str(wrong).split())) from wrong
 
 
-def _beside(file: Path, catalog: str) -> str | Path:
+def _catalog_path(file: Path, catalog: str) -> str | Path:
     return file.parent / catalog if catalog.endswith(".yaml") else catalog
 
 

@@ -11,7 +11,7 @@ import typer
 from teamaccess.audit.plans.everywhere import Everywhere, plan_everywhere
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
 from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Conflict
 from teamaccess.common.progress import Meter
 from teamaccess.directory.organizations.find import list_organizations
@@ -84,10 +84,12 @@ def apply_catalog(as_json: AsJson = False) -> None:
     """
 
     async def apply(service: Service) -> list[str]:
-        return await apply_schema(service.ledger, service.engine, service.catalog, operator())
+        return await apply_schema(
+            service.ledger, service.engine, service.catalog, operator_attribution()
+        )
 
-    differences = connected(apply)
-    tell(as_json, "The schema is in force.", differences=differences)
+    differences = with_service(apply)
+    print_result(as_json, "The schema is in force.", differences=differences)
 
 
 @app.command("plan")
@@ -126,10 +128,10 @@ def plan_catalog(
             "affected": len(found.affected),
         }
 
-    found, compared = connected(work)
+    found, compared = with_service(work)
     plans = list(map(PlanView.of, found.affected))
     show(plans, as_markdown=as_markdown, as_json=as_json)
-    tell(as_json, COMPARED.format(**compared), **compared)
+    print_result(as_json, COMPARED.format(**compared), **compared)
     if found.left_out:
         raise NotAllPlanned(organizations=found.left_out)
     raise typer.Exit(exit_code(plans))
@@ -192,7 +194,7 @@ def _shown(path: Path) -> str:
 
 
 def _tell(outcomes: list[ApplyOutcome], as_json: bool) -> None:
-    tell(
+    print_result(
         as_json,
         "\n".join(map(str, outcomes)),
         catalogs=[asdict(outcome) for outcome in outcomes],

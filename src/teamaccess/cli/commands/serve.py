@@ -9,8 +9,8 @@ import typer
 from teamaccess.api import create_app
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.server import ConnectionLimits, create_server
-from teamaccess.cli.connected import HIGHEST_PORT
-from teamaccess.cli.refusals import COULD_NOT
+from teamaccess.cli.refusals import EXIT_FAILED
+from teamaccess.cli.with_service import HIGHEST_PORT
 from teamaccess.common.errors import Conflict
 from teamaccess.common.process import collect_seldom
 from teamaccess.common.settings import Settings
@@ -41,7 +41,7 @@ def serve(
     ):
         server.run([listening])
     if not server.started:
-        raise typer.Exit(COULD_NOT)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _listening(host: str, port: int) -> socket.socket:

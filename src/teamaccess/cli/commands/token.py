@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.changes.events import record_alone
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
@@ -49,8 +49,10 @@ def issue_token(
             async with service.reads() as session:
                 audience, subject = Audience.USER, (await find_user(session, user or "")).id
         about = f"{'operator' if operator_name else 'user'}:{subject}"
-        await record_alone(service.sessions, operator(), "token_issued", subject=about, hours=hours)
+        await record_alone(
+            service.sessions, operator_attribution(), "token_issued", subject=about, hours=hours
+        )
         return subject, issue(service.keys, audience, subject, await service.now(), life)
 
-    subject, token = connected(make)
-    tell(as_json, token, subject=subject, token=token, expires_in_hours=hours)
+    subject, token = with_service(make)
+    print_result(as_json, token, subject=subject, token=token, expires_in_hours=hours)

@@ -11,7 +11,7 @@ import aiosmtplib
 from teamaccess.common import outgoing
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
-from teamaccess.directory.mail.verify import sealed
+from teamaccess.directory.mail.verify import serialize_verified
 
 
 class Mailer(Protocol):
@@ -33,7 +33,7 @@ class FileMailer:
 
     async def send(self, mail: Mail) -> None:
         """Write `<folder>/<random>.eml`, readable by its owner alone: it carries a secret."""
-        content = sealed(mail, readable=True).replace(b"\r\n", b"\n")
+        content = serialize_verified(mail, readable=True).replace(b"\r\n", b"\n")
         await asyncio.to_thread(self._write, content)
 
     def _write(self, content: bytes) -> None:
@@ -63,7 +63,7 @@ class SmtpMailer:
 
     async def send(self, mail: Mail) -> None:
         """Send the mail to its recipient and nobody else."""
-        content = sealed(mail)
+        content = serialize_verified(mail)
         beyond_ascii = not mail.recipient.isascii()
         await aiosmtplib.send(
             content,

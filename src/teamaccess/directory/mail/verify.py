@@ -34,7 +34,7 @@ class UnsafeMail(ValueError):
         super().__init__(f"the mail would not be read as it is meant: {part}")
 
 
-def sealed(mail: Mail, *, readable: bool = False) -> bytes:
+def serialize_verified(mail: Mail, *, readable: bool = False) -> bytes:
     """Return the mail as bytes that were read back; raises UnsafeMail."""
     try:
         content = serialize(mail, readable=readable)

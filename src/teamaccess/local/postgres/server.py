@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from teamaccess.local.home import Home
 from teamaccess.local.postgres.installation import environment, find_installation, shared_folder
-from teamaccess.local.processes import end, running
+from teamaccess.local.processes import end, find_processes
 from teamaccess.local.sockets import make_socket_folder, socket_folder
 from teamaccess.local.supervisor import Supervisor
 
@@ -64,7 +64,7 @@ class LocalPostgres:
             user=self._installation.user,
             stop_signal=signal.SIGINT,  # "fast": ends sessions, keeps every commit
         )
-        self._supervisor.wait_until(child, lambda: _accepts(data, child.pid), seconds=60)
+        self._supervisor.wait_until(child, lambda: _is_ready(data, child.pid), seconds=60)
         self.pid = child.pid
         self._provide()
 
@@ -77,7 +77,7 @@ class LocalPostgres:
         start, although none runs here.
         """
         data = self._home.postgres.resolve() / "data"
-        for orphan in running("postgres", folder=data, argument=self._sockets_setting):
+        for orphan in find_processes("postgres", folder=data, argument=self._sockets_setting):
             end(orphan, signal.SIGINT)
         (data / "postmaster.pid").unlink(missing_ok=True)
         (self._sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
@@ -135,7 +135,7 @@ class LocalPostgres:
         fresh.rename(data)
 
 
-def _accepts(data: Path, pid: int) -> bool:
+def _is_ready(data: Path, pid: int) -> bool:
     """Whether the server with that number says it is ready, as pg_ctl reads it."""
     try:
         lines = (data / "postmaster.pid").read_text().splitlines()

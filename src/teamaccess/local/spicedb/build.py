@@ -43,7 +43,7 @@ def _build_once(binary: Path) -> Path:
         raise NoGo(version=pinned_version(), go=pinned_go())
     go = Go(command, binary.parent / "build")
     try:
-        with _alone(binary.parent):
+        with _one_build_at_a_time(binary.parent):
             if not binary.exists():
                 _build(go, binary)
     except OSError as error:
@@ -92,7 +92,7 @@ def _log(go: Go) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def _one_build_at_a_time(folder: Path) -> Iterator[None]:
     """One build at a time in a folder; who comes second waits and finds the result."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:

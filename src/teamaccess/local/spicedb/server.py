@@ -23,20 +23,20 @@ FLAGS = (
     "--metrics-enabled=false",
     "--telemetry-endpoint=",
 )
-SOON = (
+FRESHNESS_FLAGS = (
     # What a check that asks for the cheapest answer is told is not older than that;
     # docs/explanation/benchmarks.md says what it costs.
     "--datastore-revision-quantization-interval=500ms",
     "--datastore-revision-quantization-max-staleness-percent=0",
 )
 QUIET = ("--skip-release-check", "--log-level=warn")
-USERSETS = """
+USERSETS_INDEX = """
 CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
   (namespace, object_id, relation) WHERE userset_relation <> '...';
 """
 """For SpiceDB's database: which teams hold a role is found beside a million people who hold it, too
 (docs/decisions/0017)."""
-IMPATIENT = (
+FAST_RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
 )
@@ -59,7 +59,7 @@ class LocalSpiceDB:
             "SPICEDB_GRPC_PRESHARED_KEY": key,
         }
 
-    def start(self, name: str = "spicedb", options: Sequence[str] = SOON) -> None:
+    def start(self, name: str = "spicedb", options: Sequence[str] = FRESHNESS_FLAGS) -> None:
         """Serve, on a datastore that is migrated, and wait until it answers.
 
         `options` are further flags, in place of those that say how old the cheapest answer may be.
@@ -69,8 +69,8 @@ class LocalSpiceDB:
             [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *options, *QUIET],
             environment=self._environment,
         )
-        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(child, lambda: serves(channel), seconds=60)
+        with grpc.insecure_channel(self.endpoint, FAST_RECONNECT) as channel:
+            self._supervisor.wait_until(child, lambda: is_serving(channel), seconds=60)
         self.pid = child.pid
 
     def migrate(self) -> None:
@@ -94,7 +94,7 @@ def without_foreign_settings() -> dict[str, str]:
     return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
 
 
-def serves(channel: grpc.Channel) -> bool:
+def is_serving(channel: grpc.Channel) -> bool:
     """Return whether a server answers there and takes questions."""
     health: grpc.UnaryUnaryMultiCallable[bytes, bytes]
     health = channel.unary_unary("/grpc.health.v1.Health/Check")

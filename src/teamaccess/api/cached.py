@@ -8,14 +8,14 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Recent(Generic[Answer]):
+class Cached(Generic[Answer]):
     """Keeps an answer for `seconds`. Those who ask while it is worked out wait for the same one.
 
     A failure is kept as well, so that a part that does not answer is not asked more often.
     """
 
-    def __init__(self, work_out: Callable[[], Awaitable[Answer]], seconds: float) -> None:
-        self._work_out = work_out
+    def __init__(self, compute: Callable[[], Awaitable[Answer]], seconds: float) -> None:
+        self._compute = compute
         self._seconds = seconds
         self._task: asyncio.Task[Answer] | None = None
         self._done_at = 0.0
@@ -44,6 +44,6 @@ class Recent(Generic[Answer]):
 
     async def _timed(self) -> Answer:
         try:
-            return await self._work_out()
+            return await self._compute()
         finally:
             self._done_at = time.monotonic()

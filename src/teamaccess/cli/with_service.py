@@ -35,7 +35,7 @@ HIGHEST_PORT = 65535
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
+def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
     """Run something on the stack that the settings name; raises StackNotFound without any.
 
     What is hidden from users is no secret here: raises UnknownOrganization in plain words.
@@ -54,13 +54,13 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
         raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
 
 
-def operator() -> Attribution:
+def operator_attribution() -> Attribution:
     """Return who runs this command, as the ledger and the events name them."""
     name = "".join(c for c in getpass.getuser() if c.isalnum() or c in "._-")
     return Attribution(f"operator:{name or 'unknown'}", Channel.OPERATOR, secrets.token_hex(12))
 
 
-def tell(as_json: bool, sentence: str, **facts: Any) -> None:
+def print_result(as_json: bool, sentence: str, **facts: Any) -> None:
     """Print the sentence, or the facts as JSON."""
     echo(msgspec.json.encode(facts).decode() if as_json else sentence)
 

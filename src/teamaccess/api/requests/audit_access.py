@@ -1,9 +1,9 @@
 """Who may audit an organization: who has the permission there, auditors of all, and operators."""
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.authentication import SignInRequired, shown_by
+from teamaccess.api.identity.authentication import SignInRequired, credential_of
 from teamaccess.api.identity.callers import Operator
-from teamaccess.api.identity.credentials import refuse_ended
+from teamaccess.api.identity.credentials import require_valid_credential
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.ledger import OnBehalf, UnknownOrganization, clock
@@ -11,14 +11,16 @@ from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, is_organization_id
 
 
-async def auditable(request: AnyRequest, service: Service, organization: str) -> OrganizationId:
+async def authorize_audit(
+    request: AnyRequest, service: Service, organization: str
+) -> OrganizationId:
     """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
     id = OrganizationId(organization)
     if isinstance(request.user, User):
         try:
             await service.reading.require(id, request.user.id, "view_audit")
         except (MissingPermission, UnknownOrganization):
-            if not is_organization_id(id) or not await audits_all(request, service):
+            if not is_organization_id(id) or not await audits_every_organization(request, service):
                 raise
     elif not isinstance(request.user, Operator):
         raise SignInRequired
@@ -27,18 +29,18 @@ async def auditable(request: AnyRequest, service: Service, organization: str) ->
     return id
 
 
-async def still_auditable(request: AnyRequest, service: Service, id: OrganizationId) -> None:
+async def recheck_audit_access(request: AnyRequest, service: Service, id: OrganizationId) -> None:
     """Return if the caller may still have the answer, now that it is made.
 
     SECURITY: a question may have waited a minute for its turn. Whoever was signed out meanwhile, or is
     no auditor any more, gets nothing. Raises what `auditable` and `judge_again` do.
     """
     async with service.reads() as session:
-        await refuse_ended(session, shown_by(request), await clock(session))
-    await auditable(request, service, id)
+        await require_valid_credential(session, credential_of(request), await clock(session))
+    await authorize_audit(request, service, id)
 
 
-async def audits_all(request: AnyRequest, service: Service) -> bool:
+async def audits_every_organization(request: AnyRequest, service: Service) -> bool:
     """Return whether who asks may audit every organization: an auditor of all, signed in themselves."""
     if not isinstance(request.user, User) or isinstance(request.auth, OnBehalf):
         return False
