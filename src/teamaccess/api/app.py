@@ -1,4 +1,4 @@
-"""The application: routes, who is asking, refusals, the connections' life."""
+"""Create the application: routes, middleware, error answers, and the service's connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -55,8 +55,8 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[*ALL, Metrics],
         lifespan=[connected],
         middleware=[
-            # SECURITY: nothing begins before the whole request is here, least of all the judgement of a
-            # token that could be revoked while the body is still on its way
+            # SECURITY: nothing begins before the whole request has arrived. A token is checked after the
+            # body, because it could be revoked while the body is still arriving.
             ReceiveBody(),
             PrometheusConfig(
                 app_name="teamaccess", prefix="teamaccess", group_path=True
@@ -92,7 +92,7 @@ def create_app(settings: Settings) -> Litestar:
 
 
 async def add_headers(message: Message, scope: Scope) -> None:
-    """Name the request in the answer, and keep answers out of caches and links' referrers."""
+    """Add the request's id, and headers that keep answers out of caches and out of `Referer`."""
     if message["type"] == "http.response.start":
         name = request_id(scope).encode()
         message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", name)]

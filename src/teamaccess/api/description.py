@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the types of bodies: refusals, headers, who may ask."""
+"""Complete the OpenAPI document that Litestar derives from the routes: errors, headers, credentials."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -28,14 +28,14 @@ from teamaccess.views.request import Request
 TEXT = Schema(type=OpenAPIType.STRING)
 PROBLEM = Schema(
     title="Problem",
-    description="A refusal (RFC 9457). The facts of the case are further members.",
+    description="An error (RFC 9457). Further members give the details.",
     type=OpenAPIType.OBJECT,
     required=["status", "title", "detail", "code"],
     properties={
         "status": Schema(type=OpenAPIType.INTEGER),
         "title": TEXT,
         "detail": Schema(type=OpenAPIType.STRING, description="A sentence for people."),
-        "code": Schema(type=OpenAPIType.STRING, description="A stable name for programs."),
+        "code": Schema(type=OpenAPIType.STRING, description="A stable code for programs."),
     },
 )
 ENFORCED = {
@@ -44,23 +44,24 @@ ENFORCED = {
         schema=TEXT,
     ),
     "Zed-Token": OpenAPIHeader(
-        description="Checks at least as fresh as this know of the change.", schema=TEXT
+        description="The change is in force at this ZedToken. Send it with your next check.",
+        schema=TEXT,
     ),
 }
-PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
+PENDING = OpenAPIHeader(description="The address that shows the change's progress.", schema=TEXT)
 ONCE = Parameter(
     name="Idempotency-Key",
     param_in="header",
     required=False,
     schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[ -~]+$"),
-    description="The same request sent again with the key within a day is not done again.",
+    description="The same request sent again with this key within a day runs only once.",
 )
 
 
 class RenderedDocument(OpenAPIRenderPlugin):
-    """The document in one format, rendered before anybody asks for it.
+    """The document in one format, rendered before the first request.
 
-    SECURITY: anybody may ask for it, and YAML takes a tenth of a second of the event loop or more.
+    SECURITY: anonymous callers may read it, and rendering YAML blocks the event loop for 0.1 s or more.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class RenderedDocument(OpenAPIRenderPlugin):
 
 
 def formats() -> list[RenderedDocument]:
-    """Return the document's formats. The pages that show it would load their programs from elsewhere."""
+    """Return the document's formats, without HTML viewers: those load scripts from other hosts."""
     return [
         RenderedDocument(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
         RenderedDocument(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
@@ -110,7 +111,7 @@ def render(app: Litestar) -> None:
 
 
 def describe(app: Litestar) -> None:
-    """Complete the document that is made of the routes."""
+    """Complete the document that Litestar made from the routes."""
     document = app.openapi_schema
     document.components.schemas["Problem"] = PROBLEM
     for body in bodies(Request):
@@ -126,7 +127,7 @@ def describe(app: Litestar) -> None:
 
 
 def bodies(kind: type[Request]) -> Iterator[type[Request]]:
-    """Yield everything of the kind that is sent to us."""
+    """Yield every type of request body: all subclasses of `kind`."""
     for body in kind.__subclasses__():
         yield body
         yield from bodies(body)
@@ -146,12 +147,12 @@ def _refusals(operation: Operation) -> None:
     responses.pop("400", None)
     problem = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
     responses["default"] = OpenAPIResponse(
-        description="A refusal", content={"application/problem+json": problem}
+        description="An error", content={"application/problem+json": problem}
     )
 
 
 def _body(operation: Operation) -> None:
-    """Say of a body that may be null that it may be left out as well."""
+    """Mark a body that may be null as optional."""
     body = operation.request_body
     if isinstance(body, RequestBody):
         schemas = [media.schema for media in body.content.values()]
@@ -166,7 +167,7 @@ def _change(operation: Operation, *, once: bool) -> None:
     assert isinstance(done, OpenAPIResponse)  # noqa: S101 - the routes document no references
     done.headers = {**(done.headers or {}), **ENFORCED}
     responses["202"] = OpenAPIResponse(
-        description="Decided, and not yet confirmed by the permission engine",
+        description="Committed, not yet confirmed by SpiceDB",
         content=done.content,
         headers={**ENFORCED, "Location": PENDING},
     )

@@ -1,4 +1,4 @@
-"""What a monitor reads: requests, and how the ledgers stand."""
+"""Metrics for Prometheus: requests, pending changes, findings and comparisons."""
 
 from typing import Any
 
@@ -16,15 +16,15 @@ from teamaccess.storage import FindingKind
 
 PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
 OLDEST_PENDING = Gauge(
-    "teamaccess_ledger_oldest_pending_seconds", "How long the oldest of them has waited"
+    "teamaccess_ledger_oldest_pending_seconds", "How long the oldest pending change has waited"
 )
 STOPPED = Gauge(
-    "teamaccess_organizations_stopped", "Organizations of which SpiceDB refuses an entry for good"
+    "teamaccess_organizations_stopped", "Organizations with an entry that SpiceDB refuses for good"
 )
-FINDINGS = Gauge("teamaccess_findings_open", "Findings that are open, by kind", ["kind"])
+FINDINGS = Gauge("teamaccess_findings_open", "Open findings, by kind", ["kind"])
 OLDEST_CHECK = Gauge(
     "teamaccess_reconcile_oldest_check_seconds",
-    "How long ago the organization was compared with SpiceDB whose turn is next",
+    "How long ago SpiceDB was compared with the organization that is next",
 )
 UNCHECKED = Gauge(
     "teamaccess_organizations_never_checked", "Organizations never compared with SpiceDB"
@@ -32,13 +32,13 @@ UNCHECKED = Gauge(
 
 
 class Metrics(PrometheusController):
-    """What Prometheus scrapes, which is not JSON."""
+    """The route that Prometheus scrapes."""
 
     include_in_schema = False
 
     @get()
     async def get(self, request: AnyRequest, state: State) -> Response[Any]:
-        """Return all metrics, of the last seconds unless an operator asks."""
+        """Return all metrics: current for an operator, otherwise at most STATUS_SECONDS old."""
         scrape: Cached[Response[Any]] = state.setdefault(
             "scrape", Cached(lambda: self._scrape(state.status), STATUS_SECONDS)
         )

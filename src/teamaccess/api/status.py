@@ -1,4 +1,4 @@
-"""How this process and the ledgers stand, read seldom: anybody may ask, without signing in."""
+"""The state of the databases, SpiceDB and the ledgers, read at most every STATUS_SECONDS."""
 
 from dataclasses import dataclass, replace
 
@@ -15,30 +15,31 @@ from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
 STATUS_SECONDS = 2.0
-"""For how long a reading answers everybody who asks."""
+"""How long one reading serves all callers."""
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether the parts answer that decide."""
+    """Whether PostgreSQL and SpiceDB answer."""
 
     database: str
-    """`ok`, or why not."""
+    """`ok`, or the reason why not."""
     engine: str
+    """`ok`, or the reason why not."""
     ledgers: LedgerStatus | None
-    """None where PostgreSQL does not answer."""
+    """None if PostgreSQL does not answer."""
 
     @property
     def ready(self) -> bool:
-        """Whether changes and questions can be answered."""
+        """Whether this process can make changes and answer questions."""
         return self.database == self.engine == "ok"
 
 
 class Status:
     """The readings behind `/readyz` and `/metrics`.
 
-    SECURITY: both are for anybody, and each reading asks PostgreSQL and SpiceDB. So anonymous requests
-    share one, however many they are. An operator gets a fresh one.
+    SECURITY: both answer anonymous callers, and each reading queries PostgreSQL and SpiceDB. So all
+    anonymous requests share one reading. An operator gets a fresh one.
     """
 
     def __init__(self, service: Service) -> None:
@@ -58,16 +59,19 @@ class Status:
             return Readiness(type(error).__name__, engine, None)
 
     async def _engine(self) -> str:
-        """Whether SpiceDB answers, with the catalog's schema and the ledgers' history."""
+        """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.
+
+        Otherwise return the reason why not.
+        """
         service, proof = self._service, self._service.catalog.schema_proof
         try:
             async with service.reads() as session:
                 changed = await session.scalar(changed_last())
-                found = await position_of(session, changed) if changed is not None else None
-            if found is None:
+                position = await position_of(session, changed) if changed is not None else None
+            if position is None:
                 await position_before_creation(proof).prove_schema(service.engine)
             else:
-                await replace(found, proof=proof).prove(service.engine, or_later=True)
+                await replace(position, proof=proof).prove(service.engine, or_later=True)
         except SchemaMismatch:
             return "another schema than the catalog's"
         except OtherHistory:
@@ -78,10 +82,10 @@ class Status:
 
 
 TheStatus = NamedDependency[Status]
-"""The process's readings of how things stand."""
+"""The status readings of this process."""
 
 
 def provide_status(state: State) -> Status:
-    """Return the readings of this process."""
+    """Return the status readings of this process."""
     status: Status = state.status
     return status

@@ -1,4 +1,4 @@
-"""Who is asking, and for whom."""
+"""Find out who sends a request, and for which member a service account acts."""
 
 import secrets
 from dataclasses import replace
@@ -39,14 +39,15 @@ class UsersOnly(Forbidden):
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Reads the bearer token. Nobody is fine here; the routes say whom they need."""
+    """Reads the bearer token. Anonymous requests pass. Each route enforces its own requirement."""
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """Return the user or operator of the token, None without one; raises InvalidToken.
+        """Return the token's user or operator with the credential, or None without a token.
 
-        Of a service account that acts for a member the member, and both of them besides.
+        For a service account that acts for a member, the user is the member, and the credential names
+        both. Raises InvalidToken and InvalidApiToken.
         """
         service: Service = connection.app.state.service
         name = request_id(connection.scope)
@@ -57,58 +58,58 @@ class Authentication(AbstractAuthenticationMiddleware):
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
             caller, credential = await authenticate_token(service, token.strip(), name)
         connection.scope["state"]["credential"] = credential
-        if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
-            member, both = await _member_acted_for(service, caller, whom, name)
+        if (user := connection.headers.get(ON_BEHALF_OF)) is not None:
+            member, both = await _member_acted_for(service, caller, user, name)
             return AuthenticationResult(user=member, auth=both)
         return AuthenticationResult(user=caller, auth=credential)
 
 
 async def _member_acted_for(
-    service: Service, caller: Caller, whom: str, request_id: str
+    service: Service, caller: Caller, user: str, request_id: str
 ) -> tuple[User, OnBehalf]:
     """Return the member for whom a service account acts.
 
-    Whether it may is asked here for a clear answer, and again with every permission that is needed.
+    The check of `act_on_behalf` here gives a clear error. Every later permission check repeats it.
     """
     if caller is None:
         raise SignInRequired
     if not isinstance(caller, User) or caller.service_account_of is None:
         raise OnlyServiceAccountsAct
-    here = caller.service_account_of
+    organization = caller.service_account_of
     try:
-        await service.reading.require(here, caller.id, "act_on_behalf")
+        await service.reading.require(organization, caller.id, "act_on_behalf")
         async with service.reads() as session:
-            member = await person_in(session, here, whom)
+            member = await person_in(session, organization, user)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, "refused", here, code=refused.code)
+        await service.refusals.record(account, "refused", organization, code=refused.code)
         raise
     return member, OnBehalf(member.id, caller.id)
 
 
 def request_id(scope: Scope) -> str:
-    """Return the id under which the ledger, the events and the answer know this request."""
+    """Return the id of this request in the ledger, the events and the answer."""
     return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
 
 
 async def recheck_credential(request: Request[Any, Any, Any], change: Change) -> None:
-    """Judge the caller's credential again, in the change that it is used for.
+    """Check the caller's credential again, inside the change that it authorizes.
 
-    SECURITY: the request has waited for its turn and for the organization's lock since the credential
-    was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
-    Raises InvalidToken and InvalidApiToken.
+    SECURITY: since the first check, the request has waited for its turn and for the organization's
+    lock. A revocation, a sign-out or a removal in that time must stop the change. Raises InvalidToken
+    and InvalidApiToken.
     """
     await require_valid_credential(change.session, credential_of(request), change.now)
 
 
 def credential_of(request: Request[Any, Any, Any]) -> Credential:
-    """Return what the caller signed in with; of a service account that acts for others its own token."""
+    """Return the caller's credential. A service account that acts for a member has its own token."""
     credential: Credential = request.scope["state"].get("credential")
     return credential
 
 
 def attribution(request: Request[Any, Any, Any]) -> Attribution:
-    """Return who asks, for the ledger and the events."""
+    """Return the caller as the ledger and the events record it."""
     name = request_id(request.scope)
     match request.user, request.auth:
         case User(), OnBehalf() as both:
@@ -122,7 +123,10 @@ def attribution(request: Request[Any, Any, Any]) -> Attribution:
 
 
 def service_for(request: Request[Any, Any, Any]) -> Service:
-    """Return the process's connections; where a service account acts for a member, for both of them."""
+    """Return the process's connections.
+
+    If a service account acts for a member, permission checks then require both to have the permission.
+    """
     service: Service = request.app.state.service
     if isinstance(request.auth, OnBehalf):
         return replace(service, reading=service.reading.on_behalf(request.auth))
@@ -130,7 +134,7 @@ def service_for(request: Request[Any, Any, Any]) -> Service:
 
 
 async def provide_service(request: Request[Any, Any, Any]) -> Service:
-    """Return what `service_for` does."""
+    """Provide `service_for` to the routes."""
     return service_for(request)
 
 

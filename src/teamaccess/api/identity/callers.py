@@ -1,4 +1,4 @@
-"""Who can be asking, and what they show for it."""
+"""The kinds of callers and of credentials."""
 
 from dataclasses import dataclass
 
@@ -9,13 +9,13 @@ from teamaccess.storage import ApiToken, User
 
 @dataclass(frozen=True)
 class Operator:
-    """Whoever runs the service, signed in with an operator's token."""
+    """A person who runs the service, signed in with an operator's token."""
 
     name: str
 
 
 Caller = User | Operator | None
-"""A person or a service account, an operator, or nobody known."""
+"""A user (a person or a service account), an operator, or None for an anonymous caller."""
 
 Credential = Claims | Login | ApiToken | None
-"""What a token of ours, another login's or a service account's says."""
+"""A verified token: one of ours, one of the OpenID Connect provider, or a service account's."""

@@ -1,4 +1,4 @@
-"""Whose a bearer token is: one of ours, a service account's, or another login's."""
+"""Verify a bearer token: one of ours, a service account's, or an OpenID Connect provider's."""
 
 from datetime import datetime
 
@@ -21,9 +21,10 @@ from teamaccess.storage import ApiToken, Channel, User, UserId
 async def authenticate_token(
     service: Service, token: str, request_id: str
 ) -> tuple[Caller, Credential]:
-    """Return who has the token, and what it says.
+    """Return the token's caller and its verified content.
 
-    Raises InvalidToken and InvalidApiToken, and LoginUnavailable where a login's keys are not to be had.
+    Raises InvalidToken and InvalidApiToken, and LoginUnavailable if the OpenID Connect provider's keys
+    cannot be fetched.
     """
     if token.startswith(PREFIX):
         return await _authenticate_service_account(service, token, request_id)
@@ -34,9 +35,11 @@ async def authenticate_token(
         await wait_until_issued(claims.issued_at, await service.now())
         return Operator(claims.subject), claims
     user = await _user_of(service, claims)
-    if user is None or user.is_service_account:  # which signs in with tokens of its own alone
+    if (
+        user is None or user.is_service_account
+    ):  # service accounts sign in with their own tokens only
         cause = "its user does not exist"
-        # SECURITY: a subject that is nobody's is a free choice, and must not be an actor in a chain
+        # SECURITY: the subject of an unknown user is free text, which no chain may record as an actor
         await _record_refusal(service, "anonymous", request_id, cause)
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
@@ -46,10 +49,10 @@ async def authenticate_token(
 async def require_valid_credential(
     session: AsyncSession, credential: Credential, now: datetime
 ) -> None:
-    """Raise InvalidToken or InvalidApiToken if what somebody showed is not valid any more.
+    """Raise InvalidToken or InvalidApiToken if the credential is no longer valid.
 
-    `session` must see what is committed at this moment. Nobody's row is locked: a tenant's change must
-    not wait for a row that others share.
+    `session` must see what is committed at this moment. No row is locked, because one tenant's change
+    must not wait for a row that other tenants share.
     """
     match credential:
         case ApiToken():
@@ -73,15 +76,15 @@ async def require_valid_credential(
 
 async def _owner_of(session: AsyncSession, credential: Claims | Login) -> User | None:
     if isinstance(credential, Claims):
-        mine = User.id == UserId(credential.subject)
+        is_owner = User.id == UserId(credential.subject)
     else:
-        mine = and_(User.issuer == credential.issuer, User.subject == credential.subject)
-    fresh = select(User).where(mine).execution_options(populate_existing=True)
+        is_owner = and_(User.issuer == credential.issuer, User.subject == credential.subject)
+    fresh = select(User).where(is_owner).execution_options(populate_existing=True)
     return (await session.scalars(fresh)).one_or_none()
 
 
 async def _user_of(service: Service, claims: Claims) -> User | None:
-    """Return the user as they are when the token's time of issue has come; raises InvalidToken."""
+    """Wait until the token's time of issue, and return the user then. Raises InvalidToken."""
     while True:
         async with service.reads() as session:
             found = await user_and_clock(session, UserId(claims.subject))
@@ -95,9 +98,10 @@ async def _user_of(service: Service, claims: Claims) -> User | None:
 async def _user_with_login(
     service: Service, issuer: Issuer, login: Login
 ) -> tuple[User | None, Login]:
-    """Return the user with the login when the token's time of issue has come; raises InvalidToken.
+    """Wait until the token's time of issue, and return the user with this login then.
 
-    The login is returned with the time by which its token was issued.
+    The returned login includes the latest time at which its token can have been issued. Raises
+    InvalidToken.
     """
     while True:
         async with service.reads() as session:
