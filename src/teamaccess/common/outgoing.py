@@ -6,6 +6,8 @@ from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
+PARAMETER = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)
+STRICTER_THAN_REQUIRE = frozenset({"verify-ca", "verify-full"})
 WRITTEN = re.compile(r"[!-~]+")
 """An address is of visible ASCII; `urlsplit` would silently drop line breaks and tabs."""
 
@@ -83,26 +85,42 @@ def _is_ip(host: str) -> bool:
 
 
 def is_database(url: str) -> bool:
-    """Return whether it is PostgreSQL's URL, as far as its host and port go."""
+    """Return whether it is PostgreSQL's URL, and can be read in one way alone.
+
+    SECURITY: a password that is not percent-encoded moves the host. In `ana:/secret@db.internal` one
+    parser finds the host `ana` and decides on TLS; the driver's finds `db.internal` and connects to it.
+    """
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return False
-    return parts.scheme.partition("+")[0] in ("postgresql", "postgres") and not parts.fragment
+    login, host = parts.netloc.count("@"), not parts.netloc.endswith(":")
+    # an "@" behind the host may be the end of a password that has a "/" or a "?"
+    behind = "@" in parts.path or ("@" in parts.query and bool(parts.netloc) and not login)
+    return (
+        parts.scheme.partition("+")[0] in ("postgresql", "postgres")
+        and not parts.fragment
+        and login <= 1
+        and host
+        and not behind
+        and all(PARAMETER.fullmatch(each) for each in parts.query.split("&") if each)
+    )
 
 
 def driver_url(url: str) -> str:
     """Return a libpq URL of PostgreSQL as SQLAlchemy spells it for asyncpg, over TLS to other hosts.
 
     Of libpq's `ssl...` parameters the driver learns by a `dsn` alone. Without `sslmode` another host is
-    asked with `require`: libpq's own default sends a password in plain text to whoever asks for that.
+    asked with `require`: libpq's own default sends a password in plain text to whoever asks for that. A
+    stricter mode in `PGSSLMODE` stays, which the driver reads by itself.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
     tls = [each for each in query if each[0].startswith("ssl")]
     rest = [each for each in query if not each[0].startswith("ssl")]
-    if "sslmode" not in dict(tls) and not _is_local_database(parts, rest):
+    stricter = os.environ.get("PGSSLMODE") in STRICTER_THAN_REQUIRE
+    if not (dict(tls).get("sslmode") or stricter or _is_local_database(parts, rest)):
         tls.insert(0, ("sslmode", "require"))
     if tls:
         rest.append(("dsn", f"postgresql:///?{urlencode(tls)}"))
