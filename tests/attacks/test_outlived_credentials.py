@@ -15,7 +15,7 @@ from teamaccess.api.identity.callers import Caller, Credential
 from teamaccess.api.identity.credentials import authenticate_token
 from teamaccess.api.requests.idempotency import begin_once
 from teamaccess.api.requests.parameters import AnyRequest
-from teamaccess.api.requests.throttling import JUDGED_FOR_SECONDS
+from teamaccess.api.requests.throttling import RECHECK_AFTER_SECONDS
 from teamaccess.changes import Change
 from teamaccess.service import Service
 from teamaccess.storage import (
@@ -238,7 +238,7 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
         await until(all_judged)
         monkeypatch.setattr("teamaccess.api.identity.authentication.whose", authenticate_token)
         await ENDS[end](acme, who)
-        await asyncio.sleep(JUDGED_FOR_SECONDS)  # so long a judgement is good
+        await asyncio.sleep(RECHECK_AFTER_SECONDS)
         at_work = begun
         go_on.set()
         answers = await asyncio.gather(*questions)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from teamaccess.api.server import pacing
-from teamaccess.api.server.pacing import GONE, KnownTokens, PacedApp
+from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
 from teamaccess.common import fairness
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.serving import Served, serving
@@ -45,7 +45,7 @@ class Server:
             "path": path,
             "headers": headers,
             "client": client,
-            GONE: self.gone,
+            CLIENT_GONE: self.gone,
         }
         await self.paced(scope, None, None)
         return self.waits[-1] if self.waits else 0.0

@@ -1,4 +1,7 @@
-"""Who may audit an organization: who has the permission there, auditors of all, and operators."""
+"""Authorize audit questions.
+
+Allowed are members with `view_audit`, auditors of all organizations, and operators.
+"""
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.api.identity.authentication import SignInRequired, credential_of
@@ -14,7 +17,10 @@ from teamaccess.storage import OrganizationId, User, is_organization_id
 async def authorize_audit(
     request: AnyRequest, service: Service, organization: str
 ) -> OrganizationId:
-    """Return the organization; raises UnknownOrganization and MissingPermission for who may not ask."""
+    """Return the organization's id if the caller may audit it.
+
+    Raises SignInRequired, UnknownOrganization and MissingPermission.
+    """
     id = OrganizationId(organization)
     if isinstance(request.user, User):
         try:
@@ -30,10 +36,11 @@ async def authorize_audit(
 
 
 async def recheck_audit_access(request: AnyRequest, service: Service, id: OrganizationId) -> None:
-    """Return if the caller may still have the answer, now that it is made.
+    """Authorize the caller again, now that the answer is complete.
 
-    SECURITY: a question may have waited a minute for its turn. Whoever was signed out meanwhile, or is
-    no auditor any more, gets nothing. Raises what `auditable` and `judge_again` do.
+    SECURITY: a question may wait a minute for its turn. A caller who has signed out or lost the
+    permission in that time must not get the answer. Raises the errors of `authorize_audit`,
+    InvalidToken and InvalidApiToken.
     """
     async with service.reads() as session:
         await require_valid_credential(session, credential_of(request), await clock(session))
@@ -41,7 +48,7 @@ async def recheck_audit_access(request: AnyRequest, service: Service, id: Organi
 
 
 async def audits_every_organization(request: AnyRequest, service: Service) -> bool:
-    """Return whether who asks may audit every organization: an auditor of all, signed in themselves."""
+    """Return whether the caller is an auditor of all organizations, signed in in person."""
     if not isinstance(request.user, User) or isinstance(request.auth, OnBehalf):
         return False
     async with service.reads() as session:

@@ -1,9 +1,14 @@
 """The one place where a request commits.
 
-A route that changes who may do what is a function of an open change. Around it: the caller must be a
-member to wait at all, the organization is locked, what is pending there is brought in, the function runs,
-the caller's credential is judged again before and after it, everything is committed and enforced, and
-the answer carries how far the ledger and the engine have come.
+A route that changes access is a function of an open change. This module runs the steps around it:
+
+1. Only a member may wait for the organization's lock.
+2. The organization is locked, and its pending changes are delivered to SpiceDB.
+3. The caller's credential is checked again, because the request has waited.
+4. The function runs.
+5. The credential is checked once more, because the function may have taken long.
+6. The change is committed and enforced.
+7. The answer names the ledger's position and SpiceDB's ZedToken.
 """
 
 import asyncio
@@ -36,14 +41,14 @@ KEY_PAUSE_SECONDS = 0.05
 
 
 def revokes(handler: Handler) -> Handler:
-    """Make a route of a function that only takes away: possible where a ledger has stopped, too."""
+    """Make a route of a function that only takes access away. It works in a stopped organization too."""
     return changes(handler, even_if_stopped=True)
 
 
 def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     """Make a route of a function that takes a `change`.
 
-    The organization of the path, where there is one, is locked.
+    If the path names an organization, the change locks it.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
@@ -67,7 +72,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
-            await asyncio.sleep(KEY_PAUSE_SECONDS)  # holding no lock and no turn
+            await asyncio.sleep(KEY_PAUSE_SECONDS)  # the request holds no lock and no turn here
 
     asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
     parameters = [asks] + [
@@ -84,7 +89,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
 
 
 def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
-    """Return the organization of the path; raises UnknownOrganization for what is no id."""
+    """Return the organization that the path names. Raises UnknownOrganization if it is not an id."""
     organization = request.path_params.get("organization")
     if organization is None:
         return None
@@ -100,7 +105,7 @@ async def run(
     change: Change,
     arguments: dict[str, Any],
 ) -> Response[Any]:
-    """Run the function in its open change, commit, and answer."""
+    """Run the function in its open change, commit, and return the answer."""
     await recheck_credential(request, change)
     try:
         once = await begin_once(change, request)
@@ -108,9 +113,8 @@ async def run(
         await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    if not isinstance(
-        credential_of(request), ApiToken
-    ):  # which ends under this lock, or by this change
+    # an API token ends only under this lock or in this change, so it needs no second check
+    if not isinstance(credential_of(request), ApiToken):
         await recheck_credential(request, change)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)
@@ -122,21 +126,24 @@ async def run(
 
 
 async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
-    """Raise UnknownOrganization for who was a member when the request was done, and is no longer."""
+    """Raise UnknownOrganization if the caller is no longer a member.
+
+    The caller was one when the request ran first; now they only ask for its answer.
+    """
     if (organization := named_in_path(request)) is not None:
         held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
         require_held(held, organization, MEMBERSHIP)
 
 
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
-    """Return the answer to a committed change: 202 while SpiceDB has not confirmed it."""
+    """Return the answer to a committed change. It is 202 while SpiceDB has not confirmed the change."""
     headers = {}
-    told = [receipt for receipt in receipts if receipt.position > 0]
-    if told:
-        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in told)
-    if tokens := [receipt.zed_token for receipt in told if receipt.zed_token is not None]:
+    recorded = [receipt for receipt in receipts if receipt.position > 0]
+    if recorded:
+        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in recorded)
+    if tokens := [receipt.zed_token for receipt in recorded if receipt.zed_token is not None]:
         headers["Zed-Token"] = tokens[-1]
-    for receipt in told:
+    for receipt in recorded:
         if receipt.pending:
             where = f"/v1/organizations/{receipt.organization}/changes/{receipt.position}"
             headers["Location"] = where

@@ -1,4 +1,4 @@
-"""The same request sent twice is done once (`Idempotency-Key`)."""
+"""Run a request once, however often it is sent with the same `Idempotency-Key`."""
 
 import hashlib
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from teamaccess.service import Service
 from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
 
 CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
-"""Held until the request with the key is committed or rolled back."""
+"""A lock that lasts until the request with the key is committed or rolled back."""
 KEPT = timedelta(days=1)
 LONGEST_KEY = 255
 
@@ -37,14 +37,14 @@ class IdempotencyKeyReused(Conflict):
 
 @dataclass
 class Replay(Exception):
-    """The request was done before; this is what it was answered."""
+    """The request ran before. This is its answer."""
 
     status_code: int
     body: Any
     positions: dict[str, int]
 
     async def receipts(self, service: Service) -> list[Receipt]:
-        """Return how far the change has come by now."""
+        """Return the current progress of the change."""
         async with service.reads() as session:
             return [
                 Receipt(
@@ -62,11 +62,12 @@ class Replay(Exception):
 
 
 async def begin_once(change: Change, request: Request[Any, Any, Any]) -> IdempotencyKey | None:
-    """Claim the request's key in this change's transaction; None where it has none.
+    """Claim the request's key in this change's transaction. Return None if the request has no key.
 
-    SECURITY: it never waits for another request with the key, which may be about another organization:
-    this change holds its organization's lock already. Raises IdempotencyKeyInUse instead, Replay when
-    the request was done before, and IdempotencyKeyReused when that was another request.
+    SECURITY: this change holds its organization's lock, and another request with the key may be about
+    another organization. So it never waits for that request: it raises IdempotencyKeyInUse.
+
+    Raises Replay if the request ran before, and IdempotencyKeyReused if a different request had the key.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None or request.method != "POST" or request.user is None:
@@ -99,7 +100,7 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
 async def finish_once(
     change: Change, once: IdempotencyKey | None, status_code: int, body: Any
 ) -> None:
-    """Keep the answer with the key, in the same transaction as what it answers."""
+    """Store the answer with the key, in the transaction of the change itself."""
     if once is not None:
         once.status_code = status_code
         once.body = msgspec.to_builtins(body)
@@ -107,7 +108,7 @@ async def finish_once(
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
-    """Return a hash of everything that decides what the request does."""
+    """Return a hash of everything that determines what the request does."""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
     if (condition := request.headers.get("If-Match")) is not None:
         digest.update(f"If-Match: {condition}\n".encode())

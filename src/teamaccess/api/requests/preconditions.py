@@ -1,4 +1,4 @@
-"""ETag and If-Match: nobody replaces what they have not seen."""
+"""ETag and If-Match: a caller can only replace the state that they have read."""
 
 import hashlib
 from collections.abc import Iterable
@@ -12,11 +12,11 @@ IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)
 
 
 def etag(held: Iterable[HeldRole]) -> str:
-    """Return the ETag of roles that somebody holds, and of their ends."""
-    told = sorted(f"{each.role} {each.expires_at}" for each in held)
-    return f'"{hashlib.sha256(repr(told).encode()).hexdigest()[:16]}"'
+    """Return the ETag of held roles with their expiries."""
+    roles = sorted(f"{each.role} {each.expires_at}" for each in held)
+    return f'"{hashlib.sha256(repr(roles).encode()).hexdigest()[:16]}"'
 
 
 def matches(if_match: str | None, tag: str) -> bool:
-    """Return whether the condition is met, or there is none. `*` means any state there is."""
+    """Return whether `tag` meets the condition. No condition and `*` are always met."""
     return if_match is None or bool({"*", tag} & {each.strip() for each in if_match.split(",")})
