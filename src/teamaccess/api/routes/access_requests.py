@@ -1,4 +1,4 @@
-"""Access requests: asked, listed, approved, declined, withdrawn."""
+"""Access requests: make, list, approve, decline and withdraw them."""
 
 from litestar import get, post
 from litestar.params import FromQuery, JSONBody
@@ -33,7 +33,7 @@ ONE = ALL + "/{access_request:str}"
 async def ask_for_access(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
 ) -> AccessRequestView:
-    """Ask for a role or an action, for a while; those who may give it decide."""
+    """Ask for a role or an action for some hours. Members who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
     wish = AccessRequestInput(role, data.action, data.duration_hours, reason)
@@ -50,7 +50,7 @@ async def show_access_requests(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
-    """List one's own requests and those that one may decide on, the newest first."""
+    """List the caller's own requests and the requests that they may decide, the newest first."""
     sight = await _sight(service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
@@ -76,11 +76,11 @@ async def show_access_requests(
 async def show_access_request(
     organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
 ) -> AccessRequestView:
-    """Return a request of one's own, or one that one may decide on."""
+    """Return a request that the caller made or may decide."""
     sight = await _sight(service, organization, actor)
     async with service.reads() as session:
-        found = await get_request(session, service.catalog, sight, RequestId(access_request))
-        return AccessRequestView.of(found, await reasons_of(session, [found]))
+        row = await get_request(session, service.catalog, sight, RequestId(access_request))
+        return AccessRequestView.of(row, await reasons_of(session, [row]))
 
 
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
@@ -92,7 +92,7 @@ async def approve_access_request(
     actor: SignedIn,
     data: JSONBody[Approval],
 ) -> AccessRequestView:
-    """Give what somebody else asked for, from now on, for as long as they asked or shorter."""
+    """Approve a request of somebody else. Access begins now, for the time asked or a shorter one."""
     approved = await decide.approve(
         change,
         actor.id,
@@ -114,7 +114,7 @@ async def decline_access_request(
     actor: SignedIn,
     data: JSONBody[Refusal],
 ) -> AccessRequestView:
-    """Give nothing of what somebody else asked for."""
+    """Decline a request of somebody else."""
     id, reason = OrganizationId(organization), _cleaned(data.reason)
     declined = await decide.decline(change, actor.id, id, RequestId(access_request), reason)
     return await _shown(change, declined)
@@ -125,7 +125,7 @@ async def decline_access_request(
 async def withdraw_access_request(
     organization: InPath, access_request: InPath, change: Change, actor: SignedIn
 ) -> AccessRequestView:
-    """Take back a request of one's own."""
+    """Withdraw the caller's own request."""
     id = OrganizationId(organization)
     return await _shown(change, await withdraw(change, actor.id, id, RequestId(access_request)))
 

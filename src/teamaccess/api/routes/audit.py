@@ -31,24 +31,30 @@ from teamaccess.views.tables import rows_as_csv
 CSV = "text/csv"
 LINES = "application/x-ndjson"
 EVIDENCE = "Teamaccess-Evidence"
-"""The header with what JSON has as `evidence`: a table has no place for it."""
+"""The header with the JSON answer's `evidence`, because a CSV table has no place for it."""
 Action = Annotated[
-    str, QueryParameter(min_length=1, max_length=64, description="An action, or of the resource.")
+    str,
+    QueryParameter(
+        min_length=1, max_length=64, description="An action of the catalog, or of the resource."
+    ),
 ]
 Resource = Annotated[
-    str | None, QueryParameter(max_length=200, description="type:id, as in webhook:wh_1.")
+    str | None,
+    QueryParameter(max_length=200, description="An object as type:id, as in webhook:wh_1."),
 ]
 UserParameter = Annotated[
     str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
 ]
 At = Annotated[
     datetime | None,
-    QueryParameter(description="A past time with its zone, as 2026-03-31T23:59:59Z; now without."),
+    QueryParameter(
+        description="A past time with its zone, as in 2026-03-31T23:59:59Z. Omit it for the present."
+    ),
 ]
 By = Annotated[
     Basis,
     QueryParameter(
-        description="What counts at that time: what was decided, or what had reached SpiceDB."
+        description="What counts at that time: what was decided, or what SpiceDB had by then."
     ),
 ]
 
@@ -63,26 +69,26 @@ class NoUserId(Invalid):
 
 
 class TabularAnswer(Protocol):
-    """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
+    """An answer of many rows. Callers can also get it as CSV or as one JSON line for each row."""
 
     @property
     def evidence(self) -> Evidence:
-        """What makes it evidence."""
+        """The question, the position and the counts that make the answer evidence."""
 
     @property
     def items(self) -> Sequence[object]:
-        """Its rows."""
+        """The rows as JSON objects."""
 
     @property
     def changes(self) -> Sequence[object]:
-        """What the rows refer to."""
+        """The changes that the rows refer to."""
 
     @property
     def people(self) -> Sequence[object]:
-        """Who made these changes."""
+        """The people who made these changes."""
 
     def sheet(self) -> Iterator[list[str]]:
-        """Yield its rows."""
+        """Yield the heading and the rows as cells."""
 
 
 @get("/v1/organizations/{organization:str}/audit/who-can", operation_id="list_permission_holders")
@@ -95,9 +101,9 @@ async def show_who_can(
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> Response[WhoCanView]:
-    """Show everybody who can do something, with every way in which each of them can.
+    """List everybody who can do something, with every reason why.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     source = await _source(request, service, organization, at, basis)
     found = await who_can(source, action, resource)
@@ -114,9 +120,9 @@ async def show_what_can(
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> Response[WhatCanView]:
-    """Show everything that somebody can do, with every way in which they can.
+    """List everything that a user can do, with every reason why.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     source = await _source(request, service, organization, at, basis)
     found = await what_can(source, await _require_user(service, user))
@@ -135,7 +141,7 @@ async def show_why(
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> WhyView:
-    """Say whether somebody can do something, and why, or why not and what would allow it."""
+    """Explain why a user can do something, or why not and which changes would allow it."""
     source = await _source(request, service, organization, at, basis)
     found = await why(source, await _require_user(service, user), action, resource)
     caller = attribution(request).caller
@@ -154,9 +160,9 @@ async def show_matrix(
     at: At = None,
     basis: By = Basis.DECIDED,
 ) -> Response[MatrixView]:
-    """Show every active member by every action.
+    """List every active member with their actions.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     source = await _source(request, service, organization, at, basis)
     found = await matrix(source)
@@ -167,7 +173,10 @@ async def show_matrix(
 async def _source(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
 ) -> AuditSource:
-    """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
+    """Authorize the caller, and return the state that answers the question: the present or a past one.
+
+    Raises the errors of `authorize_audit` and of `service.audit.of`, and TimeWithoutZone.
+    """
     id = await authorize_audit(request, service, organization)
     caller = attribution(request).caller
     if at is None:
@@ -178,7 +187,10 @@ async def _source(
 
 
 async def _require_user(service: Service, user: str) -> UserId:
-    """Return the user with this id; raises NoUserId and UnknownUser: a slip is no "no"."""
+    """Return the user's id. A mistyped id must not get the answer "no".
+
+    Raises NoUserId and UnknownUser.
+    """
     if not is_local_id(user):
         raise NoUserId(user=user)
     async with service.reads() as session:
@@ -192,20 +204,20 @@ async def _respond(
 ) -> Response[Any]:
     await recheck_audit_access(request, service, source.organization)
     try:
-        wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
-    except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore
-        wanted = None
-    if wanted == CSV:
+        media_type = request.accept.best_match([MediaType.JSON, CSV, LINES])
+    except (ValueError, OverflowError):  # a quality that is not a number, which HTTP lets us ignore
+        media_type = None
+    if media_type == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
         lines = rows_as_csv(answer.sheet())
         return Stream(lines, media_type=CSV, headers=headers)
-    if wanted == LINES:
+    if media_type == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
 
 
 def _lines(answer: TabularAnswer) -> Iterator[bytes]:
-    """Yield the answer line by line; the last one says that it is whole."""
+    """Yield the answer line by line. The last line shows that the answer is complete."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:
         yield _line(change=change)

@@ -1,4 +1,4 @@
-"""May somebody do something: for those who do not speak gRPC."""
+"""Check permissions over HTTP, for services that do not use gRPC."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -30,8 +30,8 @@ class NobodyToCheck(Invalid):
 async def check(
     request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
 ) -> ChecksView:
-    """Say who may do what, no older than the last change in force in each organization."""
-    # SECURITY: a question costs what a request costs, so each counts against the caller's rate
+    """Check permissions. The answers include every change that is in force in its organization."""
+    # SECURITY: a check costs as much as a request, so each one counts against the caller's rate
     await count_extra(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
     for place, each in enumerate(data.checks):
@@ -47,7 +47,7 @@ async def check(
 async def _answered(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[Asked]
 ) -> list[CheckView]:
-    """Return the answers about one organization, if the caller may ask."""
+    """Return the answers about one organization, if the caller may ask these questions."""
     users = [_whose(caller, each) for each in checks]
     await _refuse_curious(service, caller, organization, users)
     objects = [
@@ -74,7 +74,10 @@ async def _answered(
 async def _refuse_curious(
     service: Service, caller: Caller, organization: OrganizationId, users: Sequence[UserId]
 ) -> None:
-    """Raise UnknownOrganization for who is no member, MissingPermission for who asks about others."""
+    """Raise UnknownOrganization if the caller is not a member.
+
+    Raises MissingPermission if the caller asks about other users without `view_audit`.
+    """
     if isinstance(caller, User):
         if set(users) == {caller.id}:
             await service.reading.require_membership(organization, caller.id)
@@ -83,7 +86,7 @@ async def _refuse_curious(
 
 
 def _whose(caller: Caller, each: Asked) -> UserId:
-    """Return whom the question is about: the caller, unless it says otherwise."""
+    """Return the user whom the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired
     if each.user is UNSET:

@@ -1,4 +1,4 @@
-"""Invitations: sent, listed, sent again, withdrawn, accepted."""
+"""Invitations: send, list, resend, withdraw and accept them."""
 
 from datetime import timedelta
 
@@ -55,7 +55,7 @@ async def invite(
     service: TheService,
     data: JSONBody[NewInvitation],
 ) -> InvitationView:
-    """Invite an address; the mail with the link leaves once the invitation is committed."""
+    """Invite a person by mail. The mail with the link is sent after the commit."""
     letter = await offer.invite(
         change,
         actor.id,
@@ -105,7 +105,7 @@ async def show_invitations(
 async def cancel_invitation(
     organization: InPath, invitation: InPath, change: Change, actor: SignedIn
 ) -> None:
-    """Withdraw an invitation, pending or expired."""
+    """Withdraw a pending or expired invitation."""
     id = InvitationId(invitation)
     await offer.cancel(change, actor.id, OrganizationId(organization), id)
 
@@ -123,7 +123,7 @@ async def resend_invitation(
     actor: SignedIn,
     service: TheService,
 ) -> InvitationView:
-    """Send an invitation again with a new link; the link sent before is dead."""
+    """Send an invitation again with a new link. The previous link stops working."""
     letter = await offer.resend(
         change, actor.id, OrganizationId(organization), InvitationId(invitation)
     )
@@ -134,7 +134,7 @@ async def resend_invitation(
 async def accept(
     request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:
-    """Accept an invitation: for a new address the link is the proof, a known user signs in."""
+    """Accept an invitation. A new person needs only the link. An existing user must sign in."""
     name = clean("name", data.name, LONGEST_NAME) if data.name is not None else None
     if isinstance(request.user, Operator):
         raise acceptance.AcceptsForSomebodyElse
@@ -154,7 +154,7 @@ async def accept(
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):
-        raise  # that is no refusal
+        raise  # these are not refusals
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
         about = f"invitation:{offered.id}"
@@ -166,11 +166,14 @@ async def accept(
 
 
 async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
-    """Return who asks, None for nobody; raises InvalidToken if their sessions were ended meanwhile.
+    """Lock and return the caller's row, or return None for an anonymous caller.
 
-    Accepting begins a new session, which must not outlive an end of all of them at the same time: that
-    waits for this change. SECURITY: this one never waits for that, for it holds the organization's lock,
-    and whoever asks could hold their own row; it is refused instead. Raises OrganizationBusy.
+    Accepting starts a new session. If the caller ends all their sessions at the same time, the new one
+    must end too. So ending sessions waits for this change, through the lock on the user's row.
+
+    SECURITY: this change never waits for that lock, because it holds the organization's lock and the
+    caller could keep their own row locked. Raises OrganizationBusy instead, and InvalidToken if the
+    caller's sessions have ended.
     """
     if request.user is None:
         return None
@@ -182,7 +185,7 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
 
 
 async def send(change: Change, service: Service, letter: Letter) -> InvitationView:
-    """Have the mail sent after the commit, never before; the view tells whether it was taken."""
+    """Schedule the mail for after the commit. The view's `delivery` then says whether it was sent."""
     view = InvitationView.of(letter.invitation, change.now)
     organization = await change.session.get_one(Organization, letter.invitation.organization_id)
     mail = compose(letter, organization.name, service.settings.public_url)
@@ -191,7 +194,9 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except Exception as error:  # whatever it is, the invitation is committed and can be resent
+        except (
+            Exception
+        ) as error:  # the invitation is committed, and can be resent after any failure
             cause = repr(error).replace(letter.invitation.email, "the invited address")
             log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"
@@ -201,7 +206,7 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
 
 
 def once_each(data: NewInvitation) -> list[RoleId]:
-    """Return the offered roles; raises RoleTwice."""
+    """Return the offered roles. Raises RoleTwice."""
     roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
     for role in roles:
         if roles.count(role) > 1:

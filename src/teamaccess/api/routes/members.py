@@ -1,4 +1,4 @@
-"""Members: who they are, what they hold, and what administrators do to that."""
+"""Members: list them, change their roles, suspend, reactivate and remove them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -49,7 +49,7 @@ async def show_members(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[MemberView]:
-    """List members in the order they joined, with roles, status and last activity."""
+    """List members in the order in which they joined, with roles, status and last activity."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -76,7 +76,7 @@ async def show_members(
 async def show_member(
     organization: InPath, user: InPath, actor: SignedIn, service: TheService
 ) -> Response[MemberView]:
-    """Return a member; the ETag names the roles."""
+    """Return a member. The ETag identifies their roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -100,7 +100,7 @@ async def change_member_roles(
     data: JSONBody[RolesWanted],
     if_match: IfMatch = None,
 ) -> MemberView:
-    """Give a member exactly these roles; what they keep is in force throughout."""
+    """Replace a member's roles. Roles that stay remain in force throughout."""
     id, whom = OrganizationId(organization), UserId(user)
     before = await find_member(change.session, id, whom)
     known = etag(before.assignments) if before else ""
@@ -123,7 +123,7 @@ async def change_membership(
     actor: SignedIn,
     data: JSONBody[MemberPatch],
 ) -> MemberView:
-    """Let a membership end at a time, or without an end."""
+    """Set or remove the expiry of a membership."""
     id, whom = OrganizationId(organization), UserId(user)
     member = await act.change_end(change, actor.id, id, whom, data.expires_at, _why(data))
     held = await roles_held(change.session, id, [whom], change.now)
@@ -143,7 +143,7 @@ async def suspend_member(
     actor: SignedIn,
     data: JSONBody[WithReason | None] = None,
 ) -> None:
-    """Take away everything a member can do, keeping the roles for their return."""
+    """Take away everything a member can do. Their roles are kept for when they return."""
     await act.suspend(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
@@ -160,7 +160,7 @@ async def reactivate_member(
     actor: SignedIn,
     data: JSONBody[WithReason | None] = None,
 ) -> None:
-    """Give a suspended member everything back."""
+    """Reactivate a suspended member with the roles they had."""
     await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
@@ -177,7 +177,7 @@ async def remove_member(
     actor: SignedIn,
     data: JSONBody[WithReason | None] = None,
 ) -> None:
-    """End a membership, everything that hangs on it, and the sessions of the removed."""
+    """Remove a member, with everything that depends on the membership, and end their sessions."""
     await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
@@ -188,12 +188,12 @@ async def remove_member(
 )
 @revokes
 async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
-    """End one's own membership."""
+    """End the caller's own membership."""
     await act.leave(change, OrganizationId(organization), actor.id)
 
 
 def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
+    """Return each role's expiry. Raises RoleTwice."""
     wanted: dict[RoleId, datetime | None] = {}
     for each in roles:
         if each.role in wanted:

@@ -1,4 +1,4 @@
-"""Organizations, and what the caller may do in them."""
+"""Organizations, and the caller's permissions in them."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ class NotForEverybody(Forbidden):
 
 
 def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Raise SignInRequired before a change is opened for nobody."""
+    """Raise SignInRequired before a change is opened for an anonymous caller."""
     if connection.user is None:
         raise SignInRequired
 
@@ -42,7 +42,7 @@ def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
 async def create_organization(
     request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
 ) -> OrganizationView:
-    """Make an organization. Where the catalog says so, the caller becomes its administrator."""
+    """Create an organization. If the catalog allows it, the caller becomes its administrator."""
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)
@@ -57,23 +57,23 @@ async def show_organizations(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[OrganizationView]:
-    """List the organizations that the caller is an active member of; an operator sees all.
+    """List the organizations in which the caller is an active member.
 
-    So does an auditor of all organizations who asks for `all`.
+    An operator sees all organizations. With `all`, so does an auditor of all organizations.
     """
-    mine: list[OrganizationId] | None = None
+    own: list[OrganizationId] | None = None
     match request.user:
         case User() if all:
             if not await audits_every_organization(request, service):
                 raise NotForEverybody
         case User(id=user):
-            mine = await service.reading.organizations(user)
+            own = await service.reading.organizations(user)
         case Operator():
             pass
         case _:
             raise SignInRequired
     async with service.reads() as session:
-        rows = await list_organizations(session, mine, decode(cursor), limit + 1)
+        rows = await list_organizations(session, own, decode(cursor), limit + 1)
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 
@@ -93,7 +93,7 @@ async def show_organization(
 async def rename_organization(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
-    """Give an organization another display name."""
+    """Change an organization's display name."""
     id = OrganizationId(organization)
     return OrganizationView.of(await create.rename(change, actor.id, id, data.name))
 
@@ -105,7 +105,7 @@ async def rename_organization(
 )
 @changes
 async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
-    """End an organization for everybody; its id is never used again."""
+    """Delete an organization for all its members. Its id is never used again."""
     await create.end(change, actor.id, OrganizationId(organization))
 
 
@@ -113,7 +113,7 @@ async def delete_organization(organization: InPath, change: Change, actor: Signe
 async def show_permissions(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> PermissionsView:
-    """Return every action that the caller may do."""
+    """List the actions that the caller may do in an organization."""
     id = OrganizationId(organization)
     actions = await service.reading.actions(id, actor.id)
     return PermissionsView(organization, actor.id, sorted(actions))

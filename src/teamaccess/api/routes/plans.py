@@ -1,4 +1,4 @@
-"""What would change, before anything is written; and making it real, if nothing has changed since."""
+"""Plan changes before anything is written, and make them if nothing has changed since."""
 
 import asyncio
 
@@ -40,15 +40,15 @@ class PlanNeeded(Invalid):
 async def make_plan(
     request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
 ) -> Response[PlanView]:
-    """Say who would gain and who would lose which action; nothing is written.
+    """Show who would gain and lose which action. Nothing is written.
 
-    The ETag names the state that the plan was made of.
+    The ETag identifies the state for which the plan was made.
     """
     id = await authorize_audit(request, service, organization)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
-        # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
+        # SECURITY: reading a catalog takes up to a second of processor time, so callers take turns
         async with service.audit.sandbox_turns.taken(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
@@ -73,8 +73,8 @@ async def make_changes(
     data: JSONBody[ChangesWanted],
     if_match: IfMatch = None,
 ) -> ChangesMade:
-    """Make changes together, all or nothing, if the organization is as it was when they were planned."""
-    if if_match is None or "*" in if_match:  # any state is not the one that was planned
+    """Make changes together, all or none, if the organization has not changed since their plan."""
+    if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
@@ -87,10 +87,10 @@ def _catalog(name: str, text: str) -> Catalog:
     try:
         return read(text, name)
     except InvalidCatalog as invalid:
-        told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        mistakes = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
         if invalid.left_out:
-            told.append(f"and {invalid.left_out} more")
-        raise BadCatalog(mistakes=told) from invalid
+            mistakes.append(f"and {invalid.left_out} more")
+        raise BadCatalog(mistakes=mistakes) from invalid
 
 
 routes = [make_plan, make_changes]

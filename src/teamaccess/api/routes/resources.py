@@ -1,4 +1,4 @@
-"""Objects that services register, and grants on them."""
+"""Objects that services register, and the grants on them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -46,7 +46,7 @@ async def register_resource(
     actor: SignedIn,
     data: JSONBody[NewResource | None] = None,
 ) -> ResourceView:
-    """Register an object; one that is registered just so stays as it is."""
+    """Register an object. Registering it again with the same values changes nothing."""
     creator = UserId(data.creator) if data is not None and data.creator is not None else None
     found = await register.register(
         change, actor.id, OrganizationId(organization), type, ResourceId(resource), creator
@@ -71,7 +71,7 @@ async def show_resource(
 async def remove_resource(
     organization: InPath, type: InPath, resource: InPath, change: Change, actor: SignedIn
 ) -> None:
-    """Remove an object with all that was granted on it; its id is never registered again."""
+    """Remove an object with all grants on it. Its id can never be registered again."""
     await register.remove(
         change, actor.id, OrganizationId(organization), type, ResourceId(resource)
     )
@@ -86,7 +86,7 @@ async def show_resources(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ResourceView]:
-    """List the objects of a type in the order in which they were registered."""
+    """List the objects of a type, in the order of their registration."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     kind, after = type_of(service.catalog, type), decode(cursor)
@@ -105,11 +105,11 @@ async def show_resources(
 async def change_resources(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[ResourceBatch]
 ) -> BatchView:
-    """Register and remove up to a thousand objects in one change: all of them, or none."""
+    """Register and remove up to a thousand objects in one change, all or none."""
     orders = [each.order for each in data.items]
     outcomes = await register.order(change, actor.id, OrganizationId(organization), orders)
-    told = zip(orders, outcomes, strict=True)
-    return BatchView([OrderView(each.type, each.id, outcome) for each, outcome in told])
+    pairs = zip(orders, outcomes, strict=True)
+    return BatchView([OrderView(each.type, each.id, outcome) for each, outcome in pairs])
 
 
 GRANTS = f"{ONE}/grants"
@@ -129,7 +129,7 @@ class GrantsChangedMeanwhile(PreconditionFailed):
 async def show_grants(
     organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
 ) -> Response[GrantsView]:
-    """Return all that is granted on an object; the ETag names it."""
+    """List the grants on an object. The ETag identifies them."""
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -150,7 +150,7 @@ async def change_grants(
     data: JSONBody[GrantsWanted],
     if_match: IfMatch = None,
 ) -> GrantsView:
-    """Have exactly this granted on an object; what is kept is in force throughout."""
+    """Replace the grants on an object. Grants that stay remain in force throughout."""
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     known = etag(await grants_on(change.session, id, key)) if if_match is not None else None
     now = await replace_grants(change, actor.id, id, key, once_each(data.grants))
@@ -160,7 +160,7 @@ async def change_grants(
 
 
 def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
-    """Return the grants with their ends; raises GrantTwice."""
+    """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
         if each.user is not UNSET:
@@ -174,12 +174,12 @@ def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
 
 
 def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
-    """Return those that are in force."""
+    """Return the view of the grants that are in force at `now`."""
     return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
 
 
 def etag(grants: Sequence[Grant]) -> str:
-    """Return the ETag of what is granted on an object, with the ends."""
+    """Return the ETag of an object's grants with their expiries."""
     held = [f"{what(each)} {each.expires_at}" for each in grants]
     return f'"{hashlib.sha256(repr(held).encode()).hexdigest()[:16]}"'
 

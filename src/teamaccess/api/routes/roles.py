@@ -1,4 +1,4 @@
-"""Roles: the catalog's, and those that an organization makes itself."""
+"""Roles: the catalog's predefined roles, and an organization's custom roles."""
 
 import hashlib
 from typing import Annotated
@@ -25,7 +25,9 @@ IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)
 Instead = Annotated[
     str | None,
     QueryParameter(
-        min_length=1, max_length=64, description="The role that holders get instead, or `none`."
+        min_length=1,
+        max_length=64,
+        description="The role that its holders get instead, or `none` to give them no other role.",
     ),
 ]
 
@@ -46,7 +48,7 @@ async def show_roles(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
-    """List the roles, the predefined ones first, with how many hold each."""
+    """List the roles with the number of their holders, predefined roles first."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now, after = await service.now(), decode(cursor)
@@ -68,7 +70,10 @@ async def show_roles(
 async def show_role(
     organization: InPath, role: InPath, actor: SignedIn, service: TheService
 ) -> Response[RoleView]:
-    """Return a role, and what its selectors would add by now; the ETag names what PUT replaces."""
+    """Return a role, and the actions that its selectors would add today.
+
+    The ETag identifies everything that PUT replaces.
+    """
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -83,7 +88,7 @@ async def show_role(
 async def make_role(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
 ) -> RoleView:
-    """Make a role of actions that the caller holds, or clone one."""
+    """Create a custom role from actions that the caller has, or clone a role."""
     here, about = OrganizationId(organization), described(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
@@ -106,7 +111,7 @@ async def replace_role(
     data: JSONBody[RoleReplaced],
     if_match: IfMatch = None,
 ) -> RoleView:
-    """Have a role be just this, for all who hold it at once."""
+    """Replace a custom role. The change takes effect for all its holders at once."""
     here, id = OrganizationId(organization), RoleId(role)
     before = await find_own(change.session, here, id)
     known = etag(before) if before else None
@@ -132,12 +137,12 @@ async def delete_role(
     actor: SignedIn,
     reassign: Instead = None,
 ) -> None:
-    """Delete a role; one in use only if it is said what its holders get instead."""
+    """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
     await remove(change, actor.id, OrganizationId(organization), RoleId(role), reassign)
 
 
 def described(data: NewRole | RoleReplaced) -> Description:
-    """Return what people are told of the role; raises InvalidText."""
+    """Return the role's cleaned name and description. Raises InvalidText."""
     text = data.description
     return Description(
         clean("name", data.name, LONGEST_NAME),
@@ -146,9 +151,9 @@ def described(data: NewRole | RoleReplaced) -> Description:
 
 
 def etag(role: CustomRole) -> str:
-    """Return the ETag of all that is replaced of a role."""
-    said = (role.name, role.description, sorted(role.actions), role.selectors)
-    return f'"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}"'
+    """Return the ETag of everything that PUT replaces of a role."""
+    content = (role.name, role.description, sorted(role.actions), role.selectors)
+    return f'"{hashlib.sha256(repr(content).encode()).hexdigest()[:16]}"'
 
 
 routes = [show_roles, show_role, make_role, replace_role, delete_role]

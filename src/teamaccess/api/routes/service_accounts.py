@@ -1,4 +1,4 @@
-"""Service accounts: machines that are members, and the tokens that they sign in with."""
+"""Service accounts: programs that are members, and their API tokens."""
 
 from datetime import datetime, timedelta
 
@@ -35,7 +35,7 @@ TOKEN = TOKENS + "/{api_token:str}"
 async def create_service_account(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
-    """Make a service account with these roles; it signs in with tokens that are made for it."""
+    """Create a service account with these roles. It signs in with its own API tokens."""
     id, roles = OrganizationId(organization), wanted(data.roles)
     made = await keep.create(change, actor.id, id, data.name, roles)
     held = await roles_held(change.session, id, [made.user_id], change.now)
@@ -81,7 +81,7 @@ async def show_service_account(
 async def delete_service_account(
     organization: InPath, account: InPath, change: Change, actor: SignedIn
 ) -> None:
-    """End a service account, its roles and its tokens."""
+    """Delete a service account with its roles and tokens."""
     await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
 
 
@@ -94,7 +94,7 @@ async def create_token(
     actor: SignedIn,
     data: JSONBody[NewToken],
 ) -> TokenView:
-    """Make a token for a service account. Its secret is told in this answer and never again."""
+    """Create a token for a service account. Only this answer contains its secret."""
     issued = await tokens.issue(
         change,
         actor.id,
@@ -115,7 +115,7 @@ async def show_tokens(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TokenView]:
-    """List a service account's tokens without their secrets, ended ones too, the oldest first."""
+    """List a service account's tokens, the oldest first, with ended ones and without secrets."""
     id, whose = OrganizationId(organization), UserId(account)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     async with service.reads() as session:
@@ -129,7 +129,7 @@ async def show_tokens(
 async def revoke_token(
     organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
 ) -> None:
-    """End a token at once."""
+    """Revoke a token at once."""
     id, whose = OrganizationId(organization), UserId(account)
     await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
 
@@ -144,7 +144,7 @@ async def rotate_token(
     actor: SignedIn,
     data: JSONBody[Rotation],
 ) -> TokenView:
-    """Make a token in place of another, which stays good for the overlap."""
+    """Create a token that replaces another. The old token stays valid for the overlap."""
     issued = await tokens.rotate(
         change,
         actor.id,
@@ -158,7 +158,7 @@ async def rotate_token(
 
 
 def reveal_secret_once(change: Change, issued: tokens.Issued) -> TokenView:
-    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
+    """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
     view = TokenView.of(issued.token)
 
     async def after_commit() -> None:
@@ -169,7 +169,7 @@ def reveal_secret_once(change: Change, issued: tokens.Issued) -> TokenView:
 
 
 def wanted(roles: list[str | RoleWanted]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
+    """Return each role's expiry. Raises RoleTwice."""
     return once_each([RoleWanted(role=each) if isinstance(each, str) else each for each in roles])
 
 

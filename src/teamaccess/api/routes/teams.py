@@ -1,4 +1,4 @@
-"""Teams: who is in them, and what they hold."""
+"""Teams: their members and their roles."""
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody
@@ -33,7 +33,7 @@ class TeamRolesChangedMeanwhile(PreconditionFailed):
 async def create_team(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewTeam]
 ) -> TeamView:
-    """Make a team that nobody is in and that holds nothing."""
+    """Create a team without members and roles."""
     made = await act.make(change, actor.id, OrganizationId(organization), data.id, data.name)
     return TeamView.of(made, change.now)
 
@@ -61,7 +61,7 @@ async def show_teams(
 async def show_team(
     organization: InPath, team: InPath, actor: SignedIn, service: TheService
 ) -> Response[TeamView]:
-    """Return a team; the ETag names its roles."""
+    """Return a team. The ETag identifies its roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -75,7 +75,7 @@ async def show_team(
 async def rename_team(
     organization: InPath, team: InPath, change: Change, actor: SignedIn, data: JSONBody[TeamPatch]
 ) -> TeamView:
-    """Give a team another name."""
+    """Change a team's name."""
     id = OrganizationId(organization)
     return TeamView.of(await act.rename(change, actor.id, id, TeamId(team), data.name), change.now)
 
@@ -83,7 +83,7 @@ async def rename_team(
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
 async def delete_team(organization: InPath, team: InPath, change: Change, actor: SignedIn) -> None:
-    """End a team and whatever its members had through it."""
+    """Delete a team. Its members lose everything they had through it."""
     await act.end(change, actor.id, OrganizationId(organization), TeamId(team))
 
 
@@ -97,7 +97,7 @@ async def change_team_roles(
     data: JSONBody[RolesWanted],
     if_match: IfMatch = None,
 ) -> TeamView:
-    """Have a team hold exactly these roles; everybody in it has them."""
+    """Replace a team's roles. Everybody in the team has them."""
     id, which = OrganizationId(organization), TeamId(team)
     before = await find_team(change.session, id, which)
     known = etag(before.roles) if before else ""
@@ -117,7 +117,7 @@ async def show_team_members(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamMemberView]:
-    """List who is in a team, in the order they came into it."""
+    """List a team's members in the order in which they joined it."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -140,7 +140,7 @@ async def put_into_team(
     actor: SignedIn,
     data: JSONBody[PlaceWanted | None] = None,
 ) -> TeamMemberView:
-    """Have a member be in a team, until a time or, without a body, for good."""
+    """Put a member into a team, until `expires_at` or without an expiry."""
     until = data.expires_at if data is not None else None
     id = OrganizationId(organization)
     member, place = await places.put(change, actor.id, id, TeamId(team), UserId(user), until)
@@ -152,7 +152,7 @@ async def put_into_team(
 async def take_out_of_team(
     organization: InPath, team: InPath, user: InPath, change: Change, actor: SignedIn
 ) -> None:
-    """End a member's place in a team; one's own at any time."""
+    """Take a member out of a team. Every member may leave a team at any time."""
     await places.take(change, actor.id, OrganizationId(organization), TeamId(team), UserId(user))
 
 
