@@ -73,14 +73,14 @@ async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Tea
     bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
     told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (
-        f"  It would take: give {bob.email} the role support (also allows refunds_cancel): "
-        f"{acme.administrator.email} may."
+        f"  To allow it: give {bob.email} the role support (also allows refunds_cancel). "
+        f"{acme.administrator.email} may do that."
     ) in told.splitlines()
     told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
-    assert f" more): whoever runs the service, `{command}`." in told
+    assert f" more). An operator may do that: `{command}`." in told
     await registered(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
     told = (await run(*asked)).stdout
     assert "No change helps" in told
-    assert f"  These can: {acme.administrator.email}." in told
+    assert f"  These people can do it: {acme.administrator.email}." in told

@@ -232,7 +232,7 @@ async def test_reconcile_finds_drift_and_mends_it(run: Run, acme: Team, fintoc: 
     assert f"  extra  {strange}\n" in found.stdout
     refused = await run("reconcile", "--organization", acme.id, "--apply", "--max-deletes", "0")
     assert refused.exit_code == 1
-    assert "Mending the rest takes --max-deletes 1." in refused.stdout
+    assert "To repair the rest, use --max-deletes 1." in refused.stdout
     mended = await run("reconcile", "--organization", acme.id, "--apply", "--json")
     assert mended.exit_code == 0
     told = json.loads(mended.stdout)

@@ -54,7 +54,7 @@ async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
     assert resolved.exit_code == 0, resolved.output
     assert f"teamaccess reconcile --organization {acme.id}" in resolved.stdout
     nothing = await run("findings", "list", "--organization", acme.id)
-    assert nothing.stdout == f"No finding is open about {acme.id}.\n"
+    assert nothing.stdout == f"There are no open findings about {acme.id}.\n"
     [(event, reason)] = await resolved_events(acme.world, acme.id)
     assert (event.subject, event.channel, reason) == (f"finding:{id}", "operator", WHY)
     assert besides_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
@@ -120,7 +120,7 @@ async def test_a_state_ends_by_itself_and_not_because_somebody_says_so(
     await lose(acme.world, strange)
     await one(acme)
     told = await run("findings", "list", "--all", "--organization", acme.id)
-    assert "it is no longer so" in told.stdout
+    assert "by a later comparison" in told.stdout
 
 
 async def test_what_a_stranger_says_of_itself_cannot_write_on_a_terminal(

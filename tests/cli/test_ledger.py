@@ -15,7 +15,7 @@ from tests.support.world import Team
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"
 
-LOOKED_AT = "Looked at: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
+VERIFIED = "Verified: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
 
 
 @asynccontextmanager
@@ -36,7 +36,7 @@ async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) 
     told = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
-    assert told.stdout == f"Everything holds. {LOOKED_AT}\n"
+    assert told.stdout == f"Everything holds. {VERIFIED}\n"
     facts = json.loads(as_json.stdout)
     assert facts.pop("as_of").startswith("20")
     assert facts == {
@@ -59,7 +59,7 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
     assert told.stdout.splitlines() == [
         f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
         f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
-        f"Not everything holds. {LOOKED_AT}",
+        f"Not everything holds. {VERIFIED}",
     ]
     facts = json.loads(as_json.stdout)
     assert facts["holds"] is False

@@ -1,4 +1,4 @@
-"""Whom a command is about."""
+"""Find the user that a command names."""
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -18,7 +18,10 @@ class NotAcceptedYet(NotFound):
 
 
 async def resolve_user(service: Service, organization: str, id_or_email: str) -> UserId:
-    """Return who is meant; raises UnknownUser, and NotAcceptedYet for who is only invited there."""
+    """Return the id of the user with this id or e-mail address.
+
+    Raises UnknownUser, and NotAcceptedYet if the organization has invited the address.
+    """
     async with service.reads() as session:
         try:
             return (await find_user(session, id_or_email)).id
@@ -30,18 +33,20 @@ async def resolve_user(service: Service, organization: str, id_or_email: str) ->
 async def _refuse_invited(
     session: AsyncSession, organization: OrganizationId, address: str
 ) -> None:
-    """Raise NotAcceptedYet where the address has an invitation that can still be accepted."""
+    """Raise NotAcceptedYet if the address has an invitation that can still be accepted."""
     try:
-        offered = await open_invitation(session, organization, normalise(address))
+        invitation = await open_invitation(session, organization, normalise(address))
     except InvalidEmail:
         return
-    if offered is None or offered.status(await clock(session)) is not InvitationStatus.PENDING:
+    if invitation is None:
         return
-    [inviter] = (await people(session, [offered.invited_by])).values()
+    if invitation.status(await clock(session)) is not InvitationStatus.PENDING:
+        return
+    [inviter] = (await people(session, [invitation.invited_by])).values()
     raise NotAcceptedYet(
-        email=offered.email,
+        email=invitation.email,
         organization=organization,
         invited_by=inviter.called,
-        invitation=offered.id,
-        until=offered.expires_at.isoformat(timespec="seconds"),
+        invitation=invitation.id,
+        until=invitation.expires_at.isoformat(timespec="seconds"),
     )

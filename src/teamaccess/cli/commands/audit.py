@@ -1,4 +1,4 @@
-"""Ask the audit questions, and show remedies."""
+"""`teamaccess audit`: ask who can do what and why, and which changes would allow it."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -38,14 +38,14 @@ from teamaccess.views.tables import print_table, rows_as_csv
 
 
 def remedy_lines(found: WhyView) -> Iterator[str]:
-    """Yield a line for each remedy, or why there is none and who can instead."""
+    """Yield a line for each remedy, or the reason why there is none and the people who can do it."""
     for remedy in found.remedies:
         steps = ", then ".join(_step(step) for step in remedy.steps)
-        yield f"  It would take: {steps}{_adds(remedy.adds)}: {_who_may(remedy)}."
+        yield f"  To allow it: {steps}{_adds(remedy.adds)}. {_who_may(remedy)}"
     if found.no_remedy is not None:
         yield f"  {found.no_remedy}"
     if found.instead is not None:
-        yield f"  These can: {_people(found.instead.people, found.instead.more)}."
+        yield f"  These people can do it: {_people(found.instead.people, found.instead.more)}."
 
 
 def _step(step: StepView) -> str:
@@ -61,13 +61,14 @@ def _adds(adds: Sequence[str]) -> str:
 
 def _who_may(remedy: RemedyView) -> str:
     if remedy.operator:
-        return f"whoever runs the service, `{remedy.steps[-1].command}`"
-    return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
+        return f"An operator may do that: `{remedy.steps[-1].command}`."
+    more = f", and perhaps {remedy.more} more," if remedy.more else ""
+    return f"{_people(remedy.by, 0)}{more} may do that."
 
 
 def _people(people: Sequence[Person], more: int) -> str:
-    named = ", ".join(each.called for each in people)
-    return f"{named} and {more} more" if more else named
+    names = ", ".join(each.called for each in people)
+    return f"{names} and {more} more" if more else names
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -77,23 +78,25 @@ DENIED = 1
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
-Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
+Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
 At = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Answer as of then: 2026-03-31T23:59:59Z. UTC without a zone; a date is its first moment.",
+        help="Answer as of this past time, such as 2026-03-31T23:59:59Z. The default zone is UTC; "
+        "a date means its first moment.",
     ),
 ]
 By = Annotated[
-    Basis, typer.Option(help="What counts then: what was decided, or what SpiceDB had by then.")
+    Basis,
+    typer.Option(help="With --at: use what was decided by then, or what SpiceDB had by then."),
 ]
 
 
 @app.callback()
 def commands() -> None:
-    """Say who can do what, and why, with what makes the answer evidence."""
+    """Ask who can do what, and why. Every answer names its evidence."""
 
 
 @app.command("who-can")
@@ -106,7 +109,7 @@ def show_who_can(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say who can do something, and every way in which each of them can."""
+    """List everybody who can do something, and why."""
 
     async def ask(service: Service) -> WhoCanView:
         source = await _source(service, organization, at, basis)
@@ -125,7 +128,7 @@ def show_what_can(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say what somebody can do, and every way in which they can."""
+    """List everything that a user can do, and why."""
 
     async def ask(service: Service) -> WhatCanView:
         source = await _source(service, organization, at, basis)
@@ -145,7 +148,7 @@ def show_matrix(
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say of every active member which actions they have. As a table, actions are rows."""
+    """List every active member with their actions. The table has a row for each action."""
 
     async def ask(service: Service) -> MatrixView:
         return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
@@ -165,9 +168,9 @@ def show_why(
     basis: By = Basis.DECIDED,
     as_json: AsJson = False,
 ) -> None:
-    """Say why somebody can do something, or why not and what would allow it.
+    """Explain why a user can do something, or why not and which changes would allow it.
 
-    Exits with 0 where they can, with 1 where they cannot, and with 2 when it could not be asked.
+    Exits with 0 if the user can, with 1 if not, and with 2 if the question could not be asked.
     """
 
     async def ask(service: Service) -> WhyView:
@@ -187,12 +190,12 @@ def show_why(
 
 
 async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> AuditSource:
-    here = OrganizationId(organization)
+    id = OrganizationId(organization)
     if at is not None:
-        return await service.audit.of(here, Moment(time_of(at), basis))
+        return await service.audit.of(id, Moment(time_of(at), basis))
     async with service.reads() as session:
-        await get_organization(session, here)
-    return await service.audit.of(here)
+        await get_organization(session, id)
+    return await service.audit.of(id)
 
 
 def _show(
@@ -215,7 +218,7 @@ def _show(
 
 
 def _transposed(rows: Iterator[list[str]]) -> list[list[str]]:
-    """Return the rows as columns, people by their address where they have one."""
+    """Return rows as columns. People appear with their address if they have one, else with their id."""
     head, *people = rows
     names = [email or user for user, email, *_ in people]
     cells = zip(head, *people, strict=True)
@@ -248,7 +251,7 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
         change = obstacle.change
         since = ""
         if obstacle.expired_at is not None:
-            since = f" It ended by itself at {_timestamp(obstacle.expired_at)}."
+            since = f" It expired at {_timestamp(obstacle.expired_at)}."
         elif change is not None:
             why = f": {change.reason}" if change.reason else ""
             since = (
@@ -260,7 +263,7 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
 
 
 def _path_line(path: PathView, names: Called) -> str:
-    source = "granted on it" if path.role is None else f"role {path.role}"
+    source = "granted on the object" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_timestamp(path.until)}" if path.until else ""
     by = in_words(path.granted_by, names)

@@ -1,4 +1,4 @@
-"""`teamaccess check`: may somebody do something, as the engine says it."""
+"""`teamaccess check`: ask SpiceDB whether a user may do something."""
 
 from typing import Annotated
 
@@ -28,26 +28,30 @@ def check(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
     user: Annotated[str, typer.Argument(help="The user's id or e-mail address.")],
     action: Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")],
-    resource: Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")] = None,
-    at: Annotated[str | None, typer.Option(help="A ZedToken to be at least as fresh as.")] = None,
+    resource: Annotated[
+        str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="A ZedToken. The answer is at least as fresh as it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a user may do something.
 
-    Exits with 0 for yes, with 1 for no, and with 2 when it could not be asked: there is no such
-    organization, user or action, or something does not answer.
+    Exits with 0 for yes, with 1 for no, and with 2 if the check could not be made: the organization,
+    the user or the action does not exist, or a server does not answer.
 
-    Fully consistent, unless a ZedToken is given: the answer includes every change in force by now.
+    Without --at the check is fully consistent: the answer includes every change that is in force.
     """
 
     async def ask(service: Service) -> bool:
-        here = OrganizationId(organization)
+        id = OrganizationId(organization)
         async with service.reads() as session:
-            await get_organization(session, here)
-        who = await resolve_user(service, here, user)
-        on, permission = asked(service.catalog, here, action, resource)
+            await get_organization(session, id)
+        user_id = await resolve_user(service, id, user)
+        on, permission = asked(service.catalog, id, action, resource)
         try:
-            return await service.engine.check(on, permission, user_object(who), at_least(at))
+            return await service.engine.check(on, permission, user_object(user_id), at_least(at))
         except EngineUnavailable as failed:
             cause = failed.__cause__
             if (

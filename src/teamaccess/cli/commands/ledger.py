@@ -1,4 +1,4 @@
-"""`teamaccess ledger`: what was decided and told, and the proof that it is still as it was written."""
+"""`teamaccess ledger`: verify the ledger, show its status, and restart stopped organizations."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -31,19 +31,19 @@ from teamaccess.storage import OrganizationId
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-DIFFERS = ATTENTION = 1
+DIFFERS = OPERATOR_NEEDED = 1
 
 Organization = Annotated[
-    str | None, typer.Option(help="Only this organization's chains; all of them if not given.")
+    str | None, typer.Option(help="Only this organization's chains. The default is all chains.")
 ]
 
-Stopped = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The one that has stopped.")]
-Why = Annotated[str, typer.Option("--reason", help="Why; kept for the auditor.")]
+Stopped = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The stopped organization.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason. Auditors see it.")]
 
 
 @app.callback()
 def commands() -> None:
-    """Look after the ledger and the events."""
+    """Verify the ledger, show its status, and restart stopped organizations."""
 
 
 @app.command("verify")
@@ -51,16 +51,19 @@ def verify_chains(
     organization: Organization = None,
     kept: Annotated[
         Path | None,
-        typer.Option("--heads", help="Heads that were kept.", exists=True, dir_okay=False),
+        typer.Option("--heads", help="A file of heads that you kept.", exists=True, dir_okay=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether nothing was altered. Exits with 0 if everything holds, with 1 if something does not.
+    """Verify that nobody altered the ledger and the events.
 
-    Every hash is computed again from nothing. Every entry must have an event of its own transaction, and
-    every token, invitation, auditor, login and resolved finding must be as the newest event about it
-    says. What was cut off at the end of a chain, or written anew with hashes that fit, shows only beside
-    heads that were kept elsewhere.
+    Exits with 0 if everything holds, with 1 if something does not.
+
+    All hashes are computed again. Every entry must have an event of its own transaction. Every token,
+    invitation, auditor, login and resolved finding must agree with the newest event about it.
+
+    An entry that was cut off at the end of a chain, or a chain that was rewritten with new hashes, shows
+    only with --heads, by comparison with heads that you kept elsewhere.
     """
 
     async def look(service: Service) -> Verification:
@@ -78,17 +81,17 @@ def verify_chains(
 @app.command("heads")
 def export_heads(
     organization: Organization = None,
-    as_json: Annotated[bool, typer.Option("--json", help="They are JSON in any case.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Heads are always JSON.")] = False,
 ) -> None:
-    """Print where each chain ends, a line of JSON each, to be kept elsewhere for `verify --heads`."""
+    """Print the head of each chain as a line of JSON. Keep them elsewhere for `verify --heads`."""
 
     async def export(service: Service) -> bool:
-        known = False
+        any_head = False
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             async for head in heads(connection, organization):
                 echo(msgspec.json.encode(head).decode())
-                known = True
-        return known
+                any_head = True
+        return any_head
 
     if not with_service(export) and organization is not None:
         raise UnknownOrganization(organization=organization)
@@ -96,9 +99,9 @@ def export_heads(
 
 @app.command("status")
 def show_status(as_json: AsJson = False) -> None:
-    """Tell what waits for SpiceDB, what has stopped and why, and what was found.
+    """Show pending changes, stopped organizations with the reason, and open findings.
 
-    Exits with 1 if an operator is needed: something has stopped, or a finding is open.
+    Exits with 1 if an operator is needed: an organization has stopped, or a finding is open.
     """
 
     async def look(service: Service) -> LedgerStatus:
@@ -108,26 +111,26 @@ def show_status(as_json: AsJson = False) -> None:
     status = with_service(look)
     facts = {**asdict(status), "open_findings": status.open_findings}
     print_result(as_json, _status_sentences(status), **facts)
-    raise typer.Exit(ATTENTION if status.stopped or status.open_findings else 0)
+    raise typer.Exit(OPERATOR_NEEDED if status.stopped or status.open_findings else 0)
 
 
 @app.command("retry")
-def retry_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
-    """Send the entry that stops an organization once more, as after mending SpiceDB's schema."""
+def retry_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -> None:
+    """Send the entry that stops an organization again, for example after repairing SpiceDB's schema."""
     position = _resolve_stop(retry, organization, reason)
-    sentence = f"{organization}:{position} goes to the workers again; `ledger status` tells."
+    sentence = f"The workers send {organization}:{position} again. Next: teamaccess ledger status"
     print_result(as_json, sentence, organization=organization, position=position)
 
 
 @app.command("skip")
-def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
-    """Give up the entry that stops an organization, so that the ones behind it follow.
+def skip_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -> None:
+    """Skip the entry that stops an organization, so that the entries after it are delivered.
 
-    What it says is then missing from SpiceDB, which `teamaccess reconcile` shows and mends.
+    SpiceDB then lacks the entry's relationships. `teamaccess reconcile` shows and repairs that.
     """
     position = _resolve_stop(skip, organization, reason)
     sentence = (
-        f"{organization}:{position} is given up. "
+        f"{organization}:{position} is skipped. "
         f"Next: teamaccess reconcile --organization {organization}"
     )
     print_result(as_json, sentence, organization=organization, position=position)
@@ -136,23 +139,23 @@ def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> N
 Resolution = Callable[[Ledger, Change, OrganizationId, str], Awaitable[int]]
 
 
-def _resolve_stop(way: Resolution, organization: str, reason: str) -> int:
-    id, why = OrganizationId(organization), clean("reason", reason, LONGEST_REASON)
+def _resolve_stop(resolution: Resolution, organization: str, reason: str) -> int:
+    """Retry or skip the entry that stops the organization, and return its position."""
+    id, cleaned_reason = OrganizationId(organization), clean("reason", reason, LONGEST_REASON)
+    actor = operator_attribution()
 
-    async def take(service: Service) -> int:
-        async with service.ledger.change(
-            operator_attribution(), id, even_if_stopped=True
-        ) as change:
-            position = await way(service.ledger, change, id, why)
+    async def resolve(service: Service) -> int:
+        async with service.ledger.change(actor, id, even_if_stopped=True) as change:
+            position = await resolution(service.ledger, change, id, cleaned_reason)
             await service.ledger.commit(change)
         return position
 
-    return with_service(take)
+    return with_service(resolve)
 
 
 @contextmanager
 def _open_heads(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
-    """The heads in a file, read as they are asked for."""
+    """Yield the heads in a file, or None without a file. They are read one by one."""
     if path is None:
         yield None
         return
@@ -161,20 +164,20 @@ def _open_heads(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
 
 
 def _sentences(found: Verification) -> str:
-    """Return a line for everything that does not hold, and what was looked at."""
-    looked_at = (
-        f"Looked at: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
+    """Return a line for everything that does not hold, and how much was verified."""
+    verified = (
+        f"Verified: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
         f"reasons {found.reasons} ({found.reasons_erased} erased)."
     )
-    verdict = "Everything holds." if found.holds else "Not everything holds."
-    return "\n".join([*map(str, found.findings), f"{verdict} {looked_at}"])
+    result = "Everything holds." if found.holds else "Not everything holds."
+    return "\n".join([*map(str, found.findings), f"{result} {verified}"])
 
 
 def _status_sentences(status: LedgerStatus) -> str:
-    waiting = "Everything decided is in force."
+    pending = "All changes are in force."
     if status.pending:
         oldest = f"the oldest for {status.oldest_pending_seconds:.1f} s"
-        waiting = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
+        pending = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
     stopped = [
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped
@@ -183,4 +186,4 @@ def _status_sentences(status: LedgerStatus) -> str:
     checked = f"The oldest comparison is {status.oldest_check_seconds:.0f} s old"
     if status.unchecked_organizations:
         checked += f"; {status.unchecked_organizations} organizations were never compared"
-    return "\n".join([waiting, *stopped, *found, f"{checked}."])
+    return "\n".join([pending, *stopped, *found, f"{checked}."])

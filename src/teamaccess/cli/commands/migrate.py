@@ -1,4 +1,4 @@
-"""`teamaccess migrate`: bring the database to this version's tables."""
+"""`teamaccess migrate`: create or upgrade the tables."""
 
 from typing import Annotated
 
@@ -19,10 +19,10 @@ class OwnerUnknown(Invalid):
 
 @app.command()
 def migrate(
-    revision: Annotated[str, typer.Option(help="The revision to come to.")] = "head",
+    revision: Annotated[str, typer.Option(help="The revision to upgrade to.")] = "head",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database to this version's tables, as their owner."""
+    """Create or upgrade the tables of this version, as their owner."""
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown

@@ -1,4 +1,4 @@
-"""`teamaccess reconcile`: whether SpiceDB holds what the rows stand for, and how it does so again."""
+"""`teamaccess reconcile`: compare SpiceDB with the rows, repair differences, or rebuild SpiceDB."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -30,21 +30,24 @@ OTHER_HISTORY = OtherHistory(organization="").code
 
 @app.command()
 def reconcile(
-    organization: Annotated[str | None, typer.Option(help="Look at this one alone.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Mend what differs.")] = False,
+    organization: Annotated[str | None, typer.Option(help="Only this organization.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Repair the differences.")] = False,
     max_deletes: Annotated[
-        int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
+        int,
+        typer.Option(
+            min=0, help="How many relationships --apply may delete from SpiceDB in total."
+        ),
     ] = UNASKED,
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or another one."),
+        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or replaced."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what the rows stand for with what SpiceDB holds.
+    """Compare the relationships of the rows with the relationships in SpiceDB.
 
-    Exits with 0 where nothing differs (any more), with 1 where something does, and with 2 where
-    something could not be compared, or rebuilt.
+    Exits with 0 if nothing differs or everything was repaired, with 1 if something differs, and with 2 if
+    something could not be compared or rebuilt.
     """
     if rebuild:
         if apply:
@@ -96,13 +99,14 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
 
 
 def _remaining(rebuilt: Rebuilt) -> str:
-    told = [
-        f"\n{id} is not rebuilt, its rows are not what its ledger led to: {', '.join(differences)}."
+    lines = [
+        f"\n{id} is not rebuilt, because its rows differ from its ledger: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
     ]
     if rebuilt.busy:
-        told.append(f"\nRun it again for those that were being changed: {', '.join(rebuilt.busy)}")
-    return "".join(told) or " Next: teamaccess reconcile"
+        busy = ", ".join(rebuilt.busy)
+        lines.append(f"\nRun it again for organizations that were being changed: {busy}")
+    return "".join(lines) or " Next: teamaccess reconcile"
 
 
 async def _compare(
@@ -132,7 +136,7 @@ def _print(result: ReconcileResult) -> None:
 def _outcome(result: ReconcileResult) -> str:
     if not result.mended:
         return ""
-    outcome = "mended" if not result.left else f"{result.mended} of {result.found} mended"
+    outcome = "repaired" if not result.left else f"{result.mended} of {result.found} repaired"
     return f"; {outcome}{', not confirmed by SpiceDB yet' if result.pending else ''}"
 
 
@@ -142,13 +146,13 @@ def _line(text: Any) -> str:
 
 def _summary(results: list[ReconcileResult]) -> str:
     if not results:
-        return "SpiceDB holds what the rows stand for, and nothing else."
+        return "SpiceDB holds exactly the relationships of the rows."
     found, mended, needed = (
         sum(getattr(each, name) for each in results) for name in ("found", "mended", "needed")
     )
     where = counted(len(results), "organization")
-    told = f"{counted(found, 'difference')} in {where}; {mended} mended."
-    return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
+    counts = f"{counted(found, 'difference')} in {where}; {mended} repaired."
+    return f"{counts}\nTo repair the rest, use --max-deletes {needed}." if needed else counts
 
 
 def _facts(results: list[ReconcileResult]) -> dict[str, Any]:

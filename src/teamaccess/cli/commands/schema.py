@@ -1,4 +1,4 @@
-"""`teamaccess schema`: catalogs checked, and compiled to what SpiceDB enforces."""
+"""`teamaccess schema`: validate catalogs, compile them for SpiceDB, plan and apply them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -22,21 +22,27 @@ from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Check catalogs and compile them for SpiceDB."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Validate catalogs, compile them for SpiceDB, plan and apply them.",
 )
 
 Named = Annotated[
-    list[str] | None, typer.Option("--catalog", help="A name or a path; all of ours if not given.")
+    list[str] | None,
+    typer.Option("--catalog", help="A name or a path. The default is all built-in catalogs."),
 ]
 Files = Annotated[
-    list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Names or paths. The default is all built-in catalogs."),
 ]
 COMPARED = (
     "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
 )
 MOST = 1_000_000
-"""Organizations that are asked about in one run."""
-Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
+"""How many organizations one run plans at most."""
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing, and fail if a schema is not current.")
+]
 
 
 class NotAllPlanned(Conflict):
@@ -45,7 +51,7 @@ class NotAllPlanned(Conflict):
 
 @dataclass
 class ApplyOutcome:
-    """What became of one catalog."""
+    """The outcome for one catalog."""
 
     catalog: str
     version: str | None = None
@@ -57,30 +63,30 @@ class ApplyOutcome:
 
     def __str__(self) -> str:
         if self.mistakes:
-            told = [f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes]
+            lines = [f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes]
             rest = self.mistakes_left_out
-            return "\n".join([*told, f"{self.catalog}: and {rest} more"] if rest else told)
+            return "\n".join([*lines, f"{self.catalog}: and {rest} more"] if rest else lines)
         return f"{self.diff}{self.schema or self.catalog}: {self.status} ({self.version})"
 
 
 @app.command("compile")
 def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJson = False) -> None:
-    """Write the SpiceDB schema of each catalog, in the folder above its catalogs."""
+    """Write the SpiceDB schema of each catalog, into the folder above `catalogs`."""
     _tell([_compiled(path, check) for path in _paths(catalog)], as_json)
 
 
 @app.command("validate")
 def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
-    """List everything that is wrong with each catalog, by line."""
+    """List every mistake of each catalog, by line."""
     _tell([_validated(path)[0] for path in _paths(paths)], as_json)
 
 
 @app.command("apply")
 def apply_catalog(as_json: AsJson = False) -> None:
-    """Give SpiceDB the schema of the deployment's catalog, and keep from when on it is in force.
+    """Write the schema of the deployment's catalog to SpiceDB, and record when it came into force.
 
-    Does nothing where it has it. SpiceDB itself refuses a schema that would orphan relationships, and one
-    that gives an organization's own role's id to a role of everybody's is refused before.
+    Nothing changes if SpiceDB has the schema already. SpiceDB refuses a schema that has no place for
+    existing relationships. A catalog is refused if one of its roles has the id of a custom role.
     """
 
     async def apply(service: Service) -> list[str]:
@@ -96,35 +102,37 @@ def apply_catalog(as_json: AsJson = False) -> None:
 def plan_catalog(
     catalog: Annotated[
         str | None,
-        typer.Argument(help="The name or the path of a catalog; the deployment's if not given."),
+        typer.Argument(help="A name or a path. The default is the deployment's catalog."),
     ] = None,
     organization: Annotated[
-        list[str] | None, typer.Option(help="Only these; all of them if not given.")
+        list[str] | None, typer.Option(help="Only this one. The default is all organizations.")
     ] = None,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say who would gain and who would lose which action under another catalog. Nothing is written.
+    """Show who would gain and lose which action under another catalog. Nothing is written.
 
-    Compared with what was applied last. Tells of the organizations where somebody is affected. Exits
-    with 0 if nobody is, with 1 if somebody is or something has no place in it, and with 2 when one could
-    not be asked, or a role's id is taken. With --json the last line says what was compared.
+    The catalog is compared with the one that was applied last. Only organizations with affected people
+    are shown. With --json, the last line names the two catalogs.
+
+    Exits with 0 if nobody is affected, with 1 if somebody is or the catalog has no place for something,
+    and with 2 if an organization could not be planned or the id of a role is taken.
     """
 
     async def work(service: Service) -> tuple[Everywhere, dict[str, object]]:
-        then = load(catalog) if catalog is not None else service.catalog
+        planned = load(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
-            await refuse_taken(session, then)
-            known = await list_organizations(session, None, None, MOST)
-        wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
-        with Meter("Planning", "organizations", len(wanted)) as meter:
+            await refuse_taken(session, planned)
+            existing = await list_organizations(session, None, None, MOST)
+        ids = [OrganizationId(each) for each in organization or [each.id for each in existing]]
+        with Meter("Planning", "organizations", len(ids)) as meter:
             found = await plan_everywhere(
-                service.audit, service.ledger, then, wanted, lambda: meter.step(1)
+                service.audit, service.ledger, planned, ids, lambda: meter.step(1)
             )
         return found, {
-            "catalog": then.version,
+            "catalog": planned.version,
             "instead_of": found.instead_of,
-            "organizations": len(wanted),
+            "organizations": len(ids),
             "affected": len(found.affected),
         }
 
@@ -145,7 +153,7 @@ def _paths(names: list[str] | None) -> Iterator[Path]:
 
 
 def _validated(path: Path) -> tuple[ApplyOutcome, str]:
-    """Return the outcome and, of a valid catalog, the schema."""
+    """Return the outcome with the schema, which is empty for an invalid catalog."""
     try:
         catalog = load(path)
     except UnknownCatalog as unknown:
@@ -172,7 +180,7 @@ def _compiled(path: Path, check: bool) -> ApplyOutcome:
 
 
 def schema_file(catalog: Path) -> Path:
-    """Return where the schema of a catalog file belongs."""
+    """Return the path of the schema of a catalog file."""
     folder = catalog.parent.parent if catalog.parent.name == "catalogs" else catalog.parent
     return folder / f"{catalog.stem}.zed"
 
@@ -188,7 +196,7 @@ def _diff(before: str, after: str, name: str) -> str:
 
 
 def _shown(path: Path) -> str:
-    """Return the path as short as it can be written from here."""
+    """Return the path relative to the current folder if it is inside it, else the absolute path."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 

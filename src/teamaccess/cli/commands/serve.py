@@ -1,4 +1,4 @@
-"""`teamaccess serve`: the API."""
+"""`teamaccess serve`: serve the API."""
 
 import socket
 from contextlib import suppress
@@ -28,10 +28,12 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=HIGHEST_PORT, help="The port; TEAMACCESS_PORT or 8000 if unset."),
+        typer.Option(
+            min=0, max=HIGHEST_PORT, help="The port. The default is TEAMACCESS_PORT, or 8000."
+        ),
     ] = None,
 ) -> None:
-    """Serve the API, with the settings in TEAMACCESS_*."""
+    """Serve the API, with the settings in the environment variables TEAMACCESS_*."""
     settings = Settings.discover()
     server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
     collect_seldom()

@@ -1,4 +1,4 @@
-"""`teamaccess token`: access tokens from the command line."""
+"""`teamaccess token`: issue access tokens."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -23,19 +23,21 @@ class UserOrOperator(Invalid):
 
 @app.callback()
 def commands() -> None:
-    """Make access tokens for the API."""
+    """Issue access tokens for the API."""
 
 
 @app.command("issue")
 def issue_token(
     user: Annotated[str | None, typer.Argument(help="A user's id or e-mail address.")] = None,
     operator_name: Annotated[
-        str | None, typer.Option("--operator", help="An operator's name instead of a user.")
+        str | None, typer.Option("--operator", help="An operator's name, instead of a user.")
     ] = None,
-    hours: Annotated[int, typer.Option(min=1, max=LONGEST_HOURS, help="How long it lives.")] = 12,
+    hours: Annotated[
+        int, typer.Option(min=1, max=LONGEST_HOURS, help="How many hours it is valid.")
+    ] = 12,
     as_json: AsJson = False,
 ) -> None:
-    """Print an access token. Whoever has it is that user, so keep it out of logs and history."""
+    """Print an access token. It is as good as a password, so keep it out of logs and shell history."""
     if (user is None) == (operator_name is None):
         raise UserOrOperator
     life = timedelta(hours=hours)
