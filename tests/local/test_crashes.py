@@ -104,7 +104,7 @@ def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
 def test_the_last_words_are_of_this_start(new_stack: NewStack) -> None:
     logs = new_stack().home.logs
     (logs / "quick.log").write_text("said by another one, long ago\n")
-    for command, said in ((["true"], "(it said nothing)"), (["echo", "now"], "now")):
+    for command, said in ((["true"], "(it printed nothing)"), (["echo", "now"], "now")):
         stack = new_stack()
         child = stack.supervisor.start("quick", command, environment={"PATH": os.environ["PATH"]})
         with pytest.raises(ProgramDied) as death:

@@ -1,4 +1,4 @@
-"""Everything on this machine in one go: the servers, the schema, a demo organization, the API."""
+"""Start everything on this machine: the servers, the schema, a demo organization, the API, a worker."""
 
 import asyncio
 import http.client
@@ -29,14 +29,14 @@ from teamaccess.service import open_service
 from teamaccess.storage.migrations import upgrade
 
 DevInfo = dict[str, Any]
-"""What `dev.json` says."""
+"""The content of `dev.json`."""
 NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA", "SPICEDB_TLS")}
-"""Settings of another deployment that would not fit the local servers."""
+"""Settings in our environment that belong to another deployment and not to the local servers."""
 
 
 @dataclass(frozen=True)
 class DevOptions:
-    """What whoever starts it asks for; a port 0 is any free one."""
+    """The options of `teamaccess dev`. Port 0 means any free port."""
 
     home: Path
     port: int
@@ -47,10 +47,10 @@ class DevOptions:
 
 @contextmanager
 def run_everything(options: DevOptions) -> Iterator[tuple[LocalStack, DevInfo]]:
-    """Run everything while the block lasts; when it begins, `dev.json` says where.
+    """Run everything while the block lasts. When the block begins, `dev.json` has the addresses.
 
-    Raises one of the LocalStackFailed where something stands in the way, StopRequested where
-    somebody ends it before it is up.
+    Raises a LocalStackFailed if something cannot start, and StopRequested if a signal asks to stop
+    before everything is up.
     """
     ensure_spicedb()
     with LocalStack(options.home, fresh=options.fresh) as stack:
@@ -90,15 +90,18 @@ def _start(stack: LocalStack, options: DevOptions, report: Callable[[str], None]
     return _dev_info(settings, demo, pids)
 
 
-def _catalog(home: Home, wanted: str | None) -> str:
-    """The catalog this home was begun with: its data means nothing under another one."""
+def _catalog(home: Home, requested: str | None) -> str:
+    """Return the home's catalog. The data of a home has no meaning under another catalog.
+
+    Raises OtherCatalog if another one is requested.
+    """
     kept = home.catalog.read_text() if home.catalog.exists() else None
-    chosen = wanted or kept or "fintoc"
+    chosen = requested or kept or "fintoc"
     if chosen.endswith(".yaml"):
         chosen = str(Path(chosen).absolute())
     if kept not in (None, chosen):
         raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
-    load(chosen)  # a bad one is refused before anything is made of it
+    load(chosen)  # refuses an invalid catalog before the home remembers it
     home.catalog.write_text(chosen)
     return chosen
 
@@ -125,11 +128,11 @@ async def _populate(settings: Settings) -> Demo:
 def _start_ours(
     stack: LocalStack, name: str, settings: dict[str, Any], command: str | None = None
 ) -> Child:
-    """Start a program of our own, with these settings and no others."""
-    theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    ours = {PREFIX + name.upper(): value for name, value in settings.items()}
-    called = [sys.executable, "-m", "teamaccess", command or name]
-    return stack.supervisor.start(name, called, environment=theirs | ours)
+    """Start a teamaccess command in the environment, with these settings in place of its own."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    own = {PREFIX + name.upper(): value for name, value in settings.items()}
+    arguments = [sys.executable, "-m", "teamaccess", command or name]
+    return stack.supervisor.start(name, arguments, environment=inherited | own)
 
 
 def _dev_info(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> DevInfo:

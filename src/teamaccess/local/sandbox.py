@@ -1,4 +1,4 @@
-"""SpiceDB's test server as our own child: engines in memory for what was and what would be."""
+"""SpiceDB's test server as a child process, for sandboxes of the past and of plans."""
 
 from pathlib import Path
 
@@ -13,11 +13,11 @@ from teamaccess.local.spicedb.server import (
 from teamaccess.local.supervisor import Supervisor
 
 MAX_MEMORY_BYTES = 2 * 1024**3
-"""Bytes of memory at which it begins anew: it frees nothing that it was once told."""
+"""The memory in bytes at which it is restarted. It never frees memory."""
 
 
 class LocalSandbox:
-    """One server on 127.0.0.1. It takes any key, so nobody else may reach it."""
+    """One server on 127.0.0.1. It accepts any key, so no other machine may reach it."""
 
     def __init__(self, binary: Path, supervisor: Supervisor, port: int) -> None:
         self.endpoint = f"127.0.0.1:{port}"
@@ -25,7 +25,7 @@ class LocalSandbox:
 
     @property
     def pid(self) -> int:
-        """The number of the process that runs."""
+        """The id of the running process."""
         return self._child.pid
 
     def start(self) -> None:
@@ -46,7 +46,7 @@ class LocalSandbox:
         self._wait()
 
     def restart(self) -> None:
-        """Forget everything, and wait until it answers again."""
+        """Restart the server, which empties it, and wait until it answers."""
         self._child.restart()
         self._wait()
 

@@ -1,4 +1,4 @@
-"""Mails: what they mean, the bytes that say it, and the way they leave."""
+"""Mails: their content, their serialization, the check of the bytes, and sending."""
 
 from teamaccess.directory.mail.mail import Mail, Mailbox
 from teamaccess.directory.mail.mailer import FileMailer, Mailer, SmtpMailer, mailer
