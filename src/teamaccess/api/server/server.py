@@ -45,7 +45,7 @@ class LimitedServer(uvicorn.Server):
                 try:
                     cast(LimitedConnection, connection).enforce(now)
                 except Exception as error:  # one connection must not end the sweep of all others
-                    log.error("connection_not_swept", exc_info=error)
+                    log.error("connection_sweep_failed", exc_info=error)
 
 
 def create_server(app: Any, limits: ConnectionLimits) -> LimitedServer:

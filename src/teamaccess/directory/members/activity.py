@@ -60,4 +60,4 @@ class ActivityLog:
                 await session.execute(write)
         except (SQLAlchemyError, OSError) as cause:
             # what the member did is done; that we cannot note when must not make it fail
-            log.warning("activity_not_noted", cause=repr(cause))
+            log.warning("activity_not_recorded", cause=repr(cause))

@@ -69,4 +69,4 @@ class TokenUse:
                 await session.execute(mine.values(last_used_at=func.clock_timestamp()))
         except (SQLAlchemyError, OSError) as cause:
             # who asks is known all the same
-            log.warning("token_use_not_noted", cause=repr(cause))
+            log.warning("token_use_not_recorded", cause=repr(cause))

@@ -69,7 +69,7 @@ class SchemaWatch:
     async def gap(self, after: str | None, why: str) -> None:
         """Keep that nobody knows which schemas stood since a token: a foreign one may have."""
         details = {"after": after, "differences": [f"unknown: {why}"]}
-        log.error("foreign_schema", **details)
+        log.error("foreign_schema_found", **details)
         async with self._service.reads() as session:
             await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
@@ -100,7 +100,7 @@ class SchemaWatch:
         if not differences:
             return
         differences = sorted(set(differences))
-        log.error("foreign_schema", differences=differences)
+        log.error("foreign_schema_found", differences=differences)
         async with self._service.reads() as session:
             found = {**details, "differences": differences}
             await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, found)

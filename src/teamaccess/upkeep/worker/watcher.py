@@ -83,7 +83,7 @@ class Watcher:
                     while mine and should_continue():
                         await self._watch()
             except OUTAGES as cause:
-                log.warning("watch_waits", cause=repr(cause))
+                log.warning("watch_failed", cause=repr(cause))
             await asyncio.sleep(PAUSE_SECONDS)
 
     @asynccontextmanager
@@ -119,11 +119,11 @@ class Watcher:
             if not heard:
                 raise
         except EngineRefused as refused:
-            log.error("watch_starts_again", why=str(refused))
+            log.error("watch_restarted", cause=str(refused))
             await self._schemas.gap(since, str(refused))
             await self._forget()
         except TooLarge as unheard:
-            log.error("watch_starts_again", why=str(unheard))
+            log.error("watch_restarted", cause=str(unheard))
             await self._schemas.gap(since, str(unheard))
             await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
             await self._forget()
@@ -142,7 +142,7 @@ class Watcher:
         by_name = by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
             for organization, told in by_name.items():
-                log.error("foreign_write", organization=organization, count=len(told))
+                log.error("foreign_write_found", organization=organization, count=len(told))
                 details = {
                     "updates": told[:MOST_TOLD],
                     "count": len(told),
