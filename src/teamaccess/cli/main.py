@@ -46,6 +46,8 @@ class Subcommands(TyperGroup):
             import_module(f"teamaccess.cli.commands.{COMMANDS[cmd_name]}").app
         )
         command.name = cmd_name
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = _unwrapped(each.help or "")
         return command
 
     def main(  # type: ignore[override]  # it always exits
@@ -59,6 +61,11 @@ class Subcommands(TyperGroup):
             print_refusal(refusal, as_json="--json" in words)
             sys.exit(EXIT_FAILED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unwrapped(help: str) -> str:
+    """Return the help with each paragraph on one line, so that the terminal's width wraps it."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in help.split("\n\n"))
 
 
 app = typer.Typer(

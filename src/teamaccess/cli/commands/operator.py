@@ -126,7 +126,7 @@ def revoke_auditor(
     reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Take back `grant-auditor`. Permissions to audit that the person has as a member stay."""
+    """Take back `grant-auditor`. The person keeps audit permissions that they have as a member."""
     cleaned_reason = clean("reason", reason, LONGEST_REASON)
 
     async def end(service: Service) -> UserId:
@@ -143,7 +143,7 @@ def revoke_auditor(
 
 @app.command("auditors")
 def list_auditors(as_json: AsJson = False) -> None:
-    """List the auditors of every organization, with the start, the end and who named them."""
+    """List the auditors of every organization, with start, end and the operator who named them."""
 
     async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
