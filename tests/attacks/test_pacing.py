@@ -31,7 +31,7 @@ class Server:
         self.gone = asyncio.Event()
         self._asked: list[float] = []
         monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: 1000.0)
-        monkeypatch.setattr(pacing, "_sleep", self._wait)
+        monkeypatch.setattr(pacing, "_wait", self._wait)
 
     async def ask(
         self, *tokens: bytes, path: str = "/v1/me", address: str | None = "10.0.0.1"
