@@ -141,12 +141,12 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
     organization = str(error.facts.get("organization", request.path_params.get("organization", "")))
     if organization and not is_organization_id(organization):
         return  # free text of the caller, which no chain may keep
-    known = isinstance(error, errors.Forbidden) and not isinstance(request.user, Operator)
+    is_known_chain = isinstance(error, errors.Forbidden) and not isinstance(request.user, Operator)
     service: Service = scope["litestar_app"].state.service
     await service.refusals.record(
         attribution(request),
         "refused",
-        chain=organization if organization and known else Event.PLATFORM,
+        chain=organization if organization and is_known_chain else Event.PLATFORM,
         code=error.code,
         facts=error.facts,
         method=request.method,

@@ -103,7 +103,7 @@ async def recheck_credential(request: Request[Any, Any, Any], change: Change) ->
 
 
 def credential_of(request: Request[Any, Any, Any]) -> Credential:
-    """Return the caller's credential. A service account that acts for a member has its own token."""
+    """Return the caller's credential: for a service account that acts for a member, its own token."""
     credential: Credential = request.scope["state"].get("credential")
     return credential
 
@@ -139,7 +139,7 @@ async def provide_service(request: Request[Any, Any, Any]) -> Service:
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:
-    """Return the signed-in user; raises SignInRequired, and UsersOnly for an operator."""
+    """Return the signed-in user. Raises SignInRequired, and UsersOnly for an operator."""
     if isinstance(request.user, Operator):
         raise UsersOnly
     if not isinstance(request.user, User):

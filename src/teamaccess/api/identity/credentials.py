@@ -129,8 +129,8 @@ async def _authenticate_login(
     login = await issuer.verify(token)
     user, login = await _user_with_login(service, issuer, login)
     if user is None:
-        who = Attribution("anonymous", Channel.API, request_id)
-        async with service.ledger.change(who) as change:
+        attributed = Attribution("anonymous", Channel.API, request_id)
+        async with service.ledger.change(attributed) as change:
             user = await first_sign_in(change, login)
             await service.ledger.commit(change)
     await _refuse_if_ended(service, login, user, request_id)
@@ -148,5 +148,5 @@ async def _refuse_if_ended(
 
 
 async def _record_refusal(service: Service, actor: str, request_id: str, cause: object) -> None:
-    who = Attribution(actor, Channel.API, request_id)
-    await service.refusals.record(who, "sign_in_refused", cause=cause)
+    attributed = Attribution(actor, Channel.API, request_id)
+    await service.refusals.record(attributed, "sign_in_refused", cause=cause)

@@ -74,8 +74,10 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
                     raise
             await asyncio.sleep(KEY_PAUSE_SECONDS)  # the request holds no lock and no turn here
 
-    asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    parameters = [asks] + [
+    request_parameter = inspect.Parameter(
+        "request", inspect.Parameter.KEYWORD_ONLY, annotation=Request
+    )
+    parameters = [request_parameter] + [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in signature.parameters.items()
         if name not in ("change", "request")

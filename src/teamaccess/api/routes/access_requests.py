@@ -36,8 +36,10 @@ async def ask_for_access(
     """Ask for a role or an action for some hours. Members who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
-    wish = AccessRequestInput(role, data.action, data.duration_hours, reason)
-    return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
+    request = AccessRequestInput(role, data.action, data.duration_hours, reason)
+    return await _view_of(
+        change, await ask(change, actor.id, OrganizationId(organization), request)
+    )
 
 
 @get(ALL, operation_id="list_access_requests")
@@ -51,7 +53,7 @@ async def show_access_requests(
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
     """List the caller's own requests and the requests that they may decide, the newest first."""
-    sight = await _sight(service, organization, actor)
+    sight = await _visible_to(service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
         rows = await list_requests(
@@ -77,7 +79,7 @@ async def show_access_request(
     organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
 ) -> AccessRequestView:
     """Return a request that the caller made or may decide."""
-    sight = await _sight(service, organization, actor)
+    sight = await _visible_to(service, organization, actor)
     async with service.reads() as session:
         row = await get_request(session, service.catalog, sight, RequestId(access_request))
         return AccessRequestView.of(row, await reasons_of(session, [row]))
@@ -92,7 +94,7 @@ async def approve_access_request(
     actor: SignedIn,
     data: JSONBody[Approval],
 ) -> AccessRequestView:
-    """Approve a request of somebody else. Access begins now, for the time asked or a shorter one."""
+    """Approve another member's request. Access begins now and lasts at most as long as requested."""
     approved = await decide.approve(
         change,
         actor.id,
@@ -102,7 +104,7 @@ async def approve_access_request(
         RoleId(data.role) if data.role is not None else None,
         _cleaned(data.reason),
     )
-    return await _shown(change, approved)
+    return await _view_of(change, approved)
 
 
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
@@ -114,10 +116,10 @@ async def decline_access_request(
     actor: SignedIn,
     data: JSONBody[Refusal],
 ) -> AccessRequestView:
-    """Decline a request of somebody else."""
+    """Decline another member's request."""
     id, reason = OrganizationId(organization), _cleaned(data.reason)
     declined = await decide.decline(change, actor.id, id, RequestId(access_request), reason)
-    return await _shown(change, declined)
+    return await _view_of(change, declined)
 
 
 @post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
@@ -127,15 +129,15 @@ async def withdraw_access_request(
 ) -> AccessRequestView:
     """Withdraw the caller's own request."""
     id = OrganizationId(organization)
-    return await _shown(change, await withdraw(change, actor.id, id, RequestId(access_request)))
+    return await _view_of(change, await withdraw(change, actor.id, id, RequestId(access_request)))
 
 
-async def _sight(service: Service, organization: str, actor: User) -> Sight:
+async def _visible_to(service: Service, organization: str, actor: User) -> Sight:
     id = OrganizationId(organization)
     return Sight(id, actor.id, await service.reading.actions(id, actor.id))
 
 
-async def _shown(change: Change, request: AccessRequest) -> AccessRequestView:
+async def _view_of(change: Change, request: AccessRequest) -> AccessRequestView:
     return AccessRequestView.of(request, await reasons_of(change.session, [request]))
 
 

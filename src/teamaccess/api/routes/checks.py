@@ -34,22 +34,22 @@ async def check(
     # SECURITY: a check costs as much as a request, so each one counts against the caller's rate
     await count_extra(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
-    for place, each in enumerate(data.checks):
-        by_organization[OrganizationId(each.organization)].append(place)
+    for index, each in enumerate(data.checks):
+        by_organization[OrganizationId(each.organization)].append(index)
     answers: dict[int, CheckView] = {}
-    for organization, places in by_organization.items():
-        mine = [data.checks[place] for place in places]
-        views = await _answered(service, request.user, organization, mine)
-        answers.update(zip(places, views, strict=True))
-    return ChecksView([answers[place] for place in sorted(answers)])
+    for organization, indexes in by_organization.items():
+        group = [data.checks[index] for index in indexes]
+        views = await _answers_about(service, request.user, organization, group)
+        answers.update(zip(indexes, views, strict=True))
+    return ChecksView([answers[index] for index in sorted(answers)])
 
 
-async def _answered(
+async def _answers_about(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[Asked]
 ) -> list[CheckView]:
     """Return the answers about one organization, if the caller may ask these questions."""
-    users = [_whose(caller, each) for each in checks]
-    await _refuse_curious(service, caller, organization, users)
+    users = [_user_asked_about(caller, each) for each in checks]
+    await _require_may_ask(service, caller, organization, users)
     objects = [
         asked(service.catalog, organization, each.action, each.resource or None) for each in checks
     ]
@@ -71,7 +71,7 @@ async def _answered(
     ]
 
 
-async def _refuse_curious(
+async def _require_may_ask(
     service: Service, caller: Caller, organization: OrganizationId, users: Sequence[UserId]
 ) -> None:
     """Raise UnknownOrganization if the caller is not a member.
@@ -85,7 +85,7 @@ async def _refuse_curious(
             await service.reading.require(organization, caller.id, "view_audit")
 
 
-def _whose(caller: Caller, each: Asked) -> UserId:
+def _user_asked_about(caller: Caller, each: Asked) -> UserId:
     """Return the user whom the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired

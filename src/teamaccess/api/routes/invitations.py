@@ -140,13 +140,13 @@ async def accept(
         raise acceptance.AcceptsForSomebodyElse
     if not isinstance(request.auth, Claims | Login | None):
         raise OnlyInPerson
-    who = attribution(request)
+    attributed = attribution(request)
     async with service.reads() as session:
         offered = await acceptance.addressed(session, data.token, await service.now())
     organization = offered.organization_id
     release_slot(request)
     try:
-        async with service.ledger.change(who, organization) as change:
+        async with service.ledger.change(attributed, organization) as change:
             signed_in = await still_signed_in(request, change)
             user = await acceptance.accept(
                 change, organization, offered.id, data.token, signed_in, name
@@ -159,7 +159,7 @@ async def accept(
         request.scope["state"]["refusal_recorded"] = True
         about = f"invitation:{offered.id}"
         await service.refusals.record(
-            who, "acceptance_refused", organization, about, code=refused.code
+            attributed, "acceptance_refused", organization, about, code=refused.code
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)

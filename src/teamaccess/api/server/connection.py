@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from teamaccess.api.server.gate import REFUSED, Gate, counted_address
+from teamaccess.api.server.gate import REFUSED, ConnectionGate, counted_address
 from teamaccess.api.server.limits import (
     CHUNK_OVERHEAD,
     HEADER_BYTES,
@@ -61,7 +61,7 @@ class LimitedConnection(HttpToolsProtocol):
     The server's sweep calls `enforce` twice a second, so requests need no timers of their own.
     """
 
-    def __init__(self, *, gate: Gate, **uvicorns: Any) -> None:
+    def __init__(self, *, gate: ConnectionGate, **uvicorns: Any) -> None:
         super().__init__(**uvicorns)
         self._gate = gate
         self._limits = gate.limits

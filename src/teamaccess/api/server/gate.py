@@ -14,11 +14,11 @@ REFUSED = Metric(
     "Connections that a limit ended, by the limit's code",
     ["code"],
 )
-SITE_BITS = 64
-"""The prefix length of the smallest IPv6 network of a customer. Its addresses count as one."""
+IPV6_CUSTOMER_BITS = 64
+"""IPv6 addresses with the same first 64 bits count as one, because a customer has at least so many."""
 
 
-class Gate:
+class ConnectionGate:
     """Admits connections up to the limits. It ignores forwarded addresses."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
@@ -48,7 +48,7 @@ class Gate:
 
 
 def counted_address(client: tuple[str, int] | None) -> str:
-    """Return the address that counts for a client's limits. For IPv6 it is the network."""
+    """Return the address under which a client is counted. For IPv6 it is the client's network."""
     if client is None:
         return ""
     try:
@@ -59,4 +59,4 @@ def counted_address(client: tuple[str, int] | None) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(IPv6Network((address, SITE_BITS), strict=False))
+    return str(IPv6Network((address, IPV6_CUSTOMER_BITS), strict=False))

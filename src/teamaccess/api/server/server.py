@@ -12,7 +12,7 @@ import structlog
 import uvicorn
 
 from teamaccess.api.server.connection import LimitedConnection
-from teamaccess.api.server.gate import Gate
+from teamaccess.api.server.gate import ConnectionGate
 from teamaccess.api.server.limits import ConnectionLimits
 from teamaccess.api.server.pacing import PacedApp
 
@@ -50,7 +50,7 @@ class LimitedServer(uvicorn.Server):
 
 def create_server(app: Any, limits: ConnectionLimits) -> LimitedServer:
     """Return a server for an application of `create_app`, with these limits."""
-    connection = partial(LimitedConnection, gate=Gate(limits))
+    connection = partial(LimitedConnection, gate=ConnectionGate(limits))
     return LimitedServer(
         uvicorn.Config(
             PacedApp(app, app.state.known_tokens, limits.unknown_per_second),

@@ -49,7 +49,7 @@ def commands() -> None:
 @app.command("verify")
 def verify_chains(
     organization: Organization = None,
-    kept: Annotated[
+    heads_file: Annotated[
         Path | None,
         typer.Option("--heads", help="A file of heads that you kept.", exists=True, dir_okay=False),
     ] = None,
@@ -69,8 +69,11 @@ def verify_chains(
     async def look(service: Service) -> Verification:
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             total = await entries_to_verify(connection, organization)
-            with _open_heads(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
-                return await verify(connection, organization, to_compare, meter.step)
+            with (
+                _open_heads(heads_file) as kept_heads,
+                Meter("Verifying", "entries", total) as meter,
+            ):
+                return await verify(connection, organization, kept_heads, meter.step)
 
     found = with_service(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}

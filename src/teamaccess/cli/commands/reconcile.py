@@ -123,9 +123,9 @@ async def _compare(
 
 
 def _print(result: ReconcileResult) -> None:
-    who = result.organization if result.known else f"{result.organization} (unknown)"
+    name = result.organization if result.known else f"{result.organization} (unknown)"
     counts = ", ".join(f"{count} {kind}" for kind, count in result.counts.items())
-    echo(f"{who}: {counts or result.problem}{_outcome(result)}")
+    echo(f"{name}: {counts or result.problem}{_outcome(result)}")
     for kind, texts in result.differences.items():
         for text in texts:
             echo(f"  {kind}  {_line(text)}")

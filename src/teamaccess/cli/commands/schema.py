@@ -72,13 +72,13 @@ class ApplyOutcome:
 @app.command("compile")
 def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJson = False) -> None:
     """Write the SpiceDB schema of each catalog, into the folder above `catalogs`."""
-    _tell([_compiled(path, check) for path in _paths(catalog)], as_json)
+    _print_outcomes([_compiled(path, check) for path in _paths(catalog)], as_json)
 
 
 @app.command("validate")
 def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
     """List every mistake of each catalog, by line."""
-    _tell([_validated(path)[0] for path in _paths(paths)], as_json)
+    _print_outcomes([_validated(path)[0] for path in _paths(paths)], as_json)
 
 
 @app.command("apply")
@@ -159,9 +159,9 @@ def _validated(path: Path) -> tuple[ApplyOutcome, str]:
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:
-        shown, more = _shown(path), invalid.left_out
-        return ApplyOutcome(shown, None, invalid.mistakes, more, status="invalid"), ""
-    return ApplyOutcome(_shown(path), version=catalog.version), catalog.schema()
+        name, left_out = _short_path(path), invalid.left_out
+        return ApplyOutcome(name, None, invalid.mistakes, left_out, status="invalid"), ""
+    return ApplyOutcome(_short_path(path), version=catalog.version), catalog.schema()
 
 
 def _compiled(path: Path, check: bool) -> ApplyOutcome:
@@ -170,7 +170,7 @@ def _compiled(path: Path, check: bool) -> ApplyOutcome:
         return outcome
     target = schema_file(path)
     before = target.read_text(encoding="utf-8") if target.exists() else ""
-    outcome.schema, outcome.status = _shown(target), "current"
+    outcome.schema, outcome.status = _short_path(target), "current"
     if schema != before and check:
         outcome.status, outcome.diff = "stale", _diff(before, schema, outcome.schema)
     elif schema != before:
@@ -195,13 +195,13 @@ def _diff(before: str, after: str, name: str) -> str:
     return "".join(lines)
 
 
-def _shown(path: Path) -> str:
+def _short_path(path: Path) -> str:
     """Return the path relative to the current folder if it is inside it, else the absolute path."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _tell(outcomes: list[ApplyOutcome], as_json: bool) -> None:
+def _print_outcomes(outcomes: list[ApplyOutcome], as_json: bool) -> None:
     print_result(
         as_json,
         "\n".join(map(str, outcomes)),
