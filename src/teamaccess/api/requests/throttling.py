@@ -28,8 +28,8 @@ SLOTS = 8
 SHARE_ALONE = 4
 """How many slots one tenant gets while no other tenant sends requests."""
 SHARE_AMONG_OTHERS = 1
-"""How many slots one tenant gets otherwise. So another tenant's request waits for at most one of its
-requests at every step."""
+"""How many slots one tenant gets while other tenants send requests too. So at each step, a request waits
+for at most one request of each other tenant."""
 REST_FACTOR = 3.0
 """A slot rests this many times as long as its request took, if the tenant has more requests waiting and
 other tenants send requests too. So one tenant gets at most a quarter of the process's time."""
@@ -38,8 +38,8 @@ RECENT_SECONDS = 1.0
 ANONYMOUS_SLOTS = 2
 """How many requests without a valid token a process runs at once."""
 LONGEST_PAUSE_SECONDS = 1.0
-"""The longest pause before a request is refused for its rate. It makes immediate repetition cheap for
-us."""
+"""The longest pause before a request is refused for its rate. The pause slows down clients that repeat a
+refused request at once."""
 NEVER_WAITS = frozenset({"/healthz"})
 """A monitor must learn that the process lives, however busy it is."""
 PROBES = frozenset({"/readyz", "/metrics"})
@@ -99,9 +99,9 @@ class FairRequests(ASGIMiddleware):
 
     def __init__(self, rates: Rates, tokens: KnownTokens) -> None:
         self._rates, self._tokens = rates, tokens
-        self._known = FairSlots(SLOTS, SHARE_ALONE)
+        self._authenticated = FairSlots(SLOTS, SHARE_ALONE)
         self._last_requests: dict[str, float] = {}
-        """The two parties that sent the last requests, and when."""
+        """The two tenants (or callers without a tenant) that sent the last requests, and when."""
         self._anonymous = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
         self._probes = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
 
@@ -125,12 +125,12 @@ class FairRequests(ASGIMiddleware):
         tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
         began, party = time.monotonic(), tenant or principal
         alone = self._is_alone(party, began)
-        self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
+        self._authenticated.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
         if not _is_short(scope):
             await next_app(scope, receive, send)
             return
         async with _Slot(
-            self._known, party, principal, scope, rest=0.0 if alone else REST_FACTOR
+            self._authenticated, party, principal, scope, rest=0.0 if alone else REST_FACTOR
         ) as slot:
             if time.monotonic() - began > RECHECK_AFTER_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
@@ -214,11 +214,14 @@ async def count_extra(request: Request[Any, Any, Any], cost: int) -> None:
 
 
 def _principal(scope: Scope, caller: User | Operator) -> str:
-    """Return the sender of the request. A service account that acts for members is the sender itself."""
+    """Return the principal whose requests are counted.
+
+    If a service account acts for a member, it is the service account.
+    """
     if isinstance(caller, Operator):
         return f"operator:{caller.name}"
-    shown = scope.get("auth")
-    return f"user:{shown.account if isinstance(shown, OnBehalf) else caller.id}"
+    credential = scope.get("auth")
+    return f"user:{credential.account if isinstance(credential, OnBehalf) else caller.id}"
 
 
 def _is_short(scope: Scope) -> bool:

@@ -61,8 +61,8 @@ class LimitedConnection(HttpToolsProtocol):
     The server's sweep calls `enforce` twice a second, so requests need no timers of their own.
     """
 
-    def __init__(self, *, gate: ConnectionGate, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+    def __init__(self, *, gate: ConnectionGate, **uvicorn_options: Any) -> None:
+        super().__init__(**uvicorn_options)
         self._gate = gate
         self._limits = gate.limits
         self._address: str | None = None
@@ -73,13 +73,13 @@ class LimitedConnection(HttpToolsProtocol):
         self._begun = False
         """Whether a request has begun to arrive and is not complete."""
         self._in_head = True
-        self._steps = 0
+        self._completed = 0
         """How many heads and messages are complete."""
         self._head_bytes = 0
         """Bytes of an incomplete head, counted on arrival because the parser does not show them."""
         self._body_bytes = self._wire_bytes = 0
         self._written = 0
-        self._mark: tuple[float, int] | None = None
+        self._last_read: tuple[float, int] | None = None
         """When an unread answer was last checked, and how many bytes the client had read by then."""
 
     # called by asyncio
@@ -112,9 +112,9 @@ class LimitedConnection(HttpToolsProtocol):
             return
         if self._stage in (Stage.SILENT, Stage.IDLE):
             self._wait_in(Stage.RECEIVING, self._limits.request_seconds)
-        steps = self._steps
+        completed = self._completed
         super().data_received(data)
-        if self._is_closing() or self._steps != steps:
+        if self._is_closing() or self._completed != completed:
             return
         if self._in_head:
             self._head_bytes += len(data)
@@ -126,7 +126,7 @@ class LimitedConnection(HttpToolsProtocol):
             if self._wire_bytes > CHUNK_OVERHEAD * self._limits.body_bytes + HEADER_BYTES:
                 self._refuse(BodyTooLarge(bytes=self._limits.body_bytes))
 
-    # called by the parser; a refusal is raised through it
+    # called by the parser, which passes a raised refusal on to `send_400_response`
 
     def on_message_begin(self) -> None:
         """Begin a request, unless too many requests of this connection are waiting."""
@@ -161,7 +161,7 @@ class LimitedConnection(HttpToolsProtocol):
         if upgrades and has_body:  # the parser would not read the body
             self._raise(InvalidRequest())
         self._in_head = False
-        self._steps += 1
+        self._completed += 1
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
         super().on_headers_complete()
         self.cycle.scope[CLIENT_GONE] = self._gone  # type: ignore[literal-required]
@@ -181,7 +181,7 @@ class LimitedConnection(HttpToolsProtocol):
         """End the client's time limit. From here on, the application works."""
         self._begun = False
         self._in_head = True
-        self._steps += 1
+        self._completed += 1
         cycle = self.cycle
         if not cycle.response_started:
             version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
@@ -248,15 +248,15 @@ class LimitedConnection(HttpToolsProtocol):
         """Whether the client has left an answer unread for too long, or reads it too slowly."""
         unread = self.transport.get_write_buffer_size()
         if not unread:
-            self._mark = None
+            self._last_read = None
             return False
         read = self._written - unread
-        if self._mark is None:
-            self._mark = (now, read)
-        since, before = self._mark
+        if self._last_read is None:
+            self._last_read = (now, read)
+        since, before = self._last_read
         if now - since < self._limits.answer_seconds:
             return False
-        self._mark = (now, read)
+        self._last_read = (now, read)
         return read - before < SLOWEST_READER * self._limits.answer_seconds
 
     def _refuse(self, refusal: ConnectionRefusal) -> None:

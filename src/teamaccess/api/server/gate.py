@@ -15,7 +15,7 @@ REFUSED = Metric(
     ["code"],
 )
 IPV6_CUSTOMER_BITS = 64
-"""IPv6 addresses with the same first 64 bits count as one, because a customer has at least so many."""
+"""IPv6 addresses with the same first 64 bits count as one, because one customer can use all of them."""
 
 
 class ConnectionGate:

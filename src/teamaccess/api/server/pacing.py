@@ -26,7 +26,7 @@ ADDRESSES = 2
 """How many addresses can send at their limit before the limit of all addresses delays them."""
 CLIENT_GONE = "teamaccess.client_gone"
 """The key in a request's scope of an event that is set when the client closes the connection."""
-NOT_PACED_TOGETHER = frozenset({"/healthz"})
+PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 """A monitor's requests wait only for other requests from its own address."""
 
 
@@ -52,7 +52,7 @@ class PacedApp:
         self._known = known
         burst = max(1, round(per_second / 2))
         self._by_address = RateLimit(per_second, burst)
-        self._altogether = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
+        self._in_total = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
 
     @property
     def state(self) -> Any:
@@ -66,8 +66,8 @@ class PacedApp:
             address = counted_address(scope.get("client"))
             if not await _turn(self._by_address, address, gone):
                 return
-            if scope["path"] not in NOT_PACED_TOGETHER and not await _turn(
-                self._altogether, None, gone
+            if scope["path"] not in PACED_BY_ADDRESS_ONLY and not await _turn(
+                self._in_total, None, gone
             ):
                 return
         await self._app(scope, receive, send)
