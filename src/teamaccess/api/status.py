@@ -52,13 +52,13 @@ class Status:
             return await ledger_status(session)
 
     async def _read_readiness(self) -> Readiness:
-        engine = await self._engine()
+        engine = await self._read_engine()
         try:
             return Readiness("ok", engine, await self._read_ledgers())
         except (SQLAlchemyError, OSError) as error:
             return Readiness(type(error).__name__, engine, None)
 
-    async def _engine(self) -> str:
+    async def _read_engine(self) -> str:
         """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.
 
         Otherwise return the reason why not.
@@ -66,8 +66,10 @@ class Status:
         service, proof = self._service, self._service.catalog.schema_proof
         try:
             async with service.reads() as session:
-                changed = await session.scalar(changed_last())
-                position = await position_of(session, changed) if changed is not None else None
+                last_changed = await session.scalar(changed_last())
+                position = (
+                    await position_of(session, last_changed) if last_changed is not None else None
+                )
             if position is None:
                 await position_before_creation(proof).prove_schema(service.engine)
             else:

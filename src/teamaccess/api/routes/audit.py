@@ -51,7 +51,7 @@ At = Annotated[
         description="A past time with its zone, as in 2026-03-31T23:59:59Z. Omit it for the present."
     ),
 ]
-By = Annotated[
+BasisOption = Annotated[
     Basis,
     QueryParameter(
         description="What counts at that time: what was decided, or what SpiceDB had by then."
@@ -99,7 +99,7 @@ async def show_who_can(
     action: Action,
     resource: Resource = None,
     at: At = None,
-    basis: By = Basis.DECIDED,
+    basis: BasisOption = Basis.DECIDED,
 ) -> Response[WhoCanView]:
     """List everybody who can do something, with every reason why.
 
@@ -118,7 +118,7 @@ async def show_what_can(
     service: TheService,
     user: UserParameter,
     at: At = None,
-    basis: By = Basis.DECIDED,
+    basis: BasisOption = Basis.DECIDED,
 ) -> Response[WhatCanView]:
     """List everything that a user can do, with every reason why.
 
@@ -139,7 +139,7 @@ async def show_why(
     action: Action,
     resource: Resource = None,
     at: At = None,
-    basis: By = Basis.DECIDED,
+    basis: BasisOption = Basis.DECIDED,
 ) -> WhyView:
     """Explain why a user can do something, or why not and which changes would allow it."""
     source = await _source(request, service, organization, at, basis)
@@ -158,7 +158,7 @@ async def show_matrix(
     organization: InPath,
     service: TheService,
     at: At = None,
-    basis: By = Basis.DECIDED,
+    basis: BasisOption = Basis.DECIDED,
 ) -> Response[MatrixView]:
     """List every active member with their actions.
 

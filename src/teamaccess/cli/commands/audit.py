@@ -80,7 +80,7 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A user's id o
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
 Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
-At = Annotated[
+AtOption = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
@@ -88,7 +88,7 @@ At = Annotated[
         "a date means its first moment.",
     ),
 ]
-By = Annotated[
+BasisOption = Annotated[
     Basis,
     typer.Option(help="With --at: use what was decided by then, or what SpiceDB had by then."),
 ]
@@ -104,8 +104,8 @@ def show_who_can(
     organization: Organization,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -123,8 +123,8 @@ def show_who_can(
 def show_what_can(
     organization: Organization,
     user: UserArgument,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -143,8 +143,8 @@ def show_what_can(
 @app.command("matrix")
 def show_matrix(
     organization: Organization,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
@@ -164,8 +164,8 @@ def show_why(
     user: UserArgument,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
 ) -> None:
     """Explain why a user can do something, or why not and which changes would allow it.
@@ -253,10 +253,8 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
         if obstacle.expired_at is not None:
             since = f" It expired at {_timestamp(obstacle.expired_at)}."
         elif change is not None:
-            why = f": {change.reason}" if change.reason else ""
-            since = (
-                f" Since {_timestamp(change.decided_at)}, by {in_words(change.actor, names)}{why}."
-            )
+            reason = f": {change.reason}" if change.reason else ""
+            since = f" Since {_timestamp(change.decided_at)}, by {in_words(change.actor, names)}{reason}."
         yield f"  {obstacle.sentence}{since}"
     yield from remedy_lines(found)
     yield _evidence_line(found.evidence)
@@ -272,9 +270,9 @@ def _path_line(path: PathView, names: Called) -> str:
 
 
 def _origin_line(change: Origin, names: Called) -> str:
-    why = f": {change.reason}" if change.reason else ""
+    reason = f": {change.reason}" if change.reason else ""
     by = in_words(change.actor, names)
-    return f"since {_timestamp(change.decided_at)}, by {by} ({change.channel}){why}"
+    return f"since {_timestamp(change.decided_at)}, by {by} ({change.channel}){reason}"
 
 
 def _timestamp(at: datetime) -> str:

@@ -27,18 +27,16 @@ app = typer.Typer(
     help="Validate catalogs, compile them for SpiceDB, plan and apply them.",
 )
 
-Named = Annotated[
+CatalogOption = Annotated[
     list[str] | None,
     typer.Option("--catalog", help="A name or a path. The default is all built-in catalogs."),
 ]
-Files = Annotated[
+CatalogPaths = Annotated[
     list[str] | None,
     typer.Argument(metavar="PATH", help="Names or paths. The default is all built-in catalogs."),
 ]
-COMPARED = (
-    "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
-)
-MOST = 1_000_000
+SUMMARY = "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
+MOST_ORGANIZATIONS = 1_000_000
 """How many organizations one run plans at most."""
 Check = Annotated[
     bool, typer.Option("--check", help="Write nothing, and fail if a schema is not current.")
@@ -70,13 +68,15 @@ class ApplyOutcome:
 
 
 @app.command("compile")
-def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJson = False) -> None:
+def compile_catalogs(
+    catalog: CatalogOption = None, check: Check = False, as_json: AsJson = False
+) -> None:
     """Write the SpiceDB schema of each catalog, into the folder above `catalogs`."""
     _print_outcomes([_compiled(path, check) for path in _paths(catalog)], as_json)
 
 
 @app.command("validate")
-def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
+def validate_catalogs(paths: CatalogPaths = None, as_json: AsJson = False) -> None:
     """List every mistake of each catalog, by line."""
     _print_outcomes([_validated(path)[0] for path in _paths(paths)], as_json)
 
@@ -123,7 +123,7 @@ def plan_catalog(
         planned = load(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
             await refuse_taken(session, planned)
-            existing = await list_organizations(session, None, None, MOST)
+            existing = await list_organizations(session, None, None, MOST_ORGANIZATIONS)
         ids = [OrganizationId(each) for each in organization or [each.id for each in existing]]
         with Meter("Planning", "organizations", len(ids)) as meter:
             found = await plan_everywhere(
@@ -139,7 +139,7 @@ def plan_catalog(
     found, compared = with_service(work)
     plans = list(map(PlanView.of, found.affected))
     show(plans, as_markdown=as_markdown, as_json=as_json)
-    print_result(as_json, COMPARED.format(**compared), **compared)
+    print_result(as_json, SUMMARY.format(**compared), **compared)
     if found.left_out:
         raise NotAllPlanned(organizations=found.left_out)
     raise typer.Exit(exit_code(plans))
