@@ -194,9 +194,8 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except (
-            Exception
-        ) as error:  # the invitation is committed, and can be resent after any failure
+        except Exception as error:
+            # the invitation is committed, and can be resent after any failure
             cause = repr(error).replace(letter.invitation.email, "the invited address")
             log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"

@@ -7,8 +7,8 @@ import typer
 
 from teamaccess.audit.auditors.find import AuditorEntry
 from teamaccess.audit.auditors.find import auditors as find_auditors
-from teamaccess.audit.auditors.grant import grant_auditor as grant_all
-from teamaccess.audit.auditors.grant import revoke_auditor as revoke_all
+from teamaccess.audit.auditors.grant import grant_auditor as grant_audits
+from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
 from teamaccess.cli.terminal import time_of
 from teamaccess.cli.with_service import (
     AsJson,
@@ -18,7 +18,7 @@ from teamaccess.cli.with_service import (
     with_service,
 )
 from teamaccess.common.text import LONGEST_REASON, clean
-from teamaccess.directory.members.administrators import grant_administrator as grant
+from teamaccess.directory.members.administrators import grant_administrator as grant_role
 from teamaccess.directory.organizations.create import create
 from teamaccess.ledger import clock
 from teamaccess.service import Service
@@ -74,7 +74,7 @@ def grant_administrator(
 
     async def make(service: Service) -> tuple[str, str, dict[str, object]]:
         async with service.ledger.change(operator_attribution(), id) as change:
-            membership = await grant(change, id, email, cleaned_reason)
+            membership = await grant_role(change, id, email, cleaned_reason)
             receipts = await service.ledger.commit(change)
         return membership.user_id, *progress_of(receipts)
 
@@ -106,7 +106,7 @@ def grant_auditor(
 
     async def make(service: Service) -> UserId:
         async with service.ledger.change(operator_attribution()) as change:
-            user = await grant_all(change, email, cleaned_reason, end)
+            user = await grant_audits(change, email, cleaned_reason, end)
             await service.ledger.commit(change)
         return user.id
 
@@ -131,7 +131,7 @@ def revoke_auditor(
 
     async def end(service: Service) -> UserId:
         async with service.ledger.change(operator_attribution()) as change:
-            user = await revoke_all(change, email, cleaned_reason)
+            user = await revoke_audits(change, email, cleaned_reason)
             await service.ledger.commit(change)
         return user.id
 

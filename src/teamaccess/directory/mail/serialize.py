@@ -27,7 +27,7 @@ LONGEST_LINE = 998
 LONGEST_PLAIN = 60
 """The most characters of a header that is written unencoded. Longer headers are encoded and folded."""
 BYTES_IN_A_WORD = 42
-"""They become 56 characters of base64. An encoded word has at most 75 characters (RFC 2047 section 2)."""
+"""42 bytes are 56 characters of base64, so an encoded word keeps within 75 (RFC 2047 section 2)."""
 PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 ATOM = re.compile(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*")
 
