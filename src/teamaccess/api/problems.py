@@ -80,7 +80,7 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
 
 def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     """Return the answer when PostgreSQL does not respond. Only the log gets the cause."""
-    if isinstance(error, DBAPIError) and not _passes_by_itself(error):
+    if isinstance(error, DBAPIError) and not _is_temporary(error):
         return unexpected(error)
     # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
     adapted = getattr(error, "orig", None)
@@ -95,7 +95,7 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     )
 
 
-def _passes_by_itself(error: DBAPIError) -> bool:
+def _is_temporary(error: DBAPIError) -> bool:
     """Whether the database was away, busy or shutting down, so that trying again can help."""
     code = sqlstate(error) or "08000"
     return error.connection_invalidated or code.startswith(
@@ -130,8 +130,8 @@ plugin = ProblemDetailsPlugin(
 async def record_refusal(error: Exception, scope: Scope) -> None:
     """Record the refusal of an authenticated caller, so that auditors see who tried what.
 
-    The event goes into the organization's chain. It goes into the platform's chain if the organization
-    is unknown, or if an operator named it, because it may be unknown then.
+    The event goes into the organization's chain if the organization certainly exists. Otherwise it goes
+    into the platform's chain. An operator can name an organization that does not exist.
     """
     if not isinstance(error, errors.Forbidden | UnknownOrganization) or scope.get("user") is None:
         return

@@ -47,7 +47,7 @@ def serve(
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return the socket to serve on; raises CannotListen."""
+    """Return the socket to serve on. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -66,7 +66,7 @@ class LocalPostgres:
         )
         self._supervisor.wait_until(child, lambda: _is_ready(data, child.pid), seconds=60)
         self.pid = child.pid
-        self._provide()
+        self._create_roles_and_database()
 
     def end_leftovers(self) -> None:
         """End the processes that a killed server left running for this home, and remove its locks.
@@ -74,8 +74,8 @@ class LocalPostgres:
         Every process of the server works in the data folder, even after its main process has died. The
         main process has our socket folder in its arguments, even if the data folder was removed.
 
-        The locks contain only a process id, which another program may have by now. Then the server would
-        refuse to start, although no server runs here.
+        A lock contains only a process id. If another program has that id by now, a new server would refuse
+        to start, although no server runs here.
         """
         data = self._home.postgres.resolve() / "data"
         for orphan in find_processes("postgres", folder=data, argument=self._sockets_setting):
@@ -101,7 +101,7 @@ class LocalPostgres:
         where = ("-h", self._sockets, "-p", PORT, "-U", SUPERUSER, "-d", database)
         return self._installation.run("psql", *options, *where, script=script)
 
-    def _provide(self) -> None:
+    def _create_roles_and_database(self) -> None:
         self.psql("".join(ROLE.format(name=name) for name in (OWNER, APPLICATION, SPICEDB)))
         self.create_database(APPLICATION, owner=OWNER)
 
