@@ -35,9 +35,8 @@ async def authenticate_token(
         await wait_until_issued(claims.issued_at, await service.now())
         return Operator(claims.subject), claims
     user = await _user_of(service, claims)
-    if (
-        user is None or user.is_service_account
-    ):  # service accounts sign in with their own tokens only
+    # a service account signs in with its API tokens only, so for this kind of token it is not a user
+    if user is None or user.is_service_account:
         cause = "its user does not exist"
         # SECURITY: the subject of an unknown user is free text, which no chain may record as an actor
         await _record_refusal(service, "anonymous", request_id, cause)
@@ -100,8 +99,7 @@ async def _user_with_login(
 ) -> tuple[User | None, Login]:
     """Wait until the token's time of issue, and return the user with this login then.
 
-    The returned login includes the latest time at which its token can have been issued. Raises
-    InvalidToken.
+    In the returned login, `issued_at` is the latest possible time of issue. Raises InvalidToken.
     """
     while True:
         async with service.reads() as session:

@@ -15,9 +15,9 @@ from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.service import Service
 from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
 
-CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
+TRY_LOCK_KEY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
 """A lock that lasts until the request with the key is committed or rolled back."""
-KEPT = timedelta(days=1)
+KEY_LIFE = timedelta(days=1)
 LONGEST_KEY = 255
 
 
@@ -76,11 +76,11 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
         raise InvalidIdempotencyKey
     fingerprint = await _fingerprint(request)
     actor = change.attribution.actor
-    if not await change.session.scalar(CLAIM, {"key": f"{actor} {key}"}):
+    if not await change.session.scalar(TRY_LOCK_KEY, {"key": f"{actor} {key}"}):
         raise IdempotencyKeyInUse
     await change.session.execute(
         delete(IdempotencyKey).where(
-            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
+            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEY_LIFE
         )
     )
     claimed: IdempotencyKey | None = await change.session.scalar(
@@ -98,13 +98,13 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
 
 
 async def finish_once(
-    change: Change, once: IdempotencyKey | None, status_code: int, body: Any
+    change: Change, claimed_key: IdempotencyKey | None, status_code: int, body: Any
 ) -> None:
     """Store the answer with the key, in the transaction of the change itself."""
-    if once is not None:
-        once.status_code = status_code
-        once.body = msgspec.to_builtins(body)
-        once.positions = {str(k): v for k, v in (await change.decide()).items()}
+    if claimed_key is not None:
+        claimed_key.status_code = status_code
+        claimed_key.body = msgspec.to_builtins(body)
+        claimed_key.positions = {str(k): v for k, v in (await change.decide()).items()}
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:

@@ -74,8 +74,8 @@ class LocalPostgres:
         Every process of the server works in the data folder, even after its main process has died. The
         main process has our socket folder in its arguments, even if the data folder was removed.
 
-        A lock contains only a process id. If another program has that id by now, a new server would refuse
-        to start, although no server runs here.
+        A lock contains only a process id. If another program has that id by now, a new server refuses to
+        start, although no server runs here.
         """
         data = self._home.postgres.resolve() / "data"
         for orphan in find_processes("postgres", folder=data, argument=self._sockets_setting):
