@@ -39,7 +39,7 @@ PROBLEM = Schema(
         "code": Schema(type=OpenAPIType.STRING, description="A stable code for programs."),
     },
 )
-ENFORCED = {
+CHANGE_HEADERS = {
     "Teamaccess-Change": OpenAPIHeader(
         description="`<organization>:<last position>`, one for each organization that changed.",
         schema=TEXT,
@@ -49,14 +49,14 @@ ENFORCED = {
         schema=TEXT,
     ),
 }
-PENDING = OpenAPIHeader(description="The address that shows the change's progress.", schema=TEXT)
+LOCATION = OpenAPIHeader(description="The address that shows the change's progress.", schema=TEXT)
 WITHOUT_CHANGE = {
     "/v1/check",
     "/v1/invitations/accept",
     "/v1/organizations/{organization}/audit/plan",
 }
 """Paths of operations that are described without 202 and without `Idempotency-Key`."""
-ONCE = Parameter(
+IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     param_in="header",
     required=False,
@@ -130,24 +130,24 @@ def describe(app: Litestar) -> None:
     """Complete the document that Litestar made from the routes."""
     document = app.openapi_schema
     document.components.schemas["Problem"] = PROBLEM
-    for body in bodies(Request):
+    for body in request_bodies(Request):
         if isinstance(schema := document.components.schemas.get(body.__name__), Schema):
             schema.additional_properties = False
     document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
     document.security = [{"token": []}, {}]
     for method, path, operation in operations(document):
         operation.summary = _summary(operation)
-        _refusals(operation)
-        _body(operation)
+        _describe_errors(operation)
+        _describe_body(operation)
         if method != "get" and path not in WITHOUT_CHANGE:
-            _change(operation, once=method == "post")
+            _describe_change(operation, idempotent=method == "post")
 
 
-def bodies(kind: type[Request]) -> Iterator[type[Request]]:
+def request_bodies(kind: type[Request]) -> Iterator[type[Request]]:
     """Yield every type of request body: all subclasses of `kind`."""
     for body in kind.__subclasses__():
         yield body
-        yield from bodies(body)
+        yield from request_bodies(body)
 
 
 def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:
@@ -164,7 +164,7 @@ def _summary(operation: Operation) -> str:
     return (operation.operation_id or "").replace("_", " ").capitalize()
 
 
-def _refusals(operation: Operation) -> None:
+def _describe_errors(operation: Operation) -> None:
     responses = operation.responses or {}
     responses.pop("400", None)
     problem = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
@@ -173,7 +173,7 @@ def _refusals(operation: Operation) -> None:
     )
 
 
-def _body(operation: Operation) -> None:
+def _describe_body(operation: Operation) -> None:
     """Mark a body that may be null as optional."""
     body = operation.request_body
     if isinstance(body, RequestBody):
@@ -181,15 +181,15 @@ def _body(operation: Operation) -> None:
         body.required = not any(isinstance(each, Schema) and each.one_of for each in schemas)
 
 
-def _change(operation: Operation, *, once: bool) -> None:
-    if once:
-        operation.parameters = [*(operation.parameters or []), ONCE]
+def _describe_change(operation: Operation, *, idempotent: bool) -> None:
+    if idempotent:
+        operation.parameters = [*(operation.parameters or []), IDEMPOTENCY_KEY]
     responses = operation.responses or {}
     done = next(each for status, each in responses.items() if status.startswith("2"))
     assert isinstance(done, OpenAPIResponse)  # noqa: S101 - the routes document no references
-    done.headers = {**(done.headers or {}), **ENFORCED}
+    done.headers = {**(done.headers or {}), **CHANGE_HEADERS}
     responses["202"] = OpenAPIResponse(
         description="Committed, not yet confirmed by SpiceDB",
         content=done.content,
-        headers={**ENFORCED, "Location": PENDING},
+        headers={**CHANGE_HEADERS, "Location": LOCATION},
     )

@@ -24,7 +24,7 @@ STOPPED = Gauge(
 FINDINGS = Gauge("teamaccess_findings_open", "Open findings, by kind", ["kind"])
 OLDEST_CHECK = Gauge(
     "teamaccess_reconcile_oldest_check_seconds",
-    "How long ago SpiceDB was compared with the organization that is next",
+    "How long ago the organization that is compared next was last compared with SpiceDB",
 )
 UNCHECKED = Gauge(
     "teamaccess_organizations_never_checked", "Organizations never compared with SpiceDB"

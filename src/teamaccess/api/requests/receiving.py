@@ -43,8 +43,8 @@ class ReceiveBody(ASGIMiddleware):
         """Raise DuplicateHeader, and RequestEntityTooLarge for a body beyond the limit."""
         refuse_duplicates(scope)
         handler: HTTPRouteHandler = scope["route_handler"]  # type: ignore[assignment]
-        most = handler.resolve_request_max_body_size()
-        body = await whole_body(scope, receive, LARGEST_BODY if most is None else most)
+        max_bytes = handler.resolve_request_max_body_size()
+        body = await whole_body(scope, receive, LARGEST_BODY if max_bytes is None else max_bytes)
         if body is not None:
             await next_app(scope, _Received(body, receive), send)
 
@@ -57,12 +57,12 @@ def refuse_duplicates(scope: Scope) -> None:
             raise DuplicateHeader(header=header, count=counts[name])
 
 
-async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
+async def whole_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
     """Return the body when all of it has arrived, or None if the client has gone.
 
-    Raises RequestEntityTooLarge as soon as more than `most` bytes have arrived or are announced.
+    Raises RequestEntityTooLarge as soon as more than `max_bytes` have arrived or are announced.
     """
-    if _declared_length(scope) > most:
+    if _declared_length(scope) > max_bytes:
         raise RequestEntityTooLarge
     parts = bytearray()
     while True:
@@ -70,7 +70,7 @@ async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
         if message["type"] != "http.request":
             return None
         parts += message["body"]
-        if len(parts) > most:
+        if len(parts) > max_bytes:
             raise RequestEntityTooLarge
         if not message["more_body"]:
             return bytes(parts)

@@ -24,7 +24,7 @@ class OneOrTheOther(Invalid):
 
 app = typer.Typer(add_completion=False)
 
-DRIFT, NOT_ASKED = 1, 2
+DRIFT, NOT_COMPARED = 1, 2
 OTHER_HISTORY = OtherHistory(organization="").code
 
 
@@ -71,7 +71,7 @@ def reconcile(
     results = with_service(look)
     print_result(as_json, _summary(results), **_facts(results))
     if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in results):
-        raise typer.Exit(NOT_ASKED)
+        raise typer.Exit(NOT_COMPARED)
     if any(each.left or each.problem for each in results):
         raise typer.Exit(DRIFT)
 
@@ -95,7 +95,7 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
         **asdict(rebuilt),
     )
     if rebuilt.busy or rebuilt.disagreeing:
-        raise typer.Exit(NOT_ASKED)
+        raise typer.Exit(NOT_COMPARED)
 
 
 def _remaining(rebuilt: Rebuilt) -> str:
