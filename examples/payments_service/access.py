@@ -18,7 +18,7 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
 log = logging.getLogger(__name__)
 
-SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 THIS_MACHINE = ("127.0.0.1:", "localhost:", "[::1]:", "unix:")
 ALLOWED = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
@@ -54,7 +54,7 @@ def spicedb() -> grpc.Channel:
 
 
 class Access:
-    """Asks SpiceDB. Every answer except a clear yes ends the call, and so does no answer."""
+    """Asks SpiceDB. Only a clear yes lets a call continue. Without an answer, the call ends."""
 
     def __init__(self, channel: grpc.Channel, key: str) -> None:
         self._permissions = PermissionsServiceStub(channel)
@@ -74,7 +74,7 @@ class Access:
         )
         try:
             answer = self._permissions.CheckPermission(
-                question, timeout=SECONDS, metadata=self._metadata
+                question, timeout=TIMEOUT_SECONDS, metadata=self._metadata
             )
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:

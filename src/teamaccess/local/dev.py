@@ -77,8 +77,8 @@ def _start(stack: LocalStack, options: DevOptions, report: Callable[[str], None]
     settings = _settings(stack, spicedb, catalog, port) | {"sandbox_endpoint": sandbox.endpoint}
     demo = asyncio.run(_populate(Settings(**settings)))
     report("Starting the API and the worker")
-    worker = _start_ours(stack, "worker", settings)
-    api = _start_ours(stack, "api", settings, command="serve")
+    worker = _start_command(stack, "worker", settings)
+    api = _start_command(stack, "api", settings, command="serve")
     stack.supervisor.wait_until(api, lambda: _is_ready(port), seconds=60)
     pids = {
         "api": api.pid,
@@ -125,10 +125,10 @@ async def _populate(settings: Settings) -> Demo:
         return await provide_demo(service)
 
 
-def _start_ours(
+def _start_command(
     stack: LocalStack, name: str, settings: dict[str, Any], command: str | None = None
 ) -> Child:
-    """Start a teamaccess command in the environment, with these settings in place of its own."""
+    """Start a teamaccess command with these settings and the rest of our environment."""
     inherited = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
     own = {PREFIX + name.upper(): value for name, value in settings.items()}
     arguments = [sys.executable, "-m", "teamaccess", command or name]

@@ -45,13 +45,13 @@ Resource = Annotated[
 UserParameter = Annotated[
     str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
 ]
-At = Annotated[
+AtParameter = Annotated[
     datetime | None,
     QueryParameter(
         description="A past time with its zone, as in 2026-03-31T23:59:59Z. Omit it for the present."
     ),
 ]
-BasisOption = Annotated[
+BasisParameter = Annotated[
     Basis,
     QueryParameter(
         description="What counts at that time: what was decided, or what SpiceDB had by then."
@@ -98,8 +98,8 @@ async def show_who_can(
     service: TheService,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: BasisOption = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[WhoCanView]:
     """List everybody who can do something, with every reason why.
 
@@ -117,8 +117,8 @@ async def show_what_can(
     organization: InPath,
     service: TheService,
     user: UserParameter,
-    at: At = None,
-    basis: BasisOption = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[WhatCanView]:
     """List everything that a user can do, with every reason why.
 
@@ -138,8 +138,8 @@ async def show_why(
     user: UserParameter,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: BasisOption = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> WhyView:
     """Explain why a user can do something, or why not and which changes would allow it."""
     source = await _source(request, service, organization, at, basis)
@@ -157,8 +157,8 @@ async def show_matrix(
     request: AnyRequest,
     organization: InPath,
     service: TheService,
-    at: At = None,
-    basis: BasisOption = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[MatrixView]:
     """List every active member with their actions.
 

