@@ -18,13 +18,13 @@ If you already have an account with the invited address, sign in first and send 
 
 
 @get("/invitations/accept", media_type=MediaType.TEXT, include_in_schema=False)
-async def explain(service: TheService) -> str:
+async def explain_acceptance(service: TheService) -> str:
     """Explain how to accept, without repeating the secret in the address."""
     return PAGE.format(public_url=service.settings.public_url)
 
 
 @get("/", operation_id="get_service_description")
-async def show_where() -> dict[str, str]:
+async def show_links() -> dict[str, str]:
     """Return the addresses of the API's description, the catalog and the health check."""
     return {
         "service": "teamaccess",
@@ -34,4 +34,4 @@ async def show_where() -> dict[str, str]:
     }
 
 
-routes = [explain, show_where]
+routes = [explain_acceptance, show_links]

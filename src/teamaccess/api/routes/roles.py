@@ -22,7 +22,7 @@ from teamaccess.storage import CustomRole, OrganizationId, RoleId
 from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
 
 IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
-Instead = Annotated[
+ReassignTo = Annotated[
     str | None,
     QueryParameter(
         min_length=1,
@@ -135,7 +135,7 @@ async def delete_role(
     role: InPath,
     change: Change,
     actor: SignedIn,
-    reassign: Instead = None,
+    reassign: ReassignTo = None,
 ) -> None:
     """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
     await remove(change, actor.id, OrganizationId(organization), RoleId(role), reassign)
