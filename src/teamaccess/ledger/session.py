@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import Table, event, func, insert, make_url, select, text
@@ -37,12 +38,36 @@ async def clock(session: AsyncSession) -> datetime:
     return now
 
 
-class LedgerSession(Session):
-    """A session that drains PostgreSQL's notes into the ledger before each commit.
+@dataclass
+class Recording:
+    """What one session has recorded in ledgers so far, and what each of its entries says."""
 
-    `info["attribution"]` says who changes; `info["entries"]` gathers what was decided, and
-    `info["committing"]` still has it where nobody knows what came of the commit.
-    """
+    catalog: Catalog
+    attribution: Attribution | None = None
+    """Who makes the change; without it no entry can be written."""
+    reason_hash: bytes | None = None
+    """The hash of the reason that was given, if one was."""
+    entries: list[Entry] = field(default_factory=list)
+    """The entries written so far; a rollback empties the list."""
+    committing: list[Entry] = field(default_factory=list)
+    """The entries of the commit under way. They survive a rollback: PostgreSQL may go away during the
+    commit, and then nobody knows yet whether they exist."""
+
+
+class LedgerSession(Session):
+    """A session that drains PostgreSQL's notes into the ledger before each commit."""
+
+    def __init__(self, *arguments: Any, catalog: Catalog, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.recording = Recording(catalog)
+
+
+def recording_of(session: Session | AsyncSession) -> Recording:
+    """Return what a session records; raises TypeError for one that `sessions` did not make."""
+    ledger = session.sync_session if isinstance(session, AsyncSession) else session
+    if not isinstance(ledger, LedgerSession):
+        raise TypeError("only a LedgerSession records changes")
+    return ledger.recording
 
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -54,7 +79,7 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
         engine,
         sync_session_class=LedgerSession,
         expire_on_commit=False,
-        info={"catalog": catalog},
+        catalog=catalog,
     )
 
 
@@ -113,25 +138,26 @@ def drain(session: Session) -> None:
     notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     for organization, updates in net_updates(notes).items():
         append(session, organization, updates)
-    session.info["committing"] = session.info.setdefault("entries", [])
+    recording = recording_of(session)
+    recording.committing = recording.entries
 
 
 def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
     """Append updates to the organization's ledger, as one position or more."""
-    session.info.setdefault("entries", []).extend(
+    recording_of(session).entries.extend(
         _append(session, organization, part) for part in positions(updates)
     )
 
 
 @event.listens_for(LedgerSession, "after_rollback")
 def forget(session: Session) -> None:
-    """What was rolled back is not decided, and must never reach SpiceDB."""
-    session.info.pop("entries", None)
+    """Forget the entries: a rollback undoes them, and they must never reach SpiceDB."""
+    recording_of(session).entries = []
 
 
 def _append(session: Session, organization: OrganizationId, updates: list[Update]) -> Entry:
-    catalog: Catalog = session.info["catalog"]
-    attribution: Attribution | None = session.info.get("attribution")
+    recording = recording_of(session)
+    catalog, attribution = recording.catalog, recording.attribution
     if attribution is None:
         raise UnattributedChange(
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
@@ -148,7 +174,7 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
                 "channel": attribution.channel,
                 "request_id": attribution.request_id,
                 "catalog_version": catalog.version,
-                "reason_hash": session.info.get("reason_hash"),
+                "reason_hash": recording.reason_hash,
             },
         )
         .one()

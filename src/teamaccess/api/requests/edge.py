@@ -14,7 +14,8 @@ A route that changes access is a function of an open change. This module runs th
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
 
@@ -28,7 +29,8 @@ from teamaccess.api.identity.authentication import (
     service_for,
 )
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
-from teamaccess.changes import Change, Receipt
+from teamaccess.api.requests.parameters import InPath, SignedIn
+from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
 from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
@@ -48,36 +50,35 @@ def revokes(handler: Handler) -> Handler:
 def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     """Make a route of a function that takes a `change`.
 
-    If the path names an organization, the change locks it.
+    If the function takes an OrganizationChange, the change is of the organization in the path, and its
+    actor is the signed-in user. The route then has the parameters `organization` and `actor`.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
+    of_organization = signature.parameters["change"].annotation is OrganizationChange
 
     @wraps(handler)
     async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
         service = service_for(request)
         if takes_request:
             arguments["request"] = request
-        organization = named_in_path(request)
-        locked = [organization] if organization is not None else []
-        if organization is not None and isinstance(request.user, User):
-            await service.admission.admit(service.reading, organization, request.user.id)
+        if of_organization:
+            del arguments["organization"], arguments["actor"]
         patience = time.monotonic() + KEY_PATIENCE_SECONDS
         while True:
             try:
-                async with service.ledger.change(
-                    attribution(request), *locked, even_if_stopped=even_if_stopped
-                ) as change:
+                opening = open_change(service, request, even_if_stopped=even_if_stopped)
+                async with opening as change:
                     return await run(handler, request, service, change, arguments)
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
             await asyncio.sleep(KEY_PAUSE_SECONDS)  # the request holds no lock and no turn here
 
-    request_parameter = inspect.Parameter(
-        "request", inspect.Parameter.KEYWORD_ONLY, annotation=Request
-    )
-    parameters = [request_parameter] + [
+    parameters = [_parameter("request", Request)]
+    if of_organization:
+        parameters += [_parameter("organization", InPath), _parameter("actor", SignedIn)]
+    parameters += [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in signature.parameters.items()
         if name not in ("change", "request")
@@ -88,6 +89,29 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     }
     del route.__wrapped__
     return route
+
+
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+@asynccontextmanager
+async def open_change(
+    service: Service, request: Request[Any, Any, Any], *, even_if_stopped: bool
+) -> AsyncIterator[Change]:
+    """Open a change. If the path names an organization, lock it, if the caller may wait for the lock."""
+    attributed = attribution(request)
+    organization = named_in_path(request)
+    if organization is None:
+        async with service.ledger.change(attributed, even_if_stopped=even_if_stopped) as change:
+            yield change
+        return
+    if isinstance(request.user, User):
+        await service.admission.admit(service.reading, organization, request.user.id)
+    async with service.ledger.change(
+        attributed, organization, even_if_stopped=even_if_stopped
+    ) as change:
+        yield change
 
 
 def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
@@ -115,7 +139,7 @@ async def run(
         await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    # an API token ends only under this lock or in this change, so it needs no second check
+    # a service account's token is revoked only under this lock, so one check is enough
     if not isinstance(credential_of(request), ApiToken):
         await recheck_credential(request, change)
     status = request.route_handler.status_code
@@ -140,12 +164,12 @@ async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> N
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
     """Return the answer to a committed change. It is 202 while SpiceDB has not confirmed the change."""
     headers = {}
-    recorded = [receipt for receipt in receipts if receipt.position > 0]
-    if recorded:
-        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in recorded)
-    if tokens := [receipt.zed_token for receipt in recorded if receipt.zed_token is not None]:
+    changed = [receipt for receipt in receipts if receipt.position > 0]
+    if changed:
+        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in changed)
+    if tokens := [receipt.zed_token for receipt in changed if receipt.zed_token is not None]:
         headers["Zed-Token"] = tokens[-1]
-    for receipt in recorded:
+    for receipt in changed:
         if receipt.pending:
             where = f"/v1/organizations/{receipt.organization}/changes/{receipt.position}"
             headers["Location"] = where

@@ -7,12 +7,11 @@ from litestar.status_codes import HTTP_200_OK
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
-from teamaccess.directory.access_requests.ask import AccessRequestInput, ask
+from teamaccess.directory.access_requests.ask import AccessRequestInput, ask, withdraw
 from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
-from teamaccess.directory.access_requests.withdraw import withdraw
 from teamaccess.service import Service
 from teamaccess.storage import (
     AccessRequest,
@@ -31,15 +30,13 @@ ONE = ALL + "/{access_request:str}"
 @post(ALL, operation_id="request_access")
 @changes
 async def ask_for_access(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
+    change: OrganizationChange, data: JSONBody[NewAccessRequest]
 ) -> AccessRequestView:
     """Ask for a role or an action for some hours. Members who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
     request = AccessRequestInput(role, data.action, data.duration_hours, reason)
-    return await _view_of(
-        change, await ask(change, actor.id, OrganizationId(organization), request)
-    )
+    return await _view_of(change, await ask(change, request))
 
 
 @get(ALL, operation_id="list_access_requests")
@@ -81,24 +78,18 @@ async def show_access_request(
     """Return a request that the caller made or may decide."""
     sight = await _visible_to(service, organization, actor)
     async with service.reads() as session:
-        row = await get_request(session, service.catalog, sight, RequestId(access_request))
-        return AccessRequestView.of(row, await reasons_of(session, [row]))
+        found = await get_request(session, service.catalog, sight, RequestId(access_request))
+        return AccessRequestView.of(found, await reasons_of(session, [found]))
 
 
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
-    organization: InPath,
-    access_request: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Approval],
+    access_request: InPath, change: OrganizationChange, data: JSONBody[Approval]
 ) -> AccessRequestView:
     """Approve another member's request. Access begins now and lasts at most as long as requested."""
     approved = await decide.approve(
         change,
-        actor.id,
-        OrganizationId(organization),
         RequestId(access_request),
         data.duration_hours,
         RoleId(data.role) if data.role is not None else None,
@@ -110,26 +101,20 @@ async def approve_access_request(
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
-    organization: InPath,
-    access_request: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Refusal],
+    access_request: InPath, change: OrganizationChange, data: JSONBody[Refusal]
 ) -> AccessRequestView:
     """Decline another member's request."""
-    id, reason = OrganizationId(organization), _cleaned(data.reason)
-    declined = await decide.decline(change, actor.id, id, RequestId(access_request), reason)
+    declined = await decide.decline(change, RequestId(access_request), _cleaned(data.reason))
     return await _view_of(change, declined)
 
 
 @post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
-    organization: InPath, access_request: InPath, change: Change, actor: SignedIn
+    access_request: InPath, change: OrganizationChange
 ) -> AccessRequestView:
     """Withdraw the caller's own request."""
-    id = OrganizationId(organization)
-    return await _view_of(change, await withdraw(change, actor.id, id, RequestId(access_request)))
+    return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
 async def _visible_to(service: Service, organization: str, actor: User) -> Sight:
@@ -137,7 +122,7 @@ async def _visible_to(service: Service, organization: str, actor: User) -> Sight
     return Sight(id, actor.id, await service.reading.actions(id, actor.id))
 
 
-async def _view_of(change: Change, request: AccessRequest) -> AccessRequestView:
+async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:
     return AccessRequestView.of(request, await reasons_of(change.session, [request]))
 
 

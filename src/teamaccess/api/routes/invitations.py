@@ -1,4 +1,4 @@
-"""Invitations: send, list, resend, withdraw and accept them."""
+"""Invitations: send, list, resend, cancel and accept them."""
 
 from datetime import timedelta
 
@@ -7,15 +7,15 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
+from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.access.giving import RoleTwice
-from teamaccess.access.selves import OnlyInPerson
 from teamaccess.api.identity.authentication import attribution, recheck_credential
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.requests.throttling import release_slot
-from teamaccess.changes import Change
+from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
@@ -49,22 +49,12 @@ log = structlog.get_logger()
 @post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
-    organization: InPath,
-    change: Change,
-    actor: SignedIn,
-    service: TheService,
-    data: JSONBody[NewInvitation],
+    change: OrganizationChange, service: TheService, data: JSONBody[NewInvitation]
 ) -> InvitationView:
     """Invite a person by mail. The mail with the link is sent after the commit."""
-    letter = await offer.invite(
-        change,
-        actor.id,
-        OrganizationId(organization),
-        data.email,
-        once_each(data),
-        service.keys.invitees,
-        timedelta(hours=data.expires_in_hours),
-    )
+    life = timedelta(hours=data.expires_in_hours)
+    key = service.keys.invitees
+    letter = await offer.invite(change, data.email, once_each(data), key, life)
     return await send(change, service, letter)
 
 
@@ -102,12 +92,9 @@ async def show_invitations(
     operation_id="cancel_invitation",
 )
 @changes
-async def cancel_invitation(
-    organization: InPath, invitation: InPath, change: Change, actor: SignedIn
-) -> None:
-    """Withdraw a pending or expired invitation."""
-    id = InvitationId(invitation)
-    await offer.cancel(change, actor.id, OrganizationId(organization), id)
+async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> None:
+    """Cancel a pending or expired invitation."""
+    await offer.cancel(change, InvitationId(invitation))
 
 
 @post(
@@ -117,16 +104,10 @@ async def cancel_invitation(
 )
 @changes
 async def resend_invitation(
-    organization: InPath,
-    invitation: InPath,
-    change: Change,
-    actor: SignedIn,
-    service: TheService,
+    invitation: InPath, change: OrganizationChange, service: TheService
 ) -> InvitationView:
     """Send an invitation again with a new link. The previous link stops working."""
-    letter = await offer.resend(
-        change, actor.id, OrganizationId(organization), InvitationId(invitation)
-    )
+    letter = await offer.resend(change, InvitationId(invitation))
     return await send(change, service, letter)
 
 
@@ -148,13 +129,11 @@ async def accept(
     try:
         async with service.ledger.change(attributed, organization) as change:
             signed_in = await still_signed_in(request, change)
-            user = await acceptance.accept(
-                change, organization, offered.id, data.token, signed_in, name
-            )
+            user = await acceptance.accept(change, offered.id, data.token, signed_in, name)
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):
-        raise  # these are not refusals
+        raise  # that is no refusal
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
         about = f"invitation:{offered.id}"
@@ -194,8 +173,7 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except Exception as error:
-            # the invitation is committed, and can be resent after any failure
+        except Exception as error:  # whatever it is, the invitation is committed and can be resent
             cause = repr(error).replace(letter.invitation.email, "the invited address")
             log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"

@@ -14,7 +14,7 @@ from teamaccess.api.requests.audit_access import audits_every_organization
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import Forbidden
 from teamaccess.directory.organizations import create
 from teamaccess.directory.organizations.find import get_organization, list_organizations
@@ -28,7 +28,12 @@ from teamaccess.views.organizations import (
 
 
 class NotForEverybody(Forbidden):
-    """All organizations are listed for operators and auditors of all; without `all` you see your own."""
+    """A user who is neither operator nor auditor of all organizations sent `all`."""
+
+    message = (
+        "Only operators and auditors of all organizations can list all of them. Leave `all` out"
+        " to list yours."
+    )
 
 
 def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -61,19 +66,19 @@ async def show_organizations(
 
     An operator sees all organizations. With `all`, so does an auditor of all organizations.
     """
-    own: list[OrganizationId] | None = None
+    mine: list[OrganizationId] | None = None
     match request.user:
         case User() if all:
             if not await audits_every_organization(request, service):
                 raise NotForEverybody
         case User(id=user):
-            own = await service.reading.organizations(user)
+            mine = await service.reading.organizations(user)
         case Operator():
             pass
         case _:
             raise SignInRequired
     async with service.reads() as session:
-        rows = await list_organizations(session, own, decode(cursor), limit + 1)
+        rows = await list_organizations(session, mine, decode(cursor), limit + 1)
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 
@@ -91,11 +96,10 @@ async def show_organization(
 @patch("/v1/organizations/{organization:str}", operation_id="rename_organization")
 @changes
 async def rename_organization(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
+    change: OrganizationChange, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
     """Change an organization's display name."""
-    id = OrganizationId(organization)
-    return OrganizationView.of(await create.rename(change, actor.id, id, data.name))
+    return OrganizationView.of(await create.rename(change, data.name))
 
 
 @delete(
@@ -104,9 +108,9 @@ async def rename_organization(
     operation_id="delete_organization",
 )
 @changes
-async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
+async def delete_organization(change: OrganizationChange) -> None:
     """Delete an organization for all its members. Its id is never used again."""
-    await create.end(change, actor.id, OrganizationId(organization))
+    await create.end(change)
 
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")

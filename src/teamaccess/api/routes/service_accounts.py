@@ -10,8 +10,8 @@ from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
 from teamaccess.api.routes.members import once_each
-from teamaccess.changes import Change
-from teamaccess.directory.members.held import roles_held
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
@@ -33,13 +33,13 @@ TOKEN = TOKENS + "/{api_token:str}"
 @post(ALL, operation_id="create_service_account")
 @changes
 async def create_service_account(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
+    change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
     """Create a service account with these roles. It signs in with its own API tokens."""
-    id, roles = OrganizationId(organization), wanted(data.roles)
-    made = await keep.create(change, actor.id, id, data.name, roles)
-    held = await roles_held(change.session, id, [made.user_id], change.now)
-    return ServiceAccountView.of(made, held.get(made.user_id, ()))
+    account = await keep.create(change, data.name, wanted(data.roles))
+    users = [account.user_id]
+    held = await roles_held(change.session, change.organization, users, change.now)
+    return ServiceAccountView.of(account, held.get(account.user_id, ()))
 
 
 @get(ALL, operation_id="list_service_accounts")
@@ -78,32 +78,19 @@ async def show_service_account(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
-async def delete_service_account(
-    organization: InPath, account: InPath, change: Change, actor: SignedIn
-) -> None:
+async def delete_service_account(account: InPath, change: OrganizationChange) -> None:
     """Delete a service account with its roles and tokens."""
-    await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
+    await keep.delete(change, UserId(account))
 
 
 @post(TOKENS, operation_id="create_token")
 @changes
 async def create_token(
-    organization: InPath,
-    account: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[NewToken],
+    account: InPath, change: OrganizationChange, data: JSONBody[NewToken]
 ) -> TokenView:
     """Create a token for a service account. Only this answer contains its secret."""
-    issued = await tokens.issue(
-        change,
-        actor.id,
-        OrganizationId(organization),
-        UserId(account),
-        data.name,
-        timedelta(days=data.expires_in_days),
-    )
-    return reveal_secret_once(change, issued)
+    life = timedelta(days=data.expires_in_days)
+    return shown_once(change, await tokens.issue(change, UserId(account), data.name, life))
 
 
 @get(TOKENS, operation_id="list_tokens")
@@ -126,39 +113,29 @@ async def show_tokens(
 
 @delete(TOKEN, status_code=HTTP_204_NO_CONTENT, operation_id="revoke_token")
 @revokes
-async def revoke_token(
-    organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
-) -> None:
+async def revoke_token(account: InPath, api_token: InPath, change: OrganizationChange) -> None:
     """Revoke a token at once."""
-    id, whose = OrganizationId(organization), UserId(account)
-    await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
+    await tokens.revoke(change, UserId(account), TokenId(api_token))
 
 
 @post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
-    organization: InPath,
-    account: InPath,
-    api_token: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Rotation],
+    account: InPath, api_token: InPath, change: OrganizationChange, data: JSONBody[Rotation]
 ) -> TokenView:
     """Create a token that replaces another. The old token stays valid for the overlap."""
     issued = await tokens.rotate(
         change,
-        actor.id,
-        OrganizationId(organization),
         UserId(account),
         TokenId(api_token),
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return reveal_secret_once(change, issued)
+    return shown_once(change, issued)
 
 
-def reveal_secret_once(change: Change, issued: tokens.Issued) -> TokenView:
-    """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
+def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
+    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
     view = TokenView.of(issued.token)
 
     async def after_commit() -> None:

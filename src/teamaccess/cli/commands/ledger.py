@@ -14,7 +14,7 @@ from teamaccess.cli.commands.findings import sum_up
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import (
     AsJson,
-    UnknownOrganization,
+    NoSuchOrganization,
     operator_attribution,
     print_result,
     with_service,
@@ -97,7 +97,7 @@ def export_heads(
         return any_head
 
     if not with_service(export) and organization is not None:
-        raise UnknownOrganization(organization=organization)
+        raise NoSuchOrganization(organization=organization)
 
 
 @app.command("status")
