@@ -14,8 +14,7 @@ from litestar.plugins.problem_details import (
 from litestar.types import Scope
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from teamaccess.api.identity.authentication import attribution
-from teamaccess.api.identity.callers import Operator
+from teamaccess.api.identity.callers import Operator, attribution
 from teamaccess.common import errors
 from teamaccess.common.excerpts import bounded, excerpt
 from teamaccess.ledger import UnknownOrganization, sqlstate

@@ -4,7 +4,7 @@ from authzed.api.v1 import Consistency
 
 from teamaccess.engine.bulk import IMPORT, Objects, StoredRelationship
 from teamaccess.engine.client import Engine, Question
-from teamaccess.engine.consistency import (
+from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
     at_least,

@@ -1,7 +1,5 @@
 """Find out who sends a request, and for which member a service account acts."""
 
-import secrets
-from dataclasses import replace
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -9,12 +7,10 @@ from litestar.middleware.authentication import (
     AbstractAuthenticationMiddleware,
     AuthenticationResult,
 )
-from litestar.types import Scope
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.callers import Caller, Credential, Operator
-from teamaccess.api.identity.credentials import authenticate_token, require_valid_credential
-from teamaccess.changes import Change
+from teamaccess.api.identity.callers import Caller, Operator, request_id, service_for
+from teamaccess.api.identity.credentials import authenticate_token
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
@@ -98,52 +94,6 @@ async def _member_acted_for(
         await service.refusals.record(account, "refused", organization, code=refused.code)
         raise
     return member, OnBehalf(member.id, caller.id)
-
-
-def request_id(scope: Scope) -> str:
-    """Return the id of this request in the ledger, the events and the answer."""
-    return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
-
-
-async def recheck_credential(request: Request[Any, Any, Any], change: Change) -> None:
-    """Check the caller's credential again, inside the change that it authorizes.
-
-    SECURITY: since the first check, the request has waited for its turn and for the organization's
-    lock. A revocation, a sign-out or a removal in that time must stop the change. Raises InvalidToken
-    and InvalidApiToken.
-    """
-    await require_valid_credential(change.session, credential_of(request), change.now)
-
-
-def credential_of(request: Request[Any, Any, Any]) -> Credential:
-    """Return the caller's credential: for a service account that acts for a member, its own token."""
-    credential: Credential = request.scope["state"].get("credential")
-    return credential
-
-
-def attribution(request: Request[Any, Any, Any]) -> Attribution:
-    """Return the caller as the ledger and the events record it."""
-    name = request_id(request.scope)
-    match request.user, request.auth:
-        case User(), OnBehalf() as both:
-            return Attribution(str(both), Channel.API, name, both)
-        case User(id=id), _:
-            return Attribution(f"user:{id}", Channel.API, name)
-        case Operator(name=operator), _:
-            return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
-        case _:
-            return Attribution("anonymous", Channel.API, name)
-
-
-def service_for(request: Request[Any, Any, Any]) -> Service:
-    """Return the process's connections.
-
-    If a service account acts for a member, permission checks then require both to have the permission.
-    """
-    service: Service = request.app.state.service
-    if isinstance(request.auth, OnBehalf):
-        return replace(service, reading=service.reading.on_behalf(request.auth))
-    return service
 
 
 async def provide_service(request: Request[Any, Any, Any]) -> Service:

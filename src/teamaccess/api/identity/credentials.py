@@ -1,10 +1,5 @@
 """Verify a bearer token: one of ours, a service account's, or an OpenID Connect provider's."""
 
-from datetime import datetime
-
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from teamaccess.api.identity.callers import Caller, Credential, Operator
 from teamaccess.directory.service_accounts.secret import PREFIX
 from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
@@ -15,7 +10,7 @@ from teamaccess.directory.users.logins import first_sign_in, known_and_clock
 from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
-from teamaccess.storage import ApiToken, Channel, User, UserId
+from teamaccess.storage import Channel, User, UserId
 
 
 async def authenticate_token(
@@ -43,43 +38,6 @@ async def authenticate_token(
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
     return user, claims
-
-
-async def require_valid_credential(
-    session: AsyncSession, credential: Credential, now: datetime
-) -> None:
-    """Raise InvalidToken or InvalidApiToken if the credential is no longer valid.
-
-    `session` must see what is committed at this moment. No row is locked, because one tenant's change
-    must not wait for a row that other tenants share.
-    """
-    match credential:
-        case ApiToken():
-            query = select(ApiToken).where(
-                ApiToken.organization_id == credential.organization_id, ApiToken.id == credential.id
-            )
-            fresh = query.execution_options(populate_existing=True)
-            token = (await session.scalars(fresh)).one_or_none()
-            if token is None or not token.valid(now):
-                raise InvalidApiToken(cause="it has ended")
-        case Claims() | Login():
-            if credential.expires_at <= now:
-                raise InvalidToken(cause="it has expired")
-            if isinstance(credential, Claims) and credential.audience is Audience.OPERATOR:
-                return
-            user = await _owner_of(session, credential)
-            if user is None:
-                raise InvalidToken(cause="its user does not exist")
-            credential.refuse_if_ended(user)
-
-
-async def _owner_of(session: AsyncSession, credential: Claims | Login) -> User | None:
-    if isinstance(credential, Claims):
-        is_owner = User.id == UserId(credential.subject)
-    else:
-        is_owner = and_(User.issuer == credential.issuer, User.subject == credential.subject)
-    fresh = select(User).where(is_owner).execution_options(populate_existing=True)
-    return (await session.scalars(fresh)).one_or_none()
 
 
 async def _user_of(service: Service, claims: Claims) -> User | None:

@@ -4,9 +4,8 @@ Allowed are members with `view_audit`, auditors of all organizations, and operat
 """
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.authentication import SignInRequired, credential_of
-from teamaccess.api.identity.callers import Operator
-from teamaccess.api.identity.credentials import require_valid_credential
+from teamaccess.api.identity.authentication import SignInRequired
+from teamaccess.api.identity.callers import Operator, credential_of, require_valid_credential
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.ledger import OnBehalf, UnknownOrganization, clock

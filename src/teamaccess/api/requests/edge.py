@@ -22,7 +22,7 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
-from teamaccess.api.identity.authentication import (
+from teamaccess.api.identity.callers import (
     attribution,
     credential_of,
     recheck_credential,
@@ -133,17 +133,20 @@ async def run(
 ) -> Response[Any]:
     """Run the function in its open change, commit, and return the answer."""
     await recheck_credential(request, change)
-    try:
-        once = await begin_once(change, request)
-    except Replay as replay:
-        await refuse_outsiders(change, request)
-        return answer(replay.body, await replay.receipts(service), replay.status_code)
+    claimed_key = None
+    if request.method == "POST":  # other methods do the same thing when they are sent twice
+        try:
+            claimed_key = await begin_once(change, request)
+        except Replay as replay:
+            await refuse_outsiders(change, request)
+            return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
     # a service account's token is revoked only under this lock, so one check is enough
     if not isinstance(credential_of(request), ApiToken):
         await recheck_credential(request, change)
     status = request.route_handler.status_code
-    await finish_once(change, once, status, body)
+    if claimed_key is not None:
+        await finish_once(change, claimed_key, status, body)
     receipts = await service.ledger.commit(change)
     if isinstance(request.user, User):
         for receipt in receipts:

@@ -77,7 +77,7 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
     Raises Replay if the request ran before, and IdempotencyKeyReused if a different request had the key.
     """
     key = request.headers.get("Idempotency-Key")
-    if key is None or request.method != "POST" or request.user is None:
+    if key is None or request.user is None:
         return None
     if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise InvalidIdempotencyKey
@@ -105,13 +105,12 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
 
 
 async def finish_once(
-    change: Change, claimed_key: IdempotencyKey | None, status_code: int, body: Any
+    change: Change, claimed_key: IdempotencyKey, status_code: int, body: Any
 ) -> None:
     """Store the answer with the key, in the transaction of the change itself."""
-    if claimed_key is not None:
-        claimed_key.status_code = status_code
-        claimed_key.body = msgspec.to_builtins(body)
-        claimed_key.positions = {str(k): v for k, v in (await change.decide()).items()}
+    claimed_key.status_code = status_code
+    claimed_key.body = msgspec.to_builtins(body)
+    claimed_key.positions = {str(k): v for k, v in (await change.decide()).items()}
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:

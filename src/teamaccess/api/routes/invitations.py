@@ -9,8 +9,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.access.giving import RoleTwice
-from teamaccess.api.identity.authentication import attribution, recheck_credential
-from teamaccess.api.identity.callers import Operator
+from teamaccess.api.identity.callers import Operator, attribution, recheck_credential
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService

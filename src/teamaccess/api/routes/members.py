@@ -102,7 +102,7 @@ async def change_member_roles(
     """Replace a member's roles. Roles that stay remain in force throughout."""
     roles = once_each(data.roles)
     member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
-    refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile(user=user))
+    refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
 
 

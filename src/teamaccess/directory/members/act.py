@@ -239,8 +239,9 @@ async def _authorized(change: OrganizationChange, operation: str, user: UserId) 
 async def _target(
     change: OrganizationChange, user: UserId, member: Membership | None
 ) -> Target[Membership]:
-    unknown = UnknownMember(user=user, organization=change.organization)
-    return await member_target(change, member, unknown)
+    if member is None:
+        return Target(None, UnknownMember(user=user, organization=change.organization))
+    return await member_target(change, member)
 
 
 async def _gift_of_end(

@@ -7,7 +7,7 @@ from teamaccess.ledger import UnknownOrganization
 from teamaccess.relationships import InvalidRelationship, ObjectReference
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, is_organization_id
-from teamaccess.storage.source import local_id
+from teamaccess.storage.base import local_id
 
 
 class UnknownAction(Invalid):

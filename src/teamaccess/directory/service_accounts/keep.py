@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.giving import (
     Ends,
     Gift,
+    Target,
     authorize_giving,
     gift_of_roles,
     member_target,
@@ -90,9 +91,13 @@ async def authorize_on_account(
     it, also where a service account manages itself. Raises what `authorize_giving` does,
     UnknownServiceAccount and MemberAboveActor.
     """
-    unknown = UnknownServiceAccount(account=account, organization=change.organization)
     found = await find_account(change.session, change.organization, account)
-    target = await member_target(change, found, unknown, exempt_self=False)
+    target: Target[Membership]
+    if found is None:
+        refusal = UnknownServiceAccount(account=account, organization=change.organization)
+        target = Target(None, refusal)
+    else:
+        target = await member_target(change, found, exempt_self=False)
     return await authorize_giving(change, "manage_service_accounts", Gift(ends=ends), target)
 
 

@@ -118,5 +118,6 @@ async def end(change: OrganizationChange, id: TeamId) -> None:
 
 
 async def _target(change: OrganizationChange, id: TeamId, team: Team | None) -> Target[Team]:
-    unknown = UnknownTeam(team=id, organization=change.organization)
-    return await team_target(change, team, unknown)
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
+    return await team_target(change, team)

@@ -95,9 +95,10 @@ async def _target(
     The actor needs no rank if nothing changes (`exempt`), or if it is their own place, in person.
     """
     team = await find_team(change.session, change.organization, id)
-    unknown = UnknownTeam(team=id, organization=change.organization)
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
 
     async def is_exempt() -> bool:
         return exempt or change.is_self(user)
 
-    return await team_target(change, team, unknown, exempt=is_exempt)
+    return await team_target(change, team, is_exempt)

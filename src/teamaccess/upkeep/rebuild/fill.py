@@ -7,10 +7,10 @@ from sqlalchemy import or_, select
 
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
-from teamaccess.delivery.batch import of_run
 from teamaccess.delivery.progress import LedgerProgress
+from teamaccess.delivery.writer import of_run
 from teamaccess.engine import IMPORT, Engine
-from teamaccess.ledger.markers import LIFE, applied, head
+from teamaccess.ledger.entry import LIFE, applied, head
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,

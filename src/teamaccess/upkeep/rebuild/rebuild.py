@@ -10,10 +10,10 @@ from sqlalchemy import case, func, update
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record, record_alone
-from teamaccess.delivery.batch import of_run
 from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
 from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.writer import of_run
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import AlreadyThere, Engine, Objects
 from teamaccess.ledger import Attribution, OrganizationBusy, UnknownOrganization

@@ -11,8 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
-from teamaccess.delivery.batch import of_run
 from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.writer import of_run
 from teamaccess.engine import Engine
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.ledger.session import UNHURRIED
