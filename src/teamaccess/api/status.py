@@ -83,7 +83,7 @@ class Status:
         return "ok"
 
 
-TheStatus = NamedDependency[Status]
+StatusDependency = NamedDependency[Status]
 """The status readings of this process."""
 
 

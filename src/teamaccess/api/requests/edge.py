@@ -29,7 +29,7 @@ from teamaccess.api.identity.callers import (
     service_for,
 )
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
-from teamaccess.api.requests.parameters import InPath, SignedIn
+from teamaccess.api.requests.parameters import PathId, SignedInUser
 from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -77,7 +77,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
 
     parameters = [_parameter("request", Request)]
     if of_organization:
-        parameters += [_parameter("organization", InPath), _parameter("actor", SignedIn)]
+        parameters += [_parameter("organization", PathId), _parameter("actor", SignedInUser)]
     parameters += [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in signature.parameters.items()

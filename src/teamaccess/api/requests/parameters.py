@@ -12,11 +12,11 @@ from teamaccess.storage import User
 AnyRequest = Request[Any, Any, Any]
 """The request itself, for routes that need more of it than its parameters."""
 
-InPath = FromPath[str]
+PathId = FromPath[str]
 """An id in the path. An unknown id is answered with 404."""
 
-TheService = NamedDependency[Service]
+ServiceDependency = NamedDependency[Service]
 """The process's connections."""
 
-SignedIn = NamedDependency[User]
+SignedInUser = NamedDependency[User]
 """The signed-in user. An anonymous caller gets a 401, an operator a 403."""

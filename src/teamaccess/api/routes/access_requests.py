@@ -6,7 +6,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
@@ -41,9 +41,9 @@ async def ask_for_access(
 
 @get(ALL, operation_id="list_access_requests")
 async def show_access_requests(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     status: FromQuery[AccessRequestStatus | None] = None,
     mine: FromQuery[bool] = False,
     cursor: Cursor = None,
@@ -73,7 +73,7 @@ async def show_access_requests(
 
 @get(ONE, operation_id="get_access_request")
 async def show_access_request(
-    organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
+    organization: PathId, access_request: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> AccessRequestView:
     """Return a request that the caller made or may decide."""
     sight = await _visible_to(service, organization, actor)
@@ -85,7 +85,7 @@ async def show_access_request(
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
-    access_request: InPath, change: OrganizationChange, data: JSONBody[Approval]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Approval]
 ) -> AccessRequestView:
     """Approve another member's request. Access begins now and lasts at most as long as requested."""
     approved = await decide.approve(
@@ -101,7 +101,7 @@ async def approve_access_request(
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
-    access_request: InPath, change: OrganizationChange, data: JSONBody[Refusal]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Refusal]
 ) -> AccessRequestView:
     """Decline another member's request."""
     declined = await decide.decline(change, RequestId(access_request), _cleaned(data.reason))
@@ -111,7 +111,7 @@ async def decline_access_request(
 @post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
-    access_request: InPath, change: OrganizationChange
+    access_request: PathId, change: OrganizationChange
 ) -> AccessRequestView:
     """Withdraw the caller's own request."""
     return await _view_of(change, await withdraw(change, RequestId(access_request)))

@@ -12,7 +12,7 @@ from litestar.response import Stream
 
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
-from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.what_can import what_can
@@ -103,8 +103,8 @@ class TabularAnswer(Protocol):
 @get("/v1/organizations/{organization:str}/audit/who-can", operation_id="list_permission_holders")
 async def show_who_can(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
+    organization: PathId,
+    service: ServiceDependency,
     action: Action,
     resource: Resource = None,
     at: AtParameter = None,
@@ -123,8 +123,8 @@ async def show_who_can(
 @get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
 async def show_what_can(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
+    organization: PathId,
+    service: ServiceDependency,
     user: UserParameter,
     at: AtParameter = None,
     basis: BasisParameter = Basis.DECIDED,
@@ -142,8 +142,8 @@ async def show_what_can(
 @get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
 async def show_why(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
+    organization: PathId,
+    service: ServiceDependency,
     user: UserParameter,
     action: Action,
     resource: Resource = None,
@@ -164,8 +164,8 @@ async def show_why(
 @get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
 async def show_matrix(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
+    organization: PathId,
+    service: ServiceDependency,
     at: AtParameter = None,
     basis: BasisParameter = Basis.DECIDED,
 ) -> Response[MatrixView]:

@@ -6,7 +6,7 @@ from litestar import get
 from litestar.params import PathParameter
 
 from teamaccess.api.identity.callers import attribution
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.common.errors import NotFound
 from teamaccess.ledger.entry import in_person
 from teamaccess.storage import (
@@ -33,10 +33,10 @@ class UnknownChange(NotFound):
 @get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")
 async def show_change(
     request: AnyRequest,
-    organization: InPath,
+    organization: PathId,
     position: Position,
-    actor: SignedIn,
-    service: TheService,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> ChangeView:
     """Return whether a ledger position is pending, applied or refused, and its ZedToken.
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Caller, Operator
-from teamaccess.api.requests.parameters import AnyRequest, TheService
+from teamaccess.api.requests.parameters import AnyRequest, ServiceDependency
 from teamaccess.api.requests.throttling import count_extra
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.resources.questions import question_about
@@ -30,7 +30,7 @@ class NobodyToCheck(Invalid):
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
-    request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
+    request: AnyRequest, service: ServiceDependency, data: JSONBody[ChecksAsked]
 ) -> ChecksView:
     """Check permissions. The answers include every change that is in force in its organization."""
     # SECURITY: a check costs as much as a request, so each one counts against the caller's rate

@@ -6,7 +6,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.parameters import AnyRequest
-from teamaccess.api.status import Readiness, TheStatus
+from teamaccess.api.status import Readiness, StatusDependency
 from teamaccess.delivery.status import LedgerStatus, Stopped
 
 
@@ -27,7 +27,9 @@ async def alive() -> dict[str, str]:
     },
     operation_id="get_readiness",
 )
-async def ready(request: AnyRequest, process_status: TheStatus) -> Response[dict[str, object]]:
+async def ready(
+    request: AnyRequest, process_status: StatusDependency
+) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, and 503 otherwise.
 
     A stopped organization does not make the process unready, because the others still work. Only an

@@ -12,7 +12,7 @@ from teamaccess.access.giving import RoleTwice
 from teamaccess.api.identity.callers import Operator, attribution, recheck_credential
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import TeamaccessError
@@ -48,20 +48,20 @@ log = structlog.get_logger()
 @post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
-    change: OrganizationChange, service: TheService, data: JSONBody[NewInvitation]
+    change: OrganizationChange, service: ServiceDependency, data: JSONBody[NewInvitation]
 ) -> InvitationView:
     """Invite a person by mail. The mail with the link is sent after the commit."""
     life = timedelta(hours=data.expires_in_hours)
     key = service.keys.invitees
-    letter = await offer.invite(change, data.email, once_each(data), key, life)
+    letter = await offer.invite(change, data.email, distinct_roles(data), key, life)
     return await send(change, service, letter)
 
 
 @get("/v1/organizations/{organization:str}/invitations", operation_id="list_invitations")
 async def show_invitations(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     status: FromQuery[InvitationStatus | None] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -91,7 +91,7 @@ async def show_invitations(
     operation_id="cancel_invitation",
 )
 @changes
-async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> None:
+async def cancel_invitation(invitation: PathId, change: OrganizationChange) -> None:
     """Cancel a pending or expired invitation."""
     await offer.cancel(change, InvitationId(invitation))
 
@@ -103,7 +103,7 @@ async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> N
 )
 @changes
 async def resend_invitation(
-    invitation: InPath, change: OrganizationChange, service: TheService
+    invitation: PathId, change: OrganizationChange, service: ServiceDependency
 ) -> InvitationView:
     """Send an invitation again with a new link. The previous link stops working."""
     letter = await offer.resend(change, InvitationId(invitation))
@@ -112,7 +112,7 @@ async def resend_invitation(
 
 @post("/v1/invitations/accept", status_code=HTTP_200_OK, operation_id="accept_invitation")
 async def accept(
-    request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
+    request: AnyRequest, service: ServiceDependency, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:
     """Accept an invitation. A new person needs only the link. An existing user must sign in."""
     name = clean("name", data.name, LONGEST_NAME) if data.name is not None else None
@@ -181,7 +181,7 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
     return view
 
 
-def once_each(data: NewInvitation) -> list[RoleId]:
+def distinct_roles(data: NewInvitation) -> list[RoleId]:
     """Return the offered roles. Raises RoleTwice."""
     roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
     for role in roles:

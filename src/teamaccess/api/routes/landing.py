@@ -2,7 +2,7 @@
 
 from litestar import MediaType, get
 
-from teamaccess.api.requests.parameters import TheService
+from teamaccess.api.requests.parameters import ServiceDependency
 
 PAGE = """\
 This link contains an invitation. You have not accepted it yet: opening the link changes nothing.
@@ -18,7 +18,7 @@ If you already have an account with the invited address, sign in first and send 
 
 
 @get("/invitations/accept", media_type=MediaType.TEXT, include_in_schema=False)
-async def explain_acceptance(service: TheService) -> str:
+async def explain_acceptance(service: ServiceDependency) -> str:
     """Explain how to accept, without repeating the secret in the address."""
     return PAGE.format(public_url=service.settings.public_url)
 

@@ -11,7 +11,7 @@ from teamaccess.access.giving import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
@@ -40,9 +40,9 @@ class RolesChangedMeanwhile(PreconditionFailed):
 
 @get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
     team: Annotated[str | None, QueryParameter(max_length=64)] = None,
@@ -75,7 +75,7 @@ async def show_members(
 
 @get("/v1/organizations/{organization:str}/members/{user:str}", operation_id="get_member")
 async def show_member(
-    organization: InPath, user: InPath, actor: SignedIn, service: TheService
+    organization: PathId, user: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[MemberView]:
     """Return a member. The ETag identifies their roles."""
     id = OrganizationId(organization)
@@ -94,13 +94,13 @@ async def show_member(
 )
 @changes
 async def change_member_roles(
-    user: InPath,
+    user: PathId,
     change: OrganizationChange,
     data: JSONBody[RolesWanted],
     if_match: IfMatch = None,
 ) -> MemberView:
     """Replace a member's roles. Roles that stay remain in force throughout."""
-    roles = once_each(data.roles)
+    roles = expiry_by_role(data.roles)
     member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
     refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
@@ -111,7 +111,7 @@ async def change_member_roles(
 )
 @changes
 async def change_membership(
-    user: InPath, change: OrganizationChange, data: JSONBody[MemberPatch]
+    user: PathId, change: OrganizationChange, data: JSONBody[MemberPatch]
 ) -> MemberView:
     """Set or remove the expiry of a membership."""
     member = await act.change_end(change, UserId(user), data.expires_at, _reason(data))
@@ -125,7 +125,7 @@ async def change_membership(
 )
 @revokes
 async def suspend_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[WithReason | None] = None
 ) -> None:
     """Take away everything a member can do. Their roles are kept for when they return."""
     await act.suspend(change, UserId(user), _reason(data))
@@ -138,7 +138,7 @@ async def suspend_member(
 )
 @changes
 async def reactivate_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[WithReason | None] = None
 ) -> None:
     """Reactivate a suspended member with the roles they had."""
     await act.reactivate(change, UserId(user), _reason(data))
@@ -151,7 +151,7 @@ async def reactivate_member(
 )
 @revokes
 async def remove_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[WithReason | None] = None
 ) -> None:
     """Remove a member, with everything that depends on the membership, and end their sessions."""
     await act.remove(change, UserId(user), _reason(data))
@@ -168,7 +168,7 @@ async def leave(change: OrganizationChange) -> None:
     await act.leave(change)
 
 
-def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
+def expiry_by_role(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
     """Return each role's expiry. Raises RoleTwice."""
     ends: dict[RoleId, datetime | None] = {}
     for each in roles:

@@ -13,7 +13,7 @@ from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.audit_access import audits_every_organization
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import Forbidden
 from teamaccess.directory.organizations import create
@@ -57,7 +57,7 @@ async def create_organization(
 @get("/v1/organizations", operation_id="list_organizations")
 async def show_organizations(
     request: AnyRequest,
-    service: TheService,
+    service: ServiceDependency,
     all: FromQuery[bool] = False,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -84,7 +84,7 @@ async def show_organizations(
 
 @get("/v1/organizations/{organization:str}", operation_id="get_organization")
 async def show_organization(
-    organization: InPath, actor: SignedIn, service: TheService
+    organization: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> OrganizationView:
     """Return an organization."""
     id = OrganizationId(organization)
@@ -115,7 +115,7 @@ async def delete_organization(change: OrganizationChange) -> None:
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")
 async def show_permissions(
-    organization: InPath, actor: SignedIn, service: TheService
+    organization: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> PermissionsView:
     """List the actions that the caller may do in an organization."""
     id = OrganizationId(organization)

@@ -9,7 +9,7 @@ from litestar.status_codes import HTTP_200_OK
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.edge import changes
-from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
@@ -41,7 +41,10 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
+    request: AnyRequest,
+    organization: PathId,
+    service: ServiceDependency,
+    data: JSONBody[PlanWanted],
 ) -> Response[PlanView]:
     """Show who would gain and lose which action. Nothing is written.
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.changes import OrganizationChange
@@ -44,8 +44,8 @@ ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
 @put(ONE, operation_id="register_resource")
 @changes
 async def register_resource(
-    type: InPath,
-    resource: InPath,
+    type: PathId,
+    resource: PathId,
     change: OrganizationChange,
     data: JSONBody[NewResource | None] = None,
 ) -> ResourceView:
@@ -56,7 +56,11 @@ async def register_resource(
 
 @get(ONE, operation_id="get_resource")
 async def show_resource(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> ResourceView:
     """Return an object."""
     id = OrganizationId(organization)
@@ -68,17 +72,17 @@ async def show_resource(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
-async def remove_resource(type: InPath, resource: InPath, change: OrganizationChange) -> None:
+async def remove_resource(type: PathId, resource: PathId, change: OrganizationChange) -> None:
     """Remove an object with all grants on it. Its id can never be registered again."""
     await register.remove(change, type, ResourceId(resource))
 
 
 @get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
-    organization: InPath,
-    type: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    type: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ResourceView]:
@@ -123,7 +127,11 @@ class GrantsChangedMeanwhile(PreconditionFailed):
 
 @get(GRANTS, operation_id="list_grants")
 async def show_grants(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> Response[GrantsView]:
     """List the grants on an object. The ETag identifies them."""
     id, key = OrganizationId(organization), (type, ResourceId(resource))
@@ -139,21 +147,21 @@ async def show_grants(
 @put(GRANTS, operation_id="replace_grants")
 @changes
 async def change_grants(
-    type: InPath,
-    resource: InPath,
+    type: PathId,
+    resource: PathId,
     change: OrganizationChange,
     data: JSONBody[GrantsWanted],
     if_match: IfMatch = None,
 ) -> GrantsView:
     """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, once_each(data.grants))
+    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
     name = f"{type}:{resource}"
     refuse_changed(if_match, etag_of(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 
-def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
+def expiry_by_grant(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
     """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:

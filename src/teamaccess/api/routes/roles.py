@@ -9,7 +9,7 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
@@ -43,9 +43,9 @@ class RoleIdStays(Invalid):
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
@@ -69,7 +69,7 @@ async def show_roles(
 
 @get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
-    organization: InPath, role: InPath, actor: SignedIn, service: TheService
+    organization: PathId, role: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[RoleView]:
     """Return a role, and the actions that its selectors would add today.
 
@@ -104,7 +104,7 @@ async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> Role
 @put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
-    role: InPath,
+    role: PathId,
     change: OrganizationChange,
     data: JSONBody[RoleReplaced],
     if_match: IfMatch = None,
@@ -126,7 +126,7 @@ async def replace_role(
 )
 @revokes
 async def delete_role(
-    role: InPath, change: OrganizationChange, reassign: ReassignTo = None
+    role: PathId, change: OrganizationChange, reassign: ReassignTo = None
 ) -> None:
     """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
     await remove(change, RoleId(role), reassign)

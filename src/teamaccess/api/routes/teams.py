@@ -7,9 +7,9 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.access.giving import ends_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
-from teamaccess.api.routes.members import once_each
+from teamaccess.api.routes.members import expiry_by_role
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
@@ -21,7 +21,7 @@ from teamaccess.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPat
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"
-SEAT = f"{ONE}/members/{{user:str}}"
+TEAM_MEMBER = f"{ONE}/members/{{user:str}}"
 
 
 class TeamRolesChangedMeanwhile(PreconditionFailed):
@@ -39,9 +39,9 @@ async def create_team(change: OrganizationChange, data: JSONBody[NewTeam]) -> Te
 
 @get(TEAMS, operation_id="list_teams")
 async def show_teams(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamView]:
@@ -58,7 +58,7 @@ async def show_teams(
 
 @get(ONE, operation_id="get_team")
 async def show_team(
-    organization: InPath, team: InPath, actor: SignedIn, service: TheService
+    organization: PathId, team: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[TeamView]:
     """Return a team. The ETag identifies its roles."""
     id = OrganizationId(organization)
@@ -72,7 +72,7 @@ async def show_team(
 @patch(ONE, operation_id="rename_team")
 @changes
 async def rename_team(
-    team: InPath, change: OrganizationChange, data: JSONBody[TeamPatch]
+    team: PathId, change: OrganizationChange, data: JSONBody[TeamPatch]
 ) -> TeamView:
     """Change a team's name."""
     return TeamView.of(await act.rename(change, TeamId(team), data.name), change.now)
@@ -80,7 +80,7 @@ async def rename_team(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
-async def delete_team(team: InPath, change: OrganizationChange) -> None:
+async def delete_team(team: PathId, change: OrganizationChange) -> None:
     """Delete a team. Its members lose everything they had through it."""
     await act.end(change, TeamId(team))
 
@@ -88,14 +88,14 @@ async def delete_team(team: InPath, change: OrganizationChange) -> None:
 @put(f"{ONE}/roles", operation_id="replace_team_roles")
 @changes
 async def change_team_roles(
-    team: InPath,
+    team: PathId,
     change: OrganizationChange,
     data: JSONBody[RolesWanted],
     if_match: IfMatch = None,
 ) -> TeamView:
     """Replace a team's roles. Everybody in the team has them."""
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
-    roles = once_each(data.roles)
+    roles = expiry_by_role(data.roles)
     changed, before = await act.change_roles(change, TeamId(team), roles, reason)
     refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile, team=team)
     return TeamView.of(changed, change.now)
@@ -103,10 +103,10 @@ async def change_team_roles(
 
 @get(f"{ONE}/members", operation_id="list_team_members")
 async def show_team_members(
-    organization: InPath,
-    team: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    team: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamMemberView]:
@@ -123,11 +123,11 @@ async def show_team_members(
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), TeamMemberView.listed)
 
 
-@put(SEAT, operation_id="put_team_member")
+@put(TEAM_MEMBER, operation_id="put_team_member")
 @changes
 async def put_into_team(
-    team: InPath,
-    user: InPath,
+    team: PathId,
+    user: PathId,
     change: OrganizationChange,
     data: JSONBody[PlaceWanted | None] = None,
 ) -> TeamMemberView:
@@ -136,9 +136,9 @@ async def put_into_team(
     return TeamMemberView.of(*await places.put(change, TeamId(team), UserId(user), until))
 
 
-@delete(SEAT, status_code=HTTP_204_NO_CONTENT, operation_id="remove_team_member")
+@delete(TEAM_MEMBER, status_code=HTTP_204_NO_CONTENT, operation_id="remove_team_member")
 @revokes
-async def take_out_of_team(team: InPath, user: InPath, change: OrganizationChange) -> None:
+async def take_out_of_team(team: PathId, user: PathId, change: OrganizationChange) -> None:
     """Take a member out of a team. Every member may leave a team at any time."""
     await places.take(change, TeamId(team), UserId(user))
 
