@@ -78,8 +78,8 @@ async def show_access_request(
     """Return a request that the caller made or may decide."""
     sight = await _visible_to(service, organization, actor)
     async with service.reads() as session:
-        found = await get_request(session, service.catalog, sight, RequestId(access_request))
-        return AccessRequestView.of(found, await reasons_of(session, [found]))
+        row = await get_request(session, service.catalog, sight, RequestId(access_request))
+        return AccessRequestView.of(row, await reasons_of(session, [row]))
 
 
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")

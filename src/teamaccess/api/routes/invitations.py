@@ -132,7 +132,7 @@ async def accept(
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):
-        raise  # that is no refusal
+        raise  # these are not refusals
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
         about = f"invitation:{offered.id}"
@@ -172,7 +172,8 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except Exception as error:  # whatever it is, the invitation is committed and can be resent
+        except Exception as error:
+            # the invitation is committed, and can be resent after any failure
             cause = repr(error).replace(letter.invitation.email, "the invited address")
             log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"

@@ -66,19 +66,19 @@ async def show_organizations(
 
     An operator sees all organizations. With `all`, so does an auditor of all organizations.
     """
-    mine: list[OrganizationId] | None = None
+    own: list[OrganizationId] | None = None
     match request.user:
         case User() if all:
             if not await audits_every_organization(request, service):
                 raise NotForEverybody
         case User(id=user):
-            mine = await service.reading.organizations(user)
+            own = await service.reading.organizations(user)
         case Operator():
             pass
         case _:
             raise SignInRequired
     async with service.reads() as session:
-        rows = await list_organizations(session, mine, decode(cursor), limit + 1)
+        rows = await list_organizations(session, own, decode(cursor), limit + 1)
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 

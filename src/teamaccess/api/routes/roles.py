@@ -24,7 +24,9 @@ from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
 ReassignTo = Annotated[
     str | None,
     QueryParameter(
-        min_length=1, max_length=64, description="The role that holders get instead, or `none`."
+        min_length=1,
+        max_length=64,
+        description="The role that its holders get instead, or `none` to give them no other role.",
     ),
 ]
 

@@ -135,7 +135,7 @@ async def rotate_token(
 
 
 def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
-    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
+    """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
     view = TokenView.of(issued.token)
 
     async def after_commit() -> None:
