@@ -1,8 +1,9 @@
 """Slots that are handed out fairly, and rates that nobody exceeds.
 
 When there are more requests than slots, parties (tenants, say) take turns, then the callers within a
-party, then requests in the order of arrival. So a caller with a thousand requests delays another caller's
-single request by the time of one request, not of a thousand.
+party, then requests in the order of arrival. The party and the caller that had the last slot go to the
+end of the round when the next slot is free, not before. So a caller with a thousand requests delays
+another's single request by the time of one request, not of two or of a thousand.
 """
 
 import asyncio
@@ -11,12 +12,19 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from functools import partial
 
 from cachetools import TTLCache
 
+from teamaccess.common.loop_share import others_ask
+
 MOST_KEYS = 100_000
 """Callers whose rate is remembered; it takes some 20 MB."""
+
+TURN_REST = 2.0
+"""How many times as long as a change the rest after it lasts, if changes wait in its line and other
+tenants ask."""
+LONGEST_TURN_SECONDS = 1.0
+"""A change counts as no longer than this: a rest keeps the organization's other callers waiting, too."""
 
 LONGEST_RESERVED_SECONDS = 60.0
 """For how long turns of a caller are remembered after the newest one was given."""
@@ -47,13 +55,19 @@ class _Line:
             if not line:
                 del self._callers[caller]
 
-    def next(self) -> Waiting:
-        """Take out who is next; the caller goes to the end of the round."""
-        caller, line = self._callers.popitem(last=False)
+    def next(self, served: Hashable) -> tuple[Hashable, Waiting]:
+        """Take out the next request, and return it with its caller.
+
+        `served` is the caller who had the last slot and now goes to the end of the round. Callers who
+        came while it held that slot are before it.
+        """
+        if served in self._callers:
+            self._callers.move_to_end(served)
+        caller, line = next(iter(self._callers.items()))
         waiting = line.popleft()
-        if line:
-            self._callers[caller] = line
-        return waiting
+        if not line:
+            del self._callers[caller]
+        return caller, waiting
 
 
 class FairSlots:
@@ -68,11 +82,20 @@ class FairSlots:
         """How many of the slots one party may hold; it may change while they are held."""
         self._held: Counter[Hashable] = Counter()
         self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+        self._served: dict[Hashable, Hashable] = {}
+        """The caller who had the last slot, of every party that holds one or waits."""
+        self._last: Hashable = None
+        """The party that had the last slot of all."""
 
     @property
     def idle(self) -> bool:
         """Whether nobody holds a slot or waits for one."""
         return not self._held and not self._lines
+
+    @property
+    def crowded(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._lines)
 
     def has_backlog(self, party: Hashable) -> bool:
         """Return whether more requests of the party wait than it may hold slots for."""
@@ -86,7 +109,7 @@ class FairSlots:
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
         """Take a slot for the party, waiting for those whose turn is before."""
         if self._free and not self._lines.get(party) and self._held[party] < self.share:
-            self._take(party)
+            self._take(party, caller)
             return
         waiting: Waiting = asyncio.get_running_loop().create_future()
         line = self._lines.setdefault(party, _Line())
@@ -100,15 +123,17 @@ class FairSlots:
                 line.leave(caller, waiting)
                 if not line and self._lines.get(party) is line:
                     del self._lines[party]
+                self._forget(party)
             raise
 
     def release(self, party: Hashable) -> None:
         """Give a slot of the party back, to whoever is next."""
         self._free += 1
         self._held[party] -= 1
+        self._grant()
         if not self._held[party]:
             del self._held[party]
-        self._grant()
+        self._forget(party)
 
     @asynccontextmanager
     async def slot(self, party: Hashable, caller: Hashable = None) -> AsyncIterator[None]:
@@ -120,41 +145,66 @@ class FairSlots:
             self.release(party)
 
     def _grant(self) -> None:
+        self._end_turn()
         for party in list(self._lines):
             if not self._free:
                 return
             if self._held[party] >= self.share:
                 continue
-            line = self._lines.pop(party)
-            waiting = line.next()
+            line = self._lines[party]
+            caller, waiting = line.next(self._served.get(party))
             while waiting.done() and line:  # somebody has just stopped waiting
-                waiting = line.next()
-            if line:
-                self._lines[party] = line  # at the end of the round
+                caller, waiting = line.next(self._served.get(party))
+            if not line:
+                del self._lines[party]
             if not waiting.done():
-                self._take(party)
+                self._end_turn()
+                self._take(party, caller)
                 waiting.set_result(None)
 
-    def _take(self, party: Hashable) -> None:
+    def _end_turn(self) -> None:
+        """Move the party that had the last slot to the end of the round."""
+        if self._last in self._lines:
+            self._lines.move_to_end(self._last)
+
+    def _forget(self, party: Hashable) -> None:
+        """Keep nothing about a party that neither holds a slot nor waits."""
+        if party not in self._held and party not in self._lines:
+            self._served.pop(party, None)
+
+    def _take(self, party: Hashable, caller: Hashable) -> None:
         self._free -= 1
         self._held[party] += 1
+        self._served[party], self._last = caller, party
 
 
 class Turn:
     """Slots that somebody holds together, until they give them up."""
 
     def __init__(self) -> None:
-        self._releases: list[Callable[[], None]] = []
+        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._began = 0.0
+        """When the last slot was taken."""
 
-    async def take(self, slots: FairSlots, party: str) -> None:
-        """Wait for a slot, and hold it with the others."""
+    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
+        """Wait for a slot, and hold it with the others. Afterwards it rests if `rests` says so."""
         await slots.acquire(party)
-        self._releases.append(partial(slots.release, party))
+        self._held.append((slots, party, rests))
+        self._began = time.monotonic()
 
     def give_up(self) -> None:
-        """Release all slots; a second call does nothing."""
-        while self._releases:
-            self._releases.pop()()
+        """Release all slots; a second call does nothing.
+
+        Where changes wait in line and other tenants ask, the next one begins after a rest. So one
+        organization's changes have a third of the process's time at most.
+        """
+        rest = TURN_REST * min(time.monotonic() - self._began, LONGEST_TURN_SECONDS)
+        while self._held:
+            slots, party, rests = self._held.pop()
+            if others_ask() and rests():
+                asyncio.get_running_loop().call_later(rest, slots.release, party)
+            else:
+                slots.release(party)
 
 
 class RateLimit:

@@ -11,6 +11,7 @@ from litestar.middleware.authentication import (
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.api.identity.callers import Caller, Operator, request_id, service_for
 from teamaccess.api.identity.credentials import authenticate_token
+from teamaccess.changes.events.users import Refused
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
@@ -91,7 +92,7 @@ async def _member_acted_for(
             member = await person_in(session, organization, user)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, "refused", organization, code=refused.code)
+        await service.refusals.record(account, Refused(code=refused.code), organization)
         raise
     return member, OnBehalf(member.id, caller.id)
 

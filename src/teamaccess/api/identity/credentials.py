@@ -1,8 +1,8 @@
 """Verify a bearer token: one of ours, a service account's, or an OpenID Connect provider's."""
 
 from teamaccess.api.identity.callers import Caller, Credential, Operator
-from teamaccess.directory.service_accounts.secret import PREFIX
-from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
+from teamaccess.changes.events.users import SignInRefused
+from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issued import wait_until_issued
 from teamaccess.directory.users.issuer import Issuer, Login
@@ -105,4 +105,7 @@ async def _refuse_if_ended(
 
 async def _record_refusal(service: Service, actor: str, request_id: str, cause: object) -> None:
     attributed = Attribution(actor, Channel.API, request_id)
-    await service.refusals.record(attributed, "sign_in_refused", cause=cause)
+    await service.refusals.record(
+        attributed,
+        SignInRefused(cause=str(cause)),
+    )

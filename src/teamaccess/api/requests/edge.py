@@ -30,6 +30,7 @@ from teamaccess.api.identity.callers import (
 )
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.api.requests.parameters import PathId, SignedInUser
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -103,11 +104,13 @@ async def open_change(
     attributed = attribution(request)
     organization = named_in_path(request)
     if organization is None:
+        release_slot(request)
         async with service.ledger.change(attributed, even_if_stopped=even_if_stopped) as change:
             yield change
         return
     if isinstance(request.user, User):
         await service.admission.admit(service.reading, organization, request.user.id)
+    release_slot(request)
     async with service.ledger.change(
         attributed, organization, even_if_stopped=even_if_stopped
     ) as change:

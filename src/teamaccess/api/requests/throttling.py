@@ -1,13 +1,15 @@
-"""Keep callers from delaying each other: request rates, and fair slots for short requests.
+"""Keep callers from delaying each other: request rates, and fair slots for requests.
 
-Changes and audit questions have their own queues (`changes/change_queue.py`, `audit/state/turns.py`).
-They hold nothing while they wait there.
+Changes and audit questions release their slot once they are admitted. They have their own queues
+(`changes/change_queue.py`, `audit/state/queue.py`), and hold nothing while they wait there.
 """
 
 import asyncio
 import time
+from functools import partial
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from litestar import Request
@@ -15,15 +17,17 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from teamaccess.api.identity.callers import Caller, Operator, require_valid_credential
+from teamaccess.api.requests.cancellation import while_connected
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
+from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import OnBehalf, clock
 from teamaccess.service import Service
 from teamaccess.storage import User
 
 SLOTS = 8
-"""How many short requests of authenticated callers a process runs at once. Further ones wait."""
+"""How many requests of authenticated callers a process runs at once. Further ones wait."""
 SHARE_ALONE = 4
 """How many slots one tenant gets while no other tenant sends requests."""
 SHARE_AMONG_OTHERS = 1
@@ -103,6 +107,7 @@ class FairRequests(ASGIMiddleware):
         self._authenticated = FairSlots(SLOTS, SHARE_ALONE)
         self._last_requests: dict[str, float] = {}
         """The two tenants (or callers without a tenant) that sent the last requests, and when."""
+        self._shares: WeakValueDictionary[str, LoopShare] = WeakValueDictionary()
         self._anonymous = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
         self._probes = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
 
@@ -126,13 +131,13 @@ class FairRequests(ASGIMiddleware):
         tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
         began, party = time.monotonic(), tenant or principal
         alone = self._is_alone(party, began)
+        share = self._shares.setdefault(party, LoopShare(partial(self._others_ask, party)))
+        current_share.set(share)
         self._authenticated.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
-        if not _is_short(scope):
-            await next_app(scope, receive, send)
-            return
-        async with _Slot(
-            self._authenticated, party, principal, scope, rest=0.0 if alone else REST_FACTOR
-        ) as slot:
+        if _is_large(scope):
+            next_app = while_connected(next_app)
+        rest = 0.0 if alone else REST_FACTOR
+        async with _Slot(self._authenticated, party, principal, scope, rest) as slot:
             if time.monotonic() - began > RECHECK_AFTER_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
@@ -146,10 +151,16 @@ class FairRequests(ASGIMiddleware):
         others = {name: at for name, at in self._last_requests.items() if name != party}
         newest = max(others, key=others.__getitem__, default=None)
         self._last_requests = {party: now}
-        if newest is None:
-            return True
-        self._last_requests[newest] = others[newest]
-        return now - others[newest] > RECENT_SECONDS
+        if newest is not None:
+            self._last_requests[newest] = others[newest]
+        return not self._others_ask(party)
+
+    def _others_ask(self, party: str) -> bool:
+        """Return whether another party has sent a request recently."""
+        now = time.monotonic()
+        return any(
+            name != party and now - at <= RECENT_SECONDS for name, at in self._last_requests.items()
+        )
 
 
 class _Slot:
@@ -225,11 +236,9 @@ def _principal(scope: Scope, caller: User | Operator) -> str:
     return f"user:{credential.account if isinstance(credential, OnBehalf) else caller.id}"
 
 
-def _is_short(scope: Scope) -> bool:
-    template = str(scope.get("path_template", ""))
-    if template == "/v1/check":
-        return True
-    return scope.get("method") in ("GET", "HEAD") and "/audit/" not in template
+def _is_large(scope: Scope) -> bool:
+    """Return whether the request is an audit question or a plan."""
+    return "/audit/" in str(scope.get("path_template", ""))
 
 
 def _token(scope: Scope) -> bytes | None:

@@ -13,18 +13,13 @@ from litestar.response import Stream
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
-from teamaccess.storage import UserId, is_local_id
+from teamaccess.storage import is_local_id
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import rows_as_csv
 
@@ -59,15 +54,6 @@ BasisParameter = Annotated[
 ]
 
 
-class TimeWithoutZone(Invalid):
-    """`at` has no time zone, so it names no instant."""
-
-    message = (
-        "The time {at} has no time zone. Write {at}Z for UTC, or add an offset such as +02:00 "
-        "(%2B02:00 in a URL)."
-    )
-
-
 class NoUserId(Invalid):
     """The parameter `user` has not the form of a user id; HTTP does not look users up by address."""
 
@@ -77,8 +63,8 @@ class NoUserId(Invalid):
     )
 
 
-class TabularAnswer(Protocol):
-    """An answer of many rows. Callers can also get it as CSV or as one JSON line for each row."""
+class TableAnswer(Protocol):
+    """An answer of many rows. Callers can also get it as CSV, or as one line of JSON for each row."""
 
     @property
     def evidence(self) -> Evidence:
@@ -96,7 +82,7 @@ class TabularAnswer(Protocol):
     def people(self) -> Sequence[object]:
         """The people who made these changes."""
 
-    def sheet(self) -> Iterator[list[str]]:
+    def table(self) -> Iterator[list[str]]:
         """Yield the heading and the rows as cells."""
 
 
@@ -114,10 +100,10 @@ async def show_who_can(
 
     The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await who_can(source, action, resource)
-    view = await asyncio.to_thread(WhoCanView.of, found)
-    return await _respond(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.who_can(scope, action, resource)
+    view = await asyncio.to_thread(WhoCanView.of, answer)
+    return await _respond(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
@@ -133,10 +119,10 @@ async def show_what_can(
 
     The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await what_can(source, await _require_user(service, user))
-    view = await asyncio.to_thread(WhatCanView.of, found)
-    return await _respond(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.what_can(scope, _user_id(user))
+    view = await asyncio.to_thread(WhatCanView.of, answer)
+    return await _respond(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
@@ -151,14 +137,10 @@ async def show_why(
     basis: BasisParameter = Basis.DECIDED,
 ) -> WhyView:
     """Explain why a user can do something, or why not and which changes would allow it."""
-    source = await _source(request, service, organization, at, basis)
-    found = await why(source, await _require_user(service, user), action, resource)
-    caller = attribution(request).caller
-    remedies = await remedies_for(
-        service.audit, service.ledger, service.keys.invitees, found, caller
-    )
-    await recheck_audit_access(request, service, source.organization)
-    return WhyView.of(found, remedies)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.why(scope, _user_id(user), action, resource)
+    await recheck_audit_access(request, service, scope.organization)
+    return WhyView.of(answer.why, answer.remedies)
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
@@ -173,59 +155,49 @@ async def show_matrix(
 
     The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await matrix(source)
-    view = await asyncio.to_thread(MatrixView.of, found)
-    return await _respond(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.matrix(scope)
+    view = await asyncio.to_thread(MatrixView.of, answer)
+    return await _respond(request, service, scope, view)
 
 
-async def _source(
+async def _scope(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
-) -> AuditSource:
-    """Authorize the caller, and return the state that answers the question: the present or a past one.
+) -> AuditScope:
+    """Authorize the caller, and return the scope of the question.
 
-    Raises the errors of `authorize_audit` and of `service.audit.of`, and TimeWithoutZone.
+    Raises SignInRequired, UnknownOrganization and MissingPermission.
     """
     id = await authorize_audit(request, service, organization)
-    caller = attribution(request).caller
-    if at is None:
-        return await service.audit.of(id, caller=caller)
-    if at.utcoffset() is None:
-        raise TimeWithoutZone(at=at.isoformat())
-    return await service.audit.of(id, Moment(at, basis), caller)
+    release_slot(request)
+    return AuditScope(id, at, basis, attribution(request).caller)
 
 
-async def _require_user(service: Service, user: str) -> UserId:
-    """Return the user's id. A mistyped id must not get the answer "no".
-
-    Raises NoUserId and UnknownUser.
-    """
+def _user_id(user: str) -> str:
+    """Return the user's id. Raises NoUserId, because a mistyped id must not get the answer "no"."""
     if not is_local_id(user):
         raise NoUserId(user=user)
-    async with service.reads() as session:
-        if await user_now(session, UserId(user)) is None:
-            raise UnknownUser(user=user)
-    return UserId(user)
+    return user
 
 
 async def _respond(
-    request: AnyRequest, service: Service, source: AuditSource, answer: TabularAnswer
+    request: AnyRequest, service: Service, scope: AuditScope, answer: TableAnswer
 ) -> Response[Any]:
-    await recheck_audit_access(request, service, source.organization)
+    await recheck_audit_access(request, service, scope.organization)
     try:
         media_type = request.accept.best_match([MediaType.JSON, CSV, LINES])
     except (ValueError, OverflowError):  # a quality that is not a number, which HTTP lets us ignore
         media_type = None
     if media_type == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
-        lines = rows_as_csv(answer.sheet())
+        lines = rows_as_csv(answer.table())
         return Stream(lines, media_type=CSV, headers=headers)
     if media_type == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
 
 
-def _lines(answer: TabularAnswer) -> Iterator[bytes]:
+def _lines(answer: TableAnswer) -> Iterator[bytes]:
     """Yield the answer line by line. The last line shows that the answer is complete."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:

@@ -19,7 +19,7 @@ from teamaccess.engine import Question
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, UserId, is_local_id
-from teamaccess.views.checks import Asked, ChecksAsked, ChecksView, CheckView
+from teamaccess.views.checks import CheckInput, ChecksInput, ChecksView, CheckView
 
 
 class NobodyToCheck(Invalid):
@@ -30,7 +30,7 @@ class NobodyToCheck(Invalid):
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
-    request: AnyRequest, service: ServiceDependency, data: JSONBody[ChecksAsked]
+    request: AnyRequest, service: ServiceDependency, data: JSONBody[ChecksInput]
 ) -> ChecksView:
     """Check permissions. The answers include every change that is in force in its organization."""
     # SECURITY: a check costs as much as a request, so each one counts against the caller's rate
@@ -47,7 +47,7 @@ async def check(
 
 
 async def _answers_about(
-    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[Asked]
+    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[CheckView]:
     """Return the answers about one organization, if the caller may ask these questions."""
     users = [_user_asked_about(caller, each) for each in checks]
@@ -88,7 +88,7 @@ async def _require_may_ask(
             await service.reading.require(organization, caller.id, "view_audit")
 
 
-def _user_asked_about(caller: Caller, each: Asked) -> UserId:
+def _user_asked_about(caller: Caller, each: CheckInput) -> UserId:
     """Return the user whom the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired

@@ -15,6 +15,7 @@ from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange
+from teamaccess.changes.events.users import AcceptanceRefused
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
@@ -135,9 +136,8 @@ async def accept(
         raise  # these are not refusals
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
-        about = f"invitation:{offered.id}"
         await service.refusals.record(
-            attributed, "acceptance_refused", organization, about, code=refused.code
+            attributed, AcceptanceRefused(code=refused.code), organization, offered.id
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)

@@ -11,6 +11,7 @@ from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read
@@ -19,7 +20,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.storage import User
-from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
 
 
 class BadCatalog(Invalid):
@@ -41,26 +42,26 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest,
-    organization: PathId,
-    service: ServiceDependency,
-    data: JSONBody[PlanWanted],
+    request: AnyRequest, organization: PathId, service: ServiceDependency, data: JSONBody[PlanInput]
 ) -> Response[PlanView]:
     """Show who would gain and lose which action. Nothing is written.
 
     The ETag identifies the state for which the plan was made.
     """
     id = await authorize_audit(request, service, organization)
+    release_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
-        # SECURITY: reading a catalog takes up to a second of processor time, so callers take turns
-        async with service.audit.sandbox_turns.taken(id, caller):
+        # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
+        async with service.audit.sources.sandbox_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = attribution(request)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
+    found = await plan(
+        service.audit.sources, service.ledger, id, data.changes, catalog, asker, caller
+    )
     view = await asyncio.to_thread(PlanView.of, found)
     await recheck_audit_access(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
@@ -73,7 +74,7 @@ async def make_plan(
 )
 @changes
 async def make_changes(
-    change: OrganizationChange, data: JSONBody[ChangesWanted], if_match: IfMatch = None
+    change: OrganizationChange, data: JSONBody[ChangesInput], if_match: IfMatch = None
 ) -> ChangesMade:
     """Make changes together, all or none, if the organization has not changed since their plan."""
     if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one

@@ -19,7 +19,7 @@ from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.make import Description, RoleState, clone, make, replace
 from teamaccess.directory.roles.remove import remove
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
-from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
+from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
 ReassignTo = Annotated[
     str | None,
@@ -108,7 +108,7 @@ async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> Role
 async def replace_role(
     role: PathId,
     change: OrganizationChange,
-    data: JSONBody[RoleReplaced],
+    data: JSONBody[RoleReplacement],
     if_match: IfMatch = None,
 ) -> RoleView:
     """Replace a custom role. The change takes effect for all its holders at once."""
@@ -134,7 +134,7 @@ async def delete_role(
     await remove(change, RoleId(role), reassign)
 
 
-def described(data: NewRole | RoleReplaced) -> Description:
+def described(data: NewRole | RoleReplacement) -> Description:
     """Return the role's cleaned name and description. Raises InvalidText."""
     text = data.description
     return Description(

@@ -15,7 +15,7 @@ from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
-from teamaccess.views.members import RoleWanted
+from teamaccess.views.members import RoleInput
 from teamaccess.views.service_accounts import (
     NewServiceAccount,
     NewToken,
@@ -145,10 +145,10 @@ def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenV
     return view
 
 
-def expiry_by_role_or_id(roles: list[str | RoleWanted]) -> dict[RoleId, datetime | None]:
+def expiry_by_role_or_id(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
     """Return each role's expiry. Raises RoleTwice."""
     return expiry_by_role(
-        [RoleWanted(role=each) if isinstance(each, str) else each for each in roles]
+        [RoleInput(role=each) if isinstance(each, str) else each for each in roles]
     )
 
 

@@ -9,20 +9,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from teamaccess.audit.questions.decisions import Decision
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
-from teamaccess.audit.questions.origins import Origin
-from teamaccess.audit.questions.people import Called, Person, called, in_words
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
-from teamaccess.cli.resolve_user import resolve_user
+from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.cli.terminal import echo, time_of
 from teamaccess.cli.with_service import AsJson, with_service
-from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.audit import (
@@ -67,8 +60,8 @@ def _who_may(remedy: RemedyView) -> str:
 
 
 def _people(people: Sequence[Person], more: int) -> str:
-    names = ", ".join(each.called for each in people)
-    return f"{names} and {more} more" if more else names
+    named = ", ".join(each.display_name for each in people)
+    return f"{named} and {more} more" if more else named
 
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -112,11 +105,11 @@ def show_who_can(
     """List everybody who can do something, and why."""
 
     async def ask(service: Service) -> WhoCanView:
-        source = await _source(service, organization, at, basis)
-        return WhoCanView.of(await who_can(source, action, resource))
+        scope = _scope(organization, at, basis)
+        return WhoCanView.of(await service.audit.who_can(scope, action, resource))
 
     found = with_service(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("what-can")
@@ -131,13 +124,11 @@ def show_what_can(
     """List everything that a user can do, and why."""
 
     async def ask(service: Service) -> WhatCanView:
-        source = await _source(service, organization, at, basis)
-        return WhatCanView.of(
-            await what_can(source, await resolve_user(service, organization, user))
-        )
+        scope = _scope(organization, at, basis)
+        return WhatCanView.of(await service.audit.what_can(scope, user))
 
     found = with_service(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("matrix")
@@ -151,10 +142,10 @@ def show_matrix(
     """List every active member with their actions. The table has a row for each action."""
 
     async def ask(service: Service) -> MatrixView:
-        return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
+        return MatrixView.of(await service.audit.matrix(_scope(organization, at, basis)))
 
     found = with_service(ask)
-    rows = found.sheet() if as_csv else _transposed(found.sheet())
+    rows = found.table() if as_csv else _transposed(found.table())
     _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
 
 
@@ -174,11 +165,8 @@ def show_why(
     """
 
     async def ask(service: Service) -> WhyView:
-        source = await _source(service, organization, at, basis)
-        found = await why(source, await resolve_user(service, organization, user), action, resource)
-        return WhyView.of(
-            found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
-        )
+        scope = _scope(organization, at, basis)
+        return WhyView.of(*await service.audit.why(scope, user, action, resource))
 
     found = with_service(ask)
     if as_json:
@@ -189,13 +177,9 @@ def show_why(
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
-async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> AuditSource:
-    id = OrganizationId(organization)
-    if at is not None:
-        return await service.audit.of(id, Moment(time_of(at), basis))
-    async with service.reads() as session:
-        await get_organization(session, id)
-    return await service.audit.of(id)
+def _scope(organization: str, at: str | None, basis: Basis) -> AuditScope:
+    time = time_of(at) if at is not None else None
+    return AuditScope(OrganizationId(organization), time, basis)
 
 
 def _show(
@@ -241,7 +225,7 @@ def _evidence_line(evidence: Evidence) -> str:
 def _explanation_lines(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
-    names = called(found.people)
+    names = display_names(found.people)
     for path in found.paths:
         yield f"  {_path_line(path, names)}"
         for link in path.links:
@@ -253,25 +237,26 @@ def _explanation_lines(found: WhyView) -> Iterator[str]:
         if obstacle.expired_at is not None:
             since = f" It expired at {_timestamp(obstacle.expired_at)}."
         elif change is not None:
+            by = actor_with_names(change.actor, names)
             reason = f": {change.reason}" if change.reason else ""
-            since = f" Since {_timestamp(change.decided_at)}, by {in_words(change.actor, names)}{reason}."
+            since = f" Since {_timestamp(change.decided_at)}, by {by}{reason}."
         yield f"  {obstacle.sentence}{since}"
     yield from remedy_lines(found)
     yield _evidence_line(found.evidence)
 
 
-def _path_line(path: PathView, names: Called) -> str:
+def _path_line(path: PathView, names: DisplayNames) -> str:
     source = "granted on the object" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_timestamp(path.until)}" if path.until else ""
-    by = in_words(path.granted_by, names)
     reason = f": {path.reason}" if path.reason else ""
+    by = actor_with_names(path.granted_by, names)
     return f"{source}{team} since {_timestamp(path.since)}{until}, by {by}{reason}"
 
 
-def _origin_line(change: Origin, names: Called) -> str:
+def _origin_line(change: Decision, names: DisplayNames) -> str:
     reason = f": {change.reason}" if change.reason else ""
-    by = in_words(change.actor, names)
+    by = actor_with_names(change.actor, names)
     return f"since {_timestamp(change.decided_at)}, by {by} ({change.channel}){reason}"
 
 

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.cli.resolve_user import resolve_user
+from teamaccess.audit.resolve_user import resolve_user
 from teamaccess.cli.with_service import AsJson, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
@@ -50,7 +50,7 @@ def check(
         id = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, id)
-        user_id = await resolve_user(service, id, user)
+            user_id = await resolve_user(session, id, user)
         on, permission = question_about(service.catalog, id, action, resource)
         try:
             return await service.engine.check(on, permission, user_object(user_id), at_least(at))

@@ -101,7 +101,7 @@ def show_plan(
             load(_catalog_path(file, document.catalog)) if document.catalog is not None else None
         )
         found = PlanView.of(
-            await plan(service.audit, service.ledger, id, document.changes, catalog)
+            await plan(service.audit.sources, service.ledger, id, document.changes, catalog)
         )
         made = await _apply(service, document, state or found.state) if apply else ""
         return found, made
@@ -151,7 +151,7 @@ def _catalog_path(file: Path, catalog: str) -> str | Path:
 
 
 def _print_table(found: PlanView) -> None:
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         print_table(head, rows)
     else:
@@ -165,7 +165,7 @@ def _markdown(found: PlanView) -> Iterator[str]:
     affected = "nobody gains or loses anything now" if not people else f"{people} affected"
     yield f"### {found.evidence.organization}: {affected}"
     yield ""
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         yield f"| {' | '.join(head)} |"
         yield f"| {' | '.join('---' for _ in head)} |"

@@ -14,8 +14,13 @@ from teamaccess.common.text import counted
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
-from teamaccess.upkeep import Rebuilder, Rebuilt
-from teamaccess.upkeep.reconciliation import UNASKED, DeleteBudget, Inspector, ReconcileResult
+from teamaccess.upkeep import Rebuilder, RebuildResult
+from teamaccess.upkeep.reconciliation import (
+    DEFAULT_MOST_DELETES,
+    DeleteBudget,
+    Inspector,
+    ReconcileResult,
+)
 
 
 class OneOrTheOther(Invalid):
@@ -38,11 +43,8 @@ def reconcile(
     organization: Annotated[str | None, typer.Option(help="Only this organization.")] = None,
     apply: Annotated[bool, typer.Option("--apply", help="Repair the differences.")] = False,
     max_deletes: Annotated[
-        int,
-        typer.Option(
-            min=0, help="How many relationships --apply may delete from SpiceDB in total."
-        ),
-    ] = UNASKED,
+        int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
+    ] = DEFAULT_MOST_DELETES,
     rebuild: Annotated[
         bool,
         typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or replaced."),
@@ -67,7 +69,7 @@ def reconcile(
         )
         results = []
         with Meter("Comparing", "relationships") as meter:
-            async for result in _compare(inspector, organization, meter):
+            async for result in _results(inspector, organization, meter):
                 results.append(result)
                 if not as_json:
                     _print(result)
@@ -82,15 +84,15 @@ def reconcile(
 
 
 def _rebuild(organization: str | None, as_json: bool) -> None:
-    async def fill(service: Service) -> Rebuilt:
+    async def fill(service: Service) -> RebuildResult:
         rebuilder = Rebuilder(
             service.ledger, service.engine, service.catalog, operator_attribution()
         )
-        await rebuilder.give_schema()
+        await rebuilder.ensure_schema()
         with Meter("Rebuilding", "relationships") as meter:
             if organization is None:
-                return await rebuilder.everything(meter.step)
-            return await rebuilder.some([OrganizationId(organization)], meter.step)
+                return await rebuilder.rebuild_all(meter.step)
+            return await rebuilder.rebuild([OrganizationId(organization)], meter.step)
 
     rebuilt = with_service(fill)
     print_result(
@@ -103,7 +105,7 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
         raise typer.Exit(NOT_COMPARED)
 
 
-def _remaining(rebuilt: Rebuilt) -> str:
+def _remaining(rebuilt: RebuildResult) -> str:
     lines = [
         f"\n{id} is not rebuilt, because its rows differ from its ledger: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
@@ -114,14 +116,14 @@ def _remaining(rebuilt: Rebuilt) -> str:
     return "".join(lines) or " Next: teamaccess reconcile"
 
 
-async def _compare(
+async def _results(
     inspector: Inspector, organization: str | None, meter: Meter
 ) -> AsyncIterator[ReconcileResult]:
     if organization is None:
-        async for result in inspector.everything(meter.step):
+        async for result in inspector.reconcile_all(meter.step):
             yield result
         return
-    result = await inspector.one(organization)
+    result = await inspector.reconcile_tenant(organization)
     meter.step(result.compared)
     if result.found or result.problem:
         yield result

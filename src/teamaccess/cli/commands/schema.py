@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from teamaccess.audit.plans.everywhere import Everywhere, plan_everywhere
+from teamaccess.audit.plans.catalog_impact import CatalogImpact, plan_everywhere
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
 from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
@@ -123,7 +123,7 @@ def plan_catalog(
     and with 2 if an organization could not be planned or the id of a role is taken.
     """
 
-    async def work(service: Service) -> tuple[Everywhere, dict[str, object]]:
+    async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:
         planned = load(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
             await refuse_taken(session, planned)
@@ -131,7 +131,7 @@ def plan_catalog(
         ids = [OrganizationId(each) for each in organization or [each.id for each in existing]]
         with Meter("Planning", "organizations", len(ids)) as meter:
             found = await plan_everywhere(
-                service.audit, service.ledger, planned, ids, lambda: meter.step(1)
+                service.audit.sources, service.ledger, planned, ids, lambda: meter.step(1)
             )
         return found, {
             "catalog": planned.version,

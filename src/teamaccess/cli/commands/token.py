@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.changes.events import record_alone
+from teamaccess.changes.events.users import TokenIssued
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
@@ -54,7 +55,7 @@ def issue_token(
                 audience, subject = Audience.USER, (await find_user(session, user or "")).id
         about = f"{'operator' if operator_name else 'user'}:{subject}"
         await record_alone(
-            service.sessions, operator_attribution(), "token_issued", subject=about, hours=hours
+            service.sessions, operator_attribution(), TokenIssued(hours=hours), about
         )
         return subject, issue(service.keys, audience, subject, await service.now(), life)
 

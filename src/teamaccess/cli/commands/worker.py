@@ -9,7 +9,7 @@ import typer
 from teamaccess.common import logs, process
 from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 
 app = typer.Typer(add_completion=False)
 
@@ -29,7 +29,7 @@ def worker() -> None:
 
 async def _until_stopped(settings: Settings) -> None:
     async with open_service(settings) as service:
-        working = asyncio.create_task(work(service))
+        working = asyncio.create_task(run_worker(service))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         log.info("worker_started")

@@ -17,6 +17,7 @@ from teamaccess.access.giving import (
 from teamaccess.access.holdings import custom_among, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted
 from teamaccess.common.errors import NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
@@ -62,11 +63,9 @@ async def create(change: OrganizationChange, name: str, roles: Ends) -> Membersh
     member = Membership.begin(organization, account, (), change.now)
     member.replace_roles(roles, change.now, custom=custom_among(change.catalog, roles))
     change.session.add(member)
-    ends = {role: end.isoformat() for role, end in roles.items() if end is not None}
-    subject = f"user:{account.id}"
-    await record(
-        change, "service_account_created", organization, subject, roles=member.roles, ends=ends
-    )
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = ServiceAccountCreated(roles=member.roles, ends=ends)
+    await record(change, details, organization, account.id)
     return member
 
 
@@ -78,8 +77,7 @@ async def delete(change: OrganizationChange, account: UserId) -> None:
     member = await authorize_on_account(change, account)
     roles = member.roles
     await end_memberships(change, change.organization, [member])
-    subject = f"user:{account}"
-    await record(change, "service_account_deleted", change.organization, subject, roles=roles)
+    await record(change, ServiceAccountDeleted(roles=roles), change.organization, account)
 
 
 async def authorize_on_account(
