@@ -27,7 +27,7 @@ def end_remembered(file: Path) -> None:
         note = json.loads(file.read_text())
         process = psutil.Process(note["pid"])
         if abs(process.create_time() - note["started"]) < CLOCK_SECONDS:
-            end(process, signal.Signals(note["signal"]))
+            end_process(process, signal.Signals(note["signal"]))
     file.unlink(missing_ok=True)
 
 
@@ -41,7 +41,7 @@ def find_processes(name: str, *, folder: Path, argument: str) -> list[psutil.Pro
     ]
 
 
-def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 15) -> None:
+def end_process(process: psutil.Process, stop_signal: signal.Signals, patience: float = 15) -> None:
     """Ask a process to end, and kill it if it still runs after `patience` seconds."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(stop_signal)

@@ -15,7 +15,7 @@ import psutil
 
 from teamaccess.local.errors import NotReady, ProgramDied
 from teamaccess.local.home import Home
-from teamaccess.local.processes import end, end_remembered, memory, remember
+from teamaccess.local.processes import end_process, end_remembered, memory, remember
 
 LAST_LINES = 15
 
@@ -87,7 +87,7 @@ class Child:
     def stop(self) -> None:
         """Ask the program to end, wait, and kill it if it still runs."""
         if self._process.poll() is None:
-            end(psutil.Process(self.pid), self._stop_signal)
+            end_process(psutil.Process(self.pid), self._stop_signal)
             self._process.wait()
         self._note.unlink(missing_ok=True)
 

@@ -147,7 +147,7 @@ async def show_grants(
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
     ends = {key_of(grant): grant.expires_at for grant in found}
-    return Response(view(found, now), headers={"ETag": etag_of(ends)})
+    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
@@ -163,7 +163,7 @@ async def change_grants(
     key = (type, ResourceId(resource))
     grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
     name = f"{type}:{resource}"
-    refuse_changed(if_match, etag_of(before), GrantsChangedMeanwhile, resource=name)
+    refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 
@@ -186,7 +186,7 @@ def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
     return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
 
 
-def etag_of(grants: GrantEnds) -> str:
+def etag_of_grants(grants: GrantEnds) -> str:
     """Return the ETag of the grants on an object, with their ends."""
     return etag([f"{grant} {end}" for grant, end in grants.items()])
 

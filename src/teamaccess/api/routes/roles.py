@@ -83,7 +83,9 @@ async def show_role(
     async with service.reads() as session:
         found = await get_role(session, service.catalog, id, RoleId(role), now)
     headers = (
-        {"ETag": etag_of(RoleState.of(found.role))} if isinstance(found.role, CustomRole) else None
+        {"ETag": etag_of_role(RoleState.of(found.role))}
+        if isinstance(found.role, CustomRole)
+        else None
     )
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
@@ -116,7 +118,7 @@ async def replace_role(
     _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile, role=role)
+    refuse_changed(if_match, etag_of_role(before), RoleChangedMeanwhile, role=role)
     found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 
@@ -143,7 +145,7 @@ def described(data: NewRole | RoleReplacement) -> Description:
     )
 
 
-def etag_of(role: RoleState) -> str:
+def etag_of_role(role: RoleState) -> str:
     """Return the ETag of everything about a role that PUT replaces."""
     return etag((role.name, role.description, sorted(role.actions), role.selectors))
 

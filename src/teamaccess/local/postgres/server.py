@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from teamaccess.local.home import Home
 from teamaccess.local.postgres.installation import environment, find_installation, shared_folder
-from teamaccess.local.processes import end, find_processes
+from teamaccess.local.processes import end_process, find_processes
 from teamaccess.local.sockets import make_socket_folder, socket_folder
 from teamaccess.local.supervisor import Supervisor
 
@@ -79,7 +79,7 @@ class LocalPostgres:
         """
         data = self._home.postgres.resolve() / "data"
         for orphan in find_processes("postgres", folder=data, argument=self._sockets_setting):
-            end(orphan, signal.SIGINT)
+            end_process(orphan, signal.SIGINT)
         (data / "postmaster.pid").unlink(missing_ok=True)
         (self._sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 
