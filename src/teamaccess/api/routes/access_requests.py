@@ -50,13 +50,13 @@ async def show_access_requests(
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
     """List the caller's own requests and the requests that they may decide, the newest first."""
-    sight = await _visible_to(service, organization, actor)
+    visible = await _visible_to(service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
         rows = await list_requests(
             session,
             service.catalog,
-            sight,
+            visible,
             status,
             mine,
             (before[0], RequestId(before[1])) if before else None,
@@ -76,9 +76,9 @@ async def show_access_request(
     organization: PathId, access_request: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> AccessRequestView:
     """Return a request that the caller made or may decide."""
-    sight = await _visible_to(service, organization, actor)
+    visible = await _visible_to(service, organization, actor)
     async with service.reads() as session:
-        row = await get_request(session, service.catalog, sight, RequestId(access_request))
+        row = await get_request(session, service.catalog, visible, RequestId(access_request))
         return AccessRequestView.of(row, await reasons_of(session, [row]))
 
 

@@ -90,7 +90,7 @@ async def create_token(
 ) -> TokenView:
     """Create a token for a service account. Only this answer contains its secret."""
     life = timedelta(days=data.expires_in_days)
-    return shown_once(change, await tokens.issue(change, UserId(account), data.name, life))
+    return reveal_secret_once(change, await tokens.issue(change, UserId(account), data.name, life))
 
 
 @get(TOKENS, operation_id="list_tokens")
@@ -131,10 +131,10 @@ async def rotate_token(
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return shown_once(change, issued)
+    return reveal_secret_once(change, issued)
 
 
-def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
+def reveal_secret_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
     """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
     view = TokenView.of(issued.token)
 
