@@ -14,8 +14,8 @@ from pydantic import SecretStr
 
 from teamaccess.catalog import InvalidCatalog, load
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read_catalog
-from teamaccess.cli.refusals import tell_refusal
+from teamaccess.catalog.reader import read
+from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
@@ -88,9 +88,9 @@ def test_a_command_prints_no_control_characters(
 ) -> None:
     echo(ACTED_ON)
     print_table([ACTED_ON], [[ACTED_ON, "[red]x[/red]"], ["[link=http://evil.example]x", "y"]])
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
-    tell_refusal(ValueError(ACTED_ON), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
+    print_refusal(ValueError(ACTED_ON), as_json=False)
     printed = capsys.readouterr()
     assert not acts(printed.out)
     assert not acts(printed.err)

@@ -237,7 +237,7 @@ async def test_a_restarted_sandbox_server_is_filled_again(
     audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
-    server.begin_anew()
+    server.restart()
     second = await who_can(await audit.of(acme.id, moment), "refunds_create")
     await own.close()
     assert [each.person.user for each in second.holders] == [

@@ -55,8 +55,8 @@ async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     assert resolved.exit_code == 0, resolved.output
     assert f"teamaccess reconcile --organization {acme.id}" in resolved.stdout
     nothing = await run("findings", "list", "--organization", acme.id)
-    assert nothing.stdout == f"No finding is open about {acme.id}.\n"
-    [(event, reason)] = await resolved_events(acme.deployment, acme.id)
+    assert nothing.stdout == f"There are no open findings about {acme.id}.\n"
+    [(event, reason)] = await resolved_events(acme.world, acme.id)
     assert (event.subject, event.channel, reason) == (f"finding:{id}", "operator", WHY)
     assert without_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
 
@@ -121,7 +121,7 @@ async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
     await delete_from_spicedb(acme.deployment, strange)
     await compare_one(acme)
     told = await run("findings", "list", "--all", "--organization", acme.id)
-    assert "it is no longer so" in told.stdout
+    assert "by a later comparison" in told.stdout
 
 
 async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
