@@ -12,9 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load
+from teamaccess.catalog import InvalidCatalog, load, read_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read
 from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs

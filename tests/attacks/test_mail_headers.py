@@ -24,6 +24,7 @@ from teamaccess.directory.mail import (
     UnsafeMail,
     serialize_verified,
 )
+from tests.support.deployment import Deployment
 from tests.support.inbox import Inbox, url
 from tests.support.organization import Organization
 from tests.support.responses import refused

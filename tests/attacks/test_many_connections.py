@@ -199,7 +199,7 @@ def test_a_process_with_too_few_file_descriptors_reports_it(
         ConnectionLimits.of(fintoc.settings, 1)
 
 
-def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: World) -> None:
+def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: Deployment) -> None:
     gate = ConnectionGate(
         ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1)
     )

@@ -167,7 +167,7 @@ async def test_a_client_that_disconnects_while_waiting_leaves_nothing_behind(
 async def test_a_token_is_known_once_it_was_valid_and_not_before(
     http_server: HttpServer, acme: Organization
 ) -> None:
-    paced = served.server.config.app
+    paced = http_server.server.config.app
     assert isinstance(paced, PacedApp)
     known = paced._known
     valid, ended = f"Bearer {acme.administrator.token}", "Bearer made-up"

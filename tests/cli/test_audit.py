@@ -84,7 +84,7 @@ async def test_why_not_names_the_remedies_and_who_may_apply_them(
     told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
     assert f" more). An operator may do that: `{command}`." in told
-    await registered(acme, "transfer:t1", creator=bob)
+    await add_resources(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
     told = (await run(*asked)).stdout
     assert "No change helps" in told

@@ -56,7 +56,7 @@ async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     assert f"teamaccess reconcile --organization {acme.id}" in resolved.stdout
     nothing = await run("findings", "list", "--organization", acme.id)
     assert nothing.stdout == f"There are no open findings about {acme.id}.\n"
-    [(event, reason)] = await resolved_events(acme.world, acme.id)
+    [(event, reason)] = await resolved_events(acme.deployment, acme.id)
     assert (event.subject, event.channel, reason) == (f"finding:{id}", "operator", WHY)
     assert without_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
 

@@ -25,7 +25,7 @@ async def authenticate_token(
         return await _authenticate_service_account(service, token, request_id)
     if service.issuer is not None and service.issuer.is_of(token):
         return await _authenticate_login(service, service.issuer, token, request_id)
-    claims = verify(service.keys, token)
+    claims = verify_access_token(service.keys, token)
     if claims.audience is Audience.OPERATOR:
         await wait_until_issued(claims.issued_at, await service.now())
         return Operator(claims.subject), claims

@@ -101,7 +101,7 @@ async def change_member_roles(
 ) -> MemberView:
     """Replace a member's roles. Roles that stay remain in force throughout."""
     roles = expiry_by_role(data.roles)
-    member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
+    member, before = await act.change_member_roles(change, UserId(user), roles, _reason(data))
     refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
 
@@ -154,7 +154,7 @@ async def remove_member(
     user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
     """Remove a member, with everything that depends on the membership, and end their sessions."""
-    await act.remove(change, UserId(user), _reason(data))
+    await act.remove_member(change, UserId(user), _reason(data))
 
 
 @post(

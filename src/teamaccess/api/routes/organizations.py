@@ -101,7 +101,7 @@ async def rename_organization(
     change: OrganizationChange, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
     """Change an organization's display name."""
-    return OrganizationView.of(await create.rename(change, data.name))
+    return OrganizationView.of(await create.rename_organization(change, data.name))
 
 
 @delete(
@@ -112,7 +112,7 @@ async def rename_organization(
 @changes
 async def delete_organization(change: OrganizationChange) -> None:
     """Delete an organization for all its members. Its id is never used again."""
-    await create.end(change)
+    await create.delete_organization(change)
 
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")

@@ -74,7 +74,7 @@ async def show_resource(
 @revokes
 async def remove_resource(type: PathId, resource: PathId, change: OrganizationChange) -> None:
     """Remove an object with all grants on it. Its id can never be registered again."""
-    await register.remove(change, type, ResourceId(resource))
+    await register.remove_resource(change, type, ResourceId(resource))
 
 
 @get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
@@ -146,7 +146,7 @@ async def show_grants(
     async with service.reads() as session:
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
-    ends = {key_of(grant): grant.expires_at for grant in found}
+    ends = {grant_key_of(grant): grant.expires_at for grant in found}
     return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
 
 

@@ -133,7 +133,7 @@ async def delete_role(
     role: PathId, change: OrganizationChange, reassign: ReassignTo = None
 ) -> None:
     """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
-    await remove(change, RoleId(role), reassign)
+    await remove.delete_role(change, RoleId(role), reassign)
 
 
 def described(data: NewRole | RoleReplacement) -> Description:

@@ -36,7 +36,7 @@ async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
     """Create a service account with these roles. It signs in with its own API tokens."""
-    account = await keep.create(change, data.name, expiry_by_role_or_id(data.roles))
+    account = await keep.create_service_account(change, data.name, expiry_by_role_or_id(data.roles))
     users = [account.user_id]
     held = await roles_held(change.session, change.organization, users, change.now)
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
@@ -90,7 +90,9 @@ async def create_token(
 ) -> TokenView:
     """Create a token for a service account. Only this answer contains its secret."""
     life = timedelta(days=data.expires_in_days)
-    return reveal_secret_once(change, await tokens.issue(change, UserId(account), data.name, life))
+    return reveal_secret_once(
+        change, await tokens.issue_api_token(change, UserId(account), data.name, life)
+    )
 
 
 @get(TOKENS, operation_id="list_tokens")

@@ -75,14 +75,14 @@ async def rename_team(
     team: PathId, change: OrganizationChange, data: JSONBody[TeamPatch]
 ) -> TeamView:
     """Change a team's name."""
-    return TeamView.of(await act.rename(change, TeamId(team), data.name), change.now)
+    return TeamView.of(await act.rename_team(change, TeamId(team), data.name), change.now)
 
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
 async def delete_team(team: PathId, change: OrganizationChange) -> None:
     """Delete a team. Its members lose everything they had through it."""
-    await act.end(change, TeamId(team))
+    await act.delete_team(change, TeamId(team))
 
 
 @put(f"{ONE}/roles", operation_id="replace_team_roles")
@@ -96,7 +96,7 @@ async def change_team_roles(
     """Replace a team's roles. Everybody in the team has them."""
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
     roles = expiry_by_role(data.roles)
-    changed, before = await act.change_roles(change, TeamId(team), roles, reason)
+    changed, before = await act.change_team_roles(change, TeamId(team), roles, reason)
     refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile, team=team)
     return TeamView.of(changed, change.now)
 

@@ -111,7 +111,7 @@ def resolve_findings(
     async def close(service: Service) -> Sequence[Finding]:
         async with service.ledger.change(operator_attribution()) as change:
             await refuse_while_foreign(change.session, service.engine, set(ids))
-            found = await resolve(change, set(ids), cleaned_reason)
+            found = await findings.resolve_findings(change, set(ids), cleaned_reason)
             await service.ledger.commit(change)
         return found
 

@@ -74,7 +74,7 @@ def verify_chains(
                 _open_heads(heads_file) as kept_heads,
                 Meter("Verifying", "entries", total) as meter,
             ):
-                return await verify(connection, organization, kept_heads, meter.step)
+                return await verify.verify_chains(connection, organization, kept_heads, meter.step)
 
     found = with_service(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
@@ -121,7 +121,7 @@ def show_status(as_json: AsJson = False) -> None:
 @app.command("retry")
 def retry_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -> None:
     """Send the entry that stops an organization again, for example after repairing SpiceDB's schema."""
-    position = _resolve_stop(retry, organization, reason)
+    position = _resolve_stop(retry_stopped, organization, reason)
     sentence = f"The workers send {organization}:{position} again. Next: teamaccess ledger status"
     print_result(as_json, sentence, organization=organization, position=position)
 
@@ -132,7 +132,7 @@ def skip_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -
 
     SpiceDB then lacks the entry's relationships. `teamaccess reconcile` shows and repairs that.
     """
-    position = _resolve_stop(skip, organization, reason)
+    position = _resolve_stop(skip_stopped, organization, reason)
     sentence = (
         f"{organization}:{position} is skipped. "
         f"Next: teamaccess reconcile --organization {organization}"

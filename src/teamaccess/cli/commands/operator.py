@@ -19,7 +19,7 @@ from teamaccess.cli.with_service import (
 )
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant_role
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations import create
 from teamaccess.ledger import clock
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
@@ -46,7 +46,9 @@ def create_organization(
 
     async def make(service: Service) -> None:
         async with service.ledger.change(operator_attribution()) as change:
-            await create(change, organization, name, founder=None, reason=cleaned_reason)
+            await create.create_organization(
+                change, organization, name, founder=None, reason=cleaned_reason
+            )
             await service.ledger.commit(change)
 
     with_service(make)

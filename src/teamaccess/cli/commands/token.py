@@ -57,7 +57,8 @@ def issue_token(
         await record_alone(
             service.sessions, operator_attribution(), TokenIssued(hours=hours), about
         )
-        return subject, issue(service.keys, audience, subject, await service.now(), life)
+        now = await service.now()
+        return subject, issue_access_token(service.keys, audience, subject, now, life)
 
     subject, token = with_service(make)
     print_result(as_json, token, subject=subject, token=token, expires_in_hours=hours)
