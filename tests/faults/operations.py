@@ -1,4 +1,4 @@
-"""What people do over the API, each with what must be true of the graph once it is acknowledged."""
+"""Operations over the API, each with what must be in SpiceDB once it is acknowledged."""
 
 from collections.abc import Iterable
 
@@ -14,7 +14,7 @@ async def invite(
     whom: KnownPerson,
     roles: list[str],
 ) -> Operation:
-    """Offer somebody roles."""
+    """Invite a person to roles."""
     operation = Operation("invite", organization.id)
     body = {"email": whom.address, "roles": roles}
     response = await clients.perform(
@@ -78,7 +78,7 @@ async def change_roles(
     whom: KnownPerson,
     roles: list[str],
 ) -> Operation:
-    """Give somebody exactly these roles."""
+    """Replace a member's roles."""
     operation = Operation(
         "change_roles",
         organization.id,
@@ -95,7 +95,7 @@ async def change_roles(
 async def suspend(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
 ) -> Operation:
-    """Take everything from somebody for a while."""
+    """Suspend a member."""
     operation = _shut_out("suspend", organization, whom)
     await clients.perform(
         operation, options, "POST", f"{organization.path}/members/{whom.id}/suspend"
@@ -119,7 +119,7 @@ async def reactivate(
 async def remove(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
 ) -> Operation:
-    """Show somebody the door."""
+    """Remove a member."""
     operation = _shut_out("remove", organization, whom)
     await clients.perform(operation, options, "DELETE", f"{organization.path}/members/{whom.id}")
     return operation
@@ -137,14 +137,14 @@ async def leave(
 async def rename(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, name: str
 ) -> Operation:
-    """Call the organization something else, which changes nothing for anybody."""
+    """Rename the organization, which changes no access."""
     operation = Operation("rename", organization.id)
     await clients.perform(operation, options, "PATCH", organization.path, {"name": name})
     return operation
 
 
 async def reconnect(clients: Clients, apis: Iterable[str]) -> None:
-    """Ask each API for something, until it has noticed that its old connections are gone."""
+    """Call each API until it has noticed that its old connections are broken."""
     organization = clients.organizations[0]
     for api in apis:
         await rename(

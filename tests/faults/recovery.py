@@ -7,7 +7,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.operations import reactivate, reconnect, suspend
 
 ATTEMPTS = 10
-"""On a busy machine SpiceDB may take longer than an API waits for it, but not every time."""
+"""On a busy machine SpiceDB may once answer later than an API waits, but not every time."""
 
 
 async def not_recovered(cluster: Cluster) -> list[str]:

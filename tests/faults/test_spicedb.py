@@ -1,4 +1,4 @@
-"""SpiceDB dies, is late, answers errors, or applies a write and cannot say so."""
+"""SpiceDB crashes, is slow, answers errors, or applies a write whose answer is lost."""
 
 from functools import partial
 

@@ -1,4 +1,4 @@
-"""What the coalition learns from answers: new ids, secrets and ETags, and which tokens are dead now."""
+"""What the coalition learns from answers: new ids, secrets and ETags, and which tokens have ended."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -15,7 +15,7 @@ RESEND = f"POST {ONE}/invitations/{{invitation}}/resend"
 
 
 class AnswerRecords:
-    """Keeps what answers tell in the town."""
+    """Records what answers reveal in the scenario."""
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
         self._town = scenario
@@ -86,7 +86,7 @@ class AnswerRecords:
                 pass
 
     async def _signed_out(self, whom: Principal | None) -> None:
-        """Their tokens are dead; a person signs in again, which gives them nothing by itself."""
+        """The user's tokens have ended. A person signs in again, which gives no permission."""
         if whom is None:
             return
         whom.end_sessions()

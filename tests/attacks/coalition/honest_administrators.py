@@ -1,4 +1,4 @@
-"""What the honest administrators do meanwhile: they give and take, within what they hold."""
+"""What honest administrators do meanwhile: they give and take, within what they hold."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from tests.attacks.coalition.workplace import BACKENDS, GIVEN_FREELY
 def honest_attempt(
     scenario: Scenario, state: State, seeded: SeededChoices, step: int, now: datetime
 ) -> Attempt:
-    """Something that an administrator of the shop does, or of the victim.
+    """An attempt of an administrator of the workplace or of the victim.
 
-    They give much, but neither administration nor the right to end the organization.
+    They give much, but neither administration nor the permission to delete the organization.
     """
     if seeded.often(0.15):
         return _in_the_victims(scenario, seeded, step)
@@ -67,7 +67,10 @@ def honest_attempt(
 def _restore(
     scenario: Scenario, workplace: OrganizationSnapshot, seeded: SeededChoices
 ) -> Attempt | None:
-    """Give one of the coalition back what they have lost; without leads it can do little."""
+    """Give a coalition member back what they have lost.
+
+    The coalition can do little without leads.
+    """
     by, whom = (
         scenario.named("ana"),
         scenario.named(seeded.pick(["lea", "mal", "rex", "bob", "zoe"])),
@@ -101,7 +104,7 @@ def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Att
 
 
 def _safe_roles(scenario: Scenario) -> list[str]:
-    """Roles that an administrator would give to somebody else; those named so by the opening."""
+    """Roles that an administrator would assign: those that the setup named so."""
     catalog = scenario.deployment.service.catalog
     own = [each.id for each in scenario.of("role", scenario.workplace)]
     predefined = [id for id in catalog.roles if id != catalog.administrator]

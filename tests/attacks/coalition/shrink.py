@@ -1,4 +1,4 @@
-"""The fewest steps that break the same promise, each tried in a new town."""
+"""Finds the fewest steps that break the same promise. Each try uses a new scenario."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,10 +12,11 @@ MOST_TRIES = 60
 async def shrink(
     deployment: Deployment, seed: int, steps: int, say: Callable[[str], None]
 ) -> list[int]:
-    """Leave out ever smaller parts of the steps as long as something is still found; return the rest.
+    """Leave out ever smaller parts of the steps as long as a violation is found.
 
-    A step chooses by names and not by places in lists (`chance`), so it asks nearly the same without the
-    others. What depends on the clock or on two requests at once may come out differently.
+    Returns the rest. A step chooses by names and not by indexes, so it sends nearly the same
+    request without the others. Steps that depend on the clock or on concurrency may have another
+    outcome.
     """
     kept, parts, tries = list(range(steps)), 2, 0
     while len(kept) > 1 and tries < MOST_TRIES:

@@ -1,4 +1,4 @@
-"""Remedies as an auditor is told of them, made through the API."""
+"""Remedies as an auditor reads them, applied through the API."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def why(
 
 
 def steps_of(remedy: Remedy) -> list[tuple[str, str | None]]:
-    """The kinds of its steps, each with the role, the team or the object that it is about."""
+    """The kinds of its steps, each with its role, team or resource."""
     return [
         (step["change"], step["role"] or step["team"] or step["resource"])
         for step in remedy["steps"]
@@ -36,14 +36,14 @@ def steps_of(remedy: Remedy) -> list[tuple[str, str | None]]:
 
 
 def users_who_may_apply(remedy: Remedy) -> list[str]:
-    """The ids of those who may make it."""
+    """The ids of the users who may apply it."""
     return [each["user"] for each in remedy["by"]]
 
 
 async def apply_remedy(
     organization: Organization, whom: Person, remedy: Remedy, by: Person, action: str
 ) -> list[httpx.Response]:
-    """Take its steps as somebody, up to the first that is refused; the invited then accept."""
+    """Apply its steps as a user, up to the first refusal. An invitee then accepts."""
     done: list[httpx.Response] = []
     for step in remedy["steps"]:
         done.append(await _taken(organization, whom, step, by, action))
@@ -95,7 +95,7 @@ async def _accepted(organization: Organization, whom: Person, by: Person) -> htt
 
 
 async def held(organization: Organization, whom: Person) -> list[dict[str, Any]]:
-    """The roles that are theirs alone, with the ends, as a replacement takes them."""
+    """The directly assigned roles with their expiry, as a replacement contains them."""
     url = f"{organization.path}/members/{whom.id}"
     member = (await organization.administrator.ask("GET", url)).raise_for_status().json()
     return [
@@ -107,6 +107,6 @@ async def held(organization: Organization, whom: Person) -> list[dict[str, Any]]
 
 
 async def by_operator(organization: Organization, whom: Person) -> None:
-    """Make them administrator, as whoever runs the service."""
+    """Make the user administrator, as an operator."""
     async with organization.deployment.operator(organization.id) as change:
         await grant_administrator(change, organization.id, whom.email, "Case 4711")
