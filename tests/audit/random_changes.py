@@ -48,11 +48,11 @@ class RandomChanges:
     async def change_one_thing(self) -> None:
         """Make one random change."""
         person = self.chance.choice(["bob", "eve", "mal", "zoe"])
-        deeds: list[Callable[[str], Awaitable[None]]] = [
+        operations: list[Callable[[str], Awaitable[None]]] = [
             *(self._roles, self._suspend, self._reactivate),
             *(self._join, self._leave, self._team_roles),
         ]
-        await self.chance.choice(deeds)(person)
+        await self.chance.choice(operations)(person)
 
     def person(self, name: str) -> Person:
         """A person, signed in."""

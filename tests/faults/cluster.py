@@ -224,8 +224,8 @@ class Cluster:
     ) -> Program:
         folder = self._sockets / name
         folder.mkdir(exist_ok=True)
-        theirs = Path(self.postgres.psql("SHOW unix_socket_directories").strip()) / SOCKET
-        database = Proxy(folder / SOCKET, theirs)
+        others = Path(self.postgres.psql("SHOW unix_socket_directories").strip()) / SOCKET
+        database = Proxy(folder / SOCKET, others)
         spicedb = Proxy(("127.0.0.1", 0), self.spicedb_address)
         await database.accept()
         await spicedb.accept()

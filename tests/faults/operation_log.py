@@ -31,8 +31,8 @@ class Answer:
     @classmethod
     def of(cls, api: str, asked_at: datetime, response: httpx.Response) -> Self:
         """Read a response."""
-        told = response.headers.get("Teamaccess-Change", "")
-        places = [each.rpartition(":") for each in told.split(", ") if each]
+        reported = response.headers.get("Teamaccess-Change", "")
+        places = [each.rpartition(":") for each in reported.split(", ") if each]
         failed = response.is_error and "json" in response.headers.get("Content-Type", "")
         return cls(
             api,

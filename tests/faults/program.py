@@ -46,9 +46,9 @@ class Program:
             folder,
             *command,
         ]
-        theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+        others = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         ours = {PREFIX + name.upper(): value for name, value in settings.items()}
-        self._environment = theirs | ours
+        self._environment = others | ours
         self.deaths: list[str] = []
         """Deaths that no test caused, with the end of the log."""
         self._log, self._read = log, 0

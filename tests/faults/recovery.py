@@ -30,7 +30,7 @@ async def _enforces(clients: Clients, api: str) -> bool:
         organization.people[0],
     )
     for _ in range(ATTEMPTS):
-        for deed in (suspend, reactivate):
-            if (await deed(clients, organization, options, bob)).last.status == 204:
+        for operation in (suspend, reactivate):
+            if (await operation(clients, organization, options, bob)).last.status == 204:
                 return True
     return False

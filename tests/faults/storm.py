@@ -130,9 +130,9 @@ class Storm:
                     clients, organization, options, _member(chance, organization)
                 )
             case "leave":
-                whom = _member(chance, organization)
+                target = _member(chance, organization)
                 await operations.leave(
-                    clients, organization, RequestOptions(whom, options.retry), whom
+                    clients, organization, RequestOptions(target, options.retry), target
                 )
             case "resend" | "cancel" as verb:
                 if organization.invitations:

@@ -109,5 +109,5 @@ async def test_when_the_errors_end_every_api_enforces_by_itself_again(
     assert await not_recovered(cluster) == []
 
 
-async def _shut_out(cluster: Cluster, organization: KnownOrganization, whom: KnownPerson) -> bool:
-    return await cluster.spicedb_client.allowed(organization.id, whom.id or "") is False
+async def _shut_out(cluster: Cluster, organization: KnownOrganization, target: KnownPerson) -> bool:
+    return await cluster.spicedb_client.allowed(organization.id, target.id or "") is False

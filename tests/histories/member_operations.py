@@ -89,7 +89,7 @@ async def change_roles(
     simulation: Simulation,
     organization: Organization,
     by: Person,
-    whom: Person,
+    target: Person,
     roles: dict[str, RoleEnd],
 ) -> str:
     """Replace a member's roles."""
@@ -98,16 +98,16 @@ async def change_roles(
         {"role": role, "expires_at": (now + LATER[end]).isoformat() if end in LATER else None}
         for role, end in roles.items()
     ]
-    path = f"{organization.path}/members/{whom.id}/roles"
+    path = f"{organization.path}/members/{target.id}/roles"
     return simulation.record_answer(organization, await by.ask("PUT", path, json={"roles": wanted}))
 
 
 async def change_status(
-    simulation: Simulation, organization: Organization, by: Person, whom: Person, verb: str
+    simulation: Simulation, organization: Organization, by: Person, target: Person, verb: str
 ) -> str:
     """Suspend, reactivate or remove a member. Removed members sign in again."""
     return await _sessions_ended(
-        simulation, organization, whom, await organization.change_status(verb, whom, by=by)
+        simulation, organization, target, await organization.change_status(verb, target, by=by)
     )
 
 
@@ -180,8 +180,8 @@ async def sweep(simulation: Simulation, organization: Organization) -> str:
 
 
 async def _sessions_ended(
-    simulation: Simulation, organization: Organization, whom: Person, answer: httpx.Response
+    simulation: Simulation, organization: Organization, target: Person, answer: httpx.Response
 ) -> str:
     if answer.is_success:
-        whom.token = await simulation.deployment.token(whom.id)
+        target.token = await simulation.deployment.token(target.id)
     return simulation.record_answer(organization, answer)

@@ -94,9 +94,9 @@ async def change_grants(
     now = await simulation.deployment.service.now()
     wanted = {}
     for _ in range(chance.choice([0, 1, 1, 2])):
-        whom, verb = chance.choice(simulation.people(organization)), chance.choice(verbs)
+        target, verb = chance.choice(simulation.people(organization)), chance.choice(verbs)
         end = chance.choice([None, (now + timedelta(days=1)).isoformat()])
-        wanted[whom.id, verb] = grant_to(whom, verb, expires_at=end)
+        wanted[target.id, verb] = grant_to(target, verb, expires_at=end)
     return simulation.record_answer(
         organization, await set_grants(organization, f"{on.type}:{on.id}", *wanted.values(), by=by)
     )
@@ -133,7 +133,9 @@ async def assert_resource_permissions_match_grants(
                 own = action.four_eyes and each.creator == person.id
                 expected[question] = here and each.removed_at is None and not own
     found = await engine.answers(list(expected))
-    wrong = [each for each, told in zip(expected, found, strict=True) if told != expected[each]]
+    wrong = [
+        each for each, reported in zip(expected, found, strict=True) if reported != expected[each]
+    ]
     assert wrong == []
 
 

@@ -12,8 +12,8 @@ async def role_operation(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
     """Create, clone, replace or delete a custom role."""
-    deed = chance.choice([make, make, clone, replace, replace, delete])
-    return await deed(simulation, organization, by, chance)
+    operation = chance.choice([make, make, clone, replace, replace, delete])
+    return await operation(simulation, organization, by, chance)
 
 
 async def make(

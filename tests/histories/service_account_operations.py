@@ -90,7 +90,7 @@ async def change_or_use(
                 simulation, organization, account, person, roles
             )
         case _:
-            whom = chance.choice(simulation.people(organization))
+            target = chance.choice(simulation.people(organization))
             return await member_operations.change_roles(
-                simulation, organization, account.on_behalf_of(whom.id), person, roles
+                simulation, organization, account.on_behalf_of(target.id), person, roles
             )

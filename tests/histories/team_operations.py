@@ -17,8 +17,8 @@ async def team_operation(simulation: Simulation, chance: Random) -> str:
     people, rulers = simulation.people(organization), await simulation.administrators(organization)
     some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
     by, id = chance.choice(some or people), chance.choice(IDS)
-    deed, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
-    [happening] = chance.choices(deed, weights)
+    operation, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
+    [happening] = chance.choices(operation, weights)
     return await happening(simulation, organization, by, id, chance)
 
 
@@ -42,17 +42,17 @@ async def put(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Add a member, or move the expiry of a team membership."""
-    whom = chance.choice(simulation.people(organization))
+    target = chance.choice(simulation.people(organization))
     body = await _end(simulation, chance)
-    return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{whom.id}", body)
+    return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{target.id}", body)
 
 
 async def take(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
     """Remove a member from the team."""
-    whom = chance.choice(simulation.people(organization))
-    return await _ask(simulation, organization, by, "DELETE", f"/{id}/members/{whom.id}")
+    target = chance.choice(simulation.people(organization))
+    return await _ask(simulation, organization, by, "DELETE", f"/{id}/members/{target.id}")
 
 
 async def leave(

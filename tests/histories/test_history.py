@@ -46,9 +46,9 @@ class History(RuleBasedStateMachine):
     simulation: Simulation
     step = 0
 
-    def happen(self, deed: Coroutine[Any, Any, Any]) -> Any:
+    def happen(self, operation: Coroutine[Any, Any, Any]) -> Any:
         """Wait until something is done."""
-        return asyncio.run_coroutine_threadsafe(deed, self.loop).result(timeout=60)
+        return asyncio.run_coroutine_threadsafe(operation, self.loop).result(timeout=60)
 
     async def gather(self) -> Simulation:
         """Create the simulation."""

@@ -85,9 +85,9 @@ def ask(organization: Organization, by: Person, method: str, path: str, **more: 
     return lambda: person.ask(method, path, **more)
 
 
-def demote(organization: Organization, by: Person, whom: Person, role: str) -> Request:
+def demote(organization: Organization, by: Person, target: Person, role: str) -> Request:
     """Replace all roles of a member by one."""
-    path = f"{organization.path}/members/{whom.id}/roles"
+    path = f"{organization.path}/members/{target.id}/roles"
     return ask(organization, by, "PUT", path, json={"roles": [{"role": role}]})
 
 

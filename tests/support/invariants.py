@@ -63,14 +63,14 @@ async def assert_answers_match_records(
                 ).where(LedgerEntry.request_id.in_(requests))
             )
         )
-        told = set(
+        reported = set(
             await session.scalars(
                 select(Event.request_id).where(
                     Event.request_id.in_(requests), Event.kind.not_in(REFUSALS)
                 )
             )
         )
-    done = told | {request for request, _, _ in decided}
+    done = reported | {request for request, _, _ in decided}
     places = {(organization, position): request for request, organization, position in decided}
     for request, answer in zip(requests, answers, strict=True):
         assert answer.status_code < 500 or answer.json()["code"] in OVERLOAD_CODES, answer.text

@@ -80,9 +80,9 @@ async def get_grants(
     )
 
 
-def grant_to(whom: Person | str, action: str, **more: Any) -> dict[str, Any]:
+def grant_to(target: Person | str, action: str, **more: Any) -> dict[str, Any]:
     """A grant to a user, or to the team with that id."""
-    holder = {"team": whom} if isinstance(whom, str) else {"user": whom.id}
+    holder = {"team": target} if isinstance(target, str) else {"user": target.id}
     return {"action": action, **holder, **more}
 
 

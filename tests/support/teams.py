@@ -35,15 +35,15 @@ class Team:
         return f"{self.organization.path}/teams/{self.id}"
 
     async def add_member(
-        self, whom: Person, until: datetime | None = None, by: Person | None = None
+        self, target: Person, until: datetime | None = None, by: Person | None = None
     ) -> httpx.Response:
         """Add a member, without a body if there is no expiry."""
         body = {"json": {"expires_at": until.isoformat()}} if until is not None else {}
-        return await self._by(by).ask("PUT", f"{self.path}/members/{whom.id}", **body)
+        return await self._by(by).ask("PUT", f"{self.path}/members/{target.id}", **body)
 
-    async def remove_member(self, whom: Person, by: Person | None = None) -> httpx.Response:
+    async def remove_member(self, target: Person, by: Person | None = None) -> httpx.Response:
         """Remove a member."""
-        return await self._by(by).ask("DELETE", f"{self.path}/members/{whom.id}")
+        return await self._by(by).ask("DELETE", f"{self.path}/members/{target.id}")
 
     async def set_roles(
         self,
@@ -71,11 +71,11 @@ class Team:
         listed = await self.organization.administrator.ask("GET", f"{self.path}/members")
         return [each["user"] for each in listed.raise_for_status().json()["items"]]
 
-    async def set_membership_expiry(self, whom: Person, at: datetime | None) -> None:
+    async def set_membership_expiry(self, target: Person, at: datetime | None) -> None:
         """Set when a team membership expires. The time may be past."""
         async with self.organization.deployment.operator(self.organization.id) as change:
             place = await change.session.get_one(
-                TeamMembership, (self.organization.id, self.id, whom.id)
+                TeamMembership, (self.organization.id, self.id, target.id)
             )
             place.expires_at = at
 

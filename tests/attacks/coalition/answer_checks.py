@@ -23,7 +23,7 @@ class AnswerChecks:
     """Checks answers, and counts the events of other tenants' chains."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self._town = scenario
+        self._scenario = scenario
         self._ever: dict[str, set[str]] = {}
         """Every user that was ever in an organization, by organization."""
         self._events: int | None = None
@@ -106,10 +106,10 @@ class AnswerChecks:
 
     def _names(self) -> dict[str, set[str]]:
         """Names that must not be revealed, by organization: its id, and generated ids in it."""
-        names: dict[str, set[str]] = {id: {id} for id in self._town.organizations}
+        names: dict[str, set[str]] = {id: {id} for id in self._scenario.organizations}
         for organization, users in self._ever.items():
             names.setdefault(organization, set()).update(users)
-        for known in self._town.objects:
+        for known in self._scenario.objects:
             if GENERATED.fullmatch(known.id) or known.id.startswith("victim"):
                 names.setdefault(known.organization, set()).add(known.id)
         return names
@@ -126,19 +126,19 @@ class AnswerChecks:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
-            if secret in self._town.secrets and secret != attempt.about.get("secret"):
+            if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
                 raise Violation(f"{attempt.route} told a secret again")
 
     async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
         """Whatever others do, in the victim's chain are only their refusals."""
-        async with self._town.deployment.service.reads() as session:
+        async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(
                 select(func.count()).where(
-                    Event.chain == self._town.victim, Event.kind.not_in(REFUSALS)
+                    Event.chain == self._scenario.victim, Event.kind.not_in(REFUSALS)
                 )
             )
         its_own = any(
-            each.done and each.organization == self._town.victim and _is_honest(each)
+            each.done and each.organization == self._scenario.victim and _is_honest(each)
             for each in attempts
         )
         if self._events is not None and count != self._events and not its_own:

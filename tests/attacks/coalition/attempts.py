@@ -35,11 +35,11 @@ def attack(
             scenario.own_organization
         )  # an organization in which they may do everything
         able = _able(ready, route, choices, state)
-    machines = [each for each in ready if each.account_of]
-    backends = [each for each in machines if each.label in BACKENDS and seeded.often(0.7)]
+    accounts = [each for each in ready if each.account_of]
+    backends = [each for each in accounts if each.label in BACKENDS and seeded.often(0.7)]
     by = seeded.pick(able if able and seeded.often(0.7) else ready)
-    if machines and seeded.often(0.15):
-        by = seeded.pick(backends or machines)
+    if accounts and seeded.often(0.15):
+        by = seeded.pick(backends or accounts)
     choices.ask_as(by, state.get(choices.organization, OrganizationSnapshot()))
     choices.about["step"] = step
     attempt = _request(choices, route, by)
@@ -152,12 +152,12 @@ def _choose_whom(
     attempt: Attempt, scenario: Scenario, seeded: SeededChoices, able: list[Principal]
 ) -> None:
     """Let a service account act for others half of the time, mostly for a member who may do it."""
-    machine = attempt.by is not None and bool(attempt.by.account_of)
-    if not seeded.often(0.55 if machine else 0.02):
+    account = attempt.by is not None and bool(attempt.by.account_of)
+    if not seeded.often(0.55 if account else 0.02):
         return
     people = [each for each in able if not each.account_of]
-    whom = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
-    name = whom.external_id if whom.external_id and seeded.often(0.5) else str(whom.id)
+    target = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
+    name = target.external_id if target.external_id and seeded.often(0.5) else str(target.id)
     attempt.headers[IN_PERSON] = name
     attempt.on_behalf = _acted_for(scenario, attempt.by, name)
 

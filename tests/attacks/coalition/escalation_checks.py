@@ -26,7 +26,7 @@ class EscalationChecks:
     """Compares two states, and finds the attempts that may have caused the difference."""
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
-        self._town = scenario
+        self._scenario = scenario
         self._meaning = effects
 
     def check(self, before: State, after: State, attempts: Sequence[Attempt]) -> None:
@@ -100,7 +100,7 @@ class EscalationChecks:
                     raise Violation(f"{edge} was given or extended; no giver held {power}")
 
     def _only_operators_give(self, edge: Edge) -> bool:
-        role = self._town.deployment.service.catalog.roles.get(edge.relation)
+        role = self._scenario.deployment.service.catalog.roles.get(edge.relation)
         on_organization = edge.resource.startswith("organization:")
         return on_organization and role is not None and role.granted_by == "operator"
 
@@ -137,7 +137,7 @@ class EscalationChecks:
             return
         if not (still := self._administrators(organization, now)):
             raise Violation(f"nobody administers {organization} without an end any more")
-        coalition = {each.id for each in self._town.coalition}
+        coalition = {each.id for each in self._scenario.coalition}
         if any(
             f"organization:{organization}#administration" in then.of(each) for each in coalition
         ):
@@ -146,20 +146,20 @@ class EscalationChecks:
             raise Violation(f"{lost} administered {organization}, and the coalition did not")
 
     def _administrators(self, organization: str, snapshot: OrganizationSnapshot) -> set[str]:
-        role = self._town.deployment.service.catalog.administrator
+        role = self._scenario.deployment.service.catalog.administrator
         lasting = {user for user, end in snapshot.members().items() if end is None}
-        machines = {each.id for each in self._town.of("account", organization)}
+        accounts = {each.id for each in self._scenario.of("account", organization)}
         return {
             edge.user
             for edge, end in snapshot.graph.items()
             if end is None
-            and edge.user in lasting - machines
+            and edge.user in lasting - accounts
             and (edge.resource, edge.relation) == (f"organization:{organization}", role)
         }
 
     def _four_eyes(self, after: State) -> None:
-        catalog = self._town.deployment.service.catalog
-        for name, creator in self._town.creators.items():
+        catalog = self._scenario.deployment.service.catalog
+        for name, creator in self._scenario.creators.items():
             kind, _, id = name.partition(":")
             held = after.get(id.partition("/")[0], OrganizationSnapshot()).of(creator)
             for verb, action in catalog.types[kind].actions.items():

@@ -25,9 +25,9 @@ from tests.attacks.coalition.snapshots import SpiceDBReader
 from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
-SELDOM = 2
+RARE = 2
 """The number of cards of a route with weight one, so that every deck contains each route."""
-A_TOWN = 400
+STEPS_PER_SCENARIO = 400
 """Steps in one scenario. It is small, so that requests meet the same objects again."""
 AGAIN = "The same again: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
 SETTLES_SECONDS = 30.0
@@ -53,12 +53,12 @@ class AttemptCounts:
         """Add the counts of another scenario."""
         self.steps += other.steps
         self.seconds += other.seconds
-        for mine, theirs in (
+        for mine, others in (
             (self.accepted, other.accepted),
             (self.refused, other.refused),
             (self.codes, other.codes),
         ):
-            mine.update(theirs)
+            mine.update(others)
 
     def __str__(self) -> str:
         asked = self.accepted | self.refused
@@ -135,7 +135,7 @@ class Run:
     async def _choose(self, seeded: SeededChoices, step: int) -> list[Attempt]:
         """One request, or two at once by two of the coalition."""
         now = await self.scenario.deployment.service.now()
-        if self._weights[self._dealt(step)] > SELDOM:
+        if self._weights[self._dealt(step)] > RARE:
             if seeded.often(self._honest):
                 return [honest_attempt(self.scenario, self._state, seeded, step, now)]
             earlier = [attempt for _, attempt in self.history[-40:] if attempt.method != "GET"]
@@ -161,8 +161,8 @@ class Run:
         """Wait until a committed change is in force, which may take longer on a busy machine."""
         if attempt.answer is None or attempt.status != 202:
             return
-        for told in attempt.answer.headers["Teamaccess-Change"].split(", "):
-            organization = OrganizationId(told.rpartition(":")[0])
+        for reported in attempt.answer.headers["Teamaccess-Change"].split(", "):
+            organization = OrganizationId(reported.rpartition(":")[0])
             async with asyncio.timeout(SETTLES_SECONDS):
                 while True:
                     with suppress(Unavailable):
@@ -184,7 +184,7 @@ class Run:
         for organization, snapshot in self._state.items():
             await self._oracle.confirm(organization, users, snapshot)
 
-    def told(self, last: int | None = None) -> str:
+    def reported(self, last: int | None = None) -> str:
         """The requests, one a line, with labels in place of generated ids."""
         shown = self.history[-last:] if last else self.history
         return self.labelled("\n".join(_line(step, attempt) for step, attempt in shown))
@@ -216,10 +216,10 @@ async def run_attack(
     while total.steps < steps:
         run = await Run.begin(deployment, seed)
         try:
-            await run.take(range(min(A_TOWN, steps - total.steps)))
+            await run.take(range(min(STEPS_PER_SCENARIO, steps - total.steps)))
             await run.confirm()
         except Violation as broken:
-            say(run.told())
+            say(run.reported())
             found.append(
                 f"{run.labelled(str(broken))}\n{AGAIN.format(seed=seed, steps=run.tally.steps)}"
             )

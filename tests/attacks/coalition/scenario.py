@@ -190,9 +190,9 @@ class Attempt:
     def fingerprint(self) -> str:
         """Identifies the same request by the same principals, if it has an Idempotency-Key."""
         who = self.by.id if self.by is not None else ""
-        whom = self.on_behalf.id if self.on_behalf is not None else ""
+        target = self.on_behalf.id if self.on_behalf is not None else ""
         key = self.headers.get("Idempotency-Key", "")
-        return f"{who} {whom} {key} {self.method} {self.url} {self.body}" if key else ""
+        return f"{who} {target} {key} {self.method} {self.url} {self.body}" if key else ""
 
     @property
     def status(self) -> int:

@@ -24,9 +24,9 @@ async def shrink(
         for at in range(0, len(kept), size):
             tries += 1
             fewer = kept[:at] + kept[at + size :]
-            if (told := await _found(deployment, seed, fewer)) is not None:
+            if (reported := await _found(deployment, seed, fewer)) is not None:
                 kept, parts = fewer, max(2, parts - 1)
-                say(f"{len(kept)} steps show it: {told[0]}\n{told[1]}")
+                say(f"{len(kept)} steps show it: {reported[0]}\n{reported[1]}")
                 break
         else:
             if size == 1:
@@ -40,5 +40,5 @@ async def _found(deployment: Deployment, seed: int, steps: Sequence[int]) -> tup
     try:
         await run.take(steps)
     except Violation as broken:
-        return run.labelled(str(broken)), run.told()
+        return run.labelled(str(broken)), run.reported()
     return None
