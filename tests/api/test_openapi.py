@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 

@@ -39,8 +39,8 @@ async def test_an_intact_ledger_is_reported_with_what_was_verified(
 ) -> None:
     reported = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
-    assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
-    assert told.stdout == f"Everything holds. {VERIFIED}\n"
+    assert (reported.exit_code, as_json.exit_code) == (0, 0), reported.output
+    assert reported.stdout == f"Everything holds. {VERIFIED}\n"
     facts = json.loads(as_json.stdout)
     assert facts.pop("as_of").startswith("20")
     assert facts == {
