@@ -22,7 +22,7 @@ from benchmarks.population import Person
 from benchmarks.report import Row, Table
 from benchmarks.role_change import ROLES, Changing
 from teamaccess.common.progress import Meter
-from teamaccess.engine import at_least
+from teamaccess.engine import at_least_as_fresh
 from teamaccess.relationships import organization as organization_object
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service, open_service
@@ -46,7 +46,7 @@ class Checking:
 
     async def __call__(self) -> None:
         """Ask; nothing is cached, for every question is fully consistent."""
-        await self._engine.check(*self._asked, at_least(None))
+        await self._engine.check(*self._asked, at_least_as_fresh(None))
 
 
 class Asking:

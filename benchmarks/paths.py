@@ -19,7 +19,7 @@ from benchmarks.environment import Site
 from benchmarks.load import Figures, Step, interleave, ratio
 from benchmarks.report import Row, Table
 from benchmarks.second_spicedb import spicedb_beside
-from teamaccess.catalog import compile_schema, load
+from teamaccess.catalog import compile_schema, load_catalog
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import SOON
 
@@ -194,7 +194,7 @@ async def _fill(site: Site, parts: Parts, datastore: Datastore) -> None:
     """Write the schema and every relationship, and have PostgreSQL look at what it has."""
     key = site.settings.spicedb_preshared_key.get_secret_value()
     async with Engine(parts.endpoint, key) as engine:
-        await engine.write_schema(compile_schema(load(site.settings.catalog)))
+        await engine.write_schema(compile_schema(load_catalog(site.settings.catalog)))
     graph = GRAPH.format(
         members=datastore.members, organizations=datastore.organizations, each=OTHERS
     )

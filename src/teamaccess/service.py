@@ -11,7 +11,7 @@ from teamaccess.access.admission import Admission
 from teamaccess.access.authorize import ReadAuthorizer
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.state.sandboxes import Sandboxes
-from teamaccess.catalog import Catalog, load
+from teamaccess.catalog import Catalog, load_catalog
 from teamaccess.changes import Ledger
 from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.common.settings import Settings
@@ -22,7 +22,7 @@ from teamaccess.directory.service_accounts.sign_in import TokenUse
 from teamaccess.directory.users.issuer import Issuer
 from teamaccess.directory.users.keys import Keys
 from teamaccess.engine import Engine
-from teamaccess.ledger import Sessions, clock, database, sessions
+from teamaccess.ledger import Sessions, create_pool, database_time, session_maker
 
 
 @dataclass(frozen=True)
@@ -54,18 +54,18 @@ class Service:
     async def now(self) -> datetime:
         """Return PostgreSQL's clock, the one by which everything is judged."""
         async with self.reads() as session:
-            return await clock(session)
+            return await database_time(session)
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and close both at the end."""
-    catalog, url = load(settings.catalog), settings.sqlalchemy_url
+    catalog, url = load_catalog(settings.catalog), settings.sqlalchemy_url
     async with AsyncExitStack() as stack:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
-        writes = database(url, connections=32)
-        reads = database(url, connections=16, transactions=False)
-        marks = database(url, transactions=False, synchronous_commit="off")
+        writes = create_pool(url, connections=32)
+        reads = create_pool(url, connections=16, transactions=False)
+        marks = create_pool(url, transactions=False, synchronous_commit="off")
         for pool in (writes, reads, marks):
             stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
@@ -78,7 +78,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
         applier = Applier(engine, marks)
         stack.push_async_callback(applier.close)
-        maker = sessions(writes, catalog)
+        maker = session_maker(writes, catalog)
         questions = async_sessionmaker(reads, expire_on_commit=False)
         sandboxes = Sandboxes(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)

@@ -16,10 +16,10 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
 from teamaccess.common import limits
-from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.urls import asyncpg_url
 from teamaccess.storage import Invitation, Organization, OrganizationId
-from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 from tests.support.machines import machine
 from tests.support.objects import batch, grant, item, register, registered, remove, to
 from tests.support.steps import enlist, refused
@@ -181,7 +181,7 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: World) -> None:
 
     collect()
     spelled = [*seen, "+tag@x.example", "a+b+c@x.example", "a.b+c@googlemail.com"]
-    box: ColumnElement[str] = literal_column(IN_SQL.format(email="address"))
+    box: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="address"))
     question = select(box).select_from(
         text("unnest(CAST(:spelled AS text[])) WITH ORDINALITY AS given(address, number)")
     )
@@ -382,7 +382,7 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
     questions = {
         "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
             WHERE organization_id = '{initech.id}'
-            AND {IN_SQL.format(email="email")} = 'b@x.example'
+            AND {MAILBOX_SQL.format(email="email")} = 'b@x.example'
             AND sent_at > now() - interval '1 day'""",
         "invitations_inviter_idx": """SELECT sum(times_sent) FROM invitations
             WHERE coalesce(invited_via, invited_by) = 'a' AND sent_at > now() - interval '1 day'""",
@@ -390,9 +390,9 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
         "resources_present_idx": """SELECT 1 FROM resources
             WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",
         "users_mailbox_idx": f"""SELECT id FROM users
-            WHERE {TAGGED} AND {IN_SQL.format(email="users.email")} = 'b@x.example'""",
+            WHERE {TAGGED} AND {MAILBOX_SQL.format(email="users.email")} = 'b@x.example'""",
     }
-    engine = create_async_engine(driver_url(initech.world.owner_url))
+    engine = create_async_engine(asyncpg_url(initech.world.owner_url))
     async with engine.connect() as connection:
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from teamaccess.catalog import InvalidCatalog, find, read
+from teamaccess.catalog import InvalidCatalog, find_catalog_file, parse_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
+from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.support.steps import enlist, events, refused
 from tests.support.world import Team, World
@@ -82,7 +82,7 @@ CATALOGS = {
 def test_a_hostile_catalog_is_refused_briefly_and_soon(text: str) -> None:
     begun = time.monotonic()
     with pytest.raises(InvalidCatalog) as invalid:
-        read(text, "hostile")
+        parse_catalog(text, "hostile")
     assert time.monotonic() - begun < LONGEST_SECONDS
     assert len(invalid.value.mistakes) <= MOST_MISTAKES
     assert all(len(each.message) <= LONGEST_MESSAGE for each in invalid.value.mistakes)
@@ -91,7 +91,7 @@ def test_a_hostile_catalog_is_refused_briefly_and_soon(text: str) -> None:
 
 def test_mistakes_that_are_left_out_are_counted() -> None:
     with pytest.raises(InvalidCatalog) as invalid:
-        read(CATALOGS["unknown keys"], "hostile")
+        parse_catalog(CATALOGS["unknown keys"], "hostile")
     keys = CATALOGS["unknown keys"].count("\n")
     assert len(invalid.value.mistakes) == MOST_MISTAKES
     assert invalid.value.left_out >= keys - MOST_MISTAKES
@@ -111,10 +111,10 @@ async def test_a_plan_of_a_hostile_catalog_is_answered_briefly(acme: Team, name:
 
 def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
     many = [f"role_{number}" for number in range(5000)]
-    assert known_names("clark", ["owner", "clerk"]) == "known are owner, clerk"
-    assert known_names("suport", [*many, "support"]) == "did you mean support?"
-    assert known_names("zebra", many).endswith("and 4995 more")
-    assert len(known_names("x" * BODY, ["y" * BODY] * 5000)) < 1000
+    assert suggest_names("clark", ["owner", "clerk"]) == "known are owner, clerk"
+    assert suggest_names("suport", [*many, "support"]) == "did you mean support?"
+    assert suggest_names("zebra", many).endswith("and 4995 more")
+    assert len(suggest_names("x" * BODY, ["y" * BODY] * 5000)) < 1000
 
 
 def hostile(good: Any) -> Iterator[bytes]:
@@ -199,4 +199,4 @@ async def test_what_a_chain_keeps_of_a_refusal_is_short(acme: Team) -> None:
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
 def test_the_catalogs_that_come_along_are_read_as_ever(name: str) -> None:
-    assert read(find(name).read_text(), name).name == name
+    assert parse_catalog(find_catalog_file(name).read_text(), name).name == name

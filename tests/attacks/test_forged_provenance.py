@@ -121,7 +121,7 @@ async def test_no_word_of_a_write_explains_it(acme: Team, word: str) -> None:
 
 async def test_an_import_without_a_word_is_found(acme: Team) -> None:
     engine = acme.world.service.engine
-    await engine.import_([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
+    await engine.import_relationships([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
     await until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 

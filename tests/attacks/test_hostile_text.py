@@ -12,15 +12,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load
+from teamaccess.catalog import InvalidCatalog, load_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.reader import parse_catalog
 from teamaccess.cli.refusals import tell_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
 from teamaccess.common.settings import Settings
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.support.world import Team
 
@@ -99,7 +99,7 @@ def test_a_command_prints_nothing_that_a_terminal_acts_on(
 
 @given(st.text())
 def test_what_is_made_visible_loses_nothing(said: str) -> None:
-    shown = visible(json.dumps(said, ensure_ascii=False))
+    shown = escape_controls(json.dumps(said, ensure_ascii=False))
     assert json.loads(shown) == said
 
 
@@ -144,13 +144,13 @@ def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:
 )
 def test_no_description_ends_its_comment_in_the_schema(said: str) -> None:
     with pytest.raises(InvalidCatalog):
-        read(with_description(said), "finicom")
+        parse_catalog(with_description(said), "finicom")
 
 
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
 def test_what_looks_like_the_schema_language_stays_a_comment(said: str) -> None:
-    schema = compile_schema(read(with_description(said), "finicom"))
-    plain = compile_schema(load("finicom"))
+    schema = compile_schema(parse_catalog(with_description(said), "finicom"))
+    plain = compile_schema(load_catalog("finicom"))
     assert without_comments(schema) == without_comments(plain)
 
 

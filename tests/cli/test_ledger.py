@@ -57,8 +57,8 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (told.exit_code, as_json.exit_code) == (1, 1)
     assert told.stdout.splitlines() == [
-        f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
-        f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
+        f"ledger of {acme.id}, position 1: its content differs from its hash",
+        f"ledger of {acme.id}, position 1: no event of its transaction is about it",
         f"Not everything holds. {LOOKED_AT}",
     ]
     facts = json.loads(as_json.stdout)

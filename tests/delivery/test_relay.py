@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery.relay import POLL_SECONDS, Relay
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.proxy import Proxy
 from tests.support.spicedb_proxy import Writes, linked, through, until
 from tests.support.world import Team, World
@@ -38,7 +38,7 @@ async def wire(fintoc: World, tmp_path: Path) -> AsyncIterator[Proxy]:
 async def marks(fintoc: World, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
     """What the relay looks with, over the wire."""
     theirs, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = database(f"{theirs}?host={tmp_path}", transactions=False)
+    marks = create_pool(f"{theirs}?host={tmp_path}", transactions=False)
     yield marks
     await marks.dispose()
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from teamaccess.changes import Receipt
 from teamaccess.delivery import Applier
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.storage import Invitation, Membership, RoleAssignment, User, UserId
 from tests.support.sides import entries
 from tests.support.spicedb_proxy import Link, Writes, through
@@ -143,7 +143,7 @@ class Cast:
         """Mend the link, and have another process bring in all that is pending anywhere."""
         self.link.writes = Writes.ARRIVE
         settings = self.world.settings
-        marks = database(settings.sqlalchemy_url, connections=1)
+        marks = create_pool(settings.sqlalchemy_url, connections=1)
         applier = Applier(self.world.service.engine, marks)
         for team in [*self.teams, *self.ended]:
             if await entries(team):

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.spicedb_proxy import until
 from tests.support.world import World
 
@@ -16,7 +16,7 @@ END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[]
 async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_ours(
     fintoc: World,
 ) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     dialect: Any = engine.dialect
     async with engine.connect() as connection:
         new: Any = (await connection.get_raw_connection()).dbapi_connection
@@ -31,7 +31,7 @@ async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_our
 async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql(
     fintoc: World,
 ) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     async with engine.connect() as connection:
         new: Any = (await connection.get_raw_connection()).dbapi_connection
         # outside of a greenlet, where nothing can be sent
@@ -43,7 +43,7 @@ async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql
 
 
 async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     held = [await engine.connect() for _ in range(6)]
     drivers: list[Any] = [(await each.get_raw_connection()).driver_connection for each in held]
     backends = [each.get_server_pid() for each in drivers]

@@ -38,7 +38,7 @@ def test_the_death_of_a_part_is_told_and_ends_the_rest(start_dev: StartDev, home
     dev = start_dev()
     psutil.Process(dev.told["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
-    said: str = json.loads(dev.last_words())["detail"]
+    said: str = json.loads(dev.ledger_state())["detail"]
     assert said.startswith("api died (killed by SIGKILL). Run it again: all data is kept.")
     logs = [log.read_text() for log in (home / "logs").glob("*.log")]
     assert "\x1b[" not in "".join([said, *logs])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from tests.support.intruder import Intruder
 from tests.support.world import Team, World
@@ -43,7 +43,7 @@ async def superuser(fintoc: World) -> AsyncIterator[Connection]:
 async def intruder(fintoc: World) -> AsyncIterator[Intruder]:
     """A superuser whom no trigger hinders; what they do to the tables is undone at the end."""
     url = fintoc.owner_url.replace(OWNER, SUPERUSER, 1).partition("://")[2]
-    engine = database(f"postgresql+asyncpg://{url}", connections=1)
+    engine = create_pool(f"postgresql+asyncpg://{url}", connections=1)
     async with engine.connect() as connection:
         intruder = Intruder(connection)
         await intruder.do("SET LOCAL session_replication_role = replica")

@@ -53,7 +53,7 @@ class Admission:
         """Bring in what is pending; return whether there was anything."""
         async with self._reads() as session:
             places = await newest_progress(session, [organization])
-        if all(place.settled for place in places):
+        if all(place.delivered for place in places):
             return False
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):

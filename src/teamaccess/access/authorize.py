@@ -157,7 +157,7 @@ class ReadAuthorizer:
         return await self._member_of(user)
 
     async def _member_of(self, user: UserId) -> list[OrganizationId]:
-        found = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
+        found = self._engine.lookup_resources("organization", MEMBERSHIP, user_object(user))
         return [OrganizationId(id) async for id in found]
 
     async def _permitted(

@@ -44,7 +44,7 @@ async def keep_one_administrator(change: Change, member: Membership) -> None:
     It is asked before they lose that, under the organization's lock: two requests at once cannot
     each leave the other as the last. A machine is none, for nobody could sign in as the administrator.
     """
-    if member.user.is_service_account or not member.lasting_role(
+    if member.user.is_service_account or not member.holds_permanently(
         RoleId(change.catalog.administrator)
     ):
         return

@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.recent import Recent
-from teamaccess.delivery.applications import changed_last
+from teamaccess.delivery.applications import last_changed_organization
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.engine import EngineUnavailable, SchemaMismatch
@@ -62,7 +62,7 @@ class Status:
         service, proof = self._service, self._service.catalog.schema_proof
         try:
             async with service.reads() as session:
-                changed = await session.scalar(changed_last())
+                changed = await session.scalar(last_changed_organization())
                 found = await position_of(session, changed) if changed is not None else None
             if found is None:
                 await position_before_creation(proof).prove_schema(service.engine)

@@ -12,7 +12,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.schemas.in_force import in_force
 from teamaccess.engine import Engine
-from teamaccess.ledger import Sessions, UnknownOrganization, clock
+from teamaccess.ledger import Sessions, UnknownOrganization, database_time
 from teamaccess.storage import OrganizationId, is_organization_id
 
 
@@ -79,6 +79,6 @@ class Audit:
     async def _refuse_other_schema(self) -> None:
         """Raise CatalogNotInForce where the newest schema that was kept is another catalog's."""
         async with self.reads() as session:
-            found = await in_force(session, await clock(session))
+            found = await in_force(session, await database_time(session))
         if found is not None and found.catalog.version != self.catalog.version:
             raise CatalogNotInForce(applied=found.catalog.version, deployed=self.catalog.version)

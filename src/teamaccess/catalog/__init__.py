@@ -1,11 +1,11 @@
-"""The access model as reviewed code: read from YAML, checked, compiled to a schema. Pure."""
+"""The access model as a reviewed file: read from YAML, checked, compiled to a schema. It is pure."""
 
 from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, UnknownCatalog, UnknownRole
-from teamaccess.catalog.loader import catalogs, find, load
+from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
 from teamaccess.catalog.model import OPERATIONS, Action, Level, Resource, ResourceType, Role
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.reader import parse_catalog
 
 __all__ = [
     "OPERATIONS",
@@ -19,9 +19,9 @@ __all__ = [
     "Role",
     "UnknownCatalog",
     "UnknownRole",
-    "catalogs",
+    "bundled_catalogs",
     "compile_schema",
-    "find",
-    "load",
-    "read",
+    "find_catalog_file",
+    "load_catalog",
+    "parse_catalog",
 ]

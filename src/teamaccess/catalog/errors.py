@@ -1,4 +1,4 @@
-"""What can be wrong with a catalog, or with a question to it."""
+"""The mistakes of a catalog, and the errors of queries on it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from itertools import islice
 from teamaccess.common.excerpts import excerpt
 
 MOST_MISTAKES = 50
-"""Mistakes that are kept; of the others it is said how many they are."""
+"""Mistakes that are kept. The others are only counted."""
 LONGEST_MESSAGE = 400
 """Characters of one mistake."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One thing that is wrong, and the line where it is written."""
+    """One mistake and its line."""
 
     line: int
     message: str
 
 
 class Mistakes:
-    """The first mistakes of a catalog, and how many more there are.
+    """The first mistakes of a catalog, and the number of the others.
 
-    SECURITY: a small catalog can have thousands of mistakes, so a mistake too many costs nothing: it is
-    counted, and its message is never put together.
+    SECURITY: a small catalog can have thousands of mistakes. A mistake beyond the first fifty costs
+    nothing, because it is only counted and its message is never built.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Mistakes:
         return bool(self.kept)
 
     def add(self, line: int, message: Callable[[], str]) -> None:
-        """Keep a mistake, or count it."""
+        """Keep a mistake, or count it if enough are kept."""
         if len(self.kept) < MOST_MISTAKES:
             self.kept.append(Mistake(line, excerpt(message(), LONGEST_MESSAGE)))
         else:

@@ -1,10 +1,10 @@
-"""Where catalogs are found."""
+"""Find and load catalogs by name or path."""
 
 from pathlib import Path
 
 from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.errors import UnknownCatalog
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.reader import parse_catalog
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = (
@@ -13,30 +13,30 @@ FOLDERS = (
 )
 
 
-def load(name_or_path: str | Path) -> Catalog:
-    """Return the catalog of a name such as `fintoc`, or at a path such as `./shop.yaml`.
+def load_catalog(name_or_path: str | Path) -> Catalog:
+    """Return the catalog of a name such as `fintoc`, or of a path such as `./shop.yaml`.
 
-    Raises UnknownCatalog if there is none, InvalidCatalog with every mistake if it has any.
+    Raises UnknownCatalog if there is none, and InvalidCatalog with the mistakes of an invalid one.
     """
-    path = find(name_or_path)
+    path = find_catalog_file(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnknownCatalog(f"no catalog can be read from {path}: {error}") from error
-    return read(text, name=path.stem, source=str(path))
+    return parse_catalog(text, name=path.stem, source=str(path))
 
 
-def find(name_or_path: str | Path) -> Path:
-    """Return the file of a catalog; raises UnknownCatalog for a name that none has."""
+def find_catalog_file(name_or_path: str | Path) -> Path:
+    """Return the file of a catalog. Raises UnknownCatalog for an unknown name."""
     path = Path(name_or_path)
     if path.suffix or path.name != str(name_or_path):
         return path
-    known = catalogs()
+    known = bundled_catalogs()
     if str(name_or_path) not in known:
         raise UnknownCatalog(f"no catalog is called {name_or_path}; known are {', '.join(known)}")
     return known[str(name_or_path)]
 
 
-def catalogs() -> dict[str, Path]:
-    """Return the files of the catalogs that come along, by name."""
+def bundled_catalogs() -> dict[str, Path]:
+    """Return the files of the bundled catalogs by name."""
     return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}

@@ -14,7 +14,7 @@ from teamaccess.delivery.position import LedgerPosition, position_before_creatio
 from teamaccess.engine import Engine
 from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.session import append, drain, refusing_busy
+from teamaccess.ledger.session import append_updates, drain_notes, raise_busy_on_lock_timeout
 from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 
@@ -133,7 +133,7 @@ class Change:
             return
         for user in self._signed_out:
             user.end_sessions(self.now)
-        with refusing_busy(*(at.organization for at in self.standing)):
+        with raise_busy_on_lock_timeout(*(at.organization for at in self.standing)):
             await self.session.flush()
 
     async def decide(self) -> dict[OrganizationId, int]:
@@ -141,7 +141,7 @@ class Change:
 
         The commit does that by itself; this is for who must know the positions before it.
         """
-        await self.session.run_sync(drain)
+        await self.session.run_sync(drain_notes)
         return {entry.organization: entry.position for entry in self.entries}
 
     async def mend(self, organization: OrganizationId, updates: list[Update]) -> None:
@@ -149,7 +149,7 @@ class Change:
 
         What is decided of rows comes from the rows themselves.
         """
-        await self.session.run_sync(append, organization, updates)
+        await self.session.run_sync(append_updates, organization, updates)
 
     @property
     def entries(self) -> list[Entry]:

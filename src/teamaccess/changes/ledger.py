@@ -33,7 +33,7 @@ from teamaccess.ledger.errors import (
     OrganizationStopped,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import UNHURRIED, Sessions, refusing_busy
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION, Sessions, raise_busy_on_lock_timeout
 from teamaccess.relationships import Revocation
 from teamaccess.storage import OrganizationId
 
@@ -154,7 +154,7 @@ class Ledger:
         """
         async with self.sessions() as session:
             session.sync_session.info["attribution"] = attribution
-            await session.execute(UNHURRIED)
+            await session.execute(ALLOW_LONG_TRANSACTION)
             await self._locked(session, organizations)
             begun = (await session.execute(BEGIN)).one()
             places = await newest_progress(session, organizations)
@@ -233,7 +233,7 @@ class Ledger:
 
         Returns its position, None where nothing is stopped.
         """
-        refused = await stopped.refused(change.session, organization)
+        refused = await stopped.stopping_entry(change.session, organization)
         if refused is not None:
             await stopped.retry(change.session, organization)
         return refused.position if refused else None
@@ -244,7 +244,7 @@ class Ledger:
         What waits behind it goes to the workers after the commit. Returns its position, None where
         nothing is stopped.
         """
-        refused = await stopped.refused(change.session, organization)
+        refused = await stopped.stopping_entry(change.session, organization)
         if refused is not None:
             token = await self._applier.skip(refused)
             await stopped.skip(change.session, refused, token)
@@ -294,7 +294,7 @@ class Ledger:
     async def _locked(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> Sequence[Row[Any]]:
-        with refusing_busy(*organizations):
+        with raise_busy_on_lock_timeout(*organizations):
             return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
 
     async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:

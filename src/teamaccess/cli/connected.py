@@ -45,7 +45,7 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
         async with open_service(Settings.discover()) as service:
             return await use(service)
 
-    logs.keep_apart()
+    logs.log_to_stderr()
     try:
         return process.run(run())
     except ledger.UnknownOrganization as unknown:

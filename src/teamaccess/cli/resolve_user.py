@@ -7,7 +7,7 @@ from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.directory.users.find import UnknownUser, find_user
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import InvitationStatus, OrganizationId, UserId
 
@@ -35,7 +35,10 @@ async def _refuse_invited(
         offered = await open_invitation(session, organization, normalise(address))
     except InvalidEmail:
         return
-    if offered is None or offered.status(await clock(session)) is not InvitationStatus.PENDING:
+    if (
+        offered is None
+        or offered.status(await database_time(session)) is not InvitationStatus.PENDING
+    ):
         return
     [inviter] = (await people(session, [offered.invited_by])).values()
     raise NotAcceptedYet(

@@ -7,7 +7,7 @@ The families below say what kind of situation it is; an edge turns a family into
 import re
 from typing import Any, ClassVar
 
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, bounded
+from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
 
 
 class TeamaccessError(Exception):
@@ -27,7 +27,7 @@ class TeamaccessError(Exception):
         # answer, an event or the log keeps of a refusal has a fixed size whatever was refused.
         self.facts: dict[str, Any] = {}  # plain; a sentence that quotes one says so: {name!r}
         for name, fact in facts.items():
-            self.facts[name] = bounded(fact, self.most_listed, self.longest_quote)
+            self.facts[name] = cut_to_limits(fact, self.most_listed, self.longest_quote)
             if isinstance(fact, list) and len(fact) > self.most_listed:
                 self.facts[f"{name}_left_out"] = len(fact) - self.most_listed
         super().__init__(self.detail)

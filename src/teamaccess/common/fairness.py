@@ -1,8 +1,8 @@
-"""Slots that are handed out fairly, and rates that nobody exceeds.
+"""Fair slots, and rate limits.
 
-When there are more requests than slots, parties (tenants, say) take turns, then the callers within a
-party, then requests in the order of arrival. So a caller with a thousand requests delays another caller's
-single request by the time of one request, not of a thousand.
+When requests outnumber the slots, parties (such as tenants) take turns. Within a party, its callers take
+turns. The requests of one caller run in the order of arrival. So a caller with a thousand requests delays
+another caller's single request by the time of one request, not of a thousand.
 """
 
 import asyncio
@@ -15,39 +15,39 @@ from contextlib import asynccontextmanager
 from cachetools import TTLCache
 
 MOST_KEYS = 100_000
-"""Callers whose rate is remembered; it takes some 20 MB."""
+"""Callers whose rate is remembered. They take about 20 MB."""
 
 LONGEST_RESERVED_SECONDS = 60.0
-"""How far ahead turns are given."""
+"""How far ahead a turn can be reserved."""
 ROUNDING = 1e-6
-"""Seconds that the sum of intervals may be off by."""
+"""Seconds by which the sum of the intervals may be wrong."""
 
-Waiting = asyncio.Future[None]
+Waiter = asyncio.Future[None]
 
 
-class _Line:
-    """Everybody of one party who waits, by caller."""
+class _Queue:
+    """The waiting requests of one party, by caller."""
 
     def __init__(self) -> None:
-        self._callers: OrderedDict[Hashable, deque[Waiting]] = OrderedDict()
+        self._callers: OrderedDict[Hashable, deque[Waiter]] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._callers)
 
-    def join(self, caller: Hashable, waiting: Waiting) -> None:
+    def join(self, caller: Hashable, waiting: Waiter) -> None:
         self._callers.setdefault(caller, deque()).append(waiting)
 
     def length(self, caller: Hashable) -> int:
         return len(self._callers.get(caller, ()))
 
-    def leave(self, caller: Hashable, waiting: Waiting) -> None:
+    def leave(self, caller: Hashable, waiting: Waiter) -> None:
         if (line := self._callers.get(caller)) is not None and waiting in line:
             line.remove(waiting)
             if not line:
                 del self._callers[caller]
 
-    def next(self) -> Waiting:
-        """Take out who is next; the caller goes to the end of the round."""
+    def next(self) -> Waiter:
+        """Remove and return the next request. Its caller goes to the end of the round."""
         caller, line = self._callers.popitem(last=False)
         waiting = line.popleft()
         if line:
@@ -56,45 +56,45 @@ class _Line:
 
 
 class FairSlots:
-    """A number of slots, of which one party has at most a share.
+    """A number of slots. One party holds at most a share of them.
 
-    Not thread-safe: it belongs to one event loop.
+    It is not thread-safe. It belongs to one event loop.
     """
 
     def __init__(self, slots: int, share: int) -> None:
         self._free = slots
         self.share = share
-        """How many of the slots one party may hold; it may change while they are held."""
+        """How many of the slots one party may hold. It may change while slots are held."""
         self._held: Counter[Hashable] = Counter()
-        self._lines: OrderedDict[Hashable, _Line] = OrderedDict()
+        self._lines: OrderedDict[Hashable, _Queue] = OrderedDict()
 
     @property
     def idle(self) -> bool:
-        """Whether nobody holds a slot or waits for one."""
+        """Whether no slot is held and no request waits."""
         return not self._held and not self._lines
 
     def has_backlog(self, party: Hashable) -> bool:
-        """Return whether more requests of the party wait than it may hold slots for."""
+        """Return whether requests of the party wait for a slot."""
         return party in self._lines
 
     def waiting(self, party: Hashable, caller: Hashable = None) -> int:
-        """Return how many requests of the caller wait."""
+        """Return how many requests of the caller wait for a slot."""
         line = self._lines.get(party)
         return line.length(caller) if line is not None else 0
 
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
-        """Take a slot for the party, waiting for those whose turn is before."""
+        """Take a slot for the party, after the requests whose turn comes first."""
         if self._free and not self._lines.get(party) and self._held[party] < self.share:
             self._take(party)
             return
-        waiting: Waiting = asyncio.get_running_loop().create_future()
-        line = self._lines.setdefault(party, _Line())
+        waiting: Waiter = asyncio.get_running_loop().create_future()
+        line = self._lines.setdefault(party, _Queue())
         line.join(caller, waiting)
         try:
             await waiting
         except asyncio.CancelledError:
             if waiting.done() and not waiting.cancelled():
-                self.release(party)  # it was granted in the very moment
+                self.release(party)  # the slot was granted at the moment of the cancellation
             else:
                 line.leave(caller, waiting)
                 if not line and self._lines.get(party) is line:
@@ -102,7 +102,7 @@ class FairSlots:
             raise
 
     def release(self, party: Hashable) -> None:
-        """Give a slot of the party back, to whoever is next."""
+        """Give a slot of the party back. The next request gets it."""
         self._free += 1
         self._held[party] -= 1
         if not self._held[party]:
@@ -126,7 +126,7 @@ class FairSlots:
                 continue
             line = self._lines.pop(party)
             waiting = line.next()
-            while waiting.done() and line:  # somebody has just stopped waiting
+            while waiting.done() and line:  # this request was cancelled a moment ago
                 waiting = line.next()
             if line:
                 self._lines[party] = line  # at the end of the round
@@ -140,9 +140,9 @@ class FairSlots:
 
 
 class RateLimit:
-    """At most `per_second` on average for each key, and `burst` at once.
+    """Allows each key `per_second` requests on average, and `burst` at once.
 
-    The generic cell rate algorithm: one number is kept for each key, and only while it matters.
+    It is the generic cell rate algorithm. It keeps one number for each key, only as long as it matters.
     """
 
     def __init__(self, per_second: float, burst: int) -> None:
@@ -152,10 +152,11 @@ class RateLimit:
             MOST_KEYS, max(LONGEST_RESERVED_SECONDS, 2 * self._tolerance + 2 * self._interval)
         )
 
-    def excess(self, key: Hashable, cost: int = 1) -> float:
-        """Count as many for the key and return 0, or the seconds to wait where they are too many.
+    def retry_after(self, key: Hashable, cost: int = 1) -> float:
+        """Count `cost` requests for the key and return 0. Beyond the limit, return the seconds to wait.
 
-        What costs more than may come at once is counted as just that.
+        Requests beyond the limit are not counted. A cost above `burst` is limited as `burst` is, but
+        counted in full.
         """
         if (wait := self._wait(key, cost)) > ROUNDING:
             return wait
@@ -163,7 +164,7 @@ class RateLimit:
         return 0.0
 
     def reserve(self, key: Hashable) -> float:
-        """Count one for the key in any case, and return the seconds after which it is its turn."""
+        """Count one request for the key in any case. Return the seconds until its turn."""
         wait = self._wait(key, 1)
         self._count(key, 1)
         return max(0.0, wait)
@@ -179,5 +180,5 @@ class RateLimit:
 
 
 def whole_seconds(wait: float) -> int:
-    """Return the wait as Retry-After has it."""
+    """Return the wait in whole seconds, at least 1, for the header Retry-After."""
     return max(1, math.ceil(wait))

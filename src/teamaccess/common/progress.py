@@ -1,4 +1,4 @@
-"""How far slow work is: a bar on a terminal; elsewhere no more than a log can use."""
+"""The progress of slow work: a bar on a terminal, and a few lines in a log."""
 
 import time
 from types import TracebackType
@@ -11,10 +11,10 @@ SECONDS_BETWEEN_LINES = 15
 
 
 class Meter:
-    """Counts steps towards a total, or only upwards where nobody knows the total.
+    """Counts steps towards a total, or without one if it is unknown.
 
-    Without a terminal it says nothing, but for a line at the end of what took long; `watched` work, as
-    a build of minutes in a log that somebody follows, is told of now and then.
+    Without a terminal it prints one line at the end of work that took long. For `watched` work, such as
+    a build of minutes whose log somebody follows, it prints a line every 15 seconds.
     """
 
     def __init__(

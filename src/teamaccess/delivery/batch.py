@@ -1,4 +1,4 @@
-"""What one WriteRelationships carries: positions that follow each other, of one or more organizations."""
+"""Batches of ledger entries that travel to SpiceDB in one WriteRelationships."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,30 +11,30 @@ from teamaccess.relationships import Relationship, Update
 from teamaccess.storage import OrganizationId, RunKind
 
 LARGEST_WRITE = 1000
-"""Updates that SpiceDB takes in one write, markers included."""
+"""Updates that SpiceDB accepts in one write, including markers."""
 MOST_POSITIONS = 100
-"""Each adds to the write's metadata, of which SpiceDB takes 64 KiB."""
+"""Positions in one write. Each adds to the write's metadata, and SpiceDB accepts 64 KiB of it."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """Consecutive positions of one organization, which arrive together or not at all."""
+    """Consecutive positions of one organization, which are applied together or not at all."""
 
     entries: tuple[Entry, ...]
 
     @property
     def organization(self) -> OrganizationId:
-        """Whose positions they are."""
+        """The organization of the positions."""
         return self.entries[0].organization
 
     @property
     def last(self) -> Entry:
-        """The newest of them."""
+        """The newest entry."""
         return self.entries[-1]
 
     @cached_property
     def updates(self) -> tuple[Update, ...]:
-        """What they come to: of several updates of one relationship the last one counts."""
+        """The net updates. If several update the same relationship, the last one counts."""
         net = {
             update.relationship.identity: update
             for entry in self.entries
@@ -48,16 +48,16 @@ class Write:
 
     @property
     def size(self) -> int:
-        """How many of the updates that SpiceDB takes at once it makes."""
+        """The number of updates in SpiceDB's write, including markers."""
         return len(self.updates) + len(self.entries)
 
-    def alone(self) -> Iterator["Write"]:
+    def split(self) -> Iterator["Write"]:
         """Yield each position as a write of its own."""
         return (Write((entry,)) for entry in self.entries)
 
 
-def merged(entries: Iterable[Entry]) -> Iterator[Write]:
-    """Put consecutive positions of one organization into as few writes as they fit in."""
+def merge_entries(entries: Iterable[Entry]) -> Iterator[Write]:
+    """Yield consecutive positions of one organization in as few writes as possible."""
     write: Write | None = None
     for entry in entries:
         longer = Write((*write.entries, entry)) if write else Write((entry,))
@@ -69,8 +69,8 @@ def merged(entries: Iterable[Entry]) -> Iterator[Write]:
         yield write
 
 
-def fits(writes: Sequence[Write], another: Write) -> bool:
-    """Whether another organization's write can travel with these."""
+def fits_together(writes: Sequence[Write], another: Write) -> bool:
+    """Return whether the write fits into one batch with the others."""
     together = [*writes, another]
     return (
         sum(write.size for write in together) <= LARGEST_WRITE
@@ -78,10 +78,10 @@ def fits(writes: Sequence[Write], another: Write) -> bool:
     )
 
 
-def of_run(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str, Any]:
-    """Return what Watch tells of a write that belongs to runs, by organization.
+def run_metadata(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str, Any]:
+    """Return the metadata of a write that belongs to runs. `runs` maps organizations to run numbers.
 
-    It is for whoever reads Watch. The watcher believes the rows of the runs, and none of this.
+    The metadata is for people who read Watch. The watcher trusts only the rows of the runs.
     """
     named = [
         {"organization": organization, "run": str(run), "request_id": request_id}
@@ -90,9 +90,9 @@ def of_run(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str,
     return {"teamaccess": {kind.value: named}}
 
 
-def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
-    """Return what SpiceDB's Watch tells of a write of ours.
+def write_metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
+    """Return the metadata of a write, which SpiceDB's Watch reports.
 
-    `ahead` says that it is sent before its turn, and will be again.
+    With `ahead`, the entries are sent before their turn, and will be sent again in their turn.
     """
-    return {"teamaccess": {"ahead" if ahead else "changes": [each.origin for each in entries]}}
+    return {"teamaccess": {"ahead" if ahead else "changes": [entry.origin for entry in entries]}}

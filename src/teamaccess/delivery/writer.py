@@ -1,4 +1,4 @@
-"""Sends writes to SpiceDB: what waits at the same time travels together."""
+"""Send writes to SpiceDB. Writes that wait at the same time travel in one batch."""
 
 import asyncio
 from collections import deque
@@ -6,26 +6,26 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from teamaccess.delivery.batch import Write, fits, metadata
+from teamaccess.delivery.batch import Write, fits_together, write_metadata
 from teamaccess.engine import AlreadyThere, Engine, EngineRefused
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.relationships import Relationship, Touch
 
 AT_ONCE = 2
-"""Writes under way. More of them only make SpiceDB's transactions fail to serialize; meanwhile others
-gather, and one transaction for many organizations costs little more than one for one."""
+"""Batches under way. With more, SpiceDB's transactions would fail to serialize. Meanwhile other writes
+gather, and a transaction for many organizations costs little more than a transaction for one."""
 
-Mark = Callable[[Sequence[Write], str], Awaitable[None]]
-"""Keeps that writes have arrived, and the ZedToken at which they have."""
+RecordArrival = Callable[[Sequence[Write], str], Awaitable[None]]
+"""Records that SpiceDB has the writes, with their ZedToken."""
 
-Permit = Callable[[Entry], Awaitable[None]]
-"""Keeps that the marker of an entry will be renewed, before it is."""
+PermitRenewal = Callable[[Entry], Awaitable[None]]
+"""Records that the marker of an entry will be renewed, before the renewal."""
 
 
 @dataclass(eq=False)
-class Sending:
-    """A write on its way, and whoever waits for its ZedToken."""
+class QueuedWrite:
+    """A write in the queue, with a future for its ZedToken."""
 
     write: Write
     token: asyncio.Future[str] = field(
@@ -33,35 +33,38 @@ class Sending:
     )
 
     def arrived(self, token: str) -> None:
-        """Tell whoever still waits."""
+        """Return the ZedToken to the waiting caller, if it still waits."""
         if not self.token.done():
             self.token.set_result(token)
 
     def failed(self, failure: Exception) -> None:
-        """Tell whoever still waits."""
+        """Raise the failure in the waiting caller, if it still waits."""
         if not self.token.done():
             self.token.set_exception(failure)
 
 
 class Writer:
-    """Sends each write once it can, together with those that wait beside it.
+    """Sends each write as soon as possible, in one batch with other waiting writes.
 
-    One SpiceDB transaction takes the writes of many organizations. Where it does not take them all, each
-    is sent alone, so that nobody suffers for another's.
+    A batch is one SpiceDB transaction with the writes of many organizations. If SpiceDB refuses it, each
+    write is sent alone, so that no organization suffers from another's write.
     """
 
-    def __init__(self, engine: Engine, mark: Mark, permit_renewal: Permit) -> None:
-        self._engine, self._mark, self._permit_renewal = engine, mark, permit_renewal
-        self._waiting: deque[Sending] = deque()
+    def __init__(
+        self, engine: Engine, record_arrival: RecordArrival, permit_renewal: PermitRenewal
+    ) -> None:
+        self._engine = engine
+        self._record_arrival, self._permit_renewal = record_arrival, permit_renewal
+        self._waiting: deque[QueuedWrite] = deque()
         self._sending: set[asyncio.Task[None]] = set()
 
     async def send(self, write: Write) -> str:
-        """Return the ZedToken at which it holds, once that is kept.
+        """Send the write, and return its ZedToken once the arrival is recorded.
 
-        Raises EngineUnavailable where nobody knows whether it does, EngineRefused where it never will.
-        Who stops waiting does not stop what is on its way.
+        Raises EngineUnavailable if the outcome is unknown, EngineRefused if SpiceDB refuses it for good.
+        A caller that stops waiting does not stop a write that is under way.
         """
-        sending = Sending(write)
+        sending = QueuedWrite(write)
         self._waiting.append(sending)
         if len(self._sending) < AT_ONCE:
             task = asyncio.create_task(self._work())
@@ -70,67 +73,71 @@ class Writer:
         return await sending.token
 
     async def close(self) -> None:
-        """Wait for what is on its way."""
+        """Wait for the writes that are under way."""
         while self._sending:
             await asyncio.wait(self._sending)
 
     async def _work(self) -> None:
-        while together := self._take():
+        while batch := self._next_batch():
             try:
-                await self._send(together)
+                await self._send(batch)
             except Exception as failure:
-                for each in together:
-                    each.failed(failure)
+                for queued in batch:
+                    queued.failed(failure)
 
-    def _take(self) -> list[Sending]:
-        taken: list[Sending] = []
+    def _next_batch(self) -> list[QueuedWrite]:
+        batch: list[QueuedWrite] = []
         while self._waiting:
             following = self._waiting.popleft()
             if following.token.done():
-                continue  # nobody waits for it any more
-            if taken and not fits([each.write for each in taken], following.write):
+                continue  # its caller no longer waits
+            if batch and not fits_together([queued.write for queued in batch], following.write):
                 self._waiting.appendleft(following)
                 break
-            taken.append(following)
-        return taken
+            batch.append(following)
+        return batch
 
-    async def _send(self, together: list[Sending]) -> None:
-        writes = [each.write for each in together]
+    async def _send(self, batch: list[QueuedWrite]) -> None:
+        writes = [queued.write for queued in batch]
         try:
             token = await self._write(writes)
         except (AlreadyThere, EngineRefused) as answer:
-            await self._ask_each(together, answer)
+            await self._send_each_alone(batch, answer)
             return
-        await self._mark(writes, token)
-        for each in together:
-            each.arrived(token)
+        await self._record_arrival(writes, token)
+        for queued in batch:
+            queued.arrived(token)
 
-    async def _ask_each(
-        self, together: list[Sending], answer: AlreadyThere | EngineRefused
+    async def _send_each_alone(
+        self, batch: list[QueuedWrite], answer: AlreadyThere | EngineRefused
     ) -> None:
-        """Some of it is there already, or refused; alone, each position learns what it is."""
-        only_one = len(together) == len(together[0].write.entries) == 1
-        for each in together:
+        """Send each position of a refused batch alone, to learn which one exists or is refused."""
+        only_one = len(batch) == len(batch[0].write.entries) == 1
+        for queued in batch:
             token = ""
             try:
-                for write in each.write.alone():
-                    token = await self._alone(write, answer if only_one else None)
-                    await self._mark([write], token)
-                each.arrived(token)
+                for write in queued.write.split():
+                    token = await self._send_position(write, answer if only_one else None)
+                    await self._record_arrival([write], token)
+                queued.arrived(token)
             except Exception as failure:
-                each.failed(failure)
+                queued.failed(failure)
 
-    async def _alone(self, write: Write, answer: AlreadyThere | EngineRefused | None) -> str:
-        """Return the token of a single position, given what SpiceDB answered to it, if it did."""
+    async def _send_position(
+        self, write: Write, answer: AlreadyThere | EngineRefused | None
+    ) -> str:
+        """Return the ZedToken of a single position. `answer` is SpiceDB's answer to it, if known."""
         try:
             if answer is not None:
                 raise answer
             return await self._write([write])
         except AlreadyThere:
-            # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
-            # away yet; that one is renewed, which gives a token as well.
+            # SpiceDB answers the same for an expired marker that its garbage collection has not removed
+            # yet. Such a marker is renewed, which gives a token as well.
             marker = write.last.marker(datetime.now(UTC))
-            return await self._engine.find(marker) or await self._renew(write.last, marker)
+            return await self._engine.find_zed_token(marker) or await self._renew(
+                write.last, marker
+            )
         except EngineRefused as refused:
             position = write.last.position
             raise PositionRefused(
@@ -139,12 +146,12 @@ class Writer:
 
     async def _renew(self, entry: Entry, marker: Relationship) -> str:
         await self._permit_renewal(entry)
-        return await self._engine.write([Touch(marker)], metadata=metadata([entry]))
+        return await self._engine.write([Touch(marker)], metadata=write_metadata([entry]))
 
     async def _write(self, writes: Sequence[Write]) -> str:
         now = datetime.now(UTC)
         return await self._engine.write(
             [update for write in writes for update in write.updates],
             create=[marker for write in writes for marker in write.markers(now)],
-            metadata=metadata(entry for write in writes for entry in write.entries),
+            metadata=write_metadata(entry for write in writes for entry in write.entries),
         )

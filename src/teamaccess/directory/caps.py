@@ -4,7 +4,7 @@ from sqlalchemy import Select, func, select
 
 from teamaccess.changes import Change
 from teamaccess.common.errors import Conflict
-from teamaccess.ledger.drain import UPDATES_IN_ANY_CASE
+from teamaccess.ledger.drain import MAX_UPDATES_OF_ONE_SUBJECT
 from teamaccess.storage import Channel, OrganizationId
 
 OF_THE_ORGANIZATION = ("objects", "grants", "members")
@@ -51,4 +51,4 @@ def _has_room(change: Change, organization: OrganizationId, limit: str, most: in
         return False
     position, count = earlier
     positions = change.position_of(organization) - position + 1  # this change's, too
-    return positions > 0 and count + positions * UPDATES_IN_ANY_CASE <= most
+    return positions > 0 and count + positions * MAX_UPDATES_OF_ONE_SUBJECT <= most

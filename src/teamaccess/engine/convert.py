@@ -1,17 +1,19 @@
-"""Our vocabulary as SpiceDB's messages, and back."""
+"""Convert our vocabulary to SpiceDB's messages and back."""
 
 from collections.abc import Iterable
 from datetime import UTC
 
 from authzed.api.v1 import (
+    Consistency,
+    RelationshipUpdate,
+    WriteRelationshipsRequest,
+    ZedToken,
+)
+from authzed.api.v1 import (
     ObjectReference as ObjectMessage,
 )
 from authzed.api.v1 import (
     Relationship as RelationshipMessage,
-)
-from authzed.api.v1 import (
-    RelationshipUpdate,
-    WriteRelationshipsRequest,
 )
 from authzed.api.v1 import (
     SubjectReference as SubjectMessage,
@@ -24,6 +26,11 @@ from teamaccess.relationships import (
     SubjectReference,
     Update,
 )
+
+FULLY_CONSISTENT = Consistency(fully_consistent=True)
+
+MINIMIZE_LATENCY = Consistency(minimize_latency=True)
+"""An answer as of a recent revision, which SpiceDB chooses."""
 
 _DELETE = RelationshipUpdate.OPERATION_DELETE
 _TOUCH = RelationshipUpdate.OPERATION_TOUCH
@@ -42,22 +49,23 @@ def subject_message(reference: SubjectReference) -> SubjectMessage:
 
 
 def relationship_message(relationship: Relationship) -> RelationshipMessage:
-    """Return the relationship as SpiceDB's message, with its end."""
+    """Return the relationship as SpiceDB's message, with its expiration."""
     message = RelationshipMessage()
-    fill(message, relationship)
+    fill_message(message, relationship)
     return message
 
 
-def fill(message: RelationshipMessage, relationship: Relationship) -> None:
-    """Write the relationship into a new message.
+def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
+    """Write the relationship into an empty message.
 
-    In place: the parts of a message that is made of others are copied, which costs five times as much.
+    Filling in place avoids the copies that a message composed of other messages makes. Those cost five
+    times as much.
     """
     resource, subject = relationship.resource, relationship.subject
-    what, whom = message.resource, message.subject.object
-    what.object_type, what.object_id = resource.type, resource.id
+    to_resource, to_subject = message.resource, message.subject.object
+    to_resource.object_type, to_resource.object_id = resource.type, resource.id
     message.relation = relationship.relation
-    whom.object_type, whom.object_id = subject.object.type, subject.object.id
+    to_subject.object_type, to_subject.object_id = subject.object.type, subject.object.id
     if subject.relation is not None:
         message.subject.optional_relation = subject.relation
     if relationship.expiration is not None:
@@ -67,24 +75,24 @@ def fill(message: RelationshipMessage, relationship: Relationship) -> None:
 def write_request(
     updates: Iterable[Update], create: Iterable[Relationship]
 ) -> WriteRelationshipsRequest:
-    """Return a write of TOUCHes and DELETEs, which may be sent again without harm, and of CREATEs.
+    """Return a write of TOUCHes and DELETEs, which are safe to repeat, and of CREATEs.
 
-    SpiceDB refuses it whole when one of those to create is there.
+    SpiceDB refuses the whole write if a relationship of `create` exists.
     """
     request = WriteRelationshipsRequest()
     for update in updates:
         message = request.updates.add()
         message.operation = _DELETE if isinstance(update, Revocation) else _TOUCH
-        fill(message.relationship, update.relationship)
+        fill_message(message.relationship, update.relationship)
     for relationship in create:
         message = request.updates.add()
         message.operation = RelationshipUpdate.OPERATION_CREATE
-        fill(message.relationship, relationship)
+        fill_message(message.relationship, relationship)
     return request
 
 
-def relationship_of(message: RelationshipMessage) -> Relationship:
-    """Return what SpiceDB holds in our vocabulary."""
+def relationship_from_message(message: RelationshipMessage) -> Relationship:
+    """Return the relationship of a message. Raises InvalidRelationship if we cannot express it."""
     subject = message.subject
     return Relationship(
         ObjectReference(message.resource.object_type, message.resource.object_id),
@@ -97,3 +105,15 @@ def relationship_of(message: RelationshipMessage) -> Relationship:
         if message.HasField("optional_expires_at")
         else None,
     )
+
+
+def at_exact_snapshot(zed_token: str) -> Consistency:
+    """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
+    return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
+
+
+def at_least_as_fresh(zed_token: str | None) -> Consistency:
+    """Return the consistency of this revision or a later one. Without a token, it is fully consistent."""
+    if zed_token is None:
+        return FULLY_CONSISTENT
+    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))

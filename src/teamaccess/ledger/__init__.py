@@ -1,4 +1,4 @@
-"""Records each change of access: notes of changed rows, entries, and the hash chains that prove them."""
+"""Records each change of access: notes of changed rows, ledger entries, and their hash chains."""
 
 from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.dialect import sqlstate
@@ -11,7 +11,7 @@ from teamaccess.ledger.errors import (
     OutcomeUnknown,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import Sessions, clock, database, sessions
+from teamaccess.ledger.session import Sessions, create_pool, database_time, session_maker
 
 __all__ = [
     "Attribution",
@@ -24,8 +24,8 @@ __all__ = [
     "OutcomeUnknown",
     "Sessions",
     "UnknownOrganization",
-    "clock",
-    "database",
-    "sessions",
+    "create_pool",
+    "database_time",
+    "session_maker",
     "sqlstate",
 ]

@@ -1,4 +1,4 @@
-"""Who makes a change, through which door, in answer to which request."""
+"""The attribution of a change: its actor, channel and request."""
 
 from dataclasses import dataclass, replace
 
@@ -9,7 +9,7 @@ INVITED_BY = " invited by "
 
 @dataclass(frozen=True)
 class OnBehalf:
-    """A service account that acts for a member, and may what both of them may."""
+    """A service account that acts for a member. It may do only what both may do."""
 
     member: UserId
     account: UserId
@@ -20,7 +20,7 @@ class OnBehalf:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a ledger entry and an event say of their origin; ids only."""
+    """The origin of a ledger entry or an event, by ids only."""
 
     actor: str
     """`user:<id>`, `user:<id> via user:<id>`, `user:<id> invited by user:<id>`, `operator:<name>`,
@@ -28,27 +28,27 @@ class Attribution:
     channel: Channel
     request_id: str
     on_behalf: OnBehalf | None = None
-    """Both of them, where a service account acts for a member."""
+    """The member and the service account, if one acts for a member."""
 
     @property
     def caller(self) -> str:
-        """Who sends the requests: of a service account that acts for members the account."""
+        """The sender of the request: the actor, or the service account that acts for a member."""
         return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
 
     @property
     def account(self) -> UserId | None:
-        """The service account that acts for somebody, if one does."""
+        """The service account that acts for a member, if any."""
         return self.on_behalf.account if self.on_behalf is not None else None
 
-    def invited(self, user: UserId, by: UserId) -> "Attribution":
-        """Return the same for who accepts what somebody offers: two people bring that about."""
+    def with_inviter(self, user: UserId, by: UserId) -> "Attribution":
+        """Return the attribution of an acceptance, which names both the user and the inviter `by`."""
         return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")
 
     def involves(self, user: UserId) -> bool:
-        """Return whether the user makes the change, themselves or through another."""
+        """Return whether the user is the actor, or the service account that acts for one."""
         return f"user:{user}" in self.actor.split(" via ")
 
 
-def in_person(actor: str) -> str:
-    """Return who made a change themselves, without who invited them."""
+def without_inviter(actor: str) -> str:
+    """Return the actor without the inviter."""
     return actor.partition(INVITED_BY)[0]

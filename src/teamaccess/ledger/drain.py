@@ -1,4 +1,4 @@
-"""From what PostgreSQL noted of the rows to the updates that they mean."""
+"""Compute the updates of a transaction from PostgreSQL's notes of changed rows."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -15,16 +15,16 @@ from teamaccess.relationships import (
 from teamaccess.storage import OrganizationId, RelationshipSource
 
 UPDATES_PER_POSITION = 900
-"""SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
+"""SpiceDB accepts 1,000 updates in one write. This leaves room for the markers."""
 
-UPDATES_IN_ANY_CASE = 997
-"""Of one subject, whose updates stay together: the limit and what marks the position."""
+MAX_UPDATES_OF_ONE_SUBJECT = 997
+"""Updates of one subject stay in one position. With the three updates that mark it, they fill a write."""
 
-REGISTERED_AS = ("organization", "creator")
-"""What an object is registered as: relations of the object's that give nobody anything."""
+REGISTRATION_RELATIONS = ("organization", "creator")
+"""The relations of a registered object that give no access by themselves."""
 
 Image = Mapping[str, Any]
-"""A row as PostgreSQL's `to_jsonb` shows it."""
+"""A row as PostgreSQL's `to_jsonb` returns it."""
 
 
 class Note(NamedTuple):
@@ -36,11 +36,11 @@ class Note(NamedTuple):
 
 
 def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
-    """Return what the notes of one transaction come to, by organization in the order of ids.
+    """Return the net updates of one transaction's notes, by organization in the order of ids.
 
-    A row's intermediate images are among the `after` of one note and the `before` of the next, so in
-    the sum over all notes they cancel, and what remains is each row's first old image against its last
-    new one, whatever the order of the notes and even where keys have changed (docs/decisions/0001).
+    Each intermediate image of a row is in the `after` of one note and in the `before` of the next, so the
+    two cancel in the sum over all notes. The sum is each row's first old image against its last new one.
+    The order of the notes does not matter, and keys may change (docs/decisions/0001).
     """
     tables = RelationshipSource.tables()
     balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
@@ -67,17 +67,19 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
             before=[relationship for relationship, count in balance.items() if count < 0],
             after=[relationship for relationship, count in balance.items() if count > 0],
         )
-    except InvalidRelationship as two_ends:
-        raise OverlappingRows(str(two_ends)) from two_ends
+    except InvalidRelationship as two_expirations:
+        raise OverlappingRows(str(two_expirations)) from two_expirations
 
 
-def positions(updates: list[Update]) -> Iterator[list[Update]]:
-    """Divide the updates of one transaction into positions, in the order they must be applied.
+def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
+    """Yield the updates of one transaction by position, in the order in which they must be applied.
 
-    Normally there is one. Beyond the limit pure revocations come first, and what belongs together
-    stays together: where a subject loses something and gets something else (deleting a role in one
-    write and giving the next in another would deny everything in between), and what an object is
-    registered as (without its creator it would be theirs to authorize in between).
+    Normally there is one position. Beyond the limit, pure revocations come first. Two kinds of updates
+    stay in one position:
+
+    - The updates of a subject that loses some access and gets other access. With two writes, the subject
+      would have neither in between.
+    - The registration of an object. Without its creator, the creator could authorize it in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
@@ -92,14 +94,17 @@ def positions(updates: list[Update]) -> Iterator[list[Update]]:
 
 
 def _belongs_to(relationship: Relationship) -> str:
-    """Return the object that it registers, or else its subject."""
-    if relationship.resource.type != "organization" and relationship.relation in REGISTERED_AS:
+    """Return the object that the relationship registers, or else its subject."""
+    if (
+        relationship.resource.type != "organization"
+        and relationship.relation in REGISTRATION_RELATIONS
+    ):
         return str(relationship.resource)
     return str(relationship.subject)
 
 
 def _parts(groups: list[list[Update]]) -> list[list[Update]]:
-    """Return the groups, those in parts that are too large for a position and may be divided."""
+    """Return the groups. Each group that may be divided is cut into parts that fit into a position."""
     return [
         part
         for group in groups
@@ -108,13 +113,13 @@ def _parts(groups: list[list[Update]]) -> list[list[Update]]:
 
 
 def _divided(group: list[Update]) -> list[list[Update]]:
-    """Return the updates in parts that fit into a position."""
+    """Return the updates of a group in parts that fit into a position."""
     at_once = UPDATES_PER_POSITION
     return [group[start : start + at_once] for start in range(0, len(group), at_once)]
 
 
 def _may_be_divided(group: list[Update]) -> bool:
-    """Whether nothing in it takes the place of something else."""
+    """Return whether the group only gives or only takes away, so that nothing replaces anything."""
     return len({isinstance(update, Revocation) for update in group}) == 1
 
 
@@ -125,7 +130,7 @@ def _only_revokes(group: list[Update]) -> bool:
 def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:
     position: list[Update] = []
     for group in groups:
-        if len(group) > UPDATES_IN_ANY_CASE:
+        if len(group) > MAX_UPDATES_OF_ONE_SUBJECT:
             raise IndivisibleChange(f"{len(group)} updates of {group[0].relationship.subject}")
         if position and len(position) + len(group) > UPDATES_PER_POSITION:
             yield position

@@ -1,4 +1,4 @@
-"""A decided change on its way to SpiceDB."""
+"""A ledger entry on its way to SpiceDB."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -6,14 +6,14 @@ from typing import Any
 
 from sqlalchemy import Row
 
-from teamaccess.ledger.markers import applied, head
+from teamaccess.ledger.markers import head_marker, position_marker
 from teamaccess.relationships import Delete, Relationship, Touch, Update, parse_update
 from teamaccess.storage import LedgerEntry, OrganizationId
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What SpiceDB is told of one ledger position."""
+    """The part of one ledger entry that SpiceDB receives."""
 
     organization: OrganizationId
     position: int
@@ -27,9 +27,9 @@ class Entry:
     def of(
         cls, row: LedgerEntry | Row[*tuple[Any, ...]], updates: tuple[Update, ...] | None = None
     ) -> "Entry":
-        """Return the entry as the ledger keeps it; a row may be the columns alone.
+        """Return the entry of a row, which may consist of the columns only.
 
-        Raises InvalidRelationship for updates that nobody can read, unless others are given instead.
+        `updates` replaces the row's updates. Without it, unreadable updates raise InvalidRelationship.
         """
         if updates is None:
             updates = tuple(parse_update(text) for text in row.updates)
@@ -44,20 +44,20 @@ class Entry:
         )
 
     def marker(self, now: datetime) -> Relationship:
-        """Return the relationship that says this position, with this history, is in SpiceDB."""
-        return applied(self.organization, self.position, self.hash, now)
+        """Return the marker. It says that SpiceDB has this position with this history."""
+        return position_marker(self.organization, self.position, self.hash, now)
 
     def head_updates(self, since: "Entry") -> tuple[Update, ...]:
-        """Return what makes this position the newest one, in a write that began with `since`."""
-        newest = Touch(head(self.organization, self.position, self.hash))
+        """Return the updates that make this position the head, in a write that begins with `since`."""
+        newest = Touch(head_marker(self.organization, self.position, self.hash))
         if since.position == 1:
             return (newest,)
-        before = head(self.organization, since.position - 1, since.previous_hash)
+        before = head_marker(self.organization, since.position - 1, since.previous_hash)
         return (Delete(before), newest)
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What SpiceDB's Watch tells of the position; a write that names none is not ours."""
+        """The position as SpiceDB's Watch reports it. A write that names no position is foreign."""
         return {
             "organization": self.organization,
             "position": str(self.position),

@@ -1,10 +1,12 @@
-"""The relationships by which SpiceDB knows how far each organization's ledger has come.
+"""The relationships that tell how far SpiceDB has applied each organization's ledger.
 
-`organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is created, never touched,
-in the same write as the updates of position 43: who sends them a second time, however late, is refused
-whole. `organization:acme#head@ledger_position:43-8f14e45fceea` stands for the newest position alone.
-A ledger whose newest position is not the head in SpiceDB and a SpiceDB have different histories: one of
-them was replaced or restored, and nothing may be judged by the two together.
+`organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is the marker of position 43.
+It is created, never touched, in the same write as the position's updates. So SpiceDB refuses a second
+delivery as a whole, however late it comes.
+
+`organization:acme#head@ledger_position:43-8f14e45fceea` is the head relationship. It exists only for the
+newest position. If the ledger's newest position is not the head in SpiceDB, the two have different
+histories, because one of them was replaced or restored. Then no decision may rely on both.
 """
 
 from datetime import datetime, timedelta
@@ -14,21 +16,21 @@ from teamaccess.storage import OrganizationId
 
 APPLIED = "applied"
 HEAD = "head"
-LIFE = timedelta(days=30)
-"""How late somebody may send a write again and still be refused."""
+MARKER_LIFETIME = timedelta(days=30)
+"""How long SpiceDB refuses a second delivery of a position."""
 
 
-def applied(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
-    """Return the marker of one position, for thirty days."""
-    place = ledger_position(position, hash.hex())
-    return organization(id).relates(APPLIED, place, until=now + LIFE)
+def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
+    """Return the marker of one position, which expires after thirty days."""
+    applied = ledger_position(position, hash.hex())
+    return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
 
 
-def head(id: OrganizationId, position: int, hash: bytes) -> Relationship:
-    """Return the marker of the newest position."""
+def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
+    """Return the head relationship of the newest position."""
     return organization(id).relates(HEAD, ledger_position(position, hash.hex()))
 
 
 def is_marker(relationship: Relationship) -> bool:
-    """Whether the relationship says how far a ledger has come, and nothing of who may do what."""
+    """Return whether the relationship is a marker or a head, which give no access."""
     return relationship.subject.object.type == "ledger_position"

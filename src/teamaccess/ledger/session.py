@@ -1,4 +1,4 @@
-"""The session whose commit brings every changed row into the ledger."""
+"""The session whose commit records every changed row in the ledger."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from teamaccess.catalog import Catalog
 from teamaccess.ledger.attribution import Attribution
 from teamaccess.ledger.dialect import DRIVER, sqlstate
-from teamaccess.ledger.drain import Note, net_updates, positions
+from teamaccess.ledger.drain import Note, net_updates, split_into_positions
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import OrganizationBusy, SchemaViolation, UnattributedChange
 from teamaccess.relationships import Update
@@ -31,25 +31,25 @@ NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
-async def clock(session: AsyncSession) -> datetime:
-    """Return PostgreSQL's clock, the one by which everything is decided."""
+async def database_time(session: AsyncSession) -> datetime:
+    """Return the time of PostgreSQL's clock. All decisions use this clock."""
     now: datetime = (await session.execute(NOW)).scalar_one()
     return now
 
 
 class LedgerSession(Session):
-    """A session that drains PostgreSQL's notes into the ledger before each commit.
+    """A session that turns PostgreSQL's notes into ledger entries before each commit.
 
-    `info["attribution"]` says who changes; `info["entries"]` gathers what was decided, and
-    `info["committing"]` still has it where nobody knows what came of the commit.
+    `info["attribution"]` is the attribution of the change. `info["entries"]` collects its ledger entries.
+    `info["committing"]` keeps them when the outcome of a commit is unknown.
     """
 
 
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
-    """Return the maker of the only sessions whose commits PostgreSQL accepts."""
+def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
+    """Return a session maker. PostgreSQL accepts changes of access only from its sessions."""
     return async_sessionmaker(
         engine,
         sync_session_class=LedgerSession,
@@ -58,20 +58,21 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
     )
 
 
-PATIENCE = {
+SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
 }
-"""Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
+"""Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
+process freezes."""
 
 
 LOCK_NOT_AVAILABLE = "55P03"
-"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
+"""PostgreSQL's code for a lock that could not be acquired within `lock_timeout`."""
 
 
 @contextmanager
-def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
-    """Raise OrganizationBusy where their locks are not had in time."""
+def raise_busy_on_lock_timeout(*organizations: OrganizationId) -> Iterator[None]:
+    """Raise OrganizationBusy if the block cannot acquire the organizations' locks in time."""
     try:
         yield
     except DBAPIError as error:
@@ -80,52 +81,53 @@ def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
         raise
 
 
-UNHURRIED = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
-"""For a transaction in which SpiceDB is asked for all that it holds."""
+ALLOW_LONG_TRANSACTION = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+"""For a transaction that reads everything that SpiceDB holds of an organization."""
 
 
-def database(
+def create_pool(
     url: str, connections: int = 8, *, transactions: bool = True, **options: str
 ) -> AsyncEngine:
-    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone.
+    """Return a pool of connections to PostgreSQL. Their time zone is UTC.
 
-    Without `transactions` each statement stands alone: no BEGIN before and no COMMIT after it.
+    Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
+    settings of PostgreSQL's.
     """
     return create_async_engine(
         make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
-        connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
+        connect_args={"server_settings": {"timezone": "UTC", **SERVER_TIMEOUTS, **options}},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,  # of this dialect: costs no round trip
+        pool_pre_ping=True,  # this dialect's ping takes no round trip
         json_deserializer=msgspec.json.decode,
-        hide_parameters=True,  # an error that is logged names no address and no hash
+        hide_parameters=True,  # so that a logged error contains no address and no hash
     )
 
 
 @event.listens_for(LedgerSession, "before_commit")
-def drain(session: Session) -> None:
-    """Append what the transaction's changed rows mean, in the same transaction."""
+def drain_notes(session: Session) -> None:
+    """Append the updates of the transaction's changed rows to the ledger, in the same transaction."""
     if session.in_nested_transaction():
         return
     session.flush()
     notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     for organization, updates in net_updates(notes).items():
-        append(session, organization, updates)
+        append_updates(session, organization, updates)
     session.info["committing"] = session.info.setdefault("entries", [])
 
 
-def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
-    """Append updates to the organization's ledger, as one position or more."""
+def append_updates(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
+    """Append updates to the organization's ledger, in one or more positions."""
     session.info.setdefault("entries", []).extend(
-        _append(session, organization, part) for part in positions(updates)
+        _append(session, organization, part) for part in split_into_positions(updates)
     )
 
 
 @event.listens_for(LedgerSession, "after_rollback")
-def forget(session: Session) -> None:
-    """What was rolled back is not decided, and must never reach SpiceDB."""
+def discard_entries(session: Session) -> None:
+    """Forget entries that were rolled back. They must never reach SpiceDB."""
     session.info.pop("entries", None)
 
 
@@ -136,7 +138,7 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         raise UnattributedChange(
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
         )
-    _refuse_foreign(catalog.permits, updates)
+    _refuse_foreign(catalog.schema_allows, updates)
     row = (
         session.connection()
         .execute(
@@ -165,7 +167,10 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
 
 
 def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:
-    """SpiceDB would refuse such a relationship for good, after the commit; so nothing is committed."""
+    """Raise SchemaViolation for a relationship that the schema does not allow.
+
+    After the commit, SpiceDB would refuse it for good. So it must not be committed.
+    """
     for update in updates:
         if not permits(update.relationship):
             raise SchemaViolation(f"the schema has no place for {update.relationship}")

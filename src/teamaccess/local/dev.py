@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.common.settings import PREFIX, Settings
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
@@ -98,7 +98,7 @@ def _catalog(home: Home, wanted: str | None) -> str:
         chosen = str(Path(chosen).absolute())
     if kept not in (None, chosen):
         raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
-    load(chosen)  # a bad one is refused before anything is made of it
+    load_catalog(chosen)  # a bad one is refused before anything is made of it
     home.catalog.write_text(chosen)
     return chosen
 

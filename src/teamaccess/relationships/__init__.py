@@ -1,4 +1,4 @@
-"""The vocabulary of the graph: relationships, their text form, and what changes them. Pure."""
+"""The vocabulary of the graph: relationships, their text form, and updates of them. It is pure."""
 
 from teamaccess.relationships.changes import difference, replay
 from teamaccess.relationships.errors import InvalidRelationship, ReplayConflict
@@ -12,7 +12,7 @@ from teamaccess.relationships.names import (
     user,
 )
 from teamaccess.relationships.relationship import (
-    ENDING,
+    EXPIRATION_PREFIX,
     ObjectReference,
     Relationship,
     SubjectReference,
@@ -28,7 +28,7 @@ from teamaccess.relationships.updates import (
 )
 
 __all__ = [
-    "ENDING",
+    "EXPIRATION_PREFIX",
     "Delete",
     "InvalidRelationship",
     "ObjectReference",

@@ -1,4 +1,4 @@
-"""From two states to the updates between them, and back."""
+"""Compute the updates between two states, and the state after some updates."""
 
 from collections.abc import Iterable
 
@@ -8,19 +8,22 @@ from teamaccess.relationships.updates import Delete, Purge, Restore, Touch, Upda
 
 
 def by_identity(relationships: Iterable[Relationship]) -> dict[str, Relationship]:
-    """Index a state; raises InvalidRelationship if it gives one identity two expirations."""
+    """Return the relationships of a state by their identity.
+
+    Raises InvalidRelationship if the state has one identity with two expirations.
+    """
     state: dict[str, Relationship] = {}
     for relationship in relationships:
-        known = state.setdefault(relationship.identity, relationship)
-        if known != relationship:
-            raise InvalidRelationship(f"both {known} and {relationship}")
+        first = state.setdefault(relationship.identity, relationship)
+        if first != relationship:
+            raise InvalidRelationship(f"both {first} and {relationship}")
     return state
 
 
 def difference(before: Iterable[Relationship], after: Iterable[Relationship]) -> list[Update]:
     """Return the updates that lead from one state to the other: deletes first, then by identity.
 
-    Raises InvalidRelationship if a state gives one identity two expirations.
+    Raises InvalidRelationship if a state has one identity with two expirations.
     """
     old, new = by_identity(before), by_identity(after)
     deletes = [Delete(old[identity]) for identity in sorted(old.keys() - new.keys())]
@@ -33,25 +36,27 @@ def difference(before: Iterable[Relationship], after: Iterable[Relationship]) ->
 
 
 def replay(updates: Iterable[Update], onto: Iterable[Relationship] = ()) -> set[Relationship]:
-    """Return the state that the updates lead to.
+    """Return the state after the updates.
 
-    Raises ReplayConflict where an update says another thing of the state before it than is so:
-    a delete of what is not there, a touch whose `was` is not how it stood, a restoring of what does
-    not stand so, or a purging of what stands.
+    Raises ReplayConflict for an update that does not fit the state before it:
+
+    - a DELETE or RESTORE of a relationship that the state does not have,
+    - a TOUCH whose `was` differs from the state,
+    - a PURGE of a relationship that the state has.
     """
     state = by_identity(onto)
     for update in updates:
-        before, after = _around(update)
+        before, after = _before_and_after(update)
         identity = update.relationship.identity
         if state.pop(identity, None) != before:
-            raise ReplayConflict(f"{update} does not fit what stood before it")
+            raise ReplayConflict(f"{update} does not fit the state before it")
         if after is not None:
             state[identity] = after
     return set(state.values())
 
 
-def _around(update: Update) -> tuple[Relationship | None, Relationship | None]:
-    """Return how the relationship stands before the update and after it, as the update has it."""
+def _before_and_after(update: Update) -> tuple[Relationship | None, Relationship | None]:
+    """Return the relationship before the update and after it, None where it does not exist."""
     match update:
         case Touch(new, was):
             return was, new

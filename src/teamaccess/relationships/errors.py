@@ -1,4 +1,4 @@
-"""What can be wrong with a relationship."""
+"""The errors of relationships and updates."""
 
 
 class InvalidRelationship(ValueError):

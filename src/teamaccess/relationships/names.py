@@ -1,7 +1,7 @@
 """The names of our own objects in the graph.
 
-What belongs to an organization is named `<organization>/<local id>`: no two tenants can
-collide, and a tenant's objects share the prefix `<organization>/`.
+An object of an organization is named `<organization>/<local id>`. So names of two tenants never collide,
+and all objects of a tenant share the prefix `<organization>/`.
 """
 
 from functools import lru_cache
@@ -24,7 +24,7 @@ def team(organization_id: str, team_id: str) -> ObjectReference:
 
 
 def role(organization_id: str, role_id: str) -> ObjectReference:
-    """Name a custom role; a predefined one is a relation of the organization."""
+    """Name a custom role. A predefined role is a relation of the organization instead."""
     return ObjectReference("role", f"{organization_id}/{role_id}")
 
 
@@ -33,10 +33,10 @@ def invitation(organization_id: str, invitation_id: str) -> ObjectReference:
 
 
 def email(hmac: str) -> ObjectReference:
-    """Name an invitee by the HMAC of the normalised address, never by the address."""
+    """Name an invitee by the HMAC of the normalized address, never by the address."""
     return ObjectReference("email", hmac)
 
 
 def ledger_position(position: int, hash_hex: str) -> ObjectReference:
-    """Name a position of a ledger by its number and the first 12 digits of its row's hash."""
+    """Name a ledger position by its number and the first 12 digits of its entry's hash."""
     return ObjectReference("ledger_position", f"{position}-{hash_hex[:12]}")

@@ -2,8 +2,8 @@
 
 `organization:acme#support@team:acme/pay#member[expiration:2027-01-01T00:00:00Z]`
 
-The limits are those of SpiceDB's API. Two of its spellings are left out because nothing here
-uses them: types with a prefix (`tenant/document`) and the wildcard subject (`user:*`).
+The limits are those of SpiceDB's API. Two of its spellings are not supported, because nothing here uses
+them: types with a prefix (`tenant/document`) and the wildcard subject (`user:*`).
 """
 
 import re
@@ -17,19 +17,19 @@ from teamaccess.relationships.expiration import format_instant, in_utc, parse_in
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
 ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
-ENDING = "[expiration:"
-"""What parts the identity of a relationship from its end, in the text form."""
+EXPIRATION_PREFIX = "[expiration:"
+"""Separates the identity of a relationship from its expiration in the text form."""
 EXPIRATION = re.compile(r"(?P<rest>.*)\[expiration:(?P<instant>[^\[\]]*)\]", re.DOTALL)
 
 
 @lru_cache(4096)
 def _is_name(text: str) -> bool:
-    """The same few names come again and again."""
+    """Return whether it is a valid name. The cache helps because few names are used again and again."""
     return NAME.fullmatch(text) is not None
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raise InvalidRelationship unless SpiceDB takes the name of a type or relation."""
+    """Raise InvalidRelationship unless SpiceDB accepts the name of a type or relation."""
     if not _is_name(name):
         raise InvalidRelationship(
             f"{kind} {name!r} must be 3 to 64 characters of a-z, 0-9 and _, "
@@ -38,7 +38,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 def check_id(object_id: str) -> None:
-    """Raise InvalidRelationship unless SpiceDB takes the id of an object."""
+    """Raise InvalidRelationship unless SpiceDB accepts the id of an object."""
     if not ID.fullmatch(object_id):
         raise InvalidRelationship(
             f"id {object_id!r} must be 1 to 1024 characters of a-z, A-Z, 0-9 and / _ | - = +"
@@ -61,14 +61,14 @@ class ObjectReference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
+        """Read the text form. Raises InvalidRelationship."""
         type_, colon, object_id = text.partition(":")
         if not colon:
             raise InvalidRelationship(f"an object is written type:id, not {text!r}")
         return cls(type_, object_id)
 
     def subject(self, relation: str) -> "SubjectReference":
-        """Return everyone who has the relation to this object, as one subject."""
+        """Return the set of all who have the relation to this object, as one subject."""
         return SubjectReference(self, relation)
 
     def relates(
@@ -77,7 +77,7 @@ class ObjectReference:
         subject: "ObjectReference | SubjectReference",
         until: datetime | None = None,
     ) -> "Relationship":
-        """Return the relationship of this object to the subject, ending at `until`."""
+        """Return the relationship of this object to the subject, with the expiration `until`."""
         if isinstance(subject, ObjectReference):
             subject = SubjectReference(subject)
         return Relationship(self, relation, subject, until)
@@ -85,7 +85,7 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True)
 class SubjectReference:
-    """Who is related: one object, `user:ana`, or a set of them, `team:acme/pay#member`."""
+    """The subject of a relationship: one object, `user:ana`, or a set, `team:acme/pay#member`."""
 
     object: ObjectReference
     relation: str | None = None
@@ -99,7 +99,7 @@ class SubjectReference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
+        """Read the text form. Raises InvalidRelationship."""
         object_text, hash_sign, relation = text.partition("#")
         return cls(ObjectReference.parse(object_text), relation if hash_sign else None)
 
@@ -107,7 +107,7 @@ class SubjectReference:
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """One edge of the graph, until its expiration if it has one. Ordered by its text."""
+    """One edge of the graph, until its expiration if it has one. Relationships sort by their text."""
 
     resource: ObjectReference
     relation: str
@@ -133,21 +133,21 @@ class Relationship:
 
     @property
     def identity(self) -> str:
-        """The text without the expiration: what SpiceDB keeps one of."""
-        if not self._identity:  # a change of thousands asks for it many times
+        """The text without the expiration. SpiceDB holds at most one relationship of each identity."""
+        if not self._identity:  # cached, because a change of thousands needs it many times
             text = f"{self.resource}#{self.relation}@{self.subject}"
             object.__setattr__(self, "_identity", text)
         return self._identity
 
     def expired(self, at: datetime) -> bool:
-        """Tell whether the engine leaves it out at that instant."""
+        """Return whether SpiceDB ignores it at that instant."""
         return self.expiration is not None and self.expiration <= at
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
-        ending = EXPIRATION.fullmatch(text)
-        left, at_sign, subject = (ending["rest"] if ending else text).partition("@")
+        """Read the text form. Raises InvalidRelationship."""
+        expiring = EXPIRATION.fullmatch(text)
+        left, at_sign, subject = (expiring["rest"] if expiring else text).partition("@")
         resource, hash_sign, relation = left.partition("#")
         if not (at_sign and hash_sign):
             raise InvalidRelationship(
@@ -157,5 +157,5 @@ class Relationship:
             ObjectReference.parse(resource),
             relation,
             SubjectReference.parse(subject),
-            parse_instant(ending["instant"]) if ending else None,
+            parse_instant(expiring["instant"]) if expiring else None,
         )

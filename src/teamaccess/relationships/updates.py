@@ -1,15 +1,15 @@
-"""What a change does to relationships, in SpiceDB's words: TOUCH and DELETE; and what mends SpiceDB.
+"""Updates of relationships: TOUCH and DELETE of a change, as in SpiceDB, and repairs of SpiceDB.
 
 `TOUCH organization:acme#support@user:ana`
 `TOUCH organization:acme#support@user:ana WAS organization:acme#support@user:ana[expiration:...]`
 `DELETE organization:acme#member@user:ana`
 
-Each says what it replaces, so that a list of updates reads backwards as well as forwards.
+A TOUCH names the relationship that it replaces, so that a list of updates can be read backwards too.
 
 `RESTORE organization:acme#support@user:ana`
 `PURGE organization:acme#support@user:eve`
 
-These two change nothing of what the ledger says: SpiceDB had come to differ and is brought back to it.
+RESTORE and PURGE repair a SpiceDB that differs from the ledger. They do not change the ledger's state.
 """
 
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ WAS = " WAS "
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The relationship exists from now on; `was` is how it stood, if it did."""
+    """The relationship exists from now on. `was` is the relationship that it replaces, if any."""
 
     relationship: Relationship
     was: Relationship | None = None
@@ -40,7 +40,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The relationship, as it stood, is gone."""
+    """The relationship no longer exists. It names the expiration that it had."""
 
     relationship: Relationship
 
@@ -50,7 +50,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The relationship exists, as was decided before; SpiceDB had lost it or its expiration."""
+    """The relationship exists, as the ledger says. SpiceDB had lost it or its expiration."""
 
     relationship: Relationship
 
@@ -60,7 +60,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """The relationship does not exist and nothing decided says so; SpiceDB had it all the same."""
+    """The relationship does not exist, as the ledger says. SpiceDB held it nevertheless."""
 
     relationship: Relationship
 
@@ -70,21 +70,21 @@ class Purge:
 
 Update = Touch | Delete | Restore | Purge
 Revocation = Delete | Purge
-"""What takes away and gives nothing."""
+"""An update that takes access away and gives none."""
 
-PLAIN: dict[str, type[Delete | Restore | Purge]] = {
+WITHOUT_WAS: dict[str, type[Delete | Restore | Purge]] = {
     "DELETE": Delete,
     "RESTORE": Restore,
     "PURGE": Purge,
 }
-"""What is said of a relationship without a word of how it stood."""
+"""The updates that name one relationship only."""
 
 
 def parse_update(text: str) -> Update:
-    """Read the text form; raises InvalidRelationship."""
+    """Read the text form. Raises InvalidRelationship."""
     operation, _, rest = text.partition(" ")
-    if operation in PLAIN:
-        return PLAIN[operation](Relationship.parse(rest))
+    if operation in WITHOUT_WAS:
+        return WITHOUT_WAS[operation](Relationship.parse(rest))
     if operation == "TOUCH":
         new, was, old = rest.partition(WAS)
         return Touch(Relationship.parse(new), Relationship.parse(old) if was else None)

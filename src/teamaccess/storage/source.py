@@ -15,7 +15,9 @@ from teamaccess.storage.ids import is_local_id, is_organization_id
 Instant = datetime | ColumnElement[datetime]
 """A time, or what PostgreSQL calls one, such as its clock."""
 
-IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
+EXPIRATION_IN_RANGE = (
+    "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
+)
 """The ends that SpiceDB can keep."""
 
 
@@ -40,12 +42,12 @@ class RelationshipSource(Base):
         raise NotImplementedError
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether some row of this table could stand for the relationship; no other table's could."""
         raise NotImplementedError
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
         """Which rows stand for relationships of such resources; a row never does for two types."""
         return true() if resource_type == cls.resource_type else false()
 

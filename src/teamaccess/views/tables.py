@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 
 WIDE = 240
 """Columns where there is no terminal that has a width."""
@@ -20,9 +20,11 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table; what does not fit into a line goes on in the next one."""
     table = Table()
     for name in head:
-        table.add_column(Text(visible(name)), overflow="fold")
+        table.add_column(Text(escape_controls(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))  # which people wrote: no markup
+        table.add_row(
+            *(Text(escape_controls(cell)) for cell in row)
+        )  # which people wrote: no markup
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from teamaccess.audit.plans import holdings, proposals
 from teamaccess.audit.plans import plan as planning
-from teamaccess.catalog import Catalog, find, read
+from teamaccess.catalog import Catalog, find_catalog_file, parse_catalog
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
@@ -216,8 +216,8 @@ REFUNDS = """\
 @pytest.fixture
 def other() -> str:
     """fintoc's catalog, in which Support may not refund."""
-    text = find("fintoc").read_text()
-    catalog = read(text, "fintoc")
+    text = find_catalog_file("fintoc").read_text()
+    catalog = parse_catalog(text, "fintoc")
     assert "support" in catalog.actions["refunds_create"].roles
     return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
 
@@ -228,13 +228,13 @@ async def test_another_catalog_is_planned_like_a_change(acme: Team, other: str) 
     answer.raise_for_status()
     assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
     assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
-    assert answer.json()["catalog"] == read(other, "fintoc").version
+    assert answer.json()["catalog"] == parse_catalog(other, "fintoc").version
     assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
 
 
 async def test_what_another_catalog_has_no_place_for_is_told(acme: Team) -> None:
     bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    without = _renamed(find("fintoc").read_text())
+    without = _renamed(find_catalog_file("fintoc").read_text())
     answer = await plan(acme, catalog=without)
     assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
     assert "refunds_create" in whose(answer, bob)[1]
@@ -280,7 +280,7 @@ async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Team) -> Non
 
 def test_the_fixture_says_something_else(other: str) -> None:
     """A catalog that only looks changed would prove nothing."""
-    catalog: Catalog = read(other, "fintoc")
+    catalog: Catalog = parse_catalog(other, "fintoc")
     assert "support" not in catalog.actions["refunds_create"].roles
 
 

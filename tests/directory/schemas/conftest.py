@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.catalog import Catalog, find, load
+from teamaccess.catalog import Catalog, find_catalog_file, load_catalog
 from tests.support.connections import application, owner
 from tests.upkeep.reconciliation.conftest import apart, ground
 
@@ -22,5 +22,5 @@ resources:"""
 def grown(tmp_path: Path) -> Catalog:
     """fintoc's catalog with a role more."""
     catalog = tmp_path / "fintoc.yaml"
-    catalog.write_text(find("fintoc").read_text().replace("resources:", NEW_ROLE, 1))
-    return load(catalog)
+    catalog.write_text(find_catalog_file("fintoc").read_text().replace("resources:", NEW_ROLE, 1))
+    return load_catalog(catalog)

@@ -3,7 +3,7 @@
 import pytest
 
 from teamaccess.ledger.chains.chain import ChainKind
-from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
+from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify
 from tests.support.intruder import HEADS, NAMES, Intruder, of
@@ -32,7 +32,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme
     async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
         found = await verify(connection, acme.id, kept)
-    assert (found.holds, found.kept_heads) == (True, 4)
+    assert (found.intact, found.kept_heads) == (True, 4)
     assert kept[0].position < kept[2].position
 
 
@@ -82,7 +82,7 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
-    assert (await verify(intruder.connection, "empty-one", kept)).holds
+    assert (await verify(intruder.connection, "empty-one", kept)).intact
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
@@ -94,13 +94,13 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
 async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
     with pytest.raises(NothingKept, match="none was kept of any chain"):
         await verify(intruder.connection, kept=[])
-    others = list(kept_in([HEAD.encode()], "a file"))
+    others = list(read_kept_heads([HEAD.encode()], "a file"))
     with pytest.raises(NothingKept, match=f"none was kept of {history.id}"):
         await intruder.verify(history, others)
 
 
 def test_a_file_of_heads_is_read_by_the_line() -> None:
-    [first, second] = kept_in([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
+    [first, second] = read_kept_heads([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
     assert isinstance(first, KeptHead)
     assert first == second
     assert (first.kind, first.chain, first.position) == (ChainKind.LEDGER, "acme", 1)
@@ -122,4 +122,4 @@ def test_a_file_of_heads_is_read_by_the_line() -> None:
 )
 def test_what_is_no_head_is_told_with_its_line(line: str) -> None:
     with pytest.raises(InvalidHeads, match=r"a file, line 2: that is no head"):
-        list(kept_in([HEAD.encode(), line.encode()], "a file"))
+        list(read_kept_heads([HEAD.encode(), line.encode()], "a file"))

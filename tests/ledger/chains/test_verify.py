@@ -297,9 +297,9 @@ async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> No
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     found = await verify(intruder.connection, "empty-one")
-    assert (found.holds, found.chains, found.entries) == (True, 1, 0)
+    assert (found.intact, found.chains, found.entries) == (True, 1, 0)
     await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
-    assert not (await verify(intruder.connection, "empty-one")).holds
+    assert not (await verify(intruder.connection, "empty-one")).intact
 
 
 async def test_an_organization_that_nobody_knows_of_does_not_hold_by_that(
@@ -312,12 +312,12 @@ async def test_an_organization_that_nobody_knows_of_does_not_hold_by_that(
 async def test_a_reason_can_be_erased_and_not_altered(history: Team, intruder: Intruder) -> None:
     mine = f"hash IN (SELECT reason_hash FROM ledger WHERE {of(history, 'ledger')})"
     before = await intruder.verify(history)
-    assert (before.holds, before.reasons, before.reasons_erased) == (True, 1, 0)
+    assert (before.intact, before.reasons, before.reasons_erased) == (True, 1, 0)
     await intruder.do(f"UPDATE reasons SET text = 'another' WHERE {mine}")
     assert await intruder.found(history) == ["ledger 1 reason_altered"]
     await intruder.do(f"DELETE FROM reasons WHERE {mine}")
     after = await intruder.verify(history)
-    assert (after.holds, after.reasons, after.reasons_erased) == (True, 1, 1)
+    assert (after.intact, after.reasons, after.reasons_erased) == (True, 1, 1)
 
 
 async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: Intruder) -> None:
@@ -330,5 +330,5 @@ async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: In
     )
     counted: list[int] = []
     found = await verify(intruder.connection, history.id, progress=counted.append)
-    assert (found.holds, found.entries) == (True, before.entries + more)
+    assert (found.intact, found.entries) == (True, before.entries + more)
     assert max(counted) == PAGE

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
@@ -238,5 +238,5 @@ async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Team) 
     looking = inspector(acme.world)
     assert await looking._known([*crowd, Tenant("organization", acme.id)]) == {acme.id}
     async with acme.world.service.sessions() as session:
-        long_ago = await clock(session) - timedelta(days=36_500)
+        long_ago = await database_time(session) - timedelta(days=36_500)
     await keep_agreement(acme.world.service.sessions, long_ago, {each.key for each in crowd})

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.batch import metadata
+from teamaccess.delivery.batch import write_metadata
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create
 from teamaccess.directory.organizations.stopped import skip
@@ -232,7 +232,7 @@ async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
     people = await enlist(acme, {f"p{number}": ["support"] for number in range(8)})
     before, ledger = await agreed(acme), await acme.ledger()
     await _forget_head(apart, acme)
-    monkeypatch.setattr(filling, "IMPORT", 3)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as plug:
         at = 4 if way == "import_" else 1  # all but the newest positions is imported
         plug.setattr(apart.service.engine, way, _dying(getattr(apart.service.engine, way), at))
@@ -282,14 +282,19 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
     for team in (acme, globex):
         await _forget_head(apart, team)
     engine = apart.service.engine
-    calls, import_, write, came = itertools.count(1), engine.import_, engine.write, list[bool]()
+    calls, import_, write, came = (
+        itertools.count(1),
+        engine.import_relationships,
+        engine.write,
+        list[bool](),
+    )
 
     async def send() -> None:
         """As its sender has sent it, who is asleep since."""
         updates = [*late.updates, *late.head_updates(since=late)]
         marker = late.marker(await apart.service.now())
         try:
-            await write(updates, create=[marker], metadata=metadata([late]))
+            await write(updates, create=[marker], metadata=write_metadata([late]))
         except AlreadyThere:
             came.append(False)
         else:
@@ -305,8 +310,8 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
             await send()
         return await write(*args, **more)
 
-    monkeypatch.setattr(filling, "IMPORT", 4)
-    monkeypatch.setattr(engine, "import_", importing)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 4)
+    monkeypatch.setattr(engine, "import_relationships", importing)
     monkeypatch.setattr(engine, "write", closing)
 
     done = await rebuild(apart)

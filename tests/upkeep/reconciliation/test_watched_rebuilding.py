@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.delivery.provenance.runs import unsettled
+from teamaccess.delivery.provenance.runs import unsettled_runs
 from teamaccess.storage import Finding, FindingKind, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from teamaccess.upkeep.worker import reconciler
@@ -90,7 +90,7 @@ async def _told(team: Team, text: str) -> bool:
 async def importing(team: Team) -> bool:
     """Whether a rebuild of it may still have written something that nobody has seen."""
     async with team.world.service.reads() as session:
-        return bool(await unsettled(session, [team.id]))
+        return bool(await unsettled_runs(session, [team.id]))
 
 
 async def over(team: Team) -> bool:

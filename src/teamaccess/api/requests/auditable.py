@@ -6,7 +6,7 @@ from teamaccess.api.identity.callers import Operator
 from teamaccess.api.identity.credentials import refuse_ended
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
-from teamaccess.ledger import OnBehalf, UnknownOrganization, clock
+from teamaccess.ledger import OnBehalf, UnknownOrganization, database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, is_organization_id
 
@@ -34,7 +34,7 @@ async def still_auditable(request: AnyRequest, service: Service, id: Organizatio
     no auditor any more, gets nothing. Raises what `auditable` and `judge_again` do.
     """
     async with service.reads() as session:
-        await refuse_ended(session, shown_by(request), await clock(session))
+        await refuse_ended(session, shown_by(request), await database_time(session))
     await auditable(request, service, id)
 
 
@@ -43,4 +43,4 @@ async def audits_all(request: AnyRequest, service: Service) -> bool:
     if not isinstance(request.user, User) or isinstance(request.auth, OnBehalf):
         return False
     async with service.reads() as session:
-        return await is_auditor(session, request.user.id, await clock(session))
+        return await is_auditor(session, request.user.id, await database_time(session))

@@ -19,7 +19,7 @@ from teamaccess.api.identity.credentials import refuse_ended
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
-from teamaccess.ledger import OnBehalf, clock
+from teamaccess.ledger import OnBehalf, database_time
 from teamaccess.service import Service
 from teamaccess.storage import User
 
@@ -70,7 +70,7 @@ class Rates:
 
     async def count(self, principal: str, token: bytes | None, cost: int = 1) -> None:
         """Count requests of an authenticated principal; raises TooManyRequests."""
-        if not (wait := self._limit.excess(principal, cost)):
+        if not (wait := self._limit.retry_after(principal, cost)):
             return
         if token is not None:
             self._refused[_digest(token)] = time.monotonic() + wait
@@ -132,7 +132,9 @@ class FairRequests(ASGIMiddleware):
             if time.monotonic() - began > JUDGED_FOR_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
-                    await refuse_ended(session, scope["state"].get("shown"), await clock(session))
+                    await refuse_ended(
+                        session, scope["state"].get("shown"), await database_time(session)
+                    )
             await next_app(scope, receive, slot.answering(send))
 
     def _is_alone(self, party: str, now: float) -> bool:

@@ -8,7 +8,7 @@ from litestar.params import PathParameter
 from teamaccess.api.identity.authentication import attribution
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.common.errors import NotFound
-from teamaccess.ledger.attribution import in_person
+from teamaccess.ledger.attribution import without_inviter
 from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,
@@ -42,7 +42,7 @@ async def show_change(
     async with service.reads() as session:
         known = is_organization_id(id)
         made = await session.get(LedgerEntry, (id, position)) if known else None
-        if made is None or in_person(made.actor) != attribution(request).actor:
+        if made is None or without_inviter(made.actor) != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
         found = await session.get(LedgerApplication, (id, position))
     if found is None:

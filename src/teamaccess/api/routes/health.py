@@ -7,7 +7,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import Readiness, TheStatus
-from teamaccess.delivery.status import LedgerStatus, Stopped
+from teamaccess.delivery.status import LedgerStatus, StoppedOrganization
 
 
 @get("/healthz")
@@ -59,7 +59,7 @@ def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:
     }
 
 
-def _stopped(stopped: Stopped, *, operator: bool) -> dict[str, object]:
+def _stopped(stopped: StoppedOrganization, *, operator: bool) -> dict[str, object]:
     """Return what is told of an organization that has stopped.
 
     SECURITY: anybody may ask, so all but operators learn only how many there are: the organization, how

@@ -13,7 +13,7 @@ from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, The
 from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
-from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.catalog import Catalog, InvalidCatalog, parse_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.changes import Change
 from teamaccess.common.errors import Invalid
@@ -77,7 +77,7 @@ async def make_changes(
 
 def _catalog(name: str, text: str) -> Catalog:
     try:
-        return read(text, name)
+        return parse_catalog(text, name)
     except InvalidCatalog as invalid:
         told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
         if invalid.left_out:

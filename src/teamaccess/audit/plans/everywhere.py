@@ -13,7 +13,7 @@ from teamaccess.ledger import (
     OrganizationBusy,
     OrganizationStopped,
     UnknownOrganization,
-    clock,
+    database_time,
 )
 from teamaccess.storage import OrganizationId
 
@@ -42,7 +42,7 @@ async def plan_everywhere(
     One that cannot be asked keeps the others not back.
     """
     async with audit.reads() as session:
-        now = await in_force(session, await clock(session))
+        now = await in_force(session, await database_time(session))
     if now is not None:
         audit = replace(audit, catalog=now.catalog)
     found = Everywhere(audit.catalog.version)

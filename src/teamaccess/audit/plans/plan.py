@@ -24,7 +24,7 @@ from teamaccess.common.errors import (
 )
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
-from teamaccess.ledger import Attribution, clock
+from teamaccess.ledger import Attribution, database_time
 from teamaccess.relationships import Relationship
 from teamaccess.storage import Channel, OrganizationId, UserId
 
@@ -117,7 +117,7 @@ async def plan(
     async with audit.sandbox_turns.taken(organization, caller):
         rehearsal = await _rehearsed(ledger, organization, proposals, (AS_IF, NOBODY), caller)
         refusal = await _refusal(ledger, organization, proposals, asker, caller)
-        position, permits = rehearsal.standing.position, audit.catalog.permits
+        position, permits = rehearsal.standing.position, audit.catalog.schema_allows
         facts = await facts_at(audit.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
         after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
@@ -156,7 +156,9 @@ def _after(
         facts.take(str(update), rehearsal.standing.position + 1, rehearsal.now)
     parsed = {identity: Relationship.parse(fact.text) for identity, fact in facts.standing.items()}
     orphans = [
-        identity for identity, relationship in parsed.items() if not catalog.permits(relationship)
+        identity
+        for identity, relationship in parsed.items()
+        if not catalog.schema_allows(relationship)
     ]
     told = sorted(facts.standing.pop(identity).text for identity in orphans)
     return State.of(organization, catalog.schema(), facts, rehearsal.now), told
@@ -215,7 +217,7 @@ async def _evidence(
     audit: Audit, rehearsal: Rehearsal, asked: dict[str, str], rows: int
 ) -> Evidence:
     async with audit.reads() as session:
-        now = await clock(session)
+        now = await database_time(session)
     return Evidence(
         query=asked,
         organization=rehearsal.standing.organization,

@@ -26,7 +26,7 @@ async def holders(
 
     async def work() -> None:
         for resource, permission in waiting:
-            users = engine.subjects(resource, permission, "user", at)
+            users = engine.lookup_subjects(resource, permission, "user", at)
             found[resource, permission] = {UserId(id) async for id in users}
 
     try:

@@ -84,6 +84,6 @@ async def _objects(
     """Yield what the user can do on which of the organization's objects."""
     for kind in source.catalog.types.values():
         for verb in kind.actions:
-            async for id in engine.lookup(kind.id, verb, user(who), at, SECONDS):
+            async for id in engine.lookup_resources(kind.id, verb, user(who), at, SECONDS):
                 if id.startswith(f"{source.organization}/"):
                     yield verb, ObjectReference(kind.id, id)

@@ -50,7 +50,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
     on, permission = asked(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
-        return {UserId(id) async for id in engine.subjects(on, permission, "user", at)}
+        return {UserId(id) async for id in engine.lookup_subjects(on, permission, "user", at)}
 
     view = await source.view(ask)
     place = None if resource is None else on

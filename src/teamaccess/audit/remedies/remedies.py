@@ -71,7 +71,7 @@ async def remedies_for(
 
 
 async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
-    able = {UserId(id) async for id in audit.engine.subjects(on, action, "user")}
+    able = {UserId(id) async for id in audit.engine.lookup_subjects(on, action, "user")}
     others = await deciders(audit.reads, able)
     told = f"No change helps: {action} on {on} takes somebody else."
     return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))

@@ -99,7 +99,7 @@ class Trial:
     async def _who(self, permission: str) -> set[UserId]:
         """Return everybody who has it throughout the organization, as the engine says it."""
         here = organization_object(self.case.asked.organization)
-        found = self.audit.engine.subjects(here, permission, "user")
+        found = self.audit.engine.lookup_subjects(here, permission, "user")
         return {UserId(id) async for id in found}
 
     async def _adds(self, candidate: Candidate, made: Rehearsal) -> list[str] | None:

@@ -11,7 +11,7 @@ from teamaccess.audit.state.turns import AuditTurns
 from teamaccess.audit.state.view import Answer, Ask, View
 from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition
-from teamaccess.ledger import Sessions, clock
+from teamaccess.ledger import Sessions, database_time
 from teamaccess.storage import OrganizationId, UserId
 
 
@@ -43,7 +43,7 @@ class Past:
         """
         position, at = self.standing.position, self.moment.at
         async with self._turns.taken(self.organization, self._caller):
-            basis, permits = self.moment.basis, self.catalog.permits
+            basis, permits = self.moment.basis, self.catalog.schema_allows
             facts = await facts_at(self.reads, self.organization, position, basis, permits)
             graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)
             state = await asyncio.to_thread(
@@ -51,5 +51,5 @@ class Past:
             )
             answer = await self._sandboxes.ask(state, ask)
             async with self.reads() as session:
-                now = await clock(session)
+                now = await database_time(session)
         return View(answer, self.standing, graph, at, asked_at=now, moment=self.moment)

@@ -14,7 +14,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition, position_of
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.engine import FULLY_CONSISTENT, Engine
-from teamaccess.ledger import OrganizationBusy, Sessions, clock
+from teamaccess.ledger import OrganizationBusy, Sessions, database_time
 from teamaccess.storage import LedgerHead, OrganizationId, UserId
 
 ATTEMPTS = 5
@@ -45,7 +45,7 @@ class Present:
         async with self._turns.taken(self.organization, self._caller):
             answer, standing = await self._settled(ask)
             async with self.reads() as session:
-                now = await clock(session)
+                now = await database_time(session)
             here, position = self.organization, standing.position
             facts = await facts_at(self.reads, here, position, about=about)
             graph = await asyncio.to_thread(Graph, self.catalog, here, facts, now - SWEPT_WITHIN)

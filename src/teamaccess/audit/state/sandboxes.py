@@ -15,7 +15,7 @@ from teamaccess.engine import (
     Engine,
     EngineRefused,
     EngineUnavailable,
-    sandbox,
+    open_sandbox,
 )
 from teamaccess.relationships import Relationship
 from teamaccess.storage import OrganizationId
@@ -163,7 +163,7 @@ class Sandboxes:
             )
         relationships = await asyncio.to_thread(state.relationships, datetime.now(UTC))
         try:
-            engine = await sandbox(self.endpoint, state.schema, relationships)
+            engine = await open_sandbox(self.endpoint, state.schema, relationships)
         except EngineUnavailable as silent:
             raise _unavailable(silent) from silent
         except EngineRefused as refused:

@@ -8,7 +8,7 @@ from teamaccess.changes.change import Change
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-TELL = insert(cast(Table, Event.__table__)).inline()
+INSERT_EVENT = insert(cast(Table, Event.__table__)).inline()
 """Built once, and nothing of it is read back: an event is never changed."""
 
 
@@ -28,7 +28,7 @@ async def record(
     reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
     await change.session.flush()
     event = _event(change.attribution, kind, chain, subject, details, reason_hash)
-    await change.session.execute(TELL, event)
+    await change.session.execute(INSERT_EVENT, event)
     change.told.add(chain)
     return reason_hash
 
@@ -43,7 +43,7 @@ async def record_alone(
 ) -> None:
     """Tell what came to nothing, or concerned no organization, in a transaction of its own."""
     async with sessions() as session:
-        await session.execute(TELL, _event(attribution, kind, chain, subject, details))
+        await session.execute(INSERT_EVENT, _event(attribution, kind, chain, subject, details))
         await session.commit()
 
 

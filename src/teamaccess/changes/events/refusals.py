@@ -12,9 +12,9 @@ from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-KINDS = ("refused", "sign_in_refused", "acceptance_refused")
+REFUSAL_KINDS = ("refused", "sign_in_refused", "acceptance_refused")
 """The kinds of events that this module writes, and that count against its limits."""
-GRAIN_SECONDS = 60.0
+REPEAT_SECONDS = 60.0
 AT_ONCE = 2
 """Connections that refusals use at a time in one process."""
 MOST_WAITING = 100
@@ -65,7 +65,7 @@ class Refusals:
     def __init__(self, sessions: Sessions, limits: RefusalLimits | None = None) -> None:
         self._sessions = sessions
         self._limits = limits or RefusalLimits()
-        self._due = Throttle(GRAIN_SECONDS)
+        self._due = Throttle(REPEAT_SECONDS)
         self._suppressed: Counter[tuple[str, str]] = Counter()
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
@@ -122,7 +122,7 @@ class Refusals:
                     "request_id": attribution.request_id,
                     "subject": subject,
                     "details": about,
-                    "kinds": list(KINDS),
+                    "kinds": list(REFUSAL_KINDS),
                     "theirs": self._limits.from_one_actor,
                     "everybody": self._limits.from_everybody,
                 },

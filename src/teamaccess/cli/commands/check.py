@@ -9,7 +9,7 @@ from teamaccess.cli.resolve_user import whom
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import asked
-from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
+from teamaccess.engine import EngineRefused, EngineUnavailable, at_least_as_fresh
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -47,7 +47,9 @@ def check(
         who = await whom(service, here, user)
         on, permission = asked(service.catalog, here, action, resource)
         try:
-            return await service.engine.check(on, permission, user_object(who), at_least(at))
+            return await service.engine.check(
+                on, permission, user_object(who), at_least_as_fresh(at)
+            )
         except EngineUnavailable as failed:
             cause = failed.__cause__
             if (

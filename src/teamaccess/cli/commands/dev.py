@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.terminal import echo
 from teamaccess.local.dev import Options, Told, everything
@@ -79,7 +79,7 @@ def dev(
 
 def welcome(told: Told, home: Path) -> str:
     """Return commands to try. They work after every start, and leave the tutorial's Bob uninvited."""
-    catalog = load(told["catalog"])
+    catalog = load_catalog(told["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
         **told["administrator"],

@@ -14,10 +14,10 @@ from teamaccess.cli.commands.findings import sum_up
 from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
 from teamaccess.cli.terminal import echo
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import LONGEST_REASON, clean, counted
+from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.directory.organizations.stopped import retry, skip
-from teamaccess.ledger.chains.heads import KeptHead, heads, kept_in
+from teamaccess.ledger.chains.heads import KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify
 from teamaccess.service import Service
@@ -65,8 +65,8 @@ def verify_chains(
 
     found = connected(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
-    tell(as_json, _sentences(found), holds=found.holds, **facts)
-    raise typer.Exit(0 if found.holds else DOES_NOT_HOLD)
+    tell(as_json, _sentences(found), holds=found.intact, **facts)
+    raise typer.Exit(0 if found.intact else DOES_NOT_HOLD)
 
 
 @app.command("heads")
@@ -149,7 +149,7 @@ def _opened(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
         yield None
         return
     with path.open("rb") as lines:
-        yield kept_in(lines, str(path))
+        yield read_kept_heads(lines, str(path))
 
 
 def _sentences(found: Verification) -> str:
@@ -158,7 +158,7 @@ def _sentences(found: Verification) -> str:
         f"Looked at: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
         f"reasons {found.reasons} ({found.reasons_erased} erased)."
     )
-    verdict = "Everything holds." if found.holds else "Not everything holds."
+    verdict = "Everything holds." if found.intact else "Not everything holds."
     return "\n".join([*map(str, found.findings), f"{verdict} {looked_at}"])
 
 
@@ -166,7 +166,7 @@ def _status_sentences(status: LedgerStatus) -> str:
     waiting = "Everything decided is in force."
     if status.pending:
         oldest = f"the oldest for {status.oldest_pending_seconds:.1f} s"
-        waiting = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
+        waiting = f"{pluralize(status.pending, 'change')} on the way to SpiceDB, {oldest}."
     stopped = [
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped

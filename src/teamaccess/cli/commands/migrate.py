@@ -6,8 +6,8 @@ import typer
 
 from teamaccess.cli.connected import AsJson, tell
 from teamaccess.common.errors import Invalid
-from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import Settings
+from teamaccess.common.urls import asyncpg_url
 from teamaccess.storage.migrations import upgrade
 
 app = typer.Typer(add_completion=False)
@@ -26,5 +26,5 @@ def migrate(
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown
-    upgrade(driver_url(settings.owner_database_url), revision)
+    upgrade(asyncpg_url(settings.owner_database_url), revision)
     tell(as_json, f"The database is at revision {revision}.", revision=revision)

@@ -14,7 +14,7 @@ from teamaccess.cli.terminal import time_of
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant
 from teamaccess.directory.organizations.create import create
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
 
@@ -132,7 +132,7 @@ def list_auditors(as_json: AsJson = False) -> None:
 
     async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
-            return list(await find_auditors(session, await clock(session)))
+            return list(await find_auditors(session, await database_time(session)))
 
     found = connected(look)
     told = "\n".join(map(_line, found)) or "Nobody audits every organization."

@@ -10,11 +10,11 @@ import yaml
 
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import Proposals, make_all
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.cli.connected import AsJson, connected, operator, progress_of
 from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Invalid
-from teamaccess.common.text import LONGEST_REASON, clean, counted
+from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
 from teamaccess.views.plans import PlanView
@@ -83,7 +83,9 @@ def show_plan(
         if apply and state is not None:  # what has moved may refuse the changes, too
             async with service.ledger.change(operator(), here) as change:
                 refuse_moved(change, lambda now: state == now)
-        catalog = load(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
+        catalog = (
+            load_catalog(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
+        )
         found = PlanView.of(
             await plan(service.audit, service.ledger, here, wanted.changes, catalog)
         )
@@ -169,7 +171,7 @@ def _notes(found: PlanView) -> Iterator[str]:
     for orphan in found.orphans:
         yield f"The catalog has no place for {orphan}: SpiceDB refuses it while that stands."
     if found.updates:
-        yield f"Would be written: {counted(len(found.updates), 'update')} of relationships."
+        yield f"Would be written: {pluralize(len(found.updates), 'update')} of relationships."
     yield from found.updates[:MOST_TOLD]
     if len(found.updates) > MOST_TOLD:
         yield f"... and {len(found.updates) - MOST_TOLD} more; --json has them all."

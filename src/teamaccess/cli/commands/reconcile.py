@@ -10,7 +10,7 @@ from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Invalid
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import counted
+from teamaccess.common.text import pluralize
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -85,8 +85,8 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
     rebuilt = connected(fill)
     tell(
         as_json,
-        f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
-        f"{counted(rebuilt.relationships, 'relationship')} written.{_left(rebuilt)}",
+        f"{pluralize(len(rebuilt.organizations), 'organization')} rebuilt, "
+        f"{pluralize(rebuilt.relationships, 'relationship')} written.{_left(rebuilt)}",
         **asdict(rebuilt),
     )
     if rebuilt.busy or rebuilt.disagreeing:
@@ -144,8 +144,8 @@ def _summed_up(verdicts: list[ReconcileResult]) -> str:
     found, mended, needed = (
         sum(getattr(each, name) for each in verdicts) for name in ("found", "mended", "needed")
     )
-    where = counted(len(verdicts), "organization")
-    told = f"{counted(found, 'difference')} in {where}; {mended} mended."
+    where = pluralize(len(verdicts), "organization")
+    told = f"{pluralize(found, 'difference')} in {where}; {mended} mended."
     return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
 
 

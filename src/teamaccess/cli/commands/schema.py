@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from teamaccess.audit.plans.everywhere import Everywhere, plan_everywhere
-from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
+from teamaccess.catalog import (
+    InvalidCatalog,
+    Mistake,
+    UnknownCatalog,
+    bundled_catalogs,
+    find_catalog_file,
+    load_catalog,
+)
 from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.common.errors import Conflict
@@ -110,7 +117,7 @@ def plan_catalog(
     """
 
     async def work(service: Service) -> tuple[Everywhere, dict[str, object]]:
-        then = load(catalog) if catalog is not None else service.catalog
+        then = load_catalog(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
             await refuse_taken(session, then)
             known = await list_organizations(session, None, None, MOST)
@@ -137,7 +144,7 @@ def plan_catalog(
 
 def _paths(names: list[str] | None) -> Iterator[Path]:
     try:
-        yield from [find(name) for name in names or catalogs()]
+        yield from [find_catalog_file(name) for name in names or bundled_catalogs()]
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
 
@@ -145,7 +152,7 @@ def _paths(names: list[str] | None) -> Iterator[Path]:
 def _validated(path: Path) -> tuple[ApplyOutcome, str]:
     """Return the outcome and, of a valid catalog, the schema."""
     try:
-        catalog = load(path)
+        catalog = load_catalog(path)
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:

@@ -1,4 +1,4 @@
-"""What a run may write: judged by its row and by what the ledger stands for, never by the write."""
+"""What a run may write. Its row and the ledger decide that, never the metadata of the write."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -9,33 +9,34 @@ from teamaccess.relationships import Relationship, Revocation, Update
 from teamaccess.storage import EngineRun, RunKind, RunPhase
 
 GATE = "member"
-"""The relation through which every permission passes: without it nothing is allowed."""
+"""The membership gate: the relation that every permission requires."""
 
-Beyond = Callable[
+RunRule = Callable[
     [EngineRun, Sequence[Update], Collection[Relationship], Entry | None], list[Update]
 ]
 
 
-def beyond(
+def forbidden_updates(
     run: EngineRun,
     updates: Sequence[Update],
     stood_for: Collection[Relationship],
     entry: Entry | None,
 ) -> list[Update]:
-    """Return those of a tenant's updates that the run is not to write.
+    """Return those of a tenant's updates that the run must not write.
 
-    `stood_for` is what the ledger stands for at the run's position, and `entry` what it says there.
+    `stood_for` are the relationships that the ledger asserts at the run's position. `entry` is the ledger
+    entry of that position, if any.
     """
     return RULES[RunKind(run.kind)](run, updates, stood_for, entry)
 
 
-def fills(run: EngineRun, updates: Iterable[Update]) -> bool:
-    """Whether a rebuild begins to fill with this write: from then on it deletes nothing."""
+def starts_filling(run: EngineRun, updates: Iterable[Update]) -> bool:
+    """Return whether a rebuild begins to fill SpiceDB with this write. After that, it must not delete."""
     return run.kind == RunKind.REBUILD and any(_gives(each) for each in updates)
 
 
-def ends(run: EngineRun, updates: Iterable[Update]) -> bool:
-    """Whether this write is the last one of its run: a rebuild ends with the head."""
+def ends_run(run: EngineRun, updates: Iterable[Update]) -> bool:
+    """Return whether this is the last write of its run. A rebuild ends with the head relationship."""
     if run.kind == RunKind.REBUILD:
         return any(_gives(each) and each.relationship.relation == HEAD for each in updates)
     return run.kind == RunKind.RENEWAL
@@ -47,7 +48,7 @@ def _rebuild(
     stood_for: Collection[Relationship],
     _: Entry | None,
 ) -> list[Update]:
-    """Deletes come first; then everything that the ledger stands for, and nothing else."""
+    """Return deletes after the filling began, and relationships that the ledger does not assert."""
     filling = run.phase == RunPhase.FILLING or any(map(_gives, updates))
     return [
         each
@@ -86,18 +87,18 @@ def _renewal(
     stood_for: Collection[Relationship],
     entry: Entry | None,
 ) -> list[Update]:
-    """One marker; it brings nothing that is not there."""
-    mine = entry.marker(ANY_TIME).identity if entry is not None else None
+    """Return everything but the marker of the run's entry, which gives no access."""
+    marker = entry.marker(ANY_TIME).identity if entry is not None else None
     return [
         each
         for each in updates
         if not _gives(each)
         or each.relationship.relation != APPLIED
-        or each.relationship.identity != mine
+        or each.relationship.identity != marker
     ]
 
 
-RULES: dict[RunKind, Beyond] = {
+RULES: dict[RunKind, RunRule] = {
     RunKind.REBUILD: _rebuild,
     RunKind.CLOSE: _close,
     RunKind.PURGE: _purge,

@@ -102,7 +102,7 @@ async def accept(
         raise AcceptsForSomebodyElse
     user = await _invited(change, invitation, signed_in, name)
     invitation.accept(user.id, change.now)
-    change.attribute(change.attribution.invited(user.id, invitation.invited_by))
+    change.attribute(change.attribution.with_inviter(user.id, invitation.invited_by))
     known = await _ask_about_inviter(change, invitation)
     await _join(change, invitation, user, known)
     await record(

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from teamaccess.common import outgoing
+from teamaccess.common import urls
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
 from teamaccess.directory.mail.verify import sealed
@@ -87,7 +87,7 @@ class SmtpMailer:
         # SECURITY: somebody on the way can take STARTTLS out of the server's offer, and would then
         # be told the password.
         needed = (
-            self._password is not None and not outgoing.is_loopback(self._hostname) and not insecure
+            self._password is not None and not urls.is_loopback(self._hostname) and not insecure
         )
         return True if needed else None
 

@@ -51,7 +51,7 @@ async def expire_roles(change: Change, organization: OrganizationId, most: int) 
     )
     count = 0
     for member in members:
-        for ended in member.end_what_has_ended(change.now):
+        for ended in member.remove_expired_roles(change.now):
             await record(
                 change,
                 "role_ended",

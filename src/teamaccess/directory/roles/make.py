@@ -118,7 +118,7 @@ async def replace(
     was = (before, role.name, role.description, role.selectors)
     role.name, role.description = about.name, about.text
     role.selectors = [asdict(each) for each in selectors_among(parts)]
-    role.allow_exactly(wanted)
+    role.replace_actions(wanted)
     if (wanted, role.name, role.description, role.selectors) == was:
         return role  # nothing happened, so there is nothing to record
     await record(
@@ -183,7 +183,7 @@ async def _fill(
     **details: Any,
 ) -> CustomRole:
     role.selectors = [asdict(each) for each in selectors]
-    role.allow_exactly(actions)
+    role.replace_actions(actions)
     change.session.add(role)
     await record(
         change,

@@ -83,7 +83,7 @@ async def offer_instead(
             subject = f"invitation:{invitation.id}"
             await record(change, "invitation_cancelled", organization, subject, deleted_role=role)
         else:
-            invitation.offer_instead(role, to)
+            invitation.replace_offer(role, to)
             await record(
                 change,
                 "invitation_offer_changed",

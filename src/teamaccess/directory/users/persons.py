@@ -3,7 +3,7 @@
 from sqlalchemy import Select, literal_column, or_, select, text
 
 from teamaccess.storage import User, UserId
-from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
 
 def same_person(user: User) -> Select[UserId]:
@@ -11,7 +11,7 @@ def same_person(user: User) -> Select[UserId]:
     if user.email is None:
         return select(User.id).where(User.id == user.id)
     box = mailbox(user.email)
-    spelled = literal_column(IN_SQL.format(email="users.email")) == box
+    spelled = literal_column(MAILBOX_SQL.format(email="users.email")) == box
     return select(User.id).where(
         or_(User.id == user.id, User.email == box, text(TAGGED_USERS) & spelled)
     )

@@ -46,7 +46,7 @@ class CustomRoleAction(RelationshipSource):
         yield organization(self.organization_id).relates(f"granted_{self.action}", holders)
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it grants an action that custom roles may hold to a role of the organization."""
         resource, subject = relationship.resource, relationship.subject
         granted = {each.grant_relation for each in catalog.actions.values() if not each.reserved}
@@ -92,7 +92,7 @@ class CustomRole(Base):
         """What holders may do, by the ids of the catalog's actions."""
         return frozenset(each.action for each in self.allowed)
 
-    def allow_exactly(self, actions: frozenset[str]) -> None:
+    def replace_actions(self, actions: frozenset[str]) -> None:
         """Allow these actions and no other; rows of those that stay are left alone."""
         kept = [each for each in self.allowed if each.action in actions]
         new = sorted(actions - self.actions)

@@ -35,7 +35,7 @@ from teamaccess.storage.ids import (
     is_role_id,
 )
 from teamaccess.storage.source import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     Instant,
     RelationshipSource,
     is_user,
@@ -70,7 +70,7 @@ class HeldRole:
             ),
             # `member` is what a membership stands for
             CheckConstraint(f"role ~ '{ROLE_PATTERN}' AND role <> 'member'", name="role"),
-            CheckConstraint(IN_RANGE, name="expires_at"),
+            CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
             Index(f"{table}_organization_id_role_idx", "organization_id", "role"),
             Index(
                 f"{table}_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"
@@ -85,7 +85,7 @@ class HeldRole:
 Row = TypeVar("Row", bound=HeldRole)
 
 
-def exactly(
+def rows_for_roles(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
     """Return rows for these roles with their ends; one that was held keeps its row, and since when."""
@@ -96,7 +96,9 @@ def exactly(
     return list(kept.values())
 
 
-def holding(row: HeldRole, holder: ObjectReference | SubjectReference) -> Iterator[Relationship]:
+def role_relationship(
+    row: HeldRole, holder: ObjectReference | SubjectReference
+) -> Iterator[Relationship]:
     """Yield that the holder has the row's role; SpiceDB itself ends it in time."""
     if row.custom:
         mine = role(row.organization_id, row.role)
@@ -106,13 +108,13 @@ def holding(row: HeldRole, holder: ObjectReference | SubjectReference) -> Iterat
         yield everywhere.relates(row.role, holder, until=row.expires_at)
 
 
-def rows_about(table: type[HeldRole], resource_type: str) -> ColumnElement[bool]:
+def rows_of_resource_type(table: type[HeldRole], resource_type: str) -> ColumnElement[bool]:
     """Return which of a table's rows stand for relationships of such resources."""
     about = {"organization": not_(table.custom), "role": table.custom == true()}
     return about.get(resource_type, false())
 
 
-def role_held(relationship: Relationship) -> tuple[str, str, bool] | None:
+def parse_role_relationship(relationship: Relationship) -> tuple[str, str, bool] | None:
     """Return organization, role and whether it is the organization's own; None where it is no role."""
     resource, relation = relationship.resource, relationship.relation
     if resource.type == "organization" and is_organization_id(resource.id):
@@ -146,21 +148,21 @@ class RoleAssignment(HeldRole, RelationshipSource):
 
     def relationships(self) -> Iterator[Relationship]:
         """Yield that the member has the role."""
-        yield from holding(self, user(self.user_id))
+        yield from role_relationship(self, user(self.user_id))
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it is somebody's role."""
-        held = role_held(relationship)
+        held = parse_role_relationship(relationship)
         if held is None or not is_user(relationship.subject):
             return False
         _, role, custom = held
         return custom or role in catalog.roles
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
         """Which rows stand for relationships of such resources."""
-        return rows_about(cls, resource_type)
+        return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:

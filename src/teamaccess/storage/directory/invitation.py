@@ -21,7 +21,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, email, invitation
 from teamaccess.storage.base import Base
-from teamaccess.storage.directory.user import IN_SQL
+from teamaccess.storage.directory.user import MAILBOX_SQL
 from teamaccess.storage.ids import (
     LOCAL_PATTERN,
     ROLE_PATTERN,
@@ -32,7 +32,7 @@ from teamaccess.storage.ids import (
     is_local_id,
     is_organization_id,
 )
-from teamaccess.storage.source import IN_RANGE, Instant, RelationshipSource
+from teamaccess.storage.source import EXPIRATION_IN_RANGE, Instant, RelationshipSource
 
 
 class InvitationRole(Base):
@@ -80,7 +80,7 @@ class Invitation(RelationshipSource):
     __table_args__ = (
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
         CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index(
             "invitations_one_open_key",
             "organization_id",
@@ -94,7 +94,7 @@ class Invitation(RelationshipSource):
         Index(
             "invitations_mailbox_idx",
             "organization_id",
-            text(f"({IN_SQL.format(email='email')})"),
+            text(f"({MAILBOX_SQL.format(email='email')})"),
             "sent_at",
         ),
         Index("invitations_inviter_idx", text("(coalesce(invited_via, invited_by))"), "sent_at"),
@@ -135,7 +135,7 @@ class Invitation(RelationshipSource):
             )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it says until when who may accept an invitation of some organization."""
         organization, _, id = relationship.resource.id.partition("/")
         return (
@@ -198,7 +198,7 @@ class Invitation(RelationshipSource):
         self.sent_at, self.times_sent = at, self.times_sent + 1
         self.token_hash, self.invited_by, self.invited_via = token_hash, by, via
 
-    def offer_instead(self, role: RoleId, other: RoleId | None) -> None:
+    def replace_offer(self, role: RoleId, other: RoleId | None) -> None:
         """Offer another role in the place of one, or none; one that is offered anyway only once."""
         kept = [offer for offer in self.offers if offer.role != role]
         if other is not None and other not in self.roles:

@@ -12,10 +12,15 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, organization, user
 from teamaccess.storage.base import Base
-from teamaccess.storage.directory.held_role import RoleAssignment, exactly
+from teamaccess.storage.directory.held_role import RoleAssignment, rows_for_roles
 from teamaccess.storage.directory.user import User
 from teamaccess.storage.ids import OrganizationId, RoleId, UserId
-from teamaccess.storage.source import IN_RANGE, Instant, RelationshipSource, is_held_by_a_user
+from teamaccess.storage.source import (
+    EXPIRATION_IN_RANGE,
+    Instant,
+    RelationshipSource,
+    is_held_by_a_user,
+)
 
 
 class Activity(Base):
@@ -65,7 +70,7 @@ class Membership(RelationshipSource):
 
     __tablename__ = "memberships"
     __table_args__ = (
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("memberships_user_id_idx", "user_id"),
         Index("memberships_in_order_idx", "organization_id", "joined_at", "user_id"),
         Index(
@@ -125,7 +130,7 @@ class Membership(RelationshipSource):
             )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it is the gate for somebody."""
         return relationship.relation == "member" and is_held_by_a_user(relationship)
 
@@ -144,7 +149,7 @@ class Membership(RelationshipSource):
         """Every role assigned, also those whose end has passed and that nobody has swept yet."""
         return sorted(assignment.role for assignment in self.assignments)
 
-    def lasting_role(self, role: RoleId) -> bool:
+    def holds_permanently(self, role: RoleId) -> bool:
         """Whether an active member holds the role without an end, the membership's own included."""
         return (
             self.suspended_at is None
@@ -164,7 +169,7 @@ class Membership(RelationshipSource):
             raise NotSuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = None
 
-    def end_what_has_ended(self, at: datetime) -> list[RoleAssignment]:
+    def remove_expired_roles(self, at: datetime) -> list[RoleAssignment]:
         """Hold no role any more whose end has come; return the assignments that are no more."""
         ended = [each for each in self.assignments if not each.active(at)]
         self.assignments = [each for each in self.assignments if each.active(at)]
@@ -180,7 +185,7 @@ class Membership(RelationshipSource):
 
         Those that are `custom` are the organization's own.
         """
-        self.assignments = exactly(
+        self.assignments = rows_for_roles(
             self.assignments,
             roles,
             lambda role: RoleAssignment(role=role, custom=role in custom, granted_at=at),

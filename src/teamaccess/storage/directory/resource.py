@@ -33,7 +33,7 @@ from teamaccess.storage.ids import (
     UserId,
 )
 from teamaccess.storage.source import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     Instant,
     RelationshipSource,
     is_team,
@@ -85,7 +85,7 @@ class Resource(RelationshipSource):
             yield reference.relates("organization", organization(self.organization_id))
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it says whose object something is, or who made one of a type that asks for it."""
         resource, subject = relationship.resource, relationship.subject
         tenant = tenant_of(resource)
@@ -100,7 +100,7 @@ class Resource(RelationshipSource):
         )
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
         """Which rows stand for relationships of such resources."""
         return cls.type == resource_type
 
@@ -140,7 +140,7 @@ class Grant(RelationshipSource):
         CheckConstraint(f"action ~ '{ROLE_PATTERN}'", name="action"),
         CheckConstraint("holder_kind IN ('user', 'team')", name="holder_kind"),
         CheckConstraint(f"holder ~ '{LOCAL_PATTERN}'", name="holder"),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("grants_user_id_idx", "organization_id", "user_id"),
         Index("grants_team_id_idx", "organization_id", "team_id"),
         Index("grants_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"),
@@ -182,7 +182,7 @@ class Grant(RelationshipSource):
         yield one.relates(f"granted_{self.action}", holder, until=self.expires_at)
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it grants an action of an object's type to a member or a team."""
         resource, tenant = relationship.resource, tenant_of(relationship.resource)
         if resource.type not in catalog.types or local_id(resource, tenant) is None:
@@ -192,7 +192,7 @@ class Grant(RelationshipSource):
         return relationship.relation in granted and (is_user(subject) or is_team(subject, tenant))
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
         """Which rows stand for relationships of such resources."""
         return cls.type == resource_type
 

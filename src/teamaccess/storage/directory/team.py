@@ -10,10 +10,16 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship, SubjectReference, team, user
 from teamaccess.storage.base import Base
-from teamaccess.storage.directory.held_role import HeldRole, exactly, holding, role_held, rows_about
+from teamaccess.storage.directory.held_role import (
+    HeldRole,
+    parse_role_relationship,
+    role_relationship,
+    rows_for_roles,
+    rows_of_resource_type,
+)
 from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, RoleId, TeamId, UserId
 from teamaccess.storage.source import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     Instant,
     RelationshipSource,
     is_team,
@@ -41,7 +47,7 @@ class TeamMembership(RelationshipSource):
             ondelete="CASCADE",
             onupdate="CASCADE",
         ),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("team_memberships_user_id_idx", "organization_id", "user_id"),
         Index(
             "team_memberships_expires_at_idx",
@@ -65,7 +71,7 @@ class TeamMembership(RelationshipSource):
         )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it is somebody's place in a team."""
         resource = relationship.resource
         return (
@@ -106,14 +112,14 @@ class TeamRole(HeldRole, RelationshipSource):
 
     def relationships(self) -> Iterator[Relationship]:
         """Yield that whoever is in the team has the role."""
-        yield from holding(
+        yield from role_relationship(
             self, SubjectReference(team(self.organization_id, self.team_id), "member")
         )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
         """Whether it is a team's role, of those that teams may hold."""
-        held = role_held(relationship)
+        held = parse_role_relationship(relationship)
         if held is None:
             return False
         organization, role, custom = held
@@ -121,9 +127,9 @@ class TeamRole(HeldRole, RelationshipSource):
         return allowed and is_team(relationship.subject, organization)
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
         """Which rows stand for relationships of such resources."""
-        return rows_about(cls, resource_type)
+        return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
@@ -158,7 +164,7 @@ class Team(Base):
         custom: Collection[RoleId] = (),
     ) -> None:
         """Hold exactly these roles; those that are `custom` are the organization's own."""
-        self.roles = exactly(
+        self.roles = rows_for_roles(
             self.roles,
             roles,
             lambda role: TeamRole(role=role, custom=role in custom, granted_at=at),

@@ -15,7 +15,7 @@ DOT_AT_GMAIL = "[.](?=[^@]*@(gmail|googlemail)[.]com$)"
 OTHER_NAME_OF_GMAIL = "@googlemail[.]com$"
 TAGGED = "email ~ '[+]|@(gmail|googlemail)[.]com$'"
 """In SQL: whether an address may be another spelling of a mailbox."""
-IN_SQL = (
+MAILBOX_SQL = (
     f"regexp_replace(regexp_replace(regexp_replace({{email}}, '{TAG}', '\\1@'),"
     f" '{DOT_AT_GMAIL}', '', 'g'), '{OTHER_NAME_OF_GMAIL}', '@gmail.com')"
 )
@@ -76,7 +76,7 @@ class User(Base):
         ),
         Index(
             "users_mailbox_idx",
-            text(f"({IN_SQL.format(email='email')})"),
+            text(f"({MAILBOX_SQL.format(email='email')})"),
             postgresql_where=TAGGED,
         ),
     )

@@ -33,7 +33,7 @@ class FindingKind(StrEnum):
     """SpiceDB is not where the ledger says it is: it was replaced or restored, or the ledger was."""
 
     @property
-    def lasts(self) -> bool:
+    def is_state(self) -> bool:
         """Whether it tells of a state, which may end and come back, and not of what happened once."""
         return self not in (FindingKind.FOREIGN_WRITE, FindingKind.FOREIGN_SCHEMA)
 
@@ -74,7 +74,7 @@ class Finding(Base):
 
     def resolve(self, by: str, at: datetime) -> None:
         """Close it as looked at; raises AlreadyResolved, and EndsByItself for what tells of a state."""
-        if FindingKind(self.kind).lasts:
+        if FindingKind(self.kind).is_state:
             raise EndsByItself(finding=self.id, kind=self.kind, organization=self.organization_id)
         if self.resolved_at is not None:
             raise AlreadyResolved(finding=self.id, by=self.resolved_by, at=self.resolved_at)

@@ -7,10 +7,10 @@ from sqlalchemy import or_, select
 
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
-from teamaccess.delivery.batch import of_run
+from teamaccess.delivery.batch import run_metadata
 from teamaccess.delivery.progress import LedgerProgress
-from teamaccess.engine import IMPORT, Engine
-from teamaccess.ledger.markers import LIFE, applied, head
+from teamaccess.engine import MAX_IMPORT, Engine
+from teamaccess.ledger.markers import MARKER_LIFETIME, head_marker, position_marker
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,
@@ -51,13 +51,17 @@ async def fill(
         return Filled(0, None)
     imported = 0
     async for batch in _batches(change, begun):
-        await engine.import_(batch)
+        await engine.import_relationships(batch)
         imported += len(batch)
         seen(len(batch))
     newest = [(place.organization, place.position, place.hash) for place in begun]
     token = await engine.write(
-        [Touch(each) for at in newest for each in (applied(*at, change.now), head(*at))],
-        metadata=of_run(RunKind.REBUILD, runs, change.attribution.request_id),
+        [
+            Touch(each)
+            for at in newest
+            for each in (position_marker(*at, change.now), head_marker(*at))
+        ],
+        metadata=run_metadata(RunKind.REBUILD, runs, change.attribution.request_id),
         seconds=WRITE_SECONDS,
     )
     return Filled(imported + 2 * len(newest), token)
@@ -71,7 +75,7 @@ async def _batches(
     for place in places:
         async for relationship in _relationships(change, place):
             batch.append(relationship)
-            if len(batch) == IMPORT:
+            if len(batch) == MAX_IMPORT:
                 yield batch
                 batch = []
     if batch:
@@ -98,7 +102,7 @@ async def _markers(change: Change, place: LedgerProgress) -> AsyncIterator[Relat
             LedgerEntry.organization_id == place.organization,
             LedgerEntry.position < place.position,
             or_(
-                LedgerEntry.decided_at > change.now - LIFE,
+                LedgerEntry.decided_at > change.now - MARKER_LIFETIME,
                 LedgerApplication.status.not_in(DONE),
             ),
         )
@@ -106,4 +110,4 @@ async def _markers(change: Change, place: LedgerProgress) -> AsyncIterator[Relat
         execution_options={"yield_per": PAGE},
     )
     async for row in rows:
-        yield applied(place.organization, row.position, row.hash, change.now)
+        yield position_marker(place.organization, row.position, row.hash, change.now)

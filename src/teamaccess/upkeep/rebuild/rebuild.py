@@ -10,12 +10,12 @@ from sqlalchemy import case, func, update
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record, record_alone
-from teamaccess.delivery.batch import of_run
+from teamaccess.delivery.batch import run_metadata
 from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
-from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.provenance.runs import begin_runs
 from teamaccess.directory.schemas.apply import apply_schema
-from teamaccess.engine import AlreadyThere, Engine, Objects
+from teamaccess.engine import AlreadyThere, Engine, ObjectFilter
 from teamaccess.ledger import Attribution, OrganizationBusy, UnknownOrganization
 from teamaccess.storage import (
     ApplicationStatus,
@@ -156,7 +156,7 @@ class Rebuilder:
     async def _is_empty(self) -> bool:
         """Return whether SpiceDB holds nothing at all."""
         for type in self._catalog.resource_types:
-            async with aclosing(self._engine.export(Objects(type))) as pages:
+            async with aclosing(self._engine.export(ObjectFilter(type))) as pages:
                 async for page in pages:
                     if page:
                         return False
@@ -174,7 +174,7 @@ class Rebuilder:
         SECURITY: the watcher judges what SpiceDB tells by these rows alone.
         """
         async with self._ledger.sessions.begin() as session:
-            return await begin(
+            return await begin_runs(
                 session,
                 kind,
                 [(place.organization, place.position) for place in places],
@@ -191,14 +191,14 @@ class Rebuilder:
 
     async def _close(self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]) -> None:
         """Delete what lets anybody do anything there."""
-        gate = Objects(ORGANIZATION, place.organization, relation=GATE)
+        gate = ObjectFilter(ORGANIZATION, place.organization, relation=GATE)
         await self._engine.delete(gate, self._said(kind, place, runs))
 
     def _said(
         self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]
     ) -> dict[str, Any]:
         mine: dict[str, int] = {place.organization: runs[place.organization]}
-        return of_run(kind, mine, self._attribution.request_id)
+        return run_metadata(kind, mine, self._attribution.request_id)
 
     async def _keep(
         self, change: Change, places: Sequence[LedgerProgress], token: str | None

@@ -11,9 +11,9 @@ from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine
-from teamaccess.ledger import OtherHistory, clock
-from teamaccess.ledger.markers import APPLIED, HEAD, head
-from teamaccess.relationships import ENDING, Relationship
+from teamaccess.ledger import OtherHistory, database_time
+from teamaccess.ledger.markers import APPLIED, HEAD, head_marker
+from teamaccess.relationships import EXPIRATION_PREFIX, Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import Comparison, Differing
 from teamaccess.upkeep.reconciliation.rows import count, meant
@@ -58,15 +58,15 @@ class _Part:
         async for text in _held(engine, catalog, place):
             self._meet(text)
         # Judged at an instant after both were read: what ended meanwhile is absent on both sides.
-        self._judge(await clock(session), catalog)
+        self._judge(await database_time(session), catalog)
 
     def _expect(self, text: str) -> None:
-        identity, _, end = text.partition(ENDING)
+        identity, _, end = text.partition(EXPIRATION_PREFIX)
         if self._has(identity):
             self._meant[identity] = end
 
     def _meet(self, text: str) -> None:
-        identity, _, end = text.partition(ENDING)
+        identity, _, end = text.partition(EXPIRATION_PREFIX)
         if not self._has(identity):
             return
         self._comparison.compared += 1
@@ -100,7 +100,7 @@ async def _held(engine: Engine, catalog: Catalog, place: LedgerProgress) -> Asyn
 
     A second head is none of them. Raises OtherHistory for markers where the ledger is empty.
     """
-    newest = str(head(place.organization, place.position, place.hash))
+    newest = str(head_marker(place.organization, place.position, place.hash))
     for objects in objects_of(place.organization, catalog):
         async with aclosing(engine.export(objects)) as pages:
             async for page in pages:
@@ -114,4 +114,4 @@ async def _held(engine: Engine, catalog: Catalog, place: LedgerProgress) -> Asyn
 
 
 def _text(identity: str, end: str) -> str:
-    return f"{identity}{ENDING}{end}" if end else identity
+    return f"{identity}{EXPIRATION_PREFIX}{end}" if end else identity

@@ -16,7 +16,7 @@ from teamaccess.ledger import (
     OrganizationStopped,
     OtherHistory,
 )
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.reconciliation.compare import compare
 from teamaccess.upkeep.reconciliation.comparison import Comparison
@@ -59,7 +59,7 @@ class Examiner:
 
     async def under_lock(self, session: AsyncSession, id: OrganizationId) -> Comparison:
         """Return how SpiceDB differs from the rows of an organization that this session has locked."""
-        await session.execute(UNHURRIED)
+        await session.execute(ALLOW_LONG_TRANSACTION)
         place = await _settled(session, id)
         if place is None:
             raise OrganizationBusy(organization=id)
@@ -69,7 +69,7 @@ class Examiner:
         """Compare rows as one snapshot has them; raises Moved if they did not stay so."""
         async with self.ledger.sessions() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            await session.execute(UNHURRIED)
+            await session.execute(ALLOW_LONG_TRANSACTION)
             place = await _settled(session, id)
             if place is None:
                 raise Moved
@@ -94,4 +94,4 @@ async def _settled(session: AsyncSession, id: OrganizationId) -> LedgerProgress 
     [place] = await newest_progress(session, [id])
     if place.refusal is not None:
         raise OrganizationStopped(organization=id, refusal=place.refusal)
-    return place if place.settled else None
+    return place if place.delivered else None

@@ -54,7 +54,7 @@ class Comparison:
     def deletes(self, catalog: Catalog) -> list[Update]:
         """Return what must go from SpiceDB, as far as the schema has a place for it."""
         foreign = [
-            each for text in self.foreign if (each := parsed(text)) and catalog.permits(each)
+            each for text in self.foreign if (each := parsed(text)) and catalog.schema_allows(each)
         ]
         return [Purge(each) for each in sorted([*self.extra, *foreign])]
 
@@ -91,7 +91,7 @@ class Comparison:
 def could_be_made(relationship: Relationship, catalog: Catalog) -> bool:
     """Return whether a row of some table could stand for it."""
     makers = RelationshipSource.tables().values()
-    return any(each.could_make(relationship, catalog) for each in makers)
+    return any(each.can_represent(relationship, catalog) for each in makers)
 
 
 def parsed(text: str) -> Relationship | None:

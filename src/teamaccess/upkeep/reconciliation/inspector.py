@@ -13,7 +13,7 @@ from teamaccess.ledger import (
     OrganizationStopped,
     OtherHistory,
     UnknownOrganization,
-    clock,
+    database_time,
 )
 from teamaccess.storage import Organization, OrganizationId
 from teamaccess.upkeep.reconciliation.comparer import Examiner
@@ -54,7 +54,7 @@ class Inspector:
     async def everything(self, seen: Seen) -> AsyncIterator[ReconcileResult]:
         """Yield a verdict for each tenant that differs; all others agree, which is kept."""
         async with self._sessions() as session:
-            since = await clock(session)
+            since = await database_time(session)
         suspects = [
             tenant async for tenant in suspicious(self._sessions, self._engine, self._catalog, seen)
         ]

@@ -11,11 +11,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
-from teamaccess.delivery.batch import of_run
-from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.batch import run_metadata
+from teamaccess.delivery.provenance.runs import begin_runs
 from teamaccess.engine import Engine
 from teamaccess.ledger import Attribution, Sessions
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import Organization, RunKind, is_organization_id
 from teamaccess.upkeep.reconciliation.comparison import EXAMPLES
 from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult
@@ -86,14 +86,14 @@ async def _begin(
     # what SpiceDB tells of other objects than an organization is named by what is before the slash
     tenant = name.rpartition(":")[2].partition("/")[0]
     async with sessions.begin() as session:
-        runs = await begin(
+        runs = await begin_runs(
             session,
             RunKind.PURGE,
             [(tenant, 0)],
             request_id=attribution.request_id,
             transaction=transaction,
         )
-    return of_run(RunKind.PURGE, runs, attribution.request_id)
+    return run_metadata(RunKind.PURGE, runs, attribution.request_id)
 
 
 @asynccontextmanager
@@ -103,7 +103,7 @@ async def _kept_from_being_founded(sessions: Sessions, name: str) -> AsyncIterat
     Yields the transaction in which it is taken.
     """
     async with sessions() as session:
-        await session.execute(UNHURRIED)
+        await session.execute(ALLOW_LONG_TRANSACTION)
         transaction = str((await session.execute(TRANSACTION)).scalar_one())
         yield transaction if await _take(session, name) else None
         await session.rollback()

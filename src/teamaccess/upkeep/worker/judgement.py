@@ -7,10 +7,16 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.last_words import stood_for
-from teamaccess.delivery.provenance.run_rules import beyond, ends, fills
-from teamaccess.delivery.provenance.writes import Claim, Place, arrival, claim, tenant
-from teamaccess.engine import Observed
+from teamaccess.delivery.provenance.ledger_state import asserted_at
+from teamaccess.delivery.provenance.run_rules import ends_run, forbidden_updates, starts_filling
+from teamaccess.delivery.provenance.writes import (
+    PositionKey,
+    WriteClaim,
+    match_claim,
+    read_claim,
+    tenant_of_update,
+)
+from teamaccess.engine import ObservedWrite
 from teamaccess.ledger import Entry
 from teamaccess.relationships import InvalidRelationship, Update
 from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, RunPhase
@@ -20,7 +26,7 @@ from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, 
 class Judgement:
     """What is foreign in a write, and what its watcher must keep of the rest."""
 
-    claimed: Claim
+    claimed: WriteClaim
     foreign: list[Update] = field(default_factory=list)
     arrived: dict[OrganizationId, int] = field(default_factory=dict)
     """The newest position that has come with it, by organization."""
@@ -32,17 +38,17 @@ class Judgement:
     """The organizations whose rebuild ends with it, and that should be compared."""
 
 
-async def judge(session: AsyncSession, observed: Observed) -> Judgement:
+async def judge(session: AsyncSession, observed: ObservedWrite) -> Judgement:
     """Judge one write.
 
     SECURITY: the metadata only names positions to look up. Each of them must be in our ledger and arrive
     for the first time; everything else must be what a run that we know of is to write there.
     """
-    judgement = Judgement(claim(observed.metadata))
+    judgement = Judgement(read_claim(observed.metadata))
     claimed = judgement.claimed
     ledger = await _entries(session, claimed.places)
-    seen = await runs.watched(session, {place[0] for place in ledger}) if ledger else {}
-    arrived = arrival(observed.updates, claimed, ledger, seen)
+    seen = await runs.watched_positions(session, {place[0] for place in ledger}) if ledger else {}
+    arrived = match_claim(observed.updates, claimed, ledger, seen)
     judgement.arrived.update(arrived.newest)
     if arrived.unexplained:
         await _Runs(session, judgement).judge(arrived.unexplained)
@@ -58,9 +64,9 @@ class _Runs:
     async def judge(self, updates: Sequence[Update]) -> None:
         own: dict[str, list[Update]] = {}
         for update in updates:
-            own.setdefault(tenant(update), []).append(update)
-        found = await runs.unsettled(self._session, own.keys())
-        seen = await runs.watched(self._session, own.keys()) if found else {}
+            own.setdefault(tenant_of_update(update), []).append(update)
+        found = await runs.unsettled_runs(self._session, own.keys())
+        seen = await runs.watched_positions(self._session, own.keys()) if found else {}
         for name, theirs in own.items():
             mine = [each for each in found if each.organization_id == name]
             await self._judge_tenant(self._current(mine, seen.get(name, 0)), theirs)
@@ -86,30 +92,32 @@ class _Runs:
         id = OrganizationId(run.organization_id)
         at = await _entries(self._session, [(id, run.position)])
         stood = (
-            await stood_for(
+            await asserted_at(
                 self._session, id, run.position, {update.relationship for update in updates}
             )
-            if run.kind == RunKind.REBUILD and fills(run, updates)
+            if run.kind == RunKind.REBUILD and starts_filling(run, updates)
             else set()
         )
-        return beyond(run, updates, stood, at.get((id, run.position)))
+        return forbidden_updates(run, updates, stood, at.get((id, run.position)))
 
     def _keep(self, run: EngineRun, mine: Sequence[EngineRun], updates: Sequence[Update]) -> None:
         judgement = self._judgement
-        if ends(run, updates):
+        if ends_run(run, updates):
             judgement.settled.append(run.id)
-        elif fills(run, updates) and run.phase != RunPhase.FILLING:
+        elif starts_filling(run, updates) and run.phase != RunPhase.FILLING:
             judgement.filling.append(run.id)
         if run.kind != RunKind.REBUILD:
             return
         before = [each.id for each in mine if each.id < run.id and each.kind != RunKind.AHEAD]
         judgement.settled += before
-        if ends(run, updates):
+        if ends_run(run, updates):
             judgement.rebuilt.add(run.organization_id)
             judgement.arrived[OrganizationId(run.organization_id)] = run.position
 
 
-async def _entries(session: AsyncSession, places: Iterable[Place]) -> dict[Place, Entry]:
+async def _entries(
+    session: AsyncSession, places: Iterable[PositionKey]
+) -> dict[PositionKey, Entry]:
     """Return the entries at some places; what is in no ledger is left out."""
     wanted = list(places)
     if not wanted:

@@ -16,7 +16,7 @@ from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
     EngineUnavailable,
-    exactly,
+    at_exact_snapshot,
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
@@ -59,7 +59,7 @@ class SchemaWatch:
             ours = select(SchemaVersion.applied_at).where(SchemaVersion.zed_token == zed_token)
             if await session.scalar(ours) is not None:
                 return
-        await self._compare(exactly(zed_token), {"zed_token": zed_token})
+        await self._compare(at_exact_snapshot(zed_token), {"zed_token": zed_token})
 
     async def look_seldom(self) -> None:
         """Judge the schema that stands now, unless that was done a moment ago."""
@@ -89,7 +89,9 @@ class SchemaWatch:
         if recorded is None:
             return  # before the first `schema apply` there is nothing to compare with
         try:
-            differences = await self._service.engine.lacks(recorded, at, COMPARED_WITHIN_SECONDS)
+            differences = await self._service.engine.schema_differences(
+                recorded, at, COMPARED_WITHIN_SECONDS
+            )
         except EngineUnavailable as unknown:
             cause = str(unknown.facts["cause"])
             if cause.startswith(AWAY):

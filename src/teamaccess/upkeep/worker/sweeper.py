@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from teamaccess.changes import Ledger
-from teamaccess.common.cancellation import should_continue
 from teamaccess.common.errors import Unavailable
-from teamaccess.delivery.relay import OUTAGES, pause
+from teamaccess.common.process import should_continue
+from teamaccess.delivery.relay import OUTAGES, retry_delay
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.worker.ends import end_due, find_due
 
@@ -98,5 +98,5 @@ class Sweeper:
     def _rest(self, organization: OrganizationId) -> None:
         """Leave it alone for a while, longer and longer."""
         failures = self._resting[organization].failures + 1 if organization in self._resting else 1
-        until = time.monotonic() + pause(failures).total_seconds()
+        until = time.monotonic() + retry_delay(failures).total_seconds()
         self._resting[organization] = Rest(failures, until)

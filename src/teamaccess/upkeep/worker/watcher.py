@@ -9,11 +9,11 @@ import structlog
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.common.cancellation import should_continue
+from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.writes import Claim, by_tenant
+from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
-from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
+from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
 from teamaccess.upkeep.findings import record
@@ -54,7 +54,7 @@ WITH seen AS (
 INSERT INTO watch_cursor (id, zed_token) VALUES (1, :zed_token)
 ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
 """)
-NOTHING = Judgement(Claim())
+NOTHING = Judgement(WriteClaim())
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 """Held by a connection as long as it lives: of any number of workers one watches."""
@@ -101,7 +101,7 @@ class Watcher:
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
             if not since:  # it begins at the present, where it will see no end of what is over
-                await runs.begin_at_the_present(session)
+                await runs.start_from_now(session)
         heard = False
         try:
             async for observed in self._service.engine.watch(since):
@@ -128,7 +128,7 @@ class Watcher:
             await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
             await self._forget()
 
-    async def _judge(self, observed: Observed) -> Judgement:
+    async def _judge(self, observed: ObservedWrite) -> Judgement:
         """Judge a write, and keep a finding of what is foreign in it."""
         async with self._service.reads() as session:
             judgement = await judge(session, observed)
@@ -136,10 +136,10 @@ class Watcher:
             await self._found(observed, judgement)
         return judgement
 
-    async def _found(self, observed: Observed, judgement: Judgement) -> None:
+    async def _found(self, observed: ObservedWrite, judgement: Judgement) -> None:
         """Keep a finding for each tenant, with nothing of another's; all of them or none."""
         claimed = judgement.claimed.runs
-        by_name = by_tenant(judgement.foreign, observed.unreadable)
+        by_name = group_by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
             for organization, told in by_name.items():
                 log.error("foreign_write", organization=organization, count=len(told))
@@ -157,7 +157,7 @@ class Watcher:
         async with self._service.reads() as session:
             await record(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _keep(self, observed: Observed, judgement: Judgement) -> None:
+    async def _keep(self, observed: ObservedWrite, judgement: Judgement) -> None:
         """Keep how far it was read; a write's place at once, an idle one's now and then.
 
         What a write means for the ledgers and the runs is kept in the same statement: each is judged by
@@ -178,7 +178,7 @@ class Watcher:
         async with self._service.reads() as session:
             await session.execute(KEEP, kept)
             if not observed.updates:  # everything that was written before has been seen
-                await runs.settle(session)
+                await runs.settle_runs(session)
 
     async def _forget(self) -> None:
         """Begin at the present: what lies between is what a comparison finds."""

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 from teamaccess.storage.records.ledger import TransactionId
 
 revision = "0001"
@@ -15,7 +15,7 @@ def upgrade() -> None:
     """Make the tables, what PostgreSQL itself sees to, and what the application may do."""
     tables()
     for script in ("0001_ledger.sql", "0001_grants.sql"):
-        run(script)
+        run_script(script)
 
 
 def tables() -> None:

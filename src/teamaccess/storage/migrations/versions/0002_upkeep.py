@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0002"
 down_revision = "0001"
@@ -16,7 +16,7 @@ def upgrade() -> None:
     notes()
     applications()
     findings()
-    run("0002_upkeep.sql")
+    run_script("0002_upkeep.sql")
 
 
 def memberships() -> None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0004"
 down_revision = "0003"
@@ -18,4 +18,4 @@ def upgrade() -> None:
         "findings",
         "(resolved_by IS NOT NULL) = (kind = 'foreign_write' AND resolved_at IS NOT NULL)",
     )
-    run("0004_resolved_findings.sql")
+    run_script("0004_resolved_findings.sql")

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0005"
 down_revision = "0004"
@@ -17,7 +17,7 @@ def upgrade() -> None:
     resources()
     access_requests()
     service_accounts()
-    run("0005_roles_and_teams.sql")
+    run_script("0005_roles_and_teams.sql")
 
 
 def roles() -> None:

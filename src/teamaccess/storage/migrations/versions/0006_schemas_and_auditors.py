@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0006"
 down_revision = "0005"
@@ -13,7 +13,7 @@ def upgrade() -> None:
     """Add the tables, and let the application use them."""
     schema_versions()
     auditors()
-    run("0006_schemas_and_auditors.sql")
+    run_script("0006_schemas_and_auditors.sql")
 
 
 def schema_versions() -> None:

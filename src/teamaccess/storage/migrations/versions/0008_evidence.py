@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0008"
 down_revision = "0007"
@@ -16,7 +16,7 @@ def upgrade() -> None:
     attested_rows()
     op.drop_column("reconciliations", "importing")
     op.execute("UPDATE watch_cursor SET zed_token = ''")
-    run("0008_evidence.sql")
+    run_script("0008_evidence.sql")
 
 
 def engine_runs() -> None:

@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0011"
 down_revision = "0010"
@@ -12,4 +12,4 @@ down_revision = "0010"
 def upgrade() -> None:
     """Keep the time; nobody knows it of logins that are linked already."""
     op.add_column("users", sa.Column("linked_at", sa.DateTime(timezone=True), nullable=True))
-    run("0011_linked_logins.sql")
+    run_script("0011_linked_logins.sql")

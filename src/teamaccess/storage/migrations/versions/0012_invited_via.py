@@ -3,7 +3,7 @@
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0012"
 down_revision = "0011"
@@ -21,4 +21,4 @@ def upgrade() -> None:
         "invitations",
         [sa.text("(coalesce(invited_via, invited_by))"), "sent_at"],
     )
-    run("0012_invited_via.sql")
+    run_script("0012_invited_via.sql")

@@ -1,6 +1,6 @@
 """What an event says of a row ends with the row: it explains no row that is put back."""
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0013"
 down_revision = "0012"
@@ -8,4 +8,4 @@ down_revision = "0012"
 
 def upgrade() -> None:
     """Let attestations end, and close what the application's role could get round."""
-    run("0013_attestations_end.sql")
+    run_script("0013_attestations_end.sql")

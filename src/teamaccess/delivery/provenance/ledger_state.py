@@ -1,16 +1,16 @@
-"""What a ledger stood for at one of its positions, of the relationships that somebody asks about."""
+"""Find out which relationships a ledger asserts at one of its positions."""
 
 from collections.abc import Collection
 
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.markers import LIFE, applied, head, is_marker
+from teamaccess.ledger.markers import MARKER_LIFETIME, head_marker, is_marker, position_marker
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.updates import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
-LAST_WORDS = text("""
+LAST_UPDATES = text("""
 WITH told AS MATERIALIZED (
   SELECT position, nth, said, status = 'skipped' AS skipped, identity
   FROM ledger
@@ -26,33 +26,33 @@ UNION
 (SELECT DISTINCT ON (identity) said FROM told WHERE NOT skipped
  ORDER BY identity, position DESC, nth DESC)
 """)
-"""What the ledger says last of some relationships, and what it says where nobody gave the entry up."""
+"""The last update of each relationship up to a position, with and without skipped entries."""
 
 
-async def stood_for(
-    session: AsyncSession, organization: str, position: int, asked: Collection[Relationship]
+async def asserted_at(
+    session: AsyncSession, organization: str, position: int, relationships: Collection[Relationship]
 ) -> set[Relationship]:
-    """Return those of the relationships for which the ledger stood at the position, markers included.
+    """Return those of the relationships that the ledger asserts at the position, including markers.
 
-    Where an operator has given up what the ledger says last of something, what it says before counts too.
+    If an operator has skipped the last update of a relationship, the update before it counts too.
     """
-    plain = {str(each): each for each in asked if not is_marker(each)}
-    identities = list({each.identity for each in plain.values()})
+    plain = {str(each): each for each in relationships if not is_marker(each)}
+    identities = list({relationship.identity for relationship in plain.values()})
     rows = await session.scalars(
-        LAST_WORDS,
+        LAST_UPDATES,
         {"organization": organization, "position": position, "identities": identities},
     )
-    said = {text.removeprefix("TOUCH ").partition(WAS)[0] for text in rows}
-    markers = [each for each in asked if is_marker(each)]
-    return {each for text, each in plain.items() if text in said} | await _true(
-        session, organization, position, markers
-    )
+    touched = {text.removeprefix("TOUCH ").partition(WAS)[0] for text in rows}
+    markers = [marker for marker in relationships if is_marker(marker)]
+    return {
+        relationship for text, relationship in plain.items() if text in touched
+    } | await _valid_markers(session, organization, position, markers)
 
 
-async def _true(
+async def _valid_markers(
     session: AsyncSession, organization: str, position: int, markers: Collection[Relationship]
 ) -> set[Relationship]:
-    """Return the markers of positions up to this one, and the head if it is the one of this."""
+    """Return the markers of positions up to this one, and the head relationship of this one."""
     if not markers:
         return set()
     named = {number for each in markers if (number := _position(each)) is not None}
@@ -63,16 +63,16 @@ async def _true(
             LedgerEntry.position <= position,
         )
     )
-    true: set[str] = set()
+    valid: set[str] = set()
     for row in rows:
         at = OrganizationId(organization), row.position, row.hash
-        true.add(applied(*at, row.decided_at + LIFE).identity)
+        valid.add(position_marker(*at, row.decided_at + MARKER_LIFETIME).identity)
         if row.position == position:
-            true.add(head(*at).identity)
-    return {each for each in markers if each.identity in true}
+            valid.add(head_marker(*at).identity)
+    return {marker for marker in markers if marker.identity in valid}
 
 
 def _position(marker: Relationship) -> int | None:
-    """Return the position that a marker names, None for one that no ledger can have."""
+    """Return the position that a marker names, None for an impossible position."""
     number = marker.subject.object.id.partition("-")[0]
     return int(number) if number.isdecimal() and len(number) < 19 else None
