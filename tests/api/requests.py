@@ -6,6 +6,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import httpx
+from litestar import Litestar
 from litestar.handlers import HTTPRouteHandler
 from pydantic import SecretStr
 
@@ -252,9 +253,9 @@ ASKS = {
 }
 
 
-def routes() -> Iterator[Route]:
-    """Every route of the application but the documentation's own."""
-    app = create_app(
+def described_application() -> Litestar:
+    """The application without anything behind it."""
+    return create_app(
         Settings(
             database_url="postgresql://nowhere/none",
             spicedb_endpoint="127.0.0.1:1",
@@ -262,7 +263,11 @@ def routes() -> Iterator[Route]:
             secret_key=SecretStr("a secret of nobody"),
         )
     )
-    for route in app.routes:
+
+
+def routes() -> Iterator[Route]:
+    """Every route of the application but the documentation's own."""
+    for route in described_application().routes:
         for handler in getattr(route, "route_handlers", ()):
             if isinstance(handler, HTTPRouteHandler) and not route.path.startswith("/schema"):
                 for method in handler.http_methods - {"OPTIONS"}:

@@ -11,13 +11,14 @@ import httpx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import ColumnElement, literal_column, select, text
+from sqlalchemy import ColumnElement, func, literal_column, select, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
 from teamaccess.common import limits
 from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.common.urls import asyncpg_url
+from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, Organization, OrganizationId
 from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 from tests.support.machines import machine
@@ -154,6 +155,50 @@ async def test_one_person_sends_only_so_many_mails_a_day(initech: Team, limit: L
     for _ in range(3):
         assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
     refused(await invite(initech.id, somebody(), initech.administrator), 429, "invited_too_often")
+
+
+@pytest.mark.parametrize("accounts", [1, 2])
+async def test_of_many_mails_at_once_from_several_organizations_no_more_are_sent_than_are_left(
+    finicom: World, limit: Limit, monkeypatch: pytest.MonkeyPatch, accounts: int
+) -> None:
+    """Two accounts of one mailbox are one person. All are judged before the first one is committed."""
+    mallory = (await finicom.create("mallory")).administrator
+    people = [mallory]
+    if accounts == 2:
+        other, tagged = await finicom.create("other"), mallory.email.replace("@", "+2@")
+        assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
+        people.append(await signed_up(other, tagged))
+    senders = [person for person in people for _ in range(4 // accounts)]
+    ids = [(await found(person)).json()["id"] for person in senders]
+    judged, all_judged = 0, asyncio.Event()
+
+    async def together(*about: Any) -> None:
+        nonlocal judged
+        try:
+            await refuse_flood(*about)
+        finally:
+            judged += 1
+            if judged == len(senders):
+                all_judged.set()
+        await all_judged.wait()
+
+    limit(invitations_a_day_by_one_person=1)
+    monkeypatch.setattr("teamaccess.directory.invitations.offer.refuse_flood", together)
+    asked = [invite(id, somebody(), by) for id, by in zip(ids, senders, strict=True)]
+    answers = await asyncio.gather(*asked)
+    assert sorted(each.status_code for each in answers) == [201, 429, 429, 429]
+    codes = {each.json()["code"] for each in answers if each.status_code == 429}
+    assert codes == {"inviting_elsewhere"}
+    assert await sent_by(finicom, *people) == 1
+    refused(await invite(ids[0], somebody(), senders[0]), 429, "invited_too_often")
+
+
+async def sent_by(world: World, *people: Person) -> int:
+    """How many mails these have caused."""
+    theirs = Invitation.invited_by.in_([each.id for each in people])
+    async with world.service.reads() as session:
+        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(theirs)
+        return (await session.execute(sent)).scalar_one()
 
 
 async def test_an_organization_has_only_so_many_open_invitations(

@@ -4,14 +4,21 @@ import asyncio
 
 import httpx
 import pytest
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.plans import proposals
+from teamaccess.audit.state.moment import Moment, PositionAt, standing_at
+from teamaccess.audit.state.turns import AuditTurns
+from teamaccess.catalog import Catalog, parse_catalog
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
 from tests.support.spicedb_proxy import another_process, through, until
 from tests.support.steps import enlist, refused
 from tests.support.world import OPERATOR, Person, Team
+
+MANY = 24
+"""More questions than a process has connections to read with."""
 
 
 async def invite(team: Team, by: Person, name: str) -> httpx.Response:
@@ -53,6 +60,96 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
     await asyncio.gather(*many)
 
 
+async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None:
+    """An operator makes the rehearsal, and its connection counts for the caller all the same."""
+    turns = ChangeQueue()
+    bob = Attribution("user:bob", Channel.API, "tests")
+    release = asyncio.Event()
+
+    async def rehearse(organization: str) -> None:
+        async with turns.taken([OrganizationId(organization)], OPERATOR, asker="user:eve"):
+            await release.wait()
+
+    many = [asyncio.create_task(rehearse(f"eve-{n}")) for n in range(60)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1), turns.taken([OrganizationId("bob")], bob):
+        assert turns._connections._held["user:eve"] == SHARE
+    release.set()
+    await asyncio.gather(*many)
+
+
+async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
+    turns, release = AuditTurns(), asyncio.Event()
+
+    async def ask(organization: str) -> None:
+        async with turns.taken(OrganizationId(organization), "user:vera"):
+            await release.wait()
+
+    many = [asyncio.create_task(ask(f"tenant-{n}")) for n in range(10)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(1), turns.taken(OrganizationId("acme"), "user:ana"):
+        assert not any(each.done() for each in many)
+    release.set()
+    await asyncio.gather(*many)
+
+
+async def test_catalogs_in_plans_are_read_in_turn(
+    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading one takes up to a second of the processor."""
+    begun: list[str] = []
+
+    def reading(text: str, name: str) -> Catalog:
+        begun.append(text)
+        return parse_catalog(text, name)
+
+    async def plan(team: Team, catalog: str) -> httpx.Response:
+        url = f"{team.path}/audit/plan"
+        return await team.administrator.ask("POST", url, json={"catalog": catalog})
+
+    monkeypatch.setattr("teamaccess.api.routes.plans.parse_catalog", reading)
+    async with acme.world.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
+        others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
+        async with asyncio.timeout(20):
+            refused(await plan(acme, "of acme"), 400, "bad_catalog")
+        assert begun == ["of acme"]
+    assert {each.status_code for each in await asyncio.gather(*others)} == {400}
+
+
+async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
+    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such a question waits for a change under way, with a connection that sign-ins need."""
+    release, waiting = asyncio.Event(), 0
+
+    async def until_released(
+        session: AsyncSession, organization: OrganizationId, moment: Moment
+    ) -> PositionAt:
+        nonlocal waiting
+        if organization == globex.id:
+            await session.connection()
+            waiting += 1
+            await release.wait()
+        return await standing_at(session, organization, moment)
+
+    monkeypatch.setattr("teamaccess.audit.audit.standing_at", until_released)
+    at = {"at": (await acme.world.service.now()).isoformat()}
+
+    async def ask(team: Team) -> httpx.Response:
+        return await team.administrator.ask("GET", f"{team.path}/audit/matrix", params=at)
+
+    async def waits() -> bool:
+        return waiting > 0
+
+    others = [asyncio.create_task(ask(globex)) for _ in range(MANY)]
+    await until(waits)
+    async with asyncio.timeout(20):
+        assert (await ask(acme)).status_code == 200
+    assert waiting == 1
+    release.set()
+    assert {each.status_code for each in await asyncio.gather(*others)} == {200}
+
+
 async def test_a_tenants_large_questions_leave_room_for_another_ones(
     acme: Team, globex: Team
 ) -> None:
@@ -60,7 +157,7 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
     async with audit.turns.taken(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
-            for _ in range(24)
+            for _ in range(MANY)
         ]
         async with asyncio.timeout(20):
             answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix")

@@ -22,6 +22,7 @@ from teamaccess.common.errors import Conflict
 from teamaccess.common.settings import Settings
 from teamaccess.common.text import escape_controls
 from teamaccess.views.tables import print_table, rows_as_csv
+from tests.api.requests import ASKS, Stage
 from tests.support.world import Team
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
@@ -228,3 +229,48 @@ async def test_an_address_takes_it_as_text_or_refuses_it(acme: Team, said: str) 
         assert 400 <= answer.status_code < 500 or answer.is_success, (method, path, answer.text)
         assert answer.status_code < 500
         assert "x-evil" not in answer.headers
+
+
+QUALITIES = [
+    "inf",
+    "-inf",
+    "nan",
+    "-1",
+    "1e400",
+    "-1e400",
+    "1e-400",
+    "9" * 400,
+    "0x1",
+    "1_0",
+    "",
+    "x",
+]
+"""What stands where HTTP has a number from 0 to 1, some of it a number for Python."""
+WANTED = [
+    "text/csv;q={}",
+    "text/csv; q={}, application/json",
+    "*/*;q={}",
+    "application/x-ndjson;q={}",
+]
+
+
+@pytest.mark.parametrize("quality", QUALITIES, ids=lambda each: each[:8])
+async def test_a_quality_that_is_no_number_is_answered_all_the_same(
+    acme: Team, quality: str
+) -> None:
+    for wanted in WANTED:
+        accept = {"Accept": wanted.format(quality)}
+        answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix", headers=accept)
+        assert answer.status_code == 200, answer.text
+
+
+async def test_no_route_breaks_by_what_is_accepted(acme: Team) -> None:
+    stage = await Stage.set(acme)
+    paths = [stage.url(route) for route in ASKS if route.method == "GET"]
+    for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:
+        told = []
+        for accept in ("*/*", "text/csv;q=inf, text/html;q=nan", ";q=1e400", "/;=,;", ""):
+            answer = await acme.administrator.ask("GET", path, headers={"Accept": accept})
+            told.append(answer.status_code)
+        assert len(set(told)) == 1, (path, told)
+        assert told[0] < 500, path

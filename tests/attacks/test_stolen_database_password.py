@@ -4,9 +4,13 @@ She is refused outright, or `teamaccess ledger verify` names what she has done. 
 unseen is in docs/decisions/0006-what-the-role-can-do.md.
 """
 
+from datetime import timedelta
+
 import pytest
 from asyncpg import PostgresError
 
+from teamaccess.audit.auditors.find import is_auditor
+from teamaccess.audit.auditors.grant import grant_auditor, revoke_auditor
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import verify
 from tests.support.connections import Connection, transaction
@@ -206,6 +210,37 @@ async def test_nobody_is_named_an_auditor_in_secret(acme: Team, application: Con
         "INSERT INTO auditors (user_id, granted_at, granted_by, reason_hash)"
         f" VALUES ('{acme.administrator.id}', now(), 'operator:ines', '')",
     )
+
+
+@pytest.mark.parametrize("how", ["revoked", "granted for less"])
+async def test_an_auditor_who_was_revoked_is_not_put_back(
+    acme: Team, application: Connection, how: str
+) -> None:
+    """The event that once named them explains no row that is put back as it was."""
+    world, email = acme.world, f"vera@{acme.id}.example"
+    async with world.operator() as change:
+        vera = (await grant_auditor(change, email, "the yearly audit", None)).id
+    was = await application.fetchrow("SELECT * FROM auditors WHERE user_id = $1", vera)
+    assert was is not None
+    async with world.operator() as change:
+        if how == "revoked":
+            await revoke_auditor(change, vera, "it is over")
+        else:
+            until = change.now + timedelta(days=1)
+            await grant_auditor(change, email, "one more day", until)
+    put_back = (
+        f"INSERT INTO auditors ({', '.join(was.keys())}) VALUES ($1, $2, $3, $4, $5)"
+        if how == "revoked"
+        else "UPDATE auditors SET granted_at = $2, granted_by = $3, reason_hash = $4,"
+        " expires_at = $5 WHERE user_id = $1"
+    )
+    names = ("user_id", "granted_at", "granted_by", "reason_hash", "expires_at")
+    assert tuple(was.keys()) == names
+    with pytest.raises(PostgresError, match="newest event"):
+        await application.execute(put_back, *(was[name] for name in names))
+    async with world.service.reads() as session:
+        tomorrow = await world.service.now() + timedelta(days=2)
+        assert not await is_auditor(session, vera, tomorrow)
 
 
 async def test_nobody_resolves_a_finding_in_secret(acme: Team, application: Connection) -> None:

@@ -2,7 +2,12 @@
 
 import asyncio
 import json
+import os
 import ssl
+import sys
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,8 +16,6 @@ import aiosmtplib
 import psutil
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
-from sqlalchemy import make_url
-from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from teamaccess.cli.commands.dev import welcome
 from teamaccess.common.settings import InvalidSettings, Settings
@@ -186,38 +189,89 @@ async def test_a_proxy_of_the_environment_is_not_told_the_key(
     assert asked == []
 
 
-# --- PostgreSQL ---
+# --- the login ---
+
+ISSUER_KEY = {"kty": "OKP", "crv": "Ed25519", "kid": "of the issuer", "x": "x"}
+PROXY_KEY = {**ISSUER_KEY, "kid": "of the proxy"}
+FIND_KEYS = """
+import sys
+from teamaccess.directory.users.signing_keys import _keys_of
+print(*_keys_of(sys.argv[1]))
+"""
+PROXIES = ["http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]
 
 
-def connection_arguments(settings: Settings) -> dict[str, object]:
-    """What the driver is told."""
-    driver: Any = asyncpg_dialect
-    _, told = driver().create_connect_args(make_url(settings.sqlalchemy_url))
-    return dict(told)
+class Spy:
+    """A server that answers as an issuer, or as a proxy that claims to be one; notes what is asked."""
+
+    def __init__(self, key: dict[str, str], context: ssl.SSLContext | None = None) -> None:
+        self.key, self.context = key, context
+        self.asked: list[str] = []
+        self.issuer = ""
+
+    async def hear(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one request; of a tunnel the first one in it."""
+        try:
+            line = await self._asked(reader)
+            if line.startswith("CONNECT ") and self.context is not None:
+                writer.write(b"HTTP/1.1 200 OK\r\n\r\n")
+                await writer.start_tls(self.context)
+                line = await self._asked(reader)
+            said: dict[str, Any] = {"issuer": self.issuer, "jwks_uri": f"{self.issuer}/keys"}
+            if "/keys " in line:
+                said = {"keys": [self.key]}
+            body = json.dumps(said).encode()
+            writer.write(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+            await writer.drain()
+        except (OSError, asyncio.IncompleteReadError):
+            pass  # the other side did not go on
+        finally:
+            writer.transport.abort()
+
+    async def _asked(self, reader: asyncio.StreamReader) -> str:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        self.asked.append(head.splitlines()[0])
+        return self.asked[-1]
 
 
-@pytest.mark.parametrize(
-    ("address", "dsn"),
-    [
-        ("postgresql://t:pw@db.internal/t", "postgresql:///?sslmode=require"),
-        ("postgresql://t:pw@/t?host=10.0.0.7", "postgresql:///?sslmode=require"),
-        ("postgresql://t:pw@db.internal/t?sslmode=disable", "postgresql:///?sslmode=disable"),
-        (
-            "postgresql://t:pw@db.internal/t?sslmode=verify-full&sslrootcert=%2Fca.pem",
-            "postgresql:///?sslmode=verify-full&sslrootcert=%2Fca.pem",
-        ),
-        ("postgresql://t:pw@127.0.0.1/t", None),
-        ("postgresql://t:pw@localhost/t", None),
-        ("postgresql://t:pw@/t?host=%2Frun%2Fpostgresql", None),
-        ("postgresql:///t", None),
-    ],
-)
-def test_postgresql_on_another_host_is_asked_over_tls_unless_somebody_says_otherwise(
-    monkeypatch: pytest.MonkeyPatch, address: str, dsn: str | None
+@asynccontextmanager
+async def listening(spy: Spy) -> AsyncIterator[int]:
+    """Serve on a free port."""
+    server = await asyncio.start_server(spy.hear, "127.0.0.1", 0)
+    async with server:
+        yield int(server.sockets[0].getsockname()[1])
+
+
+async def keys_found(issuer: str, proxy: int) -> tuple[str, str]:
+    """Which keys a process finds whose environment names a proxy for everything; and its errors."""
+    environment = {name: each for name, each in os.environ.items() if "proxy" not in name.lower()}
+    environment |= dict.fromkeys(PROXIES, f"http://127.0.0.1:{proxy}")
+    program = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", FIND_KEYS, issuer, env=environment, stdout=PIPE, stderr=PIPE
+    )
+    found, errors = await program.communicate()
+    return found.decode().strip(), errors.decode()
+
+
+async def test_a_proxy_of_the_environment_answers_for_no_issuer_on_this_machine() -> None:
+    issuer, proxy = Spy(ISSUER_KEY), Spy(PROXY_KEY)
+    async with listening(issuer) as port, listening(proxy) as proxy_port:
+        issuer.issuer = proxy.issuer = f"http://127.0.0.1:{port}"
+        found, errors = await keys_found(issuer.issuer, proxy_port)
+    assert found == ISSUER_KEY["kid"], errors
+    assert proxy.asked == []
+
+
+async def test_a_proxy_of_the_environment_carries_tls_and_cannot_answer_in_its_place(
+    tmp_path: Path,
 ) -> None:
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told.get("dsn") == dsn
-    assert not any(name.startswith("ssl") for name in told)
+    proxy = Spy(PROXY_KEY, self_signed(tmp_path))
+    async with listening(proxy) as proxy_port:
+        proxy.issuer = "https://login.example"
+        found, errors = await keys_found(proxy.issuer, proxy_port)
+    assert found == ""
+    assert "CERTIFICATE_VERIFY_FAILED" in errors
+    assert [line.rpartition(" ")[0] for line in proxy.asked] == ["CONNECT login.example:443"]
 
 
 # --- this machine ---

@@ -7,7 +7,7 @@ from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden
 from teamaccess.common.fairness import FairSlots
 from teamaccess.delivery.position import LedgerPosition, NoLedgerPosition, position_of
-from teamaccess.engine import Engine, Question
+from teamaccess.engine import Engine, EngineUnavailable, Question
 from teamaccess.ledger import OnBehalf, OtherHistory, UnknownOrganization
 from teamaccess.ledger.session import Sessions
 from teamaccess.relationships import user as user_object
@@ -166,12 +166,14 @@ class ReadAuthorizer:
         standing, both = await self._standing(organization), self._on_behalf
         try:
             held = await self._held(standing, user, permissions, both)
-        except OtherHistory:
-            # SECURITY: whoever has no row there is told what they are told of organizations that do not
-            # exist. It allows nobody anything: who has a row is refused, too, with the cause.
+        except (OtherHistory, EngineUnavailable):
+            # SECURITY: a caller without a row there gets the answer for an organization that does not
+            # exist, after as many questions. A SpiceDB that was replaced may refuse the organization's
+            # ZedToken, which an organization that does not exist has not. Nobody is allowed anything:
+            # a caller with a row is refused, too, and learns the cause.
             if await self._has_row(organization, user):
                 raise
-            raise UnknownOrganization(organization=organization) from None
+            held = await self._held(_nowhere(organization), user, permissions, both)
         if MEMBERSHIP in held:
             await self._seen(organization, user)
         return held
@@ -201,4 +203,8 @@ class ReadAuthorizer:
             standing = await position_of(session, organization)
         # SECURITY: about an organization that does not exist the engine is asked all the same. Time and
         # outages must not tell a stranger which organizations there are.
-        return standing or NoLedgerPosition(organization, 1, bytes(32), None)
+        return standing or _nowhere(organization)
+
+
+def _nowhere(organization: OrganizationId) -> NoLedgerPosition:
+    return NoLedgerPosition(organization, 1, bytes(32), None)

@@ -23,7 +23,7 @@ from teamaccess.api.requests.bodies import Body
 from teamaccess.api.requests.queries import refuse_unknown
 from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveWhole
 from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
-from teamaccess.api.routes import ALL
+from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.api.status import Status, provide_status
 from teamaccess.common import logs
@@ -83,6 +83,7 @@ def create_app(settings: Settings) -> Litestar:
             path="/schema",
             use_handler_docstrings=True,
             render_plugins=formats(),
+            tags=TAGS,
         ),
         logging_config=None,
     )

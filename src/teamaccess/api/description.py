@@ -23,6 +23,7 @@ from litestar.openapi.spec import (
 )
 from litestar.serialization import default_serializer
 
+from teamaccess.api.examples import add_examples
 from teamaccess.views.request import Request
 
 TEXT = Schema(type=OpenAPIType.STRING)
@@ -48,6 +49,12 @@ ENFORCED = {
     ),
 }
 PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
+WITHOUT_CHANGE = {
+    "/v1/check",
+    "/v1/invitations/accept",
+    "/v1/organizations/{organization}/audit/plan",
+}
+"""Paths of operations that are described without 202 and without `Idempotency-Key`."""
 ONCE = Parameter(
     name="Idempotency-Key",
     param_in="header",
@@ -99,14 +106,23 @@ def _yaml(document: dict[str, Any]) -> bytes:
     return dumped
 
 
+def document_of(app: Litestar) -> dict[str, Any]:
+    """Return the completed document, with examples."""
+    document: dict[str, Any] = msgspec.to_builtins(
+        app.openapi_schema.to_schema(), enc_hook=default_serializer
+    )
+    add_examples(document)
+    return document
+
+
 def render(app: Litestar) -> None:
     """Render the completed document in every format."""
     config = app.openapi_config
     assert config is not None  # noqa: S101 - the application has one
-    schema = msgspec.to_builtins(app.openapi_schema.to_schema(), enc_hook=default_serializer)
+    document = document_of(app)
     for each in config.render_plugins:
         if isinstance(each, Rendered):
-            each.prepare(schema)
+            each.prepare(document)
 
 
 def describe(app: Litestar) -> None:
@@ -119,9 +135,10 @@ def describe(app: Litestar) -> None:
     document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
     document.security = [{"token": []}, {}]
     for method, path, operation in operations(document):
+        operation.summary = _summary(operation)
         _refusals(operation)
         _body(operation)
-        if method != "get" and path not in ("/v1/invitations/accept", "/v1/check"):
+        if method != "get" and path not in WITHOUT_CHANGE:
             _change(operation, once=method == "post")
 
 
@@ -139,6 +156,11 @@ def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:
             operation = getattr(item, method)
             if operation is not None:
                 yield method, path, operation
+
+
+def _summary(operation: Operation) -> str:
+    """Return the operation's id as words: `invite_member` reads "Invite member"."""
+    return (operation.operation_id or "").replace("_", " ").capitalize()
 
 
 def _refusals(operation: Operation) -> None:

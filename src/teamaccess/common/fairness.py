@@ -18,7 +18,7 @@ MOST_KEYS = 100_000
 """Callers whose rate is remembered. They take about 20 MB."""
 
 LONGEST_RESERVED_SECONDS = 60.0
-"""How far ahead a turn can be reserved."""
+"""Seconds for which the turns of a caller are remembered after the newest reservation."""
 ROUNDING = 1e-6
 """Seconds by which the sum of the intervals may be wrong."""
 
@@ -168,6 +168,11 @@ class RateLimit:
         wait = self._wait(key, 1)
         self._count(key, 1)
         return max(0.0, wait)
+
+    def give_back(self, key: Hashable) -> None:
+        """Count one less for the key: who reserved a turn does not take it."""
+        if (due := self._due.get(key)) is not None:
+            self._due[key] = due - self._interval
 
     def _wait(self, key: Hashable, cost: int) -> float:
         now = time.monotonic()

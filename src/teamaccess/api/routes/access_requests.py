@@ -28,7 +28,7 @@ ALL = "/v1/organizations/{organization:str}/access-requests"
 ONE = ALL + "/{access_request:str}"
 
 
-@post(ALL)
+@post(ALL, operation_id="request_access")
 @changes
 async def ask_for_access(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
@@ -40,7 +40,7 @@ async def ask_for_access(
     return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
 
 
-@get(ALL)
+@get(ALL, operation_id="list_access_requests")
 async def show_access_requests(
     organization: InPath,
     actor: SignedIn,
@@ -72,7 +72,7 @@ async def show_access_requests(
     )
 
 
-@get(ONE)
+@get(ONE, operation_id="get_access_request")
 async def show_access_request(
     organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
 ) -> AccessRequestView:
@@ -83,7 +83,7 @@ async def show_access_request(
         return AccessRequestView.of(found, await reasons_of(session, [found]))
 
 
-@post(ONE + "/approve", status_code=HTTP_200_OK)
+@post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
     organization: InPath,
@@ -105,7 +105,7 @@ async def approve_access_request(
     return await _shown(change, approved)
 
 
-@post(ONE + "/decline", status_code=HTTP_200_OK)
+@post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
     organization: InPath,
@@ -120,7 +120,7 @@ async def decline_access_request(
     return await _shown(change, declined)
 
 
-@post(ONE + "/withdraw", status_code=HTTP_200_OK)
+@post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
     organization: InPath, access_request: InPath, change: Change, actor: SignedIn

@@ -83,7 +83,7 @@ class Shown(Protocol):
         """Yield its rows."""
 
 
-@get("/v1/organizations/{organization:str}/audit/who-can")
+@get("/v1/organizations/{organization:str}/audit/who-can", operation_id="list_permission_holders")
 async def show_who_can(
     request: AnyRequest,
     organization: InPath,
@@ -103,7 +103,7 @@ async def show_who_can(
     return await _shown(request, service, source, view)
 
 
-@get("/v1/organizations/{organization:str}/audit/what-can")
+@get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
 async def show_what_can(
     request: AnyRequest,
     organization: InPath,
@@ -122,7 +122,7 @@ async def show_what_can(
     return await _shown(request, service, source, view)
 
 
-@get("/v1/organizations/{organization:str}/audit/why")
+@get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
 async def show_why(
     request: AnyRequest,
     organization: InPath,
@@ -144,7 +144,7 @@ async def show_why(
     return WhyView.of(found, remedies)
 
 
-@get("/v1/organizations/{organization:str}/audit/matrix")
+@get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
 async def show_matrix(
     request: AnyRequest,
     organization: InPath,

@@ -25,7 +25,7 @@ class UnknownChange(NotFound):
     """{organization} has no change {position}."""
 
 
-@get("/v1/organizations/{organization:str}/changes/{position:int}")
+@get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")
 async def show_change(
     request: AnyRequest,
     organization: InPath,

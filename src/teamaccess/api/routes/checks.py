@@ -26,7 +26,7 @@ class NobodyToCheck(Invalid):
     """An operator is no member: say whose permission is asked, as `user`."""
 
 
-@post("/v1/check", status_code=HTTP_200_OK)
+@post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
     request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
 ) -> ChecksView:

@@ -10,7 +10,7 @@ from teamaccess.api.status import Readiness, TheStatus
 from teamaccess.delivery.status import LedgerStatus, StoppedOrganization
 
 
-@get("/healthz")
+@get("/healthz", operation_id="get_liveness")
 async def alive() -> dict[str, str]:
     """Return 200 while the process answers at all."""
     return {"status": "ok"}
@@ -23,6 +23,7 @@ async def alive() -> dict[str, str]:
             dict[str, object], generate_examples=False, description="Something does not answer"
         )
     },
+    operation_id="get_readiness",
 )
 async def ready(request: AnyRequest, process_status: TheStatus) -> Response[dict[str, object]]:
     """Return 200 if PostgreSQL and SpiceDB answer, else 503.

@@ -46,7 +46,7 @@ from teamaccess.views.invitations import (
 log = structlog.get_logger()
 
 
-@post("/v1/organizations/{organization:str}/invitations")
+@post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
     organization: InPath,
@@ -68,7 +68,7 @@ async def invite(
     return await send(change, service, letter)
 
 
-@get("/v1/organizations/{organization:str}/invitations")
+@get("/v1/organizations/{organization:str}/invitations", operation_id="list_invitations")
 async def show_invitations(
     organization: InPath,
     actor: SignedIn,
@@ -99,6 +99,7 @@ async def show_invitations(
 @delete(
     "/v1/organizations/{organization:str}/invitations/{invitation:str}",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="cancel_invitation",
 )
 @changes
 async def cancel_invitation(
@@ -112,6 +113,7 @@ async def cancel_invitation(
 @post(
     "/v1/organizations/{organization:str}/invitations/{invitation:str}/resend",
     status_code=HTTP_200_OK,
+    operation_id="resend_invitation",
 )
 @changes
 async def resend_invitation(
@@ -128,7 +130,7 @@ async def resend_invitation(
     return await send(change, service, letter)
 
 
-@post("/v1/invitations/accept", status_code=HTTP_200_OK)
+@post("/v1/invitations/accept", status_code=HTTP_200_OK, operation_id="accept_invitation")
 async def accept(
     request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:

@@ -23,7 +23,7 @@ async def explain(service: TheService) -> str:
     return PAGE.format(public_url=service.settings.public_url)
 
 
-@get("/")
+@get("/", operation_id="get_service_description")
 async def show_where() -> dict[str, str]:
     """Return where this interface is described, and where its health is told."""
     return {

@@ -12,19 +12,19 @@ from teamaccess.ledger import OnBehalf
 from teamaccess.views.me import CatalogView, MeView
 
 
-@get("/v1/catalog")
+@get("/v1/catalog", operation_id="get_catalog")
 async def show_catalog(service: TheService) -> CatalogView:
     """Return resources, actions and roles: the access model of this deployment."""
     return CatalogView.of(service.catalog)
 
 
-@get("/v1/me")
+@get("/v1/me", operation_id="get_current_user")
 async def show_me(request: AnyRequest, actor: SignedIn) -> MeView:
     """Return the signed-in user, and who acts for them."""
     return MeView.of(actor, request.auth if isinstance(request.auth, OnBehalf) else None)
 
 
-@post("/v1/me/sign-out", status_code=HTTP_204_NO_CONTENT)
+@post("/v1/me/sign-out", status_code=HTTP_204_NO_CONTENT, operation_id="sign_out_everywhere")
 @changes
 async def sign_out(change: Change, actor: SignedIn) -> None:
     """End every session of the caller; each access token issued before is refused from now on."""

@@ -37,7 +37,7 @@ class RolesChangedMeanwhile(PreconditionFailed):
     """The roles of {user} have changed since you read them. Read them again."""
 
 
-@get("/v1/organizations/{organization:str}/members")
+@get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
     organization: InPath,
     actor: SignedIn,
@@ -72,7 +72,7 @@ async def show_members(
     return page(rows, limit, _key, MemberView.listed)
 
 
-@get("/v1/organizations/{organization:str}/members/{user:str}")
+@get("/v1/organizations/{organization:str}/members/{user:str}", operation_id="get_member")
 async def show_member(
     organization: InPath, user: InPath, actor: SignedIn, service: TheService
 ) -> Response[MemberView]:
@@ -87,7 +87,10 @@ async def show_member(
     return Response(view, headers={"ETag": etag(member.assignments)})
 
 
-@put("/v1/organizations/{organization:str}/members/{user:str}/roles")
+@put(
+    "/v1/organizations/{organization:str}/members/{user:str}/roles",
+    operation_id="replace_member_roles",
+)
 @changes
 async def change_member_roles(
     organization: InPath,
@@ -109,7 +112,9 @@ async def change_member_roles(
     return MemberView.of(member, held.get(whom, ()))
 
 
-@patch("/v1/organizations/{organization:str}/members/{user:str}")
+@patch(
+    "/v1/organizations/{organization:str}/members/{user:str}", operation_id="change_membership_end"
+)
 @changes
 async def change_membership(
     organization: InPath,
@@ -128,6 +133,7 @@ async def change_membership(
 @post(
     "/v1/organizations/{organization:str}/members/{user:str}/suspend",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="suspend_member",
 )
 @revokes
 async def suspend_member(
@@ -144,6 +150,7 @@ async def suspend_member(
 @post(
     "/v1/organizations/{organization:str}/members/{user:str}/reactivate",
     status_code=HTTP_204_NO_CONTENT,
+    operation_id="reactivate_member",
 )
 @changes
 async def reactivate_member(
@@ -157,7 +164,11 @@ async def reactivate_member(
     await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
-@delete("/v1/organizations/{organization:str}/members/{user:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}/members/{user:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="remove_member",
+)
 @revokes
 async def remove_member(
     organization: InPath,
@@ -170,7 +181,11 @@ async def remove_member(
     await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
 
 
-@post("/v1/organizations/{organization:str}/leave", status_code=HTTP_204_NO_CONTENT)
+@post(
+    "/v1/organizations/{organization:str}/leave",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="leave_organization",
+)
 @revokes
 async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
     """End one's own membership."""

@@ -37,7 +37,7 @@ def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
         raise SignInRequired
 
 
-@post("/v1/organizations", guards=[refuse_anonymous])
+@post("/v1/organizations", guards=[refuse_anonymous], operation_id="create_organization")
 @changes
 async def create_organization(
     request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
@@ -49,7 +49,7 @@ async def create_organization(
     return OrganizationView.of(await create.create(change, data.id, data.name, founder))
 
 
-@get("/v1/organizations")
+@get("/v1/organizations", operation_id="list_organizations")
 async def show_organizations(
     request: AnyRequest,
     service: TheService,
@@ -77,7 +77,7 @@ async def show_organizations(
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 
-@get("/v1/organizations/{organization:str}")
+@get("/v1/organizations/{organization:str}", operation_id="get_organization")
 async def show_organization(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> OrganizationView:
@@ -88,7 +88,7 @@ async def show_organization(
         return OrganizationView.of(await get_organization(session, id))
 
 
-@patch("/v1/organizations/{organization:str}")
+@patch("/v1/organizations/{organization:str}", operation_id="rename_organization")
 @changes
 async def rename_organization(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
@@ -98,14 +98,18 @@ async def rename_organization(
     return OrganizationView.of(await create.rename(change, actor.id, id, data.name))
 
 
-@delete("/v1/organizations/{organization:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="delete_organization",
+)
 @changes
 async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
     """End an organization for everybody; its id is never used again."""
     await create.end(change, actor.id, OrganizationId(organization))
 
 
-@get("/v1/organizations/{organization:str}/permissions")
+@get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")
 async def show_permissions(
     organization: InPath, actor: SignedIn, service: TheService
 ) -> PermissionsView:

@@ -32,7 +32,11 @@ class PlanNeeded(Invalid):
     """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
 
 
-@post("/v1/organizations/{organization:str}/audit/plan", status_code=HTTP_200_OK)
+@post(
+    "/v1/organizations/{organization:str}/audit/plan",
+    status_code=HTTP_200_OK,
+    operation_id="plan_changes",
+)
 async def make_plan(
     request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
 ) -> Response[PlanView]:
@@ -56,7 +60,11 @@ async def make_plan(
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
-@post("/v1/organizations/{organization:str}/changes", status_code=HTTP_200_OK)
+@post(
+    "/v1/organizations/{organization:str}/changes",
+    status_code=HTTP_200_OK,
+    operation_id="make_changes",
+)
 @changes
 async def make_changes(
     organization: InPath,

@@ -36,7 +36,7 @@ EVERYWHERE = "/v1/organizations/{organization:str}/resources"
 ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
 
 
-@put(ONE)
+@put(ONE, operation_id="register_resource")
 @changes
 async def register_resource(
     organization: InPath,
@@ -54,7 +54,7 @@ async def register_resource(
     return ResourceView.of(found)
 
 
-@get(ONE)
+@get(ONE, operation_id="get_resource")
 async def show_resource(
     organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
 ) -> ResourceView:
@@ -66,7 +66,7 @@ async def show_resource(
         return ResourceView.of(await get_resource(session, service.catalog, id, key))
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
 async def remove_resource(
     organization: InPath, type: InPath, resource: InPath, change: Change, actor: SignedIn
@@ -77,7 +77,7 @@ async def remove_resource(
     )
 
 
-@get(f"{EVERYWHERE}/{{type:str}}")
+@get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
     organization: InPath,
     type: InPath,
@@ -99,6 +99,7 @@ async def show_resources(
     "/v1/organizations/{organization:str}/resources:batch",
     status_code=HTTP_200_OK,
     request_max_body_size=LARGEST_BATCH,
+    operation_id="change_resources",
 )
 @changes
 async def change_resources(
@@ -124,7 +125,7 @@ class GrantsChangedMeanwhile(PreconditionFailed):
     """What is granted on {resource} has changed since you read it. Read it again."""
 
 
-@get(GRANTS)
+@get(GRANTS, operation_id="list_grants")
 async def show_grants(
     organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
 ) -> Response[GrantsView]:
@@ -138,7 +139,7 @@ async def show_grants(
     return Response(view(found, now), headers={"ETag": etag(found)})
 
 
-@put(GRANTS)
+@put(GRANTS, operation_id="replace_grants")
 @changes
 async def change_grants(
     organization: InPath,

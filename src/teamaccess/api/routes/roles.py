@@ -38,7 +38,7 @@ class RoleIdStays(Invalid):
     """The id of {role} cannot be changed; make another role for that."""
 
 
-@get("/v1/organizations/{organization:str}/roles")
+@get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
     organization: InPath,
     actor: SignedIn,
@@ -64,7 +64,7 @@ async def show_roles(
     )
 
 
-@get("/v1/organizations/{organization:str}/roles/{role:str}")
+@get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
     organization: InPath, role: InPath, actor: SignedIn, service: TheService
 ) -> Response[RoleView]:
@@ -78,7 +78,7 @@ async def show_role(
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
 
-@post("/v1/organizations/{organization:str}/roles")
+@post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
 async def make_role(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
@@ -96,7 +96,7 @@ async def make_role(
     return view
 
 
-@put("/v1/organizations/{organization:str}/roles/{role:str}")
+@put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
     organization: InPath,
@@ -119,7 +119,11 @@ async def replace_role(
     return RoleView.of(found, change.catalog)
 
 
-@delete("/v1/organizations/{organization:str}/roles/{role:str}", status_code=HTTP_204_NO_CONTENT)
+@delete(
+    "/v1/organizations/{organization:str}/roles/{role:str}",
+    status_code=HTTP_204_NO_CONTENT,
+    operation_id="delete_role",
+)
 @revokes
 async def delete_role(
     organization: InPath,

@@ -30,7 +30,7 @@ TOKENS = ONE + "/tokens"
 TOKEN = TOKENS + "/{api_token:str}"
 
 
-@post(ALL)
+@post(ALL, operation_id="create_service_account")
 @changes
 async def create_service_account(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
@@ -42,7 +42,7 @@ async def create_service_account(
     return ServiceAccountView.of(made, held.get(made.user_id, ()))
 
 
-@get(ALL)
+@get(ALL, operation_id="list_service_accounts")
 async def show_service_accounts(
     organization: InPath,
     actor: SignedIn,
@@ -62,7 +62,7 @@ async def show_service_accounts(
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), ServiceAccountView.listed)
 
 
-@get(ONE)
+@get(ONE, operation_id="get_service_account")
 async def show_service_account(
     organization: InPath, account: InPath, actor: SignedIn, service: TheService
 ) -> ServiceAccountView:
@@ -76,7 +76,7 @@ async def show_service_account(
     return ServiceAccountView.of(member, held.get(member.user_id, ()), seen)
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
 async def delete_service_account(
     organization: InPath, account: InPath, change: Change, actor: SignedIn
@@ -85,7 +85,7 @@ async def delete_service_account(
     await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
 
 
-@post(TOKENS)
+@post(TOKENS, operation_id="create_token")
 @changes
 async def create_token(
     organization: InPath,
@@ -106,7 +106,7 @@ async def create_token(
     return told_once(change, issued)
 
 
-@get(TOKENS)
+@get(TOKENS, operation_id="list_tokens")
 async def show_tokens(
     organization: InPath,
     account: InPath,
@@ -124,7 +124,7 @@ async def show_tokens(
     return page(rows, limit, _key, TokenView.of)
 
 
-@delete(TOKEN, status_code=HTTP_204_NO_CONTENT)
+@delete(TOKEN, status_code=HTTP_204_NO_CONTENT, operation_id="revoke_token")
 @revokes
 async def revoke_token(
     organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
@@ -134,7 +134,7 @@ async def revoke_token(
     await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
 
 
-@post(TOKEN + "/rotate")
+@post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
     organization: InPath,

@@ -28,7 +28,7 @@ class TeamRolesChangedMeanwhile(PreconditionFailed):
     """The roles of the team {team} have changed since you read them. Read them again."""
 
 
-@post(TEAMS)
+@post(TEAMS, operation_id="create_team")
 @changes
 async def create_team(
     organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewTeam]
@@ -38,7 +38,7 @@ async def create_team(
     return TeamView.of(made, change.now)
 
 
-@get(TEAMS)
+@get(TEAMS, operation_id="list_teams")
 async def show_teams(
     organization: InPath,
     actor: SignedIn,
@@ -57,7 +57,7 @@ async def show_teams(
     )
 
 
-@get(ONE)
+@get(ONE, operation_id="get_team")
 async def show_team(
     organization: InPath, team: InPath, actor: SignedIn, service: TheService
 ) -> Response[TeamView]:
@@ -70,7 +70,7 @@ async def show_team(
     return Response(TeamView.of(found, now), headers={"ETag": etag(found.roles)})
 
 
-@patch(ONE)
+@patch(ONE, operation_id="rename_team")
 @changes
 async def rename_team(
     organization: InPath, team: InPath, change: Change, actor: SignedIn, data: JSONBody[TeamPatch]
@@ -80,14 +80,14 @@ async def rename_team(
     return TeamView.of(await act.rename(change, actor.id, id, TeamId(team), data.name), change.now)
 
 
-@delete(ONE, status_code=HTTP_204_NO_CONTENT)
+@delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
 async def delete_team(organization: InPath, team: InPath, change: Change, actor: SignedIn) -> None:
     """End a team and whatever its members had through it."""
     await act.end(change, actor.id, OrganizationId(organization), TeamId(team))
 
 
-@put(f"{ONE}/roles")
+@put(f"{ONE}/roles", operation_id="replace_team_roles")
 @changes
 async def change_team_roles(
     organization: InPath,
@@ -108,7 +108,7 @@ async def change_team_roles(
     return TeamView.of(changed, change.now)
 
 
-@get(f"{ONE}/members")
+@get(f"{ONE}/members", operation_id="list_team_members")
 async def show_team_members(
     organization: InPath,
     team: InPath,
@@ -130,7 +130,7 @@ async def show_team_members(
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), TeamMemberView.listed)
 
 
-@put(SEAT)
+@put(SEAT, operation_id="put_team_member")
 @changes
 async def put_into_team(
     organization: InPath,
@@ -147,7 +147,7 @@ async def put_into_team(
     return TeamMemberView.of(member, place)
 
 
-@delete(SEAT, status_code=HTTP_204_NO_CONTENT)
+@delete(SEAT, status_code=HTTP_204_NO_CONTENT, operation_id="remove_team_member")
 @revokes
 async def take_out_of_team(
     organization: InPath, team: InPath, user: InPath, change: Change, actor: SignedIn

@@ -21,6 +21,7 @@ from teamaccess.api.server.limits import (
     TARGET_BYTES,
     WAITING_REQUESTS,
 )
+from teamaccess.api.server.pacing import GONE
 from teamaccess.api.server.refusals import (
     SLOW_READER,
     BodyTooLarge,
@@ -65,6 +66,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._gate = gate
         self._limits = gate.limits
         self._address: str | None = None
+        self._gone = asyncio.Event()
         self._stage = Stage.SILENT
         self._due = math.inf
         self._refusal: ConnectionRefusal | None = None
@@ -99,6 +101,7 @@ class LimitedConnection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Make room for another connection."""
         super().connection_lost(exc)
+        self._gone.set()
         if self._address is not None:
             self._gate.release(self._address)
             self._address = None
@@ -161,6 +164,7 @@ class LimitedConnection(HttpToolsProtocol):
         self._steps += 1
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
         super().on_headers_complete()
+        self.cycle.scope[GONE] = self._gone  # type: ignore[literal-required]
         self.cycle.transport = Outlet(self)  # type: ignore[assignment]  # the part that a cycle uses
         if has_body or upgrades:
             # answered before the body is here, the connection is not good for another request

@@ -3,10 +3,13 @@
 Each costs a little before anything can judge it: it is parsed, routed, perhaps looked up. Any number of
 connections could send any number of them, and every step of everybody else's requests would wait for all.
 So they are spread over time, for each client address and altogether. Clients that wait for their answers
-before they send more are slowed down by that; the others fill their own connections.
+before they send more are slowed down by that; the others fill their own connections. The turn of a client
+that has gone is given back: otherwise a flood of short connections would take the turns of hours to come.
 """
 
 import asyncio
+from collections.abc import Hashable
+from contextlib import suppress
 from hashlib import blake2b
 from typing import Any
 
@@ -19,6 +22,8 @@ KNOWN_SECONDS = 600.0
 """How long a token that was valid is known. It allows nothing: it is judged with every request."""
 ADDRESSES = 2
 """So many addresses at their limit are served without delay."""
+GONE = "teamaccess.client_gone"
+"""In the scope of a request: an event that is set when the client closes the connection."""
 ALWAYS = frozenset({"/healthz"})
 """Whoever watches over the process waits for others of the same address alone."""
 
@@ -53,11 +58,14 @@ class Paced:
         return self._app.state
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Go on when it is the request's turn."""
+        """Go on when it is the request's turn; not at all for a client that has gone."""
         if scope["type"] == "http" and not self._is_known(scope):
-            await _sleep(self._by_address.reserve(counted_address(scope.get("client"))))
-            if scope["path"] not in ALWAYS:
-                await _sleep(self._altogether.reserve(None))
+            gone: asyncio.Event = scope.get(GONE) or asyncio.Event()
+            address = counted_address(scope.get("client"))
+            if not await _turn(self._by_address, address, gone):
+                return
+            if scope["path"] not in ALWAYS and not await _turn(self._altogether, None, gone):
+                return
         await self._app(scope, receive, send)
 
     def _is_known(self, scope: Any) -> bool:
@@ -65,9 +73,21 @@ class Paced:
         return len(tokens) == 1 and tokens[0] in self._known
 
 
-async def _sleep(seconds: float) -> None:
+async def _turn(limit: RateLimit, key: Hashable, gone: asyncio.Event) -> bool:
+    """Wait for a turn, and return whether the client is still there."""
+    if not await _sleep(limit.reserve(key), gone):
+        return True
+    limit.give_back(key)
+    return False
+
+
+async def _sleep(seconds: float, gone: asyncio.Event) -> bool:
+    """Let the time pass, and return whether the client has gone before its end."""
     if seconds > 0:
-        await asyncio.sleep(seconds)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await gone.wait()
+    return gone.is_set()
 
 
 def _digest(token: bytes) -> bytes:

@@ -49,14 +49,13 @@ async def refuse_flood(
     """Raise TooManyInvitations, SentTooOften or InvitedTooOften instead of one mail too many.
 
     Nobody waits here: of two organizations that one person invites into at the same moment, one is
-    refused with InvitingElsewhere.
+    refused with InvitingElsewhere. All addresses of one mailbox are one person.
     """
     # SECURITY: what a service account sends counts for the account. Counted for the member it acts for,
     # it would use up what that member may send from other organizations.
     sender = await change.session.get_one(User, change.attribution.account or actor)
-    alone = func.pg_try_advisory_xact_lock(
-        func.hashtextextended(f"teamaccess/mails/{sender.id}", 0)
-    )
+    person = mailbox(sender.email) if sender.email is not None else sender.id
+    alone = func.pg_try_advisory_xact_lock(func.hashtextextended(f"teamaccess/mails/{person}", 0))
     if not await change.session.scalar(select(alone)):
         raise InvitingElsewhere
     hour, day = (change.now - timedelta(hours=1), change.now - timedelta(days=1))
