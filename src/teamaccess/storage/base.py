@@ -1,4 +1,4 @@
-"""The base class of all rows, and rows whose origin an event proves."""
+"""The base class of all tables, and the attestations of rows."""
 
 from datetime import datetime
 from typing import Any, ClassVar
@@ -48,16 +48,17 @@ class Base(DeclarativeBase):
 
 
 class AttestedRow(Base):
-    """The proof of one row and the event that has it; PostgreSQL writes it with the event.
+    """The attestation of a row: the hash of the row, and the event that contains it.
 
-    Rows by which somebody signs in, is let in, or is believed are refused unless they are so.
+    PostgreSQL writes it with the event. It refuses a row that gives access or trust (an API token, an
+    invitation, an auditor, a login, a resolved finding) unless the row matches its attestation.
     """
 
     __tablename__ = "attested_rows"
 
     key: Mapped[str] = mapped_column(primary_key=True)
-    """The row, as type and id: `api_token:acme/tok_1`, `login:usr_1`."""
+    """The type and id of the row, such as `api_token:acme/tok_1` or `login:usr_1`."""
     chain: Mapped[str]
     position: Mapped[int] = mapped_column(BigInteger)
-    """The position of the event; 0 for a row from before events had proofs."""
+    """The position of the event. It is 0 for a row older than attestations."""
     proof: Mapped[str]

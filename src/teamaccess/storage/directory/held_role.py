@@ -1,4 +1,4 @@
-"""Roles that somebody holds, and the roles of members."""
+"""Roles that members and teams hold, and the role assignments of members."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -45,30 +45,30 @@ from teamaccess.storage.source import (
 
 
 class HeldRole:
-    """What rows have in common that give a role to somebody, perhaps until a time."""
+    """The columns and rules of rows that give a role to a holder, perhaps with an end."""
 
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True, sort_order=-3)
     role: Mapped[RoleId] = mapped_column(primary_key=True, sort_order=-1)
     custom: Mapped[bool] = mapped_column(server_default="false", default=False)
-    """Whether it is one of the organization's own, so that it is no relation of the schema's."""
+    """Whether it is a custom role. A predefined role is a relation of the schema instead."""
     expires_at: Mapped[datetime | None]
 
     @declared_attr
     def custom_role(cls) -> Mapped[RoleId | None]:  # noqa: N805 - SQLAlchemy calls it with the class
-        """The role where it is the organization's own, for the reference to it."""
-        own = Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True)
-        return mapped_column(own, deferred=True)
+        """The role if it is a custom role, for the foreign key."""
+        role_if_custom = Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True)
+        return mapped_column(role_if_custom, deferred=True)
 
     @staticmethod
     def constraints(table: str) -> tuple[Any, ...]:
-        """Return what holds in every such table."""
+        """Return the constraints and indexes of every such table."""
         return (
             ForeignKeyConstraint(
                 ["organization_id", "custom_role"],
                 ["custom_roles.organization_id", "custom_roles.id"],
                 name=f"{table}_custom_role_fkey",
             ),
-            # `member` is what a membership stands for
+            # `member` is the relation of memberships
             CheckConstraint(f"role ~ '{ROLE_PATTERN}' AND role <> 'member'", name="role"),
             CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
             Index(f"{table}_organization_id_role_idx", "organization_id", "role"),
@@ -88,34 +88,37 @@ Row = TypeVar("Row", bound=HeldRole)
 def rows_for_roles(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
-    """Return rows for these roles with their ends; one that was held keeps its row, and since when."""
-    kept = {row.role: row for row in held if row.role in roles}
-    for wanted, until in roles.items():
-        row = kept.get(wanted) or kept.setdefault(wanted, new(wanted))
-        row.expires_at = until
-    return list(kept.values())
+    """Return rows for exactly these roles, each with its end. `new` makes the row of a role.
+
+    A role that is held already keeps its row, so that `granted_at` stays.
+    """
+    rows = {row.role: row for row in held if row.role in roles}
+    for role_id, expires_at in roles.items():
+        row = rows.get(role_id) or rows.setdefault(role_id, new(role_id))
+        row.expires_at = expires_at
+    return list(rows.values())
 
 
 def role_relationship(
     row: HeldRole, holder: ObjectReference | SubjectReference
 ) -> Iterator[Relationship]:
-    """Yield that the holder has the row's role; SpiceDB itself ends it in time."""
+    """Yield the relationship that gives the row's role to the holder. SpiceDB ends it in time."""
     if row.custom:
-        mine = role(row.organization_id, row.role)
-        yield mine.relates("member", holder, until=row.expires_at)
+        custom_role = role(row.organization_id, row.role)
+        yield custom_role.relates("member", holder, until=row.expires_at)
     else:
-        everywhere = organization(row.organization_id)
-        yield everywhere.relates(row.role, holder, until=row.expires_at)
+        tenant = organization(row.organization_id)
+        yield tenant.relates(row.role, holder, until=row.expires_at)
 
 
 def rows_of_resource_type(table: type[HeldRole], resource_type: str) -> ColumnElement[bool]:
-    """Return which of a table's rows stand for relationships of such resources."""
-    about = {"organization": not_(table.custom), "role": table.custom == true()}
-    return about.get(resource_type, false())
+    """Return the condition for the table's rows with relationships of this resource type."""
+    conditions = {"organization": not_(table.custom), "role": table.custom == true()}
+    return conditions.get(resource_type, false())
 
 
 def parse_role_relationship(relationship: Relationship) -> tuple[str, str, bool] | None:
-    """Return organization, role and whether it is the organization's own; None where it is no role."""
+    """Return the organization, the role and whether it is custom. None for other relationships."""
     resource, relation = relationship.resource, relationship.relation
     if resource.type == "organization" and is_organization_id(resource.id):
         return resource.id, relation, False
@@ -128,7 +131,7 @@ def parse_role_relationship(relationship: Relationship) -> tuple[str, str, bool]
 
 
 class RoleAssignment(HeldRole, RelationshipSource):
-    """A role that a member holds, perhaps until a time. It ends with the membership."""
+    """A role that a member holds, perhaps with an end. It ends with the membership at the latest."""
 
     __tablename__ = "role_assignments"
     __table_args__ = (
@@ -147,12 +150,12 @@ class RoleAssignment(HeldRole, RelationshipSource):
     granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield that the member has the role."""
+        """Yield the relationship that gives the role to the member."""
         yield from role_relationship(self, user(self.user_id))
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is somebody's role."""
+        """Return whether it gives a role to a user."""
         held = parse_role_relationship(relationship)
         if held is None or not is_user(relationship.subject):
             return False
@@ -161,10 +164,10 @@ class RoleAssignment(HeldRole, RelationshipSource):
 
     @classmethod
     def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+        """Return the condition for rows with relationships of this resource type."""
         return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which assignments have come to their end by `at` and are still there."""
+        """Return the condition for assignments that have expired by `at`."""
         return cls.expires_at <= at

@@ -1,4 +1,4 @@
-"""A user's place in an organization, and when they were last active there."""
+"""Memberships, and when members were last active."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime
@@ -24,7 +24,7 @@ from teamaccess.storage.source import (
 
 
 class Activity(Base):
-    """When a member last used an organization, to the minute; no part of any decision."""
+    """When a member last used an organization, to the minute. No decision depends on it."""
 
     __tablename__ = "activity"
     __table_args__ = (
@@ -50,22 +50,22 @@ class NotSuspended(Conflict):
 
 
 class MembershipStatus(StrEnum):
-    """Whether a member can do anything at present."""
+    """Whether a member is active or suspended."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
 
     @classmethod
     def since(cls, suspended_at: datetime | None) -> "MembershipStatus":
-        """Return the status of who was suspended then, or is not."""
+        """Return the status of a member who was suspended at that time, or never if it is None."""
         return cls.ACTIVE if suspended_at is None else cls.SUSPENDED
 
 
 class Membership(RelationshipSource):
     """A user's place in one organization.
 
-    Every permission of the organization passes through `member`: deleting that one relationship ends
-    every path to every action at once.
+    Every permission of the organization requires the relationship `member`, the membership gate. So
+    deleting this one relationship takes away all access at once.
     """
 
     __tablename__ = "memberships"
@@ -106,9 +106,9 @@ class Membership(RelationshipSource):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> Self:
-        """Return a new active membership that holds the roles without an end.
+        """Return a new active membership with the roles, all without an end.
 
-        Those that are `custom` are the organization's own.
+        `custom` are those of the roles that are custom roles.
         """
         return cls(
             organization_id=organization_id,
@@ -123,7 +123,7 @@ class Membership(RelationshipSource):
         )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the gate, while the member is not suspended; SpiceDB itself ends it in time."""
+        """Yield the membership gate while the member is not suspended. SpiceDB ends it in time."""
         if self.suspended_at is None:
             yield organization(self.organization_id).relates(
                 "member", user(self.user_id), until=self.expires_at
@@ -131,49 +131,49 @@ class Membership(RelationshipSource):
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is the gate for somebody."""
+        """Return whether it is a membership gate of a user."""
         return relationship.relation == "member" and is_held_by_a_user(relationship)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which memberships have come to their end by `at` and are still there."""
+        """Return the condition for memberships that have expired by `at`."""
         return cls.expires_at <= at
 
     @property
     def status(self) -> MembershipStatus:
-        """Whether the member can do anything at present."""
+        """Whether the member is active or suspended."""
         return MembershipStatus.since(self.suspended_at)
 
     @property
     def roles(self) -> list[RoleId]:
-        """Every role assigned, also those whose end has passed and that nobody has swept yet."""
+        """The ids of all assigned roles, including expired ones that the sweeper has not ended yet."""
         return sorted(assignment.role for assignment in self.assignments)
 
     def holds_permanently(self, role: RoleId) -> bool:
-        """Whether an active member holds the role without an end, the membership's own included."""
+        """Return whether the member is active and neither the membership nor the role has an end."""
         return (
             self.suspended_at is None
             and self.expires_at is None
-            and any(each.role == role and each.expires_at is None for each in self.assignments)
+            and any(held.role == role and held.expires_at is None for held in self.assignments)
         )
 
     def suspend(self, at: datetime) -> None:
-        """Take away everything, keeping the roles for their return."""
+        """Take away all access. The roles stay for the member's return. Raises AlreadySuspended."""
         if self.suspended_at is not None:
             raise AlreadySuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = at
 
     def reactivate(self) -> None:
-        """Give everything back."""
+        """Give the access back. Raises NotSuspended."""
         if self.suspended_at is None:
             raise NotSuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = None
 
     def remove_expired_roles(self, at: datetime) -> list[RoleAssignment]:
-        """Hold no role any more whose end has come; return the assignments that are no more."""
-        ended = [each for each in self.assignments if not each.active(at)]
-        self.assignments = [each for each in self.assignments if each.active(at)]
-        return ended
+        """Remove the role assignments that have expired by `at`, and return them."""
+        expired = [held for held in self.assignments if not held.active(at)]
+        self.assignments = [held for held in self.assignments if held.active(at)]
+        return expired
 
     def replace_roles(
         self,
@@ -181,9 +181,9 @@ class Membership(RelationshipSource):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> None:
-        """Hold exactly these roles; an assignment that stays keeps since when it is held.
+        """Hold exactly these roles, each with its end. An assignment that stays keeps `granted_at`.
 
-        Those that are `custom` are the organization's own.
+        `custom` are those of the roles that are custom roles.
         """
         self.assignments = rows_for_roles(
             self.assignments,

@@ -30,7 +30,7 @@ from teamaccess.storage.source import (
 
 
 class TeamMembership(RelationshipSource):
-    """A member's place in a team, perhaps until a time. It ends with the membership and the team."""
+    """A member's place in a team, perhaps with an end. It ends with the membership or the team."""
 
     __tablename__ = "team_memberships"
     __table_args__ = (
@@ -65,14 +65,14 @@ class TeamMembership(RelationshipSource):
     expires_at: Mapped[datetime | None]
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the place in the team; SpiceDB itself ends it in time."""
+        """Yield the relationship of the place. SpiceDB ends it in time."""
         yield team(self.organization_id, self.team_id).relates(
             "member", user(self.user_id), until=self.expires_at
         )
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is somebody's place in a team."""
+        """Return whether it is a user's place in a team."""
         resource = relationship.resource
         return (
             resource.type == cls.resource_type
@@ -83,16 +83,16 @@ class TeamMembership(RelationshipSource):
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which places have come to their end by `at` and are still there."""
+        """Return the condition for places that have expired by `at`."""
         return cls.expires_at <= at
 
     def active(self, at: datetime) -> bool:
-        """Return whether it has not ended by `at`."""
+        """Return whether the place has not expired at that time."""
         return self.expires_at is None or self.expires_at > at
 
 
 class TeamRole(HeldRole, RelationshipSource):
-    """A role that everybody in a team has, perhaps until a time."""
+    """A role that all members of a team hold, perhaps with an end."""
 
     __tablename__ = "team_roles"
     __table_args__ = (
@@ -111,14 +111,14 @@ class TeamRole(HeldRole, RelationshipSource):
     granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield that whoever is in the team has the role."""
+        """Yield the relationship that gives the role to the team's members."""
         yield from role_relationship(
             self, SubjectReference(team(self.organization_id, self.team_id), "member")
         )
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is a team's role, of those that teams may hold."""
+        """Return whether it gives a role to a team, and the role is one that teams may hold."""
         held = parse_role_relationship(relationship)
         if held is None:
             return False
@@ -128,17 +128,17 @@ class TeamRole(HeldRole, RelationshipSource):
 
     @classmethod
     def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+        """Return the condition for rows with relationships of this resource type."""
         return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which of them have come to their end by `at` and are still there."""
+        """Return the condition for team roles that have expired by `at`."""
         return cls.expires_at <= at
 
 
 class Team(Base):
-    """A name for some members of one organization; who is in it and what it holds are rows."""
+    """A group of members of one organization. Its members and roles are rows of their own."""
 
     __tablename__ = "teams"
     __table_args__ = (CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),)
@@ -163,7 +163,10 @@ class Team(Base):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> None:
-        """Hold exactly these roles; those that are `custom` are the organization's own."""
+        """Hold exactly these roles, each with its end. A role that stays keeps `granted_at`.
+
+        `custom` are those of the roles that are custom roles.
+        """
         self.roles = rows_for_roles(
             self.roles,
             roles,

@@ -1,4 +1,4 @@
-"""Which schema was in force when, and who audits every organization."""
+"""Which schema was in force at which time, and the auditors of all organizations."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -17,7 +17,7 @@ def upgrade() -> None:
 
 
 def schema_versions() -> None:
-    """What SpiceDB was given."""
+    """Add the schemas that SpiceDB received."""
     op.create_table(
         "schema_versions",
         sa.Column(
@@ -35,7 +35,7 @@ def schema_versions() -> None:
 
 
 def auditors() -> None:
-    """Who audits every organization."""
+    """Add the auditors of all organizations."""
     op.create_table(
         "auditors",
         sa.Column("user_id", sa.Text(), nullable=False),

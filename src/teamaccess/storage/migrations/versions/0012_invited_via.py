@@ -1,4 +1,4 @@
-"""Through which service account somebody was invited: it is asked again at the acceptance, too."""
+"""The service account that sent an invitation. Its rights are checked again at the acceptance."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,7 +10,7 @@ down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Keep the account, and count an invitation for whoever sent it."""
+    """Add the account, and count an invitation for its sender."""
     op.add_column("invitations", sa.Column("invited_via", sa.Text(), nullable=True))
     op.create_foreign_key(
         op.f("invitations_invited_via_fkey"), "invitations", "users", ["invited_via"], ["id"]
