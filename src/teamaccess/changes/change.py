@@ -1,4 +1,4 @@
-"""A change of who may do what: opened under a lock, judged on a fresh graph."""
+"""A change of access: opened under a lock, and authorized with nothing pending."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -19,12 +19,12 @@ from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
-"""By organization and limit, a position and a count."""
+"""Maps an organization and a limit to a position and the count at that position."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """How far an organization's ledger has come by a change, and the token once it is enforced."""
+    """The ledger position of an organization after a change, with its ZedToken once it is enforced."""
 
     organization: OrganizationId
     position: int
@@ -32,46 +32,46 @@ class Receipt:
 
     @property
     def pending(self) -> bool:
-        """Whether SpiceDB has not confirmed it yet; at position 0 there is nothing to confirm."""
+        """Whether SpiceDB has not confirmed the position yet. Position 0 needs no confirmation."""
         return self.zed_token is None and self.position > 0
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a change would have come to that was made as if."""
+    """The result of a rehearsed change, which was rolled back."""
 
     standing: LedgerPosition
-    """Where the organization stood, all of it enforced."""
+    """The organization's position before the change, completely enforced."""
     now: datetime
     updates: list[Update]
 
 
 @dataclass
 class Change:
-    """An open change: a session under the locks of its organizations, with nothing pending there."""
+    """An open change: a session that holds the locks of its organizations, with nothing pending there."""
 
     session: AsyncSession
     attribution: Attribution
     catalog: Catalog
     now: datetime
-    """Of PostgreSQL's clock, taken under the locks, never before an earlier decision."""
+    """The time of PostgreSQL's clock under the locks. It is never before an earlier entry's time."""
     transaction: str
-    """Its id, by which PostgreSQL can be asked later whether it was committed."""
+    """The id of the transaction. With it, PostgreSQL can tell later whether it was committed."""
     _engine: Engine
     standing: list[LedgerPosition]
-    """Where each locked organization stood when the change was opened, all of it enforced."""
+    """The position of each locked organization when the change was opened, completely enforced."""
     turn: Turn
-    """What keeps the others of this process waiting, until the commit."""
+    """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    """What must not happen unless the change is committed, such as sending a mail."""
+    """Functions to call only after the commit, for example to send a mail."""
     told: set[str] = field(default_factory=set)
-    """The chains that have events of it."""
+    """The chains with events of this change."""
     limits: Limits = field(default_factory=Limits)
     """How much one organization and one person may have and do."""
     counted: Counted = field(default_factory=dict)
-    """How many things of a kind an organization had at a position, as this process has counted."""
+    """Counts that this process remembers: how many things an organization had at a position."""
     foreign_schema: bool = False
-    """Whether SpiceDB was given a schema that nobody recorded: then a change may only take away."""
+    """Whether SpiceDB has a foreign schema. Then a change may only take access away."""
     _proven: set[OrganizationId] = field(default_factory=set)
     _signed_out: list[User] = field(default_factory=list)
 
@@ -82,12 +82,12 @@ class Change:
         permissions: Iterable[str],
         on: ObjectReference | None = None,
     ) -> frozenset[str]:
-        """Return which permissions the user has, as the engine says it now.
+        """Return which permissions the user has now in the organization, or `on` one of its objects.
 
-        They are the organization's, or those `on` one of its objects. Of a member for whom a service
-        account makes this change, those that both of them have. Whoever runs the service may everything
-        and is no user of the engine's: named as the actor, as no user can be, they have what is asked.
-        Raises OtherHistory where the engine does not stand where the ledger does.
+        If a service account makes this change for the member, these are the permissions that both have.
+        Operators are allowed everything. They are not users of the engine, so an operator is recognized
+        as the actor of the operator channel. Raises OtherHistory if the engine is not at the ledger's
+        position.
         """
         if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
             return frozenset(permissions)
@@ -106,29 +106,29 @@ class Change:
         return next(at.position for at in self.standing if at.organization == organization)
 
     async def prove(self) -> None:
-        """Return if the engine stands where each ledger does; raises OtherHistory."""
+        """Return if the engine is at the position of each ledger. Raises OtherHistory otherwise."""
         for standing in self.standing:
             if standing.organization not in self._proven:
                 await standing.prove(self._engine)
                 self._proven.add(standing.organization)
 
     async def prove_schema(self) -> None:
-        """Return if the engine enforces this catalog's schema; raises SchemaMismatch.
+        """Return if the engine enforces this catalog's schema. Raises SchemaMismatch otherwise.
 
-        For a change that makes an organization, which has nothing yet to be proven by.
+        It is for a change that creates an organization, which has no position to prove yet.
         """
         await position_before_creation(self.catalog.schema_proof).prove_schema(self._engine)
 
     def end_sessions(self, user: User) -> None:
         """End the user's sessions with the commit.
 
-        SECURITY: other organizations' changes may need the user's row as well, so it is locked in the
-        very last moment and not while this change is still being judged.
+        SECURITY: changes of other organizations may need the user's row too. So it is locked just before
+        the commit, and not while this change is authorized.
         """
         self._signed_out.append(user)
 
     async def end_due_sessions(self) -> None:
-        """Write what `end_sessions` was told, just before the commit; raises OrganizationBusy."""
+        """End the sessions of `end_sessions`, just before the commit. Raises OrganizationBusy."""
         if not self._signed_out:
             return
         for user in self._signed_out:
@@ -137,39 +137,39 @@ class Change:
             await self.session.flush()
 
     async def decide(self) -> dict[OrganizationId, int]:
-        """Bring what was changed so far into the ledger; return the last position by organization.
+        """Record the changes so far in the ledger. Return the last position by organization.
 
-        The commit does that by itself; this is for who must know the positions before it.
+        The commit does the same. This is for callers that need the positions before it.
         """
         await self.session.run_sync(drain_notes)
         return {entry.organization: entry.position for entry in self.entries}
 
     async def mend(self, organization: OrganizationId, updates: list[Update]) -> None:
-        """Decide to bring SpiceDB back to what the ledger says already: RESTORE and PURGE, no others.
+        """Append repairs of SpiceDB to the ledger: RESTORE and PURGE, and no other updates.
 
-        What is decided of rows comes from the rows themselves.
+        All other updates are computed from changed rows.
         """
         await self.session.run_sync(append_updates, organization, updates)
 
     @property
     def entries(self) -> list[Entry]:
-        """What has been decided."""
+        """The ledger entries of this change so far."""
         entries: list[Entry] = self.session.sync_session.info.get("entries", [])
         return entries
 
     @property
     def stopped(self) -> dict[OrganizationId, str]:
-        """The organizations whose ledger an earlier entry stops, and why."""
+        """The stopped organizations, with SpiceDB's refusal of their next entry."""
         return {at.organization: at.stopped for at in self.standing if at.stopped is not None}
 
     def attribute(self, attribution: Attribution) -> None:
-        """Say from now on who makes the change, where that was not known when it was opened."""
+        """Set the attribution, if it was not known when the change was opened."""
         self.attribution = attribution
         self.session.sync_session.info["attribution"] = attribution
 
     @contextmanager
     def judging(self, both: OnBehalf | None) -> Iterator[None]:
-        """Have the block ask what this pair may, or a member alone, whoever makes the change."""
+        """Authorize the block for this pair, or for a member alone, instead of the change's own actor."""
         making = self.attribution
         self.attribution = replace(making, on_behalf=both)
         try:
@@ -178,7 +178,7 @@ class Change:
             self.attribution = making
 
     def because(self, reason: str | None) -> bytes | None:
-        """Keep the reason, and return the hash by which the ledger and the events name it."""
+        """Store the reason. Return the hash by which the ledger and the events name it."""
         if not reason:
             return None
         kept = Reason.of(reason)

@@ -1,4 +1,4 @@
-"""Events: what people did, tried and were refused."""
+"""Events: records of what callers did and were refused."""
 
 from teamaccess.changes.events.record import record, record_alone
 from teamaccess.changes.events.refusals import RefusalLimits, Refusals

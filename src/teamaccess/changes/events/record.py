@@ -1,4 +1,4 @@
-"""Write events: with the change they tell of, or alone when nothing was changed."""
+"""Record events, in the transaction of their change or in one of their own."""
 
 from typing import Any, cast
 
@@ -9,7 +9,7 @@ from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
 INSERT_EVENT = insert(cast(Table, Event.__table__)).inline()
-"""Built once, and nothing of it is read back: an event is never changed."""
+"""The statement is built once. It returns nothing, because an event is never changed."""
 
 
 async def record(
@@ -20,10 +20,10 @@ async def record(
     reason: str | bytes | None = None,
     **details: Any,
 ) -> bytes | None:
-    """Tell what this change does, in the same transaction. `chain` is the organization's id.
+    """Record an event about this change, in the same transaction. `chain` is the organization's id.
 
-    Returns the hash by which it names the reason, which may be given instead of the reason. PostgreSQL
-    adds to the event what the rows are that it is about, so they are written first.
+    `reason` is the text of the reason or its hash. Returns the hash. PostgreSQL adds the attestations of
+    the event's rows, so changed rows are written first.
     """
     reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
     await change.session.flush()
@@ -41,7 +41,7 @@ async def record_alone(
     subject: str | None = None,
     **details: Any,
 ) -> None:
-    """Tell what came to nothing, or concerned no organization, in a transaction of its own."""
+    """Record an event without a change, in a transaction of its own."""
     async with sessions() as session:
         await session.execute(INSERT_EVENT, _event(attribution, kind, chain, subject, details))
         await session.commit()
