@@ -101,7 +101,7 @@ async def bank(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[World]:
     """A teamaccess whose catalog has roles in the middle, which the customers' have not."""
-    catalog = str(Path(__file__).parent / "stories" / "bank.yaml")
+    catalog = str(Path(__file__).parents[1] / "stories" / "bank.yaml")
     async for world in _world(
         catalog, postgres, spicedb_for(catalog), sandbox, tmp_path_factory.mktemp("bank")
     ):
