@@ -169,8 +169,8 @@ class RateLimit:
         self._count(key, 1)
         return max(0.0, wait)
 
-    def give_back(self, key: Hashable) -> None:
-        """Count one less for the key: who reserved a turn does not take it."""
+    def cancel_reservation(self, key: Hashable) -> None:
+        """Count one request less for the key, because a reserved turn was not used."""
         if (due := self._due.get(key)) is not None:
             self._due[key] = due - self._interval
 
