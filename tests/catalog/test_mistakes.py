@@ -144,7 +144,7 @@ def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
         "6: roles.owner: is the administrator's role, which teams cannot hold"
     ]
     assert mistakes(with_line(13, "granted_by: operator"))[1:] == [
-        "10: roles.clerk: is for operators to grant, and a team would bypass them"
+        "10: roles.clerk: is for operators to grant, which a team would bypass"
     ]
 
 

@@ -203,9 +203,7 @@ class Reader:
             if teams and role == self.administrator:
                 block.add_mistake(role.line, "is the administrator's role, which teams cannot hold")
             elif teams and granted_by == "operator":
-                block.add_mistake(
-                    role.line, "is for operators to grant, and a team would bypass them"
-                )
+                block.add_mistake(role.line, "is for operators to grant, which a team would bypass")
             actions = frozenset(actions_by_role[role])
             if granted_by == "operator" and not any(self.actions[a].reserved for a in actions):
                 block.add_mistake(
