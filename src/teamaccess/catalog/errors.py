@@ -52,14 +52,14 @@ class InvalidCatalog(ValueError):
     def __init__(
         self, mistakes: Iterable[Mistake], source: str = "catalog", left_out: int = 0
     ) -> None:
-        found = iter(mistakes)
+        remaining = iter(mistakes)
         self.source = source
-        self.mistakes = sorted(islice(found, MOST_MISTAKES))
-        self.left_out = left_out + sum(1 for _ in found)
-        told = [f"{source}:{each.line}: {each.message}" for each in self.mistakes]
+        self.mistakes = sorted(islice(remaining, MOST_MISTAKES))
+        self.left_out = left_out + sum(1 for _ in remaining)
+        lines = [f"{source}:{mistake.line}: {mistake.message}" for mistake in self.mistakes]
         if self.left_out:
-            told.append(f"{source}: and {self.left_out} more")
-        super().__init__("\n".join(told))
+            lines.append(f"{source}: and {self.left_out} more")
+        super().__init__("\n".join(lines))
 
 
 class UnknownCatalog(LookupError):

@@ -31,10 +31,12 @@ def find_catalog_file(name_or_path: str | Path) -> Path:
     path = Path(name_or_path)
     if path.suffix or path.name != str(name_or_path):
         return path
-    known = bundled_catalogs()
-    if str(name_or_path) not in known:
-        raise UnknownCatalog(f"no catalog is called {name_or_path}; known are {', '.join(known)}")
-    return known[str(name_or_path)]
+    catalogs = bundled_catalogs()
+    if str(name_or_path) not in catalogs:
+        raise UnknownCatalog(
+            f"no catalog is called {name_or_path}; known are {', '.join(catalogs)}"
+        )
+    return catalogs[str(name_or_path)]
 
 
 def bundled_catalogs() -> dict[str, Path]:

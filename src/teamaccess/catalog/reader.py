@@ -222,9 +222,9 @@ class Reader:
             block.finish()
 
     def read_types(self) -> Iterator[ResourceType]:
-        known = DefinitionNames("the types", taken=BUILT_IN_TYPES)
+        type_names = DefinitionNames("the types", taken=BUILT_IN_TYPES)
         for resource_type, block in self.top.block("types").blocks():
-            known.claim(resource_type, block, str(resource_type))
+            type_names.claim(resource_type, block, str(resource_type))
             actions = self.read_object_actions(block.block("actions"))
             yield ResourceType(
                 id=str(resource_type),

@@ -124,9 +124,9 @@ class Ledger:
         ):
             session.sync_session.info["attribution"] = attribution
             opened = await self._lock(session, organizations, judging=judging)
-            for each in opened.standing:
-                if each.stopped is not None and not even_if_stopped:
-                    raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
+            for at in opened.standing:
+                if at.stopped is not None and not even_if_stopped:
+                    raise OrganizationStopped(organization=at.organization, refusal=at.stopped)
             if opened.foreign_schema and organizations and not even_if_stopped:
                 raise ForeignSchemaFound
             yield Change(
@@ -156,7 +156,7 @@ class Ledger:
         async with self.sessions() as session:
             session.sync_session.info["attribution"] = attribution
             await session.execute(ALLOW_LONG_TRANSACTION)
-            await self._locked(session, organizations)
+            await self._lock_rows(session, organizations)
             begun = (await session.execute(BEGIN)).one()
             ledgers = await newest_progress(session, organizations)
             now = max((begun.now, *(ledger.decided_at for ledger in ledgers)))
@@ -185,7 +185,7 @@ class Ledger:
         """Make a change with `act`, return its updates, and roll it back.
 
         The same rules, engine and database authorize it as for the real change. SECURITY: it uses the
-        turn of `asker`, with that caller's share of the connections, whoever would make the change.
+        turn of `asker`, with that caller's share of the connections, and not those of the change's actor.
         Raises the errors of `change` and those of `act`.
         """
         async with self.change(attribution, organization, asker=asker) as change:
@@ -266,9 +266,8 @@ class Ledger:
             await learn_outcome(self.sessions, change, decided, cause)
             info["entries"] = decided
         except asyncio.CancelledError:
-            await self._leave_to_workers(
-                change
-            )  # the caller is gone, but the commit may have succeeded
+            # the caller is gone, but the commit may have succeeded
+            await self._leave_to_workers(change)
             raise
 
     async def _leave_to_workers(self, change: Change) -> None:
@@ -287,21 +286,21 @@ class Ledger:
             begun = (await session.execute(BEGIN)).one()
             return Opened(begun.now, begun.transaction, [], begun.foreign_schema)
         since = time.monotonic()
-        found = await self._locked(session, organizations)
-        for wanted in organizations:
-            if wanted not in [row.organization_id for row in found]:
-                raise UnknownOrganization(organization=wanted)
-        standing = [await self._stand(row, since, judging=judging) for row in found]
-        now = max(row.now for row in found)
-        return Opened(now, found[0].transaction, standing, found[0].foreign_schema)
+        rows = await self._lock_rows(session, organizations)
+        for organization in organizations:
+            if organization not in [row.organization_id for row in rows]:
+                raise UnknownOrganization(organization=organization)
+        standing = [await self._position_of(row, since, judging=judging) for row in rows]
+        now = max(row.now for row in rows)
+        return Opened(now, rows[0].transaction, standing, rows[0].foreign_schema)
 
-    async def _locked(
+    async def _lock_rows(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> Sequence[Row[Any]]:
         with raise_busy_on_lock_timeout(*organizations):
             return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
 
-    async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
+    async def _position_of(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
         organization = OrganizationId(row.organization_id)
         token, refusal = row.zed_token, row.refusal
         if judging and refusal is None and row.applied < row.head:

@@ -22,7 +22,7 @@ class Meter:
     ) -> None:
         self._console = Console(stderr=True)
         self._title, self._unit, self._total, self._watched = title, unit, total, watched
-        self._done, self._began, self._told = 0, time.monotonic(), time.monotonic()
+        self._done, self._began_at, self._printed_at = 0, time.monotonic(), time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -36,7 +36,7 @@ class Meter:
     def __enter__(self) -> Self:
         self._bar.start()
         if self._watched:
-            self._tell()
+            self._print_line()
         return self
 
     def __exit__(
@@ -46,23 +46,23 @@ class Meter:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        if not self._watched and time.monotonic() - self._began > SECONDS_BETWEEN_LINES:
-            self._tell()
+        if not self._watched and time.monotonic() - self._began_at > SECONDS_BETWEEN_LINES:
+            self._print_line()
 
     def step(self, steps: int = 1) -> None:
         self._done += steps
         self._bar.update(self._task, completed=self._done, state=self._state)
-        if self._watched and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._tell()
+        if self._watched and time.monotonic() - self._printed_at > SECONDS_BETWEEN_LINES:
+            self._print_line()
 
     @property
     def _state(self) -> str:
         of = f" of {self._total}" if self._total else ""
         return f"{self._done}{of} {self._unit}"
 
-    def _tell(self) -> None:
+    def _print_line(self) -> None:
         if self._console.is_terminal:
             return
-        self._told = time.monotonic()
-        elapsed = int(self._told - self._began)
+        self._printed_at = time.monotonic()
+        elapsed = int(self._printed_at - self._began_at)
         self._console.print(f"{self._title}: {self._state}, {elapsed} s", highlight=False)

@@ -21,7 +21,7 @@ def clean(field: str, text: str, longest: int) -> str:
     characters that could control a terminal, a log or a page.
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not 0 < len(text) <= longest or any(_unspeakable(character) for character in text):
+    if not 0 < len(text) <= longest or any(_is_control_character(character) for character in text):
         raise InvalidText(field=field, longest=longest)
     return text
 
@@ -39,7 +39,7 @@ def escape_controls(text: str) -> str:
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(c) if c != "\n" and _unspeakable(c) else c for c in text)
+    return "".join(_escaped(c) if c != "\n" and _is_control_character(c) else c for c in text)
 
 
 def _escaped(character: str) -> str:
@@ -47,6 +47,6 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _unspeakable(character: str) -> bool:
+def _is_control_character(character: str) -> bool:
     forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     return unicodedata.category(character) in forbidden and character not in JOINERS

@@ -68,13 +68,13 @@ class Relay:
             taken = await queue.claim_due(connection, AT_ONCE, LEASE, after)
         if len(taken) == AT_ONCE:
             self._after, _ = taken[-1]
-        await asyncio.gather(*(self._bring_in(*each) for each in taken))
+        await asyncio.gather(*(self._deliver(*claimed) for claimed in taken))
         if not taken and not after:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._woken.wait()
 
-    async def _bring_in(self, organization: OrganizationId, attempts: int) -> None:
+    async def _deliver(self, organization: OrganizationId, attempts: int) -> None:
         """Apply the organization's pending entries. A failure does not affect other organizations."""
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):

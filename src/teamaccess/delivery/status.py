@@ -62,7 +62,7 @@ class LedgerStatus:
     @property
     def open_findings(self) -> int:
         """The number of open findings of all kinds."""
-        return sum(each.count for each in self.findings)
+        return sum(finding.count for finding in self.findings)
 
 
 async def ledger_status(session: AsyncSession) -> LedgerStatus:

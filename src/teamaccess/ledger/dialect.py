@@ -26,9 +26,9 @@ class Dialect(PGDialect_asyncpg):
     def on_connect(self) -> Callable[[Any], None]:
         """Return the function that sets up a connection.
 
-        That function raises ConnectionError if the connection is cut.
-        SQLAlchemy translates asyncpg's errors, except during the setup of a connection. Callers that wait
-        out an outage would not recognize those.
+        That function raises ConnectionError if the connection is cut. SQLAlchemy translates asyncpg's
+        errors, except during the setup of a connection. Callers that wait out an outage would not
+        recognize those.
         """
         set_up = super().on_connect()  # type: ignore[no-untyped-call]
 

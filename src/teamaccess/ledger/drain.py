@@ -79,21 +79,22 @@ def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
 
     - The updates of a subject that loses some access and gets other access. With two writes, the subject
       would have neither in between.
-    - The registration of an object. Without its creator, the creator could authorize it in between.
+    - The registration of an object. If SpiceDB learned its creator later, the creator could authorize it
+      in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
         return
-    together: dict[str, list[Update]] = defaultdict(list)
+    groups: dict[str, list[Update]] = defaultdict(list)
     for update in updates:
-        together[_belongs_to(update.relationship)].append(update)
-    revoking = [group for group in together.values() if _only_revokes(group)]
-    giving = [group for group in together.values() if not _only_revokes(group)]
-    for groups in (_parts(revoking), _parts(giving)):
-        yield from _packed(groups)
+        groups[_group_key(update.relationship)].append(update)
+    revoking = [group for group in groups.values() if _only_revokes(group)]
+    giving = [group for group in groups.values() if not _only_revokes(group)]
+    for parts in (_parts(revoking), _parts(giving)):
+        yield from _packed(parts)
 
 
-def _belongs_to(relationship: Relationship) -> str:
+def _group_key(relationship: Relationship) -> str:
     """Return the object that the relationship registers, or else its subject."""
     if (
         relationship.resource.type != "organization"

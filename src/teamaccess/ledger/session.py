@@ -1,6 +1,6 @@
 """The session whose commit records every changed row in the ledger."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import cast
@@ -91,7 +91,7 @@ def create_pool(
     """Return a pool of connections to PostgreSQL. Their time zone is UTC.
 
     Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
-    settings of PostgreSQL's.
+    PostgreSQL's settings for each connection.
     """
     return create_async_engine(
         make_url(url).set(drivername=DRIVER),
@@ -138,7 +138,7 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         raise UnattributedChange(
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
         )
-    _refuse_foreign(catalog.schema_allows, updates)
+    _refuse_schema_violations(catalog, updates)
     row = (
         session.connection()
         .execute(
@@ -166,11 +166,11 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
     )
 
 
-def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:
+def _refuse_schema_violations(catalog: Catalog, updates: list[Update]) -> None:
     """Raise SchemaViolation for a relationship that the schema does not allow.
 
     After the commit, SpiceDB would refuse it for good. So it must not be committed.
     """
     for update in updates:
-        if not permits(update.relationship):
+        if not catalog.schema_allows(update.relationship):
             raise SchemaViolation(f"the schema has no place for {update.relationship}")

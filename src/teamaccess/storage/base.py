@@ -48,7 +48,7 @@ class Base(DeclarativeBase):
 
 
 class AttestedRow(Base):
-    """The attestation of a row: the hash of the row, and the event that contains it.
+    """The attestation of a row: its hash, and the position of the event that contains this hash.
 
     PostgreSQL writes it with the event. It refuses a row that gives access or trust (an API token, an
     invitation, an auditor, a login, a resolved finding) unless the row matches its attestation.

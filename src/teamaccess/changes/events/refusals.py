@@ -29,16 +29,16 @@ INSERT_WITHIN_LIMITS = text("""
 INSERT INTO events (chain, kind, actor, channel, request_id, subject, details)
 SELECT :chain, :kind, :actor, :channel, :request_id, :subject, :details
 FROM (
-  SELECT count(*) AS everybody,
-    count(*) FILTER (WHERE split_part(actor, ' via ', -1) = split_part(:actor, ' via ', -1)) AS theirs
+  SELECT count(*) AS of_all_actors, count(*) FILTER (
+    WHERE split_part(actor, ' via ', -1) = split_part(:actor, ' via ', -1)) AS of_this_actor
   FROM (
     SELECT actor FROM events
     WHERE chain = :chain AND kind = ANY (:kinds)
       AND occurred_at > clock_timestamp() - interval '1 hour'
-    LIMIT :everybody
-  ) AS lately
-) AS told
-WHERE told.everybody < :everybody AND told.theirs < :theirs
+    LIMIT :most_of_all_actors
+  ) AS recent
+) AS refusals
+WHERE of_all_actors < :most_of_all_actors AND of_this_actor < :most_of_one_actor
 RETURNING position
 """).bindparams(bindparam("details", type_=JSONB), bindparam("kinds", type_=ARRAY(Text)))
 """The events of the chain are counted, so the limits hold across processes and restarts."""
@@ -58,8 +58,8 @@ class Refusals:
 
     SECURITY: anybody can cause any number of refusals, and events are never deleted. So the key of a
     limit contains nothing that a caller chooses freely: each chain has an hourly limit for one actor and
-    one for all actors. Other refusals are counted in the process. The next recorded refusal of the actor
-    contains that count as `suppressed`.
+    one for all actors. Refusals beyond the limits are only counted, in memory. The next recorded refusal
+    of the actor contains that count as `suppressed`.
     """
 
     def __init__(self, sessions: Sessions, limits: RefusalLimits | None = None) -> None:
@@ -124,8 +124,8 @@ class Refusals:
                     "subject": subject,
                     "details": all_details,
                     "kinds": list(REFUSAL_KINDS),
-                    "theirs": self._limits.from_one_actor,
-                    "everybody": self._limits.from_everybody,
+                    "most_of_one_actor": self._limits.from_one_actor,
+                    "most_of_all_actors": self._limits.from_everybody,
                 },
             )
             await session.commit()

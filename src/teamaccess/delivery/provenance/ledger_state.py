@@ -11,20 +11,20 @@ from teamaccess.relationships.updates import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
 LAST_UPDATES = text("""
-WITH told AS MATERIALIZED (
-  SELECT position, nth, said, status = 'skipped' AS skipped, identity
+WITH matching AS MATERIALIZED (
+  SELECT position, number, update_text, status = 'skipped' AS skipped, identity
   FROM ledger
   JOIN ledger_applications USING (organization_id, position)
-  CROSS JOIN unnest(updates) WITH ORDINALITY AS each (said, nth)
-  JOIN unnest(CAST(:identities AS text[])) AS wanted (identity)
-    ON identity = split_part(split_part(said, ' ', 2), '[expiration:', 1)
+  CROSS JOIN unnest(updates) WITH ORDINALITY AS line (update_text, number)
+  JOIN unnest(CAST(:identities AS text[])) AS relationships (identity)
+    ON identity = split_part(split_part(update_text, ' ', 2), '[expiration:', 1)
   WHERE organization_id = :organization AND position <= :position
-    AND (said LIKE 'TOUCH %' OR said LIKE 'DELETE %')
+    AND (update_text LIKE 'TOUCH %' OR update_text LIKE 'DELETE %')
 )
-(SELECT DISTINCT ON (identity) said FROM told ORDER BY identity, position DESC, nth DESC)
+(SELECT DISTINCT ON (identity) update_text FROM matching ORDER BY identity, position DESC, number DESC)
 UNION
-(SELECT DISTINCT ON (identity) said FROM told WHERE NOT skipped
- ORDER BY identity, position DESC, nth DESC)
+(SELECT DISTINCT ON (identity) update_text FROM matching WHERE NOT skipped
+ ORDER BY identity, position DESC, number DESC)
 """)
 """The last update of each relationship up to a position, with and without skipped entries."""
 
@@ -36,8 +36,8 @@ async def asserted_at(
 
     If an operator has skipped the last update of a relationship, the update before it counts too.
     """
-    plain = {str(each): each for each in relationships if not is_marker(each)}
-    identities = list({relationship.identity for relationship in plain.values()})
+    others = {str(other): other for other in relationships if not is_marker(other)}
+    identities = list({relationship.identity for relationship in others.values()})
     rows = await session.scalars(
         LAST_UPDATES,
         {"organization": organization, "position": position, "identities": identities},
@@ -45,7 +45,7 @@ async def asserted_at(
     touched = {text.removeprefix("TOUCH ").partition(WAS)[0] for text in rows}
     markers = [marker for marker in relationships if is_marker(marker)]
     return {
-        relationship for text, relationship in plain.items() if text in touched
+        relationship for text, relationship in others.items() if text in touched
     } | await _valid_markers(session, organization, position, markers)
 
 
@@ -55,11 +55,11 @@ async def _valid_markers(
     """Return the markers of positions up to this one, and the head relationship of this one."""
     if not markers:
         return set()
-    named = {number for each in markers if (number := _position(each)) is not None}
+    positions = {_position(marker) for marker in markers} - {None}
     rows = await session.execute(
         select(LedgerEntry.position, LedgerEntry.hash, LedgerEntry.decided_at).where(
             LedgerEntry.organization_id == organization,
-            LedgerEntry.position.in_(named),
+            LedgerEntry.position.in_(positions),
             LedgerEntry.position <= position,
         )
     )

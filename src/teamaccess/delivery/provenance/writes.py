@@ -23,7 +23,7 @@ class ClaimedPosition(msgspec.Struct):
     position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
     @property
-    def place(self) -> PositionKey:
+    def key(self) -> PositionKey:
         """The organization and the position."""
         return OrganizationId(self.organization), self.position
 
@@ -48,17 +48,17 @@ class WriteClaim(msgspec.Struct):
     close: list[ClaimedRun] = []
 
     @property
-    def places(self) -> list[PositionKey]:
+    def positions(self) -> list[PositionKey]:
         """The positions that the write claims to deliver in their turn."""
-        return [each.place for each in self.changes]
+        return [claimed.key for claimed in self.changes]
 
     @property
     def runs(self) -> list[dict[str, Any]]:
         """The runs that the write claims, as information in a finding."""
         named = [
-            *(("rebuild", each) for each in self.rebuild),
-            *(("purge", each) for each in self.purge),
-            *(("close", each) for each in self.close),
+            *(("rebuild", run) for run in self.rebuild),
+            *(("purge", run) for run in self.purge),
+            *(("close", run) for run in self.close),
         ]
         ahead = [
             {"kind": "ahead", "organization": each.organization, "position": each.position}
@@ -124,8 +124,8 @@ def _in_order(
 ) -> dict[OrganizationId, list[Entry]]:
     """Return the ledger entries of the claimed positions by organization, each once and in order."""
     by_organization: dict[OrganizationId, list[Entry]] = {}
-    for place in sorted(set(claimed.places) & ledger.keys()):
-        by_organization.setdefault(place[0], []).append(ledger[place])
+    for key in sorted(set(claimed.positions) & ledger.keys()):
+        by_organization.setdefault(key[0], []).append(ledger[key])
     return by_organization
 
 

@@ -113,5 +113,5 @@ def _time(at: datetime | None) -> str | None:
 
 
 def _optional(text: str | None) -> str | None:
-    """Return an empty line for None. An empty text, which is never written, has no line."""
+    """Return an empty line for None, and None for an empty text, because no entry may contain one."""
     return "" if text is None else text or None

@@ -58,13 +58,13 @@ class KeptHead(Struct, frozen=True):
     """When the entry was decided or the event occurred."""
     exported_at: datetime
 
-    def fault(self, present: bytes | None, *, known: bool) -> ChainFault | None:
+    def fault(self, present_hash: bytes | None, *, chain_exists: bool) -> ChainFault | None:
         """Return the fault, given the present hash at this position and whether the chain exists."""
-        if self.position == 0 and known:
-            present = genesis_hash(self.kind, self.chain)
-        if present is None:
-            fault = Fault.KEPT_HEAD_MISSING if known else Fault.CHAIN_MISSING
-        elif present.hex() != self.hash:
+        if self.position == 0 and chain_exists:
+            present_hash = genesis_hash(self.kind, self.chain)
+        if present_hash is None:
+            fault = Fault.KEPT_HEAD_MISSING if chain_exists else Fault.CHAIN_MISSING
+        elif present_hash.hex() != self.hash:
             fault = Fault.KEPT_HEAD_DIFFERS
         else:
             return None
@@ -100,5 +100,5 @@ async def compare_heads(
             "positions": [head.position for head in batch],
         }
         rows = await connection.execute(HASHES_AT_KEPT_HEADS, parameters)
-        for head, (present, known) in zip(batch, rows, strict=True):
-            yield head.fault(present, known=known)
+        for head, (present_hash, chain_exists) in zip(batch, rows, strict=True):
+            yield head.fault(present_hash, chain_exists=chain_exists)

@@ -113,20 +113,20 @@ class ChainWalk:
         self.entries = 0
         self._kind, self._head = kind, head
         self._last = Link(head.chain, 0, b"", genesis_hash(kind, head.chain), None, None)
-        self._finding: ChainFault | None = None
+        self._first_fault: ChainFault | None = None
 
     def step(self, link: Link) -> None:
         """Take the next existing entry, in the order of positions."""
         self.entries += 1
-        if self._finding is None:
-            self._finding = self._found(*self._fault_of(link))
+        if self._first_fault is None:
+            self._first_fault = self._fault_at(*self._fault_of(link))
             self._last = link
 
     def finish(self) -> ChainFault | None:
         """Return the first fault of the entries or the head, None if there is none."""
-        return self._finding or self._found(*self._fault_of_head())
+        return self._first_fault or self._fault_at(*self._fault_of_head())
 
-    def _found(self, position: int, fault: Fault | None) -> ChainFault | None:
+    def _fault_at(self, position: int, fault: Fault | None) -> ChainFault | None:
         if fault is None:
             return None
         return ChainFault(self._kind, self.chain, position, fault)
@@ -140,8 +140,7 @@ class ChainWalk:
         # columns that cannot be hashed were altered, even if the stored hash is missing too
         if link.computed is None or link.computed != link.hash:
             return position, Fault.ALTERED
-        # even if PostgreSQL's clock is set back, the times of a ledger stay in order, but not those of
-        # events
+        # the times of a ledger never go back, even if PostgreSQL's clock does; those of events may
         if self._kind is ChainKind.LEDGER and _before(link.at, last.at):
             return position, Fault.TIME_GOES_BACK
         return position, None

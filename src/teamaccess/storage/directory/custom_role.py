@@ -47,9 +47,10 @@ class CustomRoleAction(RelationshipSource):
 
     @classmethod
     def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Return whether it grants an action to a custom role, which may contain that action."""
+        """Return whether it grants a custom role an action that custom roles may contain."""
         resource, subject = relationship.resource, relationship.subject
-        granted = {each.grant_relation for each in catalog.actions.values() if not each.reserved}
+        actions = catalog.actions.values()
+        granted = {action.grant_relation for action in actions if not action.reserved}
         name = local_id(subject.object, resource.id)
         return (
             resource.type == "organization"
@@ -77,7 +78,7 @@ class CustomRole(Base):
     selectors: Mapped[list[dict[str, str]]] = mapped_column(
         JSONB, server_default="[]", default=list
     )
-    """The resources and levels that the role was saved with. It has their actions of that time."""
+    """The resources and levels that the role was saved with. Its actions include theirs at that time."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     allowed: Mapped[list[CustomRoleAction]] = relationship(

@@ -46,7 +46,7 @@ async def judge(session: AsyncSession, observed: ObservedWrite) -> Judgement:
     """
     judgement = Judgement(read_claim(observed.metadata))
     claimed = judgement.claimed
-    ledger = await _entries(session, claimed.places)
+    ledger = await _entries(session, claimed.positions)
     seen = await runs.watched_positions(session, {place[0] for place in ledger}) if ledger else {}
     arrived = match_claim(observed.updates, claimed, ledger, seen)
     judgement.arrived.update(arrived.newest)
