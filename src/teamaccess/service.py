@@ -65,8 +65,8 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         # pools of their own: whoever waits for a lock keeps no question and no mark waiting
         writes = create_pool(url, connections=32)
         reads = create_pool(url, connections=16, transactions=False)
-        marks = create_pool(url, transactions=False, synchronous_commit="off")
-        for pool in (writes, reads, marks):
+        status_pool = create_pool(url, transactions=False, synchronous_commit="off")
+        for pool in (writes, reads, status_pool):
             stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
             Engine(
@@ -76,7 +76,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 tls=settings.spicedb_tls,
             )
         )
-        applier = Applier(engine, marks)
+        applier = Applier(engine, status_pool)
         stack.push_async_callback(applier.close)
         maker = session_maker(writes, catalog)
         questions = async_sessionmaker(reads, expire_on_commit=False)
@@ -94,7 +94,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 maker, applier, engine, catalog, settings.enforcement_seconds, settings.limits
             ),
             applier=applier,
-            relay=Relay(applier, marks),
+            relay=Relay(applier, status_pool),
             reading=ReadAuthorizer(questions, engine, catalog, activity.seen),
             admission=Admission(applier, questions),
             audit=Audit(questions, engine, catalog, sandboxes),

@@ -55,7 +55,7 @@ async def test_a_committed_change_that_no_worker_can_be_told_of_is_accepted_all_
     bob = await acme.member("bob", roles=["product"])
     async with linked(fintoc) as (second, link), AsyncExitStack() as marks:
         link.writes = Writes.FAIL
-        pool = second.service.applier._marks
+        pool = second.service.applier._status_pool
         for _ in range(8):  # all that there are
             await marks.enter_async_context(pool.connect())
         async with asyncio.timeout(6):

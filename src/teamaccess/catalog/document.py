@@ -13,14 +13,14 @@ from typing import TypeVar
 import yaml
 
 from teamaccess.catalog.errors import Mistakes
-from teamaccess.common.excerpts import LONGEST_NAME, excerpt, suggest_names
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"
 NUMBER = "tag:yaml.org,2002:int"
 NUMERAL = re.compile(r"[1-9][0-9]{0,5}")
-TOP = "catalog"
-OneOf = TypeVar("OneOf", bound=str)
+ROOT = "catalog"
+Choice = TypeVar("Choice", bound=str)
 
 
 class LocatedText(str):
@@ -47,16 +47,16 @@ class Block:
     """
 
     def __init__(
-        self, where: str, node: yaml.Node | None, mistakes: Mistakes, line: int = 1
+        self, path: str, node: yaml.Node | None, mistakes: Mistakes, line: int = 1
     ) -> None:
-        self.where = where
+        self.path = path
         self.line = line
         self.readable = isinstance(node, yaml.MappingNode)
         self._mistakes = mistakes
         self._known: dict[str, None] = {}
         self._entries: dict[str, tuple[LocatedText, yaml.Node]] = {}
         if isinstance(node, yaml.MappingNode):
-            self._enter(node)
+            self._read_entries(node)
         elif node is not None:
             self.add_mistake(line_of(node), "must be a block of `key: value` lines")
 
@@ -64,7 +64,7 @@ class Block:
         """Record a mistake. A message that takes time to build is passed as a function."""
 
         def full_message() -> str:
-            return f"{self.where}: {message if isinstance(message, str) else message()}"
+            return f"{self.path}: {message if isinstance(message, str) else message()}"
 
         self._mistakes.add(line, full_message)
 
@@ -81,24 +81,24 @@ class Block:
         """Return one line of text. Without a default the key is required."""
         node = self._take(key, required=default is None)
         if node is None:
-            return self._absent(default or "")
+            return self._missing_text(default or "")
         if not isinstance(node, yaml.ScalarNode) or node.tag != TEXT:
             self.add_mistake(
                 line_of(node), f"`{key}` must be text (quote it if it looks like another type)"
             )
-            return self._absent("")
+            return self._missing_text("")
         if not node.value.strip() or not node.value.isprintable():
             self.add_mistake(line_of(node), f"`{key}` must be one line of text that can be seen")
         return LocatedText.of(node)
 
-    def one_of(self, key: str, choices: Sequence[OneOf]) -> OneOf:
+    def one_of(self, key: str, choices: Sequence[Choice]) -> Choice:
         """Return the value, which must be one of the choices."""
         text = self.text(key)
         for choice in choices:
             if choice == text:
                 return choice
         if text:
-            quoted = excerpt(text, LONGEST_NAME)
+            quoted = excerpt(text, LONGEST_QUOTED_NAME)
             self.add_mistake(
                 text.line, f"`{key}` must be one of {', '.join(choices)}, not {quoted!r}"
             )
@@ -137,7 +137,7 @@ class Block:
             if not isinstance(item, yaml.ScalarNode) or item.tag != TEXT:
                 self.add_mistake(line_of(item), f"`{key}` must list texts")
             elif item.value in words:
-                quoted = excerpt(item.value, LONGEST_NAME)
+                quoted = excerpt(item.value, LONGEST_QUOTED_NAME)
                 self.add_mistake(line_of(item), f"`{key}` lists {quoted!r} twice")
             else:
                 words[item.value] = LocatedText.of(item)
@@ -146,9 +146,9 @@ class Block:
     def block(self, key: str) -> "Block":
         """Return the block below a key."""
         node = self._take(key)
-        name = excerpt(key, LONGEST_NAME)
-        where = f"{self.where}.{name}" if self.where != TOP else name
-        return Block(where, node, self._mistakes, self._line_of(key))
+        name = excerpt(key, LONGEST_QUOTED_NAME)
+        path = f"{self.path}.{name}" if self.path != ROOT else name
+        return Block(path, node, self._mistakes, self._line_of(key))
 
     def blocks(self) -> Iterator[tuple[LocatedText, "Block"]]:
         """Yield every key with the block below it."""
@@ -162,16 +162,16 @@ class Block:
                 self.add_mistake(key.line, partial(self._unknown, key))
 
     def _unknown(self, key: str) -> str:
-        quoted = excerpt(str(key), LONGEST_NAME)
+        quoted = excerpt(str(key), LONGEST_QUOTED_NAME)
         return f"has the unknown key {quoted!r}; {suggest_names(key, self._known)}"
 
-    def _enter(self, node: yaml.MappingNode) -> None:
+    def _read_entries(self, node: yaml.MappingNode) -> None:
         for key, value in node.value:
             if key.tag != TEXT:
                 self.add_mistake(line_of(key), "has a key that is not text")
             if isinstance(key, yaml.ScalarNode):
                 if key.value in self:
-                    quoted = excerpt(key.value, LONGEST_NAME)
+                    quoted = excerpt(key.value, LONGEST_QUOTED_NAME)
                     self.add_mistake(line_of(key), f"has {quoted!r} twice")
                 self._entries.setdefault(key.value, (LocatedText.of(key), value))
 
@@ -186,7 +186,7 @@ class Block:
         word, _ = self._entries.get(key, (None, None))
         return word.line if word is not None else self.line
 
-    def _absent(self, text: str) -> LocatedText:
+    def _missing_text(self, text: str) -> LocatedText:
         word = LocatedText(text)
         word.line = self.line
         return word

@@ -46,7 +46,7 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A predefined bundle of actions."""
+    """A predefined role: a named set of actions."""
 
     id: str
     name: str

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable
 
 from teamaccess.catalog.document import Block, LocatedText
-from teamaccess.common.excerpts import LONGEST_NAME, excerpt
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt
 
 NAME = re.compile(r"[a-z]([a-z0-9_]*[a-z0-9])?")
 SHORTEST, LONGEST = 3, 64
@@ -22,15 +22,18 @@ class DefinitionNames:
         self._definition = definition
         self._owners = dict.fromkeys(taken, "the product itself")
 
-    def claim(self, word: LocatedText, block: Block, *names: str) -> None:
-        """Claim the names for the key `word`. Record the first refused name as a mistake of the block."""
+    def claim(self, key: LocatedText, block: Block, *names: str) -> None:
+        """Claim the names for the `key`. Record the first refused name as a mistake of the block."""
         for name in names:
             problem = _problem_with(name) or self._taken(name)
             if problem:
-                key, made = excerpt(str(word), 2 * LONGEST_NAME), excerpt(name, 2 * LONGEST_NAME)
-                block.add_mistake(word.line, f"{key} makes the name {made!r}, which {problem}")
+                quoted, made = (
+                    excerpt(str(key), 2 * LONGEST_QUOTED_NAME),
+                    excerpt(name, 2 * LONGEST_QUOTED_NAME),
+                )
+                block.add_mistake(key.line, f"{quoted} makes the name {made!r}, which {problem}")
                 return
-            self._owners[name] = f"line {word.line}"
+            self._owners[name] = f"line {key.line}"
 
     def _taken(self, name: str) -> str | None:
         owner = self._owners.get(name)
@@ -39,9 +42,9 @@ class DefinitionNames:
 
 def _problem_with(name: str) -> str | None:
     if not NAME.fullmatch(name):
-        return "SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _"
+        return "SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _"
     if not SHORTEST <= len(name) <= LONGEST:
         return f"has {len(name)} characters, where SpiceDB takes {SHORTEST} to {LONGEST}"
     if name in RESERVED:
-        return "is a word of the schema language"
+        return "is a keyword of the schema language"
     return None

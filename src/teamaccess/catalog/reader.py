@@ -15,7 +15,7 @@ from teamaccess.catalog.compiler import (
     BUILT_IN_RELATIONS,
     BUILT_IN_TYPES,
 )
-from teamaccess.catalog.document import TOP, Block, LocatedText
+from teamaccess.catalog.document import ROOT, Block, LocatedText
 from teamaccess.catalog.errors import (
     LONGEST_MESSAGE,
     MOST_MISTAKES,
@@ -34,7 +34,7 @@ from teamaccess.catalog.model import (
     Source,
 )
 from teamaccess.catalog.names import LONGEST, DefinitionNames
-from teamaccess.common.excerpts import LONGEST_NAME, excerpt, suggest_names
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 LONGEST_DAYS = 1826
 """Five years."""
@@ -58,11 +58,11 @@ def parse_catalog(text: str, name: str, source: str | None = None) -> Catalog:
     """
     mistakes = Mistakes()
     if not CATALOG_NAME.fullmatch(name):
-        quoted = excerpt(name, LONGEST_NAME)
+        quoted = excerpt(name, LONGEST_QUOTED_NAME)
         mistakes.add(1, lambda: f"the file's name must be of a-z, 0-9, _ and -, not {quoted!r}")
     try:
-        if unread := sorted(set(islice(_unsupported_yaml(text), MOST_MISTAKES))):
-            raise InvalidCatalog([*mistakes.kept, *unread], source or name)
+        if unsupported := sorted(set(islice(_unsupported_yaml(text), MOST_MISTAKES))):
+            raise InvalidCatalog([*mistakes.kept, *unsupported], source or name)
         root = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
         raise InvalidCatalog(
@@ -70,7 +70,7 @@ def parse_catalog(text: str, name: str, source: str | None = None) -> Catalog:
         ) from None
     if root is None:
         raise InvalidCatalog([*mistakes.kept, Mistake(1, "is empty")], source or name)
-    catalog = Reader(Block(TOP, root, mistakes)).catalog(name)
+    catalog = Reader(Block(ROOT, root, mistakes)).catalog(name)
     if mistakes:
         raise InvalidCatalog(mistakes.kept, source or name, mistakes.left_out)
     return catalog
@@ -177,7 +177,7 @@ class Reader:
 
     def read_holders(self, block: Block) -> tuple[str, ...]:
         """Return the roles that contain an action. The administrator's role need not be listed."""
-        alone = f"[{excerpt(self.administrator, LONGEST_NAME)}]"
+        alone = f"[{excerpt(self.administrator, LONGEST_QUOTED_NAME)}]"
         named = block.texts(
             "roles", if_empty=f"is for nobody; write {alone} if it is only for the administrator"
         )
@@ -255,7 +255,10 @@ class Reader:
     def read_action_id(self, block: Block, key: str) -> str:
         action = block.text(key)
         if action and action not in self.actions and self.actions:
-            quoted, name = excerpt(str(action), LONGEST_NAME), excerpt(str(key), LONGEST_NAME)
+            quoted, name = (
+                excerpt(str(action), LONGEST_QUOTED_NAME),
+                excerpt(str(key), LONGEST_QUOTED_NAME),
+            )
             block.add_mistake(action.line, f"{name} names the unknown action {quoted!r}")
         return str(action)
 
@@ -264,5 +267,5 @@ class Reader:
             block.add_mistake(role.line, partial(self.unknown_role_message, role))
 
     def unknown_role_message(self, role: LocatedText) -> str:
-        quoted = excerpt(str(role), LONGEST_NAME)
+        quoted = excerpt(str(role), LONGEST_QUOTED_NAME)
         return f"names the unknown role {quoted!r}; {suggest_names(role, self.role_order)}"

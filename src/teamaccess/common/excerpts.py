@@ -11,7 +11,7 @@ LONGEST_LOCAL_QUOTE = 10_000
 """Characters of a quoted text that comes from this machine and that only its operator reads."""
 MOST_LISTED = 50
 """Entries of a quoted list."""
-LONGEST_NAME = 100
+LONGEST_QUOTED_NAME = 100
 """Characters of a quoted name. A catalog's names have at most 64."""
 LONGEST_LIST_OF_NAMES = 300
 """Characters of a list of all known names. Beyond that, only the closest names are listed."""
@@ -47,7 +47,7 @@ def suggest_names(unknown: str, known: Collection[str]) -> str:
 
     The hint has a few hundred characters at most, however many names there are.
     """
-    names = [excerpt(name, LONGEST_NAME) for name in islice(known, MOST_LISTED)]
+    names = [excerpt(name, LONGEST_QUOTED_NAME) for name in islice(known, MOST_LISTED)]
     everything = f"known are {', '.join(names)}"
     if len(known) <= len(names) and len(everything) <= LONGEST_LIST_OF_NAMES:
         return everything
@@ -59,7 +59,7 @@ def suggest_names(unknown: str, known: Collection[str]) -> str:
 
 def closest_names(unknown: str, known: Iterable[str]) -> list[str]:
     """Return at most three known names that look like the unknown one."""
-    unknown = excerpt(unknown, LONGEST_NAME)
+    unknown = excerpt(unknown, LONGEST_QUOTED_NAME)
     alike = (name for name in known if abs(len(name) - len(unknown)) <= 3)
     likely = sorted(alike, key=lambda name: name[:2] != unknown[:2])
     return get_close_matches(unknown, likely[:MOST_COMPARED])

@@ -41,10 +41,10 @@ class Applier:
     first one. The locks and the memory of this class only save second attempts.
     """
 
-    def __init__(self, engine: Engine, marks: AsyncEngine) -> None:
+    def __init__(self, engine: Engine, status_pool: AsyncEngine) -> None:
         self._engine = engine
-        self._marks = marks
-        self._writer = Writer(engine, self._mark, self._permit_renewal)
+        self._status_pool = status_pool
+        self._writer = Writer(engine, self._record_arrival, self._permit_renewal)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
 
@@ -65,8 +65,7 @@ class Applier:
             if confirmed is not None and confirmed.hash == last.hash:
                 return confirmed.token  # another request has applied it meanwhile
             if entries[0].position == 1:
-                # for later entries, the change has already proven that SpiceDB has the history before
-                # them
+                # before later positions, the change has already proven the history
                 await require_predecessor(self._engine, entries)
             return await self._send(entries)
 
@@ -78,7 +77,7 @@ class Applier:
         `head` is the hash of the newest entry, and `since` the time by `time.monotonic()` at which the
         caller began to look. Often another request of this process has applied the head since then. An
         older confirmation does not count: if the database still says pending, it lost the record or was
-        restored, and SpiceDB may have been restored too. Raises OtherHistory if SpiceDB was.
+        restored. SpiceDB may have been restored too, and then this raises OtherHistory.
         """
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
@@ -89,7 +88,7 @@ class Applier:
                 await require_predecessor(self._engine, pending)
                 token = await self._send(pending)
             if token is None:
-                async with self._marks.begin() as connection:
+                async with self._status_pool.begin() as connection:
                     token = await applications.confirm_earlier(connection, organization)
             return token
 
@@ -118,14 +117,14 @@ class Applier:
 
     async def hand_over(self, organization: OrganizationId) -> None:
         """Leave the organization's pending entries to the workers."""
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             await queue.hand_over(connection, organization)
 
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
 
     async def _pending(self, organization: OrganizationId) -> list[Entry]:
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             try:
                 return await applications.pending_entries(connection, organization)
             except PositionRefused as unreadable:
@@ -142,7 +141,7 @@ class Applier:
         return tokens[-1]
 
     async def _stop(self, refused: PositionRefused) -> None:
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             await stopped.stop(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
         log.error("organization_stopped", entry=entry, why=str(refused))
@@ -152,15 +151,15 @@ class Applier:
 
     async def _permit(self, kind: RunKind, entries: Sequence[Entry]) -> None:
         """Record in our database that updates of these entries will be written out of turn."""
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             for entry in entries:
                 position = (entry.organization, entry.position)
                 await runs.begin_runs(connection, kind, [position], request_id=entry.request_id)
 
-    async def _mark(self, writes: Sequence[Write], token: str) -> None:
+    async def _record_arrival(self, writes: Sequence[Write], token: str) -> None:
         # A crash may lose these rows without harm, because the markers confirm the entries at the next
         # attempt. So these connections do not wait for the disk.
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             await applications.confirm(connection, [write.last for write in writes], token)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()

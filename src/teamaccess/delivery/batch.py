@@ -71,10 +71,10 @@ def merge_entries(entries: Iterable[Entry]) -> Iterator[Write]:
 
 def fits_together(writes: Sequence[Write], another: Write) -> bool:
     """Return whether the write fits into one batch with the others."""
-    together = [*writes, another]
+    all_writes = [*writes, another]
     return (
-        sum(write.size for write in together) <= LARGEST_WRITE
-        and sum(len(write.entries) for write in together) <= MOST_POSITIONS
+        sum(write.size for write in all_writes) <= LARGEST_WRITE
+        and sum(len(write.entries) for write in all_writes) <= MOST_POSITIONS
     )
 
 

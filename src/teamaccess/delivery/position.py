@@ -67,7 +67,7 @@ class LedgerPosition:
     async def permitted_to_both(
         self,
         engine: Engine,
-        both: OnBehalf,
+        pair: OnBehalf,
         permissions: Iterable[str],
         guard: str,
         *,
@@ -78,11 +78,11 @@ class LedgerPosition:
 
         There are none if the service account lacks `guard`, the action required to act for a member.
         """
-        if not await self.permitted(engine, both.account, {guard}, or_later=or_later):
+        if not await self.permitted(engine, pair.account, {guard}, or_later=or_later):
             return frozenset()
         names = set(permissions)
-        account = await self.permitted(engine, both.account, names, on=on, or_later=or_later)
-        return account & await self.permitted(engine, both.member, names, on=on, or_later=or_later)
+        account = await self.permitted(engine, pair.account, names, on=on, or_later=or_later)
+        return account & await self.permitted(engine, pair.member, names, on=on, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
         """Return if SpiceDB is at this position. Raises OtherHistory and SchemaMismatch."""
@@ -151,10 +151,10 @@ async def require_predecessor(engine: Engine, entries: Sequence[Entry]) -> None:
         await _require_no_other_ledger(engine, entries)
         return
     before = ledger_position(entry.position - 1, entry.previous_hash.hex())
-    itself = ledger_position(entry.position, entry.hash.hex())
+    this_position = ledger_position(entry.position, entry.hash.hex())
     if not any(
         await engine.answers(
-            [Question(organization, HEAD, before), Question(organization, APPLIED, itself)]
+            [Question(organization, HEAD, before), Question(organization, APPLIED, this_position)]
         )
     ):
         raise OtherHistory(organization=entry.organization)

@@ -27,7 +27,7 @@ LEASE = timedelta(seconds=15)
 late."""
 ATTEMPT_SECONDS = 10.0
 POLL_SECONDS = 1.0
-AT_ONCE = 32
+ORGANIZATIONS_AT_ONCE = 32
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 OUTAGES = (EngineUnavailable, SQLAlchemyError, *DRIVER_ERRORS, OSError, TimeoutError)
@@ -42,8 +42,8 @@ class Relay:
     relay is notified of entries that are handed over, and polls every second for others.
     """
 
-    def __init__(self, applier: Applier, marks: AsyncEngine) -> None:
-        self._applier, self._marks = applier, marks
+    def __init__(self, applier: Applier, status_pool: AsyncEngine) -> None:
+        self._applier, self._status_pool = applier, status_pool
         self._woken = asyncio.Event()
         self._after = ""
         """The last claimed organization. The next round continues after it, so that all get their
@@ -64,9 +64,9 @@ class Relay:
         """Deliver the entries that are due, or wait until some are."""
         self._woken.clear()
         after, self._after = self._after, ""
-        async with self._marks.begin() as connection:
-            taken = await queue.claim_due(connection, AT_ONCE, LEASE, after)
-        if len(taken) == AT_ONCE:
+        async with self._status_pool.begin() as connection:
+            taken = await queue.claim_due(connection, ORGANIZATIONS_AT_ONCE, LEASE, after)
+        if len(taken) == ORGANIZATIONS_AT_ONCE:
             self._after, _ = taken[-1]
         await asyncio.gather(*(self._deliver(*claimed) for claimed in taken))
         if not taken and not after:
@@ -81,25 +81,25 @@ class Relay:
                 await self._applier.catch_up(organization)
         except OUTAGES as cause:
             log.warning("relay_waits", organization=organization, cause=repr(cause))
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
         except EngineRefused:
             pass  # the organization has stopped; the applier has recorded and logged it
         except OtherHistory as other:
             log.error("other_history", organization=organization, why=str(other))
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
         except Exception:
             log.exception("organization_unreadable", organization=organization)
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
 
-    async def _put_off(self, organization: OrganizationId, attempts: int) -> None:
+    async def _postpone(self, organization: OrganizationId, attempts: int) -> None:
         with suppress(*OUTAGES):  # then the lease runs out instead
-            async with self._marks.begin() as connection:
+            async with self._status_pool.begin() as connection:
                 await queue.postpone(connection, organization, retry_delay(attempts))
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
         """Listen for notifications of entries that are handed over."""
-        async with self._marks.connect() as connection:
+        async with self._status_pool.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             await raw.add_listener(queue.HANDED_OVER, self._wake)
             try:

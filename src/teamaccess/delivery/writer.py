@@ -12,7 +12,7 @@ from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.relationships import Relationship, Touch
 
-AT_ONCE = 2
+BATCHES_AT_ONCE = 2
 """Batches under way. With more, SpiceDB's transactions would fail to serialize. Meanwhile other writes
 gather, and a transaction for many organizations costs little more than a transaction for one."""
 
@@ -66,8 +66,8 @@ class Writer:
         """
         sending = QueuedWrite(write)
         self._waiting.append(sending)
-        if len(self._sending) < AT_ONCE:
-            task = asyncio.create_task(self._work())
+        if len(self._sending) < BATCHES_AT_ONCE:
+            task = asyncio.create_task(self._send_batches())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
         return await sending.token
@@ -77,7 +77,7 @@ class Writer:
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def _work(self) -> None:
+    async def _send_batches(self) -> None:
         while batch := self._next_batch():
             try:
                 await self._send(batch)

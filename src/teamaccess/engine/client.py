@@ -354,11 +354,11 @@ class Engine:
 
     async def has_schema(self) -> bool:
         """Return whether SpiceDB has any schema. A new SpiceDB has none."""
-        reading = self._schema.ReadSchema(
+        call = self._schema.ReadSchema(
             ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
         )
         try:
-            await reading
+            await call
         except AioRpcError as error:
             if error.code() is StatusCode.NOT_FOUND:
                 return False

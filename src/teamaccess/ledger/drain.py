@@ -90,8 +90,8 @@ def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
         groups[_group_key(update.relationship)].append(update)
     revoking = [group for group in groups.values() if _only_revokes(group)]
     giving = [group for group in groups.values() if not _only_revokes(group)]
-    for parts in (_parts(revoking), _parts(giving)):
-        yield from _packed(parts)
+    for parts in (_divide_large_groups(revoking), _divide_large_groups(giving)):
+        yield from _pack_groups(parts)
 
 
 def _group_key(relationship: Relationship) -> str:
@@ -104,16 +104,14 @@ def _group_key(relationship: Relationship) -> str:
     return str(relationship.subject)
 
 
-def _parts(groups: list[list[Update]]) -> list[list[Update]]:
+def _divide_large_groups(groups: list[list[Update]]) -> list[list[Update]]:
     """Return the groups. Each group that may be divided is cut into parts that fit into a position."""
     return [
-        part
-        for group in groups
-        for part in (_divided(group) if _may_be_divided(group) else [group])
+        part for group in groups for part in (_divide(group) if _may_be_divided(group) else [group])
     ]
 
 
-def _divided(group: list[Update]) -> list[list[Update]]:
+def _divide(group: list[Update]) -> list[list[Update]]:
     """Return the updates of a group in parts that fit into a position."""
     at_once = UPDATES_PER_POSITION
     return [group[start : start + at_once] for start in range(0, len(group), at_once)]
@@ -128,7 +126,7 @@ def _only_revokes(group: list[Update]) -> bool:
     return all(isinstance(update, Revocation) for update in group)
 
 
-def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:
+def _pack_groups(groups: list[list[Update]]) -> Iterator[list[Update]]:
     position: list[Update] = []
     for group in groups:
         if len(group) > MAX_UPDATES_OF_ONE_SUBJECT:

@@ -32,5 +32,5 @@ def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
 
 
 def is_marker(relationship: Relationship) -> bool:
-    """Return whether the relationship is a marker or a head, which give no access."""
+    """Return whether the relationship is a marker or a head relationship, which give no access."""
     return relationship.subject.object.type == "ledger_position"

@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from teamaccess.ledger import UnknownOrganization
-from teamaccess.ledger.chains.read_chains import PAGE, snapshot
+from teamaccess.ledger.chains.read_chains import PAGE_SIZE, snapshot
 from teamaccess.ledger.chains.verify import entries_to_verify, verify
 from teamaccess.storage import Event, LedgerEntry
 from tests.support.intruder import HEADS, NAMES, Intruder, of
@@ -321,7 +321,7 @@ async def test_a_reason_can_be_erased_and_not_altered(history: Team, intruder: I
 
 
 async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: Intruder) -> None:
-    before, more = await intruder.verify(history), 2 * PAGE
+    before, more = await intruder.verify(history), 2 * PAGE_SIZE
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
@@ -331,4 +331,4 @@ async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: In
     counted: list[int] = []
     found = await verify(intruder.connection, history.id, progress=counted.append)
     assert (found.intact, found.entries) == (True, before.entries + more)
-    assert max(counted) == PAGE
+    assert max(counted) == PAGE_SIZE

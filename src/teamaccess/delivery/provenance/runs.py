@@ -54,17 +54,19 @@ ON CONFLICT (organization_id) DO UPDATE SET position = excluded.position
 async def begin_runs(
     connection: AsyncSession | AsyncConnection,
     kind: RunKind,
-    places: Iterable[tuple[str, int]],
+    targets: Iterable[tuple[str, int]],
     *,
     request_id: str,
     transaction: str | None = None,
     phase: RunPhase = RunPhase.EMPTYING,
 ) -> dict[str, int]:
-    """Record a run for each organization and position. Return the numbers of the runs by organization.
+    """Record a run for each target. Return the numbers of the runs by organization.
+
+    A target is an organization with the ledger position whose state or updates are written.
 
     The caller must commit before it writes to SpiceDB.
     """
-    organizations, positions = zip(*places, strict=True)
+    organizations, positions = zip(*targets, strict=True)
     parameters = {
         "kind": kind.value,
         "request_id": request_id,

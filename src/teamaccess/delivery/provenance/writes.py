@@ -106,7 +106,7 @@ def match_claim(
     written = {_canonical(update) for update in updates}
     expected: set[str] = set()
     newest: dict[OrganizationId, int] = {}
-    for organization, entries in _in_order(claimed, ledger).items():
+    for organization, entries in _claimed_entries(claimed, ledger).items():
         markers = {_canonical(Touch(entry.marker(ANY_TIME))) for entry in entries}
         *before, newest_head = map(_canonical, entries[-1].head_updates(since=entries[0]))
         if entries[0].position <= watched.get(organization, 0):
@@ -119,7 +119,7 @@ def match_claim(
     return Arrival(unexplained, newest)
 
 
-def _in_order(
+def _claimed_entries(
     claimed: WriteClaim, ledger: Mapping[PositionKey, Entry]
 ) -> dict[OrganizationId, list[Entry]]:
     """Return the ledger entries of the claimed positions by organization, each once and in order."""

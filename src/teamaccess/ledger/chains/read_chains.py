@@ -12,7 +12,7 @@ from teamaccess.ledger.chains.chain import ChainKind, event_hash, ledger_hash
 from teamaccess.ledger.chains.walk import HeadRow, Link
 from teamaccess.ledger.session import create_pool
 
-PAGE = 500
+PAGE_SIZE = 500
 """Rows in memory at once. An entry of 900 updates has about 80 kB."""
 
 # If `chain` is NULL, coalesce compares each chain with itself, so all chains match. A time that Python
@@ -87,10 +87,10 @@ async def pages(
     connection: AsyncConnection, query: TextClause, **parameters: Any
 ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
     """Yield pages of rows through a server-side cursor, so that memory does not limit a result."""
-    paged = query.execution_options(yield_per=PAGE)
+    paged = query.execution_options(yield_per=PAGE_SIZE)
     async with connection.stream(paged, parameters) as result:
         # an asynchronous result ignores `yield_per`: without the size, one page would hold everything
-        async for page in result.partitions(PAGE):
+        async for page in result.partitions(PAGE_SIZE):
             yield page
 
 

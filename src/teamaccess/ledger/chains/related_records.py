@@ -36,13 +36,17 @@ ORDER BY hash, kind DESC, chain, position
 async def application_faults(
     connection: AsyncConnection, organization: str | None
 ) -> AsyncIterator[ChainFault]:
-    """Yield the first entry of each ledger without its application, and the reverse."""
+    """Yield for each ledger the first entry without its application, and the reverse."""
     async for page in pages(connection, APPLICATIONS, chain=organization):
-        for chain, unapplied, alone in page:
-            if unapplied is not None:
-                yield ChainFault(ChainKind.LEDGER, chain, unapplied, Fault.APPLICATION_MISSING)
-            if alone is not None:
-                yield ChainFault(ChainKind.LEDGER, chain, alone, Fault.APPLICATION_ALONE)
+        for chain, unapplied_entry, unmatched_application in page:
+            if unapplied_entry is not None:
+                yield ChainFault(
+                    ChainKind.LEDGER, chain, unapplied_entry, Fault.APPLICATION_MISSING
+                )
+            if unmatched_application is not None:
+                yield ChainFault(
+                    ChainKind.LEDGER, chain, unmatched_application, Fault.APPLICATION_ALONE
+                )
 
 
 async def reason_faults(
@@ -50,8 +54,8 @@ async def reason_faults(
 ) -> AsyncIterator[tuple[bool, ChainFault | None]]:
     """Yield for each entry's reason whether it was erased, and its fault, if any."""
     async for page in pages(connection, REASONS, chain=organization):
-        for kind, chain, position, hash, salt, words in page:
+        for kind, chain, position, hash, salt, reason in page:
             erased = salt is None
-            altered = not erased and reason_hash(salt, words) != hash
-            finding = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
-            yield erased, finding if altered else None
+            altered = not erased and reason_hash(salt, reason) != hash
+            fault = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
+            yield erased, fault if altered else None
