@@ -34,25 +34,25 @@ class _Queue:
     def __bool__(self) -> bool:
         return bool(self._callers)
 
-    def join(self, caller: Hashable, waiting: Waiter) -> None:
-        self._callers.setdefault(caller, deque()).append(waiting)
+    def join(self, caller: Hashable, waiter: Waiter) -> None:
+        self._callers.setdefault(caller, deque()).append(waiter)
 
     def length(self, caller: Hashable) -> int:
         return len(self._callers.get(caller, ()))
 
-    def leave(self, caller: Hashable, waiting: Waiter) -> None:
-        if (line := self._callers.get(caller)) is not None and waiting in line:
-            line.remove(waiting)
-            if not line:
+    def leave(self, caller: Hashable, waiter: Waiter) -> None:
+        if (queue := self._callers.get(caller)) is not None and waiter in queue:
+            queue.remove(waiter)
+            if not queue:
                 del self._callers[caller]
 
     def next(self) -> Waiter:
         """Remove and return the next request. Its caller goes to the end of the round."""
-        caller, line = self._callers.popitem(last=False)
-        waiting = line.popleft()
-        if line:
-            self._callers[caller] = line
-        return waiting
+        caller, queue = self._callers.popitem(last=False)
+        waiter = queue.popleft()
+        if queue:
+            self._callers[caller] = queue
+        return waiter
 
 
 class FairSlots:
@@ -66,39 +66,39 @@ class FairSlots:
         self.share = share
         """How many of the slots one party may hold. It may change while slots are held."""
         self._held: Counter[Hashable] = Counter()
-        self._lines: OrderedDict[Hashable, _Queue] = OrderedDict()
+        self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
 
     @property
     def idle(self) -> bool:
         """Whether no slot is held and no request waits."""
-        return not self._held and not self._lines
+        return not self._held and not self._queues
 
     def has_backlog(self, party: Hashable) -> bool:
         """Return whether requests of the party wait for a slot."""
-        return party in self._lines
+        return party in self._queues
 
     def waiting(self, party: Hashable, caller: Hashable = None) -> int:
         """Return how many requests of the caller wait for a slot."""
-        line = self._lines.get(party)
-        return line.length(caller) if line is not None else 0
+        queue = self._queues.get(party)
+        return queue.length(caller) if queue is not None else 0
 
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
         """Take a slot for the party, after the requests whose turn comes first."""
-        if self._free and not self._lines.get(party) and self._held[party] < self.share:
+        if self._free and not self._queues.get(party) and self._held[party] < self.share:
             self._take(party)
             return
-        waiting: Waiter = asyncio.get_running_loop().create_future()
-        line = self._lines.setdefault(party, _Queue())
-        line.join(caller, waiting)
+        waiter: Waiter = asyncio.get_running_loop().create_future()
+        queue = self._queues.setdefault(party, _Queue())
+        queue.join(caller, waiter)
         try:
-            await waiting
+            await waiter
         except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
+            if waiter.done() and not waiter.cancelled():
                 self.release(party)  # the slot was granted at the moment of the cancellation
             else:
-                line.leave(caller, waiting)
-                if not line and self._lines.get(party) is line:
-                    del self._lines[party]
+                queue.leave(caller, waiter)
+                if not queue and self._queues.get(party) is queue:
+                    del self._queues[party]
             raise
 
     def release(self, party: Hashable) -> None:
@@ -119,20 +119,20 @@ class FairSlots:
             self.release(party)
 
     def _grant(self) -> None:
-        for party in list(self._lines):
+        for party in list(self._queues):
             if not self._free:
                 return
             if self._held[party] >= self.share:
                 continue
-            line = self._lines.pop(party)
-            waiting = line.next()
-            while waiting.done() and line:  # this request was cancelled a moment ago
-                waiting = line.next()
-            if line:
-                self._lines[party] = line  # at the end of the round
-            if not waiting.done():
+            queue = self._queues.pop(party)
+            waiter = queue.next()
+            while waiter.done() and queue:  # this request was cancelled a moment ago
+                waiter = queue.next()
+            if queue:
+                self._queues[party] = queue  # at the end of the round
+            if not waiter.done():
                 self._take(party)
-                waiting.set_result(None)
+                waiter.set_result(None)
 
     def _take(self, party: Hashable) -> None:
         self._free -= 1
@@ -155,8 +155,8 @@ class RateLimit:
     def retry_after(self, key: Hashable, cost: int = 1) -> float:
         """Count `cost` requests for the key and return 0. Beyond the limit, return the seconds to wait.
 
-        Requests beyond the limit are not counted. A cost above `burst` is limited as `burst` is, but
-        counted in full.
+        Requests beyond the limit are not counted. A cost above `burst` waits no longer than a cost of
+        `burst`, but it counts in full.
         """
         if (wait := self._wait(key, cost)) > ROUNDING:
             return wait

@@ -23,17 +23,19 @@ def configure(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _visible,
+            _escape_values,
             *render,
         ]
     )
 
 
-def _visible(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
+def _escape_values(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> Mapping[str, Any]:
     """Escape control characters, because a logged value may come from a stranger's request."""
     return {
-        name: escape_controls(fact) if isinstance(fact, str) else fact
-        for name, fact in entry.items()
+        name: escape_controls(value) if isinstance(value, str) else value
+        for name, value in entry.items()
     }
 
 

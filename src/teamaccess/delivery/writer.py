@@ -64,13 +64,13 @@ class Writer:
         Raises EngineUnavailable if the outcome is unknown, EngineRefused if SpiceDB refuses it for good.
         A caller that stops waiting does not stop a write that is under way.
         """
-        sending = QueuedWrite(write)
-        self._waiting.append(sending)
+        queued = QueuedWrite(write)
+        self._waiting.append(queued)
         if len(self._sending) < BATCHES_AT_ONCE:
             task = asyncio.create_task(self._send_batches())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        return await sending.token
+        return await queued.token
 
     async def close(self) -> None:
         """Wait for the writes that are under way."""

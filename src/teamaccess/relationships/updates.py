@@ -1,4 +1,4 @@
-"""Updates of relationships: TOUCH and DELETE of a change, as in SpiceDB, and repairs of SpiceDB.
+"""Updates of relationships. TOUCH and DELETE come from changes, RESTORE and PURGE from repairs.
 
 `TOUCH organization:acme#support@user:ana`
 `TOUCH organization:acme#support@user:ana WAS organization:acme#support@user:ana[expiration:...]`
@@ -40,7 +40,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The relationship no longer exists. It names the expiration that it had."""
+    """The relationship no longer exists. It is named with its last expiration, if it had one."""
 
     relationship: Relationship
 

@@ -86,7 +86,7 @@ class TeamMemberView(msgspec.Struct):
             user=seated.user_id,
             email=seated.email,
             name=seated.name,
-            status=MembershipStatus.since(seated.suspended_at),
+            status=MembershipStatus.of(seated.suspended_at),
             joined_at=seated.joined_at,
             expires_at=seated.expires_at,
         )

@@ -1,7 +1,7 @@
 """The heads of the chains. An auditor keeps them elsewhere and compares them with the chains later.
 
-A chain proves that none of its entries was altered. It does not prove that its end was not cut off or
-written again. A kept head proves that: the entry at its position must still have its hash.
+The hashes of a chain reveal an altered entry. They do not reveal that the end of the chain was cut off or
+rewritten. A kept head does: the entry at its position must still have its hash.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator

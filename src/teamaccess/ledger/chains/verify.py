@@ -51,10 +51,10 @@ class Verification:
         """Whether there is no fault."""
         return not self.findings
 
-    def add(self, finding: ChainFault | None) -> None:
+    def add(self, fault: ChainFault | None) -> None:
         """Add a fault, if there is one."""
-        if finding is not None:
-            self.findings.append(finding)
+        if fault is not None:
+            self.findings.append(fault)
 
 
 async def entries_to_verify(connection: AsyncConnection, organization: str | None = None) -> int:

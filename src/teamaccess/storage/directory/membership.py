@@ -56,8 +56,8 @@ class MembershipStatus(StrEnum):
     SUSPENDED = "suspended"
 
     @classmethod
-    def since(cls, suspended_at: datetime | None) -> "MembershipStatus":
-        """Return the status of a member who was suspended at that time, or never if it is None."""
+    def of(cls, suspended_at: datetime | None) -> "MembershipStatus":
+        """Return the status of a member, given the time of the suspension, if any."""
         return cls.ACTIVE if suspended_at is None else cls.SUSPENDED
 
 
@@ -108,7 +108,7 @@ class Membership(RelationshipSource):
     ) -> Self:
         """Return a new active membership with the roles, all without an end.
 
-        `custom` are those of the roles that are custom roles.
+        `custom` names the custom roles among them.
         """
         return cls(
             organization_id=organization_id,
@@ -142,7 +142,7 @@ class Membership(RelationshipSource):
     @property
     def status(self) -> MembershipStatus:
         """Whether the member is active or suspended."""
-        return MembershipStatus.since(self.suspended_at)
+        return MembershipStatus.of(self.suspended_at)
 
     @property
     def roles(self) -> list[RoleId]:
@@ -183,7 +183,7 @@ class Membership(RelationshipSource):
     ) -> None:
         """Hold exactly these roles, each with its end. An assignment that stays keeps `granted_at`.
 
-        `custom` are those of the roles that are custom roles.
+        `custom` names the custom roles among them.
         """
         self.assignments = rows_for_roles(
             self.assignments,

@@ -165,7 +165,7 @@ class Team(Base):
     ) -> None:
         """Hold exactly these roles, each with its end. A role that stays keeps `granted_at`.
 
-        `custom` are those of the roles that are custom roles.
+        `custom` names the custom roles among them.
         """
         self.roles = rows_for_roles(
             self.roles,

@@ -106,7 +106,7 @@ class User(Base):
         return self.kind is UserKind.SERVICE_ACCOUNT
 
     def end_sessions(self, at: datetime) -> None:
-        """Invalidate every access token issued before `at`, and those issued since then until now."""
+        """Invalidate every access token issued before `at` and before now."""
         self.tokens_valid_from = func.greatest(  # so that it never moves back
             User.tokens_valid_from, at, func.clock_timestamp()
         )
