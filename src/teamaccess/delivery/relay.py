@@ -57,7 +57,7 @@ class Relay:
                     while should_continue():
                         await self._round()
             except OUTAGES as cause:
-                log.warning("relay_cannot_look", cause=repr(cause))
+                log.warning("relay_outage", cause=repr(cause))
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> None:
@@ -80,7 +80,7 @@ class Relay:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 await self._applier.catch_up(organization)
         except OUTAGES as cause:
-            log.warning("relay_waits", organization=organization, cause=repr(cause))
+            log.warning("delivery_postponed", organization=organization, cause=repr(cause))
             await self._postpone(organization, attempts)
         except EngineRefused:
             pass  # the organization has stopped; the applier has recorded and logged it
@@ -88,7 +88,7 @@ class Relay:
             log.error("other_history", organization=organization, why=str(other))
             await self._postpone(organization, attempts)
         except Exception:
-            log.exception("organization_unreadable", organization=organization)
+            log.exception("delivery_failed", organization=organization)
             await self._postpone(organization, attempts)
 
     async def _postpone(self, organization: OrganizationId, attempts: int) -> None:

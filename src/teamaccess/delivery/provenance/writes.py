@@ -61,12 +61,11 @@ class WriteClaim(msgspec.Struct):
             *(("close", run) for run in self.close),
         ]
         ahead = [
-            {"kind": "ahead", "organization": each.organization, "position": each.position}
-            for each in self.ahead
+            {"kind": "ahead", "organization": claimed.organization, "position": claimed.position}
+            for claimed in self.ahead
         ]
         runs = [
-            {"kind": kind, "organization": each.organization, "run": each.run}
-            for kind, each in named
+            {"kind": kind, "organization": run.organization, "run": run.run} for kind, run in named
         ]
         return [*runs, *ahead]
 
