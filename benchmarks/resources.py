@@ -21,7 +21,7 @@ from benchmarks.load import Figures, Ratio, interleave
 from benchmarks.population import BY_BENCHMARKS
 from benchmarks.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.resources.register import ResourceOperation, order
+from teamaccess.directory.resources.register import ResourceOperation, apply
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, ResourceId, UserId
 
@@ -76,7 +76,8 @@ async def _through_the_ledger(
     """One change, until all of it is in force."""
     wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
     async with service.ledger.change(BY_BENCHMARKS, here) as change:
-        await order(change, by, here, wanted)
+        with change.judging(by, None):
+            await apply(change, wanted)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
         await service.applier.catch_up(here)

@@ -7,8 +7,7 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from teamaccess.access.admission import Admission
-from teamaccess.access.authorize import ReadAuthorizer
+from teamaccess.access.reading import Admission, ReadAuthorizer
 from teamaccess.audit.audit import Audit
 from teamaccess.audit.state.sandboxes import Sandboxes
 from teamaccess.catalog import Catalog, load_catalog

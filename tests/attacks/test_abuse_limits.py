@@ -63,7 +63,7 @@ def full(response: httpx.Response, name: str, most: int) -> None:
     problem = refused(response, 409, "limit_reached")
     assert problem["limit"] == name
     assert problem["most"] == most
-    assert "ask whoever operates" in problem["detail"]
+    assert "ask an operator" in problem["detail"]
 
 
 # --- mails ---

@@ -180,7 +180,7 @@ async def test_queries_paths_and_tokens_are_not_echoed_at_length(acme: Team) -> 
 
 def test_every_refusal_cuts_what_it_quotes() -> None:
     class Quoting(Invalid):
-        """This is wrong: {text!r}, {names}, {number}, {table}."""
+        message = "This is wrong: {text!r}, {names}, {number}, {table}."
 
     refusal = Quoting(
         text="x" * BODY, names=["n" * BODY] * BODY, number=10**5000, table={"k" * BODY: "v" * BODY}

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from teamaccess.access.role_set import role_set_of
+from teamaccess.access.holdings import role_set_of
 from teamaccess.delivery.position import LedgerPosition
 from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.judge import Violation

@@ -93,15 +93,16 @@ async def test_a_backend_takes_no_grant_from_its_member_that_it_does_not_hold(ac
 
 
 SOURCE = Path(teamaccess.__file__).parent
-HOME = SOURCE / "users" / "selves.py"
+HOME = SOURCE / "changes" / "change.py"
 ELSEWHERE = {
-    "ledger": "attributes changes and asks SpiceDB about both of a pair",
-    "organizations/access.py": "asks SpiceDB about both of a pair",
-    "resources/creators.py": "names the member of a pair as the creator",
-    "api/idempotency.py": "keeps keys apart by who sent them",
+    "ledger": "attributes changes to actors",
+    "delivery/position.py": "asks SpiceDB about both of a pair",
+    "access/reading.py": "asks SpiceDB about both of a pair",
+    "directory/resources/creators.py": "names the member of a pair as the creator",
+    "api/requests/idempotency.py": "keeps keys apart by who sent them",
     "api/routes/changes.py": "shows a change to whoever made it",
-    "access_requests/ask.py": "looks for an open request of the actor's for the same thing",
-    "users/sign_out.py": "counts the sign-outs of one user",
+    "directory/access_requests/ask.py": "looks for an open request of the actor's for the same thing",
+    "directory/users/sign_out.py": "counts the sign-outs of one user",
 }
 """Where the actor is compared, or a pair is looked at, and nothing is exempted by it."""
 
@@ -113,7 +114,7 @@ def test_no_other_code_compares_the_actor_with_whom_something_is_done_to() -> No
         if path != HOME and not _is_elsewhere(path)
         for line in _comparisons(ast.parse(path.read_text()))
     ]
-    assert found == [], "decide in users/selves.py whether somebody acts on themselves"
+    assert found == [], "decide in changes/change.py whether somebody acts on themselves"
 
 
 def test_the_reader_sees_each_way_to_write_a_comparison() -> None:

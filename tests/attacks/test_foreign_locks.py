@@ -57,8 +57,8 @@ async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
         reached.set()
         await go_on.wait()
 
-    acme.world.service.admission._members[globex.id, eve.id] = True
-    acme.world.service.admission._members[acme.id, eve.id] = True
+    acme.world.service.admission._admitted[globex.id, eve.id] = True
+    acme.world.service.admission._admitted[acme.id, eve.id] = True
     before(monkeypatch, acme.world, "answers", slow)
     holding = asyncio.create_task(invite(globex, eve, headers=KEY))
     await reached.wait()

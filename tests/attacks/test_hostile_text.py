@@ -61,7 +61,9 @@ FORMATTED = [
 
 
 class Hostile(Conflict):
-    """{name} and {names} and {quoted!r} stay as they are."""
+    """A refusal with facts of each kind."""
+
+    message = "{name} and {names} and {quoted!r} stay as they are."
 
 
 # --- templates ---

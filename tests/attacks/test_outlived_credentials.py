@@ -236,9 +236,8 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
             asyncio.create_task(asking.ask("GET", f"{acme.path}/permissions")) for _ in range(ASKED)
         ]
         await until(all_judged)
-        monkeypatch.setattr(
-            "teamaccess.api.identity.authentication.authenticate_token", authenticate_token
-        )
+        target = "teamaccess.api.identity.authentication.authenticate_token"
+        monkeypatch.setattr(target, authenticate_token)
         await ENDS[end](acme, who)
         await asyncio.sleep(JUDGED_FOR_SECONDS)  # so long a judgement is good
         at_work = begun

@@ -14,7 +14,7 @@ from teamaccess.catalog import (
     OPERATIONS,
     Catalog,
     InvalidCatalog,
-    UnknownRole,
+    RoleNotInCatalog,
     bundled_catalogs,
     find_catalog_file,
     load_catalog,
@@ -60,7 +60,7 @@ def test_roles_hold_their_actions_together(small: Catalog) -> None:
 
 
 def test_an_unknown_role_has_no_actions_to_answer_with(small: Catalog) -> None:
-    with pytest.raises(UnknownRole, match="the catalog small has no role 'clark'"):
+    with pytest.raises(RoleNotInCatalog, match="the catalog small has no role 'clark'"):
         small.actions_of(["clerk", "clark"])
 
 

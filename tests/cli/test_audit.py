@@ -52,7 +52,7 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: T
 
 async def test_who_is_only_invited_is_told_from_who_is_unknown(run: Run, acme: Team) -> None:
     invited = (await acme.invite("eve", ["support"])).json()
-    theirs = f"invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
+    theirs = f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
     questions = [
         ("audit", "why", acme.id, acme.address("eve").upper(), "refunds_create"),
         ("audit", "what-can", acme.id, acme.address("eve")),

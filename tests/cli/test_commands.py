@@ -104,11 +104,11 @@ async def test_check_asks_about_a_single_object(run: Run, acme: Team) -> None:
     ("question", "answer"),
     [
         (["nothing_at_all"], "There is no action 'nothing_at_all'"),
-        (["transfers_authorize"], "decided on the object alone"),
-        (["edit", "webhook:elsewhere/wh_1"], "is no object of"),
-        (["edit", "no resource"], "is no object of"),
-        (["edit", "payout:{org}/p1"], "There is no type 'payout'. The types are: webhook"),
-        (["users_invite", "--at", "garbage"], "'garbage' is no ZedToken"),
+        (["transfers_authorize"], "it is decided per resource"),
+        (["edit", "webhook:elsewhere/wh_1"], "does not name a resource of"),
+        (["edit", "no resource"], "does not name a resource of"),
+        (["edit", "payout:{org}/p1"], "There is no resource type 'payout'. The types are: webhook"),
+        (["users_invite", "--at", "garbage"], "'garbage' is not a ZedToken"),
         (["dance", "webhook:{org}/wh_1"], "There is no action 'dance'"),
         (["webhooks_edit", "webhook:wh_1"], "There is no action 'webhooks_edit'"),
     ],
@@ -156,8 +156,8 @@ async def test_an_operators_token_is_an_operators(run: Run, fintoc: World) -> No
 
 
 async def test_a_token_is_for_exactly_one(run: Run) -> None:
-    assert "Say for whom" in (await run("token", "issue")).stderr
-    assert "Say for whom" in (await run("token", "issue", "x", "--operator", "y")).stderr
+    assert "Name either a user" in (await run("token", "issue")).stderr
+    assert "Name either a user" in (await run("token", "issue", "x", "--operator", "y")).stderr
     assert (
         "There is no user nobody@x.example"
         in (await run("token", "issue", "nobody@x.example")).stderr
@@ -209,7 +209,7 @@ async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
 
     refused = await run("schema", "apply")
     assert refused.exit_code == 2
-    assert refused.stderr.startswith(f"Organizations have roles of their own with the ids {id},")
+    assert refused.stderr.startswith(f"Organizations already have custom roles with the ids {id}.")
     assert await engine.schema_differences(whole) == []
 
 
@@ -267,7 +267,7 @@ async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
         unknown = await run("reconcile", *words, "--organization", "no-such")
         assert (unknown.exit_code, "no-such" in unknown.stderr) == (2, True)
     both = await run("reconcile", "--rebuild", "--apply")
-    assert (both.exit_code, "say which" in both.stderr) == (2, True)
+    assert (both.exit_code, "Choose either" in both.stderr) == (2, True)
 
 
 async def test_an_organization_that_another_history_has_is_rebuilt(run: Run, acme: Team) -> None:

@@ -94,7 +94,7 @@ async def test_all_that_are_named_are_resolved_or_none(run: Run, acme: Team) -> 
     assert (await run("findings", "resolve", str(id), str(id), "--reason", WHY)).exit_code == 0
     again = await run("findings", "resolve", str(id), "--reason", WHY)
     assert again.exit_code == 2
-    assert f"Finding {id} was resolved by operator:" in again.stderr
+    assert f"The finding {id} was already resolved by operator:" in again.stderr
 
 
 @pytest.mark.parametrize("id", ["0", "-1", str(2**63), "seven"])
@@ -116,7 +116,7 @@ async def test_a_state_ends_by_itself_and_not_because_somebody_says_so(
     id = listed.stdout.split()[0]
     refused = await run("findings", "resolve", id, "--reason", WHY)
     assert refused.exit_code == 2
-    assert f"Finding {id} (drift) is open for as long as it is so" in refused.stderr
+    assert f"The finding {id} (drift) closes when its cause is gone." in refused.stderr
     await lose(acme.world, strange)
     await one(acme)
     told = await run("findings", "list", "--all", "--organization", acme.id)

@@ -55,7 +55,7 @@ async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
     first, *told = refused.stderr.splitlines()
     assert first == f"Nothing was imported: {file} has 6 mistakes."
     assert [line.partition(":")[0] for line in told] == [f"line {n}" for n in (3, 4, 5, 6, 7, 8)]
-    assert "administrator cannot be granted here" in told[3]
+    assert "Only operators of this service can give the role administrator" in told[3]
 
     as_json = await run("import", "members", file, "--organization", acme.id, "--json")
     assert as_json.exit_code == 2

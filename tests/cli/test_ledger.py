@@ -92,8 +92,8 @@ async def test_heads_are_exported_and_compared(run: Run, acme: Team, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("", "There is no head to compare with: none was kept of any chain."),
-        ("acme 1 af07\n", "heads.jsonl, line 1: that is no head"),
+        ("", "The file has no chain head of any chain to compare with."),
+        ("acme 1 af07\n", "heads.jsonl, line 1: this is not a chain head"),
         (None, "does not exist"),
     ],
 )

@@ -45,4 +45,4 @@ async def test_retry_hands_it_to_the_workers(run: Run, acme: Team, application: 
 async def test_where_nothing_has_stopped_there_is_nothing_to_skip(run: Run, acme: Team) -> None:
     refused = await run("ledger", "skip", acme.id, "--reason", "just so")
     assert refused.exit_code == 2
-    assert f"No entry stops {acme.id}" in refused.stderr
+    assert f"{acme.id} is not stopped: there is no entry" in refused.stderr

@@ -110,4 +110,4 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPa
         refused = teamaccess(f"serve --port {port}")
     assert refused.exit_code == 2
     [said] = refused.stderr.splitlines()
-    assert said.startswith(f"127.0.0.1 port {port} cannot be listened on (Address already in use)")
+    assert said.startswith(f"Can't listen on 127.0.0.1 port {port} (Address already in use)")

@@ -54,10 +54,10 @@ def test_without_either_one_sentence_names_what_is_missing(home: Path) -> None:
     with pytest.raises(StackNotFound) as missing:
         Settings.discover()
     assert str(missing.value) == (
-        f"There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: "
+        f"No teamaccess stack runs in {home}, and these settings are missing: "
         "TEAMACCESS_DATABASE_URL, TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, "
-        "TEAMACCESS_SECRET_KEY. Name the folder of one that runs with TEAMACCESS_HOME, start one with "
-        "`teamaccess dev`, or set the variables."
+        "TEAMACCESS_SECRET_KEY. Start one with `teamaccess dev`, name the folder of a running one in "
+        "TEAMACCESS_HOME, or set the variables."
     )
 
 

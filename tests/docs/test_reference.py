@@ -28,7 +28,7 @@ from teamaccess.common import excerpts, text
 from teamaccess.common.errors import TeamaccessError, TooMany
 from teamaccess.common.limits import Limits
 from teamaccess.common.settings import Settings
-from teamaccess.directory.access_requests.limits import AskedTooOften
+from teamaccess.directory.access_requests.ask import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
 from teamaccess.ledger import drain
 from teamaccess.upkeep.reconciliation import UNASKED

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from teamaccess.changes import Ledger
 from teamaccess.engine import Engine
-from teamaccess.ledger.session import LedgerSession
+from teamaccess.ledger.session import LedgerSession, recording_of
 
 MARK = re.compile("UPDATE ledger_applications SET status=.* FROM unnest", re.DOTALL)
 
@@ -86,7 +86,7 @@ class Points:
 
     def _told_of_entries(self, point: Point) -> Callable[[Session], None]:
         def passing(session: Session) -> None:
-            if session.info.get("entries") and not session.in_nested_transaction():
+            if recording_of(session).entries and not session.in_nested_transaction():
                 self.passing(point)
 
         return passing

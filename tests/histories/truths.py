@@ -6,7 +6,7 @@ from datetime import datetime
 from sqlalchemy import text
 
 from teamaccess.access.authorize import MEMBERSHIP
-from teamaccess.access.role_set import role_set_of
+from teamaccess.access.holdings import role_set_of
 from teamaccess.relationships import Relationship, organization, user
 from tests.histories.cast import Cast
 from tests.histories.things import may_to_objects_what_was_given

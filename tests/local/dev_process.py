@@ -43,7 +43,7 @@ class Dev:
         self.process.terminate()
         return self.process.wait(30)
 
-    def ledger_state(self) -> str:
+    def last_words(self) -> str:
         """What it said to whoever started it, up to its end."""
         assert self.process.stderr
         return self.process.stderr.read()

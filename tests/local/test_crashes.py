@@ -96,7 +96,7 @@ def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
         stack.supervisor.watch()
     first, *last_lines = str(death.value).splitlines()
     assert first.startswith(
-        "postgres died (killed by SIGKILL). Run it again: all data is kept. The"
+        "postgres ended (killed by SIGKILL). Start the stack again: all data is kept. The"
     )
     assert sum("ready to accept connections" in line for line in last_lines) == 1
 

@@ -38,8 +38,10 @@ def test_the_death_of_a_part_is_told_and_ends_the_rest(start_dev: StartDev, home
     dev = start_dev()
     psutil.Process(dev.told["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
-    said: str = json.loads(dev.ledger_state())["detail"]
-    assert said.startswith("api died (killed by SIGKILL). Run it again: all data is kept.")
+    said: str = json.loads(dev.last_words())["detail"]
+    assert said.startswith(
+        "api ended (killed by SIGKILL). Start the stack again: all data is kept."
+    )
     logs = [log.read_text() for log in (home / "logs").glob("*.log")]
     assert "\x1b[" not in "".join([said, *logs])
     assert any("worker_started" in log for log in logs)
@@ -51,7 +53,7 @@ def test_a_home_keeps_its_catalog(start_dev: StartDev, home: Path) -> None:
     assert dev.told["catalog"] == "finicom"
     assert "members_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
     assert dev.stop() == 0
-    assert "keeps data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
+    assert "has data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
     assert start_dev().told["catalog"] == "finicom"
 
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import pytest
 
-from teamaccess.directory.roles.find import find_own
+from teamaccess.directory.roles.find import find_custom_role
 from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
 from tests.stories.roles import all_of, made, make, replace, show
@@ -70,7 +70,7 @@ async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team)
         actions={**catalog.actions, later.id: later, reserved.id: reserved},
     )
     async with acme.world.service.reads() as session:
-        kept = await find_own(session, OrganizationId(acme.id), RoleId("hooks"))
+        kept = await find_custom_role(session, OrganizationId(acme.id), RoleId("hooks"))
     assert kept is not None
     assert could_add(newer, kept) == {"webhooks_audit"}
     assert could_add(catalog, kept) == set()
@@ -83,7 +83,7 @@ async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
     async with acme.world.operator(
         acme.id
     ) as change:  # as if the catalog had got links_delete later
-        role = await find_own(change.session, acme.id, RoleId("hooks"))
+        role = await find_custom_role(change.session, acme.id, RoleId("hooks"))
         assert role is not None
         role.replace_actions(frozenset({"links_edit"}))
     shown = (await show(acme, "hooks")).json()

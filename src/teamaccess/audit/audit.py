@@ -17,12 +17,22 @@ from teamaccess.storage import OrganizationId, is_organization_id
 
 
 class SchemaNotRecorded(Conflict):
-    """Nobody recorded which schema was in force at {at}, when changes were decided by {catalog} and not \
-    by today's catalog. `teamaccess schema apply` records it."""
+    """Changes were decided under another catalog, and the schema of that time was not recorded."""
+
+    message = (
+        "The schema in force at {at} was not recorded, and changes were decided then by the "
+        "catalog {catalog}, not by today's. Ask about a later time; `teamaccess schema apply` "
+        "records schemas from now on."
+    )
 
 
 class CatalogNotInForce(Conflict):
-    """SpiceDB enforces {applied}, and this deployment's catalog is {deployed}: what it calls a role may be another one there. `teamaccess schema apply` puts it in force."""  # noqa: E501 - a sentence is one line
+    """SpiceDB enforces another catalog than this deployment's. Its role names may mean something else."""
+
+    message = (
+        "SpiceDB enforces the catalog {applied}, and this deployment has {deployed}. An "
+        "operator must run `teamaccess schema apply`."
+    )
 
 
 @dataclass(frozen=True)

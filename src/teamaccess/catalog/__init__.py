@@ -2,7 +2,7 @@
 
 from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.errors import InvalidCatalog, Mistake, UnknownCatalog, UnknownRole
+from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
 from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
 from teamaccess.catalog.model import OPERATIONS, Action, Level, Resource, ResourceType, Role
 from teamaccess.catalog.reader import parse_catalog
@@ -17,8 +17,8 @@ __all__ = [
     "Resource",
     "ResourceType",
     "Role",
+    "RoleNotInCatalog",
     "UnknownCatalog",
-    "UnknownRole",
     "bundled_catalogs",
     "compile_schema",
     "find_catalog_file",

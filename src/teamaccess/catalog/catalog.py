@@ -10,7 +10,7 @@ from typing import Any, Self
 import msgspec
 
 from teamaccess.catalog.compiler import compile_schema, definitions, proof_name
-from teamaccess.catalog.errors import UnknownRole
+from teamaccess.catalog.errors import RoleNotInCatalog
 from teamaccess.catalog.model import Action, Resource, ResourceType, Role
 from teamaccess.relationships import Relationship
 
@@ -50,7 +50,7 @@ class Catalog:
         return msgspec.convert(meaning, cls)
 
     def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
-        """Return every action that the roles contain together. Raises UnknownRole."""
+        """Return every action that the roles contain together. Raises RoleNotInCatalog."""
         return frozenset().union(*(self._role(role).actions for role in roles))
 
     def schema(self) -> str:
@@ -85,7 +85,7 @@ class Catalog:
         try:
             return self.roles[role]
         except KeyError:
-            raise UnknownRole(f"the catalog {self.name} has no role {role!r}") from None
+            raise RoleNotInCatalog(f"the catalog {self.name} has no role {role!r}") from None
 
     @cached_property
     def _subjects(self) -> dict[tuple[str, str], frozenset[tuple[str, str | None, bool]]]:

@@ -24,8 +24,9 @@ MOST_WAITING = 200
 
 
 class TooManyWaiting(TooMany):
-    """{waiting} of your changes of {organization} are waiting already. Send fewer at once."""
+    """The caller already has as many changes waiting for the organization as one caller may have."""
 
+    message = "{waiting} of your changes to {organization} are already waiting. Send fewer at once."
     retry_after = 2
 
 

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import structlog
 from cachetools import LRUCache
@@ -16,7 +16,13 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes.change import Change, Counted, Receipt, Rehearsal
+from teamaccess.changes.change import (
+    Change,
+    Counted,
+    OrganizationChange,
+    Receipt,
+    Rehearsal,
+)
 from teamaccess.changes.change_queue import ChangeQueue, Turn
 from teamaccess.changes.commit_outcome import learn_outcome
 from teamaccess.common.limits import Limits
@@ -33,7 +39,12 @@ from teamaccess.ledger.errors import (
     OrganizationStopped,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION, Sessions, raise_busy_on_lock_timeout
+from teamaccess.ledger.session import (
+    ALLOW_LONG_TRANSACTION,
+    Sessions,
+    raise_busy_on_lock_timeout,
+    recording_of,
+)
 from teamaccess.relationships import Revocation
 from teamaccess.storage import OrganizationId
 
@@ -99,37 +110,72 @@ class Ledger:
         """How much one organization and one person may have and do."""
         return self._limits
 
-    @asynccontextmanager
-    async def change(
+    @overload
+    def change(
         self,
         attribution: Attribution,
+        organization: OrganizationId,
+        /,
+        *,
+        even_if_stopped: bool = False,
+        judging: bool = True,
+        asker: str = "",
+    ) -> AbstractAsyncContextManager[OrganizationChange]: ...
+
+    @overload
+    def change(
+        self,
+        attribution: Attribution,
+        /,
         *organizations: OrganizationId,
         even_if_stopped: bool = False,
         judging: bool = True,
         asker: str = "",
-    ) -> AsyncIterator[Change]:
+    ) -> AbstractAsyncContextManager[Change]: ...
+
+    def change(
+        self,
+        attribution: Attribution,
+        /,
+        *organizations: OrganizationId,
+        even_if_stopped: bool = False,
+        judging: bool = True,
+        asker: str = "",
+    ) -> AbstractAsyncContextManager[Change]:
         """Lock the organizations, apply their pending entries to SpiceDB, and open a change.
 
-        Leaving the block without `commit` rolls everything back. A change that is not `judging` asks
-        SpiceDB nothing, so it does not wait for pending entries. With `even_if_stopped`, the change may
-        only take access away, which stays possible in stopped organizations and with a foreign schema.
+        The change of one organization is an OrganizationChange. Leaving the block without `commit` rolls
+        everything back. A change that is not `judging` asks SpiceDB nothing, so it does not wait for
+        pending entries. With `even_if_stopped`, the change may only take access away, which stays
+        possible in stopped organizations and with a foreign schema.
 
         Raises TooManyWaiting, UnknownOrganization, OrganizationStopped, ForeignSchemaFound, and
         OrganizationBusy if the turn or the lock takes too long or pending entries are not applied within
         two seconds.
         """
+        return self._change(attribution, organizations, even_if_stopped, judging, asker)
+
+    @asynccontextmanager
+    async def _change(
+        self,
+        attribution: Attribution,
+        organizations: tuple[OrganizationId, ...],
+        even_if_stopped: bool,
+        judging: bool,
+        asker: str,
+    ) -> AsyncIterator[Change]:
         async with (
             self._turns.taken(organizations, attribution, asker) as turn,
             self.sessions() as session,
         ):
-            session.sync_session.info["attribution"] = attribution
+            recording_of(session).attribution = attribution
             opened = await self._lock(session, organizations, judging=judging)
             for at in opened.standing:
                 if at.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=at.organization, refusal=at.stopped)
             if opened.foreign_schema and organizations and not even_if_stopped:
                 raise ForeignSchemaFound
-            yield Change(
+            parts = (
                 session,
                 attribution,
                 self._catalog,
@@ -138,10 +184,15 @@ class Ledger:
                 self._engine,
                 opened.standing,
                 turn,
-                limits=self.limits,
-                counted=self._counted,
-                foreign_schema=opened.foreign_schema,
             )
+            change = (
+                OrganizationChange(*parts, organization=organizations[0], actor=attribution.user)
+                if len(organizations) == 1
+                else Change(*parts)
+            )
+            change.limits, change.counted = self.limits, self._counted
+            change.foreign_schema = opened.foreign_schema
+            yield change
 
     @asynccontextmanager
     async def hold(
@@ -154,7 +205,7 @@ class Ledger:
         queue of the process. Raises OrganizationBusy.
         """
         async with self.sessions() as session:
-            session.sync_session.info["attribution"] = attribution
+            recording_of(session).attribution = attribution
             await session.execute(ALLOW_LONG_TRANSACTION)
             await self._lock_rows(session, organizations)
             begun = (await session.execute(BEGIN)).one()
@@ -179,7 +230,7 @@ class Ledger:
         self,
         attribution: Attribution,
         organization: OrganizationId,
-        act: Callable[[Change], Awaitable[object]],
+        act: Callable[[OrganizationChange], Awaitable[object]],
         asker: str = "",
     ) -> Rehearsal:
         """Make a change with `act`, return its updates, and roll it back.
@@ -259,12 +310,12 @@ class Ledger:
         except (DBAPIError, OSError) as cause:
             if isinstance(cause, IntegrityError | ProgrammingError | DataError):
                 raise  # PostgreSQL answered, and refused the change
-            info = change.session.sync_session.info
-            decided = info.get("committing", [])
+            recording = recording_of(change.session)
+            decided = recording.committing
             with suppress(DBAPIError, OSError):
                 await change.session.invalidate()  # so that a late commit is impossible
             await learn_outcome(self.sessions, change, decided, cause)
-            info["entries"] = decided
+            recording.entries = decided
         except asyncio.CancelledError:
             # the caller is gone, but the commit may have succeeded
             await self._leave_to_workers(change)

@@ -23,11 +23,19 @@ Result = TypeVar("Result")
 
 
 class DatabaseUnreachable(Unavailable):
-    """PostgreSQL does not answer ({cause}). See that it runs, and what TEAMACCESS_DATABASE_URL says."""
+    """The command cannot connect to PostgreSQL."""
+
+    message = (
+        "PostgreSQL does not answer ({cause}). Check that it runs, and check "
+        "TEAMACCESS_DATABASE_URL."
+    )
 
 
-class UnknownOrganization(NotFound):
-    """There is no organization {organization}."""
+class NoSuchOrganization(NotFound):
+    """There is no such organization. The API's sentence is vaguer, because it hides other tenants."""
+
+    code = "unknown_organization"
+    message = "There is no organization {organization}."
 
 
 HIGHEST_PORT = 65535
@@ -49,7 +57,7 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
     try:
         return process.run(run())
     except ledger.UnknownOrganization as unknown:
-        raise UnknownOrganization(**unknown.facts) from unknown
+        raise NoSuchOrganization(**unknown.facts) from unknown
     except (OSError, SQLAlchemyError) as cause:
         raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
 

@@ -6,7 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.role_set import RoleSet
+from teamaccess.access.holdings import RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid, TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean, pluralize
@@ -23,12 +23,18 @@ Row = dict[str | None, str]
 
 
 class TooManyFields(Invalid):
-    """This has more fields than there are columns."""
+    """A row of an import has more fields than the file has columns."""
+
+    message = "The row has more fields than the file has columns."
 
 
 class InvalidFile(Invalid):
-    """Nothing was imported: {file} has {count}."""
+    """A file of members has mistakes, so none of its rows is imported.
 
+    `detail` has a line for each mistake.
+    """
+
+    message = "Nothing was imported: {file} has {count}."
     most_listed = MOST_KEPT
 
     @property

@@ -13,8 +13,12 @@ from teamaccess.storage import InvitationStatus, OrganizationId, UserId
 
 
 class NotAcceptedYet(NotFound):
-    """{email} is no user: they were invited to {organization} by {invited_by} ({invitation}, open until \
-    {until}) and can do nothing before they accept."""
+    """The address is invited and belongs to no user yet."""
+
+    message = (
+        "{email} is not a user yet. They were invited to {organization} by {invited_by} "
+        "({invitation}, open until {until}) and have no access before they accept."
+    )
 
 
 async def whom(service: Service, organization: str, id_or_email: str) -> UserId:

@@ -14,7 +14,9 @@ def echo(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None
 
 
 class NoSuchTime(Invalid):
-    """{at!r} is no time: write 2026-03-31 or 2026-03-31T23:59:59Z."""
+    """An option takes a time, and its value is none."""
+
+    message = "{at!r} is not a time. Write 2026-03-31 or 2026-03-31T23:59:59Z."
 
 
 def time_of(text: str) -> datetime:

@@ -36,6 +36,16 @@ class Attribution:
         return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
 
     @property
+    def user(self) -> UserId:
+        """Who makes the change: the member whom a service account acts for, or else the actor.
+
+        An operator's name, `system` and `anonymous` are no user's id.
+        """
+        if self.on_behalf is not None:
+            return self.on_behalf.member
+        return UserId(self.actor.removeprefix("user:"))
+
+    @property
     def account(self) -> UserId | None:
         """The service account that acts for a member, if any."""
         return self.on_behalf.account if self.on_behalf is not None else None

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 from sqlalchemy import Table, event, func, insert, make_url, select, text
@@ -37,12 +38,36 @@ async def database_time(session: AsyncSession) -> datetime:
     return now
 
 
-class LedgerSession(Session):
-    """A session that turns PostgreSQL's notes into ledger entries before each commit.
+@dataclass
+class Recording:
+    """What one session has recorded in ledgers, and the attribution of its entries."""
 
-    `info["attribution"]` is the attribution of the change. `info["entries"]` collects its ledger entries.
-    `info["committing"]` keeps them when the outcome of a commit is unknown.
-    """
+    catalog: Catalog
+    attribution: Attribution | None = None
+    """The attribution of the change. Without it, no entry can be written."""
+    reason_hash: bytes | None = None
+    """The hash of the reason, if there is one."""
+    entries: list[Entry] = field(default_factory=list)
+    """The entries written so far. A rollback empties the list."""
+    committing: list[Entry] = field(default_factory=list)
+    """The entries of the commit under way. They survive a rollback, because the outcome is unknown if
+    PostgreSQL goes away during the commit."""
+
+
+class LedgerSession(Session):
+    """A session that turns PostgreSQL's notes into ledger entries before each commit."""
+
+    def __init__(self, *arguments: Any, catalog: Catalog, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.recording = Recording(catalog)
+
+
+def recording_of(session: Session | AsyncSession) -> Recording:
+    """Return what a session records. Raises TypeError for a session that is not a LedgerSession."""
+    ledger_session = session.sync_session if isinstance(session, AsyncSession) else session
+    if not isinstance(ledger_session, LedgerSession):
+        raise TypeError("only a LedgerSession records changes")
+    return ledger_session.recording
 
 
 Sessions = async_sessionmaker[AsyncSession]
@@ -54,7 +79,7 @@ def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
         engine,
         sync_session_class=LedgerSession,
         expire_on_commit=False,
-        info={"catalog": catalog},
+        catalog=catalog,
     )
 
 
@@ -115,12 +140,13 @@ def drain_notes(session: Session) -> None:
     notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     for organization, updates in net_updates(notes).items():
         append_updates(session, organization, updates)
-    session.info["committing"] = session.info.setdefault("entries", [])
+    recording = recording_of(session)
+    recording.committing = recording.entries
 
 
 def append_updates(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
     """Append updates to the organization's ledger, in one or more positions."""
-    session.info.setdefault("entries", []).extend(
+    recording_of(session).entries.extend(
         _append(session, organization, part) for part in split_into_positions(updates)
     )
 
@@ -128,12 +154,12 @@ def append_updates(session: Session, organization: OrganizationId, updates: list
 @event.listens_for(LedgerSession, "after_rollback")
 def discard_entries(session: Session) -> None:
     """Forget entries that were rolled back. They must never reach SpiceDB."""
-    session.info.pop("entries", None)
+    recording_of(session).entries = []
 
 
 def _append(session: Session, organization: OrganizationId, updates: list[Update]) -> Entry:
-    catalog: Catalog = session.info["catalog"]
-    attribution: Attribution | None = session.info.get("attribution")
+    recording = recording_of(session)
+    catalog, attribution = recording.catalog, recording.attribution
     if attribution is None:
         raise UnattributedChange(
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
@@ -150,7 +176,7 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
                 "channel": attribution.channel,
                 "request_id": attribution.request_id,
                 "catalog_version": catalog.version,
-                "reason_hash": session.info.get("reason_hash"),
+                "reason_hash": recording.reason_hash,
             },
         )
         .one()

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import HeldRoleView, RoleOrigin
+from teamaccess.directory.members.find import HeldRoleView, RoleOrigin
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.storage import Membership, MembershipStatus, UserKind
 from teamaccess.views.request import Instant, Reason, Request, RoleName, WithEnd

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog, Level
-from teamaccess.directory.roles.find import Found
+from teamaccess.directory.roles.find import RoleEntry
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.selection import Parts, Selector, could_add
 from teamaccess.storage import CustomRole
@@ -72,7 +72,7 @@ class RoleView(msgspec.Struct):
     """What a clone does not have of its original, because no custom role may hold it."""
 
     @classmethod
-    def of(cls, found: Found, catalog: Catalog) -> "RoleView":
+    def of(cls, found: RoleEntry, catalog: Catalog) -> "RoleView":
         """Return the role as it is shown."""
         role = found.role
         if isinstance(role, CustomRole):

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import HeldRoleView
+from teamaccess.directory.members.find import HeldRoleView
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.directory.service_accounts.tokens import (
     DEFAULT_DAYS,

@@ -4,7 +4,7 @@ from datetime import datetime
 
 import msgspec
 
-from teamaccess.directory.teams.listing import Seated
+from teamaccess.directory.teams.find import TeamMemberEntry
 from teamaccess.storage import Membership, MembershipStatus, Team, TeamMembership
 from teamaccess.views.request import LocalName, Name, Request, WithEnd
 
@@ -80,7 +80,7 @@ class TeamMemberView(msgspec.Struct):
         )
 
     @classmethod
-    def listed(cls, seated: Seated) -> "TeamMemberView":
+    def listed(cls, seated: TeamMemberEntry) -> "TeamMemberView":
         """Return one of a list."""
         return cls(
             user=seated.user_id,

@@ -197,16 +197,16 @@ async def test_an_operator_names_lists_and_ends_them(run: Run, fintoc: World, ac
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["grant-auditor", "nobody", "--reason", "x"], "is not an e-mail address"),
+        (["grant-auditor", "nobody", "--reason", "x"], "is not a valid e-mail address"),
         (["grant-auditor", "v@a.example", "--reason", " "], "1 to 1000 characters"),
         (["grant-auditor", "v@a.example"], "Missing option '--reason'"),
         (
             ["grant-auditor", "v@a.example", "--reason", "x", "--until", "soon"],
-            "'soon' is no time: write 2026-03-31",
+            "'soon' is not a time. Write 2026-03-31",
         ),
         (
             ["grant-auditor", "v@a.example", "--reason", "x", "--until", "2020-01-01"],
-            "An end lies in the future, and 2020-01-01T00:00:00+00:00 does not.",
+            "expires_at must be in the future; got 2020-01-01T00:00:00+00:00.",
         ),
         (["revoke-auditor", "nobody@a.example", "--reason", "x"], "There is no user nobody@"),
     ],
@@ -222,5 +222,5 @@ async def test_who_is_none_cannot_be_revoked(run: Run, acme: Team) -> None:
     ana = acme.administrator
     answer = await run("operator", "revoke-auditor", ana.email, "--reason", "x")
     assert answer.exit_code == 2
-    assert answer.stderr.startswith(f"{ana.email} is no auditor of all organizations:")
+    assert answer.stderr.startswith(f"{ana.email} is not an auditor of all organizations.")
     assert (await ana.ask("GET", f"{acme.path}/audit/matrix")).status_code == 200

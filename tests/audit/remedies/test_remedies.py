@@ -309,7 +309,7 @@ async def test_where_a_refused_change_stops_everything_there_is_an_answer_withou
     monkeypatch.setattr(acme.world.service.ledger, "rehearse", rehearse)
     found = await why(acme, bob, "refunds_create")
     assert found["remedies"] == []
-    assert "an operator must mend it" in found["no_remedy"]
+    assert "an operator must repair it" in found["no_remedy"]
 
 
 async def test_a_question_about_a_past_time_has_no_remedies(acme: Team) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.access.role_set import RoleSet
+from teamaccess.access.holdings import RoleSet
 from teamaccess.catalog import load_catalog
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose, spoken

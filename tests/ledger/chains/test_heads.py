@@ -92,10 +92,10 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
 
 
 async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
-    with pytest.raises(NothingKept, match="none was kept of any chain"):
+    with pytest.raises(NothingKept, match="has no chain head of any chain"):
         await verify(intruder.connection, kept=[])
     others = list(read_kept_heads([HEAD.encode()], "a file"))
-    with pytest.raises(NothingKept, match=f"none was kept of {history.id}"):
+    with pytest.raises(NothingKept, match=f"has no chain head of {history.id}"):
         await intruder.verify(history, others)
 
 
@@ -121,5 +121,5 @@ def test_a_file_of_heads_is_read_by_the_line() -> None:
     ],
 )
 def test_what_is_no_head_is_told_with_its_line(line: str) -> None:
-    with pytest.raises(InvalidHeads, match=r"a file, line 2: that is no head"):
+    with pytest.raises(InvalidHeads, match=r"a file, line 2: this is not a chain head"):
         list(read_kept_heads([HEAD.encode(), line.encode()], "a file"))

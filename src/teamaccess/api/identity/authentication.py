@@ -16,7 +16,7 @@ from teamaccess.api.identity.callers import Caller, Operator, Shown
 from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
 from teamaccess.changes import Change
 from teamaccess.common.errors import Forbidden, Unauthenticated
-from teamaccess.directory.users.acted_for import NobodyToActFor, person_in
+from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.ledger import Attribution, OnBehalf, UnknownOrganization
 from teamaccess.service import Service
@@ -27,15 +27,28 @@ ON_BEHALF_OF = "Teamaccess-On-Behalf-Of"
 
 
 class SignInRequired(Unauthenticated):
-    """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
+    """The route needs a signed-in user, and the request has no access token."""
+
+    message = "Sign in first: send an access token as `Authorization: Bearer <token>`."
 
 
 class OnlyServiceAccountsAct(Forbidden):
-    """Only a service account acts for somebody else: leave the header Teamaccess-On-Behalf-Of out."""
+    """A caller other than a service account sent `Teamaccess-On-Behalf-Of`."""
+
+    message = (
+        "Only a service account can act for another user. Leave the header "
+        "Teamaccess-On-Behalf-Of out."
+    )
 
 
 class UsersOnly(Forbidden):
-    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations), checks and audits; what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
+    """The route needs a user, and the token is an operator's."""
+
+    message = (
+        "This needs a user, and your token is an operator's. Operators can create and list "
+        "organizations (POST and GET /v1/organizations), check and audit here; use the command "
+        "`teamaccess` for everything else."
+    )
 
 
 class Authentication(AbstractAuthenticationMiddleware):

@@ -1,15 +1,18 @@
 """The one place where a request commits.
 
-A route that changes who may do what is a function of an open change. Around it: the caller must be a
-member to wait at all, the organization is locked, what is pending there is brought in, the function runs,
-the caller's credential is judged again before and after it, everything is committed and enforced, and
-the answer carries how far the ledger and the engine have come.
+A route that changes who may do what is a function of an open change. Around it:
+
+1. The caller must be a member to wait for the organization's lock at all.
+2. The organization is locked, and what is pending there is delivered.
+3. The caller's credential is judged again, the function runs, and the credential is judged once more.
+4. Everything is committed and delivered. The answer says how far the ledger and SpiceDB have come.
 """
 
 import asyncio
 import inspect
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from functools import wraps
 from typing import Any
 
@@ -18,7 +21,8 @@ from litestar import Request, Response
 from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
-from teamaccess.changes import Change, Receipt
+from teamaccess.api.requests.parameters import InPath, SignedIn
+from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
 from teamaccess.storage import ApiToken, OrganizationId, User, is_organization_id
@@ -31,41 +35,42 @@ KEY_PAUSE_SECONDS = 0.05
 
 
 def revokes(handler: Handler) -> Handler:
-    """Make a route of a function that only takes away: possible where a ledger has stopped, too."""
+    """Make a route of a function that only takes away: it works where a ledger is stopped, too."""
     return changes(handler, even_if_stopped=True)
 
 
 def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     """Make a route of a function that takes a `change`.
 
-    The organization of the path, where there is one, is locked.
+    A function of an OrganizationChange changes the organization of the path, as the signed-in user. Both
+    are parameters of the route, and the function gets them with the change.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
+    of_organization = signature.parameters["change"].annotation is OrganizationChange
 
     @wraps(handler)
     async def route(request: Request[Any, Any, Any], **arguments: Any) -> Response[Any]:
         service = service_for(request)
         if takes_request:
             arguments["request"] = request
-        organization = named_in_path(request)
-        locked = [organization] if organization is not None else []
-        if organization is not None and isinstance(request.user, User):
-            await service.admission.admit(service.reading, organization, request.user.id)
+        if of_organization:
+            del arguments["organization"], arguments["actor"]
         patience = time.monotonic() + KEY_PATIENCE_SECONDS
         while True:
             try:
-                async with service.ledger.change(
-                    attribution(request), *locked, even_if_stopped=even_if_stopped
-                ) as change:
+                opening = open_change(service, request, even_if_stopped=even_if_stopped)
+                async with opening as change:
                     return await run(handler, request, service, change, arguments)
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
             await asyncio.sleep(KEY_PAUSE_SECONDS)  # holding no lock and no turn
 
-    asks = inspect.Parameter("request", inspect.Parameter.KEYWORD_ONLY, annotation=Request)
-    parameters = [asks] + [
+    parameters = [_parameter("request", Request)]
+    if of_organization:
+        parameters += [_parameter("organization", InPath), _parameter("actor", SignedIn)]
+    parameters += [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in signature.parameters.items()
         if name not in ("change", "request")
@@ -78,8 +83,31 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     return route
 
 
+def _parameter(name: str, annotation: Any) -> inspect.Parameter:
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
+
+
+@asynccontextmanager
+async def open_change(
+    service: Service, request: Request[Any, Any, Any], *, even_if_stopped: bool
+) -> AsyncIterator[Change]:
+    """Open the change of the organization in the path, if there is one, for a caller who may wait."""
+    attributed = attribution(request)
+    organization = named_in_path(request)
+    if organization is None:
+        async with service.ledger.change(attributed, even_if_stopped=even_if_stopped) as change:
+            yield change
+        return
+    if isinstance(request.user, User):
+        await service.admission.admit(service.reading, organization, request.user.id)
+    async with service.ledger.change(
+        attributed, organization, even_if_stopped=even_if_stopped
+    ) as change:
+        yield change
+
+
 def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
-    """Return the organization of the path; raises UnknownOrganization for what is no id."""
+    """Return the organization of the path; raises UnknownOrganization if it cannot be an id."""
     organization = request.path_params.get("organization")
     if organization is None:
         return None
@@ -103,7 +131,8 @@ async def run(
         await refuse_outsiders(change, request)
         return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    if not isinstance(shown_by(request), ApiToken):  # which ends under this lock, or by this change
+    # a service account's token is revoked under this lock, so judging it once is enough
+    if not isinstance(shown_by(request), ApiToken):
         await judge_again(request, change)
     status = request.route_handler.status_code
     await finish_once(change, once, status, body)
@@ -115,7 +144,7 @@ async def run(
 
 
 async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
-    """Raise UnknownOrganization for who was a member when the request was done, and is no longer."""
+    """Raise UnknownOrganization for a caller who was a member at the first request, and is no longer."""
     if (organization := named_in_path(request)) is not None:
         held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
         require_held(held, organization, MEMBERSHIP)
@@ -124,12 +153,12 @@ async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> N
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
     """Return the answer to a committed change: 202 while SpiceDB has not confirmed it."""
     headers = {}
-    told = [receipt for receipt in receipts if receipt.position > 0]
-    if told:
-        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in told)
-    if tokens := [receipt.zed_token for receipt in told if receipt.zed_token is not None]:
+    changed = [receipt for receipt in receipts if receipt.position > 0]
+    if changed:
+        headers["Teamaccess-Change"] = ", ".join(f"{r.organization}:{r.position}" for r in changed)
+    if tokens := [receipt.zed_token for receipt in changed if receipt.zed_token is not None]:
         headers["Zed-Token"] = tokens[-1]
-    for receipt in told:
+    for receipt in changed:
         if receipt.pending:
             where = f"/v1/organizations/{receipt.organization}/changes/{receipt.position}"
             headers["Location"] = where

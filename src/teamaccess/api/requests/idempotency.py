@@ -22,17 +22,24 @@ LONGEST_KEY = 255
 
 
 class InvalidIdempotencyKey(Invalid):
-    """An Idempotency-Key has 1 to 255 printable ASCII characters."""
+    """The header `Idempotency-Key` has a form that the service does not store."""
+
+    message = "An Idempotency-Key must have 1 to 255 printable ASCII characters."
 
 
 class IdempotencyKeyInUse(Conflict):
-    """A request with this Idempotency-Key is still being processed. Send it again shortly."""
+    """The first request with this key has not been answered yet."""
 
+    message = "Another request with this Idempotency-Key is still in progress. Try again shortly."
     retry_after = 1
 
 
 class IdempotencyKeyReused(Conflict):
-    """This Idempotency-Key was used for another request. Use a new key for a new request."""
+    """The key belongs to an earlier request with another method, path or body."""
+
+    message = (
+        "This Idempotency-Key was used for a different request. Use a new key for each request."
+    )
 
 
 @dataclass

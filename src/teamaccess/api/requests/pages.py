@@ -31,7 +31,9 @@ Row = TypeVar("Row")
 
 
 class InvalidCursor(Invalid):
-    """The cursor is not one that this list gave out. Begin again without one."""
+    """The cursor was not issued by this list, or it was changed."""
+
+    message = "The cursor is not valid for this list. Start again without a cursor."
 
 
 class Page(msgspec.Struct, Generic[Item]):

@@ -13,11 +13,18 @@ LONGEST_TOLD = 100
 
 
 class UnknownParameter(Invalid):
-    """{parameter!r} is no query parameter here; those that are: {parameters}."""
+    """The route does not support the query parameter.
+
+    Ignoring a misspelt filter would answer too much.
+    """
+
+    message = "Unknown query parameter {parameter!r}. Supported: {parameters}."
 
 
 class DuplicateParameter(Invalid):
-    """The query parameter {parameter!r} is given {count} times. Give it once."""
+    """A query parameter that takes one value is given more than once."""
+
+    message = "The query parameter {parameter!r} is given {count} times. Give it once."
 
 
 def refuse_unknown(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:

@@ -27,7 +27,9 @@ SENT_ONCE = {
 
 
 class DuplicateHeader(Invalid):
-    """The header {header} is sent {count} times. Send it once."""
+    """A header that takes one value is sent more than once; a proxy may read another one than we do."""
+
+    message = "The header {header} is sent {count} times. Send it once."
 
 
 class ReceiveWhole(ASGIMiddleware):

@@ -48,7 +48,9 @@ JUDGED_FOR_SECONDS = 0.05
 
 
 class TooManyRequests(TooMany):
-    """You have sent more than {limit} requests a second. Try again in {seconds} s."""
+    """The caller exceeds the requests a second that the settings allow."""
+
+    message = "You have exceeded {limit} requests per second. Try again in {seconds} s."
 
     def __init__(self, limit: float, wait: float) -> None:
         self.retry_after = whole_seconds(wait)

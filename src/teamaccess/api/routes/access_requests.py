@@ -7,12 +7,11 @@ from litestar.status_codes import HTTP_200_OK
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
-from teamaccess.directory.access_requests.ask import AccessRequestInput, ask
+from teamaccess.directory.access_requests.ask import AccessRequestInput, ask, withdraw
 from teamaccess.directory.access_requests.find import Sight, get_request, list_requests, reasons_of
-from teamaccess.directory.access_requests.withdraw import withdraw
 from teamaccess.service import Service
 from teamaccess.storage import (
     AccessRequest,
@@ -31,13 +30,13 @@ ONE = ALL + "/{access_request:str}"
 @post(ALL, operation_id="request_access")
 @changes
 async def ask_for_access(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewAccessRequest]
+    change: OrganizationChange, data: JSONBody[NewAccessRequest]
 ) -> AccessRequestView:
-    """Ask for a role or an action, for a while; those who may give it decide."""
+    """Ask for a role or an action for a while; members who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
-    wish = AccessRequestInput(role, data.action, data.duration_hours, reason)
-    return await _shown(change, await ask(change, actor.id, OrganizationId(organization), wish))
+    request = AccessRequestInput(role, data.action, data.duration_hours, reason)
+    return await _shown(change, await ask(change, request))
 
 
 @get(ALL, operation_id="list_access_requests")
@@ -86,17 +85,11 @@ async def show_access_request(
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
-    organization: InPath,
-    access_request: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Approval],
+    access_request: InPath, change: OrganizationChange, data: JSONBody[Approval]
 ) -> AccessRequestView:
-    """Give what somebody else asked for, from now on, for as long as they asked or shorter."""
+    """Give what another member asked for, from now on, for as long as they asked or shorter."""
     approved = await decide.approve(
         change,
-        actor.id,
-        OrganizationId(organization),
         RequestId(access_request),
         data.duration_hours,
         RoleId(data.role) if data.role is not None else None,
@@ -108,26 +101,20 @@ async def approve_access_request(
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
-    organization: InPath,
-    access_request: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Refusal],
+    access_request: InPath, change: OrganizationChange, data: JSONBody[Refusal]
 ) -> AccessRequestView:
-    """Give nothing of what somebody else asked for."""
-    id, reason = OrganizationId(organization), _cleaned(data.reason)
-    declined = await decide.decline(change, actor.id, id, RequestId(access_request), reason)
+    """Give nothing of what another member asked for."""
+    declined = await decide.decline(change, RequestId(access_request), _cleaned(data.reason))
     return await _shown(change, declined)
 
 
 @post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
-    organization: InPath, access_request: InPath, change: Change, actor: SignedIn
+    access_request: InPath, change: OrganizationChange
 ) -> AccessRequestView:
-    """Take back a request of one's own."""
-    id = OrganizationId(organization)
-    return await _shown(change, await withdraw(change, actor.id, id, RequestId(access_request)))
+    """Take back one of the caller's own requests."""
+    return await _shown(change, await withdraw(change, RequestId(access_request)))
 
 
 async def _sight(service: Service, organization: str, actor: User) -> Sight:
@@ -135,7 +122,7 @@ async def _sight(service: Service, organization: str, actor: User) -> Sight:
     return Sight(id, actor.id, await service.reading.actions(id, actor.id))
 
 
-async def _shown(change: Change, request: AccessRequest) -> AccessRequestView:
+async def _shown(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:
     return AccessRequestView.of(request, await reasons_of(change.session, [request]))
 
 

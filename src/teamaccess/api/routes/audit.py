@@ -52,12 +52,21 @@ By = Annotated[
 
 
 class TimeWithoutZone(Invalid):
-    """Say in which zone {at} is: {at}Z for UTC, or with an offset, +02:00 (in an address %2B02:00)."""
+    """`at` has no time zone, so it names no instant."""
+
+    message = (
+        "The time {at} has no time zone. Write {at}Z for UTC, or add an offset such as +02:00 "
+        "(%2B02:00 in a URL)."
+    )
 
 
 class NoUserId(Invalid):
-    """{user!r} is no user's id. Answers name people by their ids, and so does the list of members; the \
-    command `teamaccess audit` takes e-mail addresses, too."""
+    """The parameter `user` has not the form of a user id; HTTP does not look users up by address."""
+
+    message = (
+        "{user!r} is not a user id. Use an id from the list of members; only the command "
+        "`teamaccess audit` accepts e-mail addresses."
+    )
 
 
 class Shown(Protocol):

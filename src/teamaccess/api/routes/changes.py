@@ -22,7 +22,12 @@ Position = Annotated[int, PathParameter(ge=1, le=2**63 - 1)]
 
 
 class UnknownChange(NotFound):
-    """{organization} has no change {position}."""
+    """The organization's ledger has no entry at this position."""
+
+    message = (
+        "{organization} has no change {position}. Use the address from the Location header of a"
+        " change."
+    )
 
 
 @get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")

@@ -13,7 +13,7 @@ from teamaccess.api.identity.callers import Caller, Operator
 from teamaccess.api.requests.parameters import AnyRequest, TheService
 from teamaccess.api.requests.throttling import count_more
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.directory.users.find import UnknownUser
 from teamaccess.engine import Question
 from teamaccess.relationships import user as user_object
@@ -23,7 +23,9 @@ from teamaccess.views.checks import Asked, ChecksAsked, ChecksView, CheckView
 
 
 class NobodyToCheck(Invalid):
-    """An operator is no member: say whose permission is asked, as `user`."""
+    """An operator asks for a check and names no user; an operator has no membership to check."""
+
+    message = "Name the user to check as `user`: operators are not members."
 
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
@@ -51,7 +53,8 @@ async def _answered(
     users = [_whose(caller, each) for each in checks]
     await _refuse_curious(service, caller, organization, users)
     objects = [
-        asked(service.catalog, organization, each.action, each.resource or None) for each in checks
+        question_about(service.catalog, organization, each.action, each.resource or None)
+        for each in checks
     ]
     questions = [
         Question(on, permission, user_object(user))

@@ -7,15 +7,15 @@ from litestar import Response, delete, get, post
 from litestar.params import FromQuery, JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
+from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.access.giving import RoleTwice
-from teamaccess.access.selves import OnlyInPerson
 from teamaccess.api.identity.authentication import attribution, judge_again
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.requests.throttling import give_up_slot
-from teamaccess.changes import Change
+from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
@@ -49,22 +49,12 @@ log = structlog.get_logger()
 @post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
-    organization: InPath,
-    change: Change,
-    actor: SignedIn,
-    service: TheService,
-    data: JSONBody[NewInvitation],
+    change: OrganizationChange, service: TheService, data: JSONBody[NewInvitation]
 ) -> InvitationView:
-    """Invite an address; the mail with the link leaves once the invitation is committed."""
-    letter = await offer.invite(
-        change,
-        actor.id,
-        OrganizationId(organization),
-        data.email,
-        once_each(data),
-        service.keys.invitees,
-        timedelta(hours=data.expires_in_hours),
-    )
+    """Invite an address; the mail with the link is sent once the invitation is committed."""
+    life = timedelta(hours=data.expires_in_hours)
+    key = service.keys.invitees
+    letter = await offer.invite(change, data.email, once_each(data), key, life)
     return await send(change, service, letter)
 
 
@@ -102,12 +92,9 @@ async def show_invitations(
     operation_id="cancel_invitation",
 )
 @changes
-async def cancel_invitation(
-    organization: InPath, invitation: InPath, change: Change, actor: SignedIn
-) -> None:
-    """Withdraw an invitation, pending or expired."""
-    id = InvitationId(invitation)
-    await offer.cancel(change, actor.id, OrganizationId(organization), id)
+async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> None:
+    """Cancel an invitation, pending or expired."""
+    await offer.cancel(change, InvitationId(invitation))
 
 
 @post(
@@ -117,16 +104,10 @@ async def cancel_invitation(
 )
 @changes
 async def resend_invitation(
-    organization: InPath,
-    invitation: InPath,
-    change: Change,
-    actor: SignedIn,
-    service: TheService,
+    invitation: InPath, change: OrganizationChange, service: TheService
 ) -> InvitationView:
-    """Send an invitation again with a new link; the link sent before is dead."""
-    letter = await offer.resend(
-        change, actor.id, OrganizationId(organization), InvitationId(invitation)
-    )
+    """Send an invitation again with a new link; the link that was sent before is dead."""
+    letter = await offer.resend(change, InvitationId(invitation))
     return await send(change, service, letter)
 
 
@@ -148,9 +129,7 @@ async def accept(
     try:
         async with service.ledger.change(who, organization) as change:
             signed_in = await still_signed_in(request, change)
-            user = await acceptance.accept(
-                change, organization, offered.id, data.token, signed_in, name
-            )
+            user = await acceptance.accept(change, offered.id, data.token, signed_in, name)
             token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):

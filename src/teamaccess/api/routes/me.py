@@ -3,7 +3,7 @@
 from litestar import get, post
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.access.selves import OnlyInPerson, is_in_person
+from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, SignedIn, TheService
 from teamaccess.changes import Change
@@ -28,7 +28,7 @@ async def show_me(request: AnyRequest, actor: SignedIn) -> MeView:
 @changes
 async def sign_out(change: Change, actor: SignedIn) -> None:
     """End every session of the caller; each access token issued before is refused from now on."""
-    if actor.is_service_account or not is_in_person(change):
+    if actor.is_service_account or not change.in_person:
         raise OnlyInPerson  # tokens of service accounts are revoked, each by itself
     await end_own_sessions(change, actor.id)
 

@@ -14,7 +14,7 @@ from teamaccess.api.requests.auditable import audits_all
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import Forbidden
 from teamaccess.directory.organizations import create
 from teamaccess.directory.organizations.find import get_organization, list_organizations
@@ -28,7 +28,12 @@ from teamaccess.views.organizations import (
 
 
 class NotForEverybody(Forbidden):
-    """All organizations are listed for operators and auditors of all; without `all` you see your own."""
+    """A user who is neither operator nor auditor of all organizations sent `all`."""
+
+    message = (
+        "Only operators and auditors of all organizations can list all of them. Leave `all` out"
+        " to list yours."
+    )
 
 
 def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
@@ -91,11 +96,10 @@ async def show_organization(
 @patch("/v1/organizations/{organization:str}", operation_id="rename_organization")
 @changes
 async def rename_organization(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[OrganizationPatch]
+    change: OrganizationChange, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
-    """Give an organization another display name."""
-    id = OrganizationId(organization)
-    return OrganizationView.of(await create.rename(change, actor.id, id, data.name))
+    """Give an organization another name."""
+    return OrganizationView.of(await create.rename(change, data.name))
 
 
 @delete(
@@ -104,9 +108,9 @@ async def rename_organization(
     operation_id="delete_organization",
 )
 @changes
-async def delete_organization(organization: InPath, change: Change, actor: SignedIn) -> None:
+async def delete_organization(change: OrganizationChange) -> None:
     """End an organization for everybody; its id is never used again."""
-    await create.end(change, actor.id, OrganizationId(organization))
+    await create.end(change)
 
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")

@@ -9,27 +9,30 @@ from litestar.status_codes import HTTP_200_OK
 from teamaccess.api.identity.authentication import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.edge import changes
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, parse_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
-from teamaccess.storage import OrganizationId, User
+from teamaccess.storage import User
 from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
 
 
 class BadCatalog(Invalid):
-    """The catalog says something wrong: {mistakes}."""
+    """The catalog that a plan proposes has mistakes."""
 
+    message = "The catalog has mistakes: {mistakes}."
     most_listed = MOST_MISTAKES + 1  # and how many more there are
 
 
 class PlanNeeded(Invalid):
-    """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
+    """The request applies changes and does not name the plan that it was read from."""
+
+    message = "Make a plan first, and send its ETag as If-Match."
 
 
 @post(
@@ -53,7 +56,7 @@ async def make_plan(
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
-        asker = (attribution(request), request.user.id)
+        asker = attribution(request)
     found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
     view = await asyncio.to_thread(PlanView.of, found)
     await still_auditable(request, service, id)
@@ -67,11 +70,7 @@ async def make_plan(
 )
 @changes
 async def make_changes(
-    organization: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[ChangesWanted],
-    if_match: IfMatch = None,
+    change: OrganizationChange, data: JSONBody[ChangesWanted], if_match: IfMatch = None
 ) -> ChangesMade:
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""
     if if_match is None or "*" in if_match:  # any state is not the one that was planned
@@ -79,7 +78,7 @@ async def make_changes(
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
         change.because(clean("reason", data.reason, LONGEST_REASON))
-    await make_all(data.changes, change, actor.id, OrganizationId(organization))
+    await make_all(data.changes, change)
     return ChangesMade(len(data.changes))
 
 

@@ -1,27 +1,26 @@
 """Roles: the catalog's, and those that an organization makes itself."""
 
-import hashlib
 from typing import Annotated
 
 from litestar import Response, delete, get, post, put
-from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
-from teamaccess.directory.roles.find import Found, find_own, get_role, list_roles
+from teamaccess.directory.roles.find import RoleEntry, get_role, list_roles
 from teamaccess.directory.roles.holders import Holders
-from teamaccess.directory.roles.make import Description, clone, make, replace
+from teamaccess.directory.roles.make import Description, RoleState, clone, make, replace
 from teamaccess.directory.roles.remove import remove
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
 from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
 
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
 Instead = Annotated[
     str | None,
     QueryParameter(
@@ -31,11 +30,15 @@ Instead = Annotated[
 
 
 class RoleChangedMeanwhile(PreconditionFailed):
-    """The role {role} has changed since you read it. Read it again."""
+    """The `If-Match` of the request is not the current ETag of the role."""
+
+    message = "The role {role} has changed since you read it. Read it again."
 
 
 class RoleIdStays(Invalid):
-    """The id of {role} cannot be changed; make another role for that."""
+    """A request changes the id of a role. Relationships and the ledger name roles by id."""
+
+    message = "The id of the role {role} can't change. Create another role instead."
 
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
@@ -74,24 +77,23 @@ async def show_role(
     now = await service.now()
     async with service.reads() as session:
         found = await get_role(session, service.catalog, id, RoleId(role), now)
-    headers = {"ETag": etag(found.role)} if isinstance(found.role, CustomRole) else None
+    headers = (
+        {"ETag": etag_of(RoleState.of(found.role))} if isinstance(found.role, CustomRole) else None
+    )
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
 
 @post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
-async def make_role(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
-) -> RoleView:
-    """Make a role of actions that the caller holds, or clone one."""
-    here, about = OrganizationId(organization), described(data)
+async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> RoleView:
+    """Create a role of actions that the caller holds, or clone one."""
+    about = described(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
-        made = await make(change, actor.id, here, data.id, about, parts_of(data.actions))
-        return RoleView.of(Found(made, Holders()), change.catalog)
-    original = RoleId(data.clone_of)
-    made, left_out = await clone(change, actor.id, here, data.id, about, original)
-    view = RoleView.of(Found(made, Holders()), change.catalog)
+        role = await make(change, data.id, about, parts_of(data.actions))
+        return RoleView.of(RoleEntry(role, Holders()), change.catalog)
+    role, left_out = await clone(change, data.id, about, RoleId(data.clone_of))
+    view = RoleView.of(RoleEntry(role, Holders()), change.catalog)
     view.left_out = sorted(left_out)
     return view
 
@@ -99,23 +101,18 @@ async def make_role(
 @put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
-    organization: InPath,
     role: InPath,
-    change: Change,
-    actor: SignedIn,
+    change: OrganizationChange,
     data: JSONBody[RoleReplaced],
     if_match: IfMatch = None,
 ) -> RoleView:
-    """Have a role be just this, for all who hold it at once."""
-    here, id = OrganizationId(organization), RoleId(role)
-    before = await find_own(change.session, here, id)
-    known = etag(before) if before else None
-    await replace(change, actor.id, here, id, described(data), parts_of(data.actions))
+    """Replace what a role is and allows, for all its holders at once."""
+    id = RoleId(role)
+    _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    if if_match is not None and not {"*", known} & {tag.strip() for tag in if_match.split(",")}:
-        raise RoleChangedMeanwhile(role=role)
-    found = await get_role(change.session, change.catalog, here, id, change.now)
+    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile(role=role))
+    found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 
 
@@ -125,15 +122,9 @@ async def replace_role(
     operation_id="delete_role",
 )
 @revokes
-async def delete_role(
-    organization: InPath,
-    role: InPath,
-    change: Change,
-    actor: SignedIn,
-    reassign: Instead = None,
-) -> None:
-    """Delete a role; one in use only if it is said what its holders get instead."""
-    await remove(change, actor.id, OrganizationId(organization), RoleId(role), reassign)
+async def delete_role(role: InPath, change: OrganizationChange, reassign: Instead = None) -> None:
+    """Delete a role; for a role in use, say which role its holders get instead."""
+    await remove(change, RoleId(role), reassign)
 
 
 def described(data: NewRole | RoleReplaced) -> Description:
@@ -145,10 +136,9 @@ def described(data: NewRole | RoleReplaced) -> Description:
     )
 
 
-def etag(role: CustomRole) -> str:
-    """Return the ETag of all that is replaced of a role."""
-    said = (role.name, role.description, sorted(role.actions), role.selectors)
-    return f'"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}"'
+def etag_of(role: RoleState) -> str:
+    """Return the ETag of everything about a role that PUT replaces."""
+    return etag((role.name, role.description, sorted(role.actions), role.selectors))
 
 
 routes = [show_roles, show_role, make_role, replace_role, delete_role]

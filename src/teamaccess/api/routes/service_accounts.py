@@ -10,8 +10,8 @@ from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
 from teamaccess.api.routes.members import once_each
-from teamaccess.changes import Change
-from teamaccess.directory.members.held import roles_held
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
@@ -33,13 +33,13 @@ TOKEN = TOKENS + "/{api_token:str}"
 @post(ALL, operation_id="create_service_account")
 @changes
 async def create_service_account(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
+    change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
-    """Make a service account with these roles; it signs in with tokens that are made for it."""
-    id, roles = OrganizationId(organization), wanted(data.roles)
-    made = await keep.create(change, actor.id, id, data.name, roles)
-    held = await roles_held(change.session, id, [made.user_id], change.now)
-    return ServiceAccountView.of(made, held.get(made.user_id, ()))
+    """Create a service account with these roles; it signs in with tokens that are created for it."""
+    account = await keep.create(change, data.name, wanted(data.roles))
+    users = [account.user_id]
+    held = await roles_held(change.session, change.organization, users, change.now)
+    return ServiceAccountView.of(account, held.get(account.user_id, ()))
 
 
 @get(ALL, operation_id="list_service_accounts")
@@ -78,32 +78,19 @@ async def show_service_account(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
-async def delete_service_account(
-    organization: InPath, account: InPath, change: Change, actor: SignedIn
-) -> None:
-    """End a service account, its roles and its tokens."""
-    await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
+async def delete_service_account(account: InPath, change: OrganizationChange) -> None:
+    """Delete a service account, its roles and its tokens."""
+    await keep.delete(change, UserId(account))
 
 
 @post(TOKENS, operation_id="create_token")
 @changes
 async def create_token(
-    organization: InPath,
-    account: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[NewToken],
+    account: InPath, change: OrganizationChange, data: JSONBody[NewToken]
 ) -> TokenView:
-    """Make a token for a service account. Its secret is told in this answer and never again."""
-    issued = await tokens.issue(
-        change,
-        actor.id,
-        OrganizationId(organization),
-        UserId(account),
-        data.name,
-        timedelta(days=data.expires_in_days),
-    )
-    return told_once(change, issued)
+    """Create a token for a service account. Its secret is in this answer and nowhere else."""
+    life = timedelta(days=data.expires_in_days)
+    return shown_once(change, await tokens.issue(change, UserId(account), data.name, life))
 
 
 @get(TOKENS, operation_id="list_tokens")
@@ -126,38 +113,28 @@ async def show_tokens(
 
 @delete(TOKEN, status_code=HTTP_204_NO_CONTENT, operation_id="revoke_token")
 @revokes
-async def revoke_token(
-    organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
-) -> None:
+async def revoke_token(account: InPath, api_token: InPath, change: OrganizationChange) -> None:
     """End a token at once."""
-    id, whose = OrganizationId(organization), UserId(account)
-    await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
+    await tokens.revoke(change, UserId(account), TokenId(api_token))
 
 
 @post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
-    organization: InPath,
-    account: InPath,
-    api_token: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Rotation],
+    account: InPath, api_token: InPath, change: OrganizationChange, data: JSONBody[Rotation]
 ) -> TokenView:
-    """Make a token in place of another, which stays good for the overlap."""
+    """Create a token that replaces another one, which stays valid for the overlap."""
     issued = await tokens.rotate(
         change,
-        actor.id,
-        OrganizationId(organization),
         UserId(account),
         TokenId(api_token),
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return told_once(change, issued)
+    return shown_once(change, issued)
 
 
-def told_once(change: Change, issued: tokens.Issued) -> TokenView:
+def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
     """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
     view = TokenView.of(issued.token)
 

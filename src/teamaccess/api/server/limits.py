@@ -26,8 +26,12 @@ FEWEST_CONNECTIONS = 16
 
 
 class TooFewDescriptors(Unavailable):
-    """This process may open {limit} files, and needs at least {needed}. Raise the limit: `ulimit -n`, \
-    or LimitNOFILE in systemd."""
+    """The process may open too few files to serve even a few connections."""
+
+    message = (
+        "This process can open {limit} files and needs at least {needed}. Raise the limit with "
+        "`ulimit -n`, or with LimitNOFILE in systemd."
+    )
 
 
 @dataclass(frozen=True)

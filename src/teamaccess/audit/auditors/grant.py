@@ -10,13 +10,17 @@ from teamaccess.changes import Change
 from teamaccess.changes.events import record
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import normalise
-from teamaccess.directory.users.find import find_user
-from teamaccess.directory.users.make import user_with
+from teamaccess.directory.users.find import find_user, user_with
 from teamaccess.storage import Auditor, Event, User, UserId
 
 
 class NoAuditor(NotFound):
-    """{user} is no auditor of all organizations: `teamaccess operator auditors` tells who is."""
+    """The user has no right to audit all organizations that could be taken away."""
+
+    message = (
+        "{user} is not an auditor of all organizations. `teamaccess operator auditors` lists "
+        "the auditors."
+    )
 
 
 async def grant_auditor(change: Change, email: str, reason: str, until: datetime | None) -> User:

@@ -21,7 +21,12 @@ Alike = dict[ObjectReference, list[ObjectReference]]
 
 
 class TooManyObjects(Conflict):
-    """{organization} has {groups} objects on which people have different things; a plan takes {most}."""
+    """People have different access to more resources than a plan compares."""
+
+    message = (
+        "People have different access to {groups} groups of resources in {organization}; a plan"
+        " can compare {most}. Propose changes to roles instead."
+    )
 
 
 class Holding(NamedTuple):

@@ -14,7 +14,7 @@ from teamaccess.audit.questions.people import Person, people
 from teamaccess.audit.state.facts import Facts, facts_at
 from teamaccess.audit.state.sandboxes import State
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import (
     Conflict,
     Invalid,
@@ -26,11 +26,15 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, database_time
 from teamaccess.relationships import Relationship
-from teamaccess.storage import Channel, OrganizationId, UserId
+from teamaccess.storage import Channel, OrganizationId
 
 
 class StateMoved(PreconditionFailed):
-    """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
+    """The organization changed after the plan was made, so the plan's results may be wrong."""
+
+    message = (
+        "{organization} has changed since the plan was made. Its state is now {state}. Plan again."
+    )
 
 
 def state_of(standing: LedgerPosition, catalog: Catalog) -> str:
@@ -41,7 +45,7 @@ def state_of(standing: LedgerPosition, catalog: Catalog) -> str:
     return f"{standing.position}-{standing.hash.hex()}@{catalog.version}"
 
 
-def refuse_moved(change: Change, planned: Callable[[str], bool]) -> None:
+def refuse_moved(change: OrganizationChange, planned: Callable[[str], bool]) -> None:
     """Raise StateMoved unless the organization that is changed stands where it was planned."""
     [standing] = change.standing
     now = state_of(standing, change.catalog)
@@ -49,8 +53,7 @@ def refuse_moved(change: Change, planned: Callable[[str], bool]) -> None:
         raise StateMoved(organization=standing.organization, state=now)
 
 
-NOBODY = UserId("operator:plan")
-AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
+AS_IF = Attribution("operator:plan", Channel.OPERATOR, "plan")
 """A plan is about what would come of it; who may bring it about is another question."""
 
 
@@ -59,11 +62,18 @@ LONGEST_ANSWER_SECONDS = 60
 
 
 class PlanTooLarge(Conflict):
-    """What everybody in {organization} would have could not be asked within {seconds} seconds."""
+    """The access of all members could not be computed within the time limit of a plan."""
+
+    message = (
+        "Computing the access of everybody in {organization} took longer than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class NothingProposed(Invalid):
-    """A plan is about something: propose changes, another catalog, or both."""
+    """A plan has neither changes nor a catalog."""
+
+    message = "The plan is empty. Propose changes, a catalog, or both."
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ async def plan(
     organization: OrganizationId,
     proposals: list[Proposal],
     catalog: Catalog | None = None,
-    asker: tuple[Attribution, UserId] | None = None,
+    asker: Attribution | None = None,
     caller: str = "",
 ) -> Plan:
     """Return who would gain and who would lose which action by the changes, under the catalog if given.
@@ -115,7 +125,7 @@ async def plan(
         raise NothingProposed
     then = catalog or audit.catalog
     async with audit.sandbox_turns.taken(organization, caller):
-        rehearsal = await _rehearsed(ledger, organization, proposals, (AS_IF, NOBODY), caller)
+        rehearsal = await _rehearsed(ledger, organization, proposals, AS_IF, caller)
         refusal = await _refusal(ledger, organization, proposals, asker, caller)
         position, permits = rehearsal.standing.position, audit.catalog.schema_allows
         facts = await facts_at(audit.reads, organization, position, permits=permits)
@@ -168,13 +178,11 @@ async def _rehearsed(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    maker: tuple[Attribution, UserId],
+    attribution: Attribution,
     caller: str,
 ) -> Rehearsal:
-    attribution, actor = maker
-
-    async def act(change: Change) -> None:
-        await make_all(proposals, change, actor, organization)
+    async def act(change: OrganizationChange) -> None:
+        await make_all(proposals, change)
 
     return await ledger.rehearse(attribution, organization, act, caller)
 
@@ -183,7 +191,7 @@ async def _refusal(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    asker: tuple[Attribution, UserId] | None,
+    asker: Attribution | None,
     caller: str,
 ) -> TeamaccessError | None:
     if asker is None:

@@ -6,21 +6,20 @@ from typing import Annotated
 
 import msgspec
 from sqlalchemy import select
-from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.giving import Ends, RoleTwice
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members import act
-from teamaccess.directory.roles.find import find_own
+from teamaccess.directory.roles.find import find_custom_role
 from teamaccess.directory.roles.make import Description, make, replace
 from teamaccess.directory.roles.remove import remove
 from teamaccess.directory.teams import act as team_act
 from teamaccess.directory.teams import places
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.relationships.expiration import in_utc
-from teamaccess.storage import Membership, OrganizationId, RoleId, TeamId, User, UserId
+from teamaccess.storage import Membership, RoleId, TeamId, User, UserId
 
 MOST = 1000
 """Changes that are proposed together."""
@@ -36,18 +35,24 @@ LONGEST_SECONDS = 3
 
 
 class PlanTakesTooLong(Conflict):
-    """The other changes of {organization} would wait for more than {seconds} seconds for these. \
-    Propose less at once."""
+    """The rehearsal holds the organization's lock, and other changes may not wait longer."""
+
+    message = (
+        "These changes would block other changes of {organization} for more than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class ChangeTwice(Invalid):
-    """The same change is named twice: {change}. Name each once."""
+    """A plan proposes the same change twice."""
+
+    message = "The change {change} is listed twice. List each change once."
 
 
 class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):
     """One change that somebody proposes."""
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Make it in an open change; raises what the use case does."""
         raise NotImplementedError
 
@@ -72,10 +77,10 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
     user: Address
     roles: Wanted
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
-        whom = await member_named(change.session, organization, self.user)
-        await act.change_roles(change, actor, organization, whom, _ends(self.roles))
+        user = await member_named(change, self.user)
+        await act.change_roles(change, user, _ends(self.roles))
 
 
 class Suspend(Proposed, tag="suspend", frozen=True):
@@ -83,10 +88,10 @@ class Suspend(Proposed, tag="suspend", frozen=True):
 
     user: Address
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Suspend them."""
-        whom = await member_named(change.session, organization, self.user)
-        await act.suspend(change, actor, organization, whom)
+        user = await member_named(change, self.user)
+        await act.suspend(change, user)
 
 
 class Reactivate(Proposed, tag="reactivate", frozen=True):
@@ -94,10 +99,10 @@ class Reactivate(Proposed, tag="reactivate", frozen=True):
 
     user: Address
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Reactivate them."""
-        whom = await member_named(change.session, organization, self.user)
-        await act.reactivate(change, actor, organization, whom)
+        user = await member_named(change, self.user)
+        await act.reactivate(change, user)
 
 
 class Remove(Proposed, tag="remove", frozen=True):
@@ -105,10 +110,10 @@ class Remove(Proposed, tag="remove", frozen=True):
 
     user: Address
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Remove them."""
-        whom = await member_named(change.session, organization, self.user)
-        await act.remove(change, actor, organization, whom)
+        user = await member_named(change, self.user)
+        await act.remove(change, user)
 
 
 class SetRole(Proposed, tag="set_role", frozen=True):
@@ -118,16 +123,16 @@ class SetRole(Proposed, tag="set_role", frozen=True):
     actions: Annotated[list[Name], msgspec.Meta(max_length=500)]
     name: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Make the role, or replace what it allows."""
         id = RoleId(self.role)
-        own = await find_own(change.session, organization, id)
+        own = await find_custom_role(change.session, change.organization, id)
         name = self.name if self.name is not None else own.name if own else self.role
         about = Description(clean("name", name, LONGEST_NAME), own.description if own else None)
         if own is None:
-            await make(change, actor, organization, self.role, about, self.actions)
+            await make(change, self.role, about, self.actions)
         else:
-            await replace(change, actor, organization, id, about, self.actions)
+            await replace(change, id, about, self.actions)
 
 
 class DeleteRole(Proposed, tag="delete_role", frozen=True):
@@ -136,9 +141,9 @@ class DeleteRole(Proposed, tag="delete_role", frozen=True):
     role: Name
     reassign: Name | None = None
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Delete the role."""
-        await remove(change, actor, organization, RoleId(self.role), self.reassign)
+        await remove(change, RoleId(self.role), self.reassign)
 
 
 class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
@@ -147,11 +152,9 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
     team: Name
     roles: Wanted
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
-        await team_act.change_roles(
-            change, actor, organization, TeamId(self.team), _ends(self.roles)
-        )
+        await team_act.change_roles(change, TeamId(self.team), _ends(self.roles))
 
 
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):
@@ -165,10 +168,10 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
         """Raise ValueError, which is a mistake in what was sent, for a time beyond the calendar."""
         _in_calendar(self.expires_at)
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Put them there."""
-        whom = await member_named(change.session, organization, self.user)
-        await places.put(change, actor, organization, TeamId(self.team), whom, self.expires_at)
+        user = await member_named(change, self.user)
+        await places.put(change, TeamId(self.team), user, self.expires_at)
 
 
 class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
@@ -177,10 +180,10 @@ class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
     team: Name
     user: Address
 
-    async def make(self, change: Change, actor: UserId, organization: OrganizationId) -> None:
+    async def make(self, change: OrganizationChange) -> None:
         """Take them out."""
-        whom = await member_named(change.session, organization, self.user)
-        await places.take(change, actor, organization, TeamId(self.team), whom)
+        user = await member_named(change, self.user)
+        await places.take(change, TeamId(self.team), user)
 
 
 Proposal = (
@@ -197,9 +200,7 @@ Proposal = (
 Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
 
 
-async def make_all(
-    proposals: list[Proposal], change: Change, actor: UserId, organization: OrganizationId
-) -> None:
+async def make_all(proposals: list[Proposal], change: OrganizationChange) -> None:
     """Make them in their order, each on what the ones before it have made.
 
     Planned or made for real, they take the same time at most, for the organization's other changes wait.
@@ -213,15 +214,13 @@ async def make_all(
                 if told in known:
                     raise ChangeTwice(change=told)
                 known.add(told)
-                await each.make(change, actor, organization)
+                await each.make(change)
                 await change.session.flush()
     except TimeoutError as late:
-        raise PlanTakesTooLong(organization=organization, seconds=LONGEST_SECONDS) from late
+        raise PlanTakesTooLong(organization=change.organization, seconds=LONGEST_SECONDS) from late
 
 
-async def member_named(
-    session: AsyncSession, organization: OrganizationId, id_or_email: str
-) -> UserId:
+async def member_named(change: OrganizationChange, id_or_email: str) -> UserId:
     """Return the id of the member with this e-mail address; what is nobody's is returned as it is.
 
     Whether there is such a member the use case tells, and nobody whom it has not judged first.
@@ -230,10 +229,10 @@ async def member_named(
         address = normalise(id_or_email)
     except InvalidEmail:
         return UserId(id_or_email)
-    found: UserId | None = await session.scalar(
+    found: UserId | None = await change.session.scalar(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
-        .where(Membership.organization_id == organization, User.email == address)
+        .where(Membership.organization_id == change.organization, User.email == address)
     )
     return found if found is not None else UserId(id_or_email)
 

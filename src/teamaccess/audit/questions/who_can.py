@@ -9,7 +9,7 @@ from teamaccess.audit.questions.people import Person, people, users_in
 from teamaccess.audit.state.graph import Path, positions
 from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.common.errors import NotFound
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
@@ -17,7 +17,9 @@ from teamaccess.storage import UserId
 
 
 class NotRegistered(NotFound):
-    """{resource} is not registered, so nobody can do anything to it."""
+    """The question is about a resource that is not registered, so nobody has access to it."""
+
+    message = "{resource} is not registered, so nobody has access to it. Register it first."
 
 
 @dataclass(frozen=True)
@@ -47,7 +49,7 @@ async def who_can(source: AuditSource, action: str, resource: str | None = None)
 
     Raises what `resources.questions.asked` and the source's `view` do, and NotRegistered.
     """
-    on, permission = asked(source.catalog, source.organization, action, resource)
+    on, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
         return {UserId(id) async for id in engine.lookup_subjects(on, permission, "user", at)}

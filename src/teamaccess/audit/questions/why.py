@@ -12,7 +12,7 @@ from teamaccess.audit.state.facts import Fact
 from teamaccess.audit.state.graph import Graph, Path, positions
 from teamaccess.audit.state.view import AuditSource, View
 from teamaccess.catalog import Catalog
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference, user
 from teamaccess.relationships import organization as organization_object
@@ -65,7 +65,7 @@ class WhyQuestion:
 
 async def why(source: AuditSource, who: UserId, action: str, resource: str | None = None) -> Why:
     """Return whether a user can do an action, and why. Raises what `who_can` does."""
-    place, permission = asked(source.catalog, source.organization, action, resource)
+    place, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
         return await engine.check(place, permission, user(who), at)

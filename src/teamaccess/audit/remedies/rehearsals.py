@@ -7,14 +7,13 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.steps import Step
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import TeamaccessError, Unavailable
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Channel, OrganizationId, User, UserId
 
 REQUEST = "rehearsal"
 OPERATOR = Attribution("operator:rehearsal", Channel.OPERATOR, REQUEST)
-NOBODY = UserId("operator:rehearsal")
 PEOPLE = select(User.id, User.email, User.name).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text))), User.service_account_of.is_(None)
 )
@@ -46,18 +45,16 @@ class Rehearsals:
         EngineUnavailable.
         """
         attribution = Attribution(f"user:{person}", Channel.API, REQUEST)
-        return await self._made(attribution, person, steps)
+        return await self._made(attribution, steps)
 
     async def by_operator(self, steps: Sequence[Step]) -> Rehearsal | None:
         """Return the same for whoever runs the service."""
-        return await self._made(OPERATOR, NOBODY, steps)
+        return await self._made(OPERATOR, steps)
 
-    async def _made(
-        self, attribution: Attribution, actor: UserId, steps: Sequence[Step]
-    ) -> Rehearsal | None:
-        async def act(change: Change) -> None:
+    async def _made(self, attribution: Attribution, steps: Sequence[Step]) -> Rehearsal | None:
+        async def act(change: OrganizationChange) -> None:
             for step in steps:
-                await step.act(change, actor)
+                await step.act(change)
                 await change.session.flush()
 
         self.left -= 1

@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change
-from teamaccess.directory.invitations.offer import ask_about_inviter, cancel, invite
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.invitations.offer import authorize_inviter, cancel, invite
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import GrantKey, grants_on, key_of, replace_grants
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (
@@ -25,8 +25,8 @@ from teamaccess.storage import (
     UserId,
 )
 
-Act = Callable[[Change, UserId], Awaitable[object]]
-"""What makes the change, as somebody; raises what refuses it."""
+Act = Callable[[OrganizationChange], Awaitable[object]]
+"""Makes the change as its actor; raises what refuses it."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +63,16 @@ class RemedyTarget:
     def reactivated(self) -> Step:
         """They are suspended, and no longer."""
 
-        async def reactivate(change: Change, actor: UserId) -> None:
-            await act.reactivate(change, actor, self.organization, self.user)
+        async def reactivate(change: OrganizationChange) -> None:
+            await act.reactivate(change, self.user)
 
         return Step("reactivate", f"Reactivate {self}.", "reactivate", reactivate)
 
     def kept(self) -> Step:
         """Their membership has come to its end, and has none any more."""
 
-        async def keep(change: Change, actor: UserId) -> None:
-            await act.change_end(change, actor, self.organization, self.user, None)
+        async def keep(change: OrganizationChange) -> None:
+            await act.change_end(change, self.user, None)
 
         sentence = f"Let the membership of {self} go on without an end."
         return Step("change_end", sentence, "change_roles", keep)
@@ -80,21 +80,21 @@ class RemedyTarget:
     def given(self, role: str) -> Step:
         """They have a role beside those that they have, which keep their ends."""
 
-        async def give(change: Change, actor: UserId) -> None:
+        async def give(change: OrganizationChange) -> None:
             member = await get_member(change.session, self.organization, self.user)
             held = {
                 each.role: each.expires_at for each in member.assignments if each.active(change.now)
             }
             roles = {**held, RoleId(role): None}
-            await act.change_roles(change, actor, self.organization, self.user, roles)
+            await act.change_roles(change, self.user, roles)
 
         return Step("give_role", f"Give {self} the role {role}.", "change_roles", give, role=role)
 
     def put_into(self, team: str) -> Step:
         """They are in a team."""
 
-        async def join(change: Change, actor: UserId) -> None:
-            await put(change, actor, self.organization, TeamId(team), self.user, None)
+        async def join(change: OrganizationChange) -> None:
+            await put(change, TeamId(team), self.user, None)
 
         return Step(
             "join_team", f"Put {self} into the team {team}.", "manage_teams", join, team=team
@@ -104,11 +104,11 @@ class RemedyTarget:
         """They have one action on one object, beside what is granted there already."""
         key = on.type, ResourceId(on.id.partition("/")[2])
 
-        async def grant(change: Change, actor: UserId) -> None:
+        async def grant(change: OrganizationChange) -> None:
             before = await grants_on(change.session, self.organization, key)
-            ends = {what(each): each.expires_at for each in before if each.active(change.now)}
+            ends = {key_of(each): each.expires_at for each in before if each.active(change.now)}
             wanted = {**ends, GrantKey(verb, HolderKind.USER, self.user): None}
-            await replace_grants(change, actor, self.organization, key, wanted)
+            await replace_grants(change, key, wanted)
 
         sentence = f"Grant {self} {verb} on {on}."
         return Step("grant", sentence, "register_resources", grant, resource=on)
@@ -116,8 +116,8 @@ class RemedyTarget:
     def invited(self, email: str, role: str, key: bytes) -> Step:
         """They are no member, and become one with a role once they accept."""
 
-        async def offer(change: Change, actor: UserId) -> None:
-            await invite(change, actor, self.organization, email, [RoleId(role)], key)
+        async def offer(change: OrganizationChange) -> None:
+            await invite(change, email, [RoleId(role)], key)
 
         sentence = f"Invite {self} with the role {role}, and have them accept."
         return Step("invite", sentence, "invite", offer, role=role)
@@ -125,8 +125,8 @@ class RemedyTarget:
     def uninvited(self, invitation: Invitation) -> Step:
         """What they are offered is withdrawn, so that they can be offered something else."""
 
-        async def withdraw(change: Change, actor: UserId) -> None:
-            await cancel(change, actor, self.organization, invitation.id)
+        async def withdraw(change: OrganizationChange) -> None:
+            await cancel(change, invitation.id)
 
         sentence = f"Cancel the invitation {invitation.id} of {self}."
         return Step(
@@ -140,9 +140,9 @@ class RemedyTarget:
     def accepting(self, invitation: Invitation) -> Step:
         """They accept what they are offered; the inviter is asked about again, as it will be then."""
 
-        async def accept(change: Change, _: UserId) -> None:
+        async def accept(change: OrganizationChange) -> None:
             invitation.refuse_unless_pending(change.now)
-            await ask_about_inviter(change, invitation)
+            await authorize_inviter(change, invitation)
 
         sentence = f"Have {self} accept the invitation {invitation.id}."
         return Step("accept_invitation", sentence, None, accept, invitation=invitation.id)
@@ -150,7 +150,7 @@ class RemedyTarget:
     def made_administrator(self, email: str, role: str) -> Step:
         """They are administrator, which whoever runs the service can make anybody."""
 
-        async def make(change: Change, _: UserId) -> None:
+        async def make(change: OrganizationChange) -> None:
             await grant_administrator(change, self.organization, email, "rehearsed")
 
         where = shlex.join(["teamaccess", "operator", "grant-administrator", self.organization])

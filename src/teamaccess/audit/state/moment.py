@@ -53,15 +53,24 @@ class Moment(NamedTuple):
 
 
 class OutOfCalendar(Invalid):
-    """{at} is no time of the years 1 to 9999 in UTC."""
+    """The time in UTC is outside what the database can store."""
+
+    message = "{at} is outside the years 1 to 9999 in UTC. Choose another time."
 
 
 class NotYet(Invalid):
-    """{at} has not come yet: it is {now}. Leave `at` out for what is so now."""
+    """The question is about a time in the future."""
+
+    message = "{at} is in the future; it is {now}. Leave `at` out to ask about the present."
 
 
 class BeforeItBegan(Invalid):
-    """By {at} nothing was {basis} of {organization} yet; its first change was at {began}."""
+    """The question is about a time before the organization's first ledger entry."""
+
+    message = (
+        "{organization} had no {basis} changes by {at}. Its first change was at {began}; ask "
+        "about a later time."
+    )
 
 
 class PositionAt(NamedTuple):

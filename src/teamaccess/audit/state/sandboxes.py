@@ -31,21 +31,37 @@ LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 
 
 class NoSandbox(Unavailable):
-    """This takes a sandbox, and there is none. Run `spicedb serve-testing` on this machine's loopback, \
-    and name it with TEAMACCESS_SANDBOX_ENDPOINT."""
+    """The question needs a sandbox, and no server for sandboxes is configured."""
+
+    message = (
+        "This needs a sandbox, and none is configured. Run `spicedb serve-testing` on this "
+        "machine's loopback interface, and set TEAMACCESS_SANDBOX_ENDPOINT to its address."
+    )
 
 
 class SandboxUnavailable(Unavailable):
-    """This takes a sandbox, and the server for them does not answer: {cause}."""
+    """The server for sandboxes does not answer."""
+
+    message = "The server for sandboxes does not answer ({cause}). Try again shortly."
 
 
 class TooLargeForSandbox(Conflict):
-    """{organization} had {relationships} relationships then, and a sandbox takes {most} at most."""
+    """The organization has more relationships than a sandbox may hold in memory."""
+
+    message = (
+        "{organization} had {relationships} relationships then; a sandbox can hold {most}. Ask "
+        "about the present."
+    )
 
 
 class OtherSchema(Conflict):
-    """What stood in {organization} does not fit the schema that was in force by the records: {cause}. \
-    Schemas get into SpiceDB by `teamaccess schema apply` alone, which keeps the records."""
+    """The ledger's relationships do not fit the recorded schema: SpiceDB got a schema in another way."""
+
+    message = (
+        "The relationships of {organization} do not fit the schema recorded for that time: "
+        "{cause}. An operator must find out who changed SpiceDB's schema without `teamaccess "
+        "schema apply`."
+    )
 
 
 class State(NamedTuple):

@@ -17,8 +17,12 @@ PATIENCE_SECONDS = 60.0
 
 
 class AuditBusy(Unavailable):
-    """{organization} has large questions under way, and yours has waited for a minute. Try again later."""  # noqa: E501 - a sentence is one line
+    """The question waited in vain behind other large questions about the organization."""
 
+    message = (
+        "{organization} is busy with other large questions, and yours has waited for a minute. "
+        "Try again later."
+    )
     retry_after = 10
 
 

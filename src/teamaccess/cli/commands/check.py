@@ -8,7 +8,7 @@ from teamaccess.cli.connected import AsJson, connected, tell
 from teamaccess.cli.resolve_user import whom
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import EngineRefused, EngineUnavailable, at_least_as_fresh
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
@@ -20,7 +20,9 @@ DENIED = 1
 
 
 class NoZedToken(Invalid):
-    """{token!r} is no ZedToken: give one that a change or SpiceDB answered with, as it is."""
+    """`--at` has not the form of a ZedToken."""
+
+    message = "{token!r} is not a ZedToken. Copy one from a change or from SpiceDB's answer."
 
 
 @app.command()
@@ -45,7 +47,7 @@ def check(
         async with service.reads() as session:
             await get_organization(session, here)
         who = await whom(service, here, user)
-        on, permission = asked(service.catalog, here, action, resource)
+        on, permission = question_about(service.catalog, here, action, resource)
         try:
             return await service.engine.check(
                 on, permission, user_object(who), at_least_as_fresh(at)

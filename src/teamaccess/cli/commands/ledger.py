@@ -11,7 +11,7 @@ import typer
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.cli.commands.findings import sum_up
-from teamaccess.cli.connected import AsJson, UnknownOrganization, connected, operator, tell
+from teamaccess.cli.connected import AsJson, NoSuchOrganization, connected, operator, tell
 from teamaccess.cli.terminal import echo
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import LONGEST_REASON, clean, pluralize
@@ -85,7 +85,7 @@ def export_heads(
         return known
 
     if not connected(export) and organization is not None:
-        raise UnknownOrganization(organization=organization)
+        raise NoSuchOrganization(organization=organization)
 
 
 @app.command("status")

@@ -14,7 +14,9 @@ app = typer.Typer(add_completion=False)
 
 
 class OwnerUnknown(Invalid):
-    """Migrations run as the owner of the tables: set TEAMACCESS_OWNER_DATABASE_URL."""
+    """Migrations need the owner of the tables, and the settings do not name its database URL."""
+
+    message = "Migrations run as the owner of the tables. Set TEAMACCESS_OWNER_DATABASE_URL."
 
 
 @app.command()

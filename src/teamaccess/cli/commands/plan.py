@@ -16,7 +16,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.service import Service
-from teamaccess.storage import OrganizationId, UserId
+from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView
 from teamaccess.views.tables import print_table
 
@@ -33,11 +33,22 @@ AsMarkdown = Annotated[
 
 
 class BadPlan(Invalid):
-    """{file} is no plan: {cause}."""
+    """The file cannot be read as a plan."""
+
+    message = "{file} is not a valid plan: {cause}."
 
 
 class CatalogApart(Invalid):
-    """A plan with a catalog is not applied: take `catalog` out of the file and apply the rest; a catalog is put in force by `teamaccess schema apply`, with TEAMACCESS_CATALOG naming it."""  # noqa: E501 - a sentence is one line
+    """The file proposes a catalog and is to be applied.
+
+    A catalog changes every organization, so it has a command of its own.
+    """
+
+    message = (
+        "A plan with a catalog can't be applied. Take `catalog` out of the file and apply the "
+        "rest. Then put the catalog in force with `teamaccess schema apply` and "
+        "TEAMACCESS_CATALOG."
+    )
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
@@ -121,7 +132,7 @@ async def _make(service: Service, wanted: Document, state: str) -> str:
         refuse_moved(change, lambda now: state == now)
         if wanted.reason is not None:
             change.because(clean("reason", wanted.reason, LONGEST_REASON))
-        await make_all(wanted.changes, change, UserId(change.attribution.actor), here)
+        await make_all(wanted.changes, change)
         return progress_of(await service.ledger.commit(change))[0]
 
 

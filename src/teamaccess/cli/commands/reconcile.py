@@ -19,7 +19,12 @@ from teamaccess.upkeep.reconciliation import UNASKED, DeleteBudget, Inspector, R
 
 
 class OneOrTheOther(Invalid):
-    """--apply mends single differences, --rebuild replaces everything of an organization: say which."""
+    """`--apply` and `--rebuild` are given together; they exclude each other."""
+
+    message = (
+        "Choose either --apply, which repairs single differences, or --rebuild, which replaces "
+        "all relationships of an organization."
+    )
 
 
 app = typer.Typer(add_completion=False)

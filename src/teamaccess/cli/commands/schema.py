@@ -47,7 +47,11 @@ Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where 
 
 
 class NotAllPlanned(Conflict):
-    """Nobody knows what would change in these organizations: {organizations}."""
+    """Some organizations could not be compared with the new schema, so the plan is incomplete."""
+
+    message = (
+        "These organizations could not be compared: {organizations}. Repeat the plan for them."
+    )
 
 
 @dataclass

@@ -19,8 +19,12 @@ app = typer.Typer(add_completion=False)
 
 
 class CannotListen(Conflict):
-    """{host} port {port} cannot be listened on ({reason}): end the program that has it, or choose \
-    another one with --host and --port."""
+    """The server cannot listen on its address: another program has it, or it is not this machine's."""
+
+    message = (
+        "Can't listen on {host} port {port} ({reason}). Stop the program that uses it, or "
+        "choose another address with --host and --port."
+    )
 
 
 @app.command()

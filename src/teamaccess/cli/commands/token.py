@@ -18,7 +18,9 @@ LONGEST_HOURS = LONGEST_LIFE // timedelta(hours=1)
 
 
 class UserOrOperator(Invalid):
-    """Say for whom: a user's id or e-mail address, or --operator NAME."""
+    """`token issue` needs a user or an operator, and was given neither or both."""
+
+    message = "Name either a user, by id or e-mail address, or an operator, with --operator NAME."
 
 
 @app.callback()

@@ -27,7 +27,12 @@ NEWEST = (
 
 
 class SchemaRefused(Conflict):
-    """SpiceDB does not take the schema: {cause}. What stands in its way has to go first; `teamaccess schema plan` names it as what the catalog has no place for."""  # noqa: E501 - a sentence is one line
+    """SpiceDB refuses the schema, usually because relationships exist that it has no place for."""
+
+    message = (
+        "SpiceDB refuses the schema: {cause}. Remove what `teamaccess schema plan` lists as "
+        "orphans, and try again."
+    )
 
 
 async def apply_schema(
@@ -76,7 +81,12 @@ async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None
 
 
 class SchemaStillForeign(Conflict):
-    """SpiceDB enforces another schema than the recorded one ({differences}), so the finding stands. Run `teamaccess schema apply` first."""  # noqa: E501 - a sentence is one line
+    """SpiceDB still enforces a schema that was not recorded, so the finding cannot be resolved."""
+
+    message = (
+        "SpiceDB enforces another schema than the recorded one ({differences}), so the finding "
+        "stays open. Run `teamaccess schema apply` first."
+    )
 
 
 async def refuse_while_foreign(session: AsyncSession, engine: Engine, ids: set[int]) -> None:

@@ -5,7 +5,7 @@ import hmac
 import secrets
 
 PREFIX = "ta_"
-"""By which a leaked one is recognised, by people and by programs that search for them."""
+"""Marks a leaked token, for people and for programs that search for secrets."""
 BYTES = 32
 
 
@@ -15,7 +15,7 @@ def new_secret() -> str:
 
 
 def hash_of(secret: str) -> bytes:
-    """Return what is kept of a secret; as it is random, nothing slower than SHA-256 is needed."""
+    """Return what is kept of a secret. It is random, so nothing slower than SHA-256 is needed."""
     return hashlib.sha256(secret.encode()).digest()
 
 

@@ -15,7 +15,9 @@ MOST_REMEMBERED = 10_000
 
 
 class InvalidToken(Unauthenticated):
-    """The access token is not valid ({cause}). Sign in again."""
+    """The access token is malformed, expired, revoked, or from before a sign-out; `cause` says which."""
+
+    message = "The access token is not valid ({cause}). Sign in again."
 
 
 AHEAD = "its time of issue is ahead of our clock: the clock of whoever issued it has to be set"

@@ -19,7 +19,9 @@ OTHERS = cast(Table, User.__table__).alias("others")
 
 
 class SignInAgain(Unavailable):
-    """Somebody has just become a user with this address or this login. Try again."""
+    """Another request has just created a user with this address or login."""
+
+    message = "Another request has just created a user with this address or login. Try again."
 
 
 async def known(session: AsyncSession, login: Login) -> User | None:

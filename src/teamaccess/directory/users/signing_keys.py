@@ -34,7 +34,12 @@ Jwk = dict[str, Any]
 
 
 class LoginUnavailable(Unavailable):
-    """The login {issuer} does not answer, so nobody can be known by its tokens at present."""
+    """The OpenID issuer's keys cannot be fetched, so its tokens cannot be verified."""
+
+    message = (
+        "The OpenID issuer {issuer} does not answer, so its tokens can't be verified. Try again"
+        " shortly."
+    )
 
 
 class NotTheIssuer(Exception):

@@ -26,7 +26,9 @@ Progress = Callable[[int], None]
 
 
 class NothingKept(Invalid):
-    """There is no head to compare with: none was kept of {what}."""
+    """The file has no chain head to compare with."""
+
+    message = "The file has no chain head of {what} to compare with. Use a file that has one."
 
 
 class OrderUnclear(RuntimeError):

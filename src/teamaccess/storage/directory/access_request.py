@@ -23,7 +23,11 @@ class AccessRequestStatus(StrEnum):
 
 
 class AccessRequestDecided(Conflict):
-    """Access request {request} is {status}, so it cannot be {wanted}."""
+    """The request was approved, declined or withdrawn, so its status is final."""
+
+    message = (
+        "The access request {request} is {status}, so it can't be {wanted}. Make a new request."
+    )
 
 
 class AccessRequest(Base):

@@ -66,7 +66,9 @@ class InvitationStatus(StrEnum):
 
 
 class InvitationEnded(Conflict):
-    """Invitation {invitation} is {status}, so it cannot be {wanted}."""
+    """The invitation was accepted, cancelled, or has expired."""
+
+    message = "The invitation {invitation} is {status}, so it can't be {wanted}. Invite again."
 
 
 class Invitation(RelationshipSource):

@@ -42,11 +42,15 @@ class Activity(Base):
 
 
 class AlreadySuspended(Conflict):
-    """{user} is already suspended in {organization}."""
+    """The member is suspended already."""
+
+    message = "{user} is already suspended in {organization}."
 
 
 class NotSuspended(Conflict):
-    """{user} is not suspended in {organization}, so there is nothing to reactivate."""
+    """The member is not suspended, so they cannot be reactivated."""
+
+    message = "{user} is not suspended in {organization}, so they can't be reactivated."
 
 
 class MembershipStatus(StrEnum):

@@ -12,7 +12,12 @@ from teamaccess.storage import LedgerEntry, OrganizationId
 
 
 class LedgerDisagrees(Conflict):
-    """The rows of {organization} do not mean what its ledger says ({conflict}): somebody has changed them behind its back. Nothing of it was mended; an operator must find out which of them is right."""  # noqa: E501 - a sentence is one line
+    """The rows contradict the ledger: somebody changed them in the database, past the triggers."""
+
+    message = (
+        "The rows of {organization} contradict its ledger ({conflict}): somebody changed them "
+        "in the database. Nothing was repaired; an operator must find out which side is right."
+    )
 
 
 async def refuse_false_claims(

@@ -10,7 +10,13 @@ UNASKED = 100
 
 
 class TooManyDeletes(Conflict):
-    """Mending {organization} takes {needed} deletes, and of the {allowed} that --max-deletes allows {left} are left. Nothing of it was mended."""  # noqa: E501 - a sentence is one line
+    """The repair needs more deletes than `--max-deletes` has left."""
+
+    message = (
+        "Repairing {organization} takes {needed} deletes, and {left} of the {allowed} that "
+        "--max-deletes allows are left. Nothing was repaired. Check the differences, then raise"
+        " it."
+    )
 
 
 class DeleteBudget:

@@ -28,7 +28,12 @@ Seen = Callable[[int], None]
 
 
 class Unsorted(Unavailable):
-    """The permission engine tells {type} in another order than bytewise ({before} before {after}): its database needs the collation C."""  # noqa: E501 - a sentence is one line
+    """SpiceDB's database does not sort bytewise, so its relationships cannot be compared in one pass."""
+
+    message = (
+        "The permission engine does not list {type} in bytewise order ({before} came before "
+        "{after}). Give its database the collation C."
+    )
 
 
 class Sum(NamedTuple):

@@ -8,10 +8,14 @@ from sqlalchemy import Select, func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change, Ledger
-from teamaccess.directory.invitations.expire import expire_invitations
-from teamaccess.directory.members.expire import expire_memberships, expire_roles
-from teamaccess.directory.resources.expire import expire_grants
-from teamaccess.directory.teams.expire import expire_places, expire_team_roles
+from teamaccess.directory.expiry import (
+    expire_grants,
+    expire_invitations,
+    expire_memberships,
+    expire_places,
+    expire_roles,
+    expire_team_roles,
+)
 from teamaccess.ledger import Attribution
 from teamaccess.storage import (
     Channel,
