@@ -192,11 +192,11 @@ class Change:
 
 @dataclass
 class OrganizationChange(Change):
-    """A change of one organization by one actor, which a use case needs no other names for.
+    """A change of one organization by one actor.
 
-    The actor is a user: of a service account that acts on behalf of a member, the member. Every
-    permission is then asked for both (`permitted`). An operator or the system has no row in `users`;
-    for them `actor` is their name in the ledger, and SpiceDB knows nothing by that name.
+    The actor is a user. If a service account acts for a member, the actor is the member, and every
+    permission is checked for both (`permitted`). An operator or the system has no row in `users`. Then
+    `actor` is the name in the ledger, which SpiceDB does not know.
     """
 
     organization: OrganizationId = field(kw_only=True)
@@ -205,14 +205,14 @@ class OrganizationChange(Change):
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None
     ) -> frozenset[str]:
-        """Return which permissions the actor has here, or on one of the organization's objects."""
+        """Return which permissions the actor has in the organization, or `on` one of its objects."""
         return await self.permitted(self.organization, self.actor, permissions, on)
 
     def is_self(self, user: UserId) -> bool:
         """Return whether the user makes this change themselves, in person.
 
-        SECURITY: what people may do to themselves takes no rank, and no service account does it on their
-        behalf. This is the only place that decides it (a test looks for others).
+        SECURITY: a user needs no rank for what they do to themselves, and no service account may do it
+        for them. This is the only place that decides it (a test looks for others).
         """
         return self.actor == user and self.in_person
 
@@ -222,9 +222,9 @@ class OrganizationChange(Change):
 
     @contextmanager
     def judging(self, member: UserId, account: UserId | None) -> Iterator[None]:
-        """Judge the block as the member's change, or as one that the account makes on their behalf.
+        """Authorize the block as the member's change, or as one that the account makes on their behalf.
 
-        What the block records is still attributed to the one who makes the change.
+        Its entries and events keep the actor of the change.
         """
         actor, attribution = self.actor, self.attribution
         both = OnBehalf(member, account) if account is not None else None
