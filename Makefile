@@ -24,11 +24,12 @@ setup: $(VENV)/.installed ## Install the locked packages, and build SpiceDB wher
 run: setup ## Run everything on this machine; ARGS=--fresh erases what was kept.
 	@$(BIN)/teamaccess dev $(ARGS)
 
-lint: setup ## Check style, types, imports, the schemas and the documentation.
+lint: setup ## Check style, types, imports, names, the schemas and the documentation.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m checks.names
 	$(BIN)/teamaccess schema compile --check
 	$(BIN)/python -m docsite
 

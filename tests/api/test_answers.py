@@ -25,7 +25,7 @@ async def test_the_description_needs_nothing_from_elsewhere(fintoc: World) -> No
 async def test_a_fact_is_plain_and_quoted_in_the_sentence_alone(acme: Team) -> None:
     problem = refused(await acme.invite("bob", ["jani'tor"]), 400, "unknown_role")
     assert problem["role"] == "jani'tor"
-    assert problem["detail"].startswith("""There is no role "jani'tor" here. The catalog has """)
+    assert problem["detail"].startswith("""There is no role "jani'tor". The catalog has """)
 
 
 async def test_an_operator_is_told_what_operators_do(acme: Team) -> None:

@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.changes.events.refusals import REFUSAL_KINDS
+from teamaccess.changes.events.users import Refused
 from teamaccess.common.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue
 from teamaccess.ledger import Attribution
@@ -92,7 +93,7 @@ async def test_several_processes_share_one_limit(fintoc: World, acme: Team) -> N
     who = Attribution("user:usr_mallory", Channel.API, "flood")
     await asyncio.gather(
         *(
-            process.record(who, "refused", acme.id, code=f"code_{number}")
+            process.record(who, Refused(code=f"code_{number}"), acme.id)
             for process in processes
             for number in range(20)
         )
@@ -106,7 +107,7 @@ async def test_many_actors_together_stay_below_the_limit_of_the_chain(
     refusals_of_all = Refusals(fintoc.service.sessions, FEW)
     for number in range(40):
         who = Attribution(f"user:usr_{number}", Channel.API, "flood")
-        await refusals_of_all.record(who, "refused", acme.id, code="missing_permission")
+        await refusals_of_all.record(who, Refused(code="missing_permission"), acme.id)
     assert await refusals(fintoc, acme.id) == FEW.from_everybody
 
 
@@ -114,8 +115,8 @@ async def test_the_next_refusal_tells_how_many_were_suppressed(fintoc: World, ac
     process = Refusals(fintoc.service.sessions, FEW)
     who = Attribution("user:usr_mallory", Channel.API, "flood")
     for _ in range(10):
-        await process.record(who, "refused", acme.id, code="missing_permission")
-    await process.record(who, "refused", acme.id, code="member_above_actor")
+        await process.record(who, Refused(code="missing_permission"), acme.id)
+    await process.record(who, Refused(code="member_above_actor"), acme.id)
 
     first, second = (await events(acme))[-2:]
     assert "suppressed" not in first.details

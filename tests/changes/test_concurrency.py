@@ -8,6 +8,7 @@ from sqlalchemy import text
 
 from teamaccess.changes import change_queue
 from teamaccess.changes.events import record_alone
+from teamaccess.changes.events.organizations import OrganizationCreated
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.storage import RoleAssignment, RoleId, UserId
 from tests.support.chain_hashes import broken_events
@@ -179,7 +180,9 @@ async def test_events_told_at_once_make_a_dense_chain_too(
 ) -> None:
     chain = f"{acme.id}-told"
     sessions = acme.world.service.sessions
-    await _together(*(record_alone(sessions, OPERATOR, "told", chain) for _ in range(20)))
+    await _together(
+        *(record_alone(sessions, OPERATOR, OrganizationCreated(), chain=chain) for _ in range(20))
+    )
     places = await superuser.fetch("SELECT position FROM events WHERE chain = $1 ORDER BY 1", chain)
     assert [row["position"] for row in places] == list(range(1, 21))
     assert await broken_events(superuser, chain) == []

@@ -4,8 +4,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from teamaccess.ledger.drain import Note, net_updates
 from teamaccess.ledger.errors import OverlappingRows, SchemaViolation
+from teamaccess.ledger.session import Note, net_updates
 from tests.support.sides import agreed, changing, seat
 from tests.support.world import Team
 

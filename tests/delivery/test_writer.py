@@ -2,7 +2,7 @@
 
 import asyncio
 
-from teamaccess.delivery.batch import LARGEST_WRITE, MOST_POSITIONS, merge_entries
+from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, merge_entries
 from teamaccess.ledger import Entry
 from teamaccess.relationships import Update, parse_update
 from teamaccess.storage import OrganizationId

@@ -30,7 +30,7 @@ from teamaccess.common.limits import Limits
 from teamaccess.common.settings import Settings
 from teamaccess.directory.access_requests.ask import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
-from teamaccess.ledger import drain
+from teamaccess.ledger import session as ledger_session
 from teamaccess.upkeep.reconciliation import UNASKED
 from teamaccess.views import checks, resources
 
@@ -146,8 +146,8 @@ def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
 
 
 def test_the_limits_page_has_the_updates_of_an_entry() -> None:
-    assert f"has at most {drain.MAX_UPDATES_OF_ONE_SUBJECT}:" in LIMITS
-    assert f"with more than {drain.UPDATES_PER_POSITION} " in LIMITS
+    assert f"has at most {ledger_session.MAX_UPDATES_OF_ONE_SUBJECT}:" in LIMITS
+    assert f"with more than {ledger_session.UPDATES_PER_POSITION} " in LIMITS
     assert f"{reader.LONGEST_DAYS:,} days" in LIMITS
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.ledger.drain import UPDATES_PER_POSITION, Note, net_updates, split_into_positions
+from teamaccess.ledger.session import UPDATES_PER_POSITION, Note, net_updates, split_into_positions
 from teamaccess.relationships import (
     Delete,
     ObjectReference,

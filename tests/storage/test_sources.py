@@ -28,7 +28,7 @@ from teamaccess.storage import (
     TeamRole,
     UserId,
 )
-from teamaccess.storage.ids import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
+from teamaccess.storage.base import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
 
 FINTOC = load_catalog("fintoc")
 ACME, ANA = OrganizationId("acme"), UserId("ana")

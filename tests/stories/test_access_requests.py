@@ -8,7 +8,7 @@ from sqlalchemy import delete, select
 
 from teamaccess.directory.access_requests import decide as decision
 from teamaccess.ledger import Attribution
-from teamaccess.relationships.expiration import format_instant
+from teamaccess.relationships.relationship import format_instant
 from teamaccess.storage import (
     AccessRequest,
     Channel,

@@ -5,7 +5,7 @@ import json
 import pytest
 from sqlalchemy import text
 
-from teamaccess.directory.invitations.offer import hash_of
+from teamaccess.common.secret import hash_of
 from teamaccess.storage import Base
 from tests.support.steps import enlist
 from tests.support.world import Person, Team

@@ -21,7 +21,7 @@ from teamaccess.access.holdings import (
 )
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, OrganizationChange
-from teamaccess.common.errors import Conflict, Forbidden, Invalid, NotFound, TeamaccessError
+from teamaccess.common.errors import Conflict, Forbidden, Invalid, TeamaccessError
 from teamaccess.relationships import ObjectReference
 from teamaccess.storage import Channel, HeldRole, Membership, RoleId, Team, TeamMembership, UserId
 
@@ -259,15 +259,9 @@ def ends_of(held: Iterable[HeldRole]) -> dict[RoleId, datetime | None]:
 
 
 async def member_target(
-    change: OrganizationChange,
-    member: Membership | None,
-    unknown: NotFound,
-    *,
-    exempt_self: bool = True,
+    change: OrganizationChange, member: Membership, *, exempt_self: bool = True
 ) -> Target[Membership]:
-    """Return a member as a target, which raises `unknown` if there is no such member."""
-    if member is None:
-        return Target(None, unknown)
+    """Return a member as a target; `exempt_self` lets the actor act on themselves without rank."""
     user = member.user_id
 
     async def is_self() -> bool:
@@ -282,17 +276,13 @@ async def member_target(
 
 async def team_target(
     change: OrganizationChange,
-    team: Team | None,
-    unknown: NotFound,
-    *,
+    team: Team,
     exempt: Callable[[], Awaitable[bool]] | None = None,
 ) -> Target[Team]:
-    """Return a team as a target, which raises `unknown` if there is no such team.
+    """Return a team as a target.
 
-    Unless `exempt` says otherwise, an actor needs no rank who is alone in the team, in person.
+    Unless `exempt` decides otherwise, an actor needs no rank who is alone in the team, in person.
     """
-    if team is None:
-        return Target(None, unknown)
 
     async def is_alone() -> bool:
         return not await _has_others(change, team)

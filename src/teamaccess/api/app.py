@@ -12,12 +12,8 @@ from litestar.types import Message, Scope
 
 from teamaccess.api import problems
 from teamaccess.api.description import describe, formats, render
-from teamaccess.api.identity.authentication import (
-    Authentication,
-    provide_service,
-    provide_user,
-    request_id,
-)
+from teamaccess.api.identity.authentication import Authentication, provide_service, provide_user
+from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.requests.bodies import Body
 from teamaccess.api.requests.queries import refuse_unknown

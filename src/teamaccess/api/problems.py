@@ -14,8 +14,8 @@ from litestar.plugins.problem_details import (
 from litestar.types import Scope
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from teamaccess.api.identity.authentication import attribution
-from teamaccess.api.identity.callers import Operator
+from teamaccess.api.identity.callers import Operator, attribution
+from teamaccess.changes.events.users import Refused
 from teamaccess.common import errors
 from teamaccess.common.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization, sqlstate
@@ -145,10 +145,11 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
     service: Service = scope["litestar_app"].state.service
     await service.refusals.record(
         attribution(request),
-        "refused",
-        chain=organization if organization and known else Event.PLATFORM,
-        code=error.code,
-        facts=error.facts,
-        method=request.method,
-        route=str(request.scope.get("path_template", "")),
+        Refused(
+            code=error.code,
+            facts=error.facts,
+            method=request.method,
+            route=str(request.scope.get("path_template", "")),
+        ),
+        organization if organization and known else Event.PLATFORM,
     )

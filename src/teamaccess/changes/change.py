@@ -8,12 +8,11 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes.change_queue import Turn
+from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
 from teamaccess.engine import Engine
-from teamaccess.ledger.attribution import Attribution, OnBehalf
-from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
 from teamaccess.ledger.session import (
     append_updates,
     drain_notes,

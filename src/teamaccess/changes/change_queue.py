@@ -1,15 +1,14 @@
 """The queue of changes: the order in which one process changes organizations."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
 from teamaccess.common.errors import TooMany
-from teamaccess.common.fairness import FairSlots
-from teamaccess.ledger.attribution import Attribution
+from teamaccess.common.fairness import FairSlots, Turn
+from teamaccess.ledger.entry import Attribution
 from teamaccess.ledger.errors import OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId
 
@@ -28,23 +27,6 @@ class TooManyWaiting(TooMany):
 
     message = "{waiting} of your changes to {organization} are already waiting. Send fewer at once."
     retry_after = 2
-
-
-class Turn:
-    """The right to change some organizations until it is given up."""
-
-    def __init__(self) -> None:
-        self._releases: list[Callable[[], None]] = []
-
-    async def take(self, slots: FairSlots, party: str) -> None:
-        """Wait for a slot of the party, behind the changes whose turn comes first."""
-        await slots.acquire(party)
-        self._releases.append(partial(slots.release, party))
-
-    def give_up(self) -> None:
-        """Let the next changes begin. A second call does nothing."""
-        while self._releases:
-            self._releases.pop()()
 
 
 class ChangeQueue:

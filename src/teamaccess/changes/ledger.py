@@ -23,16 +23,16 @@ from teamaccess.changes.change import (
     Receipt,
     Rehearsal,
 )
-from teamaccess.changes.change_queue import ChangeQueue, Turn
+from teamaccess.changes.change_queue import ChangeQueue
 from teamaccess.changes.commit_outcome import learn_outcome
+from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import newest_progress
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
-from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
     ForeignSchemaFound,
     OrganizationBusy,

@@ -9,8 +9,9 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from functools import partial
 
 from cachetools import TTLCache
 
@@ -137,6 +138,23 @@ class FairSlots:
     def _take(self, party: Hashable) -> None:
         self._free -= 1
         self._held[party] += 1
+
+
+class Turn:
+    """Slots that somebody holds together, until they give them up."""
+
+    def __init__(self) -> None:
+        self._releases: list[Callable[[], None]] = []
+
+    async def take(self, slots: FairSlots, party: str) -> None:
+        """Wait for a slot, and hold it with the others."""
+        await slots.acquire(party)
+        self._releases.append(partial(slots.release, party))
+
+    def give_up(self) -> None:
+        """Release all slots; a second call does nothing."""
+        while self._releases:
+            self._releases.pop()()
 
 
 class RateLimit:

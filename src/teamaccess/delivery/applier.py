@@ -12,10 +12,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery import applications, queue, stopped
-from teamaccess.delivery.batch import Write, merge_entries, write_metadata
 from teamaccess.delivery.position import require_predecessor
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.writer import Writer
+from teamaccess.delivery.writer import Write, Writer, merge_entries, write_metadata
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused

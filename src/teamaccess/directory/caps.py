@@ -4,7 +4,7 @@ from sqlalchemy import Select, func, select
 
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict
-from teamaccess.ledger.drain import MAX_UPDATES_OF_ONE_SUBJECT
+from teamaccess.ledger.session import MAX_UPDATES_OF_ONE_SUBJECT
 from teamaccess.storage import Channel
 
 OF_THE_ORGANIZATION = ("objects", "grants", "members")

@@ -9,6 +9,9 @@ from sqlalchemy.orm import joinedload, selectinload
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationExpired, MembershipEnded, RoleEnded
+from teamaccess.changes.events.resources import GrantEnded
+from teamaccess.changes.events.roles import TeamPlaceEnded, TeamRoleEnded
 from teamaccess.directory.members.end import end_memberships
 from teamaccess.storage import (
     Grant,
@@ -33,14 +36,8 @@ async def expire_memberships(change: Change, organization: OrganizationId, most:
     ended = rows.all()
     await end_memberships(change, organization, ended)
     for member in ended:
-        await record(
-            change,
-            "membership_ended",
-            organization,
-            f"user:{member.user_id}",
-            roles=member.roles,
-            expires_at=_iso(member),
-        )
+        details = MembershipEnded(roles=member.roles, expires_at=member.expires_at)
+        await record(change, details, organization, member.user_id)
     return len(ended)
 
 
@@ -60,14 +57,8 @@ async def expire_roles(change: Change, organization: OrganizationId, most: int) 
     count = 0
     for member in members:
         for ended in member.remove_expired_roles(change.now):
-            await record(
-                change,
-                "role_ended",
-                organization,
-                f"user:{member.user_id}",
-                role=ended.role,
-                expires_at=_iso(ended),
-            )
+            details = RoleEnded(role=ended.role, expires_at=ended.expires_at)
+            await record(change, details, organization, member.user_id)
             count += 1
     return count
 
@@ -83,8 +74,8 @@ async def expire_places(change: Change, organization: OrganizationId, most: int)
     ended = rows.all()
     for place in ended:
         await change.session.delete(place)
-        details = {"team": place.team_id, "expires_at": _iso(place)}
-        await record(change, "team_place_ended", organization, f"user:{place.user_id}", **details)
+        details = TeamPlaceEnded(team=place.team_id, expires_at=place.expires_at)
+        await record(change, details, organization, place.user_id)
     return len(ended)
 
 
@@ -99,8 +90,8 @@ async def expire_team_roles(change: Change, organization: OrganizationId, most: 
     ended = rows.all()
     for held in ended:
         await change.session.delete(held)
-        details = {"role": held.role, "expires_at": _iso(held)}
-        await record(change, "team_role_ended", organization, f"team:{held.team_id}", **details)
+        details = TeamRoleEnded(role=held.role, expires_at=held.expires_at)
+        await record(change, details, organization, held.team_id)
     return len(ended)
 
 
@@ -115,14 +106,8 @@ async def expire_invitations(change: Change, organization: OrganizationId, most:
     expired = rows.all()
     for invitation in expired:
         invitation.lapse()
-        await record(
-            change,
-            "invitation_expired",
-            organization,
-            f"invitation:{invitation.id}",
-            roles=invitation.roles,
-            expires_at=invitation.expires_at.isoformat(),
-        )
+        details = InvitationExpired(roles=invitation.roles, expires_at=invitation.expires_at)
+        await record(change, details, organization, invitation.id)
     return len(expired)
 
 
@@ -137,17 +122,10 @@ async def expire_grants(change: Change, organization: OrganizationId, most: int)
     ended = rows.all()
     for grant in ended:
         await change.session.delete(grant)
-        await record(
-            change,
-            "grant_ended",
-            organization,
-            str(grant.reference),
+        details = GrantEnded(
             action=grant.action,
             holder=f"{grant.holder_kind}:{grant.holder}",
-            expires_at=_iso(grant),
+            expires_at=grant.expires_at,
         )
+        await record(change, details, organization, str(grant.reference))
     return len(ended)
-
-
-def _iso(ended: Grant | Membership | RoleAssignment | TeamMembership | TeamRole) -> str | None:
-    return ended.expires_at.isoformat() if ended.expires_at else None

@@ -2,10 +2,12 @@
 
 from collections.abc import Collection
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement, select
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import AccessWithdrawn
 from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
@@ -44,13 +46,13 @@ async def _withdraw(
         await record_withdrawal(change, request, because=because)
 
 
-async def record_withdrawal(change: Change, request: AccessRequest, **details: str) -> None:
+async def record_withdrawal(
+    change: Change, request: AccessRequest, because: str | UnsetType = UNSET
+) -> None:
     """Record the event of a withdrawn request."""
     await record(
         change,
-        "access_withdrawn",
+        AccessWithdrawn(user=request.user_id, because=because),
         request.organization_id,
-        f"access_request:{request.id}",
-        user=request.user_id,
-        **details,
+        request.id,
     )

@@ -9,7 +9,7 @@ from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 
 from teamaccess.engine.convert import fill_message
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.expiration import format_instant
+from teamaccess.relationships.relationship import format_instant
 
 PAGE_SIZE = 1000
 """Relationships in one message. Even with the longest ids, a page stays below gRPC's limit of 4 MiB."""

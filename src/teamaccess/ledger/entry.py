@@ -1,14 +1,110 @@
-"""A ledger entry on its way to SpiceDB."""
+"""Entries of the ledger: who made a change, what it means for SpiceDB, and the marker of its position."""
 
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row
 
-from teamaccess.ledger.markers import head_marker, position_marker
-from teamaccess.relationships import Delete, Relationship, Touch, Update, parse_update
-from teamaccess.storage import LedgerEntry, OrganizationId
+from teamaccess.relationships import (
+    Delete,
+    Relationship,
+    Touch,
+    Update,
+    ledger_position,
+    organization,
+    parse_update,
+)
+from teamaccess.storage import Channel, LedgerEntry, OrganizationId, UserId
+
+INVITED_BY = " invited by "
+
+
+@dataclass(frozen=True)
+class OnBehalf:
+    """A service account that acts for a member. It may do only what both may do."""
+
+    member: UserId
+    account: UserId
+
+    def __str__(self) -> str:
+        return f"user:{self.member} via user:{self.account}"
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """The origin of a ledger entry or an event, by ids only."""
+
+    actor: str
+    """`user:<id>`, `user:<id> via user:<id>`, `user:<id> invited by user:<id>`, `operator:<name>`,
+    `anonymous` or `system`."""
+    channel: Channel
+    request_id: str
+    on_behalf: OnBehalf | None = None
+    """The member and the service account, if one acts for a member."""
+
+    @property
+    def caller(self) -> str:
+        """The sender of the request: the actor, or the service account that acts for a member."""
+        return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
+
+    @property
+    def user(self) -> UserId:
+        """The user that makes the change: the member for whom a service account acts, or else the actor.
+
+        For an operator, `system` and `anonymous` it is the actor's name, which no user has as an id.
+        """
+        if self.on_behalf is not None:
+            return self.on_behalf.member
+        if not self.actor.startswith("user:"):
+            return UserId(self.actor)
+        return UserId(self.actor.removeprefix("user:").partition(" ")[0])
+
+    @property
+    def account(self) -> UserId | None:
+        """The service account that acts for a member, if any."""
+        return self.on_behalf.account if self.on_behalf is not None else None
+
+    def with_inviter(self, user: UserId, by: UserId) -> "Attribution":
+        """Return the attribution of an acceptance, which names both the user and the inviter `by`."""
+        return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")
+
+    def involves(self, user: UserId) -> bool:
+        """Return whether the user is the actor, or the service account that acts for one."""
+        return f"user:{user}" in self.actor.split(" via ")
+
+
+def without_inviter(actor: str) -> str:
+    """Return the actor without the inviter."""
+    return actor.partition(INVITED_BY)[0]
+
+
+# `organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is the marker of position
+# 43. It is created, never touched, in the same write as the position's updates. So SpiceDB refuses a
+# second delivery as a whole, however late it comes.
+APPLIED = "applied"
+# `organization:acme#head@ledger_position:43-8f14e45fceea` is the head relationship. It exists only for
+# the newest position. If the ledger's newest position is not the head in SpiceDB, the two have different
+# histories, because one of them was replaced or restored. Then no decision may rely on both.
+HEAD = "head"
+MARKER_LIFETIME = timedelta(days=30)
+"""How long SpiceDB refuses a second delivery of a position."""
+
+
+def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
+    """Return the marker of one position, which expires after thirty days."""
+    applied = ledger_position(position, hash.hex())
+    return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
+
+
+def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
+    """Return the head relationship of the newest position."""
+    return organization(id).relates(HEAD, ledger_position(position, hash.hex()))
+
+
+def is_marker(relationship: Relationship) -> bool:
+    """Return whether the relationship is a marker or a head relationship, which give no access."""
+    return relationship.subject.object.type == "ledger_position"
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.batch import write_metadata
+from teamaccess.delivery.writer import write_metadata
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create
 from teamaccess.directory.organizations.stopped import skip
@@ -16,7 +16,7 @@ from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
 from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.expiration import format_instant
+from teamaccess.relationships.relationship import format_instant
 from teamaccess.storage import Event, OrganizationId
 from teamaccess.upkeep import Rebuilder, Rebuilt
 from teamaccess.upkeep.rebuild import fill as filling

@@ -1,7 +1,5 @@
 """Who is asking, and for whom."""
 
-import secrets
-from dataclasses import replace
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -9,12 +7,11 @@ from litestar.middleware.authentication import (
     AbstractAuthenticationMiddleware,
     AuthenticationResult,
 )
-from litestar.types import Scope
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
-from teamaccess.changes import Change
+from teamaccess.api.identity.callers import Caller, Operator, request_id, service_for
+from teamaccess.api.identity.credentials import authenticate_token
+from teamaccess.changes.events.users import Refused
 from teamaccess.common.errors import Forbidden, Unauthenticated
 from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
@@ -94,52 +91,9 @@ async def _acted_for(
             member = await person_in(session, here, whom)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, "refused", here, code=refused.code)
+        await service.refusals.record(account, Refused(code=refused.code), here)
         raise
     return member, OnBehalf(member.id, caller.id)
-
-
-def request_id(scope: Scope) -> str:
-    """Return the id under which the ledger, the events and the answer know this request."""
-    return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
-
-
-async def judge_again(request: Request[Any, Any, Any], change: Change) -> None:
-    """Judge the caller's credential again, in the change that it is used for.
-
-    SECURITY: the request has waited for its turn and for the organization's lock since the credential
-    was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
-    Raises InvalidToken and InvalidApiToken.
-    """
-    await refuse_ended(change.session, shown_by(request), change.now)
-
-
-def shown_by(request: Request[Any, Any, Any]) -> Shown:
-    """Return what the caller signed in with; of a service account that acts for others its own token."""
-    shown: Shown = request.scope["state"].get("shown")
-    return shown
-
-
-def attribution(request: Request[Any, Any, Any]) -> Attribution:
-    """Return who asks, for the ledger and the events."""
-    name = request_id(request.scope)
-    match request.user, request.auth:
-        case User(), OnBehalf() as both:
-            return Attribution(str(both), Channel.API, name, both)
-        case User(id=id), _:
-            return Attribution(f"user:{id}", Channel.API, name)
-        case Operator(name=operator), _:
-            return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
-        case _:
-            return Attribution("anonymous", Channel.API, name)
-
-
-def service_for(request: Request[Any, Any, Any]) -> Service:
-    """Return the process's connections; where a service account acts for a member, for both of them."""
-    service: Service = request.app.state.service
-    if isinstance(request.auth, OnBehalf):
-        return replace(service, reading=service.reading.on_behalf(request.auth))
-    return service
 
 
 async def provide_service(request: Request[Any, Any, Any]) -> Service:

@@ -1,13 +1,8 @@
 """Whose a bearer token is: one of ours, a service account's, or another login's."""
 
-from datetime import datetime
-
-from sqlalchemy import and_, select
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.directory.service_accounts.secret import PREFIX
-from teamaccess.directory.service_accounts.sign_in import InvalidApiToken, signed_in
+from teamaccess.changes.events.users import SignInRefused
+from teamaccess.directory.service_accounts.sign_in import PREFIX, InvalidApiToken, signed_in
 from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issued import wait_until_issued
 from teamaccess.directory.users.issuer import Issuer, Login
@@ -15,7 +10,7 @@ from teamaccess.directory.users.logins import first_sign_in, known_and_clock
 from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
-from teamaccess.storage import ApiToken, Channel, User, UserId
+from teamaccess.storage import Channel, User, UserId
 
 
 async def authenticate_token(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
@@ -39,41 +34,6 @@ async def authenticate_token(service: Service, token: str, request_id: str) -> t
         raise InvalidToken(cause=cause)
     await _refuse_if_ended(service, claims, user, request_id)
     return user, claims
-
-
-async def refuse_ended(session: AsyncSession, shown: Shown, now: datetime) -> None:
-    """Raise InvalidToken or InvalidApiToken if what somebody showed is not valid any more.
-
-    `session` must see what is committed at this moment. Nobody's row is locked: a tenant's change must
-    not wait for a row that others share.
-    """
-    match shown:
-        case ApiToken():
-            query = select(ApiToken).where(
-                ApiToken.organization_id == shown.organization_id, ApiToken.id == shown.id
-            )
-            fresh = query.execution_options(populate_existing=True)
-            token = (await session.scalars(fresh)).one_or_none()
-            if token is None or not token.valid(now):
-                raise InvalidApiToken(cause="it has ended")
-        case Claims() | Login():
-            if shown.expires_at <= now:
-                raise InvalidToken(cause="it has expired")
-            if isinstance(shown, Claims) and shown.audience is Audience.OPERATOR:
-                return
-            user = await _shown_by_whom(session, shown)
-            if user is None:
-                raise InvalidToken(cause="its user does not exist")
-            shown.refuse_if_ended(user)
-
-
-async def _shown_by_whom(session: AsyncSession, shown: Claims | Login) -> User | None:
-    if isinstance(shown, Claims):
-        mine = User.id == UserId(shown.subject)
-    else:
-        mine = and_(User.issuer == shown.issuer, User.subject == shown.subject)
-    fresh = select(User).where(mine).execution_options(populate_existing=True)
-    return (await session.scalars(fresh)).one_or_none()
 
 
 async def _user_of(service: Service, claims: Claims) -> User | None:
@@ -137,4 +97,7 @@ async def _refuse_if_ended(
 
 async def _refused(service: Service, actor: str, request_id: str, cause: object) -> None:
     who = Attribution(actor, Channel.API, request_id)
-    await service.refusals.record(who, "sign_in_refused", cause=cause)
+    await service.refusals.record(
+        who,
+        SignInRefused(cause=str(cause)),
+    )

@@ -1,9 +1,8 @@
 """Who may audit an organization: who has the permission there, auditors of all, and operators."""
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.authentication import SignInRequired, shown_by
-from teamaccess.api.identity.callers import Operator
-from teamaccess.api.identity.credentials import refuse_ended
+from teamaccess.api.identity.authentication import SignInRequired
+from teamaccess.api.identity.callers import Operator, refuse_ended, shown_by
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.ledger import OnBehalf, UnknownOrganization, database_time

@@ -19,7 +19,7 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
-from teamaccess.api.identity.authentication import attribution, judge_again, service_for, shown_by
+from teamaccess.api.identity.callers import attribution, judge_again, service_for, shown_by
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.api.requests.parameters import InPath, SignedIn
 from teamaccess.changes import Change, OrganizationChange, Receipt
@@ -125,17 +125,20 @@ async def run(
 ) -> Response[Any]:
     """Run the function in its open change, commit, and answer."""
     await judge_again(request, change)
-    try:
-        once = await begin_once(change, request)
-    except Replay as replay:
-        await refuse_outsiders(change, request)
-        return answer(replay.body, await replay.receipts(service), replay.status_code)
+    once = None
+    if request.method == "POST":  # other methods do the same thing when they are sent twice
+        try:
+            once = await begin_once(change, request)
+        except Replay as replay:
+            await refuse_outsiders(change, request)
+            return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
     # a service account's token is revoked under this lock, so judging it once is enough
     if not isinstance(shown_by(request), ApiToken):
         await judge_again(request, change)
     status = request.route_handler.status_code
-    await finish_once(change, once, status, body)
+    if once is not None:
+        await finish_once(change, once, status, body)
     receipts = await service.ledger.commit(change)
     if isinstance(request.user, User):
         for receipt in receipts:

@@ -76,7 +76,7 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
     the request was done before, and IdempotencyKeyReused when that was another request.
     """
     key = request.headers.get("Idempotency-Key")
-    if key is None or request.method != "POST" or request.user is None:
+    if key is None or request.user is None:
         return None
     if not (0 < len(key) <= LONGEST_KEY and key.isascii() and key.isprintable()):
         raise InvalidIdempotencyKey
@@ -103,14 +103,11 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
     return claimed
 
 
-async def finish_once(
-    change: Change, once: IdempotencyKey | None, status_code: int, body: Any
-) -> None:
+async def finish_once(change: Change, once: IdempotencyKey, status_code: int, body: Any) -> None:
     """Keep the answer with the key, in the same transaction as what it answers."""
-    if once is not None:
-        once.status_code = status_code
-        once.body = msgspec.to_builtins(body)
-        once.positions = {str(k): v for k, v in (await change.decide()).items()}
+    once.status_code = status_code
+    once.body = msgspec.to_builtins(body)
+    once.positions = {str(k): v for k, v in (await change.decide()).items()}
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:

@@ -31,10 +31,12 @@ def etag_of_roles(ends: Mapping[RoleId, datetime | None]) -> str:
     return etag(sorted(f"{role} {end}" for role, end in ends.items()))
 
 
-def refuse_changed(if_match: str | None, before: str, refusal: PreconditionFailed) -> None:
-    """Raise the refusal unless the ETag `before` matches, or there is no condition."""
+def refuse_changed(
+    if_match: str | None, before: str, refusal: type[PreconditionFailed], **facts: str
+) -> None:
+    """Raise the refusal, unless the ETag `before` matches or there is no condition."""
     if not matches(if_match, before):
-        raise refusal
+        raise refusal(**facts)
 
 
 def matches(if_match: str | None, tag: str) -> bool:

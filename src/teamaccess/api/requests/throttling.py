@@ -14,8 +14,7 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from teamaccess.api.identity.callers import Caller, Operator
-from teamaccess.api.identity.credentials import refuse_ended
+from teamaccess.api.identity.callers import Caller, Operator, refuse_ended
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds

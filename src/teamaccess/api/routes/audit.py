@@ -10,7 +10,7 @@ from litestar import MediaType, Response, get
 from litestar.params import QueryParameter
 from litestar.response import Stream
 
-from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.audit.questions.evidence import Evidence

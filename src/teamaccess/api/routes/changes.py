@@ -5,10 +5,10 @@ from typing import Annotated
 from litestar import get
 from litestar.params import PathParameter
 
-from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.common.errors import NotFound
-from teamaccess.ledger.attribution import without_inviter
+from teamaccess.ledger.entry import without_inviter
 from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,

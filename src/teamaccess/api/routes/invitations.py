@@ -9,13 +9,13 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.access.giving import RoleTwice
-from teamaccess.api.identity.authentication import attribution, judge_again
-from teamaccess.api.identity.callers import Operator
+from teamaccess.api.identity.callers import Operator, attribution, judge_again
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
 from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.changes import Change, OrganizationChange
+from teamaccess.changes.events.users import AcceptanceRefused
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.invitations import accept as acceptance
@@ -136,9 +136,8 @@ async def accept(
         raise  # that is no refusal
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
-        about = f"invitation:{offered.id}"
         await service.refusals.record(
-            who, "acceptance_refused", organization, about, code=refused.code
+            who, AcceptanceRefused(code=refused.code), organization, offered.id
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)

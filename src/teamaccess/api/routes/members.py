@@ -102,7 +102,7 @@ async def change_member_roles(
     """Give a member exactly these roles; the roles that stay are in force throughout."""
     roles = once_each(data.roles)
     member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
-    refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile(user=user))
+    refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
 
 

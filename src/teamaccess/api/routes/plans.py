@@ -6,7 +6,7 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.identity.authentication import attribution
+from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService

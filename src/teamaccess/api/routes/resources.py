@@ -148,8 +148,8 @@ async def change_grants(
     """Have exactly these grants on an object; the grants that stay are in force throughout."""
     key = (type, ResourceId(resource))
     grants, before = await replace_grants(change, key, once_each(data.grants))
-    refusal = GrantsChangedMeanwhile(resource=f"{type}:{resource}")
-    refuse_changed(if_match, etag_of(before), refusal)
+    name = f"{type}:{resource}"
+    refuse_changed(if_match, etag_of(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 

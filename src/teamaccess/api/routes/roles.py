@@ -111,7 +111,7 @@ async def replace_role(
     _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile(role=role))
+    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile, role=role)
     found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 

@@ -97,7 +97,7 @@ async def change_team_roles(
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
     roles = once_each(data.roles)
     changed, before = await act.change_roles(change, TeamId(team), roles, reason)
-    refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile(team=team))
+    refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile, team=team)
     return TeamView.of(changed, change.now)
 
 

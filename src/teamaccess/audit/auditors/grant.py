@@ -8,6 +8,7 @@ from sqlalchemy.dialects.postgresql import insert
 from teamaccess.access.giving import refuse_bad_end
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.users import AuditorGranted, AuditorRevoked
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import normalise
 from teamaccess.directory.users.find import find_user, user_with
@@ -31,7 +32,6 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
     """
     refuse_bad_end(change.catalog, until, change.now)
     user = await user_with(change, normalise(email))
-    end = until.isoformat() if until is not None else None
     told = change.because(reason)
     assert told is not None  # noqa: S101 - there is a reason
     row = {
@@ -45,7 +45,7 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
         .values(user_id=user.id, **row)
         .on_conflict_do_update(index_elements=[Auditor.user_id], set_=row)
     )
-    await record(change, "auditor_granted", Event.PLATFORM, f"user:{user.id}", told, until=end)
+    await record(change, AuditorGranted(until=until), Event.PLATFORM, user.id, told)
     return user
 
 
@@ -60,5 +60,5 @@ async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
     )
     if ended is None:
         raise NoAuditor(user=id_or_email)
-    await record(change, "auditor_revoked", Event.PLATFORM, f"user:{user.id}", reason)
+    await record(change, AuditorRevoked(), Event.PLATFORM, user.id, reason)
     return user

@@ -18,7 +18,7 @@ from teamaccess.directory.roles.remove import remove
 from teamaccess.directory.teams import act as team_act
 from teamaccess.directory.teams import places
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.relationships.expiration import in_utc
+from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import Membership, RoleId, TeamId, User, UserId
 
 MOST = 1000

@@ -10,7 +10,7 @@ from sqlalchemy import Row, text
 from teamaccess.audit.state.moment import Basis
 from teamaccess.ledger import Sessions
 from teamaccess.relationships import EXPIRATION_PREFIX, InvalidRelationship, Relationship, user
-from teamaccess.relationships.expiration import parse_instant
+from teamaccess.relationships.relationship import parse_instant
 from teamaccess.relationships.updates import WAS, parse_update
 from teamaccess.storage import ApplicationStatus, OrganizationId, UserId
 

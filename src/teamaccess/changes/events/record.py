@@ -5,30 +5,31 @@ from typing import Any, cast
 from sqlalchemy import Table, insert
 
 from teamaccess.changes.change import Change
+from teamaccess.changes.events.kind import EventDetails
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-INSERT_EVENT = insert(cast(Table, Event.__table__)).inline()
+INSERT = insert(cast(Table, Event.__table__)).inline()
 """The statement is built once. It returns nothing, because an event is never changed."""
 
 
 async def record(
     change: Change,
-    kind: str,
+    details: EventDetails,
     chain: str,
     subject: str | None = None,
     reason: str | bytes | None = None,
-    **details: Any,
 ) -> bytes | None:
-    """Record an event about this change, in the same transaction. `chain` is the organization's id.
+    """Record an event about this change, in the same transaction. Return the hash of the reason.
 
-    `reason` is the text of the reason or its hash. Returns the hash. PostgreSQL adds the attestations of
-    the event's rows, so changed rows are written first.
+    `chain` is the organization's id, or `Event.PLATFORM`. `subject` is an id whose type follows from the
+    kind of the event. `reason` is the text of the reason, or the hash of a stored one. PostgreSQL adds
+    the attestations of the event's rows, so changed rows are written first.
     """
     reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
     await change.session.flush()
-    event = _event(change.attribution, kind, chain, subject, details, reason_hash)
-    await change.session.execute(INSERT_EVENT, event)
+    row = _row(change.attribution, details, chain, subject, reason_hash)
+    await change.session.execute(INSERT, row)
     change.told.add(chain)
     return reason_hash
 
@@ -36,30 +37,28 @@ async def record(
 async def record_alone(
     sessions: Sessions,
     attribution: Attribution,
-    kind: str,
-    chain: str = Event.PLATFORM,
+    details: EventDetails,
     subject: str | None = None,
-    **details: Any,
+    chain: str = Event.PLATFORM,
 ) -> None:
     """Record an event without a change, in a transaction of its own."""
     async with sessions() as session:
-        await session.execute(INSERT_EVENT, _event(attribution, kind, chain, subject, details))
+        await session.execute(INSERT, _row(attribution, details, chain, subject))
         await session.commit()
 
 
-def _event(
+def _row(
     attribution: Attribution,
-    kind: str,
+    details: EventDetails,
     chain: str,
     subject: str | None,
-    details: dict[str, Any],
     reason_hash: bytes | None = None,
 ) -> dict[str, Any]:
     return {
         "chain": chain,
-        "kind": kind,
-        "subject": subject,
-        "details": details,
+        "kind": details.kind.value,
+        "subject": details.subject.named(subject),
+        "details": details.stored(),
         "reason_hash": reason_hash,
         "actor": attribution.actor,
         "channel": attribution.channel,

@@ -3,16 +3,18 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
+from msgspec import structs
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from teamaccess.changes.events.kind import EventKind
+from teamaccess.changes.events.users import RefusalDetails
 from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-REFUSAL_KINDS = ("refused", "sign_in_refused", "acceptance_refused")
+REFUSAL_KINDS = (EventKind.REFUSED, EventKind.SIGN_IN_REFUSED, EventKind.ACCEPTANCE_REFUSED)
 """The kinds of events that this module records and that count towards its limits."""
 REPEAT_SECONDS = 60.0
 AT_ONCE = 2
@@ -73,10 +75,9 @@ class Refusals:
     async def record(
         self,
         attribution: Attribution,
-        kind: str,
+        refusal: RefusalDetails,
         chain: str = Event.PLATFORM,
         subject: str | None = None,
-        **details: Any,
     ) -> None:
         """Record a refusal in a transaction of its own, or only count it beyond the limits.
 
@@ -85,15 +86,16 @@ class Refusals:
         freely.
         """
         actor = (chain, attribution.actor)
-        about = (details.get(name) for name in ("code", "cause", "method", "route"))
-        refusal = (*actor, kind, subject, *about)
-        if self._waiting >= MOST_WAITING or not self._throttle.allows(refusal):
+        stored = refusal.stored()
+        about = (stored.get(name) for name in ("code", "cause", "method", "route"))
+        same = (*actor, refusal.kind, subject, *about)
+        if self._waiting >= MOST_WAITING or not self._throttle.allows(same):
             self._suppress(actor)
             return
         self._waiting += 1
         try:
             async with self._connections:
-                recorded = await self._insert(attribution, kind, chain, subject, details)
+                recorded = await self._insert(attribution, refusal, chain, subject)
         finally:
             self._waiting -= 1
         if not recorded:
@@ -102,27 +104,27 @@ class Refusals:
     async def _insert(
         self,
         attribution: Attribution,
-        kind: str,
+        refusal: RefusalDetails,
         chain: str,
         subject: str | None,
-        details: dict[str, Any],
     ) -> bool:
         """Record the refusal within the limits. Return whether it was recorded."""
         actor = (chain, attribution.actor)
         suppressed = self._suppressed.pop(actor, 0)
-        all_details = {**details, "suppressed": suppressed} if suppressed else details
+        if suppressed:
+            refusal = structs.replace(refusal, suppressed=suppressed)
         async with self._sessions() as session:
             await session.execute(LOCK_REFUSALS_OF_CHAIN, {"chain": chain})
             position = await session.scalar(
                 INSERT_WITHIN_LIMITS,
                 {
                     "chain": chain,
-                    "kind": kind,
+                    "kind": refusal.kind.value,
                     "actor": attribution.actor,
                     "channel": attribution.channel,
                     "request_id": attribution.request_id,
-                    "subject": subject,
-                    "details": all_details,
+                    "subject": refusal.subject.named(subject),
+                    "details": refusal.stored(),
                     "kinds": list(REFUSAL_KINDS),
                     "most_of_one_actor": self._limits.from_one_actor,
                     "most_of_all_actors": self._limits.from_everybody,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.changes.events import record_alone
+from teamaccess.changes.events.users import TokenIssued
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
@@ -51,7 +52,7 @@ def issue_token(
             async with service.reads() as session:
                 audience, subject = Audience.USER, (await find_user(session, user or "")).id
         about = f"{'operator' if operator_name else 'user'}:{subject}"
-        await record_alone(service.sessions, operator(), "token_issued", subject=about, hours=hours)
+        await record_alone(service.sessions, operator(), TokenIssued(hours=hours), about)
         return subject, issue(service.keys, audience, subject, await service.now(), life)
 
     subject, token = connected(make)

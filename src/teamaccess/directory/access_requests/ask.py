@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import timedelta
 
+from msgspec import UNSET
 from sqlalchemy import func, select
 
 from teamaccess.access.authorize import require_membership
@@ -10,6 +11,7 @@ from teamaccess.access.giving import refuse_bad_end, refuse_operator_only
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import AccessRequested
 from teamaccess.common.errors import Conflict, Forbidden, TooMany
 from teamaccess.directory.access_requests.find import UnknownAccessRequest, find_request
 from teamaccess.directory.members.act import refuse_held
@@ -155,16 +157,12 @@ async def _refuse_flood(change: OrganizationChange) -> None:
 
 async def _write(change: OrganizationChange, request: AccessRequestInput) -> AccessRequest:
     id = new_request_id()
-    asked = {"role": request.role} if request.role else {"action": request.action}
-    reason_hash = await record(
-        change,
-        "access_requested",
-        change.organization,
-        f"access_request:{id}",
-        request.reason,
-        **asked,
+    details = AccessRequested(
+        role=request.role or UNSET,
+        action=UNSET if request.role else request.action or UNSET,
         hours=request.hours,
     )
+    reason_hash = await record(change, details, change.organization, id, request.reason)
     assert reason_hash is not None  # noqa: S101 - there is a reason
     row = AccessRequest(
         organization_id=change.organization,

@@ -6,6 +6,7 @@ from teamaccess.access.giving import Gift, Target, authorize_giving
 from teamaccess.access.holdings import NO_ACTIONS, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import AccessApproved, AccessDeclined
 from teamaccess.common.errors import Conflict, Forbidden, Invalid, TeamaccessError
 from teamaccess.directory.access_requests.find import UnknownAccessRequest, find_request
 from teamaccess.directory.access_requests.which_role import role_to_give
@@ -74,10 +75,8 @@ async def approve(
     until = change.now + (timedelta(hours=hours) if hours is not None else request.duration)
     await give_role(change, member, given, until)
     request.approve(change.actor, change.now, given, until)
-    details = {"user": request.user_id, "role": given, "until": until.isoformat()}
-    request.decision_reason_hash = await record(
-        change, "access_approved", change.organization, f"access_request:{id}", reason, **details
-    )
+    details = AccessApproved(user=request.user_id, role=given, until=until)
+    request.decision_reason_hash = await record(change, details, change.organization, id, reason)
     return request
 
 
@@ -92,12 +91,7 @@ async def decline(
     request = await _authorized(change, id, AccessRequestStatus.DECLINED)
     request.decline(change.actor, change.now)
     request.decision_reason_hash = await record(
-        change,
-        "access_declined",
-        change.organization,
-        f"access_request:{id}",
-        reason,
-        user=request.user_id,
+        change, AccessDeclined(user=request.user_id), change.organization, id, reason
     )
     return request
 

@@ -12,14 +12,15 @@ from teamaccess.access.giving import RoleBeyondGiver
 from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationAccepted
+from teamaccess.changes.events.users import SignedIn
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from teamaccess.common.secret import hash_of, is_secret_of
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.invitations.offer import (
     AlreadyMember,
     authorize_inviter,
     find_invitation,
-    hash_of,
-    is_secret_of,
 )
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import Invitation, InvitationId, Membership, User, new_user_id
@@ -106,7 +107,7 @@ async def accept(
     """
     organization = change.organization
     invitation = await find_invitation(change, id)
-    if invitation is None or not is_secret_of(invitation, secret):
+    if invitation is None or not is_secret_of(invitation.token_hash, secret):
         raise UnknownInvitationToken
     invitation.refuse_unless_pending(change.now)  # another request may have been faster
     if not await change.session.scalar(ATTESTED, {"organization": organization, "id": id}):
@@ -123,14 +124,11 @@ async def accept(
     await _join(change, invitation, user)
     await record(
         change,
-        "invitation_accepted",
+        InvitationAccepted(user=user.id, roles=invitation.roles, invited_by=invitation.invited_by),
         organization,
-        f"invitation:{id}",
-        user=user.id,
-        roles=invitation.roles,
-        invited_by=invitation.invited_by,
+        id,
     )
-    await record(change, "signed_in", organization, f"user:{user.id}", by="invitation")
+    await record(change, SignedIn(by="invitation"), organization, user.id)
     return user
 
 

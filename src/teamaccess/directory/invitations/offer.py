@@ -1,8 +1,5 @@
 """Invite people, send invitations again, and cancel them."""
 
-import hashlib
-import hmac
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -15,7 +12,9 @@ from teamaccess.access.giving import Target, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import RoleSet, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
 from teamaccess.directory.users.addresses import invitee, normalise
@@ -101,11 +100,9 @@ async def invite(
     # ids only: the address is in the invitation's row, which can be erased
     await record(
         change,
-        "member_invited",
+        MemberInvited(roles=sorted(roles), expires_at=invitation.expires_at),
         change.organization,
-        f"invitation:{invitation.id}",
-        roles=sorted(roles),
-        expires_at=invitation.expires_at.isoformat(),
+        invitation.id,
     )
     return Letter(invitation, secret, role_set)
 
@@ -130,10 +127,8 @@ async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
     secret = new_secret()
     account = change.attribution.account
     invitation.renew(hash_of(secret), by=change.actor, via=account, at=change.now)
-    end = invitation.expires_at.isoformat()
-    await record(
-        change, "invitation_resent", change.organization, f"invitation:{id}", expires_at=end
-    )
+    details = InvitationResent(expires_at=invitation.expires_at)
+    await record(change, details, change.organization, id)
     return Letter(invitation, secret, role_set)
 
 
@@ -147,7 +142,7 @@ async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
     if found is None:
         raise UnknownInvitation(invitation=id, organization=change.organization)
     found.cancel(change.now)
-    await record(change, "invitation_cancelled", change.organization, f"invitation:{id}")
+    await record(change, InvitationCancelled(), change.organization, id)
     return found
 
 
@@ -170,21 +165,6 @@ async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invit
     return await change.session.get(
         Invitation, (change.organization, id), options=[joinedload(Invitation.offers)]
     )
-
-
-def new_secret() -> str:
-    """Return 256 bits from the system's generator, fit for a link."""
-    return secrets.token_urlsafe(32)
-
-
-def hash_of(secret: str) -> bytes:
-    """Return what is kept of a secret. A plain hash is enough: nobody guesses 256 bits."""
-    return hashlib.sha256(secret.encode()).digest()
-
-
-def is_secret_of(invitation: Invitation, secret: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(invitation.token_hash, hash_of(secret))
 
 
 async def _refuse_member(change: OrganizationChange, address: str) -> None:

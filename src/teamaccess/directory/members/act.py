@@ -21,6 +21,14 @@ from teamaccess.access.giving import (
 from teamaccess.access.holdings import custom_among, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import (
+    MemberLeft,
+    MemberReactivated,
+    MemberRemoved,
+    MembershipEndChanged,
+    MemberSuspended,
+    RolesChanged,
+)
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.members.end import end_memberships
 from teamaccess.directory.members.find import UnknownMember, find_member, get_member
@@ -65,9 +73,9 @@ async def change_roles(
     member = await replace_roles(change, user, member, roles)
     if before == dict(roles):
         return RolesReplaced(member, before)  # nothing has changed, so there is nothing to record
-    ends = {role: end.isoformat() for role, end in roles.items() if end is not None}
-    details = {"before": sorted(before), "after": member.roles, "ends": ends}
-    await record(change, "roles_changed", change.organization, f"user:{user}", reason, **details)
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = RolesChanged(before=sorted(before), after=member.roles, ends=ends)
+    await record(change, details, change.organization, user, reason)
     return RolesReplaced(member, before)
 
 
@@ -131,13 +139,8 @@ async def change_end(
     if until is not None:
         await keep_one_administrator(change, member)
     member.expires_at = until
-    ends = {
-        "before": before.isoformat() if before else None,
-        "after": until.isoformat() if until else None,
-    }
-    await record(
-        change, "membership_end_changed", change.organization, f"user:{user}", reason, **ends
-    )
+    details = MembershipEndChanged(before=before, after=until)
+    await record(change, details, change.organization, user, reason)
     return member
 
 
@@ -152,7 +155,7 @@ async def suspend(
     if member.suspended_at is None:
         await keep_one_administrator(change, member)
     member.suspend(change.now)
-    await record(change, "member_suspended", change.organization, f"user:{user}", reason)
+    await record(change, MemberSuspended(), change.organization, user, reason)
     return member
 
 
@@ -167,7 +170,7 @@ async def reactivate(
     """
     member = await _authorized(change, "reactivate", user)
     member.reactivate()
-    await record(change, "member_reactivated", change.organization, f"user:{user}", reason)
+    await record(change, MemberReactivated(), change.organization, user, reason)
     return member
 
 
@@ -178,9 +181,7 @@ async def remove(change: OrganizationChange, user: UserId, reason: str | None = 
     """
     member = await _authorized(change, "remove", user)
     await _end(change, member)
-    await record(
-        change, "member_removed", change.organization, f"user:{user}", reason, roles=member.roles
-    )
+    await record(change, MemberRemoved(roles=member.roles), change.organization, user, reason)
 
 
 async def leave(change: OrganizationChange) -> None:
@@ -193,9 +194,7 @@ async def leave(change: OrganizationChange) -> None:
     await require_membership(change)
     member = await get_member(change.session, change.organization, change.actor)
     await _end(change, member)
-    await record(
-        change, "member_left", change.organization, f"user:{change.actor}", roles=member.roles
-    )
+    await record(change, MemberLeft(roles=member.roles), change.organization, change.actor)
 
 
 async def keep_one_administrator(change: OrganizationChange, member: Membership) -> None:
@@ -239,8 +238,9 @@ async def _authorized(change: OrganizationChange, operation: str, user: UserId) 
 async def _target(
     change: OrganizationChange, user: UserId, member: Membership | None
 ) -> Target[Membership]:
-    unknown = UnknownMember(user=user, organization=change.organization)
-    return await member_target(change, member, unknown)
+    if member is None:
+        return Target(None, UnknownMember(user=user, organization=change.organization))
+    return await member_target(change, member)
 
 
 async def _gift_of_end(

@@ -2,6 +2,7 @@
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import AdministratorGranted
 from teamaccess.directory.members.end import cancel_invitations
 from teamaccess.directory.users.addresses import normalise
 from teamaccess.directory.users.find import user_with
@@ -29,5 +30,5 @@ async def grant_administrator(
         ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
         membership.replace_roles({**ends, role: None}, change.now)
     await cancel_invitations(change, organization, [normalise(email)])
-    await record(change, "administrator_granted", organization, f"user:{user.id}", reason)
+    await record(change, AdministratorGranted(), organization, user.id, reason)
     return membership

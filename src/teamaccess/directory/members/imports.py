@@ -14,6 +14,7 @@ from teamaccess.access.giving import OperatorOnlyRole
 from teamaccess.access.holdings import RoleSet
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import MembersImported
 from teamaccess.delivery import Applier
 from teamaccess.ledger import Attribution, Entry, OrganizationBusy
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
@@ -164,8 +165,7 @@ async def _join(change: Change, organization: OrganizationId, batch: Sequence[Ne
     while known < len(by_email):
         known, new = (await change.session.execute(JOIN, parameters)).one()
         joined += new
-    about = f"organization:{organization}"
-    await record(change, "members_imported", organization, about, members=joined)
+    await record(change, MembersImported(members=joined), organization, organization)
     return joined
 
 

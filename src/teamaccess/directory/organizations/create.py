@@ -8,6 +8,11 @@ from sqlalchemy.dialects.postgresql import insert
 from teamaccess.access.authorize import OnlyInPerson, authorize
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import (
+    OrganizationCreated,
+    OrganizationDeleted,
+    OrganizationRenamed,
+)
 from teamaccess.common.errors import Conflict, Forbidden, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.organizations.founding import refuse_serial_founder
@@ -83,8 +88,7 @@ async def create(
     if founder is not None and role is not None:
         founding = Membership.begin(organization.id, founder, [RoleId(role)], change.now)
         change.session.add(founding)
-    subject = f"organization:{organization.id}"
-    await record(change, "organization_created", organization.id, subject, reason)
+    await record(change, OrganizationCreated(), organization.id, organization.id, reason)
     return organization
 
 
@@ -96,8 +100,7 @@ async def rename(change: OrganizationChange, name: str) -> Organization:
     organization.rename(clean("name", name, LONGEST_NAME))
     if organization.name == before:
         return organization  # nothing has changed, so there is nothing to record
-    subject = f"organization:{organization.id}"
-    await record(change, "organization_renamed", organization.id, subject)
+    await record(change, OrganizationRenamed(), organization.id, organization.id)
     return organization
 
 
@@ -122,7 +125,7 @@ async def end(change: OrganizationChange) -> None:
         .values(status=AccessRequestStatus.WITHDRAWN, decided_at=change.now)
     )
     (await change.session.get_one(Organization, organization)).end(change.now)
-    await record(change, "organization_deleted", organization, f"organization:{organization}")
+    await record(change, OrganizationDeleted(), organization, organization)
 
 
 async def _delete_invitations(change: OrganizationChange) -> None:

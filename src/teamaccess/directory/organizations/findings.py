@@ -7,8 +7,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import FindingResolved
 from teamaccess.common.errors import NotFound
-from teamaccess.storage import Event, Finding, Organization
+from teamaccess.storage import Event, Finding, FindingKind, Organization
 
 MOST_LISTED = 1000
 
@@ -53,10 +54,8 @@ async def _record(change: Change, finding: Finding, reason: str) -> None:
     existing = select(Organization.id).where(Organization.id == tenant)
     await record(
         change,
-        "finding_resolved",
+        FindingResolved(found=FindingKind(finding.kind), organization=tenant),
         await change.session.scalar(existing) or Event.PLATFORM,
-        f"finding:{finding.id}",
+        str(finding.id),
         reason,
-        found=finding.kind,
-        organization=tenant,
     )

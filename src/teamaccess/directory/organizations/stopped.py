@@ -2,6 +2,7 @@
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import LedgerRetried, LedgerSkipped
 from teamaccess.common.errors import Conflict
 from teamaccess.storage import OrganizationId
 
@@ -18,7 +19,11 @@ async def retry(ledger: Ledger, change: Change, organization: OrganizationId, re
     The entries that wait behind it follow. Raises NotStopped.
     """
     position = await ledger.retry(change, organization)
-    return await _record(change, "ledger_retried", organization, position, reason)
+    if position is None:
+        raise NotStopped(organization=organization)
+    details = LedgerRetried(position=position)
+    await record(change, details, organization, organization, reason)
+    return position
 
 
 async def skip(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
@@ -28,14 +33,8 @@ async def skip(ledger: Ledger, change: Change, organization: OrganizationId, rea
     find. Raises NotStopped.
     """
     position = await ledger.skip(change, organization)
-    return await _record(change, "ledger_skipped", organization, position, reason)
-
-
-async def _record(
-    change: Change, kind: str, organization: OrganizationId, position: int | None, reason: str
-) -> int:
     if position is None:
         raise NotStopped(organization=organization)
-    subject = f"organization:{organization}"
-    await record(change, kind, organization, subject, reason, position=position)
+    details = LedgerSkipped(position=position)
+    await record(change, details, organization, organization, reason)
     return position

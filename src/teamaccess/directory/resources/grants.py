@@ -11,10 +11,11 @@ from teamaccess.access.authorize import authorize
 from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_later
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
-from teamaccess.directory.resources.questions import UnknownAction
+from teamaccess.directory.resources.questions import UnknownResourceAction
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import (
     Grant,
@@ -70,7 +71,7 @@ async def grants_on(
 async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds) -> GrantsReplaced:
     """Have exactly these grants on an object; return them, and the grants before.
 
-    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownAction,
+    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
     UnknownMember, UnknownTeam and LimitReached.
     """
     organization = change.organization
@@ -100,7 +101,7 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
     now = [_text(grant, wanted[grant]) for grant in sorted(wanted)]
     if now != was:
         subject = str(resource.reference)
-        await record(change, "grants_changed", organization, subject, before=was, after=now)
+        await record(change, GrantsChanged(before=was, after=now), organization, subject)
     return GrantsReplaced(await grants_on(change.session, organization, key), before)
 
 
@@ -144,7 +145,7 @@ def _refuse_unknown_actions(
     actions = type_of(change.catalog, resource.type).actions
     for grant in wanted:
         if grant.action not in actions:
-            raise UnknownAction(
+            raise UnknownResourceAction(
                 action=grant.action, resource=resource.reference, actions=list(actions)
             )
 

@@ -7,13 +7,14 @@ from teamaccess.ledger import UnknownOrganization
 from teamaccess.relationships import InvalidRelationship, ObjectReference
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, is_organization_id
-from teamaccess.storage.source import local_id
+from teamaccess.storage.base import local_id
 
 
-class UnknownAction(Invalid):
-    """The catalog has no such action."""
+class UnknownResourceAction(Invalid):
+    """The type of the resource, or the catalog, has no such action."""
 
-    message = "The catalog has no action {action!r}."
+    code = "unknown_action"
+    message = "There is no action {action!r} on {resource}. Its actions are: {actions}."
 
 
 class OnlyOnTheObject(Invalid):
@@ -40,7 +41,7 @@ def question_about(
     """Return the object in SpiceDB and the permission that a question is about.
 
     A resource is named with or without its organization: `webhook:acme/wh_1` or `webhook:wh_1`. Raises
-    UnknownOrganization, UnknownAction, OnlyOnTheObject and InvalidResource.
+    UnknownOrganization, UnknownResourceAction, OnlyOnTheObject and InvalidResource.
     """
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
@@ -50,7 +51,7 @@ def question_about(
         on = _object(catalog, organization, resource)
         actions = list(catalog.types[on.type].actions)
     if action not in actions:
-        raise UnknownAction(action=action, resource=on, actions=actions)
+        raise UnknownResourceAction(action=action, resource=on, actions=actions)
     return on, action
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
+from msgspec import UNSET
 from sqlalchemy import (
     ARRAY,
     BindParameter,
@@ -26,6 +27,11 @@ from sqlalchemy.dialects.postgresql import insert
 from teamaccess.access.authorize import authorize
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.resources import (
+    ResourceRegistered,
+    ResourcesChanged,
+    ResourceUnregistered,
+)
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.resources.creators import (
@@ -107,9 +113,12 @@ async def register(
         change.session, change.catalog, change.organization, operation.key
     )
     if result is ResourceResult.REGISTERED:
-        details = {"creator": resource.creator} if resource.creator else {}
-        subject = str(resource.reference)
-        await record(change, "resource_registered", change.organization, subject, **details)
+        await record(
+            change,
+            ResourceRegistered(creator=resource.creator or UNSET),
+            change.organization,
+            str(resource.reference),
+        )
     return resource
 
 
@@ -121,7 +130,7 @@ async def remove(change: OrganizationChange, type: str, id: ResourceId) -> None:
     [result] = await _apply(change, [ResourceOperation(type, id, remove=True)])
     if result is ResourceResult.REMOVED:
         row = Resource(organization_id=change.organization, type=type, id=id)
-        await record(change, "resource_removed", change.organization, str(row.reference))
+        await record(change, ResourceUnregistered(), change.organization, str(row.reference))
 
 
 async def apply(
@@ -136,9 +145,12 @@ async def apply(
     results = await _apply(change, operations)
     registered, removed = map(results.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
     if registered or removed:
-        subject = f"organization:{change.organization}"
-        counts = {"registered": registered, "removed": removed}
-        await record(change, "resources_changed", change.organization, subject, None, **counts)
+        await record(
+            change,
+            ResourcesChanged(registered=registered, removed=removed),
+            change.organization,
+            change.organization,
+        )
     return results
 
 

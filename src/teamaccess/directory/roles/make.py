@@ -7,14 +7,16 @@ after. The other roles of its holders are not touched and do not matter.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import literal, select
 
 from teamaccess.access.giving import Gift, Target, authorize_giving
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import RoleChanged, RoleCreated
 from teamaccess.common.errors import Conflict, Forbidden, TeamaccessError
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.roles.find import RoleNotFound, find_custom_role
@@ -131,15 +133,12 @@ async def replace(
     after = RoleState(role.name, role.description, actions, role.selectors)
     if after == before:
         return RoleReplacement(role, before)  # nothing has changed, so there is nothing to record
-    await record(
-        change,
-        "role_changed",
-        change.organization,
-        f"role:{id}",
+    details = RoleChanged(
         added=sorted(actions - before.actions),
         removed=sorted(before.actions - actions),
         renamed=after.name != before.name,
     )
+    await record(change, details, change.organization, id)
     return RoleReplacement(role, before)
 
 
@@ -183,17 +182,11 @@ async def _fill(
     role: CustomRole,
     actions: frozenset[str],
     selectors: Sequence[Selector],
-    **details: Any,
+    clone_of: RoleId | UnsetType = UNSET,
 ) -> CustomRole:
     role.selectors = [asdict(selector) for selector in selectors]
     role.replace_actions(actions)
     change.session.add(role)
-    await record(
-        change,
-        "role_created",
-        role.organization_id,
-        f"role:{role.id}",
-        actions=sorted(actions),
-        **details,
-    )
+    details = RoleCreated(actions=sorted(actions), clone_of=clone_of)
+    await record(change, details, role.organization_id, role.id)
     return role

@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationCancelled, InvitationOfferChanged
 from teamaccess.storage import (
     Invitation,
     InvitationRole,
@@ -80,15 +81,14 @@ async def offer_instead(change: OrganizationChange, role: RoleId, to: RoleId | N
     for invitation in invitations:
         if to is None and invitation.roles == [role]:
             invitation.cancel(change.now)
-            subject = f"invitation:{invitation.id}"
-            await record(change, "invitation_cancelled", organization, subject, deleted_role=role)
+            await record(
+                change, InvitationCancelled(deleted_role=role), organization, invitation.id
+            )
         else:
             invitation.replace_offer(role, to)
             await record(
                 change,
-                "invitation_offer_changed",
+                InvitationOfferChanged(roles=invitation.roles, deleted_role=role),
                 organization,
-                f"invitation:{invitation.id}",
-                roles=invitation.roles,
-                deleted_role=role,
+                invitation.id,
             )

@@ -6,6 +6,7 @@ from teamaccess.access.giving import NO_GIFT, authorize_giving, gift_of_roles
 from teamaccess.access.holdings import roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import RoleDeleted
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.roles.holders import Holders, holders_of
 from teamaccess.directory.roles.ids import NOBODY
@@ -58,8 +59,8 @@ async def remove(change: OrganizationChange, id: RoleId, instead: str | None = N
     await offer_instead(change, id, to)
     await withdraw_with_role(change, change.organization, id)
     await change.session.delete(role)
-    details = {"actions": sorted(role.actions), "instead": to, **asdict(holders)}
-    await record(change, "role_deleted", change.organization, f"role:{id}", **details)
+    details = RoleDeleted(actions=sorted(role.actions), instead=to, **asdict(holders))
+    await record(change, details, change.organization, id)
 
 
 async def _reassign(change: OrganizationChange, id: RoleId, to: RoleId, holders: Holders) -> None:

@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import SchemaApplied
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
@@ -77,7 +78,7 @@ async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None
             applied_by=change.attribution.actor,
         )
     )
-    await record(change, "schema_applied", Event.PLATFORM, f"schema:{catalog.version}")
+    await record(change, SchemaApplied(), Event.PLATFORM, catalog.version)
 
 
 class SchemaStillForeign(Conflict):

@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.access.giving import (
     Ends,
     Gift,
+    Target,
     authorize_giving,
     gift_of_roles,
     member_target,
@@ -16,6 +17,7 @@ from teamaccess.access.giving import (
 from teamaccess.access.holdings import custom_among, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted
 from teamaccess.common.errors import NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
@@ -61,11 +63,9 @@ async def create(change: OrganizationChange, name: str, roles: Ends) -> Membersh
     member = Membership.begin(organization, account, (), change.now)
     member.replace_roles(roles, change.now, custom=custom_among(change.catalog, roles))
     change.session.add(member)
-    ends = {role: end.isoformat() for role, end in roles.items() if end is not None}
-    subject = f"user:{account.id}"
-    await record(
-        change, "service_account_created", organization, subject, roles=member.roles, ends=ends
-    )
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = ServiceAccountCreated(roles=member.roles, ends=ends)
+    await record(change, details, organization, account.id)
     return member
 
 
@@ -77,8 +77,7 @@ async def delete(change: OrganizationChange, account: UserId) -> None:
     member = await authorize_on_account(change, account)
     roles = member.roles
     await end_memberships(change, change.organization, [member])
-    subject = f"user:{account}"
-    await record(change, "service_account_deleted", change.organization, subject, roles=roles)
+    await record(change, ServiceAccountDeleted(roles=roles), change.organization, account)
 
 
 async def authorize_on_account(
@@ -90,9 +89,13 @@ async def authorize_on_account(
     it, also where a service account manages itself. Raises what `authorize_giving` does,
     UnknownServiceAccount and MemberAboveActor.
     """
-    unknown = UnknownServiceAccount(account=account, organization=change.organization)
     found = await find_account(change.session, change.organization, account)
-    target = await member_target(change, found, unknown, exempt_self=False)
+    target: Target[Membership]
+    if found is None:
+        refusal = UnknownServiceAccount(account=account, organization=change.organization)
+        target = Target(None, refusal)
+    else:
+        target = await member_target(change, found, exempt_self=False)
     return await authorize_giving(change, "manage_service_accounts", Gift(ends=ends), target)
 
 

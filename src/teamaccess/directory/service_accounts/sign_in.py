@@ -8,12 +8,15 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Unauthenticated
+from teamaccess.common.secret import hash_of, is_secret_of
 from teamaccess.common.throttle import Throttle
-from teamaccess.directory.service_accounts.secret import hash_of, is_secret_of
 from teamaccess.ledger import Sessions
 from teamaccess.storage import ApiToken, User
 
 log = structlog.get_logger()
+
+PREFIX = "ta_"
+"""Marks a leaked token, for people and for programs that search for secrets."""
 
 GRAIN_SECONDS = 60.0
 BY_HASH = (

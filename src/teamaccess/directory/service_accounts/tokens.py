@@ -9,11 +9,13 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoked, TokenRotated
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.service_accounts.keep import authorize_on_account
-from teamaccess.directory.service_accounts.secret import hash_of, new_secret
+from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
     ApiToken,
     OrganizationId,
@@ -59,7 +61,8 @@ async def issue(
     name = clean("name", name, LONGEST_NAME)
     await _refuse_full(change, account)
     issued = _create(change, account, name, life)
-    await _record(change, "token_created", issued.token)
+    details = TokenCreated(token=issued.token.id, expires_at=issued.token.expires_at)
+    await record(change, details, change.organization, account)
     return issued
 
 
@@ -82,7 +85,13 @@ async def rotate(
     await _refuse_full(change, account)
     issued = _create(change, account, old.name, life)
     old.expires_at = min(old.expires_at, change.now + overlap)
-    await _record(change, "token_rotated", issued.token, replaces=id, until=old.expires_at)
+    details = TokenRotated(
+        token=issued.token.id,
+        expires_at=issued.token.expires_at,
+        replaces=id,
+        replaced_until=old.expires_at,
+    )
+    await record(change, details, change.organization, account)
     return issued
 
 
@@ -93,7 +102,8 @@ async def revoke(change: OrganizationChange, account: UserId, id: TokenId) -> No
     if token.revoked_at is not None:
         raise TokenEnded(token=id)
     token.revoked_at = change.now
-    await _record(change, "token_revoked", token)
+    details = TokenRevoked(token=token.id, expires_at=token.expires_at)
+    await record(change, details, change.organization, account)
 
 
 async def list_tokens(
@@ -126,7 +136,7 @@ async def _refuse_full(change: OrganizationChange, account: UserId) -> None:
 
 
 def _create(change: OrganizationChange, account: UserId, name: str, life: timedelta) -> IssuedToken:
-    secret = new_secret()
+    secret = new_secret(PREFIX)
     token = ApiToken(
         organization_id=change.organization,
         id=new_token_id(),
@@ -150,16 +160,3 @@ async def _get(change: OrganizationChange, account: UserId, id: TokenId) -> ApiT
     if token is None or token.user_id != account:
         raise UnknownToken(token=id, account=account, organization=change.organization)
     return token
-
-
-async def _record(
-    change: OrganizationChange,
-    kind: str,
-    token: ApiToken,
-    replaces: TokenId | None = None,
-    until: datetime | None = None,
-) -> None:
-    details = {"token": token.id, "expires_at": token.expires_at.isoformat()}
-    if replaces is not None and until is not None:
-        details |= {"replaces": replaces, "replaced_until": until.isoformat()}
-    await record(change, kind, token.organization_id, f"user:{token.user_id}", **details)

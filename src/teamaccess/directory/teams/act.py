@@ -17,6 +17,7 @@ from teamaccess.access.giving import (
 from teamaccess.access.holdings import custom_among, roles_here
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
@@ -64,7 +65,7 @@ async def make(change: OrganizationChange, id: str, name: str) -> Team:
         organization_id=organization, id=TeamId(id), name=name, created_at=change.now, roles=[]
     )
     change.session.add(team)
-    await record(change, "team_created", organization, f"team:{id}", name=name)
+    await record(change, TeamCreated(name=name), organization, id)
     return team
 
 
@@ -76,7 +77,7 @@ async def rename(change: OrganizationChange, id: TeamId, name: str) -> Team:
     team.name = clean("name", name, LONGEST_NAME)
     if team.name == before:
         return team  # nothing has changed, so there is nothing to record
-    await record(change, "team_renamed", change.organization, f"team:{id}", name=team.name)
+    await record(change, TeamRenamed(name=team.name), change.organization, id)
     return team
 
 
@@ -97,9 +98,9 @@ async def change_roles(
     if before == dict(roles):
         return TeamRolesReplaced(team, before)  # nothing has changed, so there is nothing to record
     team.replace_roles(roles, change.now, custom=custom_among(change.catalog, roles))
-    ends = {role: end.isoformat() for role, end in roles.items() if end is not None}
-    details = {"before": list(before), "after": sorted(roles), "ends": ends}
-    await record(change, "team_roles_changed", change.organization, f"team:{id}", reason, **details)
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = TeamRolesChanged(before=list(before), after=sorted(roles), ends=ends)
+    await record(change, details, change.organization, id, reason)
     return TeamRolesReplaced(team, before)
 
 
@@ -112,11 +113,10 @@ async def end(change: OrganizationChange, id: TeamId) -> None:
     team = await authorize_on(change, "manage_teams", await _target(change, id, found))
     roles = [held.role for held in team.roles]
     await change.session.delete(team)
-    await record(
-        change, "team_deleted", change.organization, f"team:{id}", name=team.name, roles=roles
-    )
+    await record(change, TeamDeleted(name=team.name, roles=roles), change.organization, id)
 
 
 async def _target(change: OrganizationChange, id: TeamId, team: Team | None) -> Target[Team]:
-    unknown = UnknownTeam(team=id, organization=change.organization)
-    return await team_target(change, team, unknown)
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
+    return await team_target(change, team)

@@ -15,6 +15,12 @@ from teamaccess.access.giving import (
 )
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import (
+    TeamLeft,
+    TeamMemberAdded,
+    TeamMemberChanged,
+    TeamMemberRemoved,
+)
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember, find_member
@@ -51,7 +57,7 @@ async def put(
     assert member is not None  # noqa: S101 - authorized, so there is one
     if place is not None and is_unchanged:
         return member, place
-    kind = "team_member_added" if place is None else "team_member_changed"
+    kind = TeamMemberAdded if place is None else TeamMemberChanged
     if place is None:
         present = select(literal(1)).where(
             TeamMembership.organization_id == organization, TeamMembership.team_id == id
@@ -62,8 +68,7 @@ async def put(
         )
         change.session.add(place)
     place.expires_at = until
-    end = until.isoformat() if until is not None else None
-    await record(change, kind, organization, f"user:{user}", team=id, expires_at=end)
+    await record(change, kind(team=id, expires_at=until), organization, user)
     return member, place
 
 
@@ -77,14 +82,14 @@ async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
     if place is not None and change.is_self(user):
         await require_membership(change)
         await change.session.delete(place)
-        await record(change, "team_left", organization, f"user:{user}", team=id)
+        await record(change, TeamLeft(team=id), organization, user)
         return
     target = await _target(change, id, user)
     if place is None and target.refusal is None:
         target = Target(None, NotInTeam(user=user, team=id))
     await authorize_on(change, "manage_teams", target)
     await change.session.delete(place)
-    await record(change, "team_member_removed", organization, f"user:{user}", team=id)
+    await record(change, TeamMemberRemoved(team=id), organization, user)
 
 
 async def _target(
@@ -95,9 +100,10 @@ async def _target(
     The actor needs no rank if nothing changes (`exempt`), or if it is their own place, in person.
     """
     team = await find_team(change.session, change.organization, id)
-    unknown = UnknownTeam(team=id, organization=change.organization)
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
 
     async def is_exempt() -> bool:
         return exempt or change.is_self(user)
 
-    return await team_target(change, team, unknown, exempt=is_exempt)
+    return await team_target(change, team, is_exempt)

@@ -10,6 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.users import LoginLinked
 from teamaccess.common.errors import Unavailable
 from teamaccess.directory.users.issuer import Login
 from teamaccess.ledger import database_time
@@ -55,7 +56,7 @@ async def first_sign_in(change: Change, login: Login) -> User:
             raise SignInAgain
         return user
     login.refuse_if_ended(user)
-    await record(change, "login_linked", Event.PLATFORM, f"user:{user.id}", issuer=login.issuer)
+    await record(change, LoginLinked(issuer=login.issuer), Event.PLATFORM, user.id)
     return user
 
 

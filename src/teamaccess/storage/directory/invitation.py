@@ -20,19 +20,21 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, email, invitation
-from teamaccess.storage.base import Base
-from teamaccess.storage.directory.user import MAILBOX_SQL
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
+    EXPIRATION_IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
+    Base,
+    Instant,
     InvitationId,
     OrganizationId,
+    RelationshipSource,
     RoleId,
     UserId,
     is_local_id,
     is_organization_id,
 )
-from teamaccess.storage.source import EXPIRATION_IN_RANGE, Instant, RelationshipSource
+from teamaccess.storage.directory.user import MAILBOX_SQL
 
 
 class InvitationRole(Base):

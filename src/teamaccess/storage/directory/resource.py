@@ -24,18 +24,16 @@ from teamaccess.relationships import (
     team,
     user,
 )
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
+    EXPIRATION_IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
+    Instant,
     OrganizationId,
+    RelationshipSource,
     ResourceId,
     TeamId,
     UserId,
-)
-from teamaccess.storage.source import (
-    EXPIRATION_IN_RANGE,
-    Instant,
-    RelationshipSource,
     is_team,
     is_user,
     local_id,
@@ -101,7 +99,7 @@ class Resource(RelationshipSource):
 
     @classmethod
     def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+        """Return the condition for rows with relationships of this resource type."""
         return cls.type == resource_type
 
 
@@ -193,7 +191,7 @@ class Grant(RelationshipSource):
 
     @classmethod
     def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+        """Return the condition for rows with relationships of this resource type."""
         return cls.type == resource_type
 
     @classmethod

@@ -9,23 +9,27 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship, SubjectReference, team, user
-from teamaccess.storage.base import Base
-from teamaccess.storage.directory.held_role import (
+from teamaccess.storage.base import (
+    EXPIRATION_IN_RANGE,
+    LOCAL_PATTERN,
+    Base,
+    Instant,
+    OrganizationId,
+    RelationshipSource,
+    RoleId,
+    TeamId,
+    UserId,
+    is_team,
+    is_user,
+    local_id,
+    tenant_of,
+)
+from teamaccess.storage.directory.membership import (
     HeldRole,
     parse_role_relationship,
     role_relationship,
     rows_for_roles,
     rows_of_resource_type,
-)
-from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, RoleId, TeamId, UserId
-from teamaccess.storage.source import (
-    EXPIRATION_IN_RANGE,
-    Instant,
-    RelationshipSource,
-    is_team,
-    is_user,
-    local_id,
-    tenant_of,
 )
 
 

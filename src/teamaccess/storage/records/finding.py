@@ -8,8 +8,7 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.common.errors import Conflict
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import OrganizationId
+from teamaccess.storage.base import Base, OrganizationId
 
 
 class AlreadyResolved(Conflict):

@@ -7,10 +7,10 @@ from sqlalchemy import or_, select
 
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
-from teamaccess.delivery.batch import run_metadata
 from teamaccess.delivery.progress import LedgerProgress
+from teamaccess.delivery.writer import run_metadata
 from teamaccess.engine import MAX_IMPORT, Engine
-from teamaccess.ledger.markers import MARKER_LIFETIME, head_marker, position_marker
+from teamaccess.ledger.entry import MARKER_LIFETIME, head_marker, position_marker
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,

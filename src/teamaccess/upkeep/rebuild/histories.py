@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine, ObjectFilter, Question
 from teamaccess.ledger import Sessions
-from teamaccess.ledger.markers import HEAD
+from teamaccess.ledger.entry import HEAD
 from teamaccess.relationships import ledger_position, organization
 from teamaccess.storage import LedgerEntry, LedgerHead, OrganizationId
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION

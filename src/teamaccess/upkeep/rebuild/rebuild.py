@@ -10,10 +10,11 @@ from sqlalchemy import case, func, update
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record, record_alone
-from teamaccess.delivery.batch import run_metadata
+from teamaccess.changes.events.organizations import EngineRebuilt, RebuildRefused
 from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
 from teamaccess.delivery.provenance.runs import begin_runs
+from teamaccess.delivery.writer import run_metadata
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import AlreadyThere, Engine, ObjectFilter
 from teamaccess.ledger import Attribution, OrganizationBusy, UnknownOrganization
@@ -127,10 +128,8 @@ class Rebuilder:
         await record_alone(
             self._ledger.sessions,
             self._attribution,
-            "rebuild_refused",
-            subject=f"organization:{id}",
-            closed=closed,
-            differences=differences,
+            RebuildRefused(closed=closed, differences=differences),
+            id,
         )
         return False
 
@@ -221,7 +220,5 @@ class Rebuilder:
         )
         for place in places:
             id = place.organization
-            await record(
-                change, "engine_rebuilt", id, f"organization:{id}", position=place.position
-            )
+            await record(change, EngineRebuilt(position=place.position), id, id)
             await findings.resolve(change.session, FindingKind.OTHER_HISTORY, id)

@@ -12,7 +12,7 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine
 from teamaccess.ledger import OtherHistory, database_time
-from teamaccess.ledger.markers import APPLIED, HEAD, head_marker
+from teamaccess.ledger.entry import APPLIED, HEAD, head_marker
 from teamaccess.relationships import EXPIRATION_PREFIX, Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import Comparison, Differing

@@ -1,6 +1,7 @@
 """Bring SpiceDB back to what the ledger says of one organization."""
 
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import DriftMended
 from teamaccess.ledger import Attribution
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.reconciliation.comparer import Examiner
@@ -25,14 +26,7 @@ async def mend(
             await refuse_false_claims(change.session, id, updates)
             allowance.spend(id, len(deletes))
             await change.mend(id, updates)
-            await record(
-                change,
-                "drift_mended",
-                id,
-                f"organization:{id}",
-                purged=len(deletes),
-                restored=len(touches),
-            )
+            await record(change, DriftMended(purged=len(deletes), restored=len(touches)), id, id)
             receipts = await examiner.ledger.commit(change)
             verdict.mended = len(updates)
             verdict.pending = any(receipt.pending for receipt in receipts)

@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
-from teamaccess.delivery.batch import run_metadata
+from teamaccess.changes.events.organizations import ForeignTenantPurged
 from teamaccess.delivery.provenance.runs import begin_runs
+from teamaccess.delivery.writer import run_metadata
 from teamaccess.engine import Engine
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
@@ -64,11 +65,7 @@ async def purge(
         if transaction is None:
             return
         await record_alone(
-            sessions,
-            attribution,
-            "foreign_tenant_purged",
-            subject=f"organization:{name}",
-            relationships=verdict.found,
+            sessions, attribution, ForeignTenantPurged(relationships=verdict.found), name
         )
         purging = await _begin(sessions, attribution, name, transaction)
         for tenant in tenants:
