@@ -1,16 +1,18 @@
 """Nobody keeps another tenant or another caller waiting for long."""
 
 import asyncio
+import itertools
 
 import httpx
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.plans import proposals
-from teamaccess.audit.state.moment import Moment, PositionAt, standing_at
-from teamaccess.audit.state.turns import AuditTurns
+from teamaccess.audit.state.moment import Moment, PositionAt, position_at
+from teamaccess.audit.state.queue import AuditQueue
 from teamaccess.catalog import Catalog, parse_catalog
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
+from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
 from tests.support.spicedb_proxy import another_process, through, until
@@ -60,6 +62,40 @@ async def test_a_caller_with_many_organizations_has_a_share_of_the_connections()
     await asyncio.gather(*many)
 
 
+@pytest.mark.parametrize(
+    ("others", "crowded", "rests"),
+    [(True, True, True), (True, False, False), (False, True, False)],
+)
+async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants_ask(
+    monkeypatch: pytest.MonkeyPatch, others: bool, crowded: bool, rests: bool
+) -> None:
+    """Changes of one tenant, one straight after another, took most of a process's time."""
+    seconds = itertools.count()
+    monkeypatch.setattr("teamaccess.changes.change_queue.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.changes.change_queue.REST", 3600.0)
+    current_share.set(LoopShare(lambda: others))
+    turns = ChangeQueue()
+    acme, globex = OrganizationId("acme"), OrganizationId("globex")
+    eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
+
+    async def change(organization: OrganizationId, who: Attribution) -> None:
+        async with turns.taken([organization], who):
+            pass
+
+    async with turns.taken([acme], eve):
+        waiting = [asyncio.create_task(change(acme, eve))] if crowded else []
+        await asyncio.sleep(0)
+    async with asyncio.timeout(1):
+        await change(globex, bob)  # which never waits for another organization's rest
+    if rests:
+        assert not waiting[0].done()
+        waiting[0].cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    else:
+        async with asyncio.timeout(1):
+            await asyncio.gather(*waiting, change(acme, bob))
+
+
 async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None:
     """An operator makes the rehearsal, and its connection counts for the caller all the same."""
     turns = ChangeQueue()
@@ -79,15 +115,15 @@ async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None
 
 
 async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
-    turns, release = AuditTurns(), asyncio.Event()
+    queue, release = AuditQueue(), asyncio.Event()
 
     async def ask(organization: str) -> None:
-        async with turns.taken(OrganizationId(organization), "user:vera"):
+        async with queue.turn(OrganizationId(organization), "user:vera"):
             await release.wait()
 
     many = [asyncio.create_task(ask(f"tenant-{n}")) for n in range(10)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(1), turns.taken(OrganizationId("acme"), "user:ana"):
+    async with asyncio.timeout(1), queue.turn(OrganizationId("acme"), "user:ana"):
         assert not any(each.done() for each in many)
     release.set()
     await asyncio.gather(*many)
@@ -108,7 +144,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
         return await team.administrator.ask("POST", url, json={"catalog": catalog})
 
     monkeypatch.setattr("teamaccess.api.routes.plans.parse_catalog", reading)
-    async with acme.world.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
+    async with acme.world.service.audit.sources.sandbox_queue.turn(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):
             refused(await plan(acme, "of acme"), 400, "bad_catalog")
@@ -130,9 +166,9 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
             await session.connection()
             waiting += 1
             await release.wait()
-        return await standing_at(session, organization, moment)
+        return await position_at(session, organization, moment)
 
-    monkeypatch.setattr("teamaccess.audit.audit.standing_at", until_released)
+    monkeypatch.setattr("teamaccess.audit.sources.position_at", until_released)
     at = {"at": (await acme.world.service.now()).isoformat()}
 
     async def ask(team: Team) -> httpx.Response:
@@ -153,8 +189,8 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
 async def test_a_tenants_large_questions_leave_room_for_another_ones(
     acme: Team, globex: Team
 ) -> None:
-    audit = acme.world.service.audit
-    async with audit.turns.taken(globex.id, "user:slow"):
+    audit = acme.world.service.audit.sources
+    async with audit.queue.turn(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
             for _ in range(MANY)
@@ -231,6 +267,24 @@ async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
 
         await until(waits)
     assert (await asked).status_code == 200
+
+
+async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Team) -> None:
+    """Their tenant's short requests are answered meanwhile."""
+    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+        waiting = [
+            asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)
+        ]
+        queue = acme.world.service.ledger._turns._organizations[acme.id]
+
+        async def all_wait() -> bool:
+            return queue.waiting(f"user:{acme.administrator.id}") == len(waiting)
+
+        await until(all_wait)
+        async with asyncio.timeout(5):
+            assert (await acme.administrator.ask("GET", acme.path)).status_code == 200
+        assert not any(each.done() for each in waiting)
+    assert {each.status_code for each in await asyncio.gather(*waiting)} == {201}
 
 
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(

@@ -107,7 +107,7 @@ async def rebuild(team: Team) -> None:
     await lose(team.world, *(str(e) for e in await holdings(team) if e.relation == "head"))
     service = team.world.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    assert (await rebuilder.some([team.id], lambda seen: None)).organizations == [team.id]
+    assert (await rebuilder.rebuild([team.id], lambda seen: None)).organizations == [team.id]
 
 
 @pytest.mark.parametrize("word", ["rebuild", "purge", "ahead", "changes"])

@@ -12,7 +12,7 @@ from asyncpg import PostgresError
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.audit.auditors.grant import grant_auditor, revoke_auditor
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import verify
+from teamaccess.ledger.chains.verify import verify_chains
 from tests.support.connections import Connection, transaction
 from tests.support.intruder import Intruder
 from tests.support.sides import entries
@@ -40,7 +40,7 @@ VALUES ('{0}', 0, {3}, {4}) ON CONFLICT (organization_id) DO UPDATE SET {1} = {3
 async def verified(team: Team) -> list[str]:
     """What `ledger verify` says of an organization, with the rights that it has."""
     async with snapshot(team.world.settings.sqlalchemy_url) as connection:
-        return list(map(str, (await verify(connection, team.id)).findings))
+        return list(map(str, (await verify_chains(connection, team.id)).findings))
 
 
 async def refused(application: Connection, *statements: str) -> None:

@@ -21,9 +21,9 @@ async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(acme: T
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
         theirs = await facts_at(reads, acme.id, end, about=person.id)
-        assert theirs.standing == _of(person, everybody.standing)
-        assert theirs.lost == _of(person, everybody.lost)
-        assert any(person.id in each for each in {**theirs.standing, **theirs.lost})
+        assert theirs.current == _of(person, everybody.current)
+        assert theirs.ended == _of(person, everybody.ended)
+        assert any(person.id in each for each in {**theirs.current, **theirs.ended})
 
 
 async def _objects_ends_and_departures(team: Team) -> None:

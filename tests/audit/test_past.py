@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from teamaccess.audit.audit import CatalogNotInForce
-from teamaccess.audit.questions.holders import holders
+from teamaccess.audit.questions.holders import find_holders
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.sources import CatalogNotInForce
 from teamaccess.audit.state import sandboxes
 from teamaccess.audit.state.moment import Moment
-from teamaccess.audit.state.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
+from teamaccess.audit.state.sandboxes import NoSandbox, SandboxPool, SandboxUnavailable
 from teamaccess.catalog import Catalog
 from teamaccess.directory.organizations.stopped import skip
 from teamaccess.directory.schemas.apply import apply_schema
@@ -125,7 +125,7 @@ async def test_the_schema_that_was_in_force_answers(
     before = await apart.service.now()
     await apply_schema(apart.service.ledger, apart.service.engine, grown, OPERATOR)
     after = await apart.service.now()
-    audit = replace(apart.service.audit, sandboxes=Sandboxes(sandbox.endpoint))
+    audit = replace(apart.service.audit.sources, sandboxes=SandboxPool(sandbox.endpoint))
     old = await matrix(await audit.of(team.id, Moment(before)))
     new = await matrix(await audit.of(team.id, Moment(after)))
     assert (old.evidence.catalog, new.evidence.catalog) == (
@@ -164,7 +164,7 @@ async def test_an_ended_organization_is_answered_for_to_operators(acme: Team) ->
 
 
 async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes(None))
+    audit = replace(acme.world.service.audit.sources, sandboxes=SandboxPool(None))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
         await who_can(source, "refunds_create")
@@ -173,11 +173,11 @@ async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
 async def test_an_engine_that_does_not_answer_has_no_holders(acme: Team) -> None:
     async with Engine(f"127.0.0.1:{choose_port(0, 'nobody', '')}", "nobody") as engine:
         with pytest.raises(EngineUnavailable):
-            await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
+            await find_holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
 
 
 async def test_a_sandbox_that_does_not_answer_is_told_from_spicedb(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
+    audit = replace(acme.world.service.audit.sources, sandboxes=SandboxPool("127.0.0.1:1"))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(SandboxUnavailable):
         await who_can(source, "refunds_create")
@@ -212,7 +212,7 @@ async def test_what_is_too_large_for_a_sandbox_is_refused(
     acme: Team, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await enlist(acme, {"bob": ["support"]})
-    monkeypatch.setattr(sandboxes, "MOST", 3)
+    monkeypatch.setattr(sandboxes, "MOST_RELATIONSHIPS", 3)
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
     assert refused(answer, 409, "too_large_for_sandbox")["relationships"] == 4
@@ -220,8 +220,8 @@ async def test_what_is_too_large_for_a_sandbox_is_refused(
 
 async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalStack) -> None:
     server = stack.start_sandbox()
-    own = Sandboxes(server.endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
+    own = SandboxPool(server.endpoint)
+    audit = replace(acme.world.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
     server.begin_anew()
@@ -233,16 +233,16 @@ async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalSt
 
 
 async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(acme: Team) -> None:
-    own = Sandboxes(acme.world.settings.sandbox_endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
+    own = SandboxPool(acme.world.settings.sandbox_endpoint)
+    audit = replace(acme.world.service.audit.sources, sandboxes=own)
     bob = (await enlist(acme, {"bob": []}))["bob"]
-    for step in range(sandboxes.KEPT + 2):
+    for step in range(sandboxes.MOST_KEPT + 2):
         (await acme.change_roles(bob, "support" if step % 2 else "product")).raise_for_status()
         await end_role(acme, bob, "support" if step % 2 else "product", later(step))
         moment = Moment(await now(acme))
         await who_can(await audit.of(acme.id, moment), "refunds_create")
         await matrix(await audit.of(acme.id, moment))
-    assert len(own._kept) == sandboxes.KEPT
+    assert len(own._kept) == sandboxes.MOST_KEPT
     await own.close()
 
 

@@ -60,7 +60,7 @@ async def test_who_was_suspended_is_told_since_when_and_by_whom(acme: Team) -> N
     assert obstacle["change"]["actor"] == f"user:{acme.administrator.id}"
     assert obstacle["change"]["position"] == len(await acme.ledger())
     assert obstacle["change"]["reason"] == "The laptop is lost"
-    assert obstacle["sentence"] == f"{bob.email} is no active member any more."
+    assert obstacle["sentence"] == f"{bob.email} is no longer an active member."
     named = {each["user"]: each["email"] for each in found["people"]}
     assert named[acme.administrator.id] == acme.administrator.email
 
@@ -85,7 +85,7 @@ async def test_a_role_that_was_taken_away_is_told_with_those_that_are_left(acme:
     obstacle = (await why(acme, bob, "refunds_create"))["obstacle"]
     assert obstacle["code"] == "ended"
     assert obstacle["relationship"] == f"organization:{acme.id}#support@user:{bob.id}"
-    assert "theirs are: product" in obstacle["sentence"]
+    assert "Their roles: product" in obstacle["sentence"]
 
 
 async def test_a_place_in_a_team_that_was_lost_is_the_obstacle_and_not_an_older_role(
@@ -123,7 +123,7 @@ async def test_roles_of_the_organization_s_own_are_named_too(acme: Team) -> None
     bob = await acme.member("bob", ["own"])
     obstacle = (await why(acme, bob, "refunds_create"))["obstacle"]
     assert obstacle["code"] == "role_lacks_action"
-    assert "theirs are: own" in obstacle["sentence"]
+    assert "Their roles: own" in obstacle["sentence"]
 
 
 async def test_what_spicedb_has_lost_is_told_as_that(acme: Team) -> None:
@@ -159,7 +159,7 @@ async def test_who_has_no_address_is_told_by_name_and_id(acme: Team) -> None:
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{machine.id}")
     ).raise_for_status()
     gone = (await why(acme, machine, "refunds_create"))["obstacle"]
-    assert gone["sentence"] == f'"Nightly job" ({machine.id}) is no active member any more.'
+    assert gone["sentence"] == f'"Nightly job" ({machine.id}) is no longer an active member.'
 
 
 async def test_four_eyes_are_told_with_the_registration(acme: Team) -> None:

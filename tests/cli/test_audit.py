@@ -78,7 +78,7 @@ async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Tea
     ) in told.splitlines()
     told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
-    assert f" more): whoever runs the service, `{command}`." in told
+    assert f" more): an operator, with `{command}`." in told
     await registered(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
     told = (await run(*asked)).stdout

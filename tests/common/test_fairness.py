@@ -28,15 +28,75 @@ async def test_parties_and_callers_take_turns() -> None:
     await asyncio.gather(*(served.ask(*each) for each in wanted))
     assert served.order == [
         ("big", "a"),
-        ("big", "a"),
         ("small", "c"),
         ("big", "b"),
         ("big", "a"),
         ("big", "b"),
         ("big", "a"),
         ("big", "a"),
+        ("big", "a"),
     ]
     assert served.slots.idle
+
+
+@pytest.mark.parametrize(
+    ("busy", "newcomer"),
+    [(("big", "a"), ("big", "b")), (("big", "a"), ("small", "b"))],
+    ids=["caller", "party"],
+)
+@pytest.mark.parametrize("served_before", [0, 1, 2])
+async def test_a_newcomer_waits_for_one_request_of_a_busy_caller(
+    busy: tuple[str, str], newcomer: tuple[str, str], served_before: int
+) -> None:
+    """Not for two, however many of them were served from the same line before."""
+    slots = FairSlots(1, 1)
+    await slots.acquire(*busy)
+    waiting = [asyncio.ensure_future(slots.acquire(*busy)) for _ in range(served_before + 2)]
+    for each in waiting[:served_before]:
+        slots.release(busy[0])
+        await each
+    await asyncio.sleep(0)
+    new = asyncio.ensure_future(slots.acquire(*newcomer))
+    await asyncio.sleep(0)
+    slots.release(busy[0])
+    await asyncio.wait_for(new, 1)
+    assert not any(each.done() for each in waiting[served_before:])
+    slots.release(newcomer[0])
+    await asyncio.wait_for(waiting[served_before], 1)
+    slots.release(busy[0])
+    await asyncio.wait_for(waiting[served_before + 1], 1)
+    slots.release(busy[0])
+    assert slots.idle
+
+
+async def test_nothing_is_kept_about_parties_that_neither_hold_nor_wait() -> None:
+    slots = FairSlots(1, 1)
+    await slots.acquire("a")
+    gone, served = (asyncio.ensure_future(slots.acquire(party)) for party in ("gone", "served"))
+    await asyncio.sleep(0)
+    gone.cancel()
+    await asyncio.gather(gone, return_exceptions=True)
+    slots.release("a")
+    await served
+    assert slots._served.keys() == {"served"}
+    slots.release("served")
+    assert slots.idle
+    assert not slots._served
+
+
+async def test_a_caller_whose_last_request_is_served_has_no_place_before_a_newcomer() -> None:
+    """The line was empty for a moment, and the busy caller comes back before the newcomer."""
+    slots = FairSlots(1, 1)
+    await slots.acquire("big", "a")
+    again = asyncio.ensure_future(slots.acquire("big", "a"))
+    await asyncio.sleep(0)
+    new = asyncio.ensure_future(slots.acquire("big", "b"))
+    await asyncio.sleep(0)
+    slots.release("big")
+    await asyncio.wait_for(new, 1)
+    assert not again.done()
+    slots.release("big")
+    await asyncio.wait_for(again, 1)
 
 
 async def test_one_party_has_its_share_at_most() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.heads import KeptHead, heads
-from teamaccess.ledger.chains.verify import Verification, verify
+from teamaccess.ledger.chains.verify import Verification, verify_chains
 from teamaccess.ledger.chains.walk import Fault
 from tests.support.world import Team
 
@@ -76,7 +76,7 @@ class Intruder:
 
     async def verify(self, team: Team, kept: Iterable[KeptHead] | None = None) -> Verification:
         """Verify the organization as the intruder left it."""
-        return await verify(self.connection, team.id, kept)
+        return await verify_chains(self.connection, team.id, kept)
 
     async def found(self, team: Team, kept: Iterable[KeptHead] | None = None) -> list[str]:
         """What is found in the chains then, each as `kind position fault`."""

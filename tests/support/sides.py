@@ -22,7 +22,7 @@ from teamaccess.storage import (
     UserId,
     new_user_id,
 )
-from teamaccess.upkeep.rebuild.agreement import disagreement
+from teamaccess.upkeep.rebuild.agreement import find_disagreements
 from tests.support.world import Team
 
 MARKER, HEAD = "applied", "head"
@@ -110,7 +110,7 @@ async def agreed(team: Team) -> set[str]:
     held = living(await graph(team), now)
     assert meant == said == held
     async with team.world.service.sessions() as session:
-        assert not await disagreement(session, team.world.service.catalog, team.id)
+        assert not await find_disagreements(session, team.world.service.catalog, team.id)
     return {str(each) for each in held}
 
 

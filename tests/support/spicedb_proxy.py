@@ -11,7 +11,7 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 from teamaccess.upkeep.worker.ends import end_due
 from tests.support.world import Person, Team, World, open_world
 
@@ -185,7 +185,7 @@ async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Li
 @asynccontextmanager
 async def working(world: World) -> AsyncIterator[None]:
     """A worker runs beside it."""
-    async with beside(work(world.service)):
+    async with beside(run_worker(world.service)):
         yield
 
 

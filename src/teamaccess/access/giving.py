@@ -149,7 +149,7 @@ class Target(Generic[Row]):
 
     row: Row | None
     refusal: TeamaccessError | None = None
-    """Why the operation cannot be done to it, whoever asks: for example that there is no such row."""
+    """Why the operation cannot be done to it, for example because there is no such row."""
     actions: frozenset[str] = NO_ACTIONS
     """Every action that it holds or confers."""
     above: Callable[[list[str]], TeamaccessError] | None = None

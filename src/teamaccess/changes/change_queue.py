@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 from weakref import WeakValueDictionary
 
@@ -61,17 +62,20 @@ class ChangeQueue:
                 queue = self._organizations.setdefault(organization, FairSlots(1, 1))
                 if (waiting := queue.waiting(caller)) >= MOST_WAITING:
                     raise TooManyWaiting(organization=organization, waiting=waiting)
-                await _within_patience(turn.take(queue, caller), organization)
+                await _patiently(turn.take(queue, caller, partial(_crowded, queue)), organization)
             if asker or attribution.channel is Channel.API:
-                await _within_patience(turn.take(self._connections, caller), *organizations)
+                rests = partial(self._connections.has_backlog, caller)
+                await _patiently(turn.take(self._connections, caller, rests), *organizations)
             yield turn
         finally:
             turn.give_up()
 
 
-async def _within_patience(
-    taking: Coroutine[Any, Any, None], *organizations: OrganizationId
-) -> None:
+def _crowded(queue: FairSlots) -> bool:
+    return queue.crowded
+
+
+async def _patiently(taking: Coroutine[Any, Any, None], *organizations: OrganizationId) -> None:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS):
             await taking

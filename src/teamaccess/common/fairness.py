@@ -1,8 +1,9 @@
 """Fair slots, and rate limits.
 
 When requests outnumber the slots, parties (such as tenants) take turns. Within a party, its callers take
-turns. The requests of one caller run in the order of arrival. So a caller with a thousand requests delays
-another caller's single request by the time of one request, not of a thousand.
+turns. The requests of one caller run in the order of arrival. The party and the caller that had the last
+slot go to the end of the round when the next slot is free, not earlier. So a caller with a thousand
+requests delays another caller's single request by the time of one request, not of two or of a thousand.
 """
 
 import asyncio
@@ -11,12 +12,21 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
-from functools import partial
+from time import monotonic
 
 from cachetools import TTLCache
 
+from teamaccess.common.loop_share import others_ask
+
 MOST_KEYS = 100_000
 """Callers whose rate is remembered. They take about 20 MB."""
+
+TURN_REST = 2.0
+"""The length of the rest after a change, as a multiple of the change's time. There is a rest only if
+changes wait in the same queue and other tenants send requests."""
+LONGEST_TURN_SECONDS = 1.0
+"""The most of a change's time that counts for the rest, because a rest delays the organization's other
+callers too."""
 
 LONGEST_RESERVED_SECONDS = 60.0
 """Seconds for which the turns of a caller are remembered after the newest reservation."""
@@ -47,13 +57,19 @@ class _Queue:
             if not queue:
                 del self._callers[caller]
 
-    def next(self) -> Waiter:
-        """Remove and return the next request. Its caller goes to the end of the round."""
-        caller, queue = self._callers.popitem(last=False)
+    def next(self, served: Hashable) -> tuple[Hashable, Waiter]:
+        """Remove and return the next request, with its caller.
+
+        `served` is the caller that had the last slot. It goes to the end of the round, after callers that
+        came while it held that slot.
+        """
+        if served in self._callers:
+            self._callers.move_to_end(served)
+        caller, queue = next(iter(self._callers.items()))
         waiter = queue.popleft()
-        if queue:
-            self._callers[caller] = queue
-        return waiter
+        if not queue:
+            del self._callers[caller]
+        return caller, waiter
 
 
 class FairSlots:
@@ -68,11 +84,20 @@ class FairSlots:
         """How many of the slots one party may hold. It may change while slots are held."""
         self._held: Counter[Hashable] = Counter()
         self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
+        self._served: dict[Hashable, Hashable] = {}
+        """The caller that had the last slot, for every party that holds a slot or waits."""
+        self._last: Hashable = None
+        """The party that had the last slot of all."""
 
     @property
     def idle(self) -> bool:
         """Whether no slot is held and no request waits."""
         return not self._held and not self._queues
+
+    @property
+    def crowded(self) -> bool:
+        """Whether any request waits."""
+        return bool(self._queues)
 
     def has_backlog(self, party: Hashable) -> bool:
         """Return whether requests of the party wait for a slot."""
@@ -86,7 +111,7 @@ class FairSlots:
     async def acquire(self, party: Hashable, caller: Hashable = None) -> None:
         """Take a slot for the party, after the requests whose turn comes first."""
         if self._free and not self._queues.get(party) and self._held[party] < self.share:
-            self._take(party)
+            self._take(party, caller)
             return
         waiter: Waiter = asyncio.get_running_loop().create_future()
         queue = self._queues.setdefault(party, _Queue())
@@ -100,15 +125,17 @@ class FairSlots:
                 queue.leave(caller, waiter)
                 if not queue and self._queues.get(party) is queue:
                     del self._queues[party]
+                self._forget(party)
             raise
 
     def release(self, party: Hashable) -> None:
         """Give a slot of the party back. The next request gets it."""
         self._free += 1
         self._held[party] -= 1
+        self._grant()
         if not self._held[party]:
             del self._held[party]
-        self._grant()
+        self._forget(party)
 
     @asynccontextmanager
     async def slot(self, party: Hashable, caller: Hashable = None) -> AsyncIterator[None]:
@@ -120,41 +147,66 @@ class FairSlots:
             self.release(party)
 
     def _grant(self) -> None:
+        self._end_turn()
         for party in list(self._queues):
             if not self._free:
                 return
             if self._held[party] >= self.share:
                 continue
-            queue = self._queues.pop(party)
-            waiter = queue.next()
+            queue = self._queues[party]
+            caller, waiter = queue.next(self._served.get(party))
             while waiter.done() and queue:  # this request was cancelled a moment ago
-                waiter = queue.next()
-            if queue:
-                self._queues[party] = queue  # at the end of the round
+                caller, waiter = queue.next(self._served.get(party))
+            if not queue:
+                del self._queues[party]
             if not waiter.done():
-                self._take(party)
+                self._end_turn()
+                self._take(party, caller)
                 waiter.set_result(None)
 
-    def _take(self, party: Hashable) -> None:
+    def _end_turn(self) -> None:
+        """Move the party that had the last slot to the end of the round."""
+        if self._last in self._queues:
+            self._queues.move_to_end(self._last)
+
+    def _forget(self, party: Hashable) -> None:
+        """Forget a party that neither holds a slot nor waits."""
+        if party not in self._held and party not in self._queues:
+            self._served.pop(party, None)
+
+    def _take(self, party: Hashable, caller: Hashable) -> None:
         self._free -= 1
         self._held[party] += 1
+        self._served[party], self._last = caller, party
 
 
 class Turn:
-    """Slots that somebody holds together, until they give them up."""
+    """Slots that a change holds together until it gives them up."""
 
     def __init__(self) -> None:
-        self._releases: list[Callable[[], None]] = []
+        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._began = 0.0
+        """When the last slot was taken."""
 
-    async def take(self, slots: FairSlots, party: str) -> None:
-        """Wait for a slot, and hold it with the others."""
+    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
+        """Wait for a slot, and hold it with the others. If `rests` returns true, a rest follows it."""
         await slots.acquire(party)
-        self._releases.append(partial(slots.release, party))
+        self._held.append((slots, party, rests))
+        self._began = monotonic()
 
     def give_up(self) -> None:
-        """Release all slots; a second call does nothing."""
-        while self._releases:
-            self._releases.pop()()
+        """Release all slots. A second call does nothing.
+
+        If changes wait in the queue and other tenants send requests, the next change begins after a rest.
+        So one organization's changes get at most a third of the process's time.
+        """
+        rest = TURN_REST * min(monotonic() - self._began, LONGEST_TURN_SECONDS)
+        while self._held:
+            slots, party, rests = self._held.pop()
+            if others_ask() and rests():
+                asyncio.get_running_loop().call_later(rest, slots.release, party)
+            else:
+                slots.release(party)
 
 
 class RateLimit:

@@ -57,13 +57,13 @@ async def stopping_entry(session: AsyncSession, organization: OrganizationId) ->
         return Entry.of(row, updates=())
 
 
-async def retry(session: AsyncSession, organization: OrganizationId) -> None:
+async def retry_entry(session: AsyncSession, organization: OrganizationId) -> None:
     """Make the refused entry pending again, and hand it over to the workers."""
     await session.execute(RETRY, {"organization": organization})
     await queue.hand_over(session, organization)
 
 
-async def skip(session: AsyncSession, entry: Entry, token: str) -> None:
+async def skip_entry(session: AsyncSession, entry: Entry, token: str) -> None:
     """Record that the entry was skipped, and hand the entries after it over to the workers."""
     skipped = {"organization": entry.organization, "at": entry.position, "token": token}
     await session.execute(SKIP, skipped)

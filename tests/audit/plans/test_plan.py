@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.audit.plans import holdings, proposals
+from teamaccess.audit.plans import held_actions, proposals
 from teamaccess.audit.plans import plan as planning
 from teamaccess.catalog import Catalog, find_catalog_file, parse_catalog
 from teamaccess.changes import Ledger, Rehearsal
@@ -265,7 +265,7 @@ async def test_more_kinds_of_objects_than_it_takes_are_refused(
     people = await enlist(acme, {"bob": [], "eve": []})
     await registered(acme, "transfer:t1", creator=people["bob"])
     await registered(acme, "transfer:t2", creator=people["eve"])
-    monkeypatch.setattr(holdings, "MOST_ALIKE", 1)
+    monkeypatch.setattr(held_actions, "MOST_GROUPS", 1)
     wanted = {"change": "suspend", "user": people["bob"].id}
     refused(await plan(acme, wanted), 409, "too_many_objects")
 

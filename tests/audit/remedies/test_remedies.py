@@ -109,7 +109,7 @@ async def test_four_eyes_have_no_remedy_and_others_are_named(acme: Team) -> None
     await role_of(acme, "authorizer", ["transfers_authorize"], bob)
     found = await why(acme, acme.administrator, "authorize", "transfer:t1")
     assert found["remedies"] == []
-    assert "takes somebody else" in found["no_remedy"]
+    assert "somebody else must" in found["no_remedy"]
     assert [each["user"] for each in found["instead"]["people"]] == [bob.id]
     assert found["instead"]["more"] == 0
 
@@ -325,11 +325,11 @@ async def test_a_question_about_a_past_time_has_no_remedies(acme: Team) -> None:
 async def test_what_has_happened_since_the_answer_counts(acme: Team) -> None:
     service = acme.world.service
     bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
-    found = await ask(await service.audit.of(acme.id), bob.id, "refunds_create")
+    found = await ask(await service.audit.sources.of(acme.id), bob.id, "refunds_create")
 
     async def sought() -> list[tuple[list[str], list[str]]]:
         invitees = service.keys.invitees
-        remedies = await remedies_for(service.audit, service.ledger, invitees, found)
+        remedies = await remedies_for(service.audit.sources, service.ledger, invitees, found)
         return [([step.change for step in each.steps], list(each.adds)) for each in remedies.items]
 
     assert await sought() == [(["give_role"], ["refunds_cancel"])]

@@ -5,7 +5,7 @@ import pytest
 from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import NothingKept, verify
+from teamaccess.ledger.chains.verify import NothingKept, verify_chains
 from tests.support.intruder import HEADS, NAMES, Intruder, of
 from tests.support.world import Team, World
 
@@ -18,7 +18,7 @@ HEAD = (
 async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: World) -> None:
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
-        found = await verify(connection, kept=kept)
+        found = await verify_chains(connection, kept=kept)
     assert [each for each in found.findings if each.fault.startswith("kept_")] == []
     assert found.kept_heads == found.chains == len(kept)
     chains = {(head.kind, head.chain) for head in kept}
@@ -31,7 +31,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme
     await acme.member("bob", roles=["support"])
     async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
-        found = await verify(connection, acme.id, kept)
+        found = await verify_chains(connection, acme.id, kept)
     assert (found.intact, found.kept_heads) == (True, 4)
     assert kept[0].position < kept[2].position
 
@@ -82,18 +82,18 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
-    assert (await verify(intruder.connection, "empty-one", kept)).intact
+    assert (await verify_chains(intruder.connection, "empty-one", kept)).intact
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
     )
-    [finding] = (await verify(intruder.connection, "empty-one", kept)).findings
+    [finding] = (await verify_chains(intruder.connection, "empty-one", kept)).findings
     assert finding.fault == "chain_missing"
 
 
 async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
     with pytest.raises(NothingKept, match="has no chain head of any chain"):
-        await verify(intruder.connection, kept=[])
+        await verify_chains(intruder.connection, kept=[])
     others = list(read_kept_heads([HEAD.encode()], "a file"))
     with pytest.raises(NothingKept, match=f"has no chain head of {history.id}"):
         await intruder.verify(history, others)

@@ -28,19 +28,19 @@ async def ask_for(team: Team) -> None:
 def inspector(world: World, max_deletes: int | None = None) -> Inspector:
     """What the command makes; with a number of deletes it mends."""
     service = world.service
-    allowance = None if max_deletes is None else DeleteBudget(max_deletes)
-    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
+    budget = None if max_deletes is None else DeleteBudget(max_deletes)
+    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, budget)
 
 
 async def everything(world: World, max_deletes: int | None = None) -> dict[str, ReconcileResult]:
     """Look at everything; return what differs by its name."""
-    looking = inspector(world, max_deletes).everything(lambda seen: None)
+    looking = inspector(world, max_deletes).reconcile_all(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
 
 async def one(team: Team, max_deletes: int | None = None) -> ReconcileResult:
     """Look at one organization."""
-    return await inspector(team.world, max_deletes).one(team.id)
+    return await inspector(team.world, max_deletes).reconcile_tenant(team.id)
 
 
 async def texts(team: Team) -> list[str]:

@@ -67,11 +67,11 @@ async def test_who_asks_during_a_comparison_is_not_answered_by_it(
     looking = inspector(acme.world)
     await ask_for(acme)
     assert await _is_wanted(acme)
-    await looking.organization(acme.id)
+    await looking.reconcile_organization(acme.id)
     assert not await _is_wanted(acme)
     with monkeypatch.context() as patch:
         before(patch, acme.world, "answers", lambda: ask_for(acme))
-        await looking.organization(acme.id)
+        await looking.reconcile_organization(acme.id)
     assert await _is_wanted(acme)
 
 

@@ -11,7 +11,7 @@ from teamaccess.ledger import database_time
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
-from teamaccess.upkeep.reconciliation.results import keep_agreement
+from teamaccess.upkeep.reconciliation.results import save_agreement
 from teamaccess.upkeep.reconciliation.tenants import Tenant
 from tests.support.objects import grant, registered, remove, to
 from tests.support.sides import agreed, seat
@@ -196,7 +196,7 @@ async def test_a_running_change_is_no_drift(apart: World) -> None:
     for _ in range(6):
         assert await everything(apart) == {}
         for team in teams:
-            verdict = await inspector(apart).one(team.id)
+            verdict = await inspector(apart).reconcile_tenant(team.id)
             assert (verdict.found, verdict.problem) == (0, None)
     done.set()
     assert min(await asyncio.gather(*changing)) > 5
@@ -215,7 +215,7 @@ async def test_a_change_between_the_rows_and_the_question_is_no_other_history(
         return await compare.compare(*arguments)
 
     monkeypatch.setattr(comparer, "compare", late)
-    verdict = await inspector(apart).one(acme.id)
+    verdict = await inspector(apart).reconcile_tenant(acme.id)
     assert (verdict.found, verdict.problem) == (0, None)
 
 
@@ -236,7 +236,7 @@ async def _findings(team: Team) -> list[Finding]:
 async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Team) -> None:
     crowd = [Tenant("organization", f"nobody-{number}") for number in range(40_000)]
     looking = inspector(acme.world)
-    assert await looking._known([*crowd, Tenant("organization", acme.id)]) == {acme.id}
+    assert await looking._organizations([*crowd, Tenant("organization", acme.id)]) == {acme.id}
     async with acme.world.service.sessions() as session:
         long_ago = await database_time(session) - timedelta(days=36_500)
-    await keep_agreement(acme.world.service.sessions, long_ago, {each.key for each in crowd})
+    await save_agreement(acme.world.service.sessions, long_ago, {each.key for each in crowd})

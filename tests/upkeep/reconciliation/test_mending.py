@@ -64,7 +64,10 @@ async def test_more_deletes_than_allowed_mend_nothing_and_are_told(
     await lose(acme.world, f"organization:{acme.id}#member@user:{acme.administrator.id}")
     await put(acme.world, f"organization:{globex.id}#support@user:stranger")
     mending = inspector(acme.world, max_deletes=2)
-    refused, mended = await mending.one(acme.id), await mending.one(globex.id)
+    refused, mended = (
+        await mending.reconcile_tenant(acme.id),
+        await mending.reconcile_tenant(globex.id),
+    )
     assert (refused.problem, refused.mended, refused.needed) == ("too_many_deletes", 0, 3)
     assert "--max-deletes" in (refused.detail or "")
     assert set(strange) <= {str(each) for each in await graph(acme)}

@@ -18,7 +18,7 @@ from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.relationship import format_instant
 from teamaccess.storage import Event, OrganizationId
-from teamaccess.upkeep import Rebuilder, Rebuilt
+from teamaccess.upkeep import Rebuilder, RebuildResult
 from teamaccess.upkeep.rebuild import fill as filling
 from tests.support.sides import agreed, entries, graph, holdings, markers, newest
 from tests.support.spicedb_proxy import through, until
@@ -34,11 +34,11 @@ def rebuilder(world: World) -> Rebuilder:
     return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
 
 
-async def rebuild(world: World) -> Rebuilt:
+async def rebuild(world: World) -> RebuildResult:
     """What the command does."""
     making = rebuilder(world)
-    await making.give_schema()
-    return await making.everything(lambda seen: None)
+    await making.ensure_schema()
+    return await making.rebuild_all(lambda seen: None)
 
 
 async def _denied(team: Team, code: str = "other_history") -> None:

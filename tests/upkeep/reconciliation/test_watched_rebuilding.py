@@ -55,7 +55,7 @@ async def rebuild(team: Team) -> None:
     """What the command does."""
     service = team.world.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    done = await rebuilder.some([team.id], lambda seen: None)
+    done = await rebuilder.rebuild([team.id], lambda seen: None)
     assert done.organizations == [team.id]
 
 

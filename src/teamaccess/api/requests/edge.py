@@ -22,6 +22,7 @@ from teamaccess.access.authorize import MEMBERSHIP, require_held
 from teamaccess.api.identity.callers import attribution, judge_again, service_for, shown_by
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
 from teamaccess.api.requests.parameters import InPath, SignedIn
+from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -95,11 +96,13 @@ async def open_change(
     attributed = attribution(request)
     organization = named_in_path(request)
     if organization is None:
+        give_up_slot(request)
         async with service.ledger.change(attributed, even_if_stopped=even_if_stopped) as change:
             yield change
         return
     if isinstance(request.user, User):
         await service.admission.admit(service.reading, organization, request.user.id)
+    give_up_slot(request)
     async with service.ledger.change(
         attributed, organization, even_if_stopped=even_if_stopped
     ) as change:

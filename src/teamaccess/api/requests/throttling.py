@@ -1,13 +1,15 @@
-"""No caller keeps another one waiting for long: rates, and turns for short requests.
+"""No caller keeps another one waiting for long: rates, and turns for requests.
 
-Changes and auditors' questions have turns of their own, which they wait for while they hold nothing
-(`ledger/turns.py`, `audit/turns.py`).
+Changes and auditors' questions give their slot up when they are admitted. They have turns of their own,
+which they wait for while they hold nothing (`ledger/turns.py`, `audit/turns.py`).
 """
 
 import asyncio
 import time
+from functools import partial
 from hashlib import blake2b
 from typing import Any
+from weakref import WeakValueDictionary
 
 from cachetools import TTLCache
 from litestar import Request
@@ -15,15 +17,17 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from teamaccess.api.identity.callers import Caller, Operator, refuse_ended
+from teamaccess.api.requests.connected import while_connected
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
+from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import OnBehalf, database_time
 from teamaccess.service import Service
 from teamaccess.storage import User
 
 AT_ONCE = 8
-"""Short requests of known callers that a process works on at once; the others wait."""
+"""Requests of known callers that a process works on at once; the others wait."""
 SHARE_ALONE = 4
 """Of these one tenant's while no other one asks anything."""
 SHARE_AMONG_OTHERS = 1
@@ -102,6 +106,7 @@ class FairRequests(ASGIMiddleware):
         self._known = FairSlots(AT_ONCE, SHARE_ALONE)
         self._asking: dict[str, float] = {}
         """The two parties that asked last, and when."""
+        self._shares: WeakValueDictionary[str, LoopShare] = WeakValueDictionary()
         self._anonymous = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
         self._probes = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
 
@@ -125,10 +130,11 @@ class FairRequests(ASGIMiddleware):
         tenant = service.activity.tenant_of(caller.id) if isinstance(caller, User) else None
         began, party = time.monotonic(), tenant or principal
         alone = self._is_alone(party, began)
+        share = self._shares.setdefault(party, LoopShare(partial(self._others_ask, party)))
+        current_share.set(share)
         self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
-        if not _is_short(scope):
-            await next_app(scope, receive, send)
-            return
+        if _is_large(scope):
+            next_app = while_connected(next_app)
         async with _Slot(self._known, party, principal, scope, rest=0.0 if alone else REST) as slot:
             if time.monotonic() - began > JUDGED_FOR_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
@@ -143,10 +149,16 @@ class FairRequests(ASGIMiddleware):
         others = {name: at for name, at in self._asking.items() if name != party}
         newest = max(others, key=others.__getitem__, default=None)
         self._asking = {party: now}
-        if newest is None:
-            return True
-        self._asking[newest] = others[newest]
-        return now - others[newest] > LATELY_SECONDS
+        if newest is not None:
+            self._asking[newest] = others[newest]
+        return not self._others_ask(party)
+
+    def _others_ask(self, party: str) -> bool:
+        """Return whether another party has asked lately."""
+        now = time.monotonic()
+        return any(
+            name != party and now - at <= LATELY_SECONDS for name, at in self._asking.items()
+        )
 
 
 class _Slot:
@@ -219,11 +231,9 @@ def _principal(scope: Scope, caller: User | Operator) -> str:
     return f"user:{shown.account if isinstance(shown, OnBehalf) else caller.id}"
 
 
-def _is_short(scope: Scope) -> bool:
-    template = str(scope.get("path_template", ""))
-    if template == "/v1/check":
-        return True
-    return scope.get("method") in ("GET", "HEAD") and "/audit/" not in template
+def _is_large(scope: Scope) -> bool:
+    """Return whether the request is an auditor's question or a plan."""
+    return "/audit/" in str(scope.get("path_template", ""))
 
 
 def _token(scope: Scope) -> bytes | None:

@@ -13,18 +13,13 @@ from litestar.response import Stream
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.common.errors import Invalid
-from teamaccess.directory.users.find import UnknownUser, user_now
 from teamaccess.service import Service
-from teamaccess.storage import UserId, is_local_id
+from teamaccess.storage import is_local_id
 from teamaccess.views.audit import MatrixView, WhatCanView, WhoCanView, WhyView
 from teamaccess.views.tables import rows_as_csv
 
@@ -51,15 +46,6 @@ By = Annotated[
 ]
 
 
-class TimeWithoutZone(Invalid):
-    """`at` has no time zone, so it names no instant."""
-
-    message = (
-        "The time {at} has no time zone. Write {at}Z for UTC, or add an offset such as +02:00 "
-        "(%2B02:00 in a URL)."
-    )
-
-
 class NoUserId(Invalid):
     """The parameter `user` has not the form of a user id; HTTP does not look users up by address."""
 
@@ -69,7 +55,7 @@ class NoUserId(Invalid):
     )
 
 
-class Shown(Protocol):
+class TableAnswer(Protocol):
     """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
 
     @property
@@ -88,7 +74,7 @@ class Shown(Protocol):
     def people(self) -> Sequence[object]:
         """Who made these changes."""
 
-    def sheet(self) -> Iterator[list[str]]:
+    def table(self) -> Iterator[list[str]]:
         """Yield its rows."""
 
 
@@ -106,10 +92,10 @@ async def show_who_can(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await who_can(source, action, resource)
-    view = await asyncio.to_thread(WhoCanView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.who_can(scope, action, resource)
+    view = await asyncio.to_thread(WhoCanView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
@@ -125,10 +111,10 @@ async def show_what_can(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await what_can(source, await _named(service, user))
-    view = await asyncio.to_thread(WhatCanView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.what_can(scope, _user_id(user))
+    view = await asyncio.to_thread(WhatCanView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
@@ -143,14 +129,10 @@ async def show_why(
     basis: By = Basis.DECIDED,
 ) -> WhyView:
     """Say whether somebody can do something, and why, or why not and what would allow it."""
-    source = await _source(request, service, organization, at, basis)
-    found = await why(source, await _named(service, user), action, resource)
-    caller = attribution(request).caller
-    remedies = await remedies_for(
-        service.audit, service.ledger, service.keys.invitees, found, caller
-    )
-    await still_auditable(request, service, source.organization)
-    return WhyView.of(found, remedies)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.why(scope, _user_id(user), action, resource)
+    await still_auditable(request, service, scope.organization)
+    return WhyView.of(answer.why, answer.remedies)
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
@@ -165,53 +147,46 @@ async def show_matrix(
 
     As JSON, or as text/csv or application/x-ndjson where that is asked for.
     """
-    source = await _source(request, service, organization, at, basis)
-    found = await matrix(source)
-    view = await asyncio.to_thread(MatrixView.of, found)
-    return await _shown(request, service, source, view)
+    scope = await _scope(request, service, organization, at, basis)
+    answer = await service.audit.matrix(scope)
+    view = await asyncio.to_thread(MatrixView.of, answer)
+    return await _shown(request, service, scope, view)
 
 
-async def _source(
+async def _scope(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
-) -> AuditSource:
-    """Return what the question is asked of, for who may ask; raises what `auditable` and `of` do."""
+) -> AuditScope:
+    """Return what the question is about if the caller may ask it; raises what `auditable` does."""
     id = await auditable(request, service, organization)
-    caller = attribution(request).caller
-    if at is None:
-        return await service.audit.of(id, caller=caller)
-    if at.utcoffset() is None:
-        raise TimeWithoutZone(at=at.isoformat())
-    return await service.audit.of(id, Moment(at, basis), caller)
+    give_up_slot(request)
+    return AuditScope(id, at, basis, attribution(request).caller)
 
 
-async def _named(service: Service, user: str) -> UserId:
-    """Return the user with this id; raises NoUserId and UnknownUser: a slip is no "no"."""
+def _user_id(user: str) -> str:
+    """Return the id; raises NoUserId for anything else, so that a slip is not answered with "no"."""
     if not is_local_id(user):
         raise NoUserId(user=user)
-    async with service.reads() as session:
-        if await user_now(session, UserId(user)) is None:
-            raise UnknownUser(user=user)
-    return UserId(user)
+    return user
 
 
 async def _shown(
-    request: AnyRequest, service: Service, source: AuditSource, answer: Shown
+    request: AnyRequest, service: Service, scope: AuditScope, answer: TableAnswer
 ) -> Response[Any]:
-    await still_auditable(request, service, source.organization)
+    await still_auditable(request, service, scope.organization)
     try:
         wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
     except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore
         wanted = None
     if wanted == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
-        lines = rows_as_csv(answer.sheet())
+        lines = rows_as_csv(answer.table())
         return Stream(lines, media_type=CSV, headers=headers)
     if wanted == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
 
 
-def _lines(answer: Shown) -> Iterator[bytes]:
+def _lines(answer: TableAnswer) -> Iterator[bytes]:
     """Yield the answer line by line; the last one says that it is whole."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:

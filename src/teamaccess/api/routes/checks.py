@@ -19,7 +19,7 @@ from teamaccess.engine import Question
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, UserId, is_local_id
-from teamaccess.views.checks import Asked, ChecksAsked, ChecksView, CheckView
+from teamaccess.views.checks import CheckInput, ChecksInput, ChecksView, CheckView
 
 
 class NobodyToCheck(Invalid):
@@ -30,7 +30,7 @@ class NobodyToCheck(Invalid):
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
-    request: AnyRequest, service: TheService, data: JSONBody[ChecksAsked]
+    request: AnyRequest, service: TheService, data: JSONBody[ChecksInput]
 ) -> ChecksView:
     """Say who may do what, no older than the last change in force in each organization."""
     # SECURITY: a question costs what a request costs, so each counts against the caller's rate
@@ -47,7 +47,7 @@ async def check(
 
 
 async def _answered(
-    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[Asked]
+    service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[CheckView]:
     """Return the answers about one organization, if the caller may ask."""
     users = [_whose(caller, each) for each in checks]
@@ -85,7 +85,7 @@ async def _refuse_curious(
             await service.reading.require(organization, caller.id, "view_audit")
 
 
-def _whose(caller: Caller, each: Asked) -> UserId:
+def _whose(caller: Caller, each: CheckInput) -> UserId:
     """Return whom the question is about: the caller, unless it says otherwise."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired

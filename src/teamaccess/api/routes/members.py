@@ -24,9 +24,9 @@ from teamaccess.storage import Membership, MembershipStatus, OrganizationId, Rol
 from teamaccess.views.members import (
     MemberPatch,
     MemberView,
-    RolesWanted,
-    RoleWanted,
-    WithReason,
+    ReasonInput,
+    RoleInput,
+    RolesInput,
 )
 
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
@@ -96,7 +96,7 @@ async def show_member(
 async def change_member_roles(
     user: InPath,
     change: OrganizationChange,
-    data: JSONBody[RolesWanted],
+    data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> MemberView:
     """Give a member exactly these roles; the roles that stay are in force throughout."""
@@ -125,7 +125,7 @@ async def change_membership(
 )
 @revokes
 async def suspend_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
     """Take away everything that a member can do, and keep the roles for their return."""
     await act.suspend(change, UserId(user), _reason(data))
@@ -138,7 +138,7 @@ async def suspend_member(
 )
 @changes
 async def reactivate_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
     """Give a suspended member everything back."""
     await act.reactivate(change, UserId(user), _reason(data))
@@ -151,7 +151,7 @@ async def reactivate_member(
 )
 @revokes
 async def remove_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[WithReason | None] = None
+    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
     """End a membership, everything that depends on it, and the member's sessions."""
     await act.remove(change, UserId(user), _reason(data))
@@ -168,7 +168,7 @@ async def leave(change: OrganizationChange) -> None:
     await act.leave(change)
 
 
-def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
+def once_each(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
     """Return the roles with their ends; raises RoleTwice."""
     ends: dict[RoleId, datetime | None] = {}
     for each in roles:
@@ -185,7 +185,7 @@ async def _view(change: OrganizationChange, member: Membership) -> MemberView:
     return MemberView.of(member, held.get(member.user_id, ()))
 
 
-def _reason(data: RolesWanted | MemberPatch | WithReason | None) -> str | None:
+def _reason(data: RolesInput | MemberPatch | ReasonInput | None) -> str | None:
     if data is None or data.reason is None:
         return None
     return clean("reason", data.reason, LONGEST_REASON)

@@ -11,6 +11,7 @@ from teamaccess.api.requests.auditable import auditable, still_auditable
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
 from teamaccess.api.requests.preconditions import IfMatch, matches
+from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, parse_catalog
@@ -19,7 +20,7 @@ from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.storage import User
-from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
 
 
 class BadCatalog(Invalid):
@@ -41,23 +42,26 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
+    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanInput]
 ) -> Response[PlanView]:
     """Say who would gain and who would lose which action; nothing is written.
 
     The ETag names the state that the plan was made of.
     """
     id = await auditable(request, service, organization)
+    give_up_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
         # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
-        async with service.audit.sandbox_turns.taken(id, caller):
+        async with service.audit.sources.sandbox_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
         asker = attribution(request)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
+    found = await plan(
+        service.audit.sources, service.ledger, id, data.changes, catalog, asker, caller
+    )
     view = await asyncio.to_thread(PlanView.of, found)
     await still_auditable(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
@@ -70,7 +74,7 @@ async def make_plan(
 )
 @changes
 async def make_changes(
-    change: OrganizationChange, data: JSONBody[ChangesWanted], if_match: IfMatch = None
+    change: OrganizationChange, data: JSONBody[ChangesInput], if_match: IfMatch = None
 ) -> ChangesMade:
     """Make changes together, all or nothing, if the organization is as it was when they were planned."""
     if if_match is None or "*" in if_match:  # any state is not the one that was planned

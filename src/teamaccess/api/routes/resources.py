@@ -26,14 +26,14 @@ from teamaccess.directory.resources.grants import (
 )
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.resources import (
-    BatchView,
+    GrantInput,
+    GrantsInput,
     GrantsView,
-    GrantsWanted,
     GrantView,
-    GrantWanted,
     NewResource,
-    OrderView,
     ResourceBatch,
+    ResourceResultsView,
+    ResourceResultView,
     ResourceView,
 )
 
@@ -98,12 +98,18 @@ async def show_resources(
     operation_id="change_resources",
 )
 @changes
-async def change_resources(change: OrganizationChange, data: JSONBody[ResourceBatch]) -> BatchView:
+async def change_resources(
+    change: OrganizationChange, data: JSONBody[ResourceBatch]
+) -> ResourceResultsView:
     """Register and remove up to a thousand objects in one change: all of them, or none."""
-    operations = [each.order for each in data.items]
+    operations = [item.resource_operation for item in data.items]
     results = await register.apply(change, operations)
-    pairs = zip(operations, results, strict=True)
-    return BatchView([OrderView(each.type, each.id, result) for each, result in pairs])
+    return ResourceResultsView(
+        [
+            ResourceResultView(operation.type, operation.id, result)
+            for operation, result in zip(operations, results, strict=True)
+        ]
+    )
 
 
 GRANTS = f"{ONE}/grants"
@@ -142,7 +148,7 @@ async def change_grants(
     type: InPath,
     resource: InPath,
     change: OrganizationChange,
-    data: JSONBody[GrantsWanted],
+    data: JSONBody[GrantsInput],
     if_match: IfMatch = None,
 ) -> GrantsView:
     """Have exactly these grants on an object; the grants that stay are in force throughout."""
@@ -153,7 +159,7 @@ async def change_grants(
     return view(grants, change.now)
 
 
-def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
+def once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
     """Return the grants with their ends; raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:

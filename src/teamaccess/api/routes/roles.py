@@ -19,7 +19,7 @@ from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.make import Description, RoleState, clone, make, replace
 from teamaccess.directory.roles.remove import remove
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
-from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
+from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
 Instead = Annotated[
     str | None,
@@ -103,7 +103,7 @@ async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> Role
 async def replace_role(
     role: InPath,
     change: OrganizationChange,
-    data: JSONBody[RoleReplaced],
+    data: JSONBody[RoleReplacement],
     if_match: IfMatch = None,
 ) -> RoleView:
     """Replace what a role is and allows, for all its holders at once."""
@@ -127,7 +127,7 @@ async def delete_role(role: InPath, change: OrganizationChange, reassign: Instea
     await remove(change, RoleId(role), reassign)
 
 
-def described(data: NewRole | RoleReplaced) -> Description:
+def described(data: NewRole | RoleReplacement) -> Description:
     """Return what people are told of the role; raises InvalidText."""
     text = data.description
     return Description(

@@ -15,7 +15,7 @@ from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
-from teamaccess.views.members import RoleWanted
+from teamaccess.views.members import RoleInput
 from teamaccess.views.service_accounts import (
     NewServiceAccount,
     NewToken,
@@ -145,9 +145,9 @@ def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenV
     return view
 
 
-def wanted(roles: list[str | RoleWanted]) -> dict[RoleId, datetime | None]:
+def wanted(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
     """Return the roles with their ends; raises RoleTwice."""
-    return once_each([RoleWanted(role=each) if isinstance(each, str) else each for each in roles])
+    return once_each([RoleInput(role=each) if isinstance(each, str) else each for each in roles])
 
 
 def _key(token: ApiToken) -> tuple[datetime, str]:

@@ -16,8 +16,8 @@ from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.teams import act, places
 from teamaccess.directory.teams.find import get_team, list_team_members, list_teams
 from teamaccess.storage import OrganizationId, TeamId, UserId
-from teamaccess.views.members import RolesWanted
-from teamaccess.views.teams import NewTeam, PlaceWanted, TeamMemberView, TeamPatch, TeamView
+from teamaccess.views.members import RolesInput
+from teamaccess.views.teams import NewTeam, TeamMemberView, TeamPatch, TeamPlaceInput, TeamView
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"
@@ -90,7 +90,7 @@ async def delete_team(team: InPath, change: OrganizationChange) -> None:
 async def change_team_roles(
     team: InPath,
     change: OrganizationChange,
-    data: JSONBody[RolesWanted],
+    data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> TeamView:
     """Have a team hold exactly these roles, and so everybody in it."""
@@ -129,7 +129,7 @@ async def put_into_team(
     team: InPath,
     user: InPath,
     change: OrganizationChange,
-    data: JSONBody[PlaceWanted | None] = None,
+    data: JSONBody[TeamPlaceInput | None] = None,
 ) -> TeamMemberView:
     """Put a member into a team, until a time or, without a body, without an end."""
     until = data.expires_at if data is not None else None

@@ -1,4 +1,4 @@
-"""Name auditors of all organizations, as an operator."""
+"""Appoint auditors of all organizations, as an operator."""
 
 from datetime import datetime
 
@@ -25,19 +25,19 @@ class NoAuditor(NotFound):
 
 
 async def grant_auditor(change: Change, email: str, reason: str, until: datetime | None) -> User:
-    """Let somebody audit every organization, until a time or without an end; return the user.
+    """Let a person audit every organization, until a time or without an end; return the user.
 
-    Whoever is new becomes a user, and a member of nothing. Of who is an auditor already this replaces
-    the end. Raises InvalidEmail, EndInThePast and EndTooFar.
+    An unknown address becomes a user without memberships. The end of an existing auditor is replaced.
+    Raises InvalidEmail, EndInThePast and EndTooFar.
     """
     refuse_bad_end(change.catalog, until, change.now)
     user = await user_with(change, normalise(email))
-    told = change.because(reason)
-    assert told is not None  # noqa: S101 - there is a reason
+    reason_hash = change.because(reason)
+    assert reason_hash is not None  # noqa: S101 - there is a reason
     row = {
         "granted_at": change.now,
         "granted_by": change.attribution.actor,
-        "reason_hash": told,
+        "reason_hash": reason_hash,
         "expires_at": until,
     }
     await change.session.execute(
@@ -45,12 +45,12 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
         .values(user_id=user.id, **row)
         .on_conflict_do_update(index_elements=[Auditor.user_id], set_=row)
     )
-    await record(change, AuditorGranted(until=until), Event.PLATFORM, user.id, told)
+    await record(change, AuditorGranted(until=until), Event.PLATFORM, user.id, reason_hash)
     return user
 
 
 async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
-    """Let somebody audit nothing any more but what they may as a member; return the user.
+    """End an appointment; return the user, who keeps what they may audit as a member.
 
     Raises UnknownUser and NoAuditor.
     """

@@ -1,4 +1,4 @@
-"""What may be proposed to an organization: each is one use case, made as it is made for real."""
+"""The changes that a plan may propose. Each runs the use case that also makes the real change."""
 
 import asyncio
 from datetime import datetime
@@ -22,7 +22,7 @@ from teamaccess.relationships.relationship import in_utc
 from teamaccess.storage import Membership, RoleId, TeamId, User, UserId
 
 MOST = 1000
-"""Changes that are proposed together."""
+"""Changes in one plan."""
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=100)]
 Address = Annotated[str, msgspec.Meta(min_length=1, max_length=254)]
 """A member's id or e-mail address."""
@@ -30,8 +30,8 @@ End = Annotated[datetime, msgspec.Meta(tz=True)] | None
 
 
 LONGEST_SECONDS = 3
-"""How long the organization's other changes wait for these: other processes' give up after two
-(`PATIENCE`), and a caller who plans need not be allowed to change anything."""
+"""How long a plan may delay the organization's other changes. Changes in other processes give up after
+two seconds (`PATIENCE`), and a caller who plans may have no right to change anything."""
 
 
 class PlanTakesTooLong(Conflict):
@@ -50,81 +50,81 @@ class ChangeTwice(Invalid):
 
 
 class Proposed(msgspec.Struct, tag_field="change", forbid_unknown_fields=True, frozen=True):
-    """One change that somebody proposes."""
+    """One proposed change."""
 
     async def make(self, change: OrganizationChange) -> None:
-        """Make it in an open change; raises what the use case does."""
+        """Make it in an open change. Raises what the use case does."""
         raise NotImplementedError
 
 
-class Until(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
-    """A role until a time."""
+class RoleUntil(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """A role with an optional expiry."""
 
     role: Name
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in what was sent, for a time beyond the calendar."""
+        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
         _in_calendar(self.expires_at)
 
 
-Wanted = Annotated[list[Name | Until], msgspec.Meta(max_length=100)]
+ProposedRoles = Annotated[list[Name | RoleUntil], msgspec.Meta(max_length=100)]
 
 
 class SetRoles(Proposed, tag="set_roles", frozen=True):
     """A member holds exactly these roles."""
 
     user: Address
-    roles: Wanted
+    roles: ProposedRoles
 
     async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
-        user = await member_named(change, self.user)
-        await act.change_roles(change, user, _ends(self.roles))
+        member = await resolve_member(change, self.user)
+        await act.change_roles(change, member, _ends(self.roles))
 
 
 class Suspend(Proposed, tag="suspend", frozen=True):
-    """A member can do nothing, and keeps the roles."""
+    """A member can do nothing and keeps their roles."""
 
     user: Address
 
     async def make(self, change: OrganizationChange) -> None:
-        """Suspend them."""
-        user = await member_named(change, self.user)
-        await act.suspend(change, user)
+        """Suspend the member."""
+        member = await resolve_member(change, self.user)
+        await act.suspend(change, member)
 
 
 class Reactivate(Proposed, tag="reactivate", frozen=True):
-    """A suspended member has everything back."""
+    """A suspended member is active again, with their roles."""
 
     user: Address
 
     async def make(self, change: OrganizationChange) -> None:
-        """Reactivate them."""
-        user = await member_named(change, self.user)
-        await act.reactivate(change, user)
+        """Reactivate the member."""
+        member = await resolve_member(change, self.user)
+        await act.reactivate(change, member)
 
 
 class Remove(Proposed, tag="remove", frozen=True):
-    """A membership ends."""
+    """A member is removed."""
 
     user: Address
 
     async def make(self, change: OrganizationChange) -> None:
-        """Remove them."""
-        user = await member_named(change, self.user)
-        await act.remove(change, user)
+        """Remove the member."""
+        member = await resolve_member(change, self.user)
+        await act.remove(change, member)
 
 
 class SetRole(Proposed, tag="set_role", frozen=True):
-    """A role of the organization's own allows exactly these actions, whether there is one or not."""
+    """A custom role has exactly these actions. It is created if it does not exist."""
 
     role: Name
     actions: Annotated[list[Name], msgspec.Meta(max_length=500)]
     name: Annotated[str, msgspec.Meta(max_length=100)] | None = None
 
     async def make(self, change: OrganizationChange) -> None:
-        """Make the role, or replace what it allows."""
+        """Create the role, or replace its actions."""
         id = RoleId(self.role)
         own = await find_custom_role(change.session, change.organization, id)
         name = self.name if self.name is not None else own.name if own else self.role
@@ -136,7 +136,7 @@ class SetRole(Proposed, tag="set_role", frozen=True):
 
 
 class DeleteRole(Proposed, tag="delete_role", frozen=True):
-    """A role of the organization's own ends; its holders get another one, or `none`."""
+    """A custom role is deleted. Its holders get the role `reassign`; with `none` they get no other."""
 
     role: Name
     reassign: Name | None = None
@@ -150,7 +150,7 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
     """A team holds exactly these roles."""
 
     team: Name
-    roles: Wanted
+    roles: ProposedRoles
 
     async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
@@ -165,25 +165,25 @@ class PutInTeam(Proposed, tag="put_in_team", frozen=True):
     expires_at: End = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in what was sent, for a time beyond the calendar."""
+        """Raise ValueError, which msgspec reports as invalid input, for a time beyond the calendar."""
         _in_calendar(self.expires_at)
 
     async def make(self, change: OrganizationChange) -> None:
-        """Put them there."""
-        user = await member_named(change, self.user)
-        await places.put(change, TeamId(self.team), user, self.expires_at)
+        """Put the member into the team."""
+        member = await resolve_member(change, self.user)
+        await places.put(change, TeamId(self.team), member, self.expires_at)
 
 
 class TakeFromTeam(Proposed, tag="take_from_team", frozen=True):
-    """A member is in a team no more."""
+    """A member leaves a team."""
 
     team: Name
     user: Address
 
     async def make(self, change: OrganizationChange) -> None:
-        """Take them out."""
-        user = await member_named(change, self.user)
-        await places.take(change, TeamId(self.team), user)
+        """Take the member out of the team."""
+        member = await resolve_member(change, self.user)
+        await places.take(change, TeamId(self.team), member)
 
 
 Proposal = (
@@ -201,40 +201,41 @@ Proposals = Annotated[list[Proposal], msgspec.Meta(max_length=MOST)]
 
 
 async def make_all(proposals: list[Proposal], change: OrganizationChange) -> None:
-    """Make them in their order, each on what the ones before it have made.
+    """Make the proposed changes in their order.
 
-    Planned or made for real, they take the same time at most, for the organization's other changes wait.
-    Raises ChangeTwice and PlanTakesTooLong.
+    A plan and a real change have the same time limit, because the organization's other changes wait for
+    both. Raises ChangeTwice, PlanTakesTooLong, and what the use cases do.
     """
-    known = set()
+    seen = set()
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            for each in proposals:
-                told = msgspec.json.encode(each).decode()
-                if told in known:
-                    raise ChangeTwice(change=told)
-                known.add(told)
-                await each.make(change)
+            for proposal in proposals:
+                text = msgspec.json.encode(proposal).decode()
+                if text in seen:
+                    raise ChangeTwice(change=text)
+                seen.add(text)
+                await proposal.make(change)
                 await change.session.flush()
     except TimeoutError as late:
         raise PlanTakesTooLong(organization=change.organization, seconds=LONGEST_SECONDS) from late
 
 
-async def member_named(change: OrganizationChange, id_or_email: str) -> UserId:
-    """Return the id of the member with this e-mail address; what is nobody's is returned as it is.
+async def resolve_member(change: OrganizationChange, id_or_email: str) -> UserId:
+    """Return the id of the member with this e-mail address; anything else is returned unchanged.
 
-    Whether there is such a member the use case tells, and nobody whom it has not judged first.
+    SECURITY: an error here would tell an actor without rights which addresses are members. The use case
+    raises it instead, after it has authorized the actor.
     """
     try:
         address = normalise(id_or_email)
     except InvalidEmail:
         return UserId(id_or_email)
-    found: UserId | None = await change.session.scalar(
+    member: UserId | None = await change.session.scalar(
         select(User.id)
         .join(Membership, Membership.user_id == User.id)
         .where(Membership.organization_id == change.organization, User.email == address)
     )
-    return found if found is not None else UserId(id_or_email)
+    return member if member is not None else UserId(id_or_email)
 
 
 def _in_calendar(end: datetime | None) -> None:
@@ -242,11 +243,11 @@ def _in_calendar(end: datetime | None) -> None:
         in_utc(end)
 
 
-def _ends(wanted: Wanted) -> Ends:
+def _ends(roles: ProposedRoles) -> Ends:
     ends: dict[RoleId, datetime | None] = {}
-    for each in wanted:
-        role = each if isinstance(each, str) else each.role
+    for proposed in roles:
+        role = proposed if isinstance(proposed, str) else proposed.role
         if role in ends:
             raise RoleTwice(role=role)
-        ends[RoleId(role)] = None if isinstance(each, str) else each.expires_at
+        ends[RoleId(role)] = None if isinstance(proposed, str) else proposed.expires_at
     return ends

@@ -1,38 +1,54 @@
-"""Everybody who has something, asked about many things."""
+"""Asks the engine who has each of many permissions."""
 
 import asyncio
 from collections.abc import Sequence
 
-from teamaccess.engine import Consistency, Engine
+from teamaccess.common.loop_share import give_way, others_ask
+from teamaccess.engine import FULLY_CONSISTENT, Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.storage import UserId
 
 AT_ONCE = 8
-"""Questions under way: what one costs is mostly waiting where few people have something."""
+"""Concurrent lookups. Where few people have a permission, a lookup is mostly waiting."""
+WHILE_OTHERS_ASK = 2
+"""The same while other tenants ask: SpiceDB would work on all eight before it works on theirs."""
 
-Place = tuple[ObjectReference, str]
-"""An object, and a permission of it."""
+ObjectPermission = tuple[ObjectReference, str]
+"""An object and one of its permissions."""
 
 
-async def holders(
-    engine: Engine, at: Consistency, places: Sequence[Place]
-) -> dict[Place, set[UserId]]:
-    """Return who has each permission (LookupSubjects), in the order of the places.
+async def users_with(
+    engine: Engine,
+    resource: ObjectReference,
+    permission: str,
+    at: Consistency = FULLY_CONSISTENT,
+) -> set[UserId]:
+    """Return who has a permission, letting other tenants' requests go first. Raises EngineUnavailable."""
+    users: set[UserId] = set()
+    async for id in engine.lookup_subjects(resource, permission, "user", at):
+        users.add(UserId(id))
+        await give_way()
+    return users
+
+
+async def find_holders(
+    engine: Engine, at: Consistency, permissions: Sequence[ObjectPermission]
+) -> dict[ObjectPermission, set[UserId]]:
+    """Return who has each permission (LookupSubjects), in the order of the permissions.
 
     Raises EngineUnavailable.
     """
-    found: dict[Place, set[UserId]] = {place: set() for place in places}
-    waiting = iter(found)
+    holders: dict[ObjectPermission, set[UserId]] = {key: set() for key in permissions}
+    remaining = iter(holders)
 
-    async def work() -> None:
-        for resource, permission in waiting:
-            users = engine.lookup_subjects(resource, permission, "user", at)
-            found[resource, permission] = {UserId(id) async for id in users}
+    async def look_up() -> None:
+        for resource, permission in remaining:
+            holders[resource, permission] = await users_with(engine, resource, permission, at)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(AT_ONCE):
-                group.create_task(work())
-    except ExceptionGroup as failures:  # one ends the others, and is what went wrong
+            for _ in range(WHILE_OTHERS_ASK if others_ask() else AT_ONCE):
+                group.create_task(look_up())
+    except ExceptionGroup as failures:  # the first failure cancels the other lookups
         raise failures.exceptions[0] from failures
-    return found
+    return holders

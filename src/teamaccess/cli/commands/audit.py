@@ -9,20 +9,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from teamaccess.audit.questions.decisions import Decision
 from teamaccess.audit.questions.evidence import Evidence
-from teamaccess.audit.questions.matrix import matrix
-from teamaccess.audit.questions.origins import Origin
-from teamaccess.audit.questions.people import Called, Person, called, in_words
-from teamaccess.audit.questions.what_can import what_can
-from teamaccess.audit.questions.who_can import who_can
-from teamaccess.audit.questions.why import why
-from teamaccess.audit.remedies.remedies import remedies_for
-from teamaccess.audit.state.moment import Basis, Moment
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
+from teamaccess.audit.service import AuditScope
+from teamaccess.audit.state.moment import Basis
 from teamaccess.cli.connected import AsJson, connected
-from teamaccess.cli.resolve_user import whom
 from teamaccess.cli.terminal import echo, time_of
-from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.audit import (
@@ -61,12 +54,12 @@ def _adds(adds: Sequence[str]) -> str:
 
 def _who(remedy: RemedyView) -> str:
     if remedy.operator:
-        return f"whoever runs the service, `{remedy.steps[-1].command}`"
+        return f"an operator, with `{remedy.steps[-1].command}`"
     return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
 
 
 def _people(people: Sequence[Person], more: int) -> str:
-    named = ", ".join(each.called for each in people)
+    named = ", ".join(each.display_name for each in people)
     return f"{named} and {more} more" if more else named
 
 
@@ -109,11 +102,11 @@ def show_who_can(
     """Say who can do something, and every way in which each of them can."""
 
     async def ask(service: Service) -> WhoCanView:
-        source = await _source(service, organization, at, basis)
-        return WhoCanView.of(await who_can(source, action, resource))
+        scope = _scope(organization, at, basis)
+        return WhoCanView.of(await service.audit.who_can(scope, action, resource))
 
     found = connected(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("what-can")
@@ -128,11 +121,11 @@ def show_what_can(
     """Say what somebody can do, and every way in which they can."""
 
     async def ask(service: Service) -> WhatCanView:
-        source = await _source(service, organization, at, basis)
-        return WhatCanView.of(await what_can(source, await whom(service, organization, user)))
+        scope = _scope(organization, at, basis)
+        return WhatCanView.of(await service.audit.what_can(scope, user))
 
     found = connected(ask)
-    _show(found, found.evidence, found.sheet(), as_json=as_json, as_csv=as_csv)
+    _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("matrix")
@@ -146,10 +139,10 @@ def show_matrix(
     """Say of every active member which actions they have. As a table, actions are rows."""
 
     async def ask(service: Service) -> MatrixView:
-        return MatrixView.of(await matrix(await _source(service, organization, at, basis)))
+        return MatrixView.of(await service.audit.matrix(_scope(organization, at, basis)))
 
     found = connected(ask)
-    rows = found.sheet() if as_csv else _turned(found.sheet())
+    rows = found.table() if as_csv else _turned(found.table())
     _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
 
 
@@ -169,11 +162,8 @@ def show_why(
     """
 
     async def ask(service: Service) -> WhyView:
-        source = await _source(service, organization, at, basis)
-        found = await why(source, await whom(service, organization, user), action, resource)
-        return WhyView.of(
-            found, await remedies_for(service.audit, service.ledger, service.keys.invitees, found)
-        )
+        scope = _scope(organization, at, basis)
+        return WhyView.of(*await service.audit.why(scope, user, action, resource))
 
     found = connected(ask)
     if as_json:
@@ -184,13 +174,9 @@ def show_why(
     raise typer.Exit(0 if found.allowed else DENIED)
 
 
-async def _source(service: Service, organization: str, at: str | None, basis: Basis) -> AuditSource:
-    here = OrganizationId(organization)
-    if at is not None:
-        return await service.audit.of(here, Moment(time_of(at), basis))
-    async with service.reads() as session:
-        await get_organization(session, here)
-    return await service.audit.of(here)
+def _scope(organization: str, at: str | None, basis: Basis) -> AuditScope:
+    time = time_of(at) if at is not None else None
+    return AuditScope(OrganizationId(organization), time, basis)
 
 
 def _show(
@@ -236,7 +222,7 @@ def _signed(evidence: Evidence) -> str:
 def _explained(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
-    names = called(found.people)
+    names = display_names(found.people)
     for path in found.paths:
         yield f"  {_way(path, names)}"
         for link in path.links:
@@ -249,25 +235,24 @@ def _explained(found: WhyView) -> Iterator[str]:
             since = f" It ended by itself at {_when(obstacle.expired_at)}."
         elif change is not None:
             why = f": {change.reason}" if change.reason else ""
-            since = f" Since {_when(change.decided_at)}, by {in_words(change.actor, names)}{why}."
+            since = f" Since {_when(change.decided_at)}, by {actor_with_names(change.actor, names)}{why}."
         yield f"  {obstacle.sentence}{since}"
     yield from remedied(found)
     yield _signed(found.evidence)
 
 
-def _way(path: PathView, names: Called) -> str:
+def _way(path: PathView, names: DisplayNames) -> str:
     what = "granted on it" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
     until = f" until {_when(path.until)}" if path.until else ""
     why = f": {path.reason}" if path.reason else ""
-    return (
-        f"{what}{team} since {_when(path.since)}{until}, by {in_words(path.granted_by, names)}{why}"
-    )
+    by = actor_with_names(path.granted_by, names)
+    return f"{what}{team} since {_when(path.since)}{until}, by {by}{why}"
 
 
-def _given(change: Origin, names: Called) -> str:
+def _given(change: Decision, names: DisplayNames) -> str:
     why = f": {change.reason}" if change.reason else ""
-    by = in_words(change.actor, names)
+    by = actor_with_names(change.actor, names)
     return f"since {_when(change.decided_at)}, by {by} ({change.channel}){why}"
 
 

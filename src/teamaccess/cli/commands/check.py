@@ -4,8 +4,8 @@ from typing import Annotated
 
 import typer
 
+from teamaccess.audit.resolve_user import resolve_user
 from teamaccess.cli.connected import AsJson, connected, tell
-from teamaccess.cli.resolve_user import whom
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import question_about
@@ -46,7 +46,7 @@ def check(
         here = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, here)
-        who = await whom(service, here, user)
+            who = await resolve_user(session, here, user)
         on, permission = question_about(service.catalog, here, action, resource)
         try:
             return await service.engine.check(

@@ -19,7 +19,7 @@ from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.directory.organizations.stopped import retry, skip
 from teamaccess.ledger.chains.heads import KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify
+from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify_chains
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
@@ -41,7 +41,7 @@ def commands() -> None:
 
 
 @app.command("verify")
-def verify_chains(
+def verify(
     organization: Organization = None,
     kept: Annotated[
         Path | None,
@@ -61,7 +61,7 @@ def verify_chains(
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             total = await entries_to_verify(connection, organization)
             with _opened(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
-                return await verify(connection, organization, to_compare, meter.step)
+                return await verify_chains(connection, organization, to_compare, meter.step)
 
     found = connected(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}

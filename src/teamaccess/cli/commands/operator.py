@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.audit.auditors.find import AuditorEntry
-from teamaccess.audit.auditors.find import auditors as find_auditors
+from teamaccess.audit.auditors.find import list_auditors as list_all
 from teamaccess.audit.auditors.grant import grant_auditor as grant_all
 from teamaccess.audit.auditors.grant import revoke_auditor as revoke_all
 from teamaccess.cli.connected import AsJson, connected, operator, progress_of, tell
@@ -132,7 +132,7 @@ def list_auditors(as_json: AsJson = False) -> None:
 
     async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
-            return list(await find_auditors(session, await database_time(session)))
+            return list(await list_all(session, await database_time(session)))
 
     found = connected(look)
     told = "\n".join(map(_line, found)) or "Nobody audits every organization."

@@ -98,7 +98,7 @@ def show_plan(
             load_catalog(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
         )
         found = PlanView.of(
-            await plan(service.audit, service.ledger, here, wanted.changes, catalog)
+            await plan(service.audit.sources, service.ledger, here, wanted.changes, catalog)
         )
         made = await _make(service, wanted, state or found.state) if apply else ""
         return found, made
@@ -148,7 +148,7 @@ def _beside(file: Path, catalog: str) -> str | Path:
 
 
 def _print_table(found: PlanView) -> None:
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         print_table(head, rows)
     else:
@@ -162,7 +162,7 @@ def _markdown(found: PlanView) -> Iterator[str]:
     affected = "nobody gains or loses anything now" if not people else f"{people} affected"
     yield f"### {found.evidence.organization}: {affected}"
     yield ""
-    head, *rows = found.sheet()
+    head, *rows = found.table()
     if rows:
         yield f"| {' | '.join(head)} |"
         yield f"| {' | '.join('---' for _ in head)} |"

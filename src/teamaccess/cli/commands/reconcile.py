@@ -14,8 +14,13 @@ from teamaccess.common.text import pluralize
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
-from teamaccess.upkeep import Rebuilder, Rebuilt
-from teamaccess.upkeep.reconciliation import UNASKED, DeleteBudget, Inspector, ReconcileResult
+from teamaccess.upkeep import Rebuilder, RebuildResult
+from teamaccess.upkeep.reconciliation import (
+    DEFAULT_MOST_DELETES,
+    DeleteBudget,
+    Inspector,
+    ReconcileResult,
+)
 
 
 class OneOrTheOther(Invalid):
@@ -39,7 +44,7 @@ def reconcile(
     apply: Annotated[bool, typer.Option("--apply", help="Mend what differs.")] = False,
     max_deletes: Annotated[
         int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
-    ] = UNASKED,
+    ] = DEFAULT_MOST_DELETES,
     rebuild: Annotated[
         bool,
         typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or another one."),
@@ -56,36 +61,34 @@ def reconcile(
             raise OneOrTheOther
         _rebuild(organization, as_json)
         return
-    allowance = DeleteBudget(max_deletes) if apply else None
+    budget = DeleteBudget(max_deletes) if apply else None
 
     async def look(service: Service) -> list[ReconcileResult]:
-        inspector = Inspector(
-            service.ledger, service.engine, service.catalog, operator(), allowance
-        )
-        verdicts = []
+        inspector = Inspector(service.ledger, service.engine, service.catalog, operator(), budget)
+        results = []
         with Meter("Comparing", "relationships") as meter:
-            async for verdict in _verdicts(inspector, organization, meter):
-                verdicts.append(verdict)
+            async for result in _results(inspector, organization, meter):
+                results.append(result)
                 if not as_json:
-                    _print(verdict)
-        return verdicts
+                    _print(result)
+        return results
 
-    verdicts = connected(look)
-    tell(as_json, _summed_up(verdicts), **_facts(verdicts))
-    if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in verdicts):
+    results = connected(look)
+    tell(as_json, _summed_up(results), **_facts(results))
+    if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in results):
         raise typer.Exit(NOT_ASKED)
-    if any(each.left or each.problem for each in verdicts):
+    if any(each.left or each.problem for each in results):
         raise typer.Exit(DRIFT)
 
 
 def _rebuild(organization: str | None, as_json: bool) -> None:
-    async def fill(service: Service) -> Rebuilt:
+    async def fill(service: Service) -> RebuildResult:
         rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, operator())
-        await rebuilder.give_schema()
+        await rebuilder.ensure_schema()
         with Meter("Rebuilding", "relationships") as meter:
             if organization is None:
-                return await rebuilder.everything(meter.step)
-            return await rebuilder.some([OrganizationId(organization)], meter.step)
+                return await rebuilder.rebuild_all(meter.step)
+            return await rebuilder.rebuild([OrganizationId(organization)], meter.step)
 
     rebuilt = connected(fill)
     tell(
@@ -98,7 +101,7 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
         raise typer.Exit(NOT_ASKED)
 
 
-def _left(rebuilt: Rebuilt) -> str:
+def _left(rebuilt: RebuildResult) -> str:
     told = [
         f"\n{id} is not rebuilt, its rows are not what its ledger led to: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
@@ -108,55 +111,55 @@ def _left(rebuilt: Rebuilt) -> str:
     return "".join(told) or " Next: teamaccess reconcile"
 
 
-async def _verdicts(
+async def _results(
     inspector: Inspector, organization: str | None, meter: Meter
 ) -> AsyncIterator[ReconcileResult]:
     if organization is None:
-        async for verdict in inspector.everything(meter.step):
-            yield verdict
+        async for result in inspector.reconcile_all(meter.step):
+            yield result
         return
-    verdict = await inspector.one(organization)
-    meter.step(verdict.compared)
-    if verdict.found or verdict.problem:
-        yield verdict
+    result = await inspector.reconcile_tenant(organization)
+    meter.step(result.compared)
+    if result.found or result.problem:
+        yield result
 
 
-def _print(verdict: ReconcileResult) -> None:
-    who = verdict.organization if verdict.known else f"{verdict.organization} (unknown)"
-    counts = ", ".join(f"{count} {kind}" for kind, count in verdict.counts.items())
-    echo(f"{who}: {counts or verdict.problem}{_outcome(verdict)}")
-    for kind, texts in verdict.differences.items():
+def _print(result: ReconcileResult) -> None:
+    who = result.organization if result.known else f"{result.organization} (unknown)"
+    counts = ", ".join(f"{count} {kind}" for kind, count in result.counts.items())
+    echo(f"{who}: {counts or result.problem}{_outcome(result)}")
+    for kind, texts in result.differences.items():
         for text in texts:
             echo(f"  {kind}  {_line(text)}")
-    if verdict.detail:
-        echo(f"  {verdict.detail}")
+    if result.detail:
+        echo(f"  {result.detail}")
 
 
-def _outcome(verdict: ReconcileResult) -> str:
-    if not verdict.mended:
+def _outcome(result: ReconcileResult) -> str:
+    if not result.mended:
         return ""
-    outcome = "mended" if not verdict.left else f"{verdict.mended} of {verdict.found} mended"
-    return f"; {outcome}{', not confirmed by SpiceDB yet' if verdict.pending else ''}"
+    outcome = "mended" if not result.left else f"{result.mended} of {result.found} mended"
+    return f"; {outcome}{', not confirmed by SpiceDB yet' if result.pending else ''}"
 
 
 def _line(text: Any) -> str:
     return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
 
 
-def _summed_up(verdicts: list[ReconcileResult]) -> str:
-    if not verdicts:
+def _summed_up(results: list[ReconcileResult]) -> str:
+    if not results:
         return "SpiceDB holds what the rows stand for, and nothing else."
     found, mended, needed = (
-        sum(getattr(each, name) for each in verdicts) for name in ("found", "mended", "needed")
+        sum(getattr(each, name) for each in results) for name in ("found", "mended", "needed")
     )
-    where = pluralize(len(verdicts), "organization")
+    where = pluralize(len(results), "organization")
     told = f"{pluralize(found, 'difference')} in {where}; {mended} mended."
     return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
 
 
-def _facts(verdicts: list[ReconcileResult]) -> dict[str, Any]:
+def _facts(results: list[ReconcileResult]) -> dict[str, Any]:
     return {
-        "differences": sum(each.found for each in verdicts),
-        "mended": sum(each.mended for each in verdicts),
-        "organizations": [{**asdict(each), "left": each.left} for each in verdicts],
+        "differences": sum(each.found for each in results),
+        "mended": sum(each.mended for each in results),
+        "organizations": [{**asdict(each), "left": each.left} for each in results],
     }

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from teamaccess.audit.plans.everywhere import Everywhere, plan_everywhere
+from teamaccess.audit.plans.catalog_impact import CatalogImpact, plan_everywhere
 from teamaccess.catalog import (
     InvalidCatalog,
     Mistake,
@@ -120,7 +120,7 @@ def plan_catalog(
     not be asked, or a role's id is taken. With --json the last line says what was compared.
     """
 
-    async def work(service: Service) -> tuple[Everywhere, dict[str, object]]:
+    async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:
         then = load_catalog(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
             await refuse_taken(session, then)
@@ -128,7 +128,7 @@ def plan_catalog(
         wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
         with Meter("Planning", "organizations", len(wanted)) as meter:
             found = await plan_everywhere(
-                service.audit, service.ledger, then, wanted, lambda: meter.step(1)
+                service.audit.sources, service.ledger, then, wanted, lambda: meter.step(1)
             )
         return found, {
             "catalog": then.version,

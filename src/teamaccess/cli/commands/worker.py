@@ -9,7 +9,7 @@ import typer
 from teamaccess.common import logs, process
 from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 
 app = typer.Typer(add_completion=False)
 
@@ -24,12 +24,12 @@ def worker() -> None:
     """
     settings = Settings.discover()
     logs.configure(settings)
-    process.run(_until_stopped(settings))
+    process.run_process(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:
     async with open_service(settings) as service:
-        working = asyncio.create_task(work(service))
+        working = asyncio.create_task(run_worker(service))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         log.info("worker_started")

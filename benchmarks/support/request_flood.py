@@ -1,4 +1,4 @@
-"""A process that sends requests over many connections, each as soon as the one before is answered."""
+"""A process that sends requests over many connections, each as soon as the previous one is answered."""
 
 import asyncio
 import contextlib
@@ -10,18 +10,18 @@ from multiprocessing.synchronize import Event
 from typing import Any
 
 REFUSED = 0
-"""Counted as a status where the server ended the connection without an answer."""
+"""Counted as a status if the server ended the connection without an answer."""
 PAUSE_SECONDS = 0.05
-"""Before somebody who was cut off connects again."""
+"""The pause before a closed connection is opened again."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What one connection sends again and again."""
+    """The request that one connection repeats."""
 
     content: bytes
     half_sent: bool = False
-    """Whether it never ends, so that the connection stays silent."""
+    """Whether the request is never completed, so that the connection stays silent."""
 
     @classmethod
     def of(
@@ -37,24 +37,22 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Assault:
+class RequestFlood:
     """One request for each connection."""
 
     port: int
     requests: list[Request]
 
 
-def run(assault: Assault, stop: Event, told: "Queue[Any]") -> None:
-    """Say that it has begun, go on until told to stop, and say how often each status was answered."""
-    told.put({})
-    told.put(asyncio.run(_all(assault, stop)))
+def run(flood: RequestFlood, stop: Event, reports: "Queue[Any]") -> None:
+    """Report the start, send requests until `stop` is set, and report how often each status came."""
+    reports.put({})
+    reports.put(asyncio.run(_all(flood, stop)))
 
 
-async def _all(assault: Assault, stop: Event) -> dict[int, int]:
+async def _all(flood: RequestFlood, stop: Event) -> dict[int, int]:
     answers: Counter[int] = Counter()
-    running = [
-        asyncio.create_task(_repeat(assault.port, each, answers)) for each in assault.requests
-    ]
+    running = [asyncio.create_task(_repeat(flood.port, each, answers)) for each in flood.requests]
     await asyncio.to_thread(stop.wait)
     for task in running:
         task.cancel()

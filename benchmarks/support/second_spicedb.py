@@ -1,4 +1,4 @@
-"""More SpiceDBs in the same PostgreSQL, on the same datastore or on others."""
+"""A second SpiceDB in the same PostgreSQL, on the same datastore or on another one."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, cast
 import grpc
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
-from benchmarks.baseline import Parts
-from benchmarks.environment import Site
+from benchmarks.support.bare_stack import BareStack
+from benchmarks.support.environment import Environment
 from teamaccess.local.postgres.server import SPICEDB
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
@@ -21,21 +21,25 @@ if TYPE_CHECKING:
 
 
 @asynccontextmanager
-async def spicedb_beside(
-    site: Site, parts: Parts, name: str, database: str = SPICEDB, options: Sequence[str] = SOON
-) -> AsyncIterator[Parts]:
-    """Start it, and connect to it instead of ours; everything else is the same."""
-    await asyncio.to_thread(site.stack.postgres.create_database, database, SPICEDB)
+async def second_spicedb(
+    environment: Environment,
+    bare: BareStack,
+    name: str,
+    database: str = SPICEDB,
+    options: Sequence[str] = SOON,
+) -> AsyncIterator[BareStack]:
+    """Start it, and return a bare stack that uses it instead of our SpiceDB."""
+    await asyncio.to_thread(environment.stack.postgres.create_database, database, SPICEDB)
     another = LocalSpiceDB(
         ensure_spicedb(),
-        site.stack.supervisor,
-        database_url=site.stack.postgres.url(database, SPICEDB),
-        key=site.settings.spicedb_preshared_key.get_secret_value(),
+        environment.stack.supervisor,
+        database_url=environment.stack.postgres.url(database, SPICEDB),
+        key=environment.settings.spicedb_preshared_key.get_secret_value(),
         port=choose_port(0, "SpiceDB", "none"),
     )
     await asyncio.to_thread(another.migrate)
-    await asyncio.to_thread(site.stack.postgres.psql, USERSETS, database)
+    await asyncio.to_thread(environment.stack.postgres.psql, USERSETS, database)
     await asyncio.to_thread(another.start, name, options)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
-        yield replace(parts, engine=engine, endpoint=another.endpoint)
+        yield replace(bare, engine=engine, endpoint=another.endpoint)

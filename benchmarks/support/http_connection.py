@@ -1,4 +1,4 @@
-"""A client so light that the server is what is measured: one connection, kept alive."""
+"""A minimal HTTP client with one connection, so that the time is the server's and not the client's."""
 
 import asyncio
 import json
@@ -6,19 +6,19 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from benchmarks.load import Late
+from benchmarks.support.load import NotEnforcedYet
 
 BUSY = ("organization_busy", "engine_unavailable")
-"""The codes of a change that was not begun, because SpiceDB does not keep up."""
+"""The error codes of a change that was not started because SpiceDB does not keep up."""
 
 
 class Unexpected(Exception):
-    """The API answered something that no figure can be made of."""
+    """The API gave an answer that the benchmark does not expect."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """A status, headers with their names in lower case, and a body."""
+    """The status, the headers by lower-case name, and the body."""
 
     status: int
     headers: dict[str, str]
@@ -26,14 +26,14 @@ class Answer:
 
     @property
     def late(self) -> bool:
-        """Whether the change is not in force yet, or was not begun because one before it is not."""
+        """Whether the change is not in force yet, or was not started because an earlier one is not."""
         if self.status == HTTPStatus.SERVICE_UNAVAILABLE:
             return json.loads(self.body)["code"] in BUSY
         return self.status == HTTPStatus.ACCEPTED
 
 
 class Connection:
-    """One caller's connection to the API on 127.0.0.1; requests go one after another."""
+    """One caller's connection to the API on 127.0.0.1, with one request at a time."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -42,7 +42,7 @@ class Connection:
     async def ask(
         self, expected: int, method: str, path: str, token: str | None = None, body: Any = None
     ) -> Answer:
-        """Send a request and return the answer; raises Late, or Unexpected for another status."""
+        """Send a request and return the answer. Raises NotEnforcedYet and Unexpected."""
         content = b"" if body is None else json.dumps(body).encode()
         authorization = f"Authorization: Bearer {token}\r\n" if token else ""
         head = (
@@ -53,13 +53,13 @@ class Connection:
         writer.write(head.encode() + content)
         answer = await _read(reader)
         if answer.late:
-            raise Late(answer.status)
+            raise NotEnforcedYet(answer.status)
         if answer.status != expected:
             raise Unexpected(f"{method} {path}: {answer.status} {answer.body.decode()}")
         return answer
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """The server ends a connection that has been idle for longer than a benchmark's rounds."""
+        """Return the open connection. Connect again if the server closed it because it was idle."""
         if self._streams is None or self._streams[0].at_eof():
             self._streams = await asyncio.open_connection("127.0.0.1", self._port, limit=2**22)
         return self._streams
@@ -75,4 +75,4 @@ async def _read(reader: asyncio.StreamReader) -> Answer:
         body = await reader.readexactly(int(headers.get("content-length", 0)))
         return Answer(int(status.split(" ")[1]), headers, body)
     except asyncio.IncompleteReadError as cut:
-        raise Unexpected("the API has closed the connection instead of answering") from cut
+        raise Unexpected("the API closed the connection instead of answering") from cut

@@ -9,19 +9,19 @@ from rich.table import Table as Drawn
 
 Row = dict[str, str | float]
 WIDE = 200
-"""Columns of text; a table that is cut says nothing."""
+"""The width of a table in characters, so that no column is cut."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """What one benchmark found; every row has the same columns."""
+    """The result of one benchmark. All rows have the same columns."""
 
     title: str
     rows: list[Row]
 
 
 def draw(tables: list[Table]) -> None:
-    """Print tables, as Markdown has them."""
+    """Print the tables as Markdown."""
     console = Console(width=WIDE, highlight=False)
     for table in tables:
         drawn = Drawn(box=box.MARKDOWN)
@@ -35,7 +35,7 @@ def draw(tables: list[Table]) -> None:
 
 
 def as_json(tables: list[Table]) -> str:
-    """Return everything as one object, by title."""
+    """Return the tables as one JSON object, by title."""
     return json.dumps({table.title: table.rows for table in tables}, indent=2)
 
 

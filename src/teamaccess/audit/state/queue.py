@@ -1,4 +1,4 @@
-"""Who of a process asks a large question next."""
+"""The queue in which large questions wait."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,9 +9,10 @@ from teamaccess.common.fairness import FairSlots
 from teamaccess.storage import OrganizationId
 
 AT_ONCE = 2
-"""Questions of a kind under way in a process; the others wait, and services' checks do not."""
+"""Questions of one queue that run at the same time in a process. Services' checks do not wait here."""
 SHARE = 1
-"""Of these one organization's, and one caller's: their large questions keep no other tenant's waiting."""
+"""Questions of one organization, and of one caller, that run at the same time: the large questions of one
+tenant do not delay those of the others."""
 MOST_CALLERS = 1_000_000
 PATIENCE_SECONDS = 60.0
 
@@ -26,16 +27,16 @@ class AuditBusy(Unavailable):
     retry_after = 10
 
 
-class AuditTurns:
-    """A queue in which organizations take turns, and in each organization the callers."""
+class AuditQueue:
+    """Lets organizations take turns, and within an organization its callers."""
 
     def __init__(self) -> None:
         self._callers = FairSlots(MOST_CALLERS, SHARE)
         self._organizations = FairSlots(AT_ONCE, SHARE)
 
     @asynccontextmanager
-    async def taken(self, organization: OrganizationId, caller: str) -> AsyncIterator[None]:
-        """Hold a turn for as long as the block runs; raises AuditBusy."""
+    async def turn(self, organization: OrganizationId, caller: str) -> AsyncIterator[None]:
+        """Wait for a turn and hold it while the block runs. Raises AuditBusy after a minute."""
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._callers.acquire(caller)

@@ -1,4 +1,4 @@
-"""What cannot be done without: a check, a commit, a write, each as directly as Python can."""
+"""The bare baseline: a check, a commit and a write, each as directly as Python can make it."""
 
 import itertools
 from collections.abc import AsyncIterator, Iterable
@@ -22,8 +22,8 @@ from authzed.api.v1 import (
 )
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
-from benchmarks.environment import Site
-from benchmarks.load import Late
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import NotEnforcedYet
 from teamaccess.local.postgres.server import APPLICATION, OWNER
 from teamaccess.storage import OrganizationId, UserId
 
@@ -40,8 +40,8 @@ NOTE = "an entry about as long as the ledger's own rows are: who, what, when, wh
 
 
 @dataclass
-class Parts:
-    """PostgreSQL and SpiceDB, with nothing between them and us."""
+class BareStack:
+    """Direct connections to PostgreSQL and SpiceDB."""
 
     database: asyncpg.Pool
     engine: "PermissionsServiceAsyncStub"
@@ -49,12 +49,12 @@ class Parts:
     """host:port of SpiceDB."""
     key: tuple[tuple[str, str], ...]
     newest: dict[OrganizationId, str] = field(default_factory=dict)
-    """The ZedToken of the last write, at which the next change there has to be judged."""
+    """The ZedToken of the last write by organization. The next check there is at least as fresh."""
 
     async def check(
         self, organization: OrganizationId, user: UserId, permissions: Iterable[str]
     ) -> None:
-        """Ask in one call whether the user has every one; raises PermissionError without."""
+        """Check in one call that the user has all permissions. Raises PermissionError."""
         resource, subject = reference("organization", organization), reference("user", user)
         response = await self.engine.CheckBulkPermissions(
             CheckBulkPermissionsRequest(
@@ -90,10 +90,10 @@ class Parts:
 
 
 @asynccontextmanager
-async def parts(site: Site) -> AsyncIterator[Parts]:
-    """Connect to both."""
-    site.stack.postgres.psql(f"SET ROLE {OWNER}; {TABLE}", database=APPLICATION)
-    settings = site.settings
+async def bare_stack(environment: Environment) -> AsyncIterator[BareStack]:
+    """Connect to both servers."""
+    environment.stack.postgres.psql(f"SET ROLE {OWNER}; {TABLE}", database=APPLICATION)
+    settings = environment.settings
     async with (
         asyncpg.create_pool(
             settings.database_url, min_size=CONNECTIONS, max_size=CONNECTIONS
@@ -101,57 +101,57 @@ async def parts(site: Site) -> AsyncIterator[Parts]:
         grpc.aio.insecure_channel(settings.spicedb_endpoint) as channel,
     ):
         key = settings.spicedb_preshared_key.get_secret_value()
-        # the stub is what its channel is: typed for both, and ours answers with awaitables
+        # the stub is typed for blocking channels too; with this channel its answers are awaitable
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))
-        yield Parts(
+        yield BareStack(
             database, engine, settings.spicedb_endpoint, (("authorization", f"Bearer {key}"),)
         )
 
 
 class BareChange:
-    """One administrator's worker: the same questions and the same number of updates as ours."""
+    """The bare role change of one administrator: the same checks and as many updates as the real one."""
 
     def __init__(
         self,
-        parts: Parts,
+        bare: BareStack,
         organization: OrganizationId,
         administrator: UserId,
         permissions: Iterable[str],
         roles: Iterable[str],
     ) -> None:
-        self._parts = parts
+        self._bare = bare
         self._organization, self._administrator = organization, administrator
         self._permissions = sorted(permissions)
         self._roles = itertools.pairwise(itertools.cycle(roles))
 
     async def __call__(self) -> None:
-        """Check, commit, write; raises Late where SpiceDB gives up."""
+        """Check, commit and write. Raises NotEnforcedYet if SpiceDB gives up."""
         before, after = next(self._roles)
         updates = [
             self._update(RelationshipUpdate.OPERATION_DELETE, before),
             self._update(RelationshipUpdate.OPERATION_TOUCH, after),
         ]
         try:
-            await self._parts.check(self._organization, self._administrator, self._permissions)
-            await self._parts.database.execute("INSERT INTO bare (note) VALUES ($1)", NOTE)
-            await self._parts.write(self._organization, updates)
+            await self._bare.check(self._organization, self._administrator, self._permissions)
+            await self._bare.database.execute("INSERT INTO bare (note) VALUES ($1)", NOTE)
+            await self._bare.write(self._organization, updates)
         except grpc.aio.AioRpcError as error:
-            raise Late(error.code()) from error
+            raise NotEnforcedYet(error.code()) from error
 
     def _update(
         self, operation: "RelationshipUpdate.Operation.ValueType", role: str
     ) -> RelationshipUpdate:
-        whom = reference("user", f"{self._administrator}-bare")
+        user = reference("user", f"{self._administrator}-bare")
         return RelationshipUpdate(
             operation=operation,
             relationship=Relationship(
                 resource=reference("organization", self._organization),
                 relation=role,
-                subject=SubjectReference(object=whom),
+                subject=SubjectReference(object=user),
             ),
         )
 
 
 def reference(type: str, id: str) -> ObjectReference:
-    """Return an object as SpiceDB's message."""
+    """Return SpiceDB's message for an object."""
     return ObjectReference(object_type=type, object_id=id)

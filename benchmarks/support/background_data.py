@@ -1,4 +1,4 @@
-"""Relationships of other tenants, so that a datastore is as full as in a real deployment."""
+"""Relationships of other tenants, which fill a datastore as in a real deployment."""
 
 import secrets
 from collections.abc import Iterator
@@ -8,8 +8,8 @@ from authzed.api.v1 import Relationship, SubjectReference
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
-from benchmarks.baseline import reference
-from benchmarks.environment import Site
+from benchmarks.support.bare_stack import reference
+from benchmarks.support.environment import Environment
 from teamaccess.common.progress import Meter
 from teamaccess.local.postgres.server import SPICEDB
 
@@ -17,17 +17,17 @@ RELATIONSHIPS = 100_000
 PER_TENANT = 1000
 
 
-def fill(site: Site) -> None:
-    """Import 100,000 relationships, and have PostgreSQL look at what it has now."""
-    key = site.settings.spicedb_preshared_key.get_secret_value()
+def fill(environment: Environment) -> None:
+    """Import 100,000 relationships, and update PostgreSQL's statistics."""
+    key = environment.settings.spicedb_preshared_key.get_secret_value()
     with (
         Meter("Filling the datastore", "relationships", RELATIONSHIPS) as meter,
-        grpc.insecure_channel(site.settings.spicedb_endpoint) as channel,
+        grpc.insecure_channel(environment.settings.spicedb_endpoint) as channel,
     ):
         PermissionsServiceStub(channel).ImportBulkRelationships(
             _requests(meter), metadata=(("authorization", f"Bearer {key}"),)
         )
-    site.stack.postgres.psql("ANALYZE", database=SPICEDB)
+    environment.stack.postgres.psql("ANALYZE", database=SPICEDB)
 
 
 def _requests(meter: Meter) -> Iterator[ImportBulkRelationshipsRequest]:

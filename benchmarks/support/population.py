@@ -1,4 +1,4 @@
-"""Organizations with their people, made through the ledger as all are, but many at once."""
+"""Organizations and members in large numbers, created through the ledger."""
 
 import secrets
 from collections.abc import Sequence
@@ -8,7 +8,8 @@ from sqlalchemy import insert
 
 from teamaccess.changes import Change
 from teamaccess.common.progress import Meter
-from teamaccess.directory.members.imports import Newcomer, import_members
+from teamaccess.directory.members import imports
+from teamaccess.directory.members.imports import Newcomer
 from teamaccess.directory.organizations.create import create
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
 from teamaccess.ledger import Attribution
@@ -24,36 +25,36 @@ from teamaccess.storage import (
     new_user_id,
 )
 
-BY_BENCHMARKS = Attribution("operator:benchmarks", Channel.OPERATOR, "benchmarks")
+BENCHMARK_OPERATOR = Attribution("operator:benchmarks", Channel.OPERATOR, "benchmarks")
 AT_ONCE = 200
-"""Members in one change: two relationships each still make one write."""
+"""Members in one change. With two relationships each they still fit one write."""
 
 
 @dataclass(frozen=True)
-class Person:
-    """Somebody signed in."""
+class SignedInUser:
+    """A user with an access token."""
 
     id: UserId
     token: str
 
 
-async def organization(service: Service) -> OrganizationId:
-    """Found a new organization, with nobody in it."""
+async def create_organization(service: Service) -> OrganizationId:
+    """Create an organization without members; return its id."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
-    async with service.ledger.change(BY_BENCHMARKS) as change:
+    async with service.ledger.change(BENCHMARK_OPERATOR) as change:
         await create(change, id, id.title(), founder=None)
         await service.ledger.commit(change)
     return id
 
 
-async def join(
+async def add_members(
     service: Service, organization: OrganizationId, role: str, count: int
 ) -> list[UserId]:
     """Add new users as members with the role; return their ids."""
     joined: list[UserId] = []
     while len(joined) < count:
         users = [new_user_id() for _ in range(min(AT_ONCE, count - len(joined)))]
-        async with service.ledger.change(BY_BENCHMARKS, organization) as change:
+        async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
             await _insert(change, organization, RoleId(role), users)
             receipts = await service.ledger.commit(change)
         if any(receipt.pending for receipt in receipts):
@@ -62,10 +63,10 @@ async def join(
     return joined
 
 
-async def bring_in(
+async def import_members(
     service: Service, organization: OrganizationId, roles: Sequence[str], count: int
 ) -> None:
-    """Import new users as members, with the roles in turns, for who needs very many."""
+    """Import new users as members in large batches. The roles alternate."""
     newcomers = (
         Newcomer(
             f"{number}@{organization}.example",
@@ -74,29 +75,30 @@ async def bring_in(
         )
         for number in range(count)
     )
-    batches = import_members(
-        service.ledger, service.applier, BY_BENCHMARKS, organization, newcomers
+    batches = imports.import_members(
+        service.ledger, service.applier, BENCHMARK_OPERATOR, organization, newcomers
     )
     with Meter(f"{organization}, {count:,} members", "members", count) as meter:
-        async for brought_in, _ in batches:
-            meter.step(brought_in)
+        async for imported, _ in batches:
+            meter.step(imported)
 
 
-async def administrators(
+async def add_administrators(
     service: Service, organization: OrganizationId, count: int
-) -> list[Person]:
+) -> list[SignedInUser]:
     """Add administrators, each with a token."""
-    users = await join(service, organization, service.catalog.administrator, count)
+    users = await add_members(service, organization, service.catalog.administrator, count)
     now = await service.now()
     return [
-        Person(user, issue(service.keys, Audience.USER, user, now, LONGEST_LIFE)) for user in users
+        SignedInUser(user, issue(service.keys, Audience.USER, user, now, LONGEST_LIFE))
+        for user in users
     ]
 
 
 async def _insert(
     change: Change, organization: OrganizationId, role: RoleId, users: list[UserId]
 ) -> None:
-    """Three statements for any number of members; the ledger follows from the rows."""
+    """Insert the members with three statements. The ledger entry follows from the rows."""
     member = {"organization_id": organization}
     await change.session.execute(
         insert(User),

@@ -1,31 +1,31 @@
-"""What it costs to ask as of a past time: the replay, the sandbox, and the question to it."""
+"""The cost of a question about a past time: the replay, the sandbox, and its answer."""
 
 import time
 from dataclasses import replace
 from statistics import median
 
-from benchmarks.report import Row
+from benchmarks.support.report import Row
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
 from teamaccess.audit.state.moment import Moment
-from teamaccess.audit.state.sandboxes import Sandboxes
+from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
 SIZES = (10, 1_000, 20_000)
-"""Members: each is two relationships, and a sandbox takes 50,000."""
+"""Members. Each has two relationships, and a sandbox takes 50,000."""
 ACTION = "links_access"
 ROUNDS = 3
 
 
 async def ask(service: Service, what: str, organization: OrganizationId) -> Row:
-    """Ask who can and for the matrix, in a new sandbox and again in the same one."""
+    """Ask who can and the matrix, in a new sandbox and again in the same one."""
     moment = Moment(await service.now())
     taken: dict[str, list[float]] = {"first": [], "again": [], "matrix": []}
     rows = position = 0
     for _ in range(ROUNDS):
-        sandboxes = Sandboxes(service.settings.sandbox_endpoint)
-        audit = replace(service.audit, sandboxes=sandboxes)
+        sandboxes = SandboxPool(service.settings.sandbox_endpoint)
+        audit = replace(service.audit.sources, sandboxes=sandboxes)
         source = await audit.of(organization, moment)
         for name in ("first", "again"):
             began = time.perf_counter()

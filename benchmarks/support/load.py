@@ -1,4 +1,4 @@
-"""Closed loops of workers, and what came of them."""
+"""Closed loops of workers, and their times."""
 
 import asyncio
 import math
@@ -10,15 +10,15 @@ from statistics import fmean, median, quantiles
 from teamaccess.common.progress import Meter
 
 Step = Callable[[], Awaitable[object]]
-"""What one worker does again and again."""
+"""The step that one worker repeats."""
 
 ROUNDS = 5
 SECONDS = 2.0
-"""How long one side of one round lasts."""
+"""The length of one side's turn in a round."""
 
 
-class Late(Exception):
-    """A step came to an end, but what it was for has not happened yet, or could not."""
+class NotEnforcedYet(Exception):
+    """A step ended, but its change is not in force yet or could not be made."""
 
 
 class Done(Exception):
@@ -32,70 +32,76 @@ class Run:
     steps: list[float]
     elapsed: float
     late: int
-    """How many of the steps came too late."""
+    """The number of steps that ended with NotEnforcedYet."""
 
 
 @dataclass(frozen=True)
 class Figures:
-    """What several runs of the same load came to."""
+    """The figures of several runs of the same load."""
 
     runs: list[Run]
 
     @property
     def per_second(self) -> float:
-        """The median of the runs."""
+        """Steps per second: the median of the runs."""
         return median(len(run.steps) / run.elapsed for run in self.runs)
 
     @property
     def late(self) -> str:
-        """How many steps of all came too late; nothing where none did."""
+        """The number of late steps of all steps; empty without late steps."""
         late = sum(run.late for run in self.runs)
         return f"{late} of {sum(len(run.steps) for run in self.runs)}" if late else ""
 
     @property
     def median_ms(self) -> float:
-        """The median of all steps."""
+        """The median time of all steps."""
         return 1000 * median(step for run in self.runs for step in run.steps)
 
     @property
     def p95_ms(self) -> float:
-        """What 19 of 20 steps were faster than."""
+        """The time that 19 of 20 steps stay below."""
         steps = [step for run in self.runs for step in run.steps]
         return 1000 * quantiles(steps, n=20, method="inclusive")[-1]
 
 
 @dataclass(frozen=True)
 class Ratio:
-    """How much longer one load takes than another, from rounds that did both."""
+    """How much longer one load takes than another, by rounds."""
 
     rounds: list[float]
 
     @property
     def median(self) -> float:
-        """The round in the middle."""
+        """The median of the rounds."""
         return median(self.rounds)
 
     @property
     def spread(self) -> str:
-        """The lowest and the highest round."""
+        """The lowest and the highest round, as text."""
         return f"{min(self.rounds):.2f} to {max(self.rounds):.2f}"
 
 
 def ratio(ours: Figures, bare: Figures, of: Callable[[list[float]], float] = fmean) -> Ratio:
-    """Compare the steps of what ran in the same round: their means, unless told otherwise.
+    """Compare the steps of each round, by their mean or by another statistic `of`.
 
-    Workers that never pause get the less done the longer their steps take on the average, so for as many
-    workers this is also the ratio of throughputs.
+    Workers never pause. So with equally many workers the ratio of means is also the ratio of throughputs.
     """
     return Ratio(
         [of(one.steps) / of(other.steps) for one, other in zip(ours.runs, bare.runs, strict=True)]
     )
 
 
-async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
-    """Let every worker repeat its step until the time is over, or nothing is left to do.
+async def seconds_of(work: Awaitable[None]) -> float:
+    """Return how many seconds the work takes."""
+    began = time.perf_counter()
+    await work
+    return time.perf_counter() - began
 
-    What is begun is finished.
+
+async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
+    """Let every worker repeat its step until the time is over or the step raises Done.
+
+    A step that was started is finished.
     """
     steps: list[float] = []
     late = 0
@@ -107,7 +113,7 @@ async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
         while now - began < seconds:
             try:
                 await step()
-            except Late:
+            except NotEnforcedYet:
                 late += 1
             except Done:
                 return
@@ -119,13 +125,13 @@ async def drive(workers: Sequence[Step], seconds: float = math.inf) -> Run:
 
 
 async def interleave(title: str, *loads: Sequence[Step], rounds: int = ROUNDS) -> list[Figures]:
-    """Run the loads in turns, so that whatever else the machine does meets all of them."""
+    """Run the loads in turns, so that other work on the machine affects all of them."""
     runs: list[list[Run]] = [[] for _ in loads]
     with Meter(title, "rounds", rounds) as meter:
         for load in loads:
             await drive(load, SECONDS / 4)  # caches, pools and prepared statements
         for _ in range(rounds):
-            for load, mine in zip(loads, runs, strict=True):
-                mine.append(await drive(load, SECONDS))
+            for load, runs_of_load in zip(loads, runs, strict=True):
+                runs_of_load.append(await drive(load, SECONDS))
             meter.step()
-    return [Figures(mine) for mine in runs]
+    return [Figures(runs_of_load) for runs_of_load in runs]

@@ -1,4 +1,4 @@
-"""Who decided what stands: when, through which door, and why."""
+"""Who decided a ledger position, when, through which channel, and why."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -10,11 +10,12 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.storage import LedgerApplication, LedgerEntry, OrganizationId, Reason
 
-AT_A_TIME = 5000
+BATCH = 5000
+"""Positions in one query."""
 
 
-class Origin(msgspec.Struct, frozen=True):
-    """One position of a ledger, without what it changed."""
+class Decision(msgspec.Struct, frozen=True):
+    """The decision behind one ledger position, without its updates."""
 
     position: int
     decided_at: datetime
@@ -24,10 +25,10 @@ class Origin(msgspec.Struct, frozen=True):
     channel: str
     request_id: str
     reason: str | None
-    """In the words of who decided; None where none was given or it was erased."""
+    """The actor's words; None if none were given or they were erased."""
 
 
-ORIGINS = (
+DECISIONS = (
     select(
         LedgerEntry.position,
         LedgerEntry.decided_at,
@@ -46,13 +47,14 @@ ORIGINS = (
 )
 
 
-async def origins(
+async def find_decisions(
     session: AsyncSession, organization: OrganizationId, positions: Iterable[int]
-) -> dict[int, Origin]:
-    """Return what is known of these positions."""
-    wanted = sorted(set(positions))
-    found: dict[int, Origin] = {}
-    for start in range(0, len(wanted), AT_A_TIME):
-        names = {"organization": organization, "positions": wanted[start : start + AT_A_TIME]}
-        found |= {row.position: Origin(*row) for row in await session.execute(ORIGINS, names)}
-    return found
+) -> dict[int, Decision]:
+    """Return the decisions behind these positions of a ledger, by position."""
+    ordered = sorted(set(positions))
+    decisions: dict[int, Decision] = {}
+    for start in range(0, len(ordered), BATCH):
+        parameters = {"organization": organization, "positions": ordered[start : start + BATCH]}
+        rows = await session.execute(DECISIONS, parameters)
+        decisions |= {row.position: Decision(*row) for row in rows}
+    return decisions

@@ -1,21 +1,21 @@
-"""Organizations that have been through much: a ledger of any length, all of it in SpiceDB."""
+"""Organizations with a ledger of any length, all of it delivered to SpiceDB."""
 
 import asyncpg
 
-from benchmarks import population
+from benchmarks.support import population
 from teamaccess.common.progress import Meter
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
 MEMBERS = 50
 AT_ONCE = 1000
-"""Positions of one statement. Each is a new version of the ledger's head, and none of them is cleared
-away before its transaction has ended: of 8,000 in one statement each takes twice as long."""
+"""Positions in one statement. Each makes a new version of the head row, and PostgreSQL removes none of
+them before the transaction ends. With 8,000 in one statement each takes twice as long."""
 BEFORE, AFTER = "support", "operations"
 
-# A hundred thousand changes take an hour on the way that changes take, so the ledger is written
-# directly, which numbers, dates and chains the entries as it does all others. Everybody's role is changed
-# back and forth, equally often, so that the rows, which know nothing of it, are right in the end.
+# A hundred thousand real changes would take an hour. So the entries are inserted directly, and triggers
+# number, date and chain them like all others. Every role is changed back and forth an even number of
+# times, so the rows, which are not updated, are correct in the end.
 CHANGE_ROLES = """
 WITH members AS (
   SELECT array_agg(user_id ORDER BY user_id) AS ids, count(*) AS many
@@ -35,13 +35,13 @@ FROM changes ORDER BY number
 """
 
 
-async def role_changes(service: Service, database: asyncpg.Pool, positions: int) -> OrganizationId:
-    """Found an organization of fifty whose roles have been changed so often; return it.
+async def create_ledger(service: Service, database: asyncpg.Pool, positions: int) -> OrganizationId:
+    """Create an organization of fifty members with this many positions of role changes; return its id.
 
-    `positions` is a multiple of a hundred. Ours alone may be at work: a worker would bring in the same.
+    `positions` is a multiple of a hundred. No worker may run, because it would deliver the same entries.
     """
-    organization = await population.organization(service)
-    await population.bring_in(service, organization, [BEFORE], MEMBERS)
+    organization = await population.create_organization(service)
+    await population.import_members(service, organization, [BEFORE], MEMBERS)
     version = service.catalog.version
     with Meter(f"{organization}, {positions:,} positions", "positions", positions) as meter:
         for start in range(0, positions, AT_ONCE):

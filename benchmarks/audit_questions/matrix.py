@@ -1,4 +1,4 @@
-"""Everybody by everything, against asking about each of them and each action."""
+"""The matrix, against a check for each member and each action."""
 
 import asyncio
 import time
@@ -18,10 +18,10 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import population
-from benchmarks.baseline import HAS, Parts, reference
-from benchmarks.load import Ratio
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.bare_stack import HAS, BareStack, reference
+from benchmarks.support.load import Ratio
+from benchmarks.support.report import Row, Table
 from teamaccess.audit.questions.matrix import Matrix, matrix
 from teamaccess.common.progress import Meter
 from teamaccess.service import Service
@@ -33,7 +33,7 @@ ROLES = ("support", "operations", "developer", "product", "finance_and_accountin
 """A fifth of the members each."""
 ROUNDS = 3
 SAMPLE = 2_000
-"""Cells that are asked about one by one; the time for all follows from theirs."""
+"""Cells that are checked. The time for all cells is computed from their time."""
 AT_ONCE = 8
 IN_ONE = 100
 """Cells in one CheckBulkPermissions."""
@@ -48,29 +48,29 @@ class Cell(NamedTuple):
 
 
 class Sheet(NamedTuple):
-    """Where cells are asked about, and at which revision."""
+    """An organization at one revision, whose cells are checked."""
 
-    parts: Parts
+    bare: BareStack
     organization: OrganizationId
     at: Consistency
 
     async def check(self, cell: Cell) -> bool:
-        """Return what CheckPermission says of one."""
-        response = await self.parts.engine.CheckPermission(
+        """Return CheckPermission's answer for one cell."""
+        response = await self.bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=self.at,
                 resource=reference("organization", self.organization),
                 permission=cell.action,
                 subject=SubjectReference(object=reference("user", cell.user)),
             ),
-            metadata=self.parts.key,
+            metadata=self.bare.key,
         )
         return response.permissionship == HAS
 
     async def check_all(self, cells: Sequence[Cell]) -> list[bool]:
-        """Return what one CheckBulkPermissions says of them."""
+        """Return the answers of one CheckBulkPermissions."""
         resource = reference("organization", self.organization)
-        response = await self.parts.engine.CheckBulkPermissions(
+        response = await self.bare.engine.CheckBulkPermissions(
             CheckBulkPermissionsRequest(
                 consistency=self.at,
                 items=[
@@ -82,7 +82,7 @@ class Sheet(NamedTuple):
                     for cell in cells
                 ],
             ),
-            metadata=self.parts.key,
+            metadata=self.bare.key,
         )
         return [pair.item.permissionship == HAS for pair in response.pairs]
 
@@ -104,8 +104,8 @@ async def _eight_at_once(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
 
 
 async def _in_hundreds(sheet: Sheet, cells: Sequence[Cell]) -> list[bool]:
-    parts = [cells[start : start + IN_ONE] for start in range(0, len(cells), IN_ONE)]
-    return [answer for part in parts for answer in await sheet.check_all(part)]
+    hundreds = [cells[start : start + IN_ONE] for start in range(0, len(cells), IN_ONE)]
+    return [answer for hundred in hundreds for answer in await sheet.check_all(hundred)]
 
 
 Way = Callable[[Sheet, Sequence[Cell]], Awaitable[list[bool]]]
@@ -117,58 +117,58 @@ WAYS: Mapping[str, Way] = {
 OURS = "the matrix"
 
 
-async def measure(service: Service, parts: Parts) -> list[Table]:
-    """Make the whole matrix and ask about cells of it, in turns, for larger and larger organizations."""
+async def measure(service: Service, bare: BareStack) -> list[Table]:
+    """Ask for the matrix and check cells of it, in turns, for larger and larger organizations."""
     rows: list[Row] = []
     for members in SIZES:
-        id = await population.organization(service)
-        await population.bring_in(service, id, ROLES, members)
-        rows += await _compare(service, parts, id, members)
+        id = await population.create_organization(service)
+        await population.import_members(service, id, ROLES, members)
+        rows += await _compare(service, bare, id, members)
     return [Table("Audit: everybody by everything, against a check for each", rows)]
 
 
 async def _compare(
-    service: Service, parts: Parts, organization: OrganizationId, members: int
+    service: Service, bare: BareStack, organization: OrganizationId, members: int
 ) -> list[Row]:
     seconds: dict[str, list[float]] = defaultdict(list)
-    asked: dict[str, int] = {}
+    checked: dict[str, int] = {}
     with Meter(f"audit, the matrix of {members:,}", "rounds", ROUNDS) as meter:
-        source = await service.audit.of(organization)
+        source = await service.audit.sources.of(organization)
         await matrix(source)  # connections and prepared statements
         for number in range(ROUNDS):
-            await _new_revision(parts)
+            await _new_revision(bare)
             began = time.perf_counter()
             answer = await matrix(source)
             seconds[OURS].append(time.perf_counter() - began)
             if len(answer.members) != members or answer.evidence.unexplained:
                 raise ValueError(f"{answer.evidence} of {members}")
             some, cells = _some(answer, number), members * len(answer.actions)
-            asked[OURS] = cells
+            checked[OURS] = cells
             for name, way in WAYS.items():
-                took = await _ask(parts, organization, way, some)
+                took = await _ask(bare, organization, way, some)
                 seconds[name].append(took * cells / len(some))
-                asked[name] = len(some)
+                checked[name] = len(some)
             meter.step()
-    return [_row(members, name, asked, seconds) for name in seconds]
+    return [_row(members, name, checked, seconds) for name in seconds]
 
 
 def _row(
-    members: int, name: str, asked: Mapping[str, int], seconds: Mapping[str, list[float]]
+    members: int, name: str, checked: Mapping[str, int], seconds: Mapping[str, list[float]]
 ) -> Row:
-    compared = Ratio([one / other for one, other in zip(seconds[name], seconds[OURS], strict=True)])
+    slower = Ratio([one / other for one, other in zip(seconds[name], seconds[OURS], strict=True)])
     return {
         "members": f"{members:,}",
-        "cells": f"{asked[OURS]:,}",
+        "cells": f"{checked[OURS]:,}",
         "asked": name,
-        "cells asked": f"{asked[name]:,}",
+        "cells asked": f"{checked[name]:,}",
         "seconds for all": median(seconds[name]),
-        "times the matrix": compared.median,
-        "of rounds": compared.spread,
+        "times the matrix": slower.median,
+        "of rounds": slower.spread,
     }
 
 
 def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
-    """Return all cells of some members, others in each round, and whether they may."""
+    """Return all cells of some members, different ones in each round, and the matrix's answers."""
     most = SAMPLE // len(answer.actions)
     step = max(1, len(answer.members) // most)
     return {
@@ -179,10 +179,10 @@ def _some(answer: Matrix, number: int) -> dict[Cell, bool]:
 
 
 async def _ask(
-    parts: Parts, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
+    bare: BareStack, organization: OrganizationId, way: Way, some: Mapping[Cell, bool]
 ) -> float:
-    """Return the seconds that it takes; raises ValueError where the matrix says otherwise."""
-    sheet = Sheet(parts, organization, await _new_revision(parts))
+    """Return the seconds for these cells. Raises ValueError if the matrix says otherwise."""
+    sheet = Sheet(bare, organization, await _new_revision(bare))
     began = time.perf_counter()
     answers = await way(sheet, list(some))
     took = time.perf_counter() - began
@@ -191,11 +191,8 @@ async def _ask(
     return took
 
 
-async def _new_revision(parts: Parts) -> Consistency:
-    """Write something elsewhere, so that nothing is remembered that was asked before.
-
-    All of a sheet is asked at the revision of that, as the matrix is.
-    """
+async def _new_revision(bare: BareStack) -> Consistency:
+    """Write to another organization, so that no cached answer counts; return that revision."""
     update = RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH,
         relationship=Relationship(
@@ -204,5 +201,5 @@ async def _new_revision(parts: Parts) -> Consistency:
             subject=SubjectReference(object=reference("user", f"usr_{time.monotonic_ns()}")),
         ),
     )
-    await parts.write(ELSEWHERE, [update])
-    return Consistency(at_exact_snapshot=ZedToken(token=parts.newest[ELSEWHERE]))
+    await bare.write(ELSEWHERE, [update])
+    return Consistency(at_exact_snapshot=ZedToken(token=bare.newest[ELSEWHERE]))

@@ -1,0 +1,122 @@
+"""An auditor's questions and plans delay no other tenant, and end when nobody waits for the answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+
+from teamaccess.api.requests import throttling
+from teamaccess.api.routes import audit as audit_routes
+from teamaccess.audit.questions import holders as audit_holders
+from teamaccess.common.loop_share import LoopShare, current_share
+from teamaccess.engine import Engine
+from tests.attacks.connections import HOST, connected
+from tests.support.serving import Served, serving
+from tests.support.spicedb_proxy import until
+from tests.support.steps import enlist
+from tests.support.world import Team, World
+
+
+@pytest.fixture
+def fresh(fintoc: World) -> Iterator[Served]:
+    """A server whose turns nobody has taken yet."""
+    with serving(fintoc) as served:
+        yield served
+
+
+@pytest.mark.parametrize("kind", ["matrix", "plan"])
+async def test_a_large_question_ends_when_its_client_goes_away(
+    fresh: Served, acme: Team, kind: str
+) -> None:
+    ana, sources = acme.administrator, fresh.service.audit.sources
+    body = b'{"changes": [{"change": "suspend", "user": "usr_none"}]}' if kind == "plan" else b""
+    method = b"POST" if kind == "plan" else b"GET"
+    request = (
+        method
+        + f" {acme.path}/audit/{kind} HTTP/1.1\r\n".encode()
+        + HOST
+        + f"Authorization: Bearer {ana.token}\r\nContent-Type: application/json\r\n".encode()
+        + f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+    )
+    turns = sources.sandbox_queue if kind == "plan" else sources.queue
+
+    async def held() -> bool:
+        return not turns._callers.idle
+
+    async def ended() -> bool:
+        return turns._callers.idle
+
+    # the turn of the organization is taken by somebody else, so the question waits
+    turns._organizations._take(acme.id, "somebody else")
+    try:
+        async with connected(fresh) as connection:
+            await connection.send(request)
+            await until(held)
+        async with asyncio.timeout(10):  # a turn is waited for up to a minute
+            await until(ended)
+    finally:
+        turns._organizations.release(acme.id)
+
+
+async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask(
+    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """24 questions at once used to sign in and be judged at once, each before it waited for its turn."""
+    crew = await enlist(acme, {f"admin{n}": ["administrator"] for n in range(4)})
+    judged, most = 0, 0
+    going_on = asyncio.Event()
+    monkeypatch.setattr(throttling.FairRequests, "_is_alone", lambda *_: False)
+
+    async def auditable(*given: Any) -> Any:
+        nonlocal judged, most
+        judged += 1
+        most = max(most, judged)
+        await going_on.wait()
+        judged -= 1
+        return acme.id
+
+    monkeypatch.setattr(audit_routes, "auditable", auditable)
+    for person in crew.values():  # the process knows whose people they are
+        await person.ask("GET", acme.path)
+    asked = [
+        asyncio.create_task(person.ask("GET", f"{acme.path}/audit/matrix"))
+        for person in crew.values()
+    ]
+
+    async def one_is_judged() -> bool:
+        return judged == 1
+
+    await until(one_is_judged)
+    assert (await globex.administrator.ask("GET", "/v1/me")).status_code == 200
+    assert most == 1
+    going_on.set()
+    assert {each.status_code for each in await asyncio.gather(*asked)} == {200}
+
+
+@pytest.mark.parametrize(("others", "at_once"), [(False, 8), (True, 2)])
+async def test_fewer_questions_are_put_to_spicedb_at_once_while_others_ask(
+    monkeypatch: pytest.MonkeyPatch, others: bool, at_once: int
+) -> None:
+    asking, most = 0, 0
+
+    class Slow:
+        async def subjects(self, *_: object) -> AsyncIterator[str]:
+            nonlocal asking, most
+            asking += 1
+            most = max(most, asking)
+            await asyncio.sleep(0)
+            yield "usr_a"
+            await asyncio.sleep(0)
+            asking -= 1
+
+    engine: Engine = Slow()  # type: ignore[assignment]
+    places: Any = [("organization:acme", f"action_{n}") for n in range(20)]
+    token = current_share.set(LoopShare(lambda: others))
+    try:
+        found = await audit_holders.find_holders(engine, None, places)  # type: ignore[arg-type]
+    finally:
+        current_share.reset(token)
+    assert list(found.values()) == [{"usr_a"}] * 20
+    assert most == at_once
