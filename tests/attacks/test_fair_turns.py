@@ -71,8 +71,8 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 ) -> None:
     """Changes of one tenant, one straight after another, took most of a process's time."""
     seconds = itertools.count()
-    monkeypatch.setattr("teamaccess.changes.change_queue.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr("teamaccess.changes.change_queue.REST", 3600.0)
+    monkeypatch.setattr("teamaccess.common.fairness.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.common.fairness.TURN_REST", 3600.0)
     current_share.set(LoopShare(lambda: others))
     turns = ChangeQueue()
     acme, globex = OrganizationId("acme"), OrganizationId("globex")

@@ -23,7 +23,7 @@ If you did not expect this, ignore it: nothing happens.
 
 
 def sender_at(url: str) -> Mailbox:
-    """Return whom the mail is from: the host that its link leads to."""
+    """Return the sender of the mail: an address at the host that its link leads to."""
     host = urlsplit(url).hostname or "localhost"
     domain = f"[IPv6:{host}]" if ":" in host else host
     return Mailbox("teamaccess", f"no-reply@{domain}")

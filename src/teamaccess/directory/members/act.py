@@ -164,8 +164,8 @@ async def reactivate(
 ) -> Membership:
     """Give a suspended member everything back; the actor must hold all of it.
 
-    The member is the target, and everything that they get back is theirs: so the check that the target is
-    not above the actor is the check that the actor holds what is given. Raises what `authorize_on` does,
+    The member gets back exactly what they hold as the target. So the check that the target is not above
+    the actor is also the check that the actor holds what is given. Raises what `authorize_on` does,
     UnknownMember and NotSuspended.
     """
     member = await _authorized(change, "reactivate", user)

@@ -106,7 +106,7 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
 
 
 def key_of(row: Grant) -> GrantKey:
-    """Return what a row grants, and to whom."""
+    """Return the action and the holder of a row."""
     return GrantKey(row.action, HolderKind(row.holder_kind), row.holder)
 
 

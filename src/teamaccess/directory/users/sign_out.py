@@ -1,4 +1,4 @@
-"""Sign out: end every session of one's own."""
+"""Sign out: end every session of a user, at their own request."""
 
 from datetime import timedelta
 

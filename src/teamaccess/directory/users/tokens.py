@@ -40,8 +40,8 @@ class Claims:
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
 
-        Linking a login ends them too. Whoever proves an address to the login may be somebody else than
-        whoever used the account so far.
+        Linking a login ends them too: the person who proves the address to the login may not be the one
+        who used the account so far.
         """
         if self.issued_at < max(user.tokens_valid_from, user.linked_at or user.tokens_valid_from):
             raise InvalidToken(cause="its session was ended")
