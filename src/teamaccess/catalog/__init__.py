@@ -4,17 +4,17 @@ from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
 from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
-from teamaccess.catalog.model import OPERATIONS, Action, Level, Resource, ResourceType, Role
+from teamaccess.catalog.model import OPERATIONS, Action, CatalogResource, Level, ResourceType, Role
 from teamaccess.catalog.reader import parse_catalog
 
 __all__ = [
     "OPERATIONS",
     "Action",
     "Catalog",
+    "CatalogResource",
     "InvalidCatalog",
     "Level",
     "Mistake",
-    "Resource",
     "ResourceType",
     "Role",
     "RoleNotInCatalog",

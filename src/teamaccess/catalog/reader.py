@@ -26,9 +26,9 @@ from teamaccess.catalog.errors import (
 from teamaccess.catalog.model import (
     OPERATIONS,
     Action,
+    CatalogResource,
     GrantedBy,
     Level,
-    Resource,
     ResourceType,
     Role,
     Source,
@@ -106,7 +106,7 @@ class Reader:
         self.role_blocks = top.block("roles")
         self.administrator = top.text("administrator")
         self.names = DefinitionNames("the organization", taken=BUILT_IN_RELATIONS)
-        self.resources: dict[str, Resource] = {}
+        self.resources: dict[str, CatalogResource] = {}
         self.actions: dict[str, Action] = {}
         self.four_eyes: dict[str, tuple[LocatedText, Block]] = {}
         self.role_order = {str(role): index for index, role in enumerate(self.role_blocks)}
@@ -153,7 +153,7 @@ class Reader:
         return str(founder) or None
 
     def read_resource(self, resource: LocatedText, block: Block) -> None:
-        self.resources[str(resource)] = Resource(str(resource), str(block.text("label")))
+        self.resources[str(resource)] = CatalogResource(str(resource), str(block.text("label")))
         for verb, action in block.block("actions").blocks():
             self.read_action(resource, verb, action)
         block.finish()
