@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from teamaccess.catalog import InvalidCatalog, find_catalog_file, parse_catalog
+from teamaccess.catalog import InvalidCatalog, find_catalog_file, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
@@ -82,7 +82,7 @@ CATALOGS = {
 def test_a_hostile_catalog_is_refused_briefly_and_soon(text: str) -> None:
     begun = time.monotonic()
     with pytest.raises(InvalidCatalog) as invalid:
-        parse_catalog(text, "hostile")
+        read_catalog(text, "hostile")
     assert time.monotonic() - begun < LONGEST_SECONDS
     assert len(invalid.value.mistakes) <= MOST_MISTAKES
     assert all(len(each.message) <= LONGEST_MESSAGE for each in invalid.value.mistakes)
@@ -91,7 +91,7 @@ def test_a_hostile_catalog_is_refused_briefly_and_soon(text: str) -> None:
 
 def test_mistakes_that_are_left_out_are_counted() -> None:
     with pytest.raises(InvalidCatalog) as invalid:
-        parse_catalog(CATALOGS["unknown keys"], "hostile")
+        read_catalog(CATALOGS["unknown keys"], "hostile")
     keys = CATALOGS["unknown keys"].count("\n")
     assert len(invalid.value.mistakes) == MOST_MISTAKES
     assert invalid.value.left_out >= keys - MOST_MISTAKES
@@ -199,4 +199,4 @@ async def test_what_a_chain_keeps_of_a_refusal_is_short(acme: Team) -> None:
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
 def test_the_catalogs_that_come_along_are_read_as_ever(name: str) -> None:
-    assert parse_catalog(find_catalog_file(name).read_text(), name).name == name
+    assert read_catalog(find_catalog_file(name).read_text(), name).name == name

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.audit.plans import proposals
 from teamaccess.audit.state.moment import Moment, PositionAt, position_at
 from teamaccess.audit.state.queue import AuditQueue
-from teamaccess.catalog import Catalog, parse_catalog
+from teamaccess.catalog import Catalog, read_catalog
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
@@ -137,13 +137,13 @@ async def test_catalogs_in_plans_are_read_in_turn(
 
     def reading(text: str, name: str) -> Catalog:
         begun.append(text)
-        return parse_catalog(text, name)
+        return read_catalog(text, name)
 
     async def plan(team: Team, catalog: str) -> httpx.Response:
         url = f"{team.path}/audit/plan"
         return await team.administrator.ask("POST", url, json={"catalog": catalog})
 
-    monkeypatch.setattr("teamaccess.api.routes.plans.parse_catalog", reading)
+    monkeypatch.setattr("teamaccess.api.routes.plans.read_catalog", reading)
     async with acme.world.service.audit.sources.sandbox_queue.turn(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):

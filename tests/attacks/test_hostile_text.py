@@ -14,7 +14,7 @@ from pydantic import SecretStr
 
 from teamaccess.catalog import InvalidCatalog, load_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import parse_catalog
+from teamaccess.catalog.reader import read_catalog
 from teamaccess.cli.refusals import tell_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
@@ -147,12 +147,12 @@ def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:
 )
 def test_no_description_ends_its_comment_in_the_schema(said: str) -> None:
     with pytest.raises(InvalidCatalog):
-        parse_catalog(with_description(said), "finicom")
+        read_catalog(with_description(said), "finicom")
 
 
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
 def test_what_looks_like_the_schema_language_stays_a_comment(said: str) -> None:
-    schema = compile_schema(parse_catalog(with_description(said), "finicom"))
+    schema = compile_schema(read_catalog(with_description(said), "finicom"))
     plain = compile_schema(load_catalog("finicom"))
     assert without_comments(schema) == without_comments(plain)
 

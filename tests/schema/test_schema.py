@@ -16,7 +16,7 @@ from teamaccess.catalog import (
     InvalidCatalog,
     bundled_catalogs,
     load_catalog,
-    parse_catalog,
+    read_catalog,
 )
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
@@ -82,7 +82,7 @@ def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
     testing_channel: grpc.Channel,
 ) -> None:
     engine = Engine(testing_channel)
-    schema = parse_catalog(SMALL, "small").schema()
+    schema = read_catalog(SMALL, "small").schema()
 
     @given(st.text("abz019_A-é", min_size=1, max_size=66))
     @example("a" * 64)
@@ -99,14 +99,14 @@ def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
 def test_a_word_of_the_language_is_refused_exactly_where_the_engine_refuses_it(
     engine: Engine, word: str
 ) -> None:
-    schema = parse_catalog(SMALL, "small").schema()
+    schema = read_catalog(SMALL, "small").schema()
     assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
     assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
 
 
 def is_right(text: str) -> bool:
     try:
-        parse_catalog(text, "small")
+        read_catalog(text, "small")
     except InvalidCatalog:
         return False
     return True
@@ -115,7 +115,7 @@ def is_right(text: str) -> bool:
 def test_the_catalog_permits_exactly_the_relationships_that_the_engine_takes(
     engine: Engine,
 ) -> None:
-    small = parse_catalog(SMALL, "small")
+    small = read_catalog(SMALL, "small")
     engine.write_schema(small.schema())
     for relationship in conceivable(small):
         assert small.schema_allows(relationship) == engine.accepts(relationship), str(relationship)

@@ -5,7 +5,7 @@ from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
 from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
 from teamaccess.catalog.model import OPERATIONS, Action, CatalogResource, Level, ResourceType, Role
-from teamaccess.catalog.reader import parse_catalog
+from teamaccess.catalog.reader import read_catalog
 
 __all__ = [
     "OPERATIONS",
@@ -23,5 +23,5 @@ __all__ = [
     "compile_schema",
     "find_catalog_file",
     "load_catalog",
-    "parse_catalog",
+    "read_catalog",
 ]

@@ -51,7 +51,7 @@ MAX_NAME_PART = LONGEST + 1
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-def parse_catalog(text: str, name: str, source: str | None = None) -> Catalog:
+def read_catalog(text: str, name: str, source: str | None = None) -> Catalog:
     """Return the catalog of the text. Raises InvalidCatalog with its mistakes.
 
     `source` names the text in the mistakes, for example by its path.

@@ -55,7 +55,7 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
 
     logs.log_to_stderr()
     try:
-        return process.run_process(run())
+        return process.run_to_end(run())
     except ledger.UnknownOrganization as unknown:
         raise NoSuchOrganization(**unknown.facts) from unknown
     except (OSError, SQLAlchemyError) as cause:

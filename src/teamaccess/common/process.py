@@ -23,7 +23,7 @@ default of 5 ms, the event loop would wait for them at every step of another cal
 change has about a hundred steps."""
 
 
-def run_process(main: Coroutine[Any, Any, Result]) -> Result:
+def run_to_end(main: Coroutine[Any, Any, Result]) -> Result:
     """Run the coroutine to its end on an event loop of its own."""
     tune_runtime()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

@@ -106,7 +106,9 @@ async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: 
     )
 
 
-async def confirm_earlier(connection: AsyncConnection, organization: OrganizationId) -> str | None:
+async def settle_applications(
+    connection: AsyncConnection, organization: OrganizationId
+) -> str | None:
     """Return the ZedToken of the newest confirmed entry, None if there is none.
 
     It also confirms all entries before that one, in case a crash lost these records.

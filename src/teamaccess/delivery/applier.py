@@ -88,7 +88,7 @@ class Applier:
                 token = await self._send(pending)
             if token is None:
                 async with self._status_pool.begin() as connection:
-                    token = await applications.confirm_earlier(connection, organization)
+                    token = await applications.settle_applications(connection, organization)
             return token
 
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:

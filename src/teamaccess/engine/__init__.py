@@ -7,8 +7,8 @@ from teamaccess.engine.client import Engine, Question
 from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
-    at_exact_snapshot,
     at_least_as_fresh,
+    exact_snapshot,
 )
 from teamaccess.engine.errors import (
     AlreadyThere,
@@ -34,7 +34,7 @@ __all__ = [
     "SchemaMismatch",
     "StoredRelationship",
     "TooLarge",
-    "at_exact_snapshot",
     "at_least_as_fresh",
+    "exact_snapshot",
     "open_sandbox",
 ]

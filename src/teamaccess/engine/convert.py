@@ -120,7 +120,7 @@ def relationship_from_message(message: RelationshipMessage) -> Relationship:
     )
 
 
-def at_exact_snapshot(zed_token: str) -> Consistency:
+def exact_snapshot(zed_token: str) -> Consistency:
     """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
     return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 

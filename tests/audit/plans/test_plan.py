@@ -7,7 +7,7 @@ import pytest
 
 from teamaccess.audit.plans import held_actions, proposals
 from teamaccess.audit.plans import plan as planning
-from teamaccess.catalog import Catalog, find_catalog_file, parse_catalog
+from teamaccess.catalog import Catalog, find_catalog_file, read_catalog
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
@@ -217,7 +217,7 @@ REFUNDS = """\
 def other() -> str:
     """fintoc's catalog, in which Support may not refund."""
     text = find_catalog_file("fintoc").read_text()
-    catalog = parse_catalog(text, "fintoc")
+    catalog = read_catalog(text, "fintoc")
     assert "support" in catalog.actions["refunds_create"].roles
     return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
 
@@ -228,7 +228,7 @@ async def test_another_catalog_is_planned_like_a_change(acme: Team, other: str) 
     answer.raise_for_status()
     assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
     assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
-    assert answer.json()["catalog"] == parse_catalog(other, "fintoc").version
+    assert answer.json()["catalog"] == read_catalog(other, "fintoc").version
     assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
 
 
@@ -280,7 +280,7 @@ async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Team) -> Non
 
 def test_the_fixture_says_something_else(other: str) -> None:
     """A catalog that only looks changed would prove nothing."""
-    catalog: Catalog = parse_catalog(other, "fintoc")
+    catalog: Catalog = read_catalog(other, "fintoc")
     assert "support" not in catalog.actions["refunds_create"].roles
 
 

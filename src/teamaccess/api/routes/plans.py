@@ -14,7 +14,7 @@ from teamaccess.api.requests.preconditions import IfMatch, matches
 from teamaccess.api.requests.throttling import give_up_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
-from teamaccess.catalog import Catalog, InvalidCatalog, parse_catalog
+from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
@@ -88,7 +88,7 @@ async def make_changes(
 
 def _catalog(name: str, text: str) -> Catalog:
     try:
-        return parse_catalog(text, name)
+        return read_catalog(text, name)
     except InvalidCatalog as invalid:
         told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
         if invalid.left_out:

@@ -24,7 +24,7 @@ def worker() -> None:
     """
     settings = Settings.discover()
     logs.configure(settings)
-    process.run_process(_until_stopped(settings))
+    process.run_to_end(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:

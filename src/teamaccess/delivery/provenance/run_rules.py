@@ -15,7 +15,7 @@ RunRule = Callable[
 ]
 
 
-def forbidden_updates(
+def updates_beyond(
     run: EngineRun,
     updates: Sequence[Update],
     asserted: Collection[Relationship],

@@ -89,7 +89,7 @@ class HeldRole:
 Row = TypeVar("Row", bound=HeldRole)
 
 
-def rows_for_roles(
+def held_rows(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
     """Return rows for exactly these roles, each with its end. `new` makes the row of a role.
@@ -343,7 +343,7 @@ class Membership(RelationshipSource):
 
         `custom` names the custom roles among them.
         """
-        self.assignments = rows_for_roles(
+        self.assignments = held_rows(
             self.assignments,
             roles,
             lambda role: RoleAssignment(role=role, custom=role in custom, granted_at=at),

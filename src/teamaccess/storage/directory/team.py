@@ -26,9 +26,9 @@ from teamaccess.storage.base import (
 )
 from teamaccess.storage.directory.membership import (
     HeldRole,
+    held_rows,
     parse_role_relationship,
     role_relationship,
-    rows_for_roles,
     rows_of_resource_type,
 )
 
@@ -171,7 +171,7 @@ class Team(Base):
 
         `custom` names the custom roles among them.
         """
-        self.roles = rows_for_roles(
+        self.roles = held_rows(
             self.roles,
             roles,
             lambda role: TeamRole(role=role, custom=role in custom, granted_at=at),

@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.ledger_state import asserted_at
-from teamaccess.delivery.provenance.run_rules import ends_run, forbidden_updates, starts_filling
+from teamaccess.delivery.provenance.run_rules import ends_run, starts_filling, updates_beyond
 from teamaccess.delivery.provenance.writes import (
     PositionKey,
     WriteClaim,
@@ -103,7 +103,7 @@ class _Runs:
             if run.kind == RunKind.REBUILD and starts_filling(run, updates)
             else set()
         )
-        return forbidden_updates(run, updates, expected, entries.get((id, run.position)))
+        return updates_beyond(run, updates, expected, entries.get((id, run.position)))
 
     def _attribute(
         self, run: EngineRun, candidates: Sequence[EngineRun], updates: Sequence[Update]

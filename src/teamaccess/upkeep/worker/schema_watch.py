@@ -16,7 +16,7 @@ from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
     EngineUnavailable,
-    at_exact_snapshot,
+    exact_snapshot,
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
@@ -59,7 +59,7 @@ class SchemaWatch:
             ours = select(SchemaVersion.applied_at).where(SchemaVersion.zed_token == zed_token)
             if await session.scalar(ours) is not None:
                 return
-        await self._compare(at_exact_snapshot(zed_token), {"zed_token": zed_token})
+        await self._compare(exact_snapshot(zed_token), {"zed_token": zed_token})
 
     async def check_if_due(self) -> None:
         """Check the current schema, unless that was done less than CHECK_SECONDS ago."""
