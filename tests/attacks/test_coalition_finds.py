@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from teamaccess.delivery.position import LedgerPosition
-from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
-from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.escalation_checks import Violation
+from tests.attacks.coalition.request_bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.run import Run
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 STEPS = 400
 """Within which each of them is found; most are within some dozens."""
@@ -84,8 +84,8 @@ SABOTAGES = {
 
 
 @pytest.mark.parametrize("rule", SABOTAGES)
-async def test_the_oracle_finds_what_a_missing_rule_lets_through(
-    finicom: World, monkeypatch: pytest.MonkeyPatch, rule: str
+async def test_the_coalition_finds_each_missing_rule(
+    finicom: Deployment, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     sabotage = SABOTAGES[rule]
     monkeypatch.setattr(f"teamaccess.{sabotage.rule}", sabotage.instead)

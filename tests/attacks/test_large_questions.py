@@ -12,22 +12,22 @@ from teamaccess.audit.questions import holders as audit_holders
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.engine import Engine
 from tests.attacks.connections import HOST, connected
-from tests.support.serving import Served, serving
-from tests.support.spicedb_proxy import until
-from tests.support.steps import enlist
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import wait_until
 
 
 @pytest.fixture
-def fresh(fintoc: World) -> Iterator[Served]:
+def fresh(fintoc: Deployment) -> Iterator[HttpServer]:
     """A server whose turns nobody has taken yet."""
-    with serving(fintoc) as served:
+    with serve_http(fintoc) as served:
         yield served
 
 
 @pytest.mark.parametrize("kind", ["matrix", "plan"])
 async def test_a_large_question_ends_when_its_client_goes_away(
-    fresh: Served, acme: Team, kind: str
+    fresh: HttpServer, acme: Organization, kind: str
 ) -> None:
     ana, sources = acme.administrator, fresh.service.audit.sources
     body = b'{"changes": [{"change": "suspend", "user": "usr_none"}]}' if kind == "plan" else b""
@@ -53,18 +53,18 @@ async def test_a_large_question_ends_when_its_client_goes_away(
     try:
         async with connected(fresh) as connection:
             await connection.send(request)
-            await until(held)
+            await wait_until(held)
         async with asyncio.timeout(10):  # a turn is waited for up to a minute
-            await until(ended)
+            await wait_until(ended)
     finally:
         turns._organizations.release(acme.id)
 
 
 async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 questions at once used to sign in and be judged at once, each before it waited for its turn."""
-    crew = await enlist(acme, {f"admin{n}": ["administrator"] for n in range(4)})
+    crew = await acme.add_members({f"admin{n}": ["administrator"] for n in range(4)})
     judged, most = 0, 0
     going_on = asyncio.Event()
     monkeypatch.setattr(throttling.FairRequests, "_is_alone", lambda *_: False)
@@ -88,7 +88,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
     async def one_is_judged() -> bool:
         return judged == 1
 
-    await until(one_is_judged)
+    await wait_until(one_is_judged)
     assert (await globex.administrator.ask("GET", "/v1/me")).status_code == 200
     assert most == 1
     going_on.set()

@@ -4,7 +4,7 @@ from teamaccess.audit.questions.people import Person, actor_with_names, display_
 from teamaccess.storage import UserId
 
 
-def test_a_name_cannot_say_who_else_was_there() -> None:
+def test_a_name_cannot_imitate_another_actor() -> None:
     machine = Person(UserId("sa_1"), None, 'bob@acme.example via "Deploy')
     bob = Person(UserId("usr_1"), "bob@acme.example", "Bob")
     names = display_names([machine, bob])

@@ -37,7 +37,7 @@ def small() -> Catalog:
     return read_catalog(SMALL, "small")
 
 
-def test_two_catalogs_come_along() -> None:
+def test_two_catalogs_are_delivered() -> None:
     assert sorted(bundled_catalogs()) == ["finicom", "fintoc"]
     assert [load_catalog(name).name for name in sorted(bundled_catalogs())] == ["finicom", "fintoc"]
 
@@ -53,18 +53,18 @@ def test_every_operation_is_guarded_by_an_action() -> None:
         assert set(catalog.guards.values()) <= catalog.actions.keys()
 
 
-def test_roles_hold_their_actions_together(small: Catalog) -> None:
+def test_several_roles_together_hold_the_union_of_their_actions(small: Catalog) -> None:
     assert small.actions_of([]) == set()
     assert small.actions_of(["clerk"]) == {"payments_view"}
     assert small.actions_of(["clerk", "owner"]) == small.actions.keys()
 
 
-def test_an_unknown_role_has_no_actions_to_answer_with(small: Catalog) -> None:
+def test_an_unknown_role_is_an_error_and_not_an_empty_set(small: Catalog) -> None:
     with pytest.raises(RoleNotInCatalog, match="the catalog small has no role 'clark'"):
         small.actions_of(["clerk", "clark"])
 
 
-def test_the_administrator_need_not_be_written_and_comes_in_the_roles_order(small: Catalog) -> None:
+def test_an_action_need_not_list_the_administrator_among_its_roles(small: Catalog) -> None:
     assert small.actions["payments_view"].roles == ("owner", "clerk")
 
 
@@ -82,7 +82,7 @@ def test_comments_and_layout_do_not_change_the_version(small: Catalog) -> None:
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom", SMALL_FILE])
-def test_a_catalog_is_made_again_from_its_meaning(name: str | Path) -> None:
+def test_a_catalog_is_restored_from_its_canonical_form(name: str | Path) -> None:
     catalog = load_catalog(name)
     again = Catalog.from_meaning(json.loads(json.dumps(catalog.meaning())))
     assert again.version == catalog.version
@@ -91,7 +91,7 @@ def test_a_catalog_is_made_again_from_its_meaning(name: str | Path) -> None:
 
 
 @given(st.data())
-def test_whatever_else_is_changed_changes_the_version(data: st.DataObject) -> None:
+def test_every_other_change_changes_the_version(data: st.DataObject) -> None:
     tree = yaml.safe_load(SMALL)
     parent, key = data.draw(st.sampled_from(list(leaves(tree))), label="place")
     before = parent[key]
@@ -114,7 +114,7 @@ def leaves(tree: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
     ]
 
 
-def test_the_names_that_every_schema_has_are_kept_from_the_catalog(small: Catalog) -> None:
+def test_a_catalog_cannot_use_names_that_every_schema_has(small: Catalog) -> None:
     compiled = {definition.name: definition for definition in definitions(small)}
     assert compiled.keys() - small.types.keys() == set(BUILT_IN_TYPES)
 
@@ -133,14 +133,14 @@ def test_the_names_that_every_schema_has_are_kept_from_the_catalog(small: Catalo
     )
 
 
-def test_a_permission_is_for_roles_and_custom_roles_of_members(small: Catalog) -> None:
+def test_a_permission_is_for_members_with_a_role_or_a_custom_role(small: Catalog) -> None:
     assert "permission payments_view = (owner + clerk + granted_payments_view) & member" in (
         small.schema()
     )
     assert "permission team_manage = (owner + granted_team_manage) & member" in small.schema()
 
 
-def test_a_four_eyes_action_has_its_name_only_on_the_object(small: Catalog) -> None:
+def test_a_four_eyes_action_is_a_permission_of_the_resource_only(small: Catalog) -> None:
     schema = small.schema()
     assert "permission payments_approve =" not in schema
     assert "permission payments_approve_unrestricted = (owner + granted_payments_approve)" in schema
@@ -187,17 +187,17 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("text", PERMITTED)
-def test_the_schema_has_a_place_for(small: Catalog, text: str) -> None:
+def test_the_schema_has_a_relation_for(small: Catalog, text: str) -> None:
     assert small.schema_allows(Relationship.parse(text))
 
 
 @pytest.mark.parametrize("text", FOREIGN)
-def test_the_schema_has_no_place_for(small: Catalog, text: str) -> None:
+def test_the_schema_has_no_relation_for(small: Catalog, text: str) -> None:
     assert not small.schema_allows(Relationship.parse(text))
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
-def test_who_has_administration_has_every_permission(name: str) -> None:
+def test_a_user_with_administration_has_every_permission(name: str) -> None:
     catalog = load_catalog(name)
     schema = catalog.schema()
     assert f"permission administration = {catalog.administrator} & member\n" in schema
@@ -206,7 +206,7 @@ def test_who_has_administration_has_every_permission(name: str) -> None:
         assert f"{first} + " in schema or f"{first}) & member" in schema
 
 
-def test_the_proof_of_a_schema_changes_with_what_it_enforces_and_with_nothing_else() -> None:
+def test_the_proof_of_a_schema_changes_only_with_what_it_enforces() -> None:
     text = find_catalog_file("fintoc").read_text()
     before = read_catalog(text, "fintoc")
     reworded = read_catalog(

@@ -59,7 +59,7 @@ def suggested(welcome: str) -> str:
     return ran.stdout
 
 
-def test_the_tutorial_prints_what_it_says_also_after_what_each_start_suggests(
+def test_the_tutorial_prints_what_the_page_shows(
     start_dev: StartDev, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_by_dev = start_dev().told

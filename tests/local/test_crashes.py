@@ -58,7 +58,7 @@ def bystander() -> Iterator[psutil.Popen]:
         process.kill()
 
 
-def test_a_killed_supervisor_leaves_nothing_that_the_next_start_does_not_end(home: Path) -> None:
+def test_the_next_start_ends_everything_that_a_killed_supervisor_left(home: Path) -> None:
     with supervisor_in(home) as supervisor:
         left = supervisor.children()
         assert sorted(child.name() for child in left) == ["postgres", "spicedb"]
@@ -89,7 +89,7 @@ def test_a_child_that_dies_is_reported_and_stops_the_rest(home: Path, program: s
     assert not any(runs(child) for child in children)
 
 
-def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
+def test_a_dead_child_is_reported_with_the_end_of_its_log(new_stack: NewStack) -> None:
     stack = new_stack()
     psutil.Process(stack.postgres.pid).kill()
     with pytest.raises(ProgramDied) as death:
@@ -101,7 +101,7 @@ def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
     assert sum("ready to accept connections" in line for line in last_lines) == 1
 
 
-def test_the_last_words_are_of_this_start(new_stack: NewStack) -> None:
+def test_the_reported_log_is_of_this_start(new_stack: NewStack) -> None:
     logs = new_stack().home.logs
     (logs / "quick.log").write_text("said by another one, long ago\n")
     for command, said in ((["true"], "(it said nothing)"), (["echo", "now"], "now")):
@@ -121,7 +121,7 @@ def test_a_signal_stops_every_child(home: Path, number: signal.Signals) -> None:
     assert not any(runs(child) for child in children)
 
 
-def test_a_process_that_merely_has_the_number_of_an_old_child_lives_on(tmp_path: Path) -> None:
+def test_an_unrelated_process_with_the_id_of_an_old_child_is_not_ended(tmp_path: Path) -> None:
     note = tmp_path / "spicedb.json"
     with bystander() as process:
         remember(note, process.pid, signal.SIGTERM)
@@ -131,7 +131,9 @@ def test_a_process_that_merely_has_the_number_of_an_old_child_lives_on(tmp_path:
     assert not note.exists()
 
 
-def test_a_lock_that_names_a_bystander_keeps_no_server_from_starting(new_stack: NewStack) -> None:
+def test_a_stale_lock_with_the_id_of_another_process_does_not_prevent_a_start(
+    new_stack: NewStack,
+) -> None:
     before = new_stack()
     data = before.home.postgres.resolve() / "data"
     lock = (data / "postmaster.pid").read_text()

@@ -16,7 +16,7 @@ time.sleep(600)
 """
 
 
-def test_a_child_that_holds_too_much_memory_is_begun_anew(
+def test_a_child_that_uses_too_much_memory_is_restarted(
     new_stack: NewStack, tmp_path: Path
 ) -> None:
     stack, told = new_stack(), tmp_path / "told"
@@ -36,7 +36,7 @@ def test_a_child_that_holds_too_much_memory_is_begun_anew(
     child.ensure_running()
 
 
-def test_one_that_is_small_goes_on(stack: LocalStack) -> None:
+def test_a_small_child_keeps_running(stack: LocalStack) -> None:
     server = stack.start_sandbox()
     before = server.pid
     server._child.keep_small()

@@ -11,17 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from teamaccess.catalog import (
-    Catalog,
-    InvalidCatalog,
-    bundled_catalogs,
-    load_catalog,
-    read_catalog,
-)
+from teamaccess.catalog import Catalog, InvalidCatalog, bundled_catalogs, load_catalog, read_catalog
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
-from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.catalog.seed_tables import finicom_prose, fintoc_table
 from tests.catalog.small import SMALL
 from tests.schema.engine import Engine
 
@@ -50,11 +44,11 @@ def test_the_committed_schema_is_what_the_catalog_compiles_to(name: str) -> None
 
 
 @pytest.mark.parametrize("name", bundled_catalogs())
-def test_the_engine_accepts_the_committed_schema(engine: Engine, name: str) -> None:
+def test_spicedb_accepts_the_committed_schema(engine: Engine, name: str) -> None:
     engine.write_schema((SCHEMAS / f"{name}.zed").read_text(encoding="utf-8"))
 
 
-def test_every_answer_of_the_engine_is_fintocs_table(engine: Engine) -> None:
+def test_spicedb_answers_every_question_as_fintocs_table_says(engine: Engine) -> None:
     fintoc = load_catalog("fintoc")
     one_member_for_each_role(engine, fintoc)
     sentence_of = {action.permission: action.description for action in fintoc.actions.values()}
@@ -67,7 +61,7 @@ def test_every_answer_of_the_engine_is_fintocs_table(engine: Engine) -> None:
     assert answers == {(role, sentence) for sentence, roles in table.items() for role in roles}
 
 
-def test_every_answer_of_the_engine_is_finicoms_guide(engine: Engine) -> None:
+def test_spicedb_answers_every_question_as_finicoms_guide_says(engine: Engine) -> None:
     finicom = load_catalog("finicom")
     one_member_for_each_role(engine, finicom)
     admin, write, read = finicom_prose()
@@ -78,7 +72,7 @@ def test_every_answer_of_the_engine_is_finicoms_guide(engine: Engine) -> None:
     assert admin.can < finicom.actions.keys()
 
 
-def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
+def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
     testing_channel: grpc.Channel,
 ) -> None:
     engine = Engine(testing_channel)
@@ -96,9 +90,7 @@ def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
 
 
 @pytest.mark.parametrize("word", [*sorted(RESERVED), "use", "self", "import", "partial", "any"])
-def test_a_word_of_the_language_is_refused_exactly_where_the_engine_refuses_it(
-    engine: Engine, word: str
-) -> None:
+def test_a_keyword_is_refused_exactly_when_spicedb_refuses_it(engine: Engine, word: str) -> None:
     schema = read_catalog(SMALL, "small").schema()
     assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
     assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
@@ -112,7 +104,7 @@ def is_right(text: str) -> bool:
     return True
 
 
-def test_the_catalog_permits_exactly_the_relationships_that_the_engine_takes(
+def test_the_catalog_permits_exactly_the_relationships_that_spicedb_accepts(
     engine: Engine,
 ) -> None:
     small = read_catalog(SMALL, "small")

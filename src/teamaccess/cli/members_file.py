@@ -46,7 +46,7 @@ class InvalidFile(Invalid):
         return "\n".join([super().detail, *mistakes[:MOST_TOLD], *more])
 
 
-def read(file: Path, catalog: Catalog) -> list[Newcomer]:
+def read_members_file(file: Path, catalog: Catalog) -> list[Newcomer]:
     """Return everybody in the file; raises InvalidFile with every mistake at its line."""
     found: dict[str, Newcomer] = {}
     mistakes: list[str] = []

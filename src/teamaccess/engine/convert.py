@@ -30,16 +30,16 @@ from teamaccess.relationships import (
 FULLY_CONSISTENT = Consistency(fully_consistent=True)
 
 MINIMIZE_LATENCY = Consistency(minimize_latency=True)
-"""An answer as of a recent moment, which SpiceDB chooses."""
+"""An answer as of a recent revision, which SpiceDB chooses."""
 
 
-def exactly(zed_token: str) -> Consistency:
-    """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
+def exact_snapshot(zed_token: str) -> Consistency:
+    """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
     return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 
 
-def at_least(zed_token: str | None) -> Consistency:
-    """Return the consistency "no older than this token"; without one, the newest there is."""
+def at_least_as_fresh(zed_token: str | None) -> Consistency:
+    """Return the consistency of this revision or a later one. Without a token, it is fully consistent."""
     if zed_token is None:
         return FULLY_CONSISTENT
     return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
@@ -118,15 +118,3 @@ def relationship_from_message(message: RelationshipMessage) -> Relationship:
         if message.HasField("optional_expires_at")
         else None,
     )
-
-
-def exact_snapshot(zed_token: str) -> Consistency:
-    """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
-    return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
-
-
-def at_least_as_fresh(zed_token: str | None) -> Consistency:
-    """Return the consistency of this revision or a later one. Without a token, it is fully consistent."""
-    if zed_token is None:
-        return FULLY_CONSISTENT
-    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))

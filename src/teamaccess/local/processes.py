@@ -27,7 +27,7 @@ def end_remembered(file: Path) -> None:
         note = json.loads(file.read_text())
         process = psutil.Process(note["pid"])
         if abs(process.create_time() - note["started"]) < CLOCK_SECONDS:
-            end(process, signal.Signals(note["signal"]))
+            stop_process(process, signal.Signals(note["signal"]))
     file.unlink(missing_ok=True)
 
 
@@ -41,7 +41,9 @@ def running(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
     ]
 
 
-def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 15) -> None:
+def stop_process(
+    process: psutil.Process, stop_signal: signal.Signals, patience: float = 15
+) -> None:
     """Ask a process to end, and kill it if it has not done so after `patience` seconds."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(stop_signal)

@@ -15,7 +15,7 @@ import psutil
 
 from teamaccess.local.errors import NotReady, ProgramDied
 from teamaccess.local.home import Home
-from teamaccess.local.processes import end, end_remembered, memory, remember
+from teamaccess.local.processes import end_remembered, memory, remember, stop_process
 
 LAST_LINES = 15
 
@@ -87,7 +87,7 @@ class Child:
     def stop(self) -> None:
         """Ask it to end, wait, and insist."""
         if self._process.poll() is None:
-            end(psutil.Process(self.pid), self._stop_signal)
+            stop_process(psutil.Process(self.pid), self._stop_signal)
             self._process.wait()
         self._note.unlink(missing_ok=True)
 

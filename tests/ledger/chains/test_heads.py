@@ -6,8 +6,9 @@ from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify_chains
+from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
-from tests.support.world import Team, World
+from tests.support.organization import Organization
 
 HEAD = (
     '{"kind":"ledger","chain":"acme","position":1,"hash":"' + "0" * 64 + '","at":null,'
@@ -15,7 +16,7 @@ HEAD = (
 )
 
 
-async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: World) -> None:
+async def test_every_kept_head_is_found_again(history: Organization, fintoc: Deployment) -> None:
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
         found = await verify_chains(connection, kept=kept)
@@ -25,11 +26,13 @@ async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: Wor
     assert chains >= {(kind, history.id) for kind in ChainKind}
 
 
-async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme: Team) -> None:
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
+    acme: Organization,
+) -> None:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection, acme.id)]
     await acme.member("bob", roles=["support"])
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
         found = await verify_chains(connection, acme.id, kept)
     assert (found.intact, found.kept_heads) == (True, 4)
@@ -37,8 +40,8 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_cut_off_together_with_its_head_is_missing(
-    history: Team, intruder: Intruder, table: str
+async def test_entries_truncated_with_their_head_are_missing(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, last)}")
@@ -50,8 +53,8 @@ async def test_what_was_cut_off_together_with_its_head_is_missing(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_written_anew_is_another_entry(
-    history: Team, intruder: Intruder, table: str
+async def test_a_rewritten_entry_differs_from_the_kept_head(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
@@ -60,8 +63,8 @@ async def test_what_was_written_anew_is_another_entry(
     assert await intruder.found(history, kept) == [f"{table} {last} kept_head_differs"]
 
 
-async def test_an_organization_that_vanished_whole_is_missed(
-    history: Team, intruder: Intruder
+async def test_an_organization_that_vanished_is_detected(
+    history: Organization, intruder: Intruder
 ) -> None:
     kept = await intruder.kept(history)
     for table, name in NAMES.items():
@@ -76,7 +79,7 @@ async def test_an_organization_that_vanished_whole_is_missed(
     ]
 
 
-async def test_an_organization_without_any_entry_is_missed_too(intruder: Intruder) -> None:
+async def test_an_organization_without_any_entry_is_detected_too(intruder: Intruder) -> None:
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
@@ -91,7 +94,9 @@ async def test_an_organization_without_any_entry_is_missed_too(intruder: Intrude
     assert finding.fault == "chain_missing"
 
 
-async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
+async def test_an_empty_list_of_heads_proves_nothing(
+    history: Organization, intruder: Intruder
+) -> None:
     with pytest.raises(NothingKept, match="has no chain head of any chain"):
         await verify_chains(intruder.connection, kept=[])
     others = list(read_kept_heads([HEAD.encode()], "a file"))
@@ -99,7 +104,7 @@ async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder)
         await intruder.verify(history, others)
 
 
-def test_a_file_of_heads_is_read_by_the_line() -> None:
+def test_a_file_of_heads_is_read_line_by_line() -> None:
     [first, second] = read_kept_heads([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
     assert isinstance(first, KeptHead)
     assert first == second
@@ -120,6 +125,6 @@ def test_a_file_of_heads_is_read_by_the_line() -> None:
         HEAD.replace('"hash":"0', '"hash":"'),
     ],
 )
-def test_what_is_no_head_is_told_with_its_line(line: str) -> None:
+def test_a_malformed_head_is_reported_with_its_line(line: str) -> None:
     with pytest.raises(InvalidHeads, match=r"a file, line 2: this is not a chain head"):
         list(read_kept_heads([HEAD.encode(), line.encode()], "a file"))

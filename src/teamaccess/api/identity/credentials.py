@@ -7,7 +7,7 @@ from teamaccess.directory.users.find import user_and_clock
 from teamaccess.directory.users.issued import wait_until_issued
 from teamaccess.directory.users.issuer import Issuer, Login
 from teamaccess.directory.users.logins import first_sign_in, known_and_clock
-from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify
+from teamaccess.directory.users.tokens import Audience, Claims, InvalidToken, verify_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
 from teamaccess.storage import Channel, User, UserId
@@ -22,7 +22,7 @@ async def authenticate_token(service: Service, token: str, request_id: str) -> t
         return await _machine(service, token, request_id)
     if service.issuer is not None and service.issuer.is_of(token):
         return await _elsewhere(service, service.issuer, token, request_id)
-    claims = verify(service.keys, token)
+    claims = verify_access_token(service.keys, token)
     if claims.audience is Audience.OPERATOR:
         await wait_until_issued(claims.issued_at, await service.now())
         return Operator(claims.subject), claims

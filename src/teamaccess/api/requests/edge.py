@@ -62,7 +62,7 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
             try:
                 opening = open_change(service, request, even_if_stopped=even_if_stopped)
                 async with opening as change:
-                    return await run(handler, request, service, change, arguments)
+                    return await run_change(handler, request, service, change, arguments)
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
@@ -119,7 +119,7 @@ def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
     return OrganizationId(organization)
 
 
-async def run(
+async def run_change(
     handler: Handler,
     request: Request[Any, Any, Any],
     service: Service,

@@ -24,7 +24,7 @@ from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.issuer import Login
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
 from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.service import Service
@@ -54,7 +54,7 @@ async def invite(
     """Invite an address; the mail with the link is sent once the invitation is committed."""
     life = timedelta(hours=data.expires_in_hours)
     key = service.keys.invitees
-    letter = await offer.invite(change, data.email, once_each(data), key, life)
+    letter = await offer.invite(change, data.email, roles_once_each(data), key, life)
     return await send(change, service, letter)
 
 
@@ -130,7 +130,9 @@ async def accept(
         async with service.ledger.change(who, organization) as change:
             signed_in = await still_signed_in(request, change)
             user = await acceptance.accept(change, offered.id, data.token, signed_in, name)
-            token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
+            token = issue_access_token(
+                service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE
+            )
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):
         raise  # that is no refusal
@@ -178,7 +180,7 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
     return view
 
 
-def once_each(data: NewInvitation) -> list[RoleId]:
+def roles_once_each(data: NewInvitation) -> list[RoleId]:
     """Return the offered roles; raises RoleTwice."""
     roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
     for role in roles:

@@ -100,8 +100,8 @@ async def change_member_roles(
     if_match: IfMatch = None,
 ) -> MemberView:
     """Give a member exactly these roles; the roles that stay are in force throughout."""
-    roles = once_each(data.roles)
-    member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
+    roles = role_ends_once_each(data.roles)
+    member, before = await act.change_member_roles(change, UserId(user), roles, _reason(data))
     refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
 
@@ -154,7 +154,7 @@ async def remove_member(
     user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
     """End a membership, everything that depends on it, and the member's sessions."""
-    await act.remove(change, UserId(user), _reason(data))
+    await act.remove_member(change, UserId(user), _reason(data))
 
 
 @post(
@@ -168,7 +168,7 @@ async def leave(change: OrganizationChange) -> None:
     await act.leave(change)
 
 
-def once_each(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
+def role_ends_once_each(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
     """Return the roles with their ends; raises RoleTwice."""
     ends: dict[RoleId, datetime | None] = {}
     for each in roles:

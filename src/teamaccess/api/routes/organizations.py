@@ -51,7 +51,9 @@ async def create_organization(
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)
-    return OrganizationView.of(await create.create(change, data.id, data.name, founder))
+    return OrganizationView.of(
+        await create.create_organization(change, data.id, data.name, founder)
+    )
 
 
 @get("/v1/organizations", operation_id="list_organizations")
@@ -99,7 +101,7 @@ async def rename_organization(
     change: OrganizationChange, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
     """Give an organization another name."""
-    return OrganizationView.of(await create.rename(change, data.name))
+    return OrganizationView.of(await create.rename_organization(change, data.name))
 
 
 @delete(
@@ -110,7 +112,7 @@ async def rename_organization(
 @changes
 async def delete_organization(change: OrganizationChange) -> None:
     """End an organization for everybody; its id is never used again."""
-    await create.end(change)
+    await create.delete_organization(change)
 
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")

@@ -20,8 +20,8 @@ from teamaccess.directory.resources.find import get_resource, list_resources, ty
 from teamaccess.directory.resources.grants import (
     GrantEnds,
     GrantKey,
+    grant_key_of,
     grants_on,
-    key_of,
     replace_grants,
 )
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
@@ -70,7 +70,7 @@ async def show_resource(
 @revokes
 async def remove_resource(type: InPath, resource: InPath, change: OrganizationChange) -> None:
     """Remove an object with everything that was granted on it; its id is never registered again."""
-    await register.remove(change, type, ResourceId(resource))
+    await register.remove_resource(change, type, ResourceId(resource))
 
 
 @get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
@@ -138,8 +138,8 @@ async def show_grants(
     async with service.reads() as session:
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
-    ends = {key_of(grant): grant.expires_at for grant in found}
-    return Response(view(found, now), headers={"ETag": etag_of(ends)})
+    ends = {grant_key_of(grant): grant.expires_at for grant in found}
+    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
@@ -153,13 +153,13 @@ async def change_grants(
 ) -> GrantsView:
     """Have exactly these grants on an object; the grants that stay are in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, once_each(data.grants))
+    grants, before = await replace_grants(change, key, grants_once_each(data.grants))
     name = f"{type}:{resource}"
-    refuse_changed(if_match, etag_of(before), GrantsChangedMeanwhile, resource=name)
+    refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 
-def once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
+def grants_once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
     """Return the grants with their ends; raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
@@ -178,7 +178,7 @@ def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
     return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
 
 
-def etag_of(grants: GrantEnds) -> str:
+def etag_of_grants(grants: GrantEnds) -> str:
     """Return the ETag of the grants on an object, with their ends."""
     return etag([f"{grant} {end}" for grant, end in grants.items()])
 

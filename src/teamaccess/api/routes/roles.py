@@ -14,10 +14,10 @@ from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.directory.roles import remove
 from teamaccess.directory.roles.find import RoleEntry, get_role, list_roles
 from teamaccess.directory.roles.holders import Holders
-from teamaccess.directory.roles.make import Description, RoleState, clone, make, replace
-from teamaccess.directory.roles.remove import remove
+from teamaccess.directory.roles.make import Description, RoleState, clone, create_role, replace
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
 from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
@@ -78,7 +78,9 @@ async def show_role(
     async with service.reads() as session:
         found = await get_role(session, service.catalog, id, RoleId(role), now)
     headers = (
-        {"ETag": etag_of(RoleState.of(found.role))} if isinstance(found.role, CustomRole) else None
+        {"ETag": etag_of_role(RoleState.of(found.role))}
+        if isinstance(found.role, CustomRole)
+        else None
     )
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
@@ -90,7 +92,7 @@ async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> Role
     about = described(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
-        role = await make(change, data.id, about, parts_of(data.actions))
+        role = await create_role(change, data.id, about, parts_of(data.actions))
         return RoleView.of(RoleEntry(role, Holders()), change.catalog)
     role, left_out = await clone(change, data.id, about, RoleId(data.clone_of))
     view = RoleView.of(RoleEntry(role, Holders()), change.catalog)
@@ -111,7 +113,7 @@ async def replace_role(
     _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile, role=role)
+    refuse_changed(if_match, etag_of_role(before), RoleChangedMeanwhile, role=role)
     found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 
@@ -124,7 +126,7 @@ async def replace_role(
 @revokes
 async def delete_role(role: InPath, change: OrganizationChange, reassign: Instead = None) -> None:
     """Delete a role; for a role in use, say which role its holders get instead."""
-    await remove(change, RoleId(role), reassign)
+    await remove.delete_role(change, RoleId(role), reassign)
 
 
 def described(data: NewRole | RoleReplacement) -> Description:
@@ -136,7 +138,7 @@ def described(data: NewRole | RoleReplacement) -> Description:
     )
 
 
-def etag_of(role: RoleState) -> str:
+def etag_of_role(role: RoleState) -> str:
     """Return the ETag of everything about a role that PUT replaces."""
     return etag((role.name, role.description, sorted(role.actions), role.selectors))
 

@@ -9,7 +9,7 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.api.routes.members import once_each
+from teamaccess.api.routes.members import role_ends_once_each
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
@@ -36,7 +36,7 @@ async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
     """Create a service account with these roles; it signs in with tokens that are created for it."""
-    account = await keep.create(change, data.name, wanted(data.roles))
+    account = await keep.create_service_account(change, data.name, wanted(data.roles))
     users = [account.user_id]
     held = await roles_held(change.session, change.organization, users, change.now)
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
@@ -90,7 +90,9 @@ async def create_token(
 ) -> TokenView:
     """Create a token for a service account. Its secret is in this answer and nowhere else."""
     life = timedelta(days=data.expires_in_days)
-    return shown_once(change, await tokens.issue(change, UserId(account), data.name, life))
+    return shown_once(
+        change, await tokens.issue_api_token(change, UserId(account), data.name, life)
+    )
 
 
 @get(TOKENS, operation_id="list_tokens")
@@ -147,7 +149,9 @@ def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenV
 
 def wanted(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
     """Return the roles with their ends; raises RoleTwice."""
-    return once_each([RoleInput(role=each) if isinstance(each, str) else each for each in roles])
+    return role_ends_once_each(
+        [RoleInput(role=each) if isinstance(each, str) else each for each in roles]
+    )
 
 
 def _key(token: ApiToken) -> tuple[datetime, str]:

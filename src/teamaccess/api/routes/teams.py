@@ -9,7 +9,7 @@ from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
 from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
-from teamaccess.api.routes.members import once_each
+from teamaccess.api.routes.members import role_ends_once_each
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
@@ -34,7 +34,7 @@ class TeamRolesChangedMeanwhile(PreconditionFailed):
 @changes
 async def create_team(change: OrganizationChange, data: JSONBody[NewTeam]) -> TeamView:
     """Create a team without members and roles."""
-    return TeamView.of(await act.make(change, data.id, data.name), change.now)
+    return TeamView.of(await act.create_team(change, data.id, data.name), change.now)
 
 
 @get(TEAMS, operation_id="list_teams")
@@ -75,14 +75,14 @@ async def rename_team(
     team: InPath, change: OrganizationChange, data: JSONBody[TeamPatch]
 ) -> TeamView:
     """Give a team another name."""
-    return TeamView.of(await act.rename(change, TeamId(team), data.name), change.now)
+    return TeamView.of(await act.rename_team(change, TeamId(team), data.name), change.now)
 
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
 async def delete_team(team: InPath, change: OrganizationChange) -> None:
     """Delete a team, with everything that its members had through it."""
-    await act.end(change, TeamId(team))
+    await act.delete_team(change, TeamId(team))
 
 
 @put(f"{ONE}/roles", operation_id="replace_team_roles")
@@ -95,8 +95,8 @@ async def change_team_roles(
 ) -> TeamView:
     """Have a team hold exactly these roles, and so everybody in it."""
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
-    roles = once_each(data.roles)
-    changed, before = await act.change_roles(change, TeamId(team), roles, reason)
+    roles = role_ends_once_each(data.roles)
+    changed, before = await act.change_team_roles(change, TeamId(team), roles, reason)
     refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile, team=team)
     return TeamView.of(changed, change.now)
 

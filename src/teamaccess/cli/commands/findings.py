@@ -9,7 +9,11 @@ import typer
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.delivery.status import OpenFindings
-from teamaccess.directory.organizations.findings import MOST_LISTED, newest, resolve
+from teamaccess.directory.organizations import findings
+from teamaccess.directory.organizations.findings import (
+    MOST_LISTED,
+    newest_findings,
+)
 from teamaccess.directory.schemas.apply import refuse_while_foreign
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind
@@ -77,7 +81,7 @@ def list_findings(
 
     async def look(service: Service) -> Sequence[Finding]:
         async with service.reads() as session:
-            return await newest(session, organization, resolved=everything)
+            return await newest_findings(session, organization, resolved=everything)
 
     found = connected(look)
     about = f" about {organization}" if organization else ""
@@ -103,7 +107,7 @@ def resolve_findings(
     async def close(service: Service) -> Sequence[Finding]:
         async with service.ledger.change(operator()) as change:
             await refuse_while_foreign(change.session, service.engine, set(ids))
-            found = await resolve(change, set(ids), why)
+            found = await findings.resolve_findings(change, set(ids), why)
             await service.ledger.commit(change)
         return found
 

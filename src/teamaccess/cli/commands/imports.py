@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from teamaccess.cli.connected import AsJson, connected, operator, tell
-from teamaccess.cli.members_file import COLUMNS, read
+from teamaccess.cli.members_file import COLUMNS, read_members_file
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import pluralize
 from teamaccess.directory.members.imports import import_members
@@ -45,7 +45,7 @@ def members(
         here = OrganizationId(organization)
         async with service.reads() as session:
             await get_organization(session, here)
-        newcomers = read(file, service.catalog)
+        newcomers = read_members_file(file, service.catalog)
         seen = joined = 0
         with Meter("Importing", "members", len(newcomers)) as meter:
             async for batch, new in import_members(

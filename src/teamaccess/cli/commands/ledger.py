@@ -16,7 +16,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.delivery.status import LedgerStatus, ledger_status
-from teamaccess.directory.organizations.stopped import retry, skip
+from teamaccess.directory.organizations.stopped import retry_stopped, skip_stopped
 from teamaccess.ledger.chains.heads import KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify_chains
@@ -108,7 +108,7 @@ def show_status(as_json: AsJson = False) -> None:
 @app.command("retry")
 def retry_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
     """Send the entry that stops an organization once more, as after mending SpiceDB's schema."""
-    position = _way_out(retry, organization, reason)
+    position = _way_out(retry_stopped, organization, reason)
     sentence = f"{organization}:{position} goes to the workers again; `ledger status` tells."
     tell(as_json, sentence, organization=organization, position=position)
 
@@ -119,7 +119,7 @@ def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> N
 
     What it says is then missing from SpiceDB, which `teamaccess reconcile` shows and mends.
     """
-    position = _way_out(skip, organization, reason)
+    position = _way_out(skip_stopped, organization, reason)
     sentence = (
         f"{organization}:{position} is given up. "
         f"Next: teamaccess reconcile --organization {organization}"

@@ -13,7 +13,7 @@ from teamaccess.cli.connected import AsJson, connected, operator, progress_of, t
 from teamaccess.cli.terminal import time_of
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations import create
 from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
@@ -38,7 +38,7 @@ def create_organization(
 
     async def make(service: Service) -> None:
         async with service.ledger.change(operator()) as change:
-            await create(change, organization, name, founder=None, reason=why)
+            await create.create_organization(change, organization, name, founder=None, reason=why)
             await service.ledger.commit(change)
 
     connected(make)

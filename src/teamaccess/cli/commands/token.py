@@ -10,7 +10,7 @@ from teamaccess.changes.events.users import TokenIssued
 from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.service import Service
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -53,7 +53,9 @@ def issue_token(
                 audience, subject = Audience.USER, (await find_user(session, user or "")).id
         about = f"{'operator' if operator_name else 'user'}:{subject}"
         await record_alone(service.sessions, operator(), TokenIssued(hours=hours), about)
-        return subject, issue(service.keys, audience, subject, await service.now(), life)
+        return subject, issue_access_token(
+            service.keys, audience, subject, await service.now(), life
+        )
 
     subject, token = connected(make)
     tell(as_json, token, subject=subject, token=token, expires_in_hours=hours)

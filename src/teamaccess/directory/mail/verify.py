@@ -40,11 +40,11 @@ def sealed(mail: Mail, *, readable: bool = False) -> bytes:
         content = serialize(mail, readable=readable)
     except UnicodeEncodeError:
         raise UnsafeMail("it has characters that UTF-8 cannot spell") from None
-    verify(content, mail)
+    verify_mail(content, mail)
     return content
 
 
-def verify(content: bytes, mail: Mail) -> None:
+def verify_mail(content: bytes, mail: Mail) -> None:
     """Return if the bytes are exactly this mail, to exactly one recipient; raises UnsafeMail."""
     _verify_lines(content)
     read = BytesParser(policy=compat32).parsebytes(content)

@@ -60,7 +60,7 @@ class RolesReplaced(NamedTuple):
     before: Ends
 
 
-async def change_roles(
+async def change_member_roles(
     change: OrganizationChange, user: UserId, roles: Ends, reason: str | None = None
 ) -> RolesReplaced:
     """Give a member exactly these roles; return the member and the roles held before.
@@ -174,7 +174,9 @@ async def reactivate(
     return member
 
 
-async def remove(change: OrganizationChange, user: UserId, reason: str | None = None) -> None:
+async def remove_member(
+    change: OrganizationChange, user: UserId, reason: str | None = None
+) -> None:
     """End a membership with everything that depends on it, and the member's sessions.
 
     Raises what `authorize_on` does, UnknownMember and LastAdministrator.

@@ -18,7 +18,7 @@ class InForce(NamedTuple):
     applied_at: datetime
 
 
-async def in_force(session: AsyncSession, at: datetime) -> InForce | None:
+async def schema_in_force(session: AsyncSession, at: datetime) -> InForce | None:
     """Return the schema in force at a time, or None if none was recorded by then."""
     newest = (
         select(SchemaVersion)

@@ -26,7 +26,7 @@ AHEAD = "its time of issue is ahead of our clock: the clock of whoever issued it
 async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
     """Return once the time of issue has come, and whether that took waiting.
 
-    SECURITY: a sign-out refuses the tokens that were issued before it. A token of an issuer whose clock is
+    SECURITY: a sign-out refuses the tokens that were issued before it. A token of an issuer with a clock
     ahead would count as issued later. So no token is accepted before its own time of issue. Then every
     token that was in use before a sign-out is older than the sign-out. Clocks are a little ahead, so a
     request waits for up to two seconds. Raises InvalidToken for more.

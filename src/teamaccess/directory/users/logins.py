@@ -42,7 +42,7 @@ async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | N
 async def first_sign_in(change: Change, login: Login) -> User:
     """Return the user who has this login from now on.
 
-    That is the user with its address, if the issuer vouches for the address and the user has no login yet.
+    That is the user with its address, if the issuer vouches for it and the user has no login yet.
     Otherwise it is a new user, who gets the address if no other user has it. Raises SignInAgain, and
     InvalidToken if the user's sessions were ended after the login's token was issued.
     """

@@ -12,7 +12,14 @@ from teamaccess.directory.users.issued import AHEAD, InvalidToken
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
 
-__all__ = ["LONGEST_LIFE", "Audience", "Claims", "InvalidToken", "issue", "verify"]
+__all__ = [
+    "LONGEST_LIFE",
+    "Audience",
+    "Claims",
+    "InvalidToken",
+    "issue_access_token",
+    "verify_access_token",
+]
 
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
@@ -47,7 +54,9 @@ class Claims:
             raise InvalidToken(cause="its session was ended")
 
 
-def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta) -> str:
+def issue_access_token(
+    keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta
+) -> str:
     """Return a signed token for `life`, twelve hours at most.
 
     `now` is the database's clock, against which ended sessions are judged, to the microsecond.
@@ -62,7 +71,7 @@ def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: tim
     return jwt.encode(claims, keys.tokens, "HS256", headers={"kid": keys.token_key_id})
 
 
-def verify(keys: Keys, token: str) -> Claims:
+def verify_access_token(keys: Keys, token: str) -> Claims:
     """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
     try:
         verified = jwt.decode_complete(

@@ -9,7 +9,7 @@ from urllib.parse import quote, urlencode
 
 from teamaccess.local.home import Home
 from teamaccess.local.postgres.installation import environment, find_installation, shared_folder
-from teamaccess.local.processes import end, running
+from teamaccess.local.processes import running, stop_process
 from teamaccess.local.sockets import make_socket_folder, socket_folder
 from teamaccess.local.supervisor import Supervisor
 
@@ -78,7 +78,7 @@ class LocalPostgres:
         """
         data = self._home.postgres.resolve() / "data"
         for orphan in running("postgres", folder=data, argument=self._sockets_setting):
-            end(orphan, signal.SIGINT)
+            stop_process(orphan, signal.SIGINT)
         (data / "postmaster.pid").unlink(missing_ok=True)
         (self._sockets / f".s.PGSQL.{PORT}.lock").unlink(missing_ok=True)
 

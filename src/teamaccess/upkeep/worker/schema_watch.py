@@ -20,7 +20,7 @@ from teamaccess.engine import (
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 
 log = structlog.get_logger()
 
@@ -71,7 +71,7 @@ class SchemaWatch:
         details = {"after": after, "differences": [f"unknown: {why}"]}
         log.error("foreign_schema", **details)
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
     async def check_current(self) -> None:
         """Check the current schema, because a schema may have been written while nobody watched."""
@@ -105,7 +105,7 @@ class SchemaWatch:
         log.error("foreign_schema", differences=differences)
         async with self._service.reads() as session:
             details = {**details, "differences": differences}
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
 
 async def _wait_for_record(session: AsyncSession) -> None:

@@ -16,7 +16,7 @@ from teamaccess.delivery.relay import OUTAGES
 from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
 from teamaccess.upkeep.worker.schema_watch import SchemaWatch
 
@@ -151,11 +151,11 @@ class Watcher:
                 }
                 if claimed:
                     details |= {"claimed": claimed, "why": NOT_OURS}
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+                await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _record_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+            await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _save(self, observed: ObservedWrite, judgement: Judgement) -> None:
         """Save the cursor: at once after a write, otherwise every SAVE_SECONDS.
