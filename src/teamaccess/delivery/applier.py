@@ -143,7 +143,7 @@ class Applier:
         async with self._status_pool.begin() as connection:
             await stopped.stop(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
-        log.error("organization_stopped", entry=entry, why=str(refused))
+        log.error("organization_stopped", entry=entry, cause=str(refused))
 
     async def _permit_renewal(self, entry: Entry) -> None:
         await self._permit(RunKind.RENEWAL, [entry])

@@ -57,7 +57,7 @@ class Relay:
                     while should_continue():
                         await self._round()
             except OUTAGES as cause:
-                log.warning("relay_outage", cause=repr(cause))
+                log.warning("relay_failed", cause=repr(cause))
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> None:
@@ -85,7 +85,7 @@ class Relay:
         except EngineRefused:
             pass  # the organization has stopped; the applier has recorded and logged it
         except OtherHistory as other:
-            log.error("other_history", organization=organization, why=str(other))
+            log.error("other_history_found", organization=organization, cause=str(other))
             await self._postpone(organization, attempts)
         except Exception:
             log.exception("delivery_failed", organization=organization)
