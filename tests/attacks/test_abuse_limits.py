@@ -158,8 +158,8 @@ async def signed_up(organization: Organization, address: str) -> Person:
     body = {"token": organization.deployment.invitation_token(address)}
     accepted = await organization.deployment.http.post("/v1/invitations/accept", json=body)
     assert accepted.status_code == 200, accepted.text
-    told = accepted.json()
-    return Person(organization.deployment, told["user"], address, told["access_token"])
+    reported = accepted.json()
+    return Person(organization.deployment, reported["user"], address, reported["access_token"])
 
 
 async def test_one_person_has_a_daily_limit_of_mails(initech: Organization, limit: Limit) -> None:
@@ -210,9 +210,9 @@ async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit
 
 async def sent_by(deployment: Deployment, *people: Person) -> int:
     """How many mails these have caused."""
-    theirs = Invitation.invited_by.in_([each.id for each in people])
+    others = Invitation.invited_by.in_([each.id for each in people])
     async with deployment.service.reads() as session:
-        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(theirs)
+        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(others)
         return (await session.execute(sent)).scalar_one()
 
 
@@ -419,8 +419,8 @@ async def test_a_service_account_is_counted_separately(initech: Organization, li
 
 def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text()
-    told = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
-    assert {name.lower(): int(most.replace(",", "")) for name, most in told.items()} == (
+    reported = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
+    assert {name.lower(): int(most.replace(",", "")) for name, most in reported.items()} == (
         limits.Limits.model_construct().model_dump()
     )
 

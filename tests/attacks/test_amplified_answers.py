@@ -12,7 +12,7 @@ from teamaccess.catalog import InvalidCatalog, find_catalog_file, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.responses import refused
@@ -148,17 +148,17 @@ def replaced(good: Any, bad: Any) -> Iterator[Any]:
 async def test_an_answer_to_a_hostile_body_is_not_longer_than_the_body(
     fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create_organization("acme"))
-    by = stage.organization.administrator
+    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    by = targets.organization.administrator
     if ASKS[route].operators:
         by = await fintoc.operator_person()
     headers = {"Content-Type": "application/json"}
-    for body in hostile(stage.body(route)):
+    for body in hostile(targets.body(route)):
         begun = time.monotonic()
-        answer = await stage.ask(route, by, json=None, content=body, headers=headers)
-        told = f"{body[:80]!r}: {answer.text[:300]}"
-        assert 400 <= answer.status_code < 500, told
-        assert len(answer.content) < LONGEST_QUOTE * 20, told
+        answer = await targets.ask(route, by, json=None, content=body, headers=headers)
+        reported = f"{body[:80]!r}: {answer.text[:300]}"
+        assert 400 <= answer.status_code < 500, reported
+        assert len(answer.content) < LONGEST_QUOTE * 20, reported
         assert time.monotonic() - begun < LONGEST_SECONDS
 
 

@@ -48,8 +48,8 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, **more: str) -> Settings:
 def connection_arguments(settings: Settings) -> dict[str, object]:
     """What the driver is told."""
     driver: Any = asyncpg_dialect
-    _, told = driver().create_connect_args(make_url(settings.sqlalchemy_url))
-    return dict(told)
+    _, reported = driver().create_connect_args(make_url(settings.sqlalchemy_url))
+    return dict(reported)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def connection_arguments(settings: Settings) -> dict[str, object]:
 def test_postgresql_on_another_host_is_connected_over_tls_by_default(
     monkeypatch: pytest.MonkeyPatch, address: str, dsn: str | None
 ) -> None:
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told.get("dsn") == dsn
-    assert not any(name.startswith("ssl") for name in told)
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported.get("dsn") == dsn
+    assert not any(name.startswith("ssl") for name in reported)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_host_from_the_environment_is_connected_over_tls_too(
     monkeypatch: pytest.MonkeyPatch, address: str, host: str, dsn: str | None
 ) -> None:
     monkeypatch.setenv("PGHOST", host)
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told.get("dsn") == dsn
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported.get("dsn") == dsn
 
 
 @pytest.mark.parametrize("said", ["sslmode=", "ssl=disable", "sslrootcert=%2Fca.pem"])
@@ -101,8 +101,8 @@ def test_tls_stays_on_unless_it_is_disabled_explicitly(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     address = f"postgresql://t:pw@db.internal/t?{said}"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert str(told["dsn"]).startswith("postgresql:///?sslmode=require")
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert str(reported["dsn"]).startswith("postgresql:///?sslmode=require")
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
@@ -120,8 +120,8 @@ def test_a_laxer_mode_from_the_environment_is_ignored(
 ) -> None:
     monkeypatch.setenv("PGSSLMODE", mode)
     address = "postgresql://t:pw@db.internal/t"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told["dsn"] == "postgresql:///?sslmode=require"
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported["dsn"] == "postgresql:///?sslmode=require"
 
 
 @pytest.mark.parametrize("by", ["the address", "the environment"])
@@ -198,9 +198,9 @@ def untold(said: str) -> None:
 def test_an_encoded_password_is_decoded(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     encoded = quote(password, safe="")
     address = f"postgresql://ana:{encoded}@127.0.0.1:5433/t?application_name=x"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert (told["user"], told["password"]) == ("ana", password)
-    assert (told["host"], told["port"], told["database"]) == ("127.0.0.1", 5433, "t")
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert (reported["user"], reported["password"]) == ("ana", password)
+    assert (reported["host"], reported["port"], reported["database"]) == ("127.0.0.1", 5433, "t")
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

@@ -175,10 +175,10 @@ async def test_repeated_sign_outs_add_a_limited_number_of_events(acme: Organizat
         assert (await bob.ask("POST", "/v1/me/sign-out")).status_code == 204
         assert (await bob.ask("GET", "/v1/me")).status_code == 401
     async with acme.deployment.service.reads() as session:
-        told = await session.scalar(
+        reported = await session.scalar(
             select(func.count()).where(
                 Event.kind == "signed_out", Event.subject == f"user:{bob.id}"
             )
         )
-    assert told is not None
-    assert told <= 10
+    assert reported is not None
+    assert reported <= 10

@@ -12,17 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load_catalog
+from teamaccess.catalog import InvalidCatalog, load_catalog, read_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read_catalog
-from teamaccess.cli.refusals import tell_refusal
+from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
 from teamaccess.common.settings import Settings
 from teamaccess.common.text import escape_controls
 from teamaccess.views.tables import print_table, rows_as_csv
-from tests.api.requests import ASKS, Stage
+from tests.api.requests import ASKS, RequestTargets
 from tests.support.organization import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
@@ -88,9 +87,9 @@ def test_a_command_prints_no_control_characters(
 ) -> None:
     echo(ACTED_ON)
     print_table([ACTED_ON], [[ACTED_ON, "[red]x[/red]"], ["[link=http://evil.example]x", "y"]])
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
-    tell_refusal(ValueError(ACTED_ON), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
+    print_refusal(ValueError(ACTED_ON), as_json=False)
     printed = capsys.readouterr()
     assert not acts(printed.out)
     assert not acts(printed.err)
@@ -269,12 +268,12 @@ async def test_a_malformed_quality_value_is_ignored(acme: Organization, quality:
 
 
 async def test_accepted_hostile_text_breaks_no_route(acme: Organization) -> None:
-    stage = await Stage.set(acme)
-    paths = [stage.url(route) for route in ASKS if route.method == "GET"]
+    targets = await RequestTargets.set(acme)
+    paths = [targets.url(route) for route in ASKS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:
-        told = []
+        reported = []
         for accept in ("*/*", "text/csv;q=inf, text/html;q=nan", ";q=1e400", "/;=,;", ""):
             answer = await acme.administrator.ask("GET", path, headers={"Accept": accept})
-            told.append(answer.status_code)
-        assert len(set(told)) == 1, (path, told)
-        assert told[0] < 500, path
+            reported.append(answer.status_code)
+        assert len(set(reported)) == 1, (path, reported)
+        assert reported[0] < 500, path

@@ -94,9 +94,9 @@ async def test_a_schema_swapped_for_a_moment_is_found_and_stops_changes(
     assert made.status_code in (200, 403)
 
 
-async def _changed(organization: Organization, whom: Person, role: str) -> bool:
+async def _changed(organization: Organization, target: Person, role: str) -> bool:
     """Whether a role change succeeds; SpiceDB may judge by the schema of half a second ago."""
-    return (await organization.change_roles(whom, role)).status_code == 200
+    return (await organization.change_roles(target, role)).status_code == 200
 
 
 async def watched(deployment: Deployment, organization: Organization) -> None:

@@ -84,8 +84,8 @@ async def test_the_creator_of_an_organization_can_follow_its_change_before_being
         about = {"id": f"branch-{secrets.token_hex(4)}", "name": "Branch"}
         late = await ana.ask("POST", "/v1/organizations", json=about)
         assert late.status_code == 202
-        told = await ana.ask("GET", late.headers["Location"])
-        assert (told.status_code, told.json()["status"]) == (200, "pending")
+        reported = await ana.ask("GET", late.headers["Location"])
+        assert (reported.status_code, reported.json()["status"]) == (200, "pending")
         bob = await initech.member("bob", roles=["admin"])
         assert (await bob.ask("GET", late.headers["Location"])).status_code == 404
 

@@ -31,9 +31,9 @@ async def test_an_operator_creates_an_organization_and_its_administrator(
         "operator", "grant-administrator", id, f"Zoe@{id}.example", "--reason", "a call", "--json"
     )
 
-    told = json.loads(granted.stdout)
-    assert told["changes"] == [f"{id}:1"]
-    assert await fintoc.check(id, told["user"], "users_invite", at=told["zed_token"])
+    reported = json.loads(granted.stdout)
+    assert reported["changes"] == [f"{id}:1"]
+    assert await fintoc.check(id, reported["user"], "users_invite", at=reported["zed_token"])
     async with fintoc.service.reads() as session:
         entry = (
             await session.scalars(select(LedgerEntry).where(LedgerEntry.organization_id == id))
@@ -127,14 +127,14 @@ async def test_an_unknown_user_is_an_error_and_not_a_no(
     run: Run, acme: Organization, fintoc: Deployment
 ) -> None:
     ana, elsewhere = acme.administrator, (await fintoc.create_organization("other")).administrator
-    for organization, user, told in (
+    for organization, user, reported in (
         ("nope", ana.email, "There is no organization nope.\n"),
         ("not an id", ana.email, "There is no organization not an id.\n"),
         (acme.id, "usr_1", "There is no user usr_1.\n"),
         (acme.id, "nobody@acme.example", "There is no user nobody@acme.example.\n"),
     ):
         refused = await run("check", organization, user, "users_invite")
-        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", told)
+        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", reported)
     assert (await run("check", acme.id, elsewhere.id, "users_invite")).exit_code == 1
 
 
@@ -146,12 +146,12 @@ async def test_an_issued_token_belongs_to_its_user(
     ana.token = issued.stdout.strip()
     assert (await ana.ask("GET", "/v1/me")).json()["id"] == ana.id
     async with fintoc.service.reads() as session:
-        told = await session.scalar(
+        reported = await session.scalar(
             select(Event.details)
             .where(Event.kind == "token_issued", Event.subject == f"user:{ana.id}")
             .limit(1)
         )
-    assert told == {"hours": 12}
+    assert reported == {"hours": 12}
 
 
 async def test_an_operators_token_has_the_operators_audience(run: Run, fintoc: Deployment) -> None:
@@ -231,7 +231,7 @@ async def test_reconcile_finds_drift_and_repairs_it(
 ) -> None:
     strange = f"organization:{acme.id}#support@user:stranger"
     agreeing = await run("reconcile", "--organization", acme.id)
-    assert (agreeing.exit_code, "nothing else" in agreeing.stdout) == (0, True)
+    assert (agreeing.exit_code, "exactly the relationships" in agreeing.stdout) == (0, True)
     await fintoc.service.engine.write([Touch(Relationship.parse(strange))])
 
     found = await run("reconcile", "--organization", acme.id)
@@ -239,12 +239,12 @@ async def test_reconcile_finds_drift_and_repairs_it(
     assert f"  extra  {strange}\n" in found.stdout
     refused = await run("reconcile", "--organization", acme.id, "--apply", "--max-deletes", "0")
     assert refused.exit_code == 1
-    assert "Mending the rest takes --max-deletes 1." in refused.stdout
+    assert "To repair the rest, use --max-deletes 1." in refused.stdout
     mended = await run("reconcile", "--organization", acme.id, "--apply", "--json")
     assert mended.exit_code == 0
-    told = json.loads(mended.stdout)
-    assert (told["differences"], told["mended"]) == (1, 1)
-    assert told["organizations"][0]["differences"] == {"extra": [strange]}
+    reported = json.loads(mended.stdout)
+    assert (reported["differences"], reported["mended"]) == (1, 1)
+    assert reported["organizations"][0]["differences"] == {"extra": [strange]}
     async with fintoc.service.reads() as session:
         last = (
             select(LedgerEntry)

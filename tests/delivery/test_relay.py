@@ -38,8 +38,8 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
     """What the relay looks with, over the wire."""
-    theirs, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = create_pool(f"{theirs}?host={tmp_path}", transactions=False)
+    others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
+    marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
     yield marks
     await marks.dispose()
 

@@ -45,9 +45,9 @@ def cells(page: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in row.split(" | ")]
 
 
-def number(told: str) -> float | None:
+def number(reported: str) -> float | None:
     """Return the number that a cell begins with."""
-    found = re.match(r"[\d,]+", told)
+    found = re.match(r"[\d,]+", reported)
     return float(found[0].replace(",", "")) if found else None
 
 
@@ -74,18 +74,18 @@ def test_the_settings_page_has_every_setting() -> None:
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"limits"}))
 def test_the_settings_page_has_the_default(name: str) -> None:
-    field, told = Settings.model_fields[name], documented_settings()[name]
+    field, reported = Settings.model_fields[name], documented_settings()[name]
     default: Any = field.default
     if default is PydanticUndefined:
-        assert told == "required"
+        assert reported == "required"
     elif isinstance(default, bool):
-        assert told == f"`{str(default).lower()}`"
+        assert reported == f"`{str(default).lower()}`"
     elif isinstance(default, int | float):
-        assert number(told) == default
+        assert number(reported) == default
     elif default is None:
-        assert told.startswith(("none", "half of `CONNECTIONS`"))
+        assert reported.startswith(("none", "half of `CONNECTIONS`"))
     else:
-        assert told == f"`{default}`"
+        assert reported == f"`{default}`"
 
 
 def test_the_limits_page_has_every_limit_setting() -> None:

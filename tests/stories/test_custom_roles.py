@@ -117,9 +117,9 @@ async def test_a_change_of_a_role_takes_effect_for_all_holders_in_one_position(
     for person in people:
         assert await acme.can(person, "links_edit", at=token)
         assert not await acme.can(person, "transfers_view", at=token)
-    told = (await acme.events())[-1]
-    assert told.kind == "role_changed"
-    assert told.details == {
+    reported = (await acme.events())[-1]
+    assert reported.kind == "role_changed"
+    assert reported.details == {
         "added": ["links_edit"],
         "removed": ["transfers_view"],
         "renamed": True,

@@ -1,4 +1,4 @@
-"""The organization that an empty home begins with, and who one can be in it."""
+"""The demo organization of a new home, with tokens for its administrator and for an operator."""
 
 from dataclasses import dataclass, field
 
@@ -19,7 +19,7 @@ REASON = "the demo organization of `teamaccess dev`"
 
 @dataclass(frozen=True)
 class Demo:
-    """An administrator and an operator, each with a token for twelve hours."""
+    """The administrator of the demo organization, and tokens that are valid for twelve hours."""
 
     user: str
     user_token: str = field(repr=False)
@@ -27,7 +27,7 @@ class Demo:
 
 
 async def provide_demo(service: Service) -> Demo:
-    """Make the demo organization where there is none at all yet, and issue new tokens."""
+    """Create the demo organization if there is no organization yet, and issue new tokens."""
     async with service.ledger.change(BY_DEV) as change:
         if not await change.session.scalar(select(exists(select(Organization)))):
             await create.create_organization(

@@ -37,19 +37,20 @@ async def make(
 
 def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
     """What somebody gains and loses, objects with their names."""
-    told = answer.json()
-    [found] = [each for each in told["items"] if each["user"] == who.id]
+    reported = answer.json()
+    [found] = [each for each in reported["items"] if each["user"] == who.id]
     gains, loses = (
-        {place for has in found[kind] for place in places(told, has)} for kind in ("gains", "loses")
+        {place for has in found[kind] for place in places(reported, has)}
+        for kind in ("gains", "loses")
     )
     return gains, loses
 
 
-def places(told: dict[str, Any], has: dict[str, Any]) -> list[str]:
+def places(reported: dict[str, Any], has: dict[str, Any]) -> list[str]:
     """Something that somebody has, with the names of all the objects on which they have it."""
     if (on := has["resource"]) is None:
         return [has["action"]]
-    objects = told["alike"].get(on, [on])
+    objects = reported["alike"].get(on, [on])
     assert len(objects) == has["others"] + 1
     return [f"{has['action']} {each}" for each in objects]
 
@@ -257,13 +258,13 @@ def _renamed(text: str) -> str:
 
 
 async def test_an_invalid_catalog_is_refused_with_line_numbers(acme: Organization) -> None:
-    told = refused(await plan(acme, catalog="roles: [1]\n"), 400, "bad_catalog")
-    assert all(each.startswith("line ") for each in told["mistakes"])
-    told = refused(await plan(acme, catalog="- " * 20_000), 400, "bad_catalog")
-    assert told["mistakes"] == ["line 1: is nested too deep"]
+    reported = refused(await plan(acme, catalog="roles: [1]\n"), 400, "bad_catalog")
+    assert all(each.startswith("line ") for each in reported["mistakes"])
+    reported = refused(await plan(acme, catalog="- " * 20_000), 400, "bad_catalog")
+    assert reported["mistakes"] == ["line 1: is nested too deep"]
     bomb = "a: &a [x, x]\nb: &b [*a, *a]\nc: [*b, *b]\n"
-    told = refused(await plan(acme, catalog=bomb), 400, "bad_catalog")
-    assert "aliases" in told["mistakes"][0]
+    reported = refused(await plan(acme, catalog=bomb), 400, "bad_catalog")
+    assert "aliases" in reported["mistakes"][0]
 
 
 async def test_a_plan_over_too_many_kinds_of_resources_is_refused(

@@ -288,10 +288,10 @@ async def test_chains_that_only_an_entry_mentions_are_verified(
             here = of(history, table, position)
             await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
     found = await verify_chains(intruder.connection)
-    told = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
+    reported = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
     for table in NAMES:
-        assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(told)
-        assert f"{table} {history.id} 3 missing" in told
+        assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(reported)
+        assert f"{table} {history.id} 3 missing" in reported
 
 
 async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> None:

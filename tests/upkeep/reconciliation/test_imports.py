@@ -41,8 +41,8 @@ def _longest(catalog: Catalog) -> Iterator[Relationship]:
 
 
 def _bytes(relationship: Relationship) -> int:
-    told = RelationshipUpdate(
+    reported = RelationshipUpdate(
         operation=RelationshipUpdate.OPERATION_TOUCH,
         relationship=relationship_message(relationship),
     )
-    return WatchResponse(updates=[told]).ByteSize()
+    return WatchResponse(updates=[reported]).ByteSize()

@@ -385,7 +385,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    ("meddling", "told"),
+    ("meddling", "reported"),
     [
         (
             "INSERT INTO role_assignments VALUES ('{acme}', '{bob}', 'administrator')",
@@ -398,7 +398,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
     ],
 )
 async def test_rows_changed_past_the_ledger_are_not_enforced(
-    isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, told: str
+    isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, reported: str
 ) -> None:
     acme, globex = [await isolated.create_organization(name) for name in ("acme", "globex")]
     bob = await acme.member("bob", ["support"])
@@ -410,14 +410,14 @@ async def test_rows_changed_past_the_ledger_are_not_enforced(
     done = await rebuild(isolated)
 
     assert done.organizations == [globex.id]
-    assert done.disagreeing == {acme.id: [told.format(**names)]}
+    assert done.disagreeing == {acme.id: [reported.format(**names)]}
     assert not await acme.can(acme.administrator, "users_access")
     [refusal] = [
         each
         for each in await acme.deployment.events(Event.PLATFORM)
         if each.kind == "rebuild_refused"
     ]
-    assert refusal.details == {"closed": True, "differences": [told.format(**names)]}
+    assert refusal.details == {"closed": True, "differences": [reported.format(**names)]}
     await _as_it_should_be(globex)
 
 
@@ -437,7 +437,7 @@ async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    ("forged", "told"),
+    ("forged", "reported"),
     [
         (["TOUCH {plain}", "DELETE {plain}"], "only the rows have {plain}"),
         (["DELETE {held}"], "only the rows have {held}"),
@@ -450,7 +450,7 @@ async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
     ],
 )
 async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
-    isolated: Deployment, forged: list[str], told: str
+    isolated: Deployment, forged: list[str], reported: str
 ) -> None:
     acme = await isolated.create_organization("acme")
     people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
@@ -468,7 +468,7 @@ async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
     for each in forged:
         await _append(isolated, acme, each.format(**names))
     await _forget_head(isolated, acme)
-    assert (await rebuild(isolated)).disagreeing == {acme.id: [told.format(**names)]}
+    assert (await rebuild(isolated)).disagreeing == {acme.id: [reported.format(**names)]}
 
 
 async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) -> None:

@@ -80,8 +80,8 @@ async def found(
 
 async def strangers(organization: Organization) -> list[str]:
     """What somebody has done there, heads aside: these are lost to have it rebuilt."""
-    told = [text for details in await found(organization) for text in details["updates"]]
-    return [text for text in told if "#head@" not in text]
+    reported = [text for details in await found(organization) for text in details["updates"]]
+    return [text for text in reported if "#head@" not in text]
 
 
 async def read_so_far(other: Organization) -> None:

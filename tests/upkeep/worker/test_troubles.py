@@ -44,14 +44,16 @@ async def temporary(organization: Organization, more: timedelta) -> Person:
     return people["temporary"]
 
 
-async def has_ended(organization: Organization, whom: Person) -> bool:
+async def has_ended(organization: Organization, target: Person) -> bool:
     """Whether the role is gone from the rows and from SpiceDB."""
     left = {
         str(each.subject)
         for each in await spicedb_relationships(organization)
         if each.relation == "support"
     }
-    return (await organization.roles_by_member())[whom.id] == [] and f"user:{whom.id}" not in left
+    return (await organization.roles_by_member())[
+        target.id
+    ] == [] and f"user:{target.id}" not in left
 
 
 async def kinds(organization: Organization) -> list[str]:
@@ -216,9 +218,9 @@ async def test_a_cancelled_sweeper_leaves_nothing_half_done(acme: Organization) 
     await assert_agreement(acme)
 
 
-async def gone(organization: Organization, whom: Person) -> bool:
+async def gone(organization: Organization, target: Person) -> bool:
     """Whether somebody is no member any more."""
-    return whom.id not in await organization.roles_by_member()
+    return target.id not in await organization.roles_by_member()
 
 
 async def swept_out(organization: Organization) -> bool:

@@ -17,8 +17,8 @@ Accept here:
 
   {link}
 
-The link works once, until {until:%d %B %Y, %H:%M} UTC, and only for {email}.
-If you did not expect this, ignore it: nothing happens.
+The link works once, only for {email}, and until {until:%d %B %Y, %H:%M} UTC.
+If you did not expect this mail, ignore it. Nothing will change.
 """
 
 

@@ -69,7 +69,7 @@ class SchemaWatch:
     async def record_gap(self, after: str | None, why: str) -> None:
         """Record that schemas written since a token are unknown. One of them may be foreign."""
         details = {"after": after, "differences": [f"unknown: {why}"]}
-        log.error("foreign_schema", **details)
+        log.error("foreign_schema_found", **details)
         async with self._service.reads() as session:
             await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
@@ -102,7 +102,7 @@ class SchemaWatch:
         if not differences:
             return
         differences = sorted(set(differences))
-        log.error("foreign_schema", differences=differences)
+        log.error("foreign_schema_found", differences=differences)
         async with self._service.reads() as session:
             details = {**details, "differences": differences}
             await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)

@@ -83,7 +83,7 @@ class Watcher:
                     while locked and should_continue():
                         await self._watch()
             except OUTAGES as cause:
-                log.warning("watch_waits", cause=repr(cause))
+                log.warning("watch_failed", cause=repr(cause))
             await asyncio.sleep(PAUSE_SECONDS)
 
     @asynccontextmanager
@@ -119,11 +119,11 @@ class Watcher:
             if not received:
                 raise
         except EngineRefused as refused:
-            log.error("watch_starts_again", why=str(refused))
+            log.error("watch_restarted", cause=str(refused))
             await self._schemas.record_gap(since, str(refused))
             await self._discard_cursor()
         except TooLarge as too_large:
-            log.error("watch_starts_again", why=str(too_large))
+            log.error("watch_restarted", cause=str(too_large))
             await self._schemas.record_gap(since, str(too_large))
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
@@ -142,7 +142,7 @@ class Watcher:
         by_name = group_by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
             for organization, updates in by_name.items():
-                log.error("foreign_write", organization=organization, count=len(updates))
+                log.error("foreign_write_found", organization=organization, count=len(updates))
                 details = {
                     "updates": updates[:MOST_NAMED],
                     "count": len(updates),
