@@ -126,7 +126,7 @@ class ReadAuthorizer:
         return await self._member_of(user)
 
     async def _member_of(self, user: UserId) -> list[OrganizationId]:
-        ids = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
+        ids = self._engine.lookup_resources("organization", MEMBERSHIP, user_object(user))
         return [OrganizationId(id) async for id in ids]
 
     async def _permitted(
@@ -220,7 +220,7 @@ class Admission:
         """Deliver what is pending; return whether there was anything."""
         async with self._reads() as session:
             progress = await newest_progress(session, [organization])
-        if all(each.settled or each.refusal is not None for each in progress):
+        if all(each.delivered or each.refusal is not None for each in progress):
             return False  # nothing is pending, or SpiceDB has refused it for good
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
