@@ -1,4 +1,4 @@
-"""`python -m benchmarks [NAME...] [--json]`: what things cost, next to what they cannot cost less."""
+"""`python -m benchmarks [NAME...] [--json]`: the cost of operations, and of their bare parts."""
 
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
@@ -21,11 +21,11 @@ from benchmarks import (
     resources,
     role_change,
 )
-from benchmarks.environment import Site, open_site
-from benchmarks.report import Table, as_json, draw
+from benchmarks.support.environment import Environment, open_environment
+from benchmarks.support.report import Table, as_json, draw
 from teamaccess.common import process
 
-BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
+BENCHMARKS: dict[str, Callable[[Environment], Coroutine[Any, Any, list[Table]]]] = {
     "role_change": role_change.measure,
     "invitations": invitations.measure,
     "members": members.measure,
@@ -43,8 +43,8 @@ BENCHMARKS: dict[str, Callable[[Site], Coroutine[Any, Any, list[Table]]]] = {
 }
 
 
-LIMITED = ("fairness",)
-"""Benchmarks of what limits do."""
+WITH_LIMITS = ("fairness",)
+"""Benchmarks that run with the default rate limits."""
 
 
 def main(
@@ -54,17 +54,17 @@ def main(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")] = False,
 ) -> None:
-    """Measure, each benchmark on a stack of its own."""
+    """Run benchmarks, each in a new environment."""
     for name in names or ():
         if name not in BENCHMARKS:
             raise typer.BadParameter(f"there is no {name}; there are {', '.join(BENCHMARKS)}")
     tables: list[Table] = []
     for name in names or BENCHMARKS:
-        with open_site(limited=name in LIMITED) as site:
-            found = process.run(BENCHMARKS[name](site))
+        with open_environment(limited=name in WITH_LIMITS) as environment:
+            measured = process.run_to_end(BENCHMARKS[name](environment))
         if not json:
-            draw(found)
-        tables += found
+            draw(measured)
+        tables += measured
     if json:
         typer.echo(as_json(tables))
 

@@ -1,4 +1,4 @@
-"""CheckPermission as a service asks it, at each freshness."""
+"""CheckPermission as a service calls it, at each consistency."""
 
 import asyncio
 import itertools
@@ -15,11 +15,11 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import background_data, population
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Step, interleave
-from benchmarks.report import Row, Table
+from benchmarks.support import background_data, population
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Step, interleave
+from benchmarks.support.report import Row, Table
 from teamaccess.service import open_service
 from teamaccess.storage import OrganizationId, UserId
 
@@ -27,7 +27,7 @@ MEMBERS = 100
 CHANGES_A_SECOND = 10
 
 Freshness = Callable[[str], Consistency]
-"""From the newest ZedToken to what is asked for."""
+"""Returns the consistency to ask for, from the newest ZedToken."""
 
 FRESHNESS: dict[str, Freshness] = {
     "minimize_latency": lambda token: Consistency(minimize_latency=True),
@@ -36,44 +36,44 @@ FRESHNESS: dict[str, Freshness] = {
 }
 
 
-class Checking:
-    """A service's worker, asked about one member after another."""
+class CheckWorker:
+    """A service's worker that checks one member after another."""
 
     def __init__(
         self,
-        parts: Parts,
+        bare: BareStack,
         organization: OrganizationId,
         users: Sequence[UserId],
         fresh: Freshness,
     ) -> None:
-        self._parts, self._fresh = parts, fresh
+        self._bare, self._fresh = bare, fresh
         self._organization = organization
         self._users = itertools.cycle(users)
 
     async def __call__(self) -> None:
-        """Ask whether the next one may refund."""
-        await self._parts.engine.CheckPermission(
+        """Check whether the next member may refund."""
+        await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
-                consistency=self._fresh(self._parts.newest[self._organization]),
+                consistency=self._fresh(self._bare.newest[self._organization]),
                 resource=reference("organization", self._organization),
                 permission="refunds_create",
                 subject=SubjectReference(object=reference("user", next(self._users))),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
 
 
-async def measure(site: Site) -> list[Table]:
-    """Ask in a full datastore, while nothing changes and while roles do."""
+async def measure(environment: Environment) -> list[Table]:
+    """Check in a full datastore, without changes and while roles change."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service, parts(site) as bare:
-        id = await population.organization(service)
-        users = await population.join(service, id, "support", MEMBERS)
-        await asyncio.to_thread(background_data.fill, site)
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        id = await population.create_organization(service)
+        users = await population.add_members(service, id, "support", MEMBERS)
+        await asyncio.to_thread(background_data.fill, environment)
         await change(bare, id, 0)
         for changes, workers in itertools.product((0, CHANGES_A_SECOND), (1, 8)):
             loads: list[list[Step]] = [
-                [Checking(bare, id, users[worker::workers], fresh) for worker in range(workers)]
+                [CheckWorker(bare, id, users[worker::workers], fresh) for worker in range(workers)]
                 for fresh in FRESHNESS.values()
             ]
             title = f"checks, {workers} at once, {changes} changes a second"
@@ -95,14 +95,14 @@ async def measure(site: Site) -> list[Table]:
 
 @asynccontextmanager
 async def changing(
-    parts: Parts, organization: OrganizationId, a_second: int
+    bare: BareStack, organization: OrganizationId, a_second: int
 ) -> AsyncIterator[None]:
-    """Change somebody's role in the organization so often, meanwhile."""
+    """Change roles in the organization at this rate while the block runs."""
 
     async def go_on() -> None:
         for number in itertools.count(1):
             await asyncio.sleep(1 / a_second)
-            await change(parts, organization, number)
+            await change(bare, organization, number)
 
     if a_second == 0:
         yield
@@ -114,10 +114,10 @@ async def changing(
         await task
 
 
-async def change(parts: Parts, organization: OrganizationId, number: int) -> None:
-    """Give somebody a role, who is somebody else for each number."""
+async def change(bare: BareStack, organization: OrganizationId, number: int) -> None:
+    """Give a role to a user, a different one for each number."""
     with suppress(grpc.aio.AioRpcError):
-        await parts.write(
+        await bare.write(
             organization,
             [
                 RelationshipUpdate(

@@ -1,7 +1,7 @@
-"""How long SpiceDB goes on saying yes after an end and after a removal, at each freshness.
+"""How long SpiceDB goes on answering yes after an expiry and after a removal, at each consistency.
 
-One end at a time and nothing else is written, so that no other change moves SpiceDB to a newer revision;
-the questions are asked all the time, so that its caches hold the yes.
+Only one access ends at a time and nothing else is written, so no other change moves SpiceDB to a newer
+revision. The checks never stop, so SpiceDB's caches hold the yes.
 """
 
 import asyncio
@@ -20,62 +20,65 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from benchmarks import population
-from benchmarks.baseline import HAS, Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.population import BY_BENCHMARKS
-from benchmarks.report import Row, Table
-from benchmarks.second_spicedb import spicedb_beside
+from benchmarks.support import population
+from benchmarks.support.bare_stack import HAS, BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.population import BENCHMARK_OPERATOR
+from benchmarks.support.report import Row, Table
+from benchmarks.support.second_spicedb import second_spicedb
 from teamaccess.common.progress import Meter
 from teamaccess.service import Service, open_service
 from teamaccess.storage import Membership, OrganizationId, RoleAssignment, RoleId, UserId
 
-TIMES = 50
-TIMES_AT_DEFAULTS = 10
-"""There they take some seconds each."""
-AHEAD = timedelta(seconds=0.7)
-"""How long a role is held before its end, in which every question has been answered with yes."""
+MEASUREMENTS = 50
+MEASUREMENTS_AT_DEFAULTS = 10
+"""With SpiceDB's defaults each measurement takes some seconds."""
+HELD_FOR = timedelta(seconds=0.7)
+"""How long a role is held before its end. Every check answers yes in this time."""
 PAUSE_SECONDS = 0.005
 QUIET_SECONDS = 1.0
-"""After so long without a yes there comes none any more."""
+"""No further yes is expected after this time without one."""
 LONGEST_SECONDS = 15.0
 
 Freshness = Mapping[str, Consistency]
 End = Callable[[UserId], Awaitable[tuple[float, Freshness]]]
-"""Brings about an end; returns when it was, and what can be asked for from then on."""
+"""Ends access; returns the time, and further consistencies that can be asked for from then on."""
 
 
-async def measure(site: Site) -> list[Table]:
+async def measure(environment: Environment) -> list[Table]:
     """End roles and remove members, one after another."""
     rows: list[Row] = []
     async with (
-        open_service(site.settings) as service,
-        parts(site) as ours,
-        spicedb_beside(site, ours, "spicedb_at_defaults", options=()) as theirs,
+        open_service(environment.settings) as service,
+        bare_stack(environment) as ours,
+        second_spicedb(environment, ours, "spicedb_at_defaults", options=()) as at_defaults,
     ):
-        organization = await population.organization(service)
-        for which, asked, times in (
-            ("as we start it", ours, TIMES),
-            ("at its defaults", theirs, TIMES_AT_DEFAULTS),
+        organization = await population.create_organization(service)
+        for which, spicedb, measurements in (
+            ("as we start it", ours, MEASUREMENTS),
+            ("at its defaults", at_defaults, MEASUREMENTS_AT_DEFAULTS),
         ):
-            watch = _Watch(service, asked, organization)
+            watch = _Watch(service, spicedb, organization)
             for title, end in (
                 ("role ended by the worker", watch.role_ends),
                 ("member removed", watch.removal),
                 ("expired in SpiceDB alone", watch.expires_alone),
             ):
-                rows += await _rows(which, title, watch, end, times)
+                rows += await _rows(which, title, watch, end, measurements)
     return [Table("Ends: the last yes after it, in seconds", rows)]
 
 
-async def _rows(which: str, title: str, watch: "_Watch", end: End, times: int) -> list[Row]:
-    found: dict[str, list[float]] = {}
-    with Meter(f"expiry, SpiceDB {which}, {title}", "ends", times) as meter:
-        for _ in range(times):
+async def _rows(which: str, title: str, watch: "_Watch", end: End, measurements: int) -> list[Row]:
+    seconds_by_freshness: dict[str, list[float]] = {}
+    with Meter(f"expiry, SpiceDB {which}, {title}", "ends", measurements) as meter:
+        for _ in range(measurements):
             for freshness, seconds in (await watch.once(end)).items():
-                found.setdefault(freshness, []).append(seconds)
+                seconds_by_freshness.setdefault(freshness, []).append(seconds)
             meter.step()
-    return [_row(which, title, freshness, seconds) for freshness, seconds in found.items()]
+    return [
+        _row(which, title, freshness, seconds)
+        for freshness, seconds in seconds_by_freshness.items()
+    ]
 
 
 def _row(which: str, title: str, freshness: str, seconds: Sequence[float]) -> Row:
@@ -93,14 +96,14 @@ def _row(which: str, title: str, freshness: str, seconds: Sequence[float]) -> Ro
 
 
 class _Watch:
-    """Somebody who asks about one member while their access comes to an end."""
+    """Checks one member continuously while their access ends."""
 
-    def __init__(self, service: Service, parts: Parts, organization: OrganizationId) -> None:
-        self._service, self._parts, self._organization = service, parts, organization
+    def __init__(self, service: Service, bare: BareStack, organization: OrganizationId) -> None:
+        self._service, self._bare, self._organization = service, bare, organization
 
     async def once(self, end: End) -> dict[str, float]:
-        """Return for each freshness how long after the end the last yes came."""
-        [user] = await population.join(self._service, self._organization, "support", 1)
+        """Return for each consistency how many seconds after the end the last yes came."""
+        [user] = await population.add_members(self._service, self._organization, "support", 1)
         old = await self._token()
         fresh = {
             "minimize_latency": Consistency(minimize_latency=True),
@@ -113,7 +116,7 @@ class _Watch:
             for name, consistency in fresh.items()
         ]
         async with asyncio.timeout(LONGEST_SECONDS):
-            while not all(last.values()):  # noqa: ASYNC110 - some see later than others what has begun
+            while not all(last.values()):  # noqa: ASYNC110 - each consistency answers its first yes at another time
                 await asyncio.sleep(PAUSE_SECONDS)
         ended, more = await end(user)
         last |= dict.fromkeys(more, ended)
@@ -134,19 +137,19 @@ class _Watch:
         }
 
     async def role_ends(self, user: UserId) -> tuple[float, Freshness]:
-        """Let the role end in a moment; the worker sees to it."""
-        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+        """Let the role expire in a moment, so that the worker ends it."""
+        async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
             key = (self._organization, user, RoleId("support"))
             assignment = await change.session.get_one(RoleAssignment, key)
-            end = assignment.expires_at = change.now + AHEAD
+            end = assignment.expires_at = change.now + HELD_FOR
             await self._service.ledger.commit(change)
         await _until(end)
         return end.timestamp(), {}
 
     async def removal(self, user: UserId) -> tuple[float, Freshness]:
-        """Remove the member; it counts from the answer, whose token can be asked with."""
-        await asyncio.sleep(AHEAD.total_seconds())
-        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+        """Remove the member. The time counts from the response, whose token can be used in checks."""
+        await asyncio.sleep(HELD_FOR.total_seconds())
+        async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
             member = await change.session.get_one(Membership, (self._organization, user))
             await change.session.delete(member)
             [receipt] = await self._service.ledger.commit(change)
@@ -156,8 +159,8 @@ class _Watch:
         return answered, {"at_least_as_fresh, the answer's token": _at_least(receipt.zed_token)}
 
     async def expires_alone(self, user: UserId) -> tuple[float, Freshness]:
-        """Let the relationship expire without a row, so that nobody ends it."""
-        end = await self._service.now() + AHEAD
+        """Let a relationship without a row expire, so that no worker ends it."""
+        end = await self._service.now() + HELD_FOR
         relationship = Relationship(
             resource=reference("organization", self._organization),
             relation="support",
@@ -165,14 +168,14 @@ class _Watch:
         )
         relationship.optional_expires_at.FromDatetime(end)
         touch = RelationshipUpdate.OPERATION_TOUCH
-        await self._parts.write(
+        await self._bare.write(
             self._organization, [RelationshipUpdate(operation=touch, relationship=relationship)]
         )
         await _until(end)
         return end.timestamp(), {}
 
     async def _token(self) -> str:
-        async with self._service.ledger.change(BY_BENCHMARKS, self._organization) as change:
+        async with self._service.ledger.change(BENCHMARK_OPERATOR, self._organization) as change:
             [standing] = change.standing
         if standing.zed_token is None:
             raise ValueError("nothing has been decided yet")
@@ -188,7 +191,7 @@ class _Watch:
             subject=SubjectReference(object=reference("user", user)),
         )
         while True:
-            answer = await self._parts.engine.CheckPermission(question, metadata=self._parts.key)
+            answer = await self._bare.engine.CheckPermission(question, metadata=self._bare.key)
             if answer.permissionship == HAS:
                 last[name] = time.time()
             await asyncio.sleep(PAUSE_SECONDS)

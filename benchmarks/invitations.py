@@ -1,74 +1,74 @@
-"""Invitations sent and accepted, one after another and from many organizations at once."""
+"""Invitations sent and accepted, one after another and in many organizations at once."""
 
 import email
 import re
 from collections import defaultdict
 from pathlib import Path
 
-from benchmarks import population
-from benchmarks.environment import Site
-from benchmarks.http import Connection
-from benchmarks.load import Done, Figures, Run, drive
-from benchmarks.population import Person
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.environment import Environment
+from benchmarks.support.http_connection import Connection
+from benchmarks.support.load import Done, Figures, Run, drive
+from benchmarks.support.population import SignedInUser
+from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
 from teamaccess.service import open_service
 from teamaccess.storage import OrganizationId
 
-EACH = {1: 128, 8: 32, 64: 8}
-"""How many invitations each of so many organizations sends."""
+INVITATIONS = {1: 128, 8: 32, 64: 8}
+"""The number of invitations of each organization, by the number of organizations."""
 
 
-class Inviting:
-    """An administrator's worker, who invites one new address after another."""
+class InviteWorker:
+    """An administrator who invites one new address after another."""
 
     def __init__(
-        self, port: int, organization: OrganizationId, administrator: Person, invitations: int
+        self, port: int, organization: OrganizationId, administrator: SignedInUser, invitations: int
     ) -> None:
         self._connection = Connection(port)
         self._organization, self._token = organization, administrator.token
         self._left = invitations
 
     async def __call__(self) -> None:
-        """Invite the next one."""
+        """Invite the next address."""
         if self._left == 0:
             raise Done
         self._left -= 1
-        wanted = {"email": f"{self._left}@{self._organization}.example", "roles": ["support"]}
+        body = {"email": f"{self._left}@{self._organization}.example", "roles": ["support"]}
         path = f"/v1/organizations/{self._organization}/invitations"
-        await self._connection.ask(201, "POST", path, self._token, wanted)
+        await self._connection.ask(201, "POST", path, self._token, body)
 
 
-class Accepting:
-    """The invited of one organization, one after another, each new and with the mail's link."""
+class AcceptWorker:
+    """New people who accept the invitations of one organization, one after another."""
 
     def __init__(self, port: int, secrets: list[str]) -> None:
         self._connection = Connection(port)
         self._secrets = secrets
 
     async def __call__(self) -> None:
-        """Accept the next one."""
+        """Accept the next invitation."""
         if not self._secrets:
             raise Done
         accepted = {"token": self._secrets.pop(), "name": "Somebody New"}
         await self._connection.ask(200, "POST", "/v1/invitations/accept", body=accepted)
 
 
-async def measure(site: Site) -> list[Table]:
-    """Invite, then accept what was sent."""
+async def measure(environment: Environment) -> list[Table]:
+    """Invite people, then accept the invitations."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service:
-        for organizations, each in EACH.items():
+    async with open_service(environment.settings) as service:
+        for organizations, each in INVITATIONS.items():
             inviting = []
             for _ in range(organizations):
-                id = await population.organization(service)
-                [administrator] = await population.administrators(service, id, 1)
-                inviting.append(Inviting(site.port, id, administrator, each))
+                id = await population.create_organization(service)
+                [administrator] = await population.add_administrators(service, id, 1)
+                inviting.append(InviteWorker(environment.port, id, administrator, each))
             with Meter(f"invitations, {organizations} at once", "passes", 2) as meter:
                 sent = await drive(inviting)
                 meter.step()
-                mails = _secrets(site.settings.home)
-                accepting = [Accepting(site.port, secrets) for secrets in mails]
+                mails = _secrets(environment.settings.home)
+                accepting = [AcceptWorker(environment.port, secrets) for secrets in mails]
                 accepted = await drive(accepting)
                 meter.step()
             rows += [_row("invitations", organizations, sent)]
@@ -89,12 +89,12 @@ def _row(what: str, organizations: int, run: Run) -> Row:
 
 
 def _secrets(home: Path) -> list[list[str]]:
-    """Take the mails away, and return the secrets in them by organization."""
-    found: dict[str, list[str]] = defaultdict(list)
+    """Return the secrets in the mails, a list for each organization, and delete the mails."""
+    secrets: dict[str, list[str]] = defaultdict(list)
     for path in (home / "mail").glob("*.eml"):
         mail = email.message_from_bytes(path.read_bytes())
         secret = re.search(r"[?&]token=([\w-]+)", str(mail.get_payload()))
         if secret is not None:
-            found[str(mail["To"]).partition("@")[2]].append(secret[1])
+            secrets[str(mail["To"]).partition("@")[2]].append(secret[1])
         path.unlink()
-    return list(found.values())
+    return list(secrets.values())

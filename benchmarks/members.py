@@ -1,4 +1,4 @@
-"""A long list of members, page by page, against its two queries and nothing around them."""
+"""A long list of members, page by page, against its two bare queries."""
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
@@ -7,13 +7,13 @@ import httpx
 import msgspec
 from sqlalchemy import Engine, event
 
-from benchmarks import population
-from benchmarks.baseline import Parts, parts
-from benchmarks.environment import Site
-from benchmarks.http import Connection
-from benchmarks.load import Figures, interleave, ratio
-from benchmarks.population import Person
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.bare_stack import BareStack, bare_stack
+from benchmarks.support.environment import Environment
+from benchmarks.support.http_connection import Connection
+from benchmarks.support.load import Figures, interleave, ratio
+from benchmarks.support.population import SignedInUser
+from benchmarks.support.report import Row, Table
 from teamaccess.access.authorize import MEMBERSHIP
 from teamaccess.api import create_app
 from teamaccess.common.settings import Settings
@@ -36,16 +36,16 @@ WHERE organization_id = $1 AND user_id = ANY ($2)
 
 
 class Cursor(msgspec.Struct):
-    """What a client has to read of a page before it can ask for the next."""
+    """The part of a page that a client needs to request the next one."""
 
     next_cursor: str | None
 
 
-class Listing:
-    """Reads the list over the API, again and again."""
+class ListWorker:
+    """Reads the list over the API, page after page."""
 
     def __init__(
-        self, port: int, organization: OrganizationId, administrator: Person, page: int
+        self, port: int, organization: OrganizationId, administrator: SignedInUser, page: int
     ) -> None:
         self._connection = Connection(port)
         self._path = f"/v1/organizations/{organization}/members?limit={page}"
@@ -59,24 +59,24 @@ class Listing:
         self._cursor = msgspec.json.decode(answer.body, type=Cursor).next_cursor
 
 
-class BareListing:
-    """The same questions to SpiceDB and PostgreSQL, and the same facts as JSON."""
+class BareListWorker:
+    """The same check and queries without the API, and the same fields as JSON."""
 
     def __init__(
-        self, parts: Parts, organization: OrganizationId, user: UserId, guard: str, page: int
+        self, bare: BareStack, organization: OrganizationId, user: UserId, guard: str, page: int
     ) -> None:
-        self._parts, self._organization, self._user, self._page = parts, organization, user, page
+        self._bare, self._organization, self._user, self._page = bare, organization, user, page
         self._guard = guard
         self._after = datetime.min.replace(tzinfo=UTC), ""
 
     async def __call__(self) -> None:
         """Read the next page."""
-        await self._parts.check(self._organization, self._user, (MEMBERSHIP, self._guard))
-        people = await self._parts.database.fetch(
+        await self._bare.check(self._organization, self._user, (MEMBERSHIP, self._guard))
+        people = await self._bare.database.fetch(
             PEOPLE, self._organization, *self._after, self._page
         )
         ids = [person["user_id"] for person in people]
-        roles = await self._parts.database.fetch(ROLES, self._organization, ids)
+        roles = await self._bare.database.fetch(ROLES, self._organization, ids)
         held: dict[str, list[dict[str, object]]] = {id: [] for id in ids}
         for role in roles:
             held[role["user_id"]].append(dict(role))
@@ -87,19 +87,19 @@ class BareListing:
         )
 
 
-async def measure(site: Site) -> list[Table]:
+async def measure(environment: Environment) -> list[Table]:
     """List 10,000 members of one organization."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service, parts(site) as bare:
-        id = await population.organization(service)
-        [administrator] = await population.administrators(service, id, 1)
-        await population.join(service, id, "support", MEMBERS)
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        id = await population.create_organization(service)
+        [administrator] = await population.add_administrators(service, id, 1)
+        await population.add_members(service, id, "support", MEMBERS)
         guard = service.catalog.guards["view_members"]
         for page in PAGES:
-            ours = Listing(site.port, id, administrator, page)
-            bares = BareListing(bare, id, administrator.id, guard, page)
+            ours = ListWorker(environment.port, id, administrator, page)
+            bares = BareListWorker(bare, id, administrator.id, guard, page)
             figures = await interleave(f"members, pages of {page}", [ours], [bares])
-            queries = await _queries(site.settings, id, administrator, page)
+            queries = await _queries(environment.settings, id, administrator, page)
             rows.append(_row(page, queries, *figures))
     return [Table(f"Members: {MEMBERS:,} of one organization, listed by one caller", rows)]
 
@@ -120,9 +120,9 @@ def _row(page: int, queries: int, ours: Figures, bare: Figures) -> Row:
 
 
 async def _queries(
-    settings: Settings, organization: OrganizationId, administrator: Person, page: int
+    settings: Settings, organization: OrganizationId, administrator: SignedInUser, page: int
 ) -> int:
-    """Count all statements of one request, in an API of our own that can be watched."""
+    """Count the SQL statements of one request, in an API inside this process."""
     app = create_app(settings)
     transport = httpx.ASGITransport(app=app)  # type: ignore[arg-type] # Litestar's types are its own
     async with (
@@ -138,7 +138,7 @@ async def _queries(
             )
             answer.raise_for_status()
 
-        await ask()  # notes the administrator's activity, as once a minute
+        await ask()  # records the administrator's activity, which happens once a minute
         return await _statements(ask)
 
 

@@ -1,4 +1,4 @@
-"""What a check costs on each path to an action, and whether that grows with members or organizations."""
+"""The cost of a check on each path to an action, and its growth with members and organizations."""
 
 import asyncio
 import itertools
@@ -14,27 +14,27 @@ from authzed.api.v1 import (
     SubjectReference,
 )
 
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Figures, Step, interleave, ratio
-from benchmarks.report import Row, Table
-from benchmarks.second_spicedb import spicedb_beside
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Figures, Step, interleave, ratio
+from benchmarks.support.report import Row, Table
+from benchmarks.support.second_spicedb import second_spicedb
 from teamaccess.catalog import compile_schema, load
 from teamaccess.engine import Engine
-from teamaccess.local.spicedb.server import SOON
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS
 
-HERE = "asked"
+ORGANIZATION = "asked"
 OTHERS = 100
 """Members of each other organization."""
 
 
 @dataclass(frozen=True)
 class Datastore:
-    """How full it is."""
+    """A datastore, with the number of its members and organizations."""
 
     name: str
     members: int
-    """Of the organization that is asked about; a fifth of them on each path."""
+    """Members of the checked organization, a fifth of them on each path."""
     organizations: int
 
 
@@ -46,7 +46,7 @@ DATASTORES = (USUAL, MANY_MEMBERS, MANY_ORGANIZATIONS)
 
 @dataclass(frozen=True)
 class Path:
-    """Why somebody may, and what is asked about them; `{}` is their number."""
+    """A path to an action, and the check for it. `{}` stands for the member's number."""
 
     name: str
     type: str
@@ -55,20 +55,23 @@ class Path:
 
 
 PATHS = (
-    Path("predefined role", "organization", HERE, "refunds_create"),
-    Path("custom role", "organization", HERE, "refunds_create"),
-    Path("predefined role of a team", "organization", HERE, "refunds_create"),
-    Path("grant on one object", "webhook", f"{HERE}/{{}}", "edit"),
-    Path("four eyes on one object", "transfer", f"{HERE}/{{}}", "authorize"),
+    Path("predefined role", "organization", ORGANIZATION, "refunds_create"),
+    Path("custom role", "organization", ORGANIZATION, "refunds_create"),
+    Path("predefined role of a team", "organization", ORGANIZATION, "refunds_create"),
+    Path("grant on one object", "webhook", f"{ORGANIZATION}/{{}}", "edit"),
+    Path("four eyes on one object", "transfer", f"{ORGANIZATION}/{{}}", "authorize"),
 )
-"""The one in place P is that of the members whose number divided by 5 leaves P."""
+"""The path at index P belongs to the members whose number modulo 5 is P."""
 
 UNCACHED = ("--dispatch-cache-enabled=false", "--dispatch-cluster-cache-enabled=false")
-CACHES: Mapping[str, tuple[str, ...]] = {"cold": (*SOON, *UNCACHED), "warm": SOON}
-"""Cold: SpiceDB remembers no answer, and somebody else is asked about each time. Warm: as we start it,
-and the same is asked each time."""
+CACHES: Mapping[str, tuple[str, ...]] = {
+    "cold": (*FRESHNESS_FLAGS, *UNCACHED),
+    "warm": FRESHNESS_FLAGS,
+}
+"""Cold: SpiceDB caches no answer, and each check is about another member. Warm: SpiceDB runs with our
+options, and each check is the same."""
 
-# Millions of members take hours on the way that changes take, so SpiceDB's table is filled directly.
+# Millions of members would take hours through the ledger, so SpiceDB's table is filled directly.
 GRAPH = """
 BEGIN;
 INSERT INTO relation_tuple_transaction DEFAULT VALUES;
@@ -101,68 +104,70 @@ VACUUM ANALYZE;
 """
 
 
-class Asking:
-    """A service's worker, asking whether members may who all may, on one path."""
+class PathCheckWorker:
+    """A service's worker that checks members on one path. All of them are allowed."""
 
-    def __init__(self, parts: Parts, path: Path, members: int, *, same: bool) -> None:
-        self._parts, self._path = parts, path
+    def __init__(self, bare: BareStack, path: Path, members: int, *, same: bool) -> None:
+        self._bare, self._path = bare, path
         numbers = range(PATHS.index(path) + len(PATHS), members, len(PATHS))
         self._numbers = itertools.repeat(numbers[0]) if same else itertools.cycle(numbers)
 
     async def __call__(self) -> None:
-        """Ask about the next one, as cheaply as SpiceDB can tell; raises PermissionError for a no."""
+        """Check the next member with minimize_latency. Raises PermissionError for a no."""
         number = next(self._numbers)
-        response = await self._parts.engine.CheckPermission(
+        response = await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=Consistency(minimize_latency=True),
                 resource=reference(self._path.type, self._path.id.format(number)),
                 permission=self._path.permission,
                 subject=SubjectReference(object=reference("user", f"usr_{number:020}")),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
         if response.permissionship != CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION:
             raise PermissionError(self._path)
 
 
-async def measure(site: Site) -> list[Table]:
-    """Ask on every path in turns: cold and warm, in three datastores that are up at the same time."""
-    site.without_us()
+async def measure(environment: Environment) -> list[Table]:
+    """Check every path in turns: cold and warm, in three datastores that run at the same time."""
+    environment.stop_api_and_worker()
     async with AsyncExitStack() as stack:
-        bare = await stack.enter_async_context(parts(site))
+        bare = await stack.enter_async_context(bare_stack(environment))
         engines = {}
         for datastore, (cache, options) in itertools.product(DATASTORES, CACHES.items()):
             engines[datastore, cache] = await stack.enter_async_context(
-                spicedb_beside(site, bare, f"{datastore.name}_{cache}", datastore.name, options)
+                second_spicedb(
+                    environment, bare, f"{datastore.name}_{cache}", datastore.name, options
+                )
             )
         for datastore in DATASTORES:
-            await _fill(site, engines[datastore, "cold"], datastore)
+            await _fill(environment, engines[datastore, "cold"], datastore)
         loads: dict[tuple[Datastore, str, Path], list[Step]] = {
             (datastore, cache, path): [
-                Asking(engine, path, datastore.members, same=cache == "warm")
+                PathCheckWorker(engine, path, datastore.members, same=cache == "warm")
             ]
             for (datastore, cache), engine in engines.items()
             for path in PATHS
         }
-        found = dict(zip(loads, await interleave("paths", *loads.values()), strict=True))
+        figures_by_case = dict(zip(loads, await interleave("paths", *loads.values()), strict=True))
     cases = list(itertools.product(CACHES, PATHS))
     return [
         Table(
             "Checks: each path to an action against a predefined role, 1,000 members",
-            [_cost(found, cache, path) for cache, path in cases],
+            [_cost(figures_by_case, cache, path) for cache, path in cases],
         ),
         Table(
             "Checks: 1,000,000 members or 10,000 organizations against 1,000 and 10",
-            [_growth(found, cache, path) for cache, path in cases],
+            [_growth(figures_by_case, cache, path) for cache, path in cases],
         ),
     ]
 
 
-Found = Mapping[tuple[Datastore, str, Path], Figures]
+FiguresByCase = Mapping[tuple[Datastore, str, Path], Figures]
 
 
-def _cost(found: Found, cache: str, path: Path) -> Row:
-    figures, plain = found[USUAL, cache, path], found[USUAL, cache, PATHS[0]]
+def _cost(figures_by_case: FiguresByCase, cache: str, path: Path) -> Row:
+    figures, plain = figures_by_case[USUAL, cache, path], figures_by_case[USUAL, cache, PATHS[0]]
     compared = ratio(figures, plain, of=median)
     return {
         "answers remembered": cache,
@@ -175,10 +180,10 @@ def _cost(found: Found, cache: str, path: Path) -> Row:
     }
 
 
-def _growth(found: Found, cache: str, path: Path) -> Row:
-    usual = found[USUAL, cache, path]
-    members = ratio(found[MANY_MEMBERS, cache, path], usual, of=median)
-    organizations = ratio(found[MANY_ORGANIZATIONS, cache, path], usual, of=median)
+def _growth(figures_by_case: FiguresByCase, cache: str, path: Path) -> Row:
+    usual = figures_by_case[USUAL, cache, path]
+    members = ratio(figures_by_case[MANY_MEMBERS, cache, path], usual, of=median)
+    organizations = ratio(figures_by_case[MANY_ORGANIZATIONS, cache, path], usual, of=median)
     return {
         "answers remembered": cache,
         "path": path.name,
@@ -190,12 +195,12 @@ def _growth(found: Found, cache: str, path: Path) -> Row:
     }
 
 
-async def _fill(site: Site, parts: Parts, datastore: Datastore) -> None:
-    """Write the schema and every relationship, and have PostgreSQL look at what it has."""
-    key = site.settings.spicedb_preshared_key.get_secret_value()
-    async with Engine(parts.endpoint, key) as engine:
-        await engine.write_schema(compile_schema(load(site.settings.catalog)))
+async def _fill(environment: Environment, bare: BareStack, datastore: Datastore) -> None:
+    """Write the schema and all relationships, and update PostgreSQL's statistics."""
+    key = environment.settings.spicedb_preshared_key.get_secret_value()
+    async with Engine(bare.endpoint, key) as engine:
+        await engine.write_schema(compile_schema(load(environment.settings.catalog)))
     graph = GRAPH.format(
         members=datastore.members, organizations=datastore.organizations, each=OTHERS
     )
-    await asyncio.to_thread(site.stack.postgres.psql, graph, datastore.name)
+    await asyncio.to_thread(environment.stack.postgres.psql, graph, datastore.name)

@@ -1,17 +1,16 @@
-"""Filling an empty SpiceDB from the rows, against bare writes of as many relationships."""
+"""A rebuild of an empty SpiceDB from the rows, against bare writes of as many relationships."""
 
 import asyncio
-import time
-from collections.abc import Awaitable
 from statistics import median
 
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.population import BY_BENCHMARKS
 from benchmarks.reconcile import ROWS
-from benchmarks.report import Row, Table
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import seconds_of
+from benchmarks.support.population import BENCHMARK_OPERATOR
+from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
 from teamaccess.local.postgres.server import APPLICATION, SPICEDB
 from teamaccess.service import Service, open_service
@@ -19,13 +18,13 @@ from teamaccess.storage import OrganizationId
 from teamaccess.upkeep import Rebuilder
 
 RELATIONSHIPS = 50_000
-TEAMS = 10
+ORGANIZATIONS = 10
 ROUNDS = 3
 PAGE = 1000
 BARE = OrganizationId("bare")
 EMPTY = "TRUNCATE relation_tuple"
-# A ledger of one entry, which says what the rows stand for.
-BEGUN = """
+# A ledger with one entry, which contains the relationships of the rows.
+ONE_ENTRY = """
 SET session_replication_role = replica;
 UPDATE ledger_heads SET position = 1, hash = sha256(organization_id::bytea);
 INSERT INTO ledger (organization_id, position, updates, actor, channel, request_id,
@@ -40,55 +39,49 @@ INSERT INTO ledger_applications (organization_id, position, status)
 """
 
 
-async def measure(site: Site) -> list[Table]:
+async def measure(environment: Environment) -> list[Table]:
     """Rebuild ten organizations, in turns with the bare side."""
-    async with open_service(site.settings) as service, parts(site) as bare:
-        row = await _compare(site, service, bare)
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        row = await _compare(environment, service, bare)
     return [Table("teamaccess reconcile --rebuild against bare writes", [row])]
 
 
-async def _compare(site: Site, service: Service, bare: Parts) -> Row:
-    size = {"teams": TEAMS, "members": RELATIONSHIPS // 2}
-    await _psql(site, ROWS.format(**size) + BEGUN, APPLICATION)
-    ours, theirs = [], []
+async def _compare(environment: Environment, service: Service, bare: BareStack) -> Row:
+    size = {"organizations": ORGANIZATIONS, "members": RELATIONSHIPS // 2}
+    await _psql(environment, ROWS.format(**size) + ONE_ENTRY, APPLICATION)
+    our_seconds, bare_seconds = [], []
     with Meter("rebuild", "rounds", ROUNDS) as meter:
         for _ in range(ROUNDS):
-            await _psql(site, EMPTY, SPICEDB)
-            ours.append(await _timed(_rebuild(service)))
-            await _psql(site, EMPTY, SPICEDB)
-            theirs.append(await _timed(_bare(bare)))
+            await _psql(environment, EMPTY, SPICEDB)
+            our_seconds.append(await seconds_of(_rebuild(service)))
+            await _psql(environment, EMPTY, SPICEDB)
+            bare_seconds.append(await seconds_of(_bare(bare)))
             meter.step()
-    ratios = [bare / own for bare, own in zip(theirs, ours, strict=True)]
+    ratios = [bare / own for bare, own in zip(bare_seconds, our_seconds, strict=True)]
     return {
         "relationships": RELATIONSHIPS,
-        "relationships /s": RELATIONSHIPS / median(ours),
-        "bare relationships /s": RELATIONSHIPS / median(theirs),
+        "relationships /s": RELATIONSHIPS / median(our_seconds),
+        "bare relationships /s": RELATIONSHIPS / median(bare_seconds),
         "of bare's speed": median(ratios),
         "of rounds": f"{min(ratios):.2f} to {max(ratios):.2f}",
     }
 
 
-async def _psql(site: Site, commands: str, database: str) -> None:
-    await asyncio.to_thread(site.stack.postgres.psql, commands, database)
-
-
-async def _timed(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began
+async def _psql(environment: Environment, commands: str, database: str) -> None:
+    await asyncio.to_thread(environment.stack.postgres.psql, commands, database)
 
 
 async def _rebuild(service: Service) -> None:
-    rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BY_BENCHMARKS)
-    done = await rebuilder.everything(lambda seen: None)
-    if len(done.organizations) != TEAMS or done.relationships < RELATIONSHIPS:
-        raise ValueError(f"{len(done.organizations)} of {TEAMS} were rebuilt")
+    rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, BENCHMARK_OPERATOR)
+    done = await rebuilder.rebuild_all(lambda seen: None)
+    if len(done.organizations) != ORGANIZATIONS or done.relationships < RELATIONSHIPS:
+        raise ValueError(f"{len(done.organizations)} of {ORGANIZATIONS} were rebuilt")
 
 
-async def _bare(parts: Parts) -> None:
+async def _bare(bare: BareStack) -> None:
     """Write as many members, a thousand updates at a time, without a marker or a lock."""
     for begin in range(0, RELATIONSHIPS // 2, PAGE // 2):
-        await parts.write(
+        await bare.write(
             BARE,
             [
                 _touch(relation, number)

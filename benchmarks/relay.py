@@ -1,4 +1,4 @@
-"""A worker that brings in a backlog, as after an outage, against bare writes of the same updates."""
+"""A worker that delivers a backlog, as after an outage, against bare writes of the same updates."""
 
 import asyncio
 import itertools
@@ -8,20 +8,20 @@ from contextlib import suppress
 import asyncpg
 from authzed.api.v1 import Relationship, RelationshipUpdate, SubjectReference
 
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Step, drive
-from benchmarks.report import Row, Table
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Step, drive
+from benchmarks.support.report import Row, Table
 from teamaccess.common.progress import Meter
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId
 
 BACKLOGS = (10_000, 100_000, 1_000_000)
-"""Positions that wait."""
+"""Pending positions."""
 EACH = 100
 """Positions of each organization."""
 WORKERS = 8
-FOUND = "INSERT INTO organizations (id, name) SELECT id, 'Bench' FROM unnest($1::text[]) id"
+CREATE = "INSERT INTO organizations (id, name) SELECT id, 'Bench' FROM unnest($1::text[]) id"
 DECIDE = """
 INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
 SELECT id, ARRAY['TOUCH organization:' || id || '#product@user:u_' || number],
@@ -29,19 +29,19 @@ SELECT id, ARRAY['TOUCH organization:' || id || '#product@user:u_' || number],
 FROM unnest($1::text[]) id, generate_series(1, $2::int) number
 """
 AT_ONCE = 10
-"""Organizations of which one statement makes the backlog."""
+"""Organizations whose backlog one statement creates."""
 LEFT = "SELECT count(*) FROM ledger_applications WHERE status = 'pending'"
 DUE = "UPDATE ledger_applications SET due_at = now() WHERE status = 'pending'"
 
 
-async def measure(site: Site) -> list[Table]:
-    """Make a backlog, bring it in, and write as much without us, for larger and larger ones."""
-    site.without_us()
+async def measure(environment: Environment) -> list[Table]:
+    """Deliver larger and larger backlogs, and write as many updates directly."""
+    environment.stop_api_and_worker()
     rows: list[Row] = []
     async with (
-        open_service(site.settings) as service,
-        parts(site) as bare,
-        asyncpg.create_pool(site.settings.database_url, min_size=1) as database,
+        open_service(environment.settings) as service,
+        bare_stack(environment) as bare,
+        asyncpg.create_pool(environment.settings.database_url, min_size=1) as database,
     ):
         for positions in BACKLOGS:
             await _decide(database, positions)
@@ -62,19 +62,19 @@ async def measure(site: Site) -> list[Table]:
 
 
 async def _decide(database: asyncpg.Pool, positions: int) -> None:
-    """Fill the ledger directly: it is as if SpiceDB had been away meanwhile."""
+    """Insert the entries directly, so that they are pending as after an outage of SpiceDB."""
     organizations = [f"relay-{positions}-{number}" for number in range(positions // EACH)]
     with Meter(f"relay, deciding {positions:,}", "positions", positions) as meter:
         for start in range(0, len(organizations), AT_ONCE):
             some = organizations[start : start + AT_ONCE]
-            await database.execute(FOUND, some)
+            await database.execute(CREATE, some)
             await database.execute(DECIDE, some, EACH)
             meter.step(len(some) * EACH)
         await database.execute(DUE, timeout=600)
 
 
 async def _relay(service: Service, database: asyncpg.Pool, positions: int) -> float:
-    """Return how many positions one worker brings in in a second."""
+    """Return how many positions one worker delivers per second."""
     working = asyncio.create_task(service.relay.run())
     began, left = time.perf_counter(), positions
     with Meter(f"relay, {positions:,} waiting", "positions", positions) as meter:
@@ -90,8 +90,8 @@ async def _relay(service: Service, database: asyncpg.Pool, positions: int) -> fl
     return positions / elapsed
 
 
-async def _bare_rate(bare: Parts) -> float:
-    """Return how many writes of one update several callers get done in a second."""
+async def _bare_rate(bare: BareStack) -> float:
+    """Return how many writes of one update several callers complete per second."""
     numbers = itertools.count()
     mark = f"bare_{time.monotonic_ns()}"
 

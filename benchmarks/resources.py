@@ -1,8 +1,7 @@
-"""Objects registered by the thousand, against bare writes of the same; and a question about one."""
+"""Objects registered by the thousand against bare writes, and checks on single objects."""
 
 import itertools
-import time
-from collections.abc import Awaitable, Sequence
+from collections.abc import Sequence
 from statistics import fmean
 
 from authzed.api.v1 import (
@@ -14,35 +13,39 @@ from authzed.api.v1 import (
     SubjectReference,
 )
 
-from benchmarks import population
-from benchmarks.baseline import Parts, parts, reference
-from benchmarks.environment import Site
-from benchmarks.load import Figures, Ratio, interleave
-from benchmarks.population import BY_BENCHMARKS
-from benchmarks.report import Row, Table
+from benchmarks.support import population
+from benchmarks.support.bare_stack import BareStack, bare_stack, reference
+from benchmarks.support.environment import Environment
+from benchmarks.support.load import Figures, Ratio, interleave, seconds_of
+from benchmarks.support.population import BENCHMARK_OPERATOR
+from benchmarks.support.report import Row, Table
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.resources.register import ResourceOperation, order
+from teamaccess.directory.resources.register import ResourceOperation, apply
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, ResourceId, UserId
 
 OBJECTS = 10_000
 BATCH = 1_000
 AT_ONCE = 450
-"""Objects in one bare write: as many relationships as one of ours has."""
+"""Objects in one bare write, so that it has as many relationships as one of ours."""
 CALLERS = 4
 
 
-async def measure(site: Site) -> list[Table]:
-    """Register transfers in turns with the bare side, and then ask about them."""
-    async with open_service(site.settings) as service, parts(site) as bare:
-        here = await population.organization(service)
-        async with service.ledger.change(BY_BENCHMARKS, here) as change:
-            ana = await grant_administrator(change, here, f"ana@{here}.example", "to register")
+async def measure(environment: Environment) -> list[Table]:
+    """Register transfers in turns with the bare side, and then check actions on them."""
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        organization = await population.create_organization(service)
+        async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
+            ana = await grant_administrator(
+                change, organization, f"ana@{organization}.example", "to register"
+            )
             await service.ledger.commit(change)
-        [bob, *_] = await population.join(service, here, "operations", 1)
-        registering = await _register(service, bare, here, ana.user_id, bob)
-        administrators = await population.join(service, here, "administrator", OBJECTS)
-        asking = await _ask(bare, here, administrators)
+        [bob, *_] = await population.add_members(service, organization, "operations", 1)
+        registering = await _register(service, bare, organization, ana.user_id, bob)
+        administrators = await population.add_members(
+            service, organization, "administrator", OBJECTS
+        )
+        asking = await _ask(bare, organization, administrators)
     return [
         Table(
             "Resources: transfers registered through the ledger against bare writes", [registering]
@@ -52,13 +55,13 @@ async def measure(site: Site) -> list[Table]:
 
 
 async def _register(
-    service: Service, bare: Parts, here: OrganizationId, by: UserId, creator: UserId
+    service: Service, bare: BareStack, organization: OrganizationId, by: UserId, creator: UserId
 ) -> Row:
     seconds, bare_seconds, ratios = 0.0, 0.0, []
     for begin in range(0, OBJECTS, BATCH):
         ids = [str(number) for number in range(begin, begin + BATCH)]
-        one = await _timed(_through_the_ledger(service, here, by, creator, ids))
-        other = await _timed(_bare(bare, OrganizationId("bare"), creator, ids))
+        one = await seconds_of(_through_the_ledger(service, organization, by, creator, ids))
+        other = await seconds_of(_bare(bare, OrganizationId("bare"), creator, ids))
         seconds, bare_seconds = seconds + one, bare_seconds + other
         ratios.append(other / one)
     return {
@@ -71,26 +74,27 @@ async def _register(
 
 
 async def _through_the_ledger(
-    service: Service, here: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
+    service: Service, organization: OrganizationId, by: UserId, creator: UserId, ids: Sequence[str]
 ) -> None:
-    """One change, until all of it is in force."""
-    wanted = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
-    async with service.ledger.change(BY_BENCHMARKS, here) as change:
-        await order(change, by, here, wanted)
+    """Register the objects in one change, and wait until it is in force."""
+    operations = [ResourceOperation("transfer", ResourceId(id), creator) for id in ids]
+    async with service.ledger.change(BENCHMARK_OPERATOR, organization) as change:
+        with change.judging(by, None):
+            await apply(change, operations)
         receipts = await service.ledger.commit(change)
     if any(receipt.pending for receipt in receipts):
-        await service.applier.catch_up(here)
+        await service.applier.catch_up(organization)
 
 
 async def _bare(
-    parts: Parts, organization: OrganizationId, creator: UserId, ids: Sequence[str]
+    bare: BareStack, organization: OrganizationId, creator: UserId, ids: Sequence[str]
 ) -> None:
     subjects = {
         "organization": reference("organization", organization),
         "creator": reference("user", creator),
     }
     for begin in range(0, len(ids), AT_ONCE):
-        await parts.write(
+        await bare.write(
             organization,
             [
                 RelationshipUpdate(
@@ -107,39 +111,39 @@ async def _bare(
         )
 
 
-RemedyTarget = tuple[ObjectReference, UserId]
-"""An object and somebody who may."""
+ObjectAndUser = tuple[ObjectReference, UserId]
+"""An object, and a user who may act on it."""
 
 
-class Asking:
-    """A service's worker, asking about one after another."""
+class ObjectCheckWorker:
+    """A service's worker that checks one object after another."""
 
-    def __init__(self, parts: Parts, about: Sequence[RemedyTarget], permission: str) -> None:
-        self._parts, self._permission = parts, permission
+    def __init__(self, bare: BareStack, about: Sequence[ObjectAndUser], permission: str) -> None:
+        self._bare, self._permission = bare, permission
         self._about = itertools.cycle(about)
 
     async def __call__(self) -> None:
-        """Ask for the newest; nothing changes meanwhile, so what was asked before is remembered."""
+        """Check fully consistently. Nothing changes meanwhile, so earlier answers are cached."""
         resource, user = next(self._about)
-        await self._parts.engine.CheckPermission(
+        await self._bare.engine.CheckPermission(
             CheckPermissionRequest(
                 consistency=Consistency(fully_consistent=True),
                 resource=resource,
                 permission=self._permission,
                 subject=SubjectReference(object=reference("user", user)),
             ),
-            metadata=self._parts.key,
+            metadata=self._bare.key,
         )
 
 
-async def _ask(bare: Parts, here: OrganizationId, users: Sequence[UserId]) -> list[Row]:
-    """Ask about administrators: the same question again, and another person and object each time."""
-    objects = [reference("transfer", f"{here}/{number}") for number in range(len(users))]
-    there = [reference("organization", here)] * len(users)
+async def _ask(bare: BareStack, organization: OrganizationId, users: Sequence[UserId]) -> list[Row]:
+    """Check administrators: the same check each time, and another user and object each time."""
+    objects = [reference("transfer", f"{organization}/{number}") for number in range(len(users))]
+    organization_objects = [reference("organization", organization)] * len(users)
     rows = []
     for name, many in (("the same", 1), ("another", len(users))):
-        asked = {
-            "transfers_view on the organization": (there, "transfers_view"),
+        checks = {
+            "transfers_view on the organization": (organization_objects, "transfers_view"),
             "view on a transfer": (objects, "view"),
             "authorize on a transfer": (objects, "authorize"),
         }
@@ -147,16 +151,16 @@ async def _ask(bare: Parts, here: OrganizationId, users: Sequence[UserId]) -> li
             f"checks, {name} each time",
             *(
                 [
-                    Asking(
+                    ObjectCheckWorker(
                         bare, list(zip(on, users, strict=True))[:many][each::CALLERS], permission
                     )
                     for each in range(min(CALLERS, many))
                 ]
-                for on, permission in asked.values()
+                for on, permission in checks.values()
             ),
         )
         rows += [
-            _row(title, name, figures[0], each) for title, each in zip(asked, figures, strict=True)
+            _row(title, name, figures[0], each) for title, each in zip(checks, figures, strict=True)
         ]
     return rows
 
@@ -173,9 +177,3 @@ def _row(check: str, each_time: str, plain: Figures, figures: Figures) -> Row:
         "times the first's": slower.median,
         "of rounds": slower.spread,
     }
-
-
-async def _timed(work: Awaitable[None]) -> float:
-    began = time.perf_counter()
-    await work
-    return time.perf_counter() - began

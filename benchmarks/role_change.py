@@ -1,30 +1,30 @@
-"""A role change through the API against the bare things it cannot do without."""
+"""A role change through the API, against its bare check, commit and write."""
 
 import asyncio
 import itertools
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks import background_data, population
-from benchmarks.baseline import BareChange, Parts, parts
-from benchmarks.environment import Site
-from benchmarks.http import Connection
-from benchmarks.load import Figures, Step, interleave, ratio
-from benchmarks.population import Person
-from benchmarks.report import Row, Table
+from benchmarks.support import background_data, population
+from benchmarks.support.bare_stack import BareChange, BareStack, bare_stack
+from benchmarks.support.environment import Environment
+from benchmarks.support.http_connection import Connection
+from benchmarks.support.load import Figures, Step, interleave, ratio
+from benchmarks.support.population import SignedInUser
+from benchmarks.support.report import Row, Table
 from teamaccess.access.authorize import ADMINISTRATION, MEMBERSHIP
 from teamaccess.service import Service, open_service
 from teamaccess.storage import OrganizationId, UserId
 
 ROLES = ("support", "product")
-"""Between these a member goes back and forth: one DELETE and one TOUCH."""
+"""A member alternates between these roles: one DELETE and one TOUCH for each change."""
 
 
-class Changing:
-    """One administrator's worker, who changes the role of one member over the API."""
+class RoleChangeWorker:
+    """An administrator who changes the role of one member over the API."""
 
     def __init__(
-        self, port: int, organization: OrganizationId, administrator: Person, member: UserId
+        self, port: int, organization: OrganizationId, administrator: SignedInUser, member: UserId
     ) -> None:
         self._connection = Connection(port)
         self._path = f"/v1/organizations/{organization}/members/{member}/roles"
@@ -32,21 +32,21 @@ class Changing:
         self._roles = itertools.cycle(reversed(ROLES))
 
     async def __call__(self) -> None:
-        """Change it; raises Late where it is not in force yet."""
-        wanted = {"roles": [{"role": next(self._roles)}]}
-        await self._connection.ask(200, "PUT", self._path, self._token, wanted)
+        """Change the role. Raises NotEnforcedYet."""
+        body = {"roles": [{"role": next(self._roles)}]}
+        await self._connection.ask(200, "PUT", self._path, self._token, body)
 
 
 @dataclass(frozen=True)
 class Scenario:
-    """Who changes roles at the same time."""
+    """The administrators who change roles at the same time."""
 
     name: str
     organizations: int
     administrators: int
     """In each organization."""
     in_turns: bool = False
-    """Whether the bare side, too, judges a change only when the one before it is in force."""
+    """Whether the bare side also checks a change only after the previous one is in force."""
 
 
 SCENARIOS = (
@@ -57,27 +57,29 @@ SCENARIOS = (
 )
 
 
-async def measure(site: Site) -> list[Table]:
-    """Measure on a datastore that has just been made, and on one that is full and analyzed."""
+async def measure(environment: Environment) -> list[Table]:
+    """Measure on a new datastore, and on a full one with statistics."""
     rows: list[Row] = []
-    async with open_service(site.settings) as service, parts(site) as bare:
-        loads = [await _loads(site, service, bare, scenario) for scenario in SCENARIOS]
+    async with open_service(environment.settings) as service, bare_stack(environment) as bare:
+        loads = [await _loads(environment, service, bare, scenario) for scenario in SCENARIOS]
         for datastore in ("young", "analyzed"):
             if datastore == "analyzed":
-                await asyncio.to_thread(background_data.fill, site)
-            for scenario, (ours, bares) in zip(SCENARIOS, loads, strict=True):
+                await asyncio.to_thread(background_data.fill, environment)
+            for scenario, (our_workers, bare_workers) in zip(SCENARIOS, loads, strict=True):
                 title = f"role_change, {datastore} datastore, {scenario.name}"
-                rows.append(_row(datastore, scenario, *await interleave(title, ours, bares)))
+                rows.append(
+                    _row(datastore, scenario, *await interleave(title, our_workers, bare_workers))
+                )
     return [Table("Role changes: through the API against check + commit + write", rows)]
 
 
 def _row(datastore: str, scenario: Scenario, ours: Figures, bare: Figures) -> Row:
-    compared = ratio(ours, bare)
+    slower = ratio(ours, bare)
     return {
         "datastore": datastore,
         "administrators": scenario.name,
-        "ratio": compared.median,
-        "of rounds": compared.spread,
+        "ratio": slower.median,
+        "of rounds": slower.spread,
         "of medians": ratio(ours, bare, of=median).median,
         "API /s": ours.per_second,
         "median ms": ours.median_ms,
@@ -91,22 +93,22 @@ def _row(datastore: str, scenario: Scenario, ours: Figures, bare: Figures) -> Ro
 
 
 async def _loads(
-    site: Site, service: Service, bare: Parts, scenario: Scenario
+    environment: Environment, service: Service, bare: BareStack, scenario: Scenario
 ) -> tuple[list[Step], list[Step]]:
-    """Return the workers of our side and of the bare one."""
-    asked = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
-    ours: list[Step] = []
-    bares: list[Step] = []
+    """Return the workers of our side and of the bare side."""
+    permissions = (MEMBERSHIP, ADMINISTRATION, service.catalog.guards["change_roles"])
+    our_workers: list[Step] = []
+    bare_workers: list[Step] = []
     for _ in range(scenario.organizations):
-        id = await population.organization(service)
-        people = await population.administrators(service, id, scenario.administrators)
-        members = await population.join(service, id, ROLES[0], scenario.administrators)
+        id = await population.create_organization(service)
+        people = await population.add_administrators(service, id, scenario.administrators)
+        members = await population.add_members(service, id, ROLES[0], scenario.administrators)
         turns = asyncio.Lock() if scenario.in_turns else None
         for person, member in zip(people, members, strict=True):
-            ours.append(Changing(site.port, id, person, member))
-            change = BareChange(bare, id, person.id, asked, ROLES)
-            bares.append(_in_turns(change, turns) if turns else change)
-    return ours, bares
+            our_workers.append(RoleChangeWorker(environment.port, id, person, member))
+            change = BareChange(bare, id, person.id, permissions, ROLES)
+            bare_workers.append(_in_turns(change, turns) if turns else change)
+    return our_workers, bare_workers
 
 
 def _in_turns(step: Step, turns: asyncio.Lock) -> Step:

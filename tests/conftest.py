@@ -22,7 +22,15 @@ from teamaccess.local.spicedb.server import LocalSpiceDB
 from teamaccess.local.stack import LocalStack
 from tests.local.dev_process import Dev, StartDev
 
-pytest_plugins = ["tests.support.world_fixtures", "tests.support.connections"]
+pytest_plugins = [
+    "tests.support.catalogs",
+    "tests.support.command_line",
+    "tests.support.database_connections",
+    "tests.support.fixtures",
+    "tests.support.http_server",
+    "tests.support.isolated_deployments",
+]
+"""Every fixture that more than one folder uses comes from one of these."""
 
 # The tests measure no time; in CI hypothesis has a profile of its own that does not either.
 settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -1,4 +1,4 @@
-"""Everything one process needs to judge and to change, put together once from the settings."""
+"""The services of one process, built once from the settings."""
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -7,10 +7,10 @@ from datetime import datetime
 
 from sqlalchemy.ext.asyncio import async_sessionmaker
 
-from teamaccess.access.admission import Admission
-from teamaccess.access.authorize import ReadAuthorizer
-from teamaccess.audit.audit import Audit
-from teamaccess.audit.state.sandboxes import Sandboxes
+from teamaccess.access.reading import Admission, ReadAuthorizer
+from teamaccess.audit.service import AuditQuestions
+from teamaccess.audit.sources import AuditSources
+from teamaccess.audit.state.sandboxes import SandboxPool
 from teamaccess.catalog import Catalog, load
 from teamaccess.changes import Ledger
 from teamaccess.changes.events import RefusalLimits, Refusals
@@ -34,35 +34,35 @@ class Service:
     keys: Keys
     engine: Engine
     sessions: Sessions
-    """For what is written: their commits go through the ledger."""
+    """Sessions that write. Their commits go through the ledger."""
     reads: Sessions
-    """For single questions: each statement sees what is committed by then, without a transaction."""
+    """Sessions that only read. Each statement sees the newest commits, without a transaction."""
     ledger: Ledger
     applier: Applier
     relay: Relay
-    """What a worker runs."""
+    """Delivers pending ledger entries. A worker runs it."""
     reading: ReadAuthorizer
     admission: Admission
-    audit: Audit
+    audit: AuditQuestions
     activity: ActivityLog
     token_use: TokenUse
     refusals: Refusals
     mailer: Mailer
     issuer: Issuer | None
-    """The login that people have already, where there is one."""
+    """The OpenID provider of the people who sign in; None without one."""
 
     async def now(self) -> datetime:
-        """Return PostgreSQL's clock, the one by which everything is judged."""
+        """Return the time by PostgreSQL's clock, which decides every expiry."""
         async with self.reads() as session:
             return await clock(session)
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
-    """Connect to PostgreSQL and SpiceDB, and close both at the end."""
+    """Connect to PostgreSQL and SpiceDB, and disconnect at the end of the block."""
     catalog, url = load(settings.catalog), settings.sqlalchemy_url
     async with AsyncExitStack() as stack:
-        # pools of their own: whoever waits for a lock keeps no question and no mark waiting
+        # separate pools, so that writes waiting for a lock delay neither reads nor marks
         writes = database(url, connections=32)
         reads = database(url, connections=16, transactions=False)
         marks = database(url, transactions=False, synchronous_commit="off")
@@ -78,29 +78,32 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
         )
         applier = Applier(engine, marks)
         stack.push_async_callback(applier.close)
-        maker = sessions(writes, catalog)
-        questions = async_sessionmaker(reads, expire_on_commit=False)
-        sandboxes = Sandboxes(settings.sandbox_endpoint)
+        write_sessions = sessions(writes, catalog)
+        read_sessions = async_sessionmaker(reads, expire_on_commit=False)
+        sandboxes = SandboxPool(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)
-        activity = ActivityLog(maker)
+        activity = ActivityLog(write_sessions)
+        keys = Keys.from_secret(settings.secret_key.get_secret_value())
+        ledger = Ledger(
+            write_sessions, applier, engine, catalog, settings.enforcement_seconds, settings.limits
+        )
+        sources = AuditSources(read_sessions, engine, catalog, sandboxes)
         yield Service(
             settings=settings,
             catalog=catalog,
-            keys=Keys.from_secret(settings.secret_key.get_secret_value()),
+            keys=keys,
             engine=engine,
-            sessions=maker,
-            reads=questions,
-            ledger=Ledger(
-                maker, applier, engine, catalog, settings.enforcement_seconds, settings.limits
-            ),
+            sessions=write_sessions,
+            reads=read_sessions,
+            ledger=ledger,
             applier=applier,
             relay=Relay(applier, marks),
-            reading=ReadAuthorizer(questions, engine, catalog, activity.seen),
-            admission=Admission(applier, questions),
-            audit=Audit(questions, engine, catalog, sandboxes),
+            reading=ReadAuthorizer(read_sessions, engine, catalog, activity.seen),
+            admission=Admission(applier, read_sessions),
+            audit=AuditQuestions(sources, ledger, keys.invitees),
             activity=activity,
-            token_use=TokenUse(maker),
-            refusals=Refusals(maker, _limits(settings)),
+            token_use=TokenUse(write_sessions),
+            refusals=Refusals(write_sessions, _limits(settings)),
             mailer=mailer(settings),
             issuer=_issuer(settings),
         )

@@ -13,11 +13,10 @@ from pydantic import SecretStr
 from teamaccess.api import create_app
 from teamaccess.common.settings import Settings
 from teamaccess.delivery.progress import newest_progress
-from tests.support.machines import api_token, service_account
-from tests.support.objects import registered
-from tests.support.steps import enlist
-from tests.support.teams import Crew
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources
+from tests.support.teams import Team
 
 ANYBODY = "anybody"
 SIGNED_IN = "signed in"
@@ -279,34 +278,38 @@ def routes() -> Iterator[Route]:
 class Stage:
     """Everything that the requests name: an organization, somebody to act on, an invitation."""
 
-    team: Team
+    organization: Organization
     names: dict[str, str]
 
     @classmethod
-    async def set(cls, team: Team) -> "Stage":
+    async def set(cls, organization: Organization) -> "Stage":
         """Make a member to act on, who is in a team, a suspended one, and one of everything else."""
-        catalog = team.world.service.catalog.name
+        catalog = organization.deployment.service.catalog.name
         role, (type, verb) = ROLES[catalog], OBJECTS[catalog]
-        await registered(team, f"{type}:registered")
-        people = await enlist(team, {"active": [role], "suspended": [role]}, ["suspended"])
-        team_of_theirs = await Crew.made(team, "pay", role)
-        (await team_of_theirs.put(people["active"])).raise_for_status()
-        invited = await team.invite("guest", [role])
+        await add_resources(organization, f"{type}:registered")
+        people = await organization.add_members(
+            {"active": [role], "suspended": [role]}, ["suspended"]
+        )
+        team_of_theirs = await Team.create(organization, "pay", role)
+        (await team_of_theirs.add_member(people["active"])).raise_for_status()
+        invited = await organization.invite("guest", [role])
         wish = {"role": WANTED[catalog], "reason": "a case", "duration_hours": 8}
-        asked = await people["active"].ask("POST", f"{team.path}/access-requests", json=wish)
-        machine = await service_account(team, role)
-        token = await api_token(team, machine)
+        asked = await people["active"].ask(
+            "POST", f"{organization.path}/access-requests", json=wish
+        )
+        account = await organization.create_service_account(role)
+        token = await account.create_token()
         own = {"id": "treasurer", "name": "Treasurer", "actions": [ACTION[catalog]]}
-        await team.administrator.ask("POST", f"{team.path}/roles", json=own)
+        await organization.administrator.ask("POST", f"{organization.path}/roles", json=own)
         return cls(
-            team,
+            organization,
             {
-                "organization": team.id,
+                "organization": organization.id,
                 "active": people["active"].id,
                 "suspended": people["suspended"].id,
                 "invitation": invited.json()["id"],
-                "token": team.world.secret_for(team.address("guest")),
-                "account": machine.id,
+                "token": organization.deployment.invitation_token(organization.address("guest")),
+                "account": account.id,
                 "api_token": token["id"],
                 "role": role,
                 "access_request": asked.json()["id"],
@@ -322,8 +325,8 @@ class Stage:
                 "registered": "registered",
                 "unregistered": "unregistered",
                 "resource": "registered",
-                "new": f"{team.id}-new",
-                "email": team.address("new"),
+                "new": f"{organization.id}-new",
+                "email": organization.address("new"),
             },
         )
 
@@ -346,9 +349,9 @@ class Stage:
 
     async def state(self) -> str:
         """The state that a plan made now would name."""
-        service = self.team.world.service
+        service = self.organization.deployment.service
         async with service.reads() as session:
-            [place] = await newest_progress(session, [self.team.id])
+            [place] = await newest_progress(session, [self.organization.id])
         return f"{place.position}-{place.hash.hex()}@{service.catalog.version}"
 
     async def ask(self, route: Route, by: Person | None, **more: Any) -> httpx.Response:
@@ -358,7 +361,9 @@ class Stage:
         sent["headers"] = {**filled, **more.pop("headers", {})}
         url = more.pop("url", self.url(route))
         if by is None:
-            return await self.team.world.http.request(route.method, url, **{**sent, **more})
+            return await self.organization.deployment.http.request(
+                route.method, url, **{**sent, **more}
+            )
         return await by.ask(route.method, url, **{**sent, **more})
 
 

@@ -6,7 +6,7 @@ from authzed.api.v1 import RelationshipFilter
 from sqlalchemy import text
 
 from teamaccess.storage import Base
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 PASSING = {"events", "event_heads", "activity", "ledger_notes"}
 """What a refusal may leave a trace in."""
@@ -21,21 +21,21 @@ class Snapshot:
     relationships: list[str]
 
 
-async def snapshot(team: Team) -> Snapshot:
+async def snapshot(organization: Organization) -> Snapshot:
     """Take one now."""
     tables = {}
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         for table in Base.metadata.tables.keys() - PASSING:
             digest = "count(*) || ' ' || md5(string_agg(t::text, '' ORDER BY t::text))"
             found = await session.execute(text(f'SELECT {digest} FROM "{table}" t'))
             tables[table] = str(found.scalar_one())
-    return Snapshot(tables, await team.ledger(), await _relationships(team))
+    return Snapshot(tables, await organization.ledger(), await _relationships(organization))
 
 
-async def _relationships(team: Team) -> list[str]:
-    engine = team.world.service.engine
+async def _relationships(organization: Organization) -> list[str]:
+    engine = organization.deployment.service.engine
     wanted = [
-        RelationshipFilter(resource_type="organization", optional_resource_id=team.id),
-        RelationshipFilter(optional_resource_id_prefix=f"{team.id}/"),
+        RelationshipFilter(resource_type="organization", optional_resource_id=organization.id),
+        RelationshipFilter(optional_resource_id_prefix=f"{organization.id}/"),
     ]
     return sorted([str(found) for each in wanted async for found, _ in engine.read(each)])

@@ -10,8 +10,8 @@ from teamaccess.storage import is_local_id
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
-from tests.support.steps import PROBLEM, refused
-from tests.support.world import World
+from tests.support.deployment import Deployment
+from tests.support.responses import PROBLEM, refused
 
 ROUTES = sorted(routes(), key=str)
 WITH_NAMES = [route for route in ROUTES if "{" in route.path]
@@ -141,17 +141,17 @@ NAMED_BY_THE_CALLER = (
 
 
 @pytest.fixture(scope="module")
-async def stage(fintoc: World) -> Stage:
+async def stage(fintoc: Deployment) -> Stage:
     """One for all: nothing here may change it."""
-    return await Stage.set(await fintoc.create("acme"))
+    return await Stage.set(await fintoc.create_organization("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)
-async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
+async def test_unknown_ids_are_not_found_whatever_their_characters(
     stage: Stage, route: Route
 ) -> None:
-    ana = stage.team.administrator
-    before = await snapshot(stage.team)
+    ana = stage.organization.administrator
+    before = await snapshot(stage.organization)
     for part in [each for each in route.path.split("/") if each.startswith("{")]:
         for name in [*NAMES, *(NUMERALS if part != "{position}" else [])]:
             if (route, part) == NAMED_BY_THE_CALLER and is_local_id(name):
@@ -162,16 +162,16 @@ async def test_names_that_nothing_has_are_not_found_whatever_they_are_made_of(
             assert answer.status_code in (400, 404, 405), told
             assert answer.headers["Content-Type"] == PROBLEM, told
             assert answer.json()["code"], told
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before
 
 
-def test_every_list_says_here_which_queries_it_takes() -> None:
+def test_every_list_has_its_query_parameters_in_this_table() -> None:
     assert {route.path for route in LISTS} == set(TAKES)
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_queries_with_a_mistake_are_refused(stage: Stage, route: Route) -> None:
-    ana, url = stage.team.administrator, stage.url(route)
+async def test_invalid_queries_are_refused(stage: Stage, route: Route) -> None:
+    ana, url = stage.organization.administrator, stage.url(route)
     for name in TAKES[route.path]:
         for value in QUERIES[name]:
             answer = await ana.ask("GET", f"{url}?{name}={value}")
@@ -181,8 +181,8 @@ async def test_queries_with_a_mistake_are_refused(stage: Stage, route: Route) ->
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route: Route) -> None:
-    ana, url = stage.team.administrator, stage.url(route)
+async def test_odd_but_meaningless_queries_do_no_harm(stage: Stage, route: Route) -> None:
+    ana, url = stage.organization.administrator, stage.url(route)
     for query in ("unknown=1", "&&&", "=", "%00=%00", "limit=1&limit=2", "a[]=1", "?" * 100):
         answer = await ana.ask("GET", f"{url}?{query}")
         assert answer.status_code in (200, 400), f"{query}: {answer.text}"
@@ -191,40 +191,40 @@ async def test_strange_queries_that_mean_nothing_do_no_harm(stage: Stage, route:
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.path not in UNDESCRIBED], ids=str
 )
-async def test_a_query_that_a_route_does_not_know_is_refused(stage: Stage, route: Route) -> None:
-    before = await snapshot(stage.team)
-    answer = await stage.ask(route, stage.team.administrator, params={"rôle": "support"})
+async def test_an_unknown_query_parameter_is_refused(stage: Stage, route: Route) -> None:
+    before = await snapshot(stage.organization)
+    answer = await stage.ask(route, stage.organization.administrator, params={"rôle": "support"})
     problem = refused(answer, 400, "unknown_parameter")
     assert problem["parameter"] == "rôle"
     takes = TAKES[route.path] if ASKS[route].list else TAKES_BESIDES.get(route, ["none"])
     assert sorted(problem["parameters"]) == sorted(takes)
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before
 
 
 async def test_a_misspelt_filter_or_cursor_does_not_list_everything(stage: Stage) -> None:
-    ana, members = stage.team.administrator, f"{stage.team.path}/members"
+    ana, members = stage.organization.administrator, f"{stage.organization.path}/members"
     for query in ("rol=support", "Status=active", "curser=x", "limit=1&page=2"):
         refused(await ana.ask("GET", f"{members}?{query}"), 400, "unknown_parameter")
 
 
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
-async def test_methods_that_a_path_does_not_have_are_refused(stage: Stage, path: str) -> None:
-    ana = stage.team.administrator
-    before = await snapshot(stage.team)
+async def test_unsupported_methods_are_refused(stage: Stage, path: str) -> None:
+    ana = stage.organization.administrator
+    before = await snapshot(stage.organization)
     known = {route.method: route for route in ROUTES if route.path == path}
     url = stage.url(next(iter(known.values())))
     for method in METHODS:
         if method.upper() not in known:
-            answer = await ana.world.http.request(
+            answer = await ana.deployment.http.request(
                 method, url, headers={"Authorization": f"Bearer {ana.token}"}
             )
             assert answer.status_code == 405, f"{method} {url}"
             assert answer.headers["Content-Type"] == PROBLEM
             assert set(answer.headers["Allow"].split(", ")) >= known.keys()
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before
 
 
-async def test_paths_that_are_none_of_ours_are_not_found(fintoc: World) -> None:
+async def test_unknown_paths_are_not_found(fintoc: Deployment) -> None:
     for path in (
         "/v1",
         "/v2/me",

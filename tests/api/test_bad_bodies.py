@@ -7,8 +7,9 @@ import pytest
 from tests.api.junk import OPTIONAL, bad_bodies
 from tests.api.requests import ASKS, Route, Stage, routes
 from tests.api.snapshot import snapshot
-from tests.support.steps import PROBLEM
-from tests.support.world import Person, World
+from tests.support.deployment import Deployment
+from tests.support.people import Person
+from tests.support.responses import PROBLEM
 
 BODIES = sorted((route for route in routes() if ASKS[route].body is not None), key=str)
 BODILESS = sorted(
@@ -48,18 +49,18 @@ async def caller(stage: Stage, route: Route) -> Person | None:
     if route.path == "/v1/invitations/accept":
         return None
     if ASKS[route].operators:
-        return await stage.team.world.signed_in_operator()
-    return stage.team.administrator
+        return await stage.organization.deployment.operator_person()
+    return stage.organization.administrator
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
 async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
-    fintoc: World, route: Route
+    fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create("acme"))
+    stage = await Stage.set(await fintoc.create_organization("acme"))
     by = await caller(stage, route)
     optional = OPTIONAL | OPTIONAL_TOO.get(route.path.rpartition("/")[2], set())
-    before = await snapshot(stage.team)
+    before = await snapshot(stage.organization)
     tried = 0
     for body in bad_bodies(stage.body(route), optional):
         if route == CHECK and body == _asked_twice(stage):
@@ -72,31 +73,35 @@ async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
         assert answer.json()["detail"], told
         tried += 1
     assert tried > 35
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before
     assert (await stage.ask(route, by)).status_code == ASKS[route].success
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
-async def test_a_body_that_is_not_said_to_be_json_is_refused(fintoc: World, route: Route) -> None:
-    stage = await Stage.set(await fintoc.create("acme"))
+async def test_a_body_without_the_json_content_type_is_refused(
+    fintoc: Deployment, route: Route
+) -> None:
+    stage = await Stage.set(await fintoc.create_organization("acme"))
     by = await caller(stage, route)
-    before = await snapshot(stage.team)
+    before = await snapshot(stage.organization)
     for other in OTHERS:
         answer = await stage.ask(route, by, headers={"Content-Type": other.encode()})
         assert answer.status_code == 415, f"{other}: {answer.text}"
         assert answer.json()["code"] == "unsupported_media_type"
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before
     said = {"Content-Type": "Application/JSON; charset=utf-8"}
     assert (await stage.ask(route, by, headers=said)).is_success
 
 
 @pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)
-async def test_a_body_of_a_megabyte_is_refused_by_every_route(fintoc: World, route: Route) -> None:
-    stage = await Stage.set(await fintoc.create("acme"))
+async def test_a_body_of_a_megabyte_is_refused_by_every_route(
+    fintoc: Deployment, route: Route
+) -> None:
+    stage = await Stage.set(await fintoc.create_organization("acme"))
     by = await caller(stage, route)
-    before = await snapshot(stage.team)
+    before = await snapshot(stage.organization)
 
     answer = await stage.ask(route, by, json=None, content=b"[" * 1_000_000, headers=JSON)
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-    assert await snapshot(stage.team) == before
+    assert await snapshot(stage.organization) == before

@@ -11,17 +11,18 @@ import pytest
 from teamaccess.directory.users.keys import Keys
 from teamaccess.directory.users.tokens import Audience
 from tests.api.claims import NOW, each, said
-from tests.support.steps import refused
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 OTHERS = Keys.from_secret("another secret")
 
 
-def claims(team: Team, **instead: Any) -> dict[str, Any]:
+def claims(organization: Organization, **instead: Any) -> dict[str, Any]:
     """What a good token of the administrator says, with something else in it."""
     good = {
         "aud": Audience.USER,
-        "sub": team.administrator.id,
+        "sub": organization.administrator.id,
         "iat": time.time(),
         "exp": NOW + 3600,
         "jti": "1",
@@ -29,12 +30,16 @@ def claims(team: Team, **instead: Any) -> dict[str, Any]:
     return {name: value for name, value in {**good, **instead}.items() if value is not ...}
 
 
-def signed(team: Team, key: bytes | None = None, kid: Any = "", **instead: Any) -> str:
+def signed(
+    organization: Organization, key: bytes | None = None, kid: Any = "", **instead: Any
+) -> str:
     """A token with our signature, unless another key is given."""
-    keys = team.world.service.keys
+    keys = organization.deployment.service.keys
     header = {"kid": keys.token_key_id if kid == "" else kid}
     return by_hand(
-        {"alg": "HS256", "typ": "JWT", **header}, claims(team, **instead), key or keys.tokens
+        {"alg": "HS256", "typ": "JWT", **header},
+        claims(organization, **instead),
+        key or keys.tokens,
     )
 
 
@@ -60,8 +65,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=said)
-async def test_a_token_of_ours_that_says_something_wrong_is_refused(
-    acme: Team, wrong: dict[str, Any]
+async def test_our_own_token_with_a_wrong_claim_is_refused(
+    acme: Organization, wrong: dict[str, Any]
 ) -> None:
     acme.administrator.token = signed(acme, **wrong)
     answer = await acme.administrator.ask("GET", "/v1/me")
@@ -69,7 +74,7 @@ async def test_a_token_of_ours_that_says_something_wrong_is_refused(
     assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
-async def test_the_same_token_with_nothing_wrong_is_good(acme: Team) -> None:
+async def test_the_same_token_without_a_wrong_claim_is_valid(acme: Organization) -> None:
     acme.administrator.token = signed(acme)
     assert (await acme.administrator.ask("GET", "/v1/me")).status_code == 200
 
@@ -77,8 +82,8 @@ async def test_the_same_token_with_nothing_wrong_is_good(acme: Team) -> None:
 ALGORITHMS = ["none", "None", "", None, 1, "RS256", "hs256", "HS384"]
 
 
-async def test_a_token_signed_otherwise_is_refused(acme: Team) -> None:
-    keys = acme.world.service.keys
+async def test_a_token_with_another_signature_is_refused(acme: Organization) -> None:
+    keys = acme.deployment.service.keys
     said, good = claims(acme), signed(acme)
     head, body, signature = good.split(".")
     forged = [
@@ -120,36 +125,38 @@ async def test_a_token_signed_otherwise_is_refused(acme: Team) -> None:
         *("Bearer a b c", "Bearer\tx", "Negotiate", "Bearer eyJhbGciOiJub25lIn0.e30."),
     ],
 )
-async def test_an_authorization_that_is_no_token_is_refused_on_every_kind_of_path(
-    fintoc: World, header: str
+async def test_a_malformed_authorization_header_is_refused_on_every_kind_of_path(
+    fintoc: Deployment, header: str
 ) -> None:
     for path in ("/v1/me", "/v1/catalog", "/v1/organizations/acme", "/healthz"):
         sent = {b"Authorization": header.encode("latin-1")}
         refused(await fintoc.http.get(path, headers=sent), 401, "invalid_token")
 
 
-async def test_the_scheme_is_written_in_any_case(acme: Team) -> None:
+async def test_the_scheme_may_be_in_any_case(acme: Organization) -> None:
     for scheme in ("bearer", "BEARER"):
         sent = {"Authorization": f"{scheme} {acme.administrator.token}"}
-        assert (await acme.world.http.get("/v1/me", headers=sent)).status_code == 200
+        assert (await acme.deployment.http.get("/v1/me", headers=sent)).status_code == 200
 
 
-async def test_a_users_token_does_not_make_an_operator_nor_an_operators_a_user(
-    acme: Team,
+async def test_a_users_token_is_not_an_operators_and_an_operators_is_not_a_users(
+    acme: Organization,
 ) -> None:
-    operator = await acme.world.signed_in_operator()
+    operator = await acme.deployment.operator_person()
     refused(await operator.ask("GET", "/v1/me"), 403, "users_only")
     body = {"id": f"{acme.id}-x", "name": "X"}
     answer = await acme.administrator.ask("POST", "/v1/organizations", json=body)
     refused(answer, 403, "only_operators_found")
 
 
-async def test_signing_out_ends_every_session_that_was_and_none_that_comes(acme: Team) -> None:
+async def test_signing_out_ends_every_earlier_session_and_no_later_one(
+    acme: Organization,
+) -> None:
     ana = acme.administrator
-    old = [ana.token, await acme.world.token(ana.id)]
+    old = [ana.token, await acme.deployment.token(ana.id)]
     assert (await ana.ask("POST", "/v1/me/sign-out")).status_code == 204
     for token in old:
         ana.token = token
         refused(await ana.ask("GET", "/v1/me"), 401, "invalid_token")
-    ana.token = await acme.world.token(ana.id)
+    ana.token = await acme.deployment.token(ana.id)
     assert (await ana.ask("GET", "/v1/me")).status_code == 200

@@ -16,8 +16,9 @@ from tests.api.requests import (
     Stage,
     routes,
 )
-from tests.support.steps import enlist, refused
-from tests.support.world import Person, World
+from tests.support.deployment import Deployment
+from tests.support.people import Person
+from tests.support.responses import refused
 
 ROUTES = sorted(routes(), key=str)
 ACCEPT = Route("POST", "/v1/invitations/accept")
@@ -67,67 +68,71 @@ class Scene(NamedTuple):
     people: dict[str, Person | None]
 
 
-async def scene(world: World, outsider: Person) -> Scene:
+async def scene(deployment: Deployment, outsider: Person) -> Scene:
     """Make another one."""
-    stage = await Stage.set(await world.create("acme"))
+    stage = await Stage.set(await deployment.create_organization("acme"))
     return Scene(stage, await cast(stage, outsider))
 
 
 async def cast(stage: Stage, outsider: Person) -> dict[str, Person | None]:
     """Return one person of each kind."""
-    catalog = stage.team.world.service.catalog
+    catalog = stage.organization.deployment.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
-    people = await enlist(stage.team, {**roles, "sue": [catalog.administrator]}, suspended=["sue"])
+    people = await stage.organization.add_members(
+        {**roles, "sue": [catalog.administrator]}, suspended=["sue"]
+    )
     by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
     return {
         "nobody": None,
         "outsider": outsider,
-        "operator": await stage.team.world.signed_in_operator(),
+        "operator": await stage.organization.deployment.operator_person(),
         "suspended administrator": people["sue"],
         **by_role,
     }
 
 
 @pytest.fixture(scope="module")
-async def standing(fintoc: World, finicom: World) -> dict[str, Scene]:
+async def standing(fintoc: Deployment, finicom: Deployment) -> dict[str, Scene]:
     """In each world a scene that nobody changes; the outsider is an administrator elsewhere."""
     return {
-        world.service.catalog.name: await scene(world, (await world.create("other")).administrator)
-        for world in (fintoc, finicom)
+        deployment.service.catalog.name: await scene(
+            deployment, (await deployment.create_organization("other")).administrator
+        )
+        for deployment in (fintoc, finicom)
     }
 
 
-async def check(world: World, route: Route, standing: Scene) -> None:
+async def check(deployment: Deployment, route: Route, standing: Scene) -> None:
     """Have every kind of caller send the good request: who may change something, on a new scene."""
-    catalog = world.service.catalog
+    catalog = deployment.service.catalog
     outsider = standing.people["outsider"]
     assert outsider is not None
-    outsider.token = await world.token(outsider.id)  # for one route signs them out
+    outsider.token = await deployment.token(outsider.id)  # for one route signs them out
     for caller in callers(catalog):
         status, code = expected(route, caller, catalog)
         changing = code == "" and route.method != "GET"
-        stage, people = await scene(world, outsider) if changing else standing
-        before = await stage.team.ledger()
+        stage, people = await scene(deployment, outsider) if changing else standing
+        before = await stage.organization.ledger()
         answer = await stage.ask(route, people[caller])
         if code:
             problem = refused(answer, status, code)
             if code == "missing_permission":
                 assert problem["permission"] == catalog.guards[ASKS[route].needs], caller
-            assert await stage.team.ledger() == before
+            assert await stage.organization.ledger() == before
         else:
             assert answer.status_code == status, f"{route} by {caller}: {answer.text}"
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_fintoc_answers_each_kind_of_caller_as_its_catalog_says(
-    fintoc: World, standing: dict[str, Scene], route: Route
+    fintoc: Deployment, standing: dict[str, Scene], route: Route
 ) -> None:
     await check(fintoc, route, standing["fintoc"])
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
 async def test_finicom_answers_each_kind_of_caller_as_its_catalog_says(
-    finicom: World, standing: dict[str, Scene], route: Route
+    finicom: Deployment, standing: dict[str, Scene], route: Route
 ) -> None:
     await check(finicom, route, standing["finicom"])
 
@@ -143,32 +148,32 @@ CHANGES = [
 
 @pytest.mark.parametrize("route", CHANGES, ids=str)
 async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_enough(
-    fintoc: World, route: Route
+    fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create("acme"))
-    team = stage.team
-    ada = (await enlist(team, {"ada": ["administrator"]}))["ada"]
-    before = len(await team.ledger())
+    stage = await Stage.set(await fintoc.create_organization("acme"))
+    organization = stage.organization
+    ada = (await organization.add_members({"ada": ["administrator"]}))["ada"]
+    before = len(await organization.ledger())
 
     answer = await stage.ask(route, ada)
 
     assert answer.is_success
-    made = len(await team.ledger()) - before
+    made = len(await organization.ledger()) - before
     assert made == (0 if ASKS[route].silent else 1)
-    assert answer.headers["Teamaccess-Change"] == f"{team.id}:{before + made}"
+    assert answer.headers["Teamaccess-Change"] == f"{organization.id}:{before + made}"
     token = answer.headers["Zed-Token"]
     gone = route.path.endswith("leave") or route == Route(
         "DELETE", "/v1/organizations/{organization}"
     )
-    assert await team.can(ada, "users_access", at=token) is not gone
+    assert await organization.can(ada, "users_access", at=token) is not gone
     if not gone:
-        told = await ada.ask("GET", f"{team.path}/changes/{before + made}")
+        told = await ada.ask("GET", f"{organization.path}/changes/{before + made}")
         assert told.json()["status"] == "applied"
         assert told.json()["zed_token"]
 
 
-async def test_an_unknown_position_is_no_change(fintoc: World) -> None:
-    acme = await fintoc.create("acme")
+async def test_an_unknown_position_is_not_found(fintoc: Deployment) -> None:
+    acme = await fintoc.create_organization("acme")
     for position in (999, 2**63 - 1):
         answer = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
         refused(answer, 404, "unknown_change")

@@ -9,30 +9,33 @@ import pytest
 from sqlalchemy import update
 
 from teamaccess.storage import IdempotencyKey
-from tests.support.steps import enlist, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 async def invite(
-    team: Team, name: str, key: str | bytes, by: Person | None = None
+    organization: Organization, name: str, key: str | bytes, by: Person | None = None
 ) -> httpx.Response:
     """Invite somebody, with a key."""
-    return await (by or team.administrator).ask(
+    return await (by or organization.administrator).ask(
         "POST",
-        f"{team.path}/invitations",
-        json={"email": team.address(name), "roles": ["support"]},
+        f"{organization.path}/invitations",
+        json={"email": organization.address(name), "roles": ["support"]},
         headers={"Idempotency-Key": key},
     )
 
 
-async def invitations(team: Team) -> list[dict[str, Any]]:
+async def invitations(organization: Organization) -> list[dict[str, Any]]:
     """All of them."""
-    listed = await team.administrator.ask("GET", f"{team.path}/invitations")
+    listed = await organization.administrator.ask("GET", f"{organization.path}/invitations")
     items: list[dict[str, Any]] = listed.json()["items"]
     return items
 
 
-async def test_the_second_time_answers_as_the_first_and_does_nothing(acme: Team) -> None:
+async def test_a_repeated_request_gets_the_first_answer_and_changes_nothing(
+    acme: Organization,
+) -> None:
     first = await invite(acme, "bob", "k1")
     second = await invite(acme, "bob", "k1")
 
@@ -43,18 +46,20 @@ async def test_the_second_time_answers_as_the_first_and_does_nothing(acme: Team)
     assert second.headers["Teamaccess-Change"] == first.headers["Teamaccess-Change"]
     assert second.headers["Zed-Token"] == first.headers["Zed-Token"]
     assert len(await invitations(acme)) == 1
-    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+    assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_twenty_at_once_are_done_once(acme: Team) -> None:
+async def test_twenty_concurrent_requests_with_one_key_count_once(acme: Organization) -> None:
     answers = await asyncio.gather(*(invite(acme, "bob", "k1") for _ in range(20)))
 
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+    assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_another_request_with_the_key_is_refused(acme: Team, globex: Team) -> None:
+async def test_a_different_request_with_the_same_key_is_refused(
+    acme: Organization, globex: Organization
+) -> None:
     await invite(acme, "bob", "k1")
     refused(await invite(acme, "eve", "k1"), 409, "idempotency_key_reused")
     leave = await acme.administrator.ask(
@@ -64,26 +69,26 @@ async def test_another_request_with_the_key_is_refused(acme: Team, globex: Team)
     assert len(await invitations(acme)) == 1
 
 
-async def test_a_key_belongs_to_who_sent_it(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_a_key_belongs_to_its_caller(acme: Organization) -> None:
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1")).status_code == 201
     assert (await invite(acme, "eve", "k1", by=ada)).status_code == 201
     refused(await invite(acme, "bob", "k2", by=ada), 409, "already_invited")
 
 
-async def test_what_was_refused_may_be_tried_again_with_the_key(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_refused_request_may_be_tried_again_with_the_key(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     path = f"{acme.path}/members/{bob.id}/reactivate"
     key = {"Idempotency-Key": "k1"}
     refused(await acme.administrator.ask("POST", path, headers=key), 409, "not_suspended")
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     for _ in range(2):
         assert (await acme.administrator.ask("POST", path, headers=key)).status_code == 204
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_answers_without_a_body_are_repeated_too(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_answers_without_a_body_are_repeated_too(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     path = f"{acme.path}/members/{bob.id}/suspend"
     answers = [
         await acme.administrator.ask("POST", path, headers={"Idempotency-Key": "k1"})
@@ -94,21 +99,21 @@ async def test_answers_without_a_body_are_repeated_too(acme: Team) -> None:
     refused(await acme.administrator.ask("POST", path), 409, "already_suspended")
 
 
-async def test_who_is_no_member_any_more_is_not_told_the_old_answer(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_a_former_member_does_not_get_the_old_answer(acme: Organization) -> None:
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await invite(acme, "bob", "k1", by=ada)).status_code == 201
 
-    await acme.act("suspend", ada)
+    await acme.suspend(ada)
     refused(await invite(acme, "bob", "k1", by=ada), 404, "unknown_organization")
-    await acme.act("remove", ada)
-    ada.token = await acme.world.token(ada.id)
+    await acme.remove(ada)
+    ada.token = await acme.deployment.token(ada.id)
     refused(await invite(acme, "bob", "k1", by=ada), 404, "unknown_organization")
 
 
-async def test_a_key_is_forgotten_after_a_day(acme: Team) -> None:
+async def test_a_key_is_forgotten_after_a_day(acme: Organization) -> None:
     first = await invite(acme, "bob", "k1")
     await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{first.json()['id']}")
-    async with acme.world.service.sessions.begin() as session:
+    async with acme.deployment.service.sessions.begin() as session:
         await session.execute(
             update(IdempotencyKey)
             .where(IdempotencyKey.actor == f"user:{acme.administrator.id}")
@@ -120,13 +125,13 @@ async def test_a_key_is_forgotten_after_a_day(acme: Team) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "x" * 256, "ü", "a\tb", "\x7f"])
-async def test_a_key_is_printable_ascii_and_not_too_long(acme: Team, key: str) -> None:
+async def test_a_key_is_printable_ascii_and_not_too_long(acme: Organization, key: str) -> None:
     answer = await invite(acme, "bob", key.encode())
     refused(answer, 400, "invalid_idempotency_key")
     assert await invitations(acme) == []
 
 
-async def test_a_founding_is_done_once_too(initech: Team) -> None:
+async def test_creating_an_organization_is_idempotent_too(initech: Organization) -> None:
     body = {"id": f"{initech.id}-b", "name": "B"}
     answers = [
         await initech.administrator.ask(

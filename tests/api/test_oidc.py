@@ -17,10 +17,11 @@ from teamaccess.directory.users.issuer import ALGORITHMS
 from teamaccess.storage import User, UserId
 from tests.api.claims import NOW, each, said
 from tests.oidc.provider import Provider, sign_in
-from tests.support.machines import acting, backend
-from tests.support.steps import chain, enlist, refused
-from tests.support.world import Person, Team, World
-from tests.support.world_fixtures import hosted
+from tests.support.deployment import Deployment
+from tests.support.fixtures import hosted
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 API = "https://api.example"
 
@@ -34,7 +35,7 @@ def provider() -> Iterator[Provider]:
 
 
 @pytest.fixture(scope="module")
-async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
+async def deployment(fintoc: Deployment, provider: Provider) -> AsyncIterator[Deployment]:
     """A process that accepts the provider's tokens, on fintoc's database."""
     login = {"oidc_issuer": provider.issuer, "oidc_audience": API}
     async for opened in hosted(fintoc.settings.model_copy(update=login), fintoc.owner_url):
@@ -42,8 +43,8 @@ async def world(fintoc: World, provider: Provider) -> AsyncIterator[World]:
 
 
 @pytest.fixture
-async def team(world: World) -> Team:
-    return await world.create("acme")
+async def organization(deployment: Deployment) -> Organization:
+    return await deployment.create_organization("acme")
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Login:
     """Somebody who has a login at the provider, by whatever token."""
 
     provider: Provider
-    world: World
+    deployment: Deployment
     name: str
 
     def claims(self, **instead: Any) -> dict[str, Any]:
@@ -74,41 +75,49 @@ class Login:
         """Ask who one is."""
         bearer = token if token is not None else self.provider.sign(self.claims())
         headers = {"Authorization": f"Bearer {bearer}"}
-        return await self.world.http.get("/v1/me", headers=headers)
+        return await self.deployment.http.get("/v1/me", headers=headers)
 
 
 @pytest.fixture
-def eve(provider: Provider, world: World, team: Team) -> Login:
+def eve(provider: Provider, deployment: Deployment, organization: Organization) -> Login:
     """Eve, of whom nobody has heard."""
-    return Login(provider, world, f"eve~{team.id}.example")
+    return Login(provider, deployment, f"eve~{organization.id}.example")
 
 
-async def test_who_signs_in_elsewhere_is_somebody_here(team: Team, eve: Login) -> None:
+async def test_a_user_of_an_identity_provider_is_a_user_here(
+    organization: Organization, eve: Login
+) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
     me = (await eve.me(token)).json()
-    assert me["email"] == team.address("eve")
+    assert me["email"] == organization.address("eve")
     assert me["external_id"] == eve.name
     assert (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json() == me
 
-    person = Person(eve.world, UserId(me["id"]), me["email"], token)
-    refused(await person.ask("GET", team.path), 404, "unknown_organization")
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
+    person = Person(eve.deployment, UserId(me["id"]), me["email"], token)
+    refused(await person.ask("GET", organization.path), 404, "unknown_organization")
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
     accepted = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
     assert accepted.status_code == 200, accepted.text
-    assert (await person.ask("GET", f"{team.path}/members")).status_code == 200
-    told = [each for each in await chain(team, "-") if each.subject == f"user:{me['id']}"]
+    assert (await person.ask("GET", f"{organization.path}/members")).status_code == 200
+    told = [
+        each
+        for each in await organization.deployment.events("-")
+        if each.subject == f"user:{me['id']}"
+    ]
     assert [each.kind for each in told] == ["login_linked"]
 
 
-async def test_the_first_sign_in_finds_who_has_the_address(team: Team, eve: Login) -> None:
-    known = (await enlist(team, {"eve": ["support"]}))["eve"]
+async def test_the_first_sign_in_finds_the_user_with_the_address(
+    organization: Organization, eve: Login
+) -> None:
+    known = (await organization.add_members({"eve": ["support"]}))["eve"]
     await asyncio.sleep(1.1)  # a token says to the second when it was issued
     me = (await eve.me(await sign_in(eve.provider.issuer, eve.name, API))).json()
     assert (me["id"], me["external_id"]) == (known.id, eve.name)
     refused(await known.ask("GET", "/v1/me"), 401, "invalid_token")  # its session ended by that
 
-    other = Login(eve.provider, eve.world, f"other-{team.id}")
+    other = Login(eve.provider, eve.deployment, f"other-{organization.id}")
     claims = other.claims(email=known.email, email_verified=True)
     stranger = (await other.me(other.provider.sign(claims))).json()
     assert stranger["id"] != known.id
@@ -116,31 +125,31 @@ async def test_the_first_sign_in_finds_who_has_the_address(team: Team, eve: Logi
 
 
 @pytest.mark.parametrize("said", [False, None, ..., "true", 1])
-async def test_an_address_that_nobody_vouches_for_finds_nobody(
-    team: Team, eve: Login, said: Any
+async def test_an_unverified_address_finds_no_user(
+    organization: Organization, eve: Login, said: Any
 ) -> None:
-    known = (await enlist(team, {"eve": ["support"]}))["eve"]
-    claims = eve.claims(sub=f"sub-{team.id}", email_verified=said)
+    known = (await organization.add_members({"eve": ["support"]}))["eve"]
+    claims = eve.claims(sub=f"sub-{organization.id}", email_verified=said)
     me = (await eve.me(eve.provider.sign(claims))).json()
     assert me["id"] != known.id
     assert me["email"] is None
-    assert me["external_id"] == f"sub-{team.id}"
+    assert me["external_id"] == f"sub-{organization.id}"
 
 
-async def test_who_has_no_address_here_cannot_take_up_an_invitation(
-    team: Team, provider: Provider
+async def test_a_user_without_an_address_cannot_accept_an_invitation(
+    organization: Organization, provider: Provider
 ) -> None:
-    nameless = Login(provider, team.world, f"nameless-{team.id}")
+    nameless = Login(provider, organization.deployment, f"nameless-{organization.id}")
     token = nameless.provider.sign(nameless.claims())
     me = (await nameless.me(token)).json()
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
-    person = Person(team.world, me["id"], "", token)
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
+    person = Person(organization.deployment, me["id"], "", token)
     answer = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
     refused(answer, 403, "accepts_for_somebody_else")
 
 
-async def test_first_sign_ins_at_once_make_one_user(eve: Login) -> None:
+async def test_concurrent_first_sign_ins_create_one_user(eve: Login) -> None:
     token = eve.provider.sign(eve.claims())
     answers = await asyncio.gather(*(eve.me(token) for _ in range(10)))
     assert {each.status_code for each in answers} == {200}
@@ -148,9 +157,7 @@ async def test_first_sign_ins_at_once_make_one_user(eve: Login) -> None:
 
 
 @pytest.mark.parametrize("algorithm", ["RS256", "PS256", "ES256", "EdDSA"])
-async def test_a_signature_with_a_private_key_of_the_providers_is_good(
-    eve: Login, algorithm: str
-) -> None:
+async def test_a_signature_with_a_key_of_the_provider_is_valid(eve: Login, algorithm: str) -> None:
     assert (await eve.me(eve.provider.sign(eve.claims(), algorithm))).status_code == 200
 
 
@@ -164,9 +171,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize("wrong", WRONG, ids=said)
-async def test_a_token_that_says_something_wrong_is_refused(
-    eve: Login, wrong: dict[str, Any]
-) -> None:
+async def test_a_token_with_a_wrong_claim_is_refused(eve: Login, wrong: dict[str, Any]) -> None:
     answer = await eve.me(signed(eve, eve.claims(**wrong)))
     refused(answer, 401, "invalid_token")
     assert answer.headers["WWW-Authenticate"] == "Bearer"
@@ -175,19 +180,19 @@ async def test_a_token_that_says_something_wrong_is_refused(
 @pytest.mark.parametrize(
     "right", [{"exp": NOW - 30}, {"nbf": NOW + 30}, {"iat": NOW + 1}], ids=said
 )
-async def test_clocks_may_differ_by_a_minute_and_for_the_time_of_issue_by_two_seconds(
+async def test_clocks_may_differ_by_a_minute_but_only_two_seconds_for_the_time_of_issue(
     eve: Login, right: dict[str, Any]
 ) -> None:
     moved = {name: value + time.time() - NOW for name, value in right.items()}
     assert (await eve.me(signed(eve, eve.claims(**moved)))).status_code == 200
 
 
-async def test_another_audience_of_the_same_provider_is_not_for_us(eve: Login) -> None:
+async def test_another_audience_of_the_same_provider_is_refused(eve: Login) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, "https://other.example")
     refused(await eve.me(token), 401, "invalid_token")
 
 
-async def test_no_forged_signature_is_taken(eve: Login) -> None:
+async def test_forged_signatures_are_refused(eve: Login) -> None:
     provider, claims = eve.provider, eve.claims()
     public = jwt.PyJWK(provider.key()).key.public_key()
     kid = provider.key()["kid"]
@@ -233,21 +238,21 @@ async def test_no_forged_signature_is_taken(eve: Login) -> None:
     assert not {each for each in ALGORITHMS if each.startswith("HS") or each.lower() == "none"}
 
 
-async def test_a_token_of_ours_is_good_beside_them(team: Team) -> None:
-    assert (await team.administrator.ask("GET", "/v1/me")).status_code == 200
+async def test_our_own_tokens_are_valid_too(organization: Organization) -> None:
+    assert (await organization.administrator.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_without_a_configured_issuer_its_tokens_are_nobodys(
-    fintoc: World, eve: Login
+async def test_tokens_of_an_issuer_that_is_not_configured_are_refused(
+    fintoc: Deployment, eve: Login
 ) -> None:
     token = await sign_in(eve.provider.issuer, eve.name, API)
     refused(await Login(eve.provider, fintoc, eve.name).me(token), 401, "invalid_token")
 
 
-async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> None:
+async def test_signing_out_ends_tokens_of_the_provider(eve: Login) -> None:
     token = eve.provider.sign(eve.claims(iat=int(time.time()) - 5))
     me = (await eve.me(token)).json()
-    person = Person(eve.world, me["id"], "", token)
+    person = Person(eve.deployment, me["id"], "", token)
     assert (await person.ask("POST", "/v1/me/sign-out")).status_code == 204
     refused(await eve.me(token), 401, "invalid_token")
     await asyncio.sleep(1.1)  # a token says to the second when it was issued
@@ -255,19 +260,23 @@ async def test_signing_out_ends_what_the_provider_has_given_out(eve: Login) -> N
     assert (await eve.me(again)).json()["id"] == me["id"]
 
 
-async def test_a_backend_acts_for_who_is_known_by_the_subject_there(team: Team, eve: Login) -> None:
+async def test_a_backend_acts_for_a_user_named_by_the_providers_subject(
+    organization: Organization, eve: Login
+) -> None:
     me = (await eve.me()).json()
-    await team.invite("eve", ["support"])
-    secret = team.world.secret_for(team.address("eve"))
-    person = Person(team.world, me["id"], "", eve.provider.sign(eve.claims()))
+    await organization.invite("eve", ["support"])
+    secret = organization.deployment.invitation_token(organization.address("eve"))
+    person = Person(organization.deployment, me["id"], "", eve.provider.sign(eve.claims()))
     await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
-    site = await backend(team, "users_access")
-    assert (await acting(site, eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
+    site = await organization.add_backend_account("users_access")
+    assert (await site.on_behalf_of(eve.name).ask("GET", "/v1/me")).json()["id"] == me["id"]
 
 
-async def test_keys_that_are_replaced_there_are_replaced_here(world: World, eve: Login) -> None:
-    assert world.service.issuer is not None
-    keys = world.service.issuer.keys
+async def test_keys_that_the_provider_replaces_are_replaced_here(
+    deployment: Deployment, eve: Login
+) -> None:
+    assert deployment.service.issuer is not None
+    keys = deployment.service.issuer.keys
     old = await sign_in(eve.provider.issuer, eve.name, API)
     assert (await eve.me(old)).status_code == 200
     keys.pause = 3600.0
@@ -281,11 +290,11 @@ async def test_keys_that_are_replaced_there_are_replaced_here(world: World, eve:
     refused(await eve.me(old), 401, "invalid_token")
 
 
-async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_unavailable(
-    world: World, eve: Login
+async def test_known_keys_stay_valid_while_the_provider_is_away(
+    deployment: Deployment, eve: Login
 ) -> None:
-    assert world.service.issuer is not None
-    world.service.issuer.keys.pause = 0.0
+    assert deployment.service.issuer is not None
+    deployment.service.issuer.keys.pause = 0.0
     token = eve.provider.sign(eve.claims())
     assert (await eve.me(token)).status_code == 200
     eve.provider.stop()
@@ -299,11 +308,11 @@ async def test_while_the_provider_is_away_known_keys_are_good_and_unknown_ones_u
     assert (await eve.me()).status_code == 200
 
 
-async def test_a_user_of_a_login_is_found_by_issuer_and_subject_alone(
-    world: World, eve: Login
+async def test_a_linked_user_is_found_only_by_issuer_and_subject(
+    deployment: Deployment, eve: Login
 ) -> None:
     me = (await eve.me()).json()
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         row = await session.get_one(User, me["id"])
     assert (row.issuer, row.subject) == (eve.provider.issuer, eve.name)
     claims = eve.claims(email="somebody.else@example.org")

@@ -17,10 +17,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
-from tests.api.conftest import Served
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.support.world import World
+from tests.support.deployment import Deployment
+from tests.support.http_server import HttpServer
 
 UNDESCRIBED = {"/metrics", "/invitations/accept"}
 """What does not speak JSON."""
@@ -39,17 +39,17 @@ EXAMPLES = 30
 
 
 @pytest.fixture(scope="module")
-def schema(served: Served) -> Any:
+def schema(http_server: HttpServer) -> Any:
     """The description, as the server gives it out."""
-    return schemathesis.openapi.from_url(f"{served.url}/schema/openapi.json")
+    return schemathesis.openapi.from_url(f"{http_server.url}/schema/openapi.json")
 
 
 @pytest.fixture(scope="module")
-async def stage(fintoc: World) -> Stage:
-    return await Stage.set(await fintoc.create("acme"))
+async def stage(fintoc: Deployment) -> Stage:
+    return await Stage.set(await fintoc.create_organization("acme"))
 
 
-def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:
+def test_the_openapi_document_has_every_json_route(schema: Any) -> None:
     described = {
         Route(method.upper(), path)
         for path, item in schema.raw_schema["paths"].items()
@@ -58,7 +58,7 @@ def test_the_description_has_every_route_that_speaks_json(schema: Any) -> None:
     assert described == set(DESCRIBED)
 
 
-def test_refusals_are_described_as_the_problems_that_they_are(schema: Any) -> None:
+def test_refusals_are_described_as_problem_details(schema: Any) -> None:
     for route in DESCRIBED:
         responses = schema.raw_schema["paths"][route.path][route.method.lower()]["responses"]
         assert list(responses["default"]["content"]) == ["application/problem+json"]
@@ -67,8 +67,8 @@ def test_refusals_are_described_as_the_problems_that_they_are(schema: Any) -> No
 
 
 @pytest.mark.parametrize("route", DESCRIBED, ids=str)
-def test_whatever_is_asked_is_answered_as_described_and_never_with_an_error(
-    served: Served, schema: Any, stage: Stage, route: Route
+def test_every_request_gets_a_described_answer_and_never_an_internal_error(
+    http_server: HttpServer, schema: Any, stage: Stage, route: Route
 ) -> None:
     operation = schema[route.path][route.method]
     names = {**stage.names, "user": stage.names["active"]}
@@ -89,19 +89,21 @@ def test_whatever_is_asked_is_answered_as_described_and_never_with_an_error(
     def ask(case: Case[Any], here: bool, by: str) -> None:
         if here and route != ENDING:
             case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
-        case.call_and_validate(headers=sign(served.world, stage, by), checks=CHECKS)
+        case.call_and_validate(headers=sign(http_server.deployment, stage, by), checks=CHECKS)
 
     ask()
 
 
-def sign(world: World, stage: Stage, by: str) -> dict[str, str]:
+def sign(deployment: Deployment, stage: Stage, by: str) -> dict[str, str]:
     """A fresh token each time, for one of the requests signs out."""
     audiences = {
-        "administrator": (Audience.USER, stage.team.administrator.id),
+        "administrator": (Audience.USER, stage.organization.administrator.id),
         "operator": (Audience.OPERATOR, "tests"),
     }
     if by not in audiences:
         return {}
     audience, subject = audiences[by]
-    token = issue(world.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE)
+    token = issue_access_token(
+        deployment.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE
+    )
     return {"Authorization": f"Bearer {token}"}

@@ -9,8 +9,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from teamaccess.api.problems import database_error
 from teamaccess.engine import EngineUnavailable
-from tests.support.steps import refused
-from tests.support.world import Team
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 class Breaking:
@@ -24,9 +24,9 @@ class Breaking:
 
 
 @pytest.fixture
-def breaking(acme: Team, request: pytest.FixtureRequest) -> Iterator[None]:
+def breaking(acme: Organization, request: pytest.FixtureRequest) -> Iterator[None]:
     """The part that answers for permissions fails with an error."""
-    service = acme.world.service
+    service = acme.deployment.service
     works = service.reading
     object.__setattr__(service, "reading", Breaking(request.param))
     yield
@@ -51,8 +51,8 @@ ERRORS = [
     indirect=["breaking"],
     ids=[each[2] for each in ERRORS[:2]] + ["socket", "engine"],
 )
-async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
-    acme: Team, breaking: None, status: int, code: str, capsys: pytest.CaptureFixture[str]
+async def test_an_internal_error_is_a_problem_and_its_log_contains_no_token(
+    acme: Organization, breaking: None, status: int, code: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ana = acme.administrator
 
@@ -66,10 +66,10 @@ async def test_a_failure_of_ours_is_a_problem_and_its_log_holds_no_token(
     assert "what-was-asked" not in told
 
 
-async def test_what_postgresql_says_is_in_the_log_by_its_code(
-    acme: Team, capsys: pytest.CaptureFixture[str]
+async def test_an_error_of_postgresql_is_logged_by_its_code(
+    acme: Organization, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with acme.world.service.sessions() as session:
+    async with acme.deployment.service.sessions() as session:
         await session.execute(text("SET LOCAL statement_timeout = 1"))
         with pytest.raises(DBAPIError) as failed:
             await session.execute(text("SELECT pg_sleep(5), 'bob@example.com'"))
@@ -84,10 +84,10 @@ async def test_what_postgresql_says_is_in_the_log_by_its_code(
 
 
 async def test_changing_something_while_permissions_are_not_answered_changes_nothing(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     before = await acme.ledger()
-    service = acme.world.service
+    service = acme.deployment.service
     works = service.ledger._engine
     service.ledger._engine = Breaking(EngineUnavailable(cause="UNAVAILABLE"))  # type: ignore[assignment]
     try:
@@ -98,4 +98,4 @@ async def test_changing_something_while_permissions_are_not_answered_changes_not
     refused(answer, 503, "engine_unavailable")
     assert answer.headers["Retry-After"]
     assert await acme.ledger() == before
-    assert acme.world.mails_to(acme.address("bob")) == []
+    assert acme.deployment.mails_to(acme.address("bob")) == []

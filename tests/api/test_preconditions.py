@@ -2,61 +2,60 @@
 
 import pytest
 
-from tests.support.steps import enlist, members, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
 @pytest.fixture
-async def bob(acme: Team) -> Person:
-    return (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def bob(acme: Organization) -> Person:
+    return (await acme.add_members({"bob": ["support"]}))["bob"]
 
 
-async def tag(team: Team, whom: Person) -> str:
+async def tag(organization: Organization, whom: Person) -> str:
     """The ETag of somebody's roles."""
-    shown = await team.administrator.ask("GET", f"{team.path}/members/{whom.id}")
+    shown = await organization.administrator.ask("GET", f"{organization.path}/members/{whom.id}")
     return str(shown.headers["ETag"])
 
 
-async def test_roles_are_replaced_if_they_are_as_they_were_read(acme: Team, bob: Person) -> None:
+async def test_roles_are_replaced_if_they_are_unchanged(acme: Organization, bob: Person) -> None:
     known = {"If-Match": await tag(acme, bob)}
     assert (await acme.change_roles(bob, "product", headers=known)).status_code == 200
 
 
-async def test_roles_that_changed_meanwhile_are_not_replaced(acme: Team, bob: Person) -> None:
+async def test_roles_that_changed_since_they_were_read_are_not_replaced(
+    acme: Organization, bob: Person
+) -> None:
     known = {"If-Match": await tag(acme, bob)}
     await acme.change_roles(bob, "developer")
     before = await acme.ledger()
 
     refused(await acme.change_roles(bob, "product", headers=known), 412, "roles_changed_meanwhile")
 
-    assert (await members(acme))[bob.id] == ["developer"]
+    assert (await acme.roles_by_member())[bob.id] == ["developer"]
     assert await acme.ledger() == before
 
 
-async def test_any_roles_will_do_with_a_star_and_without_a_condition(
-    acme: Team, bob: Person
-) -> None:
+async def test_a_star_or_no_condition_matches_any_roles(acme: Organization, bob: Person) -> None:
     assert (await acme.change_roles(bob, "product", headers={"If-Match": "*"})).is_success
     assert (await acme.change_roles(bob, "support")).is_success
 
 
-async def test_one_of_several_tags_is_enough(acme: Team, bob: Person) -> None:
+async def test_one_matching_tag_of_several_is_enough(acme: Organization, bob: Person) -> None:
     several = {"If-Match": f'"0000000000000000", {await tag(acme, bob)}'}
     assert (await acme.change_roles(bob, "product", headers=several)).is_success
 
 
 @pytest.mark.parametrize("nonsense", ["", '""', "W/*", '"*"', "x" * 200, "é"])
-async def test_what_is_no_tag_of_these_roles_matches_nothing(
-    acme: Team, bob: Person, nonsense: str
+async def test_other_tags_and_malformed_tags_match_nothing(
+    acme: Organization, bob: Person, nonsense: str
 ) -> None:
     headers = {"If-Match": nonsense.encode()}
     answer = await acme.change_roles(bob, "product", headers=headers)
     refused(answer, 412, "roles_changed_meanwhile")
 
 
-async def test_the_tag_is_the_same_for_the_same_roles_and_another_for_others(
-    acme: Team, bob: Person
-) -> None:
+async def test_equal_roles_have_equal_tags(acme: Organization, bob: Person) -> None:
     first = await tag(acme, bob)
     await acme.change_roles(bob, "product")
     second = await tag(acme, bob)

@@ -5,7 +5,7 @@ import asyncio
 import httpx
 import pytest
 
-from tests.api.conftest import Served
+from tests.support.http_server import HttpServer
 
 HOST = b"Host: teamaccess.test\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -39,9 +39,9 @@ RAW = {
 }
 
 
-async def answered(served: Served, raw: bytes) -> bytes:
+async def answered(http_server: HttpServer, raw: bytes) -> bytes:
     """The first line of what the server answers."""
-    reader, writer = await asyncio.open_connection(served.host, served.port)
+    reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     try:
         writer.write(raw)
         return await asyncio.wait_for(reader.readline(), timeout=20)
@@ -50,21 +50,25 @@ async def answered(served: Served, raw: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("kind", RAW)
-async def test_the_server_refuses_it_and_lives_on(served: Served, kind: str) -> None:
-    line = await answered(served, RAW[kind])
+async def test_the_server_refuses_malformed_http_and_keeps_running(
+    http_server: HttpServer, kind: str
+) -> None:
+    line = await answered(http_server, RAW[kind])
 
     assert line.startswith(b"HTTP/1.1 4"), line
     async with httpx.AsyncClient() as client:
-        alive = await client.get(f"{served.url}/healthz")
+        alive = await client.get(f"{http_server.url}/healthz")
         assert alive.json() == {"status": "ok"}
 
 
-async def test_a_client_that_goes_away_in_the_middle_does_no_harm(served: Served) -> None:
+async def test_a_client_that_disconnects_during_a_request_does_no_harm(
+    http_server: HttpServer,
+) -> None:
     for raw in (ACCEPT, ACCEPT + b'Content-Length: 100\r\n\r\n{"token":'):
-        _, writer = await asyncio.open_connection(served.host, served.port)
+        _, writer = await asyncio.open_connection(http_server.host, http_server.port)
         writer.write(raw)
         await writer.drain()
         writer.close()
     async with httpx.AsyncClient() as client:
-        ready = await client.get(f"{served.url}/readyz")
+        ready = await client.get(f"{http_server.url}/readyz")
         assert ready.json()["status"] == "ok"

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from tests.support.serving import Served
+from tests.support.http_server import HttpServer
 
 HOST = b"Host: teamaccess.test\r\n"
 PATIENCE = 20
@@ -69,31 +69,31 @@ class Connection:
 
 
 @asynccontextmanager
-async def connected(served: Served) -> AsyncIterator[Connection]:
+async def connected(http_server: HttpServer) -> AsyncIterator[Connection]:
     """Open a connection."""
-    reader, writer = await asyncio.open_connection(served.host, served.port)
+    reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     try:
         yield Connection(reader, writer)
     finally:
         writer.transport.abort()
 
 
-async def ask(served: Served, raw: bytes) -> Answer:
+async def ask(http_server: HttpServer, raw: bytes) -> Answer:
     """Send bytes on a connection of their own, and read the answer."""
-    async with connected(served) as connection:
+    async with connected(http_server) as connection:
         await connection.send(raw)
         return await connection.answer()
 
 
 @contextmanager
-def questions(served: Served) -> Iterator[list[str]]:
+def questions(http_server: HttpServer) -> Iterator[list[str]]:
     """Everything that the server asks of PostgreSQL meanwhile, outside of changes."""
     asked: list[str] = []
 
     def note(_: object, __: object, statement: str, *___: object) -> None:
         asked.append(statement)
 
-    engine = served.service.reads.kw["bind"].sync_engine
+    engine = http_server.service.reads.kw["bind"].sync_engine
     event.listen(engine, "before_cursor_execute", note)
     try:
         yield asked

@@ -19,13 +19,23 @@ from teamaccess.common import limits
 from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.directory.invitations.limits import refuse_flood
-from teamaccess.storage import Invitation, Organization, OrganizationId
+from teamaccess.storage import Invitation, OrganizationId
+from teamaccess.storage import Organization as OrganizationRow
 from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
-from tests.support.machines import machine
-from tests.support.objects import batch, grant, item, register, registered, remove, to
-from tests.support.steps import enlist, refused
-from tests.support.teams import Crew
-from tests.support.world import Person, Team, World
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import (
+    add_resources,
+    batch_item,
+    change_resources,
+    grant_to,
+    register_resource,
+    remove_resource,
+    set_grants,
+)
+from tests.support.responses import refused
+from tests.support.teams import Team
 
 Limit = Callable[..., None]
 
@@ -63,18 +73,18 @@ def full(response: httpx.Response, name: str, most: int) -> None:
     problem = refused(response, 409, "limit_reached")
     assert problem["limit"] == name
     assert problem["most"] == most
-    assert "ask whoever operates" in problem["detail"]
+    assert "ask an operator" in problem["detail"]
 
 
 # --- mails ---
 
 
-async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
-    finicom: World, initech: Team
+async def test_invitations_of_strangers_do_not_use_up_others_share_of_an_address(
+    finicom: Deployment, initech: Organization
 ) -> None:
     victim = somebody()
     for _ in range(4):
-        stranger = await finicom.create("stranger")
+        stranger = await finicom.create_organization("stranger")
         for _ in range(10):
             invited = await invite(stranger.id, victim, stranger.administrator)
             assert invited.status_code == 201, invited.text
@@ -85,8 +95,8 @@ async def test_strangers_mails_leave_everybody_elses_share_of_an_address_alone(
 
 
 @pytest.mark.parametrize("domain", ["victim.example", "gmail.com"])
-async def test_tags_and_dots_that_a_mailbox_ignores_are_no_other_mailbox(
-    initech: Team, domain: str
+async def test_plus_tags_and_dots_count_as_the_same_mailbox(
+    initech: Organization, domain: str
 ) -> None:
     local = f"victim{secrets.token_hex(4)}"
     spelled = [f"{local}+{number}@{domain}" for number in range(9)]
@@ -98,7 +108,9 @@ async def test_tags_and_dots_that_a_mailbox_ignores_are_no_other_mailbox(
     refused(answer, 429, "sent_too_often")
 
 
-async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(initech: Team) -> None:
+async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(
+    initech: Organization,
+) -> None:
     mallory, victim = initech.administrator, somebody()
     answers: list[httpx.Response] = []
     for _ in range(3):
@@ -110,7 +122,7 @@ async def test_a_person_with_many_organizations_has_one_share_of_a_mailbox(inite
         refused(each, 429, "sent_too_often")
 
 
-async def test_ending_an_organization_gives_nobody_their_mails_back(initech: Team) -> None:
+async def test_deleting_an_organization_does_not_reset_mail_limits(initech: Organization) -> None:
     mallory, victim = initech.administrator, somebody()
     sent, where = 0, ""
     for _ in range(3):
@@ -120,7 +132,7 @@ async def test_ending_an_organization_gives_nobody_their_mails_back(initech: Tea
             sent += answer.status_code == 201
         assert (await mallory.ask("DELETE", f"/v1/organizations/{where}")).status_code == 204
     assert sent == 10
-    async with initech.world.service.reads() as session:
+    async with initech.deployment.service.reads() as session:
         left = await session.scalars(
             select(Invitation).where(Invitation.organization_id == OrganizationId(where))
         )
@@ -128,29 +140,29 @@ async def test_ending_an_organization_gives_nobody_their_mails_back(initech: Tea
 
 
 async def test_a_second_account_of_the_same_mailbox_is_the_same_person(
-    finicom: World, initech: Team
+    finicom: Deployment, initech: Organization
 ) -> None:
     mallory, victim = initech.administrator, somebody()
     for _ in range(10):
         id = (await invite(initech.id, victim, mallory)).json()["id"]
         await mallory.ask("DELETE", f"{initech.path}/invitations/{id}")
-    other = await finicom.create("other")
+    other = await finicom.create_organization("other")
     tagged = mallory.email.replace("@", "+2@")
     assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
     second = await signed_up(other, tagged)
     refused(await invite(other.id, victim, second, "read"), 429, "sent_too_often")
 
 
-async def signed_up(team: Team, address: str) -> Person:
+async def signed_up(organization: Organization, address: str) -> Person:
     """Accept the newest invitation to an address as somebody new."""
-    body = {"token": team.world.secret_for(address)}
-    accepted = await team.world.http.post("/v1/invitations/accept", json=body)
+    body = {"token": organization.deployment.invitation_token(address)}
+    accepted = await organization.deployment.http.post("/v1/invitations/accept", json=body)
     assert accepted.status_code == 200, accepted.text
     told = accepted.json()
-    return Person(team.world, told["user"], address, told["access_token"])
+    return Person(organization.deployment, told["user"], address, told["access_token"])
 
 
-async def test_one_person_sends_only_so_many_mails_a_day(initech: Team, limit: Limit) -> None:
+async def test_one_person_has_a_daily_limit_of_mails(initech: Organization, limit: Limit) -> None:
     limit(invitations_a_day_by_one_person=3)
     for _ in range(3):
         assert (await invite(initech.id, somebody(), initech.administrator)).status_code == 201
@@ -158,14 +170,17 @@ async def test_one_person_sends_only_so_many_mails_a_day(initech: Team, limit: L
 
 
 @pytest.mark.parametrize("accounts", [1, 2])
-async def test_of_many_mails_at_once_from_several_organizations_no_more_are_sent_than_are_left(
-    finicom: World, limit: Limit, monkeypatch: pytest.MonkeyPatch, accounts: int
+async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit(
+    finicom: Deployment, limit: Limit, monkeypatch: pytest.MonkeyPatch, accounts: int
 ) -> None:
     """Two accounts of one mailbox are one person. All are judged before the first one is committed."""
-    mallory = (await finicom.create("mallory")).administrator
+    mallory = (await finicom.create_organization("mallory")).administrator
     people = [mallory]
     if accounts == 2:
-        other, tagged = await finicom.create("other"), mallory.email.replace("@", "+2@")
+        other, tagged = (
+            await finicom.create_organization("other"),
+            mallory.email.replace("@", "+2@"),
+        )
         assert (await invite(other.id, tagged, other.administrator, "admin")).status_code == 201
         people.append(await signed_up(other, tagged))
     senders = [person for person in people for _ in range(4 // accounts)]
@@ -193,16 +208,16 @@ async def test_of_many_mails_at_once_from_several_organizations_no_more_are_sent
     refused(await invite(ids[0], somebody(), senders[0]), 429, "invited_too_often")
 
 
-async def sent_by(world: World, *people: Person) -> int:
+async def sent_by(deployment: Deployment, *people: Person) -> int:
     """How many mails these have caused."""
     theirs = Invitation.invited_by.in_([each.id for each in people])
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(theirs)
         return (await session.execute(sent)).scalar_one()
 
 
-async def test_an_organization_has_only_so_many_open_invitations(
-    initech: Team, limit: Limit
+async def test_an_organization_has_a_limit_of_open_invitations(
+    initech: Organization, limit: Limit
 ) -> None:
     limit(pending_invitations=2)
     invited = [await invite(initech.id, somebody(), initech.administrator) for _ in range(2)]
@@ -217,7 +232,7 @@ ADDRESSES = st.from_regex(
 )
 
 
-async def test_postgresql_and_python_agree_on_mailboxes(fintoc: World) -> None:
+async def test_postgresql_and_python_agree_on_mailboxes(fintoc: Deployment) -> None:
     seen: set[str] = set()
 
     @given(ADDRESSES)
@@ -238,7 +253,7 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: World) -> None:
 # --- organizations ---
 
 
-async def test_nobody_founds_sixty_organizations_in_a_row(initech: Team) -> None:
+async def test_a_person_cannot_create_sixty_organizations_in_a_row(initech: Organization) -> None:
     mallory = initech.administrator
     founded = [await found(mallory) for _ in range(11)]
     assert [each.status_code for each in founded[:10]] == [201] * 10
@@ -251,8 +266,8 @@ async def test_nobody_founds_sixty_organizations_in_a_row(initech: Team) -> None
     assert {each.status_code for each in answers} == {429}
 
 
-async def test_of_many_attempts_at_once_no_more_succeed_than_are_left(
-    initech: Team, limit: Limit
+async def test_concurrent_attempts_do_not_exceed_the_limit(
+    initech: Organization, limit: Limit
 ) -> None:
     limit(organizations_founded_a_day=3)
     answers = await asyncio.gather(*(found(initech.administrator) for _ in range(12)))
@@ -261,8 +276,8 @@ async def test_of_many_attempts_at_once_no_more_succeed_than_are_left(
     assert codes <= {"founded_too_often", "founding_in_progress"}
 
 
-async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
-    initech: Team, limit: Limit
+async def test_a_person_at_the_limit_deletes_an_organization_or_asks_an_operator(
+    initech: Organization, limit: Limit
 ) -> None:
     limit(organizations_founded=2)
     mallory = initech.administrator
@@ -271,42 +286,46 @@ async def test_who_has_founded_enough_ends_one_first_or_asks_an_operator(
     assert problem["most"] == "2" or problem["most"] == 2
     await mallory.ask("DELETE", f"/v1/organizations/{ids[0]}")
     assert (await found(mallory)).status_code == 201
-    operator = await initech.world.signed_in_operator()
+    operator = await initech.deployment.operator_person()
     for _ in range(3):
         assert (await found(operator)).status_code == 201
 
 
-async def test_one_persons_foundings_are_nobody_elses(finicom: World, initech: Team) -> None:
+async def test_the_limit_of_created_organizations_counts_for_each_person(
+    finicom: Deployment, initech: Organization
+) -> None:
     for _ in range(11):
         await found(initech.administrator)
-    other = await finicom.create("other")
+    other = await finicom.create_organization("other")
     assert (await found(other.administrator)).status_code == 201
 
 
-async def test_who_founded_an_organization_is_kept(initech: Team) -> None:
+async def test_the_creator_of_an_organization_is_recorded(initech: Organization) -> None:
     id = (await found(initech.administrator)).json()["id"]
-    async with initech.world.service.reads() as session:
-        row = await session.get_one(Organization, OrganizationId(id))
+    async with initech.deployment.service.reads() as session:
+        row = await session.get_one(OrganizationRow, OrganizationId(id))
         assert row.founded_by == initech.administrator.id
 
 
 # --- what an organization has ---
 
 
-async def test_teams_and_their_members_have_a_limit(acme: Team, limit: Limit) -> None:
-    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+async def test_teams_and_their_members_have_a_limit(acme: Organization, limit: Limit) -> None:
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     limit(teams=2, team_members=1)
-    crew = await Crew.made(acme, "one")
-    await Crew.made(acme, "two")
+    team = await Team.create(acme, "one")
+    await Team.create(acme, "two")
     body = {"id": "three", "name": "Three"}
     full(await acme.administrator.ask("POST", f"{acme.path}/teams", json=body), "teams", 2)
-    assert (await crew.put(people["bob"])).is_success
-    full(await crew.put(people["eve"]), "team_members", 1)
-    await crew.delete()
+    assert (await team.add_member(people["bob"])).is_success
+    full(await team.add_member(people["eve"]), "team_members", 1)
+    await team.delete()
     assert (await acme.administrator.ask("POST", f"{acme.path}/teams", json=body)).is_success
 
 
-async def test_roles_have_a_limit_for_making_and_for_cloning(acme: Team, limit: Limit) -> None:
+async def test_custom_roles_have_a_limit_for_creating_and_cloning(
+    acme: Organization, limit: Limit
+) -> None:
     limit(roles=1)
     where = f"{acme.path}/roles"
     role: dict[str, Any] = {"id": "one", "name": "One", "actions": ["refunds_create"]}
@@ -317,7 +336,9 @@ async def test_roles_have_a_limit_for_making_and_for_cloning(acme: Team, limit: 
     full(cloned, "roles", 1)
 
 
-async def test_service_accounts_and_their_tokens_have_a_limit(acme: Team, limit: Limit) -> None:
+async def test_service_accounts_and_their_tokens_have_a_limit(
+    acme: Organization, limit: Limit
+) -> None:
     limit(service_accounts=1, tokens_per_service_account=2)
     where, ana = f"{acme.path}/service-accounts", acme.administrator
     made = await ana.ask("POST", where, json={"name": "nightly", "roles": []})
@@ -333,48 +354,58 @@ async def test_service_accounts_and_their_tokens_have_a_limit(acme: Team, limit:
     assert (await ana.ask("POST", tokens, json={"name": "t"})).status_code == 201
 
 
-async def test_objects_have_a_limit_one_by_one_and_in_batches(acme: Team, limit: Limit) -> None:
+async def test_resources_have_a_limit_singly_and_in_batches(
+    acme: Organization, limit: Limit
+) -> None:
     limit(objects=3)
-    await registered(acme, "webhook:a", "webhook:b")
-    two_more = [item("webhook:c"), item("webhook:d")]
-    full(await batch(acme, two_more), "objects", 3)
-    assert (await batch(acme, [item("webhook:a"), item("webhook:c")])).is_success
-    full(await register(acme, "webhook:d"), "objects", 3)
-    full(await batch(acme, [item(f"webhook:{number}") for number in range(9)]), "objects", 3)
-    assert (await remove(acme, "webhook:a")).is_success
-    assert (await register(acme, "webhook:d")).is_success
+    await add_resources(acme, "webhook:a", "webhook:b")
+    two_more = [batch_item("webhook:c"), batch_item("webhook:d")]
+    full(await change_resources(acme, two_more), "objects", 3)
+    assert (
+        await change_resources(acme, [batch_item("webhook:a"), batch_item("webhook:c")])
+    ).is_success
+    full(await register_resource(acme, "webhook:d"), "objects", 3)
+    full(
+        await change_resources(acme, [batch_item(f"webhook:{number}") for number in range(9)]),
+        "objects",
+        3,
+    )
+    assert (await remove_resource(acme, "webhook:a")).is_success
+    assert (await register_resource(acme, "webhook:d")).is_success
 
 
-async def test_grants_have_a_limit(acme: Team, limit: Limit) -> None:
-    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
-    await registered(acme, "webhook:a", "webhook:b")
+async def test_grants_have_a_limit(acme: Organization, limit: Limit) -> None:
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
+    await add_resources(acme, "webhook:a", "webhook:b")
     limit(grants=1)
-    assert (await grant(acme, "webhook:a", to(people["bob"], "edit"))).is_success
-    full(await grant(acme, "webhook:b", to(people["bob"], "edit")), "grants", 1)
-    assert (await grant(acme, "webhook:a", to(people["eve"], "edit"))).is_success
+    assert (await set_grants(acme, "webhook:a", grant_to(people["bob"], "edit"))).is_success
+    full(await set_grants(acme, "webhook:b", grant_to(people["bob"], "edit")), "grants", 1)
+    assert (await set_grants(acme, "webhook:a", grant_to(people["eve"], "edit"))).is_success
 
 
-async def test_members_have_a_limit_that_operators_may_exceed(acme: Team, limit: Limit) -> None:
+async def test_members_have_a_limit_that_operators_may_exceed(
+    acme: Organization, limit: Limit
+) -> None:
     limit(members=1)
     assert (await acme.invite("bob", ["support"])).status_code == 201
     full(await acme.accept("bob"), "members", 1)
-    await enlist(acme, {"max": ["support"]})
+    await acme.add_members({"max": ["support"]})
     limit(members=3)
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_one_tenants_things_are_not_counted_for_another(
-    acme: Team, globex: Team, limit: Limit
+async def test_limits_count_for_each_tenant(
+    acme: Organization, globex: Organization, limit: Limit
 ) -> None:
     limit(teams=1, objects=1, roles=1)
-    for team in (acme, globex):
-        await Crew.made(team, "one")
-        await registered(team, "webhook:a")
+    for organization in (acme, globex):
+        await Team.create(organization, "one")
+        await add_resources(organization, "webhook:a")
 
 
-async def test_a_machine_is_counted_by_itself(initech: Team, limit: Limit) -> None:
+async def test_a_service_account_is_counted_separately(initech: Organization, limit: Limit) -> None:
     limit(invitations_a_day_by_one_person_to_one_mailbox=1)
-    robot = await machine(initech, "admin")
+    robot = await initech.add_service_account("admin")
     victim = somebody()
     invited = await invite(initech.id, victim, robot)
     assert invited.status_code == 201
@@ -394,9 +425,7 @@ def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
     )
 
 
-def test_a_limit_that_makes_no_sense_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_invalid_limit_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     needed = {
         "HOME": str(tmp_path),
         "DATABASE_URL": "postgresql:///t",
@@ -422,7 +451,7 @@ FROM generate_series(1, 3000) AS n
 """
 
 
-async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
+async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) -> None:
     """Each question that a limit asks finds its rows by an index made for it."""
     questions = {
         "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
@@ -437,7 +466,7 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
         "users_mailbox_idx": f"""SELECT id FROM users
             WHERE {TAGGED} AND {IN_SQL.format(email="users.email")} = 'b@x.example'""",
     }
-    engine = create_async_engine(driver_url(initech.world.owner_url))
+    engine = create_async_engine(driver_url(initech.deployment.owner_url))
     async with engine.connect() as connection:
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}
@@ -451,12 +480,12 @@ async def test_a_limit_costs_one_look_into_an_index(initech: Team) -> None:
     await engine.dispose()
 
 
-async def test_many_things_are_counted_seldom(acme: Team, limit: Limit) -> None:
+async def test_large_counts_are_taken_rarely(acme: Organization, limit: Limit) -> None:
     """A large organization's changes do not wait for a count each time."""
-    counted = acme.world.service.ledger._counted
+    counted = acme.deployment.service.ledger._counted
     for number in range(3):
-        assert (await register(acme, f"webhook:{number}")).is_success
+        assert (await register_resource(acme, f"webhook:{number}")).is_success
         assert counted[acme.id, "objects"][1] == 0  # of before the first one: there is room enough
     limit(objects=3)
-    full(await register(acme, "webhook:3"), "objects", 3)
+    full(await register_resource(acme, "webhook:3"), "objects", 3)
     assert counted[acme.id, "objects"][1] == 3

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
-from teamaccess.catalog import InvalidCatalog, find, read
+from teamaccess.catalog import InvalidCatalog, find, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.support.steps import enlist, events, refused
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 BODY = 60_000
 """Bytes of a hostile body; 64 KiB are the most that a route takes."""
@@ -79,19 +80,19 @@ CATALOGS = {
 
 
 @pytest.mark.parametrize("text", CATALOGS.values(), ids=CATALOGS)
-def test_a_hostile_catalog_is_refused_briefly_and_soon(text: str) -> None:
+def test_a_hostile_catalog_is_refused_quickly_with_a_short_answer(text: str) -> None:
     begun = time.monotonic()
     with pytest.raises(InvalidCatalog) as invalid:
-        read(text, "hostile")
+        read_catalog(text, "hostile")
     assert time.monotonic() - begun < LONGEST_SECONDS
     assert len(invalid.value.mistakes) <= MOST_MISTAKES
     assert all(len(each.message) <= LONGEST_MESSAGE for each in invalid.value.mistakes)
     assert len(str(invalid.value)) < LARGEST_ANSWER
 
 
-def test_mistakes_that_are_left_out_are_counted() -> None:
+def test_omitted_mistakes_are_counted() -> None:
     with pytest.raises(InvalidCatalog) as invalid:
-        read(CATALOGS["unknown keys"], "hostile")
+        read_catalog(CATALOGS["unknown keys"], "hostile")
     keys = CATALOGS["unknown keys"].count("\n")
     assert len(invalid.value.mistakes) == MOST_MISTAKES
     assert invalid.value.left_out >= keys - MOST_MISTAKES
@@ -99,7 +100,9 @@ def test_mistakes_that_are_left_out_are_counted() -> None:
 
 
 @pytest.mark.parametrize("name", CATALOGS)
-async def test_a_plan_of_a_hostile_catalog_is_answered_briefly(acme: Team, name: str) -> None:
+async def test_a_plan_with_a_hostile_catalog_gets_a_short_answer(
+    acme: Organization, name: str
+) -> None:
     begun = time.monotonic()
     answer = await acme.administrator.ask(
         "POST", f"{acme.path}/audit/plan", json={"catalog": CATALOGS[name]}
@@ -142,13 +145,13 @@ def replaced(good: Any, bad: Any) -> Iterator[Any]:
 
 
 @pytest.mark.parametrize("route", WRITES, ids=str)
-async def test_no_hostile_body_is_answered_with_more_than_itself(
-    fintoc: World, route: Route
+async def test_an_answer_to_a_hostile_body_is_not_longer_than_the_body(
+    fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create("acme"))
-    by = stage.team.administrator
+    stage = await Stage.set(await fintoc.create_organization("acme"))
+    by = stage.organization.administrator
     if ASKS[route].operators:
-        by = await fintoc.signed_in_operator()
+        by = await fintoc.operator_person()
     headers = {"Content-Type": "application/json"}
     for body in hostile(stage.body(route)):
         begun = time.monotonic()
@@ -159,7 +162,7 @@ async def test_no_hostile_body_is_answered_with_more_than_itself(
         assert time.monotonic() - begun < LONGEST_SECONDS
 
 
-async def test_queries_paths_and_tokens_are_not_echoed_at_length(acme: Team) -> None:
+async def test_queries_paths_and_tokens_are_not_echoed_at_length(acme: Organization) -> None:
     ana, long = acme.administrator, "x" * 8000
     for path in (
         f"/v1/organizations/{long}/members",
@@ -178,9 +181,9 @@ async def test_queries_paths_and_tokens_are_not_echoed_at_length(acme: Team) -> 
     assert len((await ana.ask("GET", "/v1/me")).content) < 3000
 
 
-def test_every_refusal_cuts_what_it_quotes() -> None:
+def test_every_refusal_shortens_what_it_quotes() -> None:
     class Quoting(Invalid):
-        """This is wrong: {text!r}, {names}, {number}, {table}."""
+        message = "This is wrong: {text!r}, {names}, {number}, {table}."
 
     refusal = Quoting(
         text="x" * BODY, names=["n" * BODY] * BODY, number=10**5000, table={"k" * BODY: "v" * BODY}
@@ -191,12 +194,12 @@ def test_every_refusal_cuts_what_it_quotes() -> None:
     assert len(refusal.detail) < LARGEST_ANSWER
 
 
-async def test_what_a_chain_keeps_of_a_refusal_is_short(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_the_event_of_a_refusal_is_short(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     await asyncio.gather(*(acme.invite("x" * 200, ["support"], by=bob) for _ in range(3)))
-    assert all(len(json.dumps(each.details)) < 2000 for each in await events(acme))
+    assert all(len(json.dumps(each.details)) < 2000 for each in await acme.events())
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
-def test_the_catalogs_that_come_along_are_read_as_ever(name: str) -> None:
-    assert read(find(name).read_text(), name).name == name
+def test_the_delivered_catalogs_are_within_the_limits(name: str) -> None:
+    assert read_catalog(find(name).read_text(), name).name == name

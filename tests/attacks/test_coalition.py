@@ -16,11 +16,11 @@ from collections import Counter
 import pytest
 
 from tests.api.requests import routes
-from tests.attacks.coalition.bodies import BODIES
-from tests.attacks.coalition.judge import Violation
-from tests.attacks.coalition.run import attack_for
+from tests.attacks.coalition.escalation_checks import Violation
+from tests.attacks.coalition.request_bodies import BODIES
+from tests.attacks.coalition.run import run_attack
 from tests.attacks.coalition.shrink import shrink
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 ALL = sum(weight for weight, _ in BODIES.values())
 """So many steps ask every route."""
@@ -29,24 +29,24 @@ SEED = int(os.environ.get("TEAMACCESS_COALITION_SEED", secrets.randbelow(2**32))
 
 
 async def test_a_coalition_gains_nothing_in_fintoc(
-    fintoc: World, capsys: pytest.CaptureFixture[str]
+    fintoc: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _attack(fintoc, capsys)
 
 
 async def test_a_coalition_gains_nothing_in_finicom(
-    finicom: World, capsys: pytest.CaptureFixture[str]
+    finicom: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _attack(finicom, capsys)
 
 
 async def test_a_coalition_gains_nothing_in_a_bank_with_roles_in_the_middle(
-    bank: World, capsys: pytest.CaptureFixture[str]
+    bank: Deployment, capsys: pytest.CaptureFixture[str]
 ) -> None:
     await _attack(bank, capsys)
 
 
-async def test_every_route_of_the_description_has_a_move(fintoc: World) -> None:
+async def test_every_route_of_the_openapi_document_is_attacked(fintoc: Deployment) -> None:
     description = (await fintoc.http.get("/schema/openapi.json")).raise_for_status().json()
     described = {
         f"{method.upper()} {path}" for path, item in description["paths"].items() for method in item
@@ -54,19 +54,19 @@ async def test_every_route_of_the_description_has_a_move(fintoc: World) -> None:
     assert described | set(map(str, routes())) == set(BODIES)
 
 
-async def _attack(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+async def _attack(deployment: Deployment, capsys: pytest.CaptureFixture[str]) -> None:
     def say(text: str) -> None:
         with capsys.disabled():
             print(f"\n{text}", flush=True)  # noqa: T201 - nobody can repeat a run without its seed
 
-    catalog = world.service.catalog.name
+    catalog = deployment.service.catalog.name
     say(
         f"The coalition in {catalog}: TEAMACCESS_COALITION_SEED={SEED} TEAMACCESS_COALITION={STEPS}"
     )
     try:
-        tally = await attack_for(world, STEPS, SEED, say)
+        tally = await run_attack(deployment, STEPS, SEED, say)
     except Violation:
         if "TEAMACCESS_COALITION_SHRINK" in os.environ:
-            await shrink(world, SEED, STEPS, say)
+            await shrink(deployment, SEED, STEPS, say)
         raise
     assert STEPS < ALL or tally.accepted | tally.refused >= Counter(BODIES.keys())

@@ -5,12 +5,11 @@ from typing import Any
 
 import pytest
 
-from teamaccess.access.role_set import role_set_of
 from teamaccess.delivery.position import LedgerPosition
-from tests.attacks.coalition.bodies import ACCOUNT, ONE, RESOURCE
-from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.escalation_checks import Violation
+from tests.attacks.coalition.request_bodies import ACCOUNT, ONE, RESOURCE
 from tests.attacks.coalition.run import Run
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 STEPS = 400
 """Within which each of them is found; most are within some dozens."""
@@ -34,11 +33,8 @@ def allows(*_: Any) -> None:
     """Refuse nothing."""
 
 
-async def forgets_the_inviter(change: Any, invitation: Any) -> Any:
-    """Accept whatever was offered once."""
-    return await role_set_of(
-        change.session, change.catalog, invitation.organization_id, invitation.roles
-    )
+async def allows_in_time(*_: Any) -> None:
+    """Refuse nothing, as a coroutine."""
 
 
 async def asks_the_member_alone(
@@ -54,32 +50,32 @@ TEAM = f"{ONE}/teams/{{team}}"
 ACCEPTANCE = ["POST /v1/invitations/accept", f"POST {ONE}/invitations"]
 SABOTAGES = {
     "giving beyond the giver": Sabotage(
-        "members.assign.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
+        "access.giving.refuse_beyond", allows, "no giver held", [f"PUT {MEMBER}/roles"]
     ),
     "extending somebody above": Sabotage(
-        "members.act.refuse_above", allows, "given or extended", [f"PATCH {MEMBER}"]
+        "access.giving.refuse_above", allows_in_time, "given or extended", [f"PATCH {MEMBER}"]
     ),
     "accepting a stale invitation": Sabotage(
-        "invitations.accept._ask_about_inviter",
-        forgets_the_inviter,
+        "directory.invitations.accept._authorize_inviter",
+        allows_in_time,
         "no giver held",
         ACCEPTANCE,
         0.6,
     ),
     "placing into a team": Sabotage(
-        "teams.places.refuse_beyond", allows, "no giver held", [f"PUT {TEAM}/members/{{user}}"]
+        "access.giving.refuse_beyond", allows, "no giver held", [f"PUT {TEAM}/members/{{user}}"]
     ),
     "acting beyond the service account": Sabotage(
-        "ledger.standing.Standing.permitted_to_both",
+        "delivery.position.LedgerPosition.permitted_to_both",
         asks_the_member_alone,
         "no giver held|is not in",
         [f"PUT {RESOURCE}/grants", f"PUT {TEAM}/roles", f"PUT {TEAM}/members/{{user}}"],
     ),
     "making a token of somebody above": Sabotage(
-        "service_accounts.keep.refuse_above", allows, "handed out", [f"POST {ACCOUNT}/tokens"]
+        "access.giving.refuse_above", allows_in_time, "handed out", [f"POST {ACCOUNT}/tokens"]
     ),
     "letting strangers in": Sabotage(
-        "organizations.access.refuse_unless",
+        "access.reading.require_held",
         allows,
         "outsider|is not in",
         [f"GET {ONE}/members", f"GET {TEAM}"],
@@ -88,8 +84,8 @@ SABOTAGES = {
 
 
 @pytest.mark.parametrize("rule", SABOTAGES)
-async def test_the_oracle_finds_what_a_missing_rule_lets_through(
-    finicom: World, monkeypatch: pytest.MonkeyPatch, rule: str
+async def test_the_coalition_finds_each_missing_rule(
+    finicom: Deployment, monkeypatch: pytest.MonkeyPatch, rule: str
 ) -> None:
     sabotage = SABOTAGES[rule]
     monkeypatch.setattr(f"teamaccess.{sabotage.rule}", sabotage.instead)

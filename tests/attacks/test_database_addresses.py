@@ -12,10 +12,8 @@ from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from teamaccess.common.settings import InvalidSettings, Settings
 from teamaccess.ledger import database
-from tests.cli.conftest import Run, run
-from tests.support.world import World, open_world
-
-__all__ = ["run"]
+from tests.support.command_line import Run
+from tests.support.deployment import Deployment, open_deployment
 
 NEEDED = {
     "SPICEDB_ENDPOINT": "127.0.0.1:50051",
@@ -70,7 +68,7 @@ def connection_arguments(settings: Settings) -> dict[str, object]:
         ("postgresql:///t", None),
     ],
 )
-def test_postgresql_on_another_host_is_asked_over_tls_unless_somebody_says_otherwise(
+def test_postgresql_on_another_host_is_connected_over_tls_by_default(
     monkeypatch: pytest.MonkeyPatch, address: str, dsn: str | None
 ) -> None:
     told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
@@ -90,7 +88,7 @@ def test_postgresql_on_another_host_is_asked_over_tls_unless_somebody_says_other
     ],
 )
 @pytest.mark.parametrize("address", ["postgresql://t:pw@/t", "postgresql:///t"])
-def test_a_host_of_the_environment_is_asked_over_tls_too(
+def test_a_host_from_the_environment_is_connected_over_tls_too(
     monkeypatch: pytest.MonkeyPatch, address: str, host: str, dsn: str | None
 ) -> None:
     monkeypatch.setenv("PGHOST", host)
@@ -99,7 +97,7 @@ def test_a_host_of_the_environment_is_asked_over_tls_too(
 
 
 @pytest.mark.parametrize("said", ["sslmode=", "ssl=disable", "sslrootcert=%2Fca.pem"])
-def test_whatever_does_not_say_otherwise_leaves_tls_on(
+def test_tls_stays_on_unless_it_is_disabled_explicitly(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     address = f"postgresql://t:pw@db.internal/t?{said}"
@@ -108,7 +106,7 @@ def test_whatever_does_not_say_otherwise_leaves_tls_on(
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
-def test_a_stricter_mode_of_the_environment_is_not_weakened(
+def test_a_stricter_mode_from_the_environment_is_kept(
     monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("PGSSLMODE", mode)
@@ -117,7 +115,7 @@ def test_a_stricter_mode_of_the_environment_is_not_weakened(
 
 
 @pytest.mark.parametrize("mode", ["disable", "allow", "prefer"])
-def test_a_laxer_mode_of_the_environment_is_not_taken(
+def test_a_laxer_mode_from_the_environment_is_ignored(
     monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     monkeypatch.setenv("PGSSLMODE", mode)
@@ -127,7 +125,7 @@ def test_a_laxer_mode_of_the_environment_is_not_taken(
 
 
 @pytest.mark.parametrize("by", ["the address", "the environment"])
-async def test_a_server_without_tls_hears_neither_user_nor_password(
+async def test_a_server_without_tls_gets_no_user_and_no_password(
     monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     """It is on another machine, as far as the settings can see."""
@@ -197,9 +195,7 @@ def untold(said: str) -> None:
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-def test_a_password_that_is_encoded_is_the_one_that_was_meant(
-    monkeypatch: pytest.MonkeyPatch, password: str
-) -> None:
+def test_an_encoded_password_is_decoded(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     encoded = quote(password, safe="")
     address = f"postgresql://ana:{encoded}@127.0.0.1:5433/t?application_name=x"
     told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
@@ -208,8 +204,8 @@ def test_a_password_that_is_encoded_is_the_one_that_was_meant(
 
 
 @pytest.mark.parametrize("password", PASSWORDS)
-async def test_a_deployment_with_such_a_password_starts(
-    run: Run, fintoc: World, monkeypatch: pytest.MonkeyPatch, password: str
+async def test_a_deployment_with_an_encoded_password_starts(
+    run: Run, fintoc: Deployment, monkeypatch: pytest.MonkeyPatch, password: str
 ) -> None:
     for name, address in (
         ("DATABASE_URL", fintoc.settings.database_url),
@@ -224,7 +220,7 @@ async def test_a_deployment_with_such_a_password_starts(
 
 @pytest.mark.parametrize("name", ADDRESSES)
 @pytest.mark.parametrize("password", BROKEN)
-def test_an_address_that_its_password_breaks_is_refused_and_not_quoted(
+def test_an_address_broken_by_its_password_is_refused_without_quoting_it(
     monkeypatch: pytest.MonkeyPatch, name: str, password: str
 ) -> None:
     wanted = {"DATABASE_URL": "postgresql:///t", name: f"postgresql://ana:{password}@127.0.0.1/t"}
@@ -245,7 +241,7 @@ def test_an_address_that_its_password_breaks_is_refused_and_not_quoted(
         "postgresql://ana:pw@127.0.0.1/t?hunter2",
     ],
 )
-def test_what_is_no_address_of_a_database_is_refused(
+def test_a_malformed_database_address_is_refused(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     with pytest.raises(InvalidSettings, match="TEAMACCESS_DATABASE_URL") as refused:
@@ -264,7 +260,7 @@ def test_what_is_no_address_of_a_database_is_refused(
         "postgresql:///t?host=%2Frun%2Fpostgresql&user=ana@corp",
     ],
 )
-def test_what_could_be_meant_in_one_way_alone_is_taken(
+def test_an_unambiguous_database_address_is_accepted(
     monkeypatch: pytest.MonkeyPatch, address: str
 ) -> None:
     assert settings_with(monkeypatch, DATABASE_URL=address).database_url == address
@@ -282,7 +278,7 @@ def test_what_could_be_meant_in_one_way_alone_is_taken(
         "postgresql://ana:/hunter2@127.0.0.1:1/t",
     ],
 )
-async def test_a_command_whose_database_is_away_says_nothing_of_its_password(
+async def test_a_command_without_its_database_does_not_print_the_password(
     run: Run, monkeypatch: pytest.MonkeyPatch, address: str, command: list[str], as_json: bool
 ) -> None:
     for name in ADDRESSES:
@@ -294,16 +290,18 @@ async def test_a_command_whose_database_is_away_says_nothing_of_its_password(
     untold(done.output)
 
 
-async def test_a_server_whose_database_is_away_says_nothing_of_its_password(
-    fintoc: World, capfd: pytest.CaptureFixture[str]
+async def test_a_server_without_its_database_does_not_print_the_password(
+    fintoc: Deployment, capfd: pytest.CaptureFixture[str]
 ) -> None:
     away = {"database_url": "postgresql://ana:hunter2@127.0.0.1:1/t"}
-    async with open_world(fintoc.settings.model_copy(update=away), fintoc.owner_url) as world:
+    async with open_deployment(
+        fintoc.settings.model_copy(update=away), fintoc.owner_url
+    ) as deployment:
         token = await fintoc.token("usr_1")
         answers: list[httpx.Response] = []
         for path in ("/readyz", "/metrics", "/v1/me"):
             headers = {"Authorization": f"Bearer {token}"}
-            answers.append(await world.http.get(path, headers=headers))
+            answers.append(await deployment.http.get(path, headers=headers))
     assert {each.status_code for each in answers} == {503}
     said = "".join(capfd.readouterr())
     assert "database_error" in said

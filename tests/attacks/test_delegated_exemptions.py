@@ -8,115 +8,122 @@ from pathlib import Path
 import pytest
 
 import teamaccess
-from tests.support.machines import acting, backend, custom_role
-from tests.support.objects import registered
-from tests.support.steps import enlist, members, refused
-from tests.support.teams import Crew
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources
+from tests.support.responses import refused
+from tests.support.teams import Team
 
 
 @pytest.fixture
-async def lea(branch: Team) -> Person:
+async def lea(branch: Organization) -> Person:
     """A lead, who is far above the backends below."""
-    return (await enlist(branch, {"lea": ["lead"], "nora": []}))["lea"]
+    return (await branch.add_members({"lea": ["lead"], "nora": []}))["lea"]
 
 
 @pytest.fixture
-async def crew(branch: Team, lea: Person) -> Crew:
+async def team(branch: Organization, lea: Person) -> Team:
     """A team that holds much and that lea is alone in."""
-    crew = await Crew.made(branch, "crew", "deputy")
-    (await crew.put(lea)).raise_for_status()
-    return crew
+    team = await Team.create(branch, "crew", "deputy")
+    (await team.add_member(lea)).raise_for_status()
+    return team
 
 
-async def test_a_backend_does_nothing_to_the_team_that_its_member_is_alone_in(
-    branch: Team, lea: Person, crew: Crew
+async def test_a_backend_cannot_change_a_team_that_has_only_its_member(
+    branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await backend(branch, "people_manage", "counter_view")
-    for_lea = acting(site, lea.id)
-    soon = await branch.world.service.now() + timedelta(hours=1)
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = site.on_behalf_of(lea.id)
+    soon = await branch.deployment.service.now() + timedelta(hours=1)
 
-    refused(await crew.hold(by=for_lea), 403, "team_above_actor")
-    refused(await crew.delete(by=for_lea), 403, "team_above_actor")
-    refused(await crew.take(lea, by=for_lea), 403, "team_above_actor")
-    refused(await crew.put(lea, until=soon, by=for_lea), 403, "team_above_actor")
-    assert await crew.seated() == [lea.id]
+    refused(await team.set_roles(by=for_lea), 403, "team_above_actor")
+    refused(await team.delete(by=for_lea), 403, "team_above_actor")
+    refused(await team.remove_member(lea, by=for_lea), 403, "team_above_actor")
+    refused(await team.add_member(lea, until=soon, by=for_lea), 403, "team_above_actor")
+    assert await team.member_ids() == [lea.id]
     assert await branch.can(lea, "counter_pay")
 
 
-async def test_the_member_does_all_of_that_in_person(branch: Team, lea: Person, crew: Crew) -> None:
-    soon = await branch.world.service.now() + timedelta(hours=1)
-    assert (await crew.put(lea, until=soon, by=lea)).status_code == 200
-    assert (await crew.hold(by=lea)).status_code == 200
-    assert (await crew.delete(by=lea)).status_code == 204
-
-
-async def test_a_backend_that_holds_as_much_does_it_for_the_member(
-    branch: Team, lea: Person, crew: Crew
+async def test_the_member_may_do_all_of_that_in_person(
+    branch: Organization, lea: Person, team: Team
 ) -> None:
-    site = await backend(branch, "people_manage", "people_view", "people_invite", "counter_view")
+    soon = await branch.deployment.service.now() + timedelta(hours=1)
+    assert (await team.add_member(lea, until=soon, by=lea)).status_code == 200
+    assert (await team.set_roles(by=lea)).status_code == 200
+    assert (await team.delete(by=lea)).status_code == 204
+
+
+async def test_a_backend_that_holds_as_much_may_do_it_for_the_member(
+    branch: Organization, lea: Person, team: Team
+) -> None:
+    site = await branch.add_backend_account(
+        "people_manage", "people_view", "people_invite", "counter_view"
+    )
     role = ["counter_pay", "people_manage", "people_view", "people_invite", "counter_view"]
-    full = await custom_role(branch, "full", "people_act_for", *role)
+    full = await branch.add_custom_role("full", "people_act_for", *role)
     (await branch.change_roles(site, full)).raise_for_status()
-    assert (await crew.delete(by=acting(site, lea.id))).status_code == 204
+    assert (await team.delete(by=site.on_behalf_of(lea.id))).status_code == 204
 
 
-async def test_a_backend_changes_no_roles_and_ends_no_membership_of_its_member(
-    branch: Team, lea: Person
+async def test_a_backend_cannot_change_the_roles_or_end_the_membership_of_its_member(
+    branch: Organization, lea: Person
 ) -> None:
-    site = await backend(branch, "people_manage", "counter_view")
-    for_lea = acting(site, lea.id)
-    before = await members(branch)
-    soon = (await branch.world.service.now() + timedelta(hours=1)).isoformat()
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    for_lea = site.on_behalf_of(lea.id)
+    before = await branch.roles_by_member()
+    soon = (await branch.deployment.service.now() + timedelta(hours=1)).isoformat()
 
     refused(await branch.change_roles(lea, by=for_lea), 403, "member_above_actor")
     end = await for_lea.ask("PATCH", f"{branch.path}/members/{lea.id}", json={"expires_at": soon})
     refused(end, 403, "member_above_actor")
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, lea, by=for_lea), 403, "member_above_actor")
+        refused(await branch.change_status(verb, lea, by=for_lea), 403, "member_above_actor")
     refused(await for_lea.ask("POST", f"{branch.path}/leave"), 403, "only_in_person")
-    assert await members(branch) == before
+    assert await branch.roles_by_member() == before
 
 
-async def test_a_backend_takes_no_grant_from_its_member_that_it_does_not_hold(acme: Team) -> None:
+async def test_a_backend_cannot_remove_a_grant_of_its_member_beyond_its_own(
+    acme: Organization,
+) -> None:
     ana = acme.administrator
-    await registered(acme, "webhook:wh_1")
+    await add_resources(acme, "webhook:wh_1")
     grants = f"{acme.path}/resources/webhook/wh_1/grants"
     mine = {"grants": [{"action": "edit", "user": ana.id}]}
     (await ana.ask("PUT", grants, json=mine)).raise_for_status()
-    guard = acme.world.service.catalog.guards["register_resources"]
-    site = await backend(acme, guard)
+    guard = acme.deployment.service.catalog.guards["register_resources"]
+    site = await acme.add_backend_account(guard)
 
-    emptied = await acting(site, ana.id).ask("PUT", grants, json={"grants": []})
+    emptied = await site.on_behalf_of(ana.id).ask("PUT", grants, json={"grants": []})
     refused(emptied, 403, "grant_above_actor")
     assert (await ana.ask("PUT", grants, json={"grants": []})).status_code == 200
 
 
 SOURCE = Path(teamaccess.__file__).parent
-HOME = SOURCE / "users" / "selves.py"
+HOME = SOURCE / "changes" / "change.py"
 ELSEWHERE = {
-    "ledger": "attributes changes and asks SpiceDB about both of a pair",
-    "organizations/access.py": "asks SpiceDB about both of a pair",
-    "resources/creators.py": "names the member of a pair as the creator",
-    "api/idempotency.py": "keeps keys apart by who sent them",
+    "ledger": "attributes changes to actors",
+    "delivery/position.py": "asks SpiceDB about both of a pair",
+    "access/reading.py": "asks SpiceDB about both of a pair",
+    "directory/resources/creators.py": "names the member of a pair as the creator",
+    "api/requests/idempotency.py": "keeps keys apart by who sent them",
     "api/routes/changes.py": "shows a change to whoever made it",
-    "access_requests/ask.py": "looks for an open request of the actor's for the same thing",
-    "users/sign_out.py": "counts the sign-outs of one user",
+    "directory/access_requests/ask.py": "looks for an open request of the actor's for the same thing",
+    "directory/users/sign_out.py": "counts the sign-outs of one user",
 }
 """Where the actor is compared, or a pair is looked at, and nothing is exempted by it."""
 
 
-def test_no_other_code_compares_the_actor_with_whom_something_is_done_to() -> None:
+def test_no_other_code_compares_the_actor_with_the_target() -> None:
     found = [
         f"{path.relative_to(SOURCE)}:{line}"
         for path in sorted(SOURCE.rglob("*.py"))
         if path != HOME and not _is_elsewhere(path)
         for line in _comparisons(ast.parse(path.read_text()))
     ]
-    assert found == [], "decide in users/selves.py whether somebody acts on themselves"
+    assert found == [], "decide in changes/change.py whether somebody acts on themselves"
 
 
-def test_the_reader_sees_each_way_to_write_a_comparison() -> None:
+def test_the_scan_recognizes_each_way_to_write_a_comparison() -> None:
     for code in (
         "actor == user",
         "user != actor",

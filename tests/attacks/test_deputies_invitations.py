@@ -10,35 +10,41 @@ import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
-from tests.support.machines import acting, backend, custom_role
-from tests.support.steps import refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
-async def inviting(team: Team) -> tuple[Person, Person]:
+async def inviting(organization: Organization) -> tuple[Person, Person]:
     """A backend that may invite, and the same acting for the administrator."""
-    machine = await backend(team, "people_invite", "people_manage", "counter_view")
-    return machine, acting(machine, team.administrator.id)
+    account = await organization.add_backend_account(
+        "people_invite", "people_manage", "counter_view"
+    )
+    return account, account.on_behalf_of(organization.administrator.id)
 
 
-async def invite(team: Team, by: Person, name: str, role: str, **more: Any) -> httpx.Response:
+async def invite(
+    organization: Organization, by: Person, name: str, role: str, **more: Any
+) -> httpx.Response:
     """Invite somebody to one role."""
-    body = {"email": team.address(name), "roles": [role]}
-    return await by.ask("POST", f"{team.path}/invitations", json=body, **more)
+    body = {"email": organization.address(name), "roles": [role]}
+    return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 
 
-async def test_what_a_deleted_backend_has_offered_is_worth_nothing(branch: Team) -> None:
-    machine, deputy = await inviting(branch)
-    role = await custom_role(branch, "watcher", "counter_view")
+async def test_an_invitation_of_a_deleted_backend_gives_nothing(branch: Organization) -> None:
+    account, deputy = await inviting(branch)
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
-    path = f"{branch.path}/service-accounts/{machine.id}"
+    path = f"{branch.path}/service-accounts/{account.id}"
     assert (await branch.administrator.ask("DELETE", path)).status_code == 204
     refused(await branch.accept("eve"), 409, "inviter_lost_rights")
 
 
-async def test_neither_gives_later_what_the_other_lacks(branch: Team) -> None:
+async def test_a_backend_and_its_member_cannot_give_later_what_either_lacks(
+    branch: Organization,
+) -> None:
     _, deputy = await inviting(branch)
-    role = await custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     grown = {"name": "Watcher", "actions": ["counter_view", "counter_pay"]}
     answer = await branch.administrator.ask("PUT", f"{branch.path}/roles/{role}", json=grown)
@@ -46,19 +52,19 @@ async def test_neither_gives_later_what_the_other_lacks(branch: Team) -> None:
     refused(await branch.accept("eve"), 409, "inviter_lost_rights")
 
 
-async def test_what_both_may_give_is_given(branch: Team) -> None:
+async def test_a_role_that_both_may_give_is_given(branch: Organization) -> None:
     _, deputy = await inviting(branch)
-    role = await custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     assert (await invite(branch, deputy, "eve", role)).status_code == 201
     assert (await branch.accept("eve")).status_code == 200
 
 
 async def test_a_backends_mails_are_not_counted_for_its_member(
-    branch: Team, monkeypatch: pytest.MonkeyPatch
+    branch: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Ledger, "limits", Limits(invitations_a_day_by_one_person=2))
     _, deputy = await inviting(branch)
-    role = await custom_role(branch, "watcher", "counter_view")
+    role = await branch.add_custom_role("watcher", "counter_view")
     for name in ("ann", "ben"):
         assert (await invite(branch, deputy, name, role)).status_code == 201
     refused(await invite(branch, deputy, "cat", role), 429, "invited_too_often")

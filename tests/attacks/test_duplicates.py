@@ -3,9 +3,9 @@
 import pytest
 
 from tests.attacks.connections import HOST, ask
-from tests.support.serving import Served
-from tests.support.steps import refused
-from tests.support.world import Team
+from tests.support.http_server import HttpServer
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 JSON = b"Content-Type: application/json\r\n"
 
@@ -21,12 +21,12 @@ JSON = b"Content-Type: application/json\r\n"
         b"Host: teamaccess.test",
     ],
 )
-async def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(
-    served: Served, header: bytes
+async def test_a_single_value_header_is_refused_when_it_is_sent_twice(
+    http_server: HttpServer, header: bytes
 ) -> None:
     host = b"" if header.startswith(b"Host") else HOST
     first = b"POST /v1/organizations HTTP/1.1\r\n" + host + b"Content-Length: 2\r\n"
-    answer = await ask(served, first + (header + b"\r\n") * 2 + b"\r\n{}")
+    answer = await ask(http_server, first + (header + b"\r\n") * 2 + b"\r\n{}")
     answer.refused(400, "duplicate_header")
     assert answer.problem()["header"].encode() == header.partition(b":")[0]
 
@@ -42,16 +42,16 @@ async def test_a_header_with_one_value_is_refused_when_it_is_sent_twice(
         b"Content-Length: 2, 2\r\n",
     ],
 )
-async def test_a_body_whose_length_is_said_twice_is_refused(served: Served, headers: bytes) -> None:
+async def test_a_body_with_two_lengths_is_refused(http_server: HttpServer, headers: bytes) -> None:
     answer = await ask(
-        served, b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + JSON + headers + b"\r\n{}"
+        http_server, b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + JSON + headers + b"\r\n{}"
     )
     answer.refused(400, "invalid_request")
 
 
-async def test_the_header_of_another_spelling_is_the_same_header(acme: Team) -> None:
+async def test_another_spelling_of_a_header_is_the_same_header(acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
-    answer = await acme.world.http.get(
+    answer = await acme.deployment.http.get(
         "/v1/me",
         headers=[
             ("Authorization", f"Bearer {bob.token}"),
@@ -64,8 +64,8 @@ async def test_the_header_of_another_spelling_is_the_same_header(acme: Team) -> 
 
 
 @pytest.mark.parametrize("query", ["limit=1&limit=1000", "cursor=a&cursor=b", "team=a&team=b"])
-async def test_a_parameter_with_one_value_is_refused_when_it_is_given_twice(
-    acme: Team, query: str
+async def test_a_single_value_parameter_is_refused_when_it_is_given_twice(
+    acme: Organization, query: str
 ) -> None:
     answer = await acme.administrator.ask("GET", f"{acme.path}/members?{query}")
     problem = refused(answer, 400, "duplicate_parameter")

@@ -8,25 +8,27 @@ import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.plans import proposals
-from teamaccess.audit.state.moment import Moment, PositionAt, standing_at
-from teamaccess.audit.state.turns import AuditTurns
-from teamaccess.catalog import Catalog, read
+from teamaccess.audit.state.moment import Moment, PositionAt, position_at
+from teamaccess.audit.state.queue import AuditQueue
+from teamaccess.catalog import Catalog, read_catalog
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
-from tests.support.spicedb_proxy import another_process, through, until
-from tests.support.steps import enlist, refused
-from tests.support.world import OPERATOR, Person, Team
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
 
 MANY = 24
 """More questions than a process has connections to read with."""
 
 
-async def invite(team: Team, by: Person, name: str) -> httpx.Response:
+async def invite(organization: Organization, by: Person, name: str) -> httpx.Response:
     """Invite somebody."""
-    body = {"email": team.address(name), "roles": ["support"]}
-    return await by.ask("POST", f"{team.path}/invitations", json=body)
+    body = {"email": organization.address(name), "roles": ["support"]}
+    return await by.ask("POST", f"{organization.path}/invitations", json=body)
 
 
 def position(answer: httpx.Response) -> int:
@@ -34,9 +36,9 @@ def position(answer: httpx.Response) -> int:
     return int(answer.headers["Teamaccess-Change"].rpartition(":")[2])
 
 
-async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Team) -> None:
-    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+async def test_a_caller_with_many_changes_alternates_with_others(acme: Organization) -> None:
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         many = [asyncio.create_task(invite(acme, eve, f"guest{n}")) for n in range(10)]
         await asyncio.sleep(0.5)  # they stand in the queue
         one = asyncio.create_task(invite(acme, acme.administrator, "zoe"))
@@ -45,7 +47,7 @@ async def test_a_caller_with_many_changes_lets_another_one_go_between(acme: Team
     assert position(await one) <= places[1] + 1
 
 
-async def test_a_caller_with_many_organizations_has_a_share_of_the_connections() -> None:
+async def test_a_caller_with_many_organizations_gets_only_a_share_of_the_connections() -> None:
     turns = ChangeQueue()
     eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
     release = asyncio.Event()
@@ -71,8 +73,8 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 ) -> None:
     """Changes of one tenant, one straight after another, took most of a process's time."""
     seconds = itertools.count()
-    monkeypatch.setattr("teamaccess.changes.change_queue.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr("teamaccess.changes.change_queue.REST", 3600.0)
+    monkeypatch.setattr("teamaccess.common.fairness.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.common.fairness.TURN_REST", 3600.0)
     current_share.set(LoopShare(lambda: others))
     turns = ChangeQueue()
     acme, globex = OrganizationId("acme"), OrganizationId("globex")
@@ -96,7 +98,7 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
             await asyncio.gather(*waiting, change(acme, bob))
 
 
-async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None:
+async def test_a_caller_with_many_plans_gets_only_a_share_of_the_connections() -> None:
     """An operator makes the rehearsal, and its connection counts for the caller all the same."""
     turns = ChangeQueue()
     bob = Attribution("user:bob", Channel.API, "tests")
@@ -114,37 +116,37 @@ async def test_a_caller_with_many_plans_has_a_share_of_the_connections() -> None
     await asyncio.gather(*many)
 
 
-async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_another_caller() -> None:
-    turns, release = AuditTurns(), asyncio.Event()
+async def test_a_caller_with_questions_about_many_tenants_leaves_room_for_others() -> None:
+    queue, release = AuditQueue(), asyncio.Event()
 
     async def ask(organization: str) -> None:
-        async with turns.taken(OrganizationId(organization), "user:vera"):
+        async with queue.turn(OrganizationId(organization), "user:vera"):
             await release.wait()
 
     many = [asyncio.create_task(ask(f"tenant-{n}")) for n in range(10)]
     await asyncio.sleep(0)
-    async with asyncio.timeout(1), turns.taken(OrganizationId("acme"), "user:ana"):
+    async with asyncio.timeout(1), queue.turn(OrganizationId("acme"), "user:ana"):
         assert not any(each.done() for each in many)
     release.set()
     await asyncio.gather(*many)
 
 
 async def test_catalogs_in_plans_are_read_in_turn(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Reading one takes up to a second of the processor."""
     begun: list[str] = []
 
     def reading(text: str, name: str) -> Catalog:
         begun.append(text)
-        return read(text, name)
+        return read_catalog(text, name)
 
-    async def plan(team: Team, catalog: str) -> httpx.Response:
-        url = f"{team.path}/audit/plan"
-        return await team.administrator.ask("POST", url, json={"catalog": catalog})
+    async def plan(organization: Organization, catalog: str) -> httpx.Response:
+        url = f"{organization.path}/audit/plan"
+        return await organization.administrator.ask("POST", url, json={"catalog": catalog})
 
-    monkeypatch.setattr("teamaccess.api.routes.plans.read", reading)
-    async with acme.world.service.audit.sandbox_turns.taken(globex.id, "user:slow"):
+    monkeypatch.setattr("teamaccess.api.routes.plans.read_catalog", reading)
+    async with acme.deployment.service.audit.sources.sandbox_queue.turn(globex.id, "user:slow"):
         others = [asyncio.create_task(plan(globex, "of globex")) for _ in range(MANY)]
         async with asyncio.timeout(20):
             refused(await plan(acme, "of acme"), 400, "bad_catalog")
@@ -153,7 +155,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
 
 
 async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such a question waits for a change under way, with a connection that sign-ins need."""
     release, waiting = asyncio.Event(), 0
@@ -166,19 +168,21 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
             await session.connection()
             waiting += 1
             await release.wait()
-        return await standing_at(session, organization, moment)
+        return await position_at(session, organization, moment)
 
-    monkeypatch.setattr("teamaccess.audit.audit.standing_at", until_released)
-    at = {"at": (await acme.world.service.now()).isoformat()}
+    monkeypatch.setattr("teamaccess.audit.sources.position_at", until_released)
+    at = {"at": (await acme.deployment.service.now()).isoformat()}
 
-    async def ask(team: Team) -> httpx.Response:
-        return await team.administrator.ask("GET", f"{team.path}/audit/matrix", params=at)
+    async def ask(organization: Organization) -> httpx.Response:
+        return await organization.administrator.ask(
+            "GET", f"{organization.path}/audit/matrix", params=at
+        )
 
     async def waits() -> bool:
         return waiting > 0
 
     others = [asyncio.create_task(ask(globex)) for _ in range(MANY)]
-    await until(waits)
+    await wait_until(waits)
     async with asyncio.timeout(20):
         assert (await ask(acme)).status_code == 200
     assert waiting == 1
@@ -186,11 +190,11 @@ async def test_a_tenants_questions_about_the_past_leave_connections_for_others(
     assert {each.status_code for each in await asyncio.gather(*others)} == {200}
 
 
-async def test_a_tenants_large_questions_leave_room_for_another_ones(
-    acme: Team, globex: Team
+async def test_large_questions_of_a_tenant_leave_room_for_other_tenants(
+    acme: Organization, globex: Organization
 ) -> None:
-    audit = acme.world.service.audit
-    async with audit.turns.taken(globex.id, "user:slow"):
+    audit = acme.deployment.service.audit.sources
+    async with audit.queue.turn(globex.id, "user:slow"):
         others = [
             asyncio.create_task(globex.administrator.ask("GET", f"{globex.path}/audit/matrix"))
             for _ in range(MANY)
@@ -202,10 +206,10 @@ async def test_a_tenants_large_questions_leave_room_for_another_ones(
     assert {each.status_code for each in await asyncio.gather(*others)} == {200}
 
 
-async def test_changes_have_the_time_that_their_plan_has(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_changes_have_the_same_time_limit_as_their_plan(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
@@ -220,11 +224,15 @@ async def test_changes_have_the_time_that_their_plan_has(
     )
 
 
-async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
-    acme: Team, globex: Team
+async def test_a_caller_who_sends_too_much_gets_retry_after(
+    acme: Organization, globex: Organization
 ) -> None:
-    async with another_process(acme.world, requests_per_second=0.1, requests_burst=5) as second:
-        ana, other = (through(second, team).administrator for team in (acme, globex))
+    async with another_process(
+        acme.deployment, requests_per_second=0.1, requests_burst=5
+    ) as second:
+        ana, other = (
+            through_proxy(second, organization).administrator for organization in (acme, globex)
+        )
         answers = [await ana.ask("GET", "/v1/me") for _ in range(7)]
         assert [each.status_code for each in answers] == [200] * 5 + [429] * 2
         problem = refused(answers[-1], 429, "too_many_requests")
@@ -239,10 +247,10 @@ async def test_a_caller_who_sends_too_much_is_told_when_to_come_back(
 
 
 async def test_a_caller_with_too_many_changes_waiting_is_refused(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("teamaccess.changes.change_queue.MOST_WAITING", 3)
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         answers = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(6)
         ]
@@ -253,11 +261,11 @@ async def test_a_caller_with_too_many_changes_waiting_is_refused(
     assert sorted(statuses) == [201] * 3 + [429] * 3
 
 
-async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
+async def test_a_plan_uses_the_turn_of_its_caller(acme: Organization) -> None:
     """The rehearsal is nobody's, but its place in the queue is the caller's."""
-    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     body = {"changes": [{"change": "suspend", "user": eve.id}]}
-    ledger = acme.world.service.ledger
+    ledger = acme.deployment.service.ledger
     async with ledger.change(OPERATOR, acme.id):
         asked = asyncio.create_task(eve.ask("POST", f"{acme.path}/audit/plan", json=body))
         queue = ledger._turns._organizations[acme.id]
@@ -265,22 +273,22 @@ async def test_a_plan_takes_the_turn_of_whoever_asks(acme: Team) -> None:
         async def waits() -> bool:
             return queue.waiting(f"user:{eve.id}") == 1
 
-        await until(waits)
+        await wait_until(waits)
     assert (await asked).status_code == 200
 
 
-async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Team) -> None:
+async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Organization) -> None:
     """Their tenant's short requests are answered meanwhile."""
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         waiting = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)
         ]
-        queue = acme.world.service.ledger._turns._organizations[acme.id]
+        queue = acme.deployment.service.ledger._turns._organizations[acme.id]
 
         async def all_wait() -> bool:
             return queue.waiting(f"user:{acme.administrator.id}") == len(waiting)
 
-        await until(all_wait)
+        await wait_until(all_wait)
         async with asyncio.timeout(5):
             assert (await acme.administrator.ask("GET", acme.path)).status_code == 200
         assert not any(each.done() for each in waiting)
@@ -288,24 +296,26 @@ async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Team) ->
 
 
 async def test_a_request_that_waits_for_an_organization_holds_no_anonymous_slot(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     """Acceptances of one tenant's invitations keep neither probes nor other tenants' waiting."""
     for name in ("ann", "ben", "cat"):
         assert (await invite(acme, acme.administrator, name)).status_code == 201
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         waiting = [asyncio.create_task(acme.accept(name)) for name in ("ann", "ben", "cat")]
         async with asyncio.timeout(8):
-            assert (await acme.world.http.get("/readyz")).status_code == 200
-            assert (await acme.world.http.get("/v1/catalog")).status_code == 200
+            assert (await acme.deployment.http.get("/readyz")).status_code == 200
+            assert (await acme.deployment.http.get("/v1/catalog")).status_code == 200
         assert not any(each.done() for each in waiting)
     assert {each.status_code for each in await asyncio.gather(*waiting)} == {200}
 
 
-async def test_many_questions_count_as_many_requests(acme: Team) -> None:
+async def test_a_batch_of_questions_counts_as_many_requests(acme: Organization) -> None:
     question = {"organization": acme.id, "action": "refunds_create"}
-    async with another_process(acme.world, requests_per_second=0.1, requests_burst=12) as second:
-        ana = through(second, acme).administrator
+    async with another_process(
+        acme.deployment, requests_per_second=0.1, requests_burst=12
+    ) as second:
+        ana = through_proxy(second, acme).administrator
         assert (await ana.ask("POST", "/v1/check", json={"checks": [question] * 10})).is_success
         refused(
             await ana.ask("POST", "/v1/check", json={"checks": [question] * 10}),

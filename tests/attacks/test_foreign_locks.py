@@ -8,23 +8,29 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.storage import User
-from tests.support.spicedb_proxy import before, through
-from tests.support.steps import enlist, refused
-from tests.support.world import OPERATOR, Person, Team, World
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import before, through_proxy
 
 KEY = {"Idempotency-Key": "one"}
 
 
-async def invite(team: Team, by: Person, name: str = "zoe", **more: Any) -> httpx.Response:
+async def invite(
+    organization: Organization, by: Person, name: str = "zoe", **more: Any
+) -> httpx.Response:
     """Invite somebody."""
-    body = {"email": team.address(name), "roles": ["support"]}
-    return await by.ask("POST", f"{team.path}/invitations", json=body, **more)
+    body = {"email": organization.address(name), "roles": ["support"]}
+    return await by.ask("POST", f"{organization.path}/invitations", json=body, **more)
 
 
-async def test_a_stranger_takes_no_turn(acme: Team, globex: Team) -> None:
+async def test_a_stranger_does_not_enter_the_change_queue(
+    acme: Organization, globex: Organization
+) -> None:
     """While the organization is locked a stranger is refused at once, and does not queue for it."""
     stranger = globex.administrator
-    async with acme.world.service.ledger.change(OPERATOR, acme.id):
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id):
         async with asyncio.timeout(8):  # who queued would wait for ten seconds
             for path in (acme.path, "/v1/organizations/no-such-one"):
                 answers = [
@@ -40,14 +46,14 @@ async def test_a_stranger_takes_no_turn(acme: Team, globex: Team) -> None:
                     refused(answer, 404, "unknown_organization")
 
 
-async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A member of two organizations uses one key in both: the slow one must not stop the other."""
-    eve = (await enlist(globex, {"eve": ["administrator"]}))["eve"]
+    eve = (await globex.add_members({"eve": ["administrator"]}))["eve"]
     body = {"email": eve.email, "roles": ["support"]}
     await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
-    secret = acme.world.secret_for(eve.email)
+    secret = acme.deployment.invitation_token(eve.email)
     joined = await eve.ask("POST", "/v1/invitations/accept", json={"token": secret})
     assert joined.status_code == 200, joined.text
 
@@ -57,9 +63,9 @@ async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
         reached.set()
         await go_on.wait()
 
-    acme.world.service.admission._members[globex.id, eve.id] = True
-    acme.world.service.admission._members[acme.id, eve.id] = True
-    before(monkeypatch, acme.world, "answers", slow)
+    acme.deployment.service.admission._admitted[globex.id, eve.id] = True
+    acme.deployment.service.admission._admitted[acme.id, eve.id] = True
+    before(monkeypatch, acme.deployment, "answers", slow)
     holding = asyncio.create_task(invite(globex, eve, headers=KEY))
     await reached.wait()
     second = asyncio.create_task(invite(acme, eve, headers=KEY))
@@ -73,32 +79,38 @@ async def test_a_key_that_is_held_elsewhere_keeps_no_lock_waiting(
     assert took < 1.5
 
 
-async def test_the_same_request_to_two_processes_is_done_once(
-    acme: Team, fintoc_elsewhere: World
+async def test_the_same_request_to_two_processes_counts_once(
+    acme: Organization, fintoc_elsewhere: Deployment
 ) -> None:
-    elsewhere = through(fintoc_elsewhere, acme)
+    elsewhere = through_proxy(fintoc_elsewhere, acme)
     answers = await asyncio.gather(
-        *(invite(team, team.administrator, headers=KEY) for team in (acme, elsewhere) for _ in "12")
+        *(
+            invite(organization, organization.administrator, headers=KEY)
+            for organization in (acme, elsewhere)
+            for _ in "12"
+        )
     )
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
 
 
-async def test_somebody_s_row_that_another_tenant_holds_keeps_no_removal_for_long(
-    acme: Team,
+async def test_a_user_row_locked_by_another_tenant_does_not_delay_a_removal_for_long(
+    acme: Organization,
 ) -> None:
     """A row that tenants share is locked in the last moment, and waited for a quarter of a second."""
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    async with acme.world.service.sessions.begin() as session:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    async with acme.deployment.service.sessions.begin() as session:
         await session.execute(select(User).where(User.id == bob.id).with_for_update())
         started = asyncio.get_running_loop().time()
-        refused(await acme.act("remove", bob), 503, "organization_busy")
+        refused(await acme.remove(bob), 503, "organization_busy")
         assert asyncio.get_running_loop().time() - started < 1.0
-    assert (await acme.act("remove", bob)).status_code == 204
+    assert (await acme.remove(bob)).status_code == 204
 
 
-async def test_a_repeated_request_with_another_condition_is_another_request(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_repeated_request_with_another_condition_is_another_request(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     body = {"changes": [{"change": "suspend", "user": bob.id}]}
     plan = await acme.administrator.ask("POST", f"{acme.path}/audit/plan", json=body)
     tag = plan.headers["ETag"]
@@ -112,7 +124,7 @@ async def test_a_repeated_request_with_another_condition_is_another_request(acme
     refused(other, 409, "idempotency_key_reused")
 
 
-async def test_changes_are_made_as_planned_and_not_whatever_the_state(acme: Team) -> None:
+async def test_planned_changes_are_made_only_in_the_planned_state(acme: Organization) -> None:
     body = {"changes": [{"change": "suspend", "user": "usr_nobody"}]}
     for condition in ("*", " * ", "*,", ",*", '"x", *', 'W/"x",*'):
         answer = await acme.administrator.ask(

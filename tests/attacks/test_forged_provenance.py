@@ -13,75 +13,80 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
 from teamaccess.upkeep import Rebuilder
-from tests.support.sides import entries, holdings
-from tests.support.spicedb_proxy import before, until, working
-from tests.support.steps import enlist, has_stopped
-from tests.support.world import OPERATOR, Team, World
-from tests.upkeep.reconciliation.drift import everything, lose, put
+from tests.support.agreement import ledger_entries, spicedb_contents
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import before, running_worker, wait_until
+from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 from tests.upkeep.worker.test_troubles import FORGED
 
 EVE = "user:eve"
 
 
 @pytest.fixture
-async def acme(apart: World) -> Team:
+async def acme(isolated: Deployment) -> Organization:
     """The organization that Mallory is after."""
-    team = await apart.create("acme")
-    await enlist(team, {f"p{number}": ["support"] for number in range(8)})
-    return team
+    organization = await isolated.create_organization("acme")
+    await organization.add_members({f"p{number}": ["support"] for number in range(8)})
+    return organization
 
 
 @pytest.fixture
-async def globex(apart: World) -> Team:
+async def globex(isolated: Deployment) -> Organization:
     """Another one, in which a plain write shows how far the worker has read."""
-    return await apart.create("globex")
+    return await isolated.create_organization("globex")
 
 
 @pytest.fixture(autouse=True)
-async def watching(apart: World, acme: Team, globex: Team) -> AsyncIterator[None]:
+async def watching(
+    isolated: Deployment, acme: Organization, globex: Organization
+) -> AsyncIterator[None]:
     """A worker watches all the time."""
-    async with working(apart):
-        await until(lambda: _begun(apart))
+    async with running_worker(isolated):
+        await wait_until(lambda: _begun(isolated))
         yield
 
 
-async def _begun(world: World) -> bool:
-    async with world.service.reads() as session:
+async def _begun(deployment: Deployment) -> bool:
+    async with deployment.service.reads() as session:
         return bool(await session.scalar(select(WatchCursor.zed_token)))
 
 
-async def found(team: Team) -> list[dict[str, Any]]:
+async def found(organization: Organization) -> list[dict[str, Any]]:
     """The foreign writes that were found in an organization, the oldest first."""
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
-            .where(Finding.organization_id == team.id, Finding.kind == FindingKind.FOREIGN_WRITE)
+            .where(
+                Finding.organization_id == organization.id,
+                Finding.kind == FindingKind.FOREIGN_WRITE,
+            )
             .order_by(Finding.id)
         )
         return list(rows)
 
 
-async def told(team: Team) -> list[str]:
+async def told(organization: Organization) -> list[str]:
     """The updates that were found there."""
-    return [text for details in await found(team) for text in details["updates"]]
+    return [text for details in await found(organization) for text in details["updates"]]
 
 
-async def read_so_far(other: Team) -> None:
+async def read_so_far(other: Organization) -> None:
     """Wait until the worker has read everything written before this."""
     written = f"organization:{other.id}#product@user:after-{len(await found(other))}"
-    await put(other.world, written)
-    await until(lambda: _told(other, f"TOUCH {written}"))
+    await add_to_spicedb(other.deployment, written)
+    await wait_until(lambda: _told(other, f"TOUCH {written}"))
 
 
-async def _told(team: Team, update: str) -> bool:
-    return update in await told(team)
+async def _told(organization: Organization, update: str) -> bool:
+    return update in await told(organization)
 
 
-async def forge(world: World, *updates: str, **claims: Any) -> None:
+async def forge(deployment: Deployment, *updates: str, **claims: Any) -> None:
     """Write to SpiceDB with its key; the claims are what Mallory says of the write."""
     parsed: list[Update] = []
     for each in updates:
@@ -89,92 +94,99 @@ async def forge(world: World, *updates: str, **claims: Any) -> None:
         make = Touch if operation == "TOUCH" else Delete
         parsed.append(make(Relationship.parse(text)))
     metadata = {"teamaccess": claims} if claims else {}
-    await world.service.engine.write(parsed, metadata=metadata)
+    await deployment.service.engine.write(parsed, metadata=metadata)
 
 
-def promotion(team: Team) -> str:
+def promotion(organization: Organization) -> str:
     """What makes Eve an administrator."""
-    return f"TOUCH organization:{team.id}#administrator@{EVE}"
+    return f"TOUCH organization:{organization.id}#administrator@{EVE}"
 
 
-async def newest(team: Team) -> int:
+async def newest(organization: Organization) -> int:
     """The newest position of the ledger."""
-    return (await entries(team))[-1].position
+    return (await ledger_entries(organization))[-1].position
 
 
-async def rebuild(team: Team) -> None:
+async def rebuild(organization: Organization) -> None:
     """Have SpiceDB lose the organization's head, and rebuild it as an operator does."""
-    await lose(team.world, *(str(e) for e in await holdings(team) if e.relation == "head"))
-    service = team.world.service
+    await delete_from_spicedb(
+        organization.deployment,
+        *(str(e) for e in await spicedb_contents(organization) if e.relation == "head"),
+    )
+    service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    assert (await rebuilder.some([team.id], lambda seen: None)).organizations == [team.id]
+    assert (await rebuilder.rebuild([organization.id], lambda seen: None)).organizations == [
+        organization.id
+    ]
 
 
 @pytest.mark.parametrize("word", ["rebuild", "purge", "ahead", "changes"])
-async def test_no_word_of_a_write_explains_it(acme: Team, word: str) -> None:
+async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word: str) -> None:
     claim = {"organization": acme.id, "position": str(await newest(acme)), "request_id": "r"}
-    await forge(acme.world, promotion(acme), **{word: [claim]})
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await forge(acme.deployment, promotion(acme), **{word: [claim]})
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
     [finding] = await found(acme)
     assert finding["metadata"]["teamaccess"] == {word: [claim]}
 
 
-async def test_an_import_without_a_word_is_found(acme: Team) -> None:
-    engine = acme.world.service.engine
+async def test_an_import_without_metadata_is_found(acme: Organization) -> None:
+    engine = acme.deployment.service.engine
     await engine.import_([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_a_claim_for_another_organization_explains_nothing_here(
-    acme: Team, globex: Team
+async def test_metadata_for_another_organization_explains_nothing_here(
+    acme: Organization, globex: Organization
 ) -> None:
     async def mallory() -> None:
         place = {"organization": globex.id, "position": str(await newest(globex))}
-        await forge(acme.world, promotion(acme), rebuild=[place])
+        await forge(acme.deployment, promotion(acme), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.world, "import_", mallory)
+        before(patch, acme.deployment, "import_", mallory)
         await rebuild(globex)
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_a_rebuild_that_is_over_explains_nothing(acme: Team) -> None:
+async def test_a_finished_rebuild_explains_nothing(acme: Organization) -> None:
     await rebuild(acme)
     place = {"organization": acme.id, "position": str(await newest(acme))}
-    await forge(acme.world, promotion(acme), rebuild=[place])
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await forge(acme.deployment, promotion(acme), rebuild=[place])
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
     bob = acme.people["p0"]
     gate = f"DELETE organization:{acme.id}#member@user:{bob.id}"
-    await forge(acme.world, gate, rebuild=[place])
-    await until(lambda: _told(acme, gate), seconds=20)
+    await forge(acme.deployment, gate, rebuild=[place])
+    await wait_until(lambda: _told(acme, gate), seconds=20)
 
 
-async def test_what_is_given_and_taken_back_within_a_rebuild_is_found(
-    acme: Team, globex: Team
+async def test_access_given_and_taken_back_during_a_rebuild_is_found(
+    acme: Organization, globex: Organization
 ) -> None:
     async def mallory() -> None:
         place = {"organization": acme.id, "position": str(await newest(acme))}
-        await forge(acme.world, promotion(acme), rebuild=[place])
-        await forge(acme.world, promotion(acme).replace("TOUCH", "DELETE"), rebuild=[place])
+        await forge(acme.deployment, promotion(acme), rebuild=[place])
+        await forge(acme.deployment, promotion(acme).replace("TOUCH", "DELETE"), rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        before(patch, acme.world, "import_", mallory)
+        before(patch, acme.deployment, "import_", mallory)
         await rebuild(acme)
     await read_so_far(globex)
     assert promotion(acme) in await told(acme)
 
 
-async def test_what_is_taken_away_while_a_rebuild_fills_is_found(acme: Team, globex: Team) -> None:
+async def test_access_taken_away_during_a_rebuild_is_found(
+    acme: Organization, globex: Organization
+) -> None:
     bob = acme.people["p0"]
     gate = f"DELETE organization:{acme.id}#member@user:{bob.id}"
     head = f"organization:{acme.id}#head@"
 
     async def mallory() -> None:
         place = {"organization": acme.id, "position": str(await newest(acme))}
-        await forge(acme.world, gate, rebuild=[place])
+        await forge(acme.deployment, gate, rebuild=[place])
 
     with pytest.MonkeyPatch.context() as patch:
-        engine = acme.world.service.engine
+        engine = acme.deployment.service.engine
         write = engine.write
 
         async def last(updates: Sequence[Update], *more: Any, **named: Any) -> str:
@@ -189,25 +201,25 @@ async def test_what_is_taken_away_while_a_rebuild_fills_is_found(acme: Team, glo
     assert gate in await told(acme)
 
 
-async def test_our_own_words_of_a_true_change_explain_no_other_updates(acme: Team) -> None:
-    entry = (await entries(acme))[-1]
+async def test_metadata_of_a_real_change_explains_no_other_updates(acme: Organization) -> None:
+    entry = (await ledger_entries(acme))[-1]
     words = {
         "organization": acme.id,
         "position": str(entry.position),
         "actor": entry.actor,
         "request_id": entry.request_id,
     }
-    await forge(acme.world, promotion(acme), changes=[words])
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await forge(acme.deployment, promotion(acme), changes=[words])
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
-async def test_the_whole_history_replayed_from_its_beginning_is_found(acme: Team) -> None:
+async def test_a_replay_of_the_whole_history_is_found(acme: Organization) -> None:
     """The first position has no head before it, and each one after it finds the one before."""
     bob = acme.people["p0"]
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     marker = "[expiration:2099-01-01T00:00:00Z]"
     previous: str | None = None
-    for entry in await entries(acme):
+    for entry in await ledger_entries(acme):
         place = f"ledger_position:{entry.position}-{entry.hash.hex()[:12]}"
         head = f"organization:{acme.id}#head@{place}"
         updates = [each.partition(" WAS ")[0] for each in entry.updates]
@@ -217,70 +229,72 @@ async def test_the_whole_history_replayed_from_its_beginning_is_found(acme: Team
         updates += [f"DELETE {previous}"] if previous else []
         previous = head
         claim = {"organization": acme.id, "position": str(entry.position)}
-        await forge(acme.world, *updates, changes=[claim])
+        await forge(acme.deployment, *updates, changes=[claim])
     gate = f"TOUCH organization:{acme.id}#member@user:{bob.id}"
-    await until(lambda: _told(acme, gate), seconds=20)
+    await wait_until(lambda: _told(acme, gate), seconds=20)
 
 
-async def test_a_forged_marker_is_found(acme: Team) -> None:
-    entry = (await entries(acme))[-1]
+async def test_a_forged_marker_is_found(acme: Organization) -> None:
+    entry = (await ledger_entries(acme))[-1]
     later = f"ledger_position:{entry.position + 1}-{'0' * 12}"
     for place in (f"ledger_position:{entry.position}-{entry.hash.hex()[:12]}", later):
         marker = f"organization:{acme.id}#applied@{place}[expiration:2099-01-01T00:00:00Z]"
         claim = {"organization": acme.id, "position": str(entry.position)}
-        await forge(acme.world, f"TOUCH {marker}", changes=[claim])
-        await until(partial(_told, acme, f"TOUCH {marker}"), seconds=20)
+        await forge(acme.deployment, f"TOUCH {marker}", changes=[claim])
+        await wait_until(partial(_told, acme, f"TOUCH {marker}"), seconds=20)
 
 
-async def test_an_old_revocation_sent_ahead_once_more_is_found(acme: Team) -> None:
+async def test_a_replayed_early_revocation_is_found(acme: Organization) -> None:
     bob = acme.people["p0"]
     await acme.change_roles(bob, "product")
-    taken = (await entries(acme))[-1]
+    taken = (await ledger_entries(acme))[-1]
     await acme.change_roles(bob, "support")
     claim = {"organization": acme.id, "position": str(taken.position)}
     lost = f"DELETE organization:{acme.id}#support@user:{bob.id}"
-    await forge(acme.world, lost, ahead=[claim])
-    await until(lambda: _told(acme, lost), seconds=20)
+    await forge(acme.deployment, lost, ahead=[claim])
+    await wait_until(lambda: _told(acme, lost), seconds=20)
 
 
-async def test_a_tenant_that_nobody_knows_is_purged_by_us_alone(globex: Team) -> None:
+async def test_only_our_own_purge_of_an_unknown_tenant_is_explained(globex: Organization) -> None:
     ghost = replace(globex, id=OrganizationId("ghost"))
     given = "organization:ghost#administrator@user:eve"
     claim = {"organization": "ghost", "request_id": "r"}
-    await forge(globex.world, f"TOUCH {given}")
-    await forge(globex.world, f"DELETE {given}", purge=[claim])
-    await until(lambda: _told(ghost, f"DELETE {given}"), seconds=20)
-    await put(globex.world, given)
-    await until(lambda: _count(ghost, 3), seconds=20)
-    await everything(globex.world, max_deletes=1000)
+    await forge(globex.deployment, f"TOUCH {given}")
+    await forge(globex.deployment, f"DELETE {given}", purge=[claim])
+    await wait_until(lambda: _told(ghost, f"DELETE {given}"), seconds=20)
+    await add_to_spicedb(globex.deployment, given)
+    await wait_until(lambda: _count(ghost, 3), seconds=20)
+    await compare_all(globex.deployment, max_deletes=1000)
     await read_so_far(globex)
     assert len(await found(ghost)) == 3
 
 
-async def _count(team: Team, count: int) -> bool:
-    return len(await found(team)) == count
+async def _count(organization: Organization, count: int) -> bool:
+    return len(await found(organization)) == count
 
 
-async def test_the_finding_says_which_run_was_claimed(acme: Team) -> None:
+async def test_the_finding_names_the_claimed_run(acme: Organization) -> None:
     place = {"organization": acme.id, "position": "3", "run": "77"}
-    await forge(acme.world, promotion(acme), rebuild=[place])
-    await until(lambda: _told(acme, promotion(acme)), seconds=20)
+    await forge(acme.deployment, promotion(acme), rebuild=[place])
+    await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
     [finding] = await found(acme)
     assert finding["claimed"] == [{"kind": "rebuild", "organization": acme.id, "run": 77}]
     assert finding["why"] == "no run of ours may write this"
 
 
-async def test_revocations_ahead_of_their_turn_are_ours(acme: Team, globex: Team) -> None:
+async def test_early_revocations_of_the_product_are_explained(
+    acme: Organization, globex: Organization
+) -> None:
     bob = acme.people["p0"]
-    connection = await asyncpg.connect(acme.world.settings.database_url)
+    connection = await asyncpg.connect(acme.deployment.settings.database_url)
     await connection.execute(FORGED, acme.id, "TOUCH nonsense:x#y@user:z")
     await connection.close()
-    await has_stopped(acme)
-    gone = await acme.act("remove", bob)
+    await acme.wait_until_stopped()
+    gone = await acme.remove(bob)
     assert gone.status_code in (200, 202, 204)
     await read_so_far(globex)
     assert await found(acme) == []
-    async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.world.service.ledger, change, acme.id, "forged")
+    async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")
     await read_so_far(globex)
     assert await found(acme) == []

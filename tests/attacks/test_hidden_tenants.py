@@ -17,16 +17,18 @@ from sqlalchemy import event
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import LocalSpiceDB
 from tests.api.requests import ASKS, Route, Stage, routes
-from tests.support.spicedb_proxy import Link, Writes, another_process, linked, through
-from tests.support.steps import refused
-from tests.support.world import Person, Team, World
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import SpiceDBProxy, Writes, another_process, linked, through_proxy
 
 BUSY = "organization_busy"
 ABOUT_ONE = [route for route in routes() if "{organization}" in route.path]
 
 
 @contextmanager
-def cost(world: World, link: Link) -> Iterator[dict[str, Any]]:
+def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]]:
     """Count what a request costs: statements in PostgreSQL and calls to SpiceDB."""
     counted: dict[str, Any] = {}
     statements: Counter[str] = Counter()
@@ -35,9 +37,10 @@ def cost(world: World, link: Link) -> Iterator[dict[str, Any]]:
         statements[statement] += 1
 
     pools = [
-        session.kw["bind"].sync_engine for session in (world.service.sessions, world.service.reads)
+        session.kw["bind"].sync_engine
+        for session in (deployment.service.sessions, deployment.service.reads)
     ]
-    link.seen.clear()
+    proxy.seen.clear()
     for pool in pools:
         event.listen(pool, "before_cursor_execute", executed)
     try:
@@ -45,21 +48,21 @@ def cost(world: World, link: Link) -> Iterator[dict[str, Any]]:
     finally:
         for pool in pools:
             event.remove(pool, "before_cursor_execute", executed)
-        counted.update(statements=statements, calls=list(link.seen))
+        counted.update(statements=statements, calls=list(proxy.seen))
 
 
-async def test_an_organization_that_does_not_exist_answers_and_costs_the_same(
-    acme: Team, globex: Team
+async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
+    acme: Organization, globex: Organization
 ) -> None:
-    async with linked(acme.world) as (second, link):
-        stage, stranger = await Stage.set(acme), through(second, globex).administrator
+    async with linked(acme.deployment) as (second, proxy):
+        stage, stranger = await Stage.set(acme), through_proxy(second, globex).administrator
         for route in ABOUT_ONE:
             told = []
             for organization in (acme.id, f"{acme.id}-none"):
                 await _ask(
                     stage, route, stranger, organization
                 )  # what is kept after the first time
-                with cost(second, link) as counted:
+                with cost(second, proxy) as counted:
                     answer = await _ask(stage, route, stranger, organization)
                 body = answer.text.replace(organization, "it")
                 told.append((answer.status_code, body, counted["calls"], counted["statements"]))
@@ -67,31 +70,33 @@ async def test_an_organization_that_does_not_exist_answers_and_costs_the_same(
             assert told[0][0] in (400, 404), route
 
 
-async def test_while_spicedb_is_away_neither_says_whether_it_exists(
-    acme: Team, globex: Team
+async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exists(
+    acme: Organization, globex: Organization
 ) -> None:
-    async with linked(acme.world) as (second, link):
-        stage, stranger = await Stage.set(acme), through(second, globex).administrator
-        await link.down()
+    async with linked(acme.deployment) as (second, proxy):
+        stage, stranger = await Stage.set(acme), through_proxy(second, globex).administrator
+        await proxy.stop()
         await _alike(stage, stranger)
 
 
-async def test_while_changes_do_not_reach_spicedb_a_stranger_is_told_nothing(
-    acme: Team, globex: Team
+async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
+    acme: Organization, globex: Organization
 ) -> None:
     """A change waits to be brought in, which a member is told and nobody else."""
-    async with linked(acme.world, enforcement_seconds=0.2) as (second, link):
+    async with linked(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
         stage = await Stage.set(acme)
-        ana, stranger = (through(second, team).administrator for team in (acme, globex))
-        link.writes = Writes.FAIL
-        assert (await through(second, acme).invite("pending", ["support"])).status_code == 202
+        ana, stranger = (
+            through_proxy(second, organization).administrator for organization in (acme, globex)
+        )
+        proxy.writes = Writes.FAIL
+        assert (await through_proxy(second, acme).invite("pending", ["support"])).status_code == 202
         await _alike(stage, stranger)
-        refused(await through(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
+        refused(await through_proxy(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
 
 
 @pytest.mark.parametrize("kind", ["of the same kind", "of another kind"])
-async def test_before_an_empty_spicedb_a_stranger_is_told_nothing(
-    acme: Team, globex: Team, spicedb_for: Callable[[str], LocalSpiceDB], kind: str
+async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
+    acme: Organization, globex: Organization, spicedb_for: Callable[[str], LocalSpiceDB], kind: str
 ) -> None:
     """SpiceDB was replaced: members are told so, and nobody else. One of another kind cannot even read
     the tokens of the old one."""
@@ -100,20 +105,22 @@ async def test_before_an_empty_spicedb_a_stranger_is_told_nothing(
         spicedb = spicedb_for("empty")
         endpoint, key, code = spicedb.endpoint, spicedb.key, "other_history"
     else:
-        endpoint, key = str(acme.world.settings.sandbox_endpoint), secrets.token_hex(32)
+        endpoint, key = str(acme.deployment.settings.sandbox_endpoint), secrets.token_hex(32)
         code = "engine_unavailable"
     async with Engine(endpoint, key) as engine:
-        await engine.write_schema(acme.world.service.catalog.schema())
+        await engine.write_schema(acme.deployment.service.catalog.schema())
     there = {"spicedb_endpoint": endpoint, "spicedb_preshared_key": SecretStr(key)}
-    async with another_process(acme.world, **there) as second:
-        ana, stranger = (through(second, team).administrator for team in (acme, globex))
+    async with another_process(acme.deployment, **there) as second:
+        ana, stranger = (
+            through_proxy(second, organization).administrator for organization in (acme, globex)
+        )
         await _alike(stage, stranger)
         refused(await ana.ask("GET", acme.path), 503, code)
 
 
 async def _alike(stage: Stage, stranger: Person) -> None:
     """On every route a stranger is told the same of this organization as of an invented one."""
-    names = (stage.team.id, f"{stage.team.id}-none")
+    names = (stage.organization.id, f"{stage.organization.id}-none")
     for route in ABOUT_ONE:
         answers = [await _ask(stage, route, stranger, name) for name in names]
         _told_alike(names, answers, route)
@@ -134,5 +141,5 @@ async def _ask(stage: Stage, route: Route, by: Person, organization: str) -> Any
     return await stage.ask(route, by, url=stage.url(route, organization=organization))
 
 
-def test_every_route_is_known() -> None:
+def test_every_route_of_an_organization_is_tried() -> None:
     assert set(ABOUT_ONE) <= set(ASKS)

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load
+from teamaccess.catalog import InvalidCatalog, load, read_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read
-from teamaccess.cli.refusals import tell_refusal
+from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
@@ -23,7 +22,7 @@ from teamaccess.common.settings import Settings
 from teamaccess.common.text import visible
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.api.requests import ASKS, Stage
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 ACTED_ON = "\x1b]0;owned\x07\x1b[2J\x9b31m\r\u202eevil\u2066\U000e0001"
 """What terminals act on: titles, clearing, colours, overwriting, and text that runs backwards."""
@@ -61,14 +60,16 @@ FORMATTED = [
 
 
 class Hostile(Conflict):
-    """{name} and {names} and {quoted!r} stay as they are."""
+    """A refusal with facts of each kind."""
+
+    message = "{name} and {names} and {quoted!r} stay as they are."
 
 
 # --- templates ---
 
 
 @pytest.mark.parametrize("name", FORMATTED)
-def test_a_refusal_does_not_format_what_somebody_chose(name: str) -> None:
+def test_a_refusal_does_not_format_text_of_the_caller(name: str) -> None:
     refusal = Hostile(name=name, names=[name, name], quoted=name)
     assert refusal.detail == f"{name} and {name}, {name} and {name!r} stay as they are."
 
@@ -81,14 +82,14 @@ def acts(text: str) -> bool:
     return any(c in text for c in "\x1b\x07\x9b\r\u202e\u2066\U000e0001")
 
 
-def test_a_command_prints_nothing_that_a_terminal_acts_on(
+def test_a_command_prints_no_control_characters(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     echo(ACTED_ON)
     print_table([ACTED_ON], [[ACTED_ON, "[red]x[/red]"], ["[link=http://evil.example]x", "y"]])
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
-    tell_refusal(ValueError(ACTED_ON), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
+    print_refusal(ValueError(ACTED_ON), as_json=False)
     printed = capsys.readouterr()
     assert not acts(printed.out)
     assert not acts(printed.err)
@@ -99,7 +100,7 @@ def test_a_command_prints_nothing_that_a_terminal_acts_on(
 
 
 @given(st.text())
-def test_what_is_made_visible_loses_nothing(said: str) -> None:
+def test_escaping_control_characters_loses_nothing(said: str) -> None:
     shown = visible(json.dumps(said, ensure_ascii=False))
     assert json.loads(shown) == said
 
@@ -121,7 +122,7 @@ def log(request: pytest.FixtureRequest, tmp_path: Path) -> io.StringIO:
     return written
 
 
-def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:
+def test_a_log_entry_is_one_line_without_control_characters(log: io.StringIO) -> None:
     structlog.get_logger().error("mail_failed", cause=ACTED_ON + "\nforged", name="[red]x")
     assert not acts(log.getvalue())
     assert log.getvalue().count("\n") == 1
@@ -143,14 +144,14 @@ def test_a_log_line_is_one_line_and_nothing_acts(log: io.StringIO) -> None:
         "x\0",
     ],
 )
-def test_no_description_ends_its_comment_in_the_schema(said: str) -> None:
+def test_a_description_cannot_end_its_comment_in_the_schema(said: str) -> None:
     with pytest.raises(InvalidCatalog):
-        read(with_description(said), "finicom")
+        read_catalog(with_description(said), "finicom")
 
 
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
-def test_what_looks_like_the_schema_language_stays_a_comment(said: str) -> None:
-    schema = compile_schema(read(with_description(said), "finicom"))
+def test_text_that_looks_like_schema_stays_a_comment(said: str) -> None:
+    schema = compile_schema(read_catalog(with_description(said), "finicom"))
     plain = compile_schema(load("finicom"))
     assert without_comments(schema) == without_comments(plain)
 
@@ -172,7 +173,7 @@ def without_comments(schema: str) -> list[str]:
 @pytest.mark.parametrize(
     "cell", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1", "\n=1", " =1", "\uff1d1", "\ufeff=1"]
 )
-def test_a_cell_is_no_formula(cell: str) -> None:
+def test_a_csv_cell_cannot_become_a_formula(cell: str) -> None:
     [line] = rows_as_csv([[cell, "x"]])
     assert line.lstrip('"').startswith("'")
 
@@ -181,7 +182,9 @@ def test_a_cell_is_no_formula(cell: str) -> None:
 
 
 @pytest.mark.parametrize("said", HOSTILE)
-async def test_the_api_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+async def test_a_body_with_hostile_text_is_stored_as_text_or_refused(
+    acme: Organization, said: str
+) -> None:
     ana = acme.administrator
     bodies: list[tuple[str, str, dict[str, Any]]] = [
         ("PATCH", "", {"name": said}),
@@ -209,7 +212,9 @@ async def test_the_api_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> 
 
 
 @pytest.mark.parametrize("said", [each for each in HOSTILE if each != "\ud800"])
-async def test_an_address_takes_it_as_text_or_refuses_it(acme: Team, said: str) -> None:
+async def test_a_path_or_query_with_hostile_text_is_read_as_text_or_refused(
+    acme: Organization, said: str
+) -> None:
     ana, spelled = acme.administrator, quote(said, safe="")
     for method, path in (
         ("GET", f"/v1/organizations/{spelled}"),
@@ -255,16 +260,14 @@ WANTED = [
 
 
 @pytest.mark.parametrize("quality", QUALITIES, ids=lambda each: each[:8])
-async def test_a_quality_that_is_no_number_is_answered_all_the_same(
-    acme: Team, quality: str
-) -> None:
+async def test_a_malformed_quality_value_is_ignored(acme: Organization, quality: str) -> None:
     for wanted in WANTED:
         accept = {"Accept": wanted.format(quality)}
         answer = await acme.administrator.ask("GET", f"{acme.path}/audit/matrix", headers=accept)
         assert answer.status_code == 200, answer.text
 
 
-async def test_no_route_breaks_by_what_is_accepted(acme: Team) -> None:
+async def test_accepted_hostile_text_breaks_no_route(acme: Organization) -> None:
     stage = await Stage.set(acme)
     paths = [stage.url(route) for route in ASKS if route.method == "GET"]
     for path in [*paths, "/schema", "/schema/openapi.json", "/schema/openapi.yaml"]:

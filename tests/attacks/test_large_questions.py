@@ -12,24 +12,24 @@ from teamaccess.audit.questions import holders as audit_holders
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.engine import Engine
 from tests.attacks.connections import HOST, connected
-from tests.support.serving import Served, serving
-from tests.support.spicedb_proxy import until
-from tests.support.steps import enlist
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import wait_until
 
 
 @pytest.fixture
-def fresh(fintoc: World) -> Iterator[Served]:
+def fresh(fintoc: Deployment) -> Iterator[HttpServer]:
     """A server whose turns nobody has taken yet."""
-    with serving(fintoc) as served:
+    with serve_http(fintoc) as served:
         yield served
 
 
 @pytest.mark.parametrize("kind", ["matrix", "plan"])
 async def test_a_large_question_ends_when_its_client_goes_away(
-    fresh: Served, acme: Team, kind: str
+    fresh: HttpServer, acme: Organization, kind: str
 ) -> None:
-    ana, audit = acme.administrator, fresh.service.audit
+    ana, sources = acme.administrator, fresh.service.audit.sources
     body = b'{"changes": [{"change": "suspend", "user": "usr_none"}]}' if kind == "plan" else b""
     method = b"POST" if kind == "plan" else b"GET"
     request = (
@@ -40,7 +40,7 @@ async def test_a_large_question_ends_when_its_client_goes_away(
         + f"Content-Length: {len(body)}\r\n\r\n".encode()
         + body
     )
-    turns = audit.sandbox_turns if kind == "plan" else audit.turns
+    turns = sources.sandbox_queue if kind == "plan" else sources.queue
 
     async def held() -> bool:
         return not turns._callers.idle
@@ -53,23 +53,23 @@ async def test_a_large_question_ends_when_its_client_goes_away(
     try:
         async with connected(fresh) as connection:
             await connection.send(request)
-            await until(held)
+            await wait_until(held)
         async with asyncio.timeout(10):  # a turn is waited for up to a minute
-            await until(ended)
+            await wait_until(ended)
     finally:
         turns._organizations.release(acme.id)
 
 
 async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """24 questions at once used to sign in and be judged at once, each before it waited for its turn."""
-    crew = await enlist(acme, {f"admin{n}": ["administrator"] for n in range(4)})
+    crew = await acme.add_members({f"admin{n}": ["administrator"] for n in range(4)})
     judged, most = 0, 0
     going_on = asyncio.Event()
     monkeypatch.setattr(throttling.FairRequests, "_is_alone", lambda *_: False)
 
-    async def auditable(*given: Any) -> Any:
+    async def authorize_audit(*given: Any) -> Any:
         nonlocal judged, most
         judged += 1
         most = max(most, judged)
@@ -77,7 +77,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
         judged -= 1
         return acme.id
 
-    monkeypatch.setattr(audit_routes, "auditable", auditable)
+    monkeypatch.setattr(audit_routes, "authorize_audit", authorize_audit)
     for person in crew.values():  # the process knows whose people they are
         await person.ask("GET", acme.path)
     asked = [
@@ -88,7 +88,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
     async def one_is_judged() -> bool:
         return judged == 1
 
-    await until(one_is_judged)
+    await wait_until(one_is_judged)
     assert (await globex.administrator.ask("GET", "/v1/me")).status_code == 200
     assert most == 1
     going_on.set()
@@ -115,7 +115,7 @@ async def test_fewer_questions_are_put_to_spicedb_at_once_while_others_ask(
     places: Any = [("organization:acme", f"action_{n}") for n in range(20)]
     token = current_share.set(LoopShare(lambda: others))
     try:
-        found = await audit_holders.holders(engine, None, places)  # type: ignore[arg-type]
+        found = await audit_holders.find_holders(engine, None, places)  # type: ignore[arg-type]
     finally:
         current_share.reset(token)
     assert list(found.values()) == [{"usr_a"}] * 20

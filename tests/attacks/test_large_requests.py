@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from tests.attacks.connections import HOST, Connection, ask, connected
-from tests.support.serving import Served
+from tests.support.http_server import HttpServer
 
 MEGABYTE = 1024 * 1024
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST
@@ -49,10 +49,10 @@ async def flood(connection: Connection, part: bytes) -> None:
         "trailers",
     ],
 )
-async def test_what_never_ends_is_refused(
-    served: Served, begin: bytes, part: bytes, status: int, code: str
+async def test_an_endless_request_is_refused(
+    http_server: HttpServer, begin: bytes, part: bytes, status: int, code: str
 ) -> None:
-    async with connected(served) as connection:
+    async with connected(http_server) as connection:
         await connection.send(begin)
         flooding = asyncio.create_task(flood(connection, part))
         answer = await connection.answer()
@@ -77,14 +77,14 @@ async def test_what_never_ends_is_refused(
         ),
     ],
 )
-async def test_what_is_too_large_at_once_is_refused_as_a_problem(
-    served: Served, request_: bytes, status: int, code: str
+async def test_a_request_that_is_too_large_is_refused_with_a_problem(
+    http_server: HttpServer, request_: bytes, status: int, code: str
 ) -> None:
-    (await ask(served, request_)).refused(status, code)
+    (await ask(http_server, request_)).refused(status, code)
 
 
-async def test_what_is_just_within_the_limits_is_answered(served: Served) -> None:
-    async with connected(served) as connection:
+async def test_a_request_just_within_the_limits_is_answered(http_server: HttpServer) -> None:
+    async with connected(http_server) as connection:
         await connection.send(GET + b"X-Many: 1\r\n" * 90 + b"\r\n")
         assert (await connection.answer()).status == 200
         await connection.send(GET + b"X-Large: " + b"x" * 15_000 + b"\r\n\r\n")
@@ -103,30 +103,32 @@ async def test_what_is_just_within_the_limits_is_answered(served: Served) -> Non
         assert (await connection.answer()).status == 200
 
 
-async def test_a_client_that_asks_first_whether_to_send_its_body_is_told(served: Served) -> None:
-    async with connected(served) as connection:
+async def test_expect_continue_is_answered_before_the_body(
+    http_server: HttpServer,
+) -> None:
+    async with connected(http_server) as connection:
         await connection.send(ACCEPT + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert (await connection.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 100")
         await connection.send(b"{}")
         (await connection.answer()).refused(400, "invalid_request")
 
 
-async def test_a_few_requests_at_once_are_answered_in_order_and_many_are_not(
-    served: Served,
+async def test_a_few_pipelined_requests_are_answered_in_order_and_many_are_refused(
+    http_server: HttpServer,
 ) -> None:
-    async with connected(served) as connection:
+    async with connected(http_server) as connection:
         await connection.send((GET + b"\r\n") * 3)
         for _ in range(3):
             assert (await connection.answer()).status == 200
-    async with connected(served) as connection:
+    async with connected(http_server) as connection:
         await connection.send((b"GET /readyz HTTP/1.1\r\n" + HOST + b"\r\n") * 1000)
         assert await connection.closed()
 
 
-async def test_a_trailer_is_not_a_header(served: Served) -> None:
-    operator = await served.world.signed_in_operator()
+async def test_a_trailer_does_not_count_as_a_header(http_server: HttpServer) -> None:
+    operator = await http_server.deployment.operator_person()
     answer = await ask(
-        served,
+        http_server,
         b"POST /v1/organizations HTTP/1.1\r\n"
         + HOST
         + b"Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"

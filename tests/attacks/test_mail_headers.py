@@ -16,10 +16,18 @@ from pydantic import ValidationError
 
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import spoken
-from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from teamaccess.directory.mail import (
+    FileMailer,
+    Mail,
+    Mailbox,
+    SmtpMailer,
+    UnsafeMail,
+    serialize_verified,
+)
+from tests.support.deployment import Deployment
 from tests.support.inbox import Inbox, url
-from tests.support.steps import refused
-from tests.support.world import Team, World
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
 HEADERS = [
@@ -53,9 +61,9 @@ NAMES = [
 """Names that an organization may have."""
 
 
-def mail_to(team: Team, address: str) -> Message:
+def mail_to(organization: Organization, address: str) -> Message:
     """The only mail that has the address anywhere, as a parser reads it that decodes nothing."""
-    folder = team.world.settings.home / "mail"
+    folder = organization.deployment.settings.home / "mail"
     [found] = [path for path in folder.glob("*.eml") if address in path.read_text()]
     return email.message_from_bytes(found.read_bytes(), policy=email.policy.compat32)
 
@@ -77,7 +85,9 @@ def letter(subject: str = "Join Acme", to: str = "bob@example.com", text: str = 
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_an_organizations_name_becomes_no_header(initech: Team, name: str) -> None:
+async def test_an_organizations_name_cannot_become_a_header(
+    initech: Organization, name: str
+) -> None:
     renamed = await initech.administrator.ask("PATCH", initech.path, json={"name": name})
     assert renamed.status_code == 200, renamed.text
 
@@ -93,8 +103,8 @@ async def test_an_organizations_name_becomes_no_header(initech: Team, name: str)
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_anybody_who_founds_an_organization_chooses_no_header(
-    initech: Team, name: str
+async def test_the_creator_of_an_organization_cannot_add_a_header(
+    initech: Organization, name: str
 ) -> None:
     mallory = initech.administrator
     id = f"{initech.id}-2"
@@ -103,14 +113,14 @@ async def test_anybody_who_founds_an_organization_chooses_no_header(
     body = {"email": "bob@victim.example", "roles": ["read"]}
     invited = await mallory.ask("POST", f"/v1/organizations/{id}/invitations", json=body)
     assert invited.json()["delivery"] == "sent"
-    folder = initech.world.settings.home / "mail"
+    folder = initech.deployment.settings.home / "mail"
     newest = max(folder.glob("*.eml"), key=lambda path: path.stat().st_mtime_ns)
     mail = email.message_from_bytes(newest.read_bytes(), policy=email.policy.compat32)
     assert mail.keys() == HEADERS
     assert mail["To"] == "bob@victim.example"
 
 
-async def test_a_roles_name_becomes_no_header_and_no_other_body(acme: Team) -> None:
+async def test_a_roles_name_cannot_become_a_header_or_a_second_body(acme: Organization) -> None:
     role = {"id": "evil", "name": encoded(BCC), "actions": ["refunds_create"]}
     made = await acme.administrator.ask("POST", f"{acme.path}/roles", json=role)
     assert made.status_code == 201, made.text
@@ -125,11 +135,9 @@ async def test_a_roles_name_becomes_no_header_and_no_other_body(acme: Team) -> N
 
 
 @given(st.text(min_size=1, max_size=100), st.text(max_size=300))
-def test_whatever_is_meant_is_what_a_parser_reads_or_nothing_is_sent(
-    subject: str, text: str
-) -> None:
+def test_a_parser_reads_the_mail_as_intended_or_nothing_is_sent(subject: str, text: str) -> None:
     try:
-        content = sealed(letter(subject, text=text))
+        content = serialize_verified(letter(subject, text=text))
     except UnsafeMail:
         hostile = UNREADABLE.search(subject) or re.search("[\0\r\ud800-\udfff]", subject + text)
         assert hostile
@@ -143,12 +151,12 @@ def test_whatever_is_meant_is_what_a_parser_reads_or_nothing_is_sent(
 
 
 @given(st.text(min_size=1, max_size=100))
-def test_an_encoded_word_stays_text(inside: str) -> None:
+def test_an_encoded_word_stays_plain_text(inside: str) -> None:
     try:
         name = clean("name", encoded(inside), 100)
     except (InvalidText, UnicodeEncodeError):
         return
-    read = email.message_from_bytes(sealed(letter(name)), policy=email.policy.default)
+    read = email.message_from_bytes(serialize_verified(letter(name)), policy=email.policy.default)
     assert read["Subject"] == name
 
 
@@ -183,7 +191,7 @@ def test_an_encoded_word_stays_text(inside: str) -> None:
         ),
     ],
 )
-async def test_a_mail_that_would_not_read_as_it_is_meant_is_not_sent(
+async def test_a_mail_that_would_be_read_differently_is_not_sent(
     mail: Mail, tmp_path: Path
 ) -> None:
     with pytest.raises(UnsafeMail):
@@ -191,7 +199,7 @@ async def test_a_mail_that_would_not_read_as_it_is_meant_is_not_sent(
     assert os.listdir(tmp_path) == []  # noqa: PTH208 - not pathlib's in an async function
 
 
-async def test_the_envelope_is_what_was_meant_and_not_what_headers_say() -> None:
+async def test_the_envelope_does_not_come_from_headers() -> None:
     inbox = Inbox()
     with inbox.serving() as server:
         for name in NAMES:
@@ -202,7 +210,7 @@ async def test_the_envelope_is_what_was_meant_and_not_what_headers_say() -> None
         assert envelope.mail_from == "no-reply@example.com"
 
 
-async def test_no_line_of_the_text_ends_it_for_the_server() -> None:
+async def test_no_line_of_the_text_ends_the_mail_for_the_server() -> None:
     text = "hello\n.\nRCPT TO:<eve@evil.example>\n..\n"
     inbox = Inbox()
     with inbox.serving() as server:
@@ -212,8 +220,8 @@ async def test_no_line_of_the_text_ends_it_for_the_server() -> None:
     assert inbox.newest().get_content().replace("\r\n", "\n") == text
 
 
-async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_secret(
-    initech: Team, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+async def test_an_invitation_whose_mail_is_refused_reports_it_and_the_log_contains_no_secret(
+    initech: Organization, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     evil = Mailbox("teamaccess", "no-reply@evil.example\r\nBcc: eve@evil.example")
     monkeypatch.setattr("teamaccess.directory.invitations.letter.sender_at", lambda url: evil)
@@ -222,7 +230,7 @@ async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_
 
     assert invited.status_code == 201
     assert invited.json()["delivery"] == "failed"
-    assert initech.world.mails_to(initech.address("bob")) == []
+    assert initech.deployment.mails_to(initech.address("bob")) == []
     logged = capsys.readouterr().out
     assert "mail_failed" in logged
     assert "UnsafeMail" in logged
@@ -230,14 +238,16 @@ async def test_an_invitation_whose_mail_is_refused_says_so_and_the_log_tells_no_
     assert initech.address("bob") not in logged
 
 
-async def test_an_address_that_headers_would_take_apart_is_refused(initech: Team) -> None:
+async def test_an_address_that_would_split_a_header_is_refused(initech: Organization) -> None:
     for local in ("=?utf-8?q?eve=40evil.example?=", "a,b", "a\r\nBcc:eve", "team:a;", "<a>", '"a"'):
         body = {"email": f"{local}@victim.example", "roles": ["read"]}
         asked = await initech.administrator.ask("POST", f"{initech.path}/invitations", json=body)
         refused(asked, 400, "invalid_email")
 
 
-async def test_a_world_whose_address_is_hostile_does_not_start(finicom: World) -> None:
+async def test_a_deployment_with_a_hostile_sender_address_does_not_start(
+    finicom: Deployment,
+) -> None:
     for address in (
         "https://a.example\r\nBcc: eve@evil.example",
         "https://a.example/\tx",
@@ -263,5 +273,5 @@ async def test_a_world_whose_address_is_hostile_does_not_start(finicom: World) -
         ("Acme & Sons", "Acme & Sons"),
     ],
 )
-def test_a_name_that_looks_like_a_link_is_not_in_our_mail(name: str, shown: str) -> None:
+def test_a_name_that_looks_like_a_link_is_not_in_the_mail(name: str, shown: str) -> None:
     assert spoken(name, "acme") == shown

@@ -16,12 +16,12 @@ import psutil
 import pytest
 
 from teamaccess.api.server import ConnectionLimits, TooFewDescriptors
-from teamaccess.api.server.gate import Gate, counted_address
+from teamaccess.api.server.gate import ConnectionGate, counted_address
 from teamaccess.common.settings import PREFIX
 from tests.attacks.connections import HOST, ask, connected
-from tests.support.serving import serving
-from tests.support.spicedb_proxy import until
-from tests.support.world import World
+from tests.support.deployment import Deployment
+from tests.support.http_server import serve_http
+from tests.support.spicedb_proxy import wait_until
 
 GET = b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n"
 HALF = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Length: 9\r\n\r\n{"
@@ -63,7 +63,7 @@ class SmallProcess:
 
 
 @pytest.fixture(scope="module")
-def small(fintoc: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallProcess]:
+def small(fintoc: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallProcess]:
     """A process with 256 descriptors that waits two seconds for bytes."""
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]
@@ -93,10 +93,10 @@ def small(fintoc: World, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
             process.terminate()
 
 
-async def test_silent_and_half_sent_connections_do_not_use_up_the_descriptors(
+async def test_silent_and_half_open_requests_do_not_exhaust_file_descriptors(
     small: SmallProcess,
 ) -> None:
-    await until(small.is_ready)
+    await wait_until(small.is_ready)
     with ExitStack() as held:
         for number in range(300):
             client = socket.create_connection(("127.0.0.1", small.port))
@@ -110,12 +110,14 @@ async def test_silent_and_half_sent_connections_do_not_use_up_the_descriptors(
         assert full.json()["code"] == "too_many_connections"
         assert full.status_code == 503
         assert int(full.headers["Retry-After"]) > 0
-        await until(small.is_ready)  # while the attacker still holds its ends
+        await wait_until(small.is_ready)  # while the attacker still holds its ends
     assert "Too many open files" not in small.log.read_text()
 
 
-async def test_connections_that_come_all_at_once_do_not_either(small: SmallProcess) -> None:
-    await until(small.is_ready)
+async def test_many_simultaneous_connections_do_not_exhaust_file_descriptors(
+    small: SmallProcess,
+) -> None:
+    await wait_until(small.is_ready)
     most = 0
 
     async def knock() -> bytes:
@@ -139,13 +141,13 @@ async def test_connections_that_come_all_at_once_do_not_either(small: SmallProce
 
     assert b"HTTP/1.1 503 Service Unavailable\r\n" in told
     assert most < DESCRIPTORS
-    await until(small.is_ready)
+    await wait_until(small.is_ready)
     assert "Too many open files" not in small.log.read_text()
 
 
-async def test_endless_headers_take_no_memory(small: SmallProcess) -> None:
+async def test_endless_headers_use_no_memory(small: SmallProcess) -> None:
     """Twenty connections send 5 MB each of one header, which used to be kept until it ended."""
-    await until(small.is_ready)
+    await wait_until(small.is_ready)
     before = small.memory
 
     async def flood() -> None:
@@ -164,23 +166,23 @@ async def test_endless_headers_take_no_memory(small: SmallProcess) -> None:
     assert small.memory - before < 20_000_000
 
 
-async def test_one_address_cannot_have_all_connections(fintoc: World) -> None:
-    with serving(fintoc, connections=10) as served:
+async def test_one_address_cannot_use_all_connections(fintoc: Deployment) -> None:
+    with serve_http(fintoc, connections=10) as http_server:
         async with AsyncExitStack() as silent:
             for _ in range(5):
-                await silent.enter_async_context(connected(served))
-            (await ask(served, GET)).refused(503, "too_many_connections")
+                await silent.enter_async_context(connected(http_server))
+            (await ask(http_server, GET)).refused(503, "too_many_connections")
             reader, writer = await asyncio.open_connection(
-                served.host, served.port, local_addr=("127.0.0.2", 0)
+                http_server.host, http_server.port, local_addr=("127.0.0.2", 0)
             )
             writer.write(GET)
             assert (await reader.readline()).startswith(b"HTTP/1.1 200")
             writer.close()
 
         async def admitted() -> bool:
-            return (await ask(served, GET)).status == 200
+            return (await ask(http_server, GET)).status == 200
 
-        await until(admitted)
+        await wait_until(admitted)
 
 
 def test_addresses_of_one_ipv6_network_count_as_one() -> None:
@@ -189,16 +191,18 @@ def test_addresses_of_one_ipv6_network_count_as_one() -> None:
     assert counted_address(("::ffff:10.0.0.1", 1)) == counted_address(("10.0.0.1", 2)) == "10.0.0.1"
 
 
-def test_a_process_that_may_open_too_few_files_says_so(
-    fintoc: World, monkeypatch: pytest.MonkeyPatch
+def test_a_process_with_too_few_file_descriptors_reports_it(
+    fintoc: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _: (100, 100))
     with pytest.raises(TooFewDescriptors, match=re.escape("ulimit -n")):
         ConnectionLimits.of(fintoc.settings, 1)
 
 
-def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: World) -> None:
-    gate = Gate(ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1))
+def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: Deployment) -> None:
+    gate = ConnectionGate(
+        ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1)
+    )
     assert gate.admit("a")
     assert not gate.admit("a")
     assert gate.admit("b")

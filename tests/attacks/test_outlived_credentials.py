@@ -11,11 +11,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
-from teamaccess.api.identity.callers import Caller, Shown
+from teamaccess.api.identity.callers import Caller, Credential
 from teamaccess.api.identity.credentials import authenticate_token
 from teamaccess.api.requests.idempotency import begin_once
 from teamaccess.api.requests.parameters import AnyRequest
-from teamaccess.api.requests.throttling import JUDGED_FOR_SECONDS
+from teamaccess.api.requests.throttling import RECHECK_AFTER_SECONDS
 from teamaccess.changes import Change
 from teamaccess.service import Service
 from teamaccess.storage import (
@@ -27,58 +27,61 @@ from teamaccess.storage import (
     User,
     UserId,
 )
-from tests.support.machines import acting, api_token, backend, machine, service_account
-from tests.support.serving import Served
-from tests.support.spicedb_proxy import another_process, through, until
-from tests.support.steps import enlist, refused, unseen
-from tests.support.world import OPERATOR, Person, Team
+from tests.support.deployment import OPERATOR
+from tests.support.http_server import HttpServer
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import another_process, through_proxy, wait_until
 
 
 async def while_waiting(
-    team: Team, request: Awaitable[httpx.Response], then: Callable[[], Awaitable[object]]
+    organization: Organization,
+    request: Awaitable[httpx.Response],
+    then: Callable[[], Awaitable[object]],
 ) -> httpx.Response:
     """Send the request, let something happen while it waits for the organization's lock."""
-    async with team.world.service.ledger.hold(OPERATOR, team.id):
+    async with organization.deployment.service.ledger.hold(OPERATOR, organization.id):
         sent = asyncio.ensure_future(request)
-        await _waits_for_lock(team)
+        await _waits_for_lock(organization)
         await then()
     return await sent
 
 
-async def _waits_for_lock(team: Team) -> None:
+async def _waits_for_lock(organization: Organization) -> None:
     waiting = (
         "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         " AND query LIKE '%ledger_lock%' AND datname = current_database()"
     )
 
     async def waits() -> bool:
-        async with team.world.service.reads() as session:
+        async with organization.deployment.service.reads() as session:
             return bool(await session.scalar(text(waiting)))
 
-    await until(waits)
+    await wait_until(waits)
 
 
-async def invited(team: Team) -> int:
+async def invited(organization: Organization) -> int:
     """How many invitations there are."""
-    async with team.world.service.reads() as session:
-        mine = select(func.count()).where(Invitation.organization_id == team.id)
+    async with organization.deployment.service.reads() as session:
+        mine = select(func.count()).where(Invitation.organization_id == organization.id)
         return (await session.execute(mine)).scalar_one()
 
 
-def invite(person: Person, team: Team) -> Awaitable[httpx.Response]:
+def invite(person: Person, organization: Organization) -> Awaitable[httpx.Response]:
     """Invite somebody."""
-    body = {"email": team.address("zoe"), "roles": ["support"]}
-    return person.ask("POST", f"{team.path}/invitations", json=body)
+    body = {"email": organization.address("zoe"), "roles": ["support"]}
+    return person.ask("POST", f"{organization.path}/invitations", json=body)
 
 
-async def end_tokens(team: Team, column: str) -> None:
+async def end_tokens(organization: Organization, column: str) -> None:
     """End every API token of the organization, as another process does."""
     end = f"UPDATE api_tokens SET {column} = clock_timestamp() WHERE organization_id = $1"
-    await unseen(team.world, end, team.id)
+    await organization.deployment.execute_without_triggers(end, organization.id)
 
 
-async def test_a_sign_out_ends_requests_that_wait(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_a_sign_out_refuses_waiting_requests(acme: Organization) -> None:
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     answer = await while_waiting(
         acme, invite(ada, acme), lambda: ada.ask("POST", "/v1/me/sign-out")
     )
@@ -87,10 +90,10 @@ async def test_a_sign_out_ends_requests_that_wait(acme: Team) -> None:
 
 
 @pytest.mark.parametrize("how", ["revoked_at", "expires_at"])
-async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
-    acme: Team, how: str
+async def test_revoking_or_replacing_a_token_refuses_waiting_requests(
+    acme: Organization, how: str
 ) -> None:
-    job = await machine(acme, "product")
+    job = await acme.add_service_account("product")
     answer = await while_waiting(
         acme,
         job.ask("POST", f"{acme.path}/leave"),
@@ -99,15 +102,15 @@ async def test_a_token_that_is_revoked_or_replaced_ends_requests_that_wait(
     refused(answer, 401, "invalid_api_token")
 
 
-async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(branch: Team) -> None:
-    server = acting(
-        await backend(branch, "people_manage", "people_view", "counter_view"),
-        branch.administrator.id,
-    )
-    bob = (await enlist(branch, {"bob": ["clerk"]}))["bob"]
+async def test_revoking_a_backends_token_refuses_its_waiting_requests_for_others(
+    branch: Organization,
+) -> None:
+    account = await branch.add_backend_account("people_manage", "people_view", "counter_view")
+    server = account.on_behalf_of(branch.administrator.id)
+    bob = (await branch.add_members({"bob": ["clerk"]}))["bob"]
     answer = await while_waiting(
         branch,
-        branch.act("suspend", bob, by=server),
+        branch.suspend(bob, by=server),
         lambda: end_tokens(branch, "revoked_at"),
     )
     refused(answer, 401, "invalid_api_token")
@@ -115,8 +118,8 @@ async def test_a_backend_whose_token_is_revoked_ends_what_it_does_for_others(bra
     assert member.json()["status"] == "active"
 
 
-async def test_a_repeated_request_is_not_answered_to_who_has_signed_out(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_a_repeated_request_is_refused_after_a_sign_out(acme: Organization) -> None:
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     body = {"email": acme.address("zoe"), "roles": ["support"]}
     once = {"Idempotency-Key": "k1"}
 
@@ -140,10 +143,10 @@ HALF_SENT = {
 
 @pytest.mark.parametrize("kind", HALF_SENT)
 async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
-    served: Served, kind: str
+    http_server: HttpServer, kind: str
 ) -> None:
-    acme = await served.world.create("acme")
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    acme = await http_server.deployment.create_organization("acme")
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     method, path, body = HALF_SENT[kind]
     path = path if path.startswith("/v1") else acme.path + path
     content = (
@@ -153,11 +156,11 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
         f"{method} {path} HTTP/1.1\r\nHost: t\r\nAuthorization: Bearer {ada.token}\r\n"
         f"Content-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     )
-    reader, writer = await asyncio.open_connection(served.host, served.port)
+    reader, writer = await asyncio.open_connection(http_server.host, http_server.port)
     writer.write(head.encode() + content[:5])
     await writer.drain()
     async with httpx.AsyncClient() as other:  # the server has read what came before this
-        assert (await other.get(f"{served.url}/healthz")).status_code == 200
+        assert (await other.get(f"{http_server.url}/healthz")).status_code == 200
     assert (await ada.ask("POST", "/v1/me/sign-out")).status_code == 204
     writer.write(content[5:])
     line = await reader.readline()
@@ -166,16 +169,18 @@ async def test_a_request_whose_body_comes_after_the_sign_out_does_nothing(
     assert await invited(acme) == 0
 
 
-async def test_nobody_accepts_with_a_session_that_is_being_ended(acme: Team, globex: Team) -> None:
+async def test_an_invitation_cannot_be_accepted_with_a_session_that_is_being_ended(
+    acme: Organization, globex: Organization
+) -> None:
     """The invited person holds their own row; the organization's lock must not wait for it."""
-    bob = (await enlist(globex, {"bob": ["support"]}))["bob"]
+    bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     body = {"email": bob.email, "roles": ["support"]}
     sent = await acme.administrator.ask("POST", f"{acme.path}/invitations", json=body)
     assert sent.status_code == 201, sent.text
-    async with acme.world.service.sessions.begin() as session:
+    async with acme.deployment.service.sessions.begin() as session:
         await session.execute(select(User).where(User.id == bob.id).with_for_update())
         started = asyncio.get_running_loop().time()
-        secret = acme.world.secret_for(bob.email)
+        secret = acme.deployment.invitation_token(bob.email)
         answer = await bob.ask("POST", "/v1/invitations/accept", json={"token": secret})
         took = asyncio.get_running_loop().time() - started
     refused(answer, 503, "organization_busy")
@@ -185,14 +190,16 @@ async def test_nobody_accepts_with_a_session_that_is_being_ended(acme: Team, glo
 # --- questions that wait ---
 
 
-async def revoked(team: Team, who: Person) -> None:
+async def revoked(organization: Organization, who: Person) -> None:
     """End a machine's tokens as its administrator does."""
-    tokens = f"{team.path}/service-accounts/{who.id}/tokens"
-    [token] = (await team.administrator.ask("GET", tokens)).json()["items"]
-    assert (await team.administrator.ask("DELETE", f"{tokens}/{token['id']}")).status_code == 204
+    tokens = f"{organization.path}/service-accounts/{who.id}/tokens"
+    [token] = (await organization.administrator.ask("GET", tokens)).json()["items"]
+    assert (
+        await organization.administrator.ask("DELETE", f"{tokens}/{token['id']}")
+    ).status_code == 204
 
 
-async def signed_out(_: Team, who: Person) -> None:
+async def signed_out(_: Organization, who: Person) -> None:
     """End a person's sessions."""
     assert (await who.ask("POST", "/v1/me/sign-out")).status_code == 204
 
@@ -203,17 +210,18 @@ ASKED = 12
 
 
 @pytest.mark.parametrize("end", ENDS)
-async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_left(
-    acme: Team, monkeypatch: pytest.MonkeyPatch, end: str
+async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch, end: str
 ) -> None:
+    who: Person
     if end == "a token that is revoked":
-        who, code = await machine(acme, "support"), "invalid_api_token"
+        who, code = await acme.add_service_account("support"), "invalid_api_token"
     else:
-        who, code = (await enlist(acme, {"eve": ["support"]}))["eve"], "invalid_token"
+        who, code = (await acme.add_members({"eve": ["support"]}))["eve"], "invalid_token"
     judged, begun, go_on = 0, 0, asyncio.Event()
-    actions = acme.world.service.reading.actions
+    actions = acme.deployment.service.reading.actions
 
-    async def judging(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
+    async def judging(service: Service, token: str, request_id: str) -> tuple[Caller, Credential]:
         nonlocal judged
         found = await authenticate_token(service, token, request_id)
         judged += 1
@@ -228,19 +236,18 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
     async def all_judged() -> bool:
         return judged == ASKED
 
-    async with another_process(acme.world) as second:
+    async with another_process(acme.deployment) as second:
         monkeypatch.setattr(second.service.reading, "actions", working)
         monkeypatch.setattr("teamaccess.api.identity.authentication.authenticate_token", judging)
-        asking = through(second, Team(acme.world, acme.id, who)).administrator
+        asking = through_proxy(second, Organization(acme.deployment, acme.id, who)).administrator
         questions = [
             asyncio.create_task(asking.ask("GET", f"{acme.path}/permissions")) for _ in range(ASKED)
         ]
-        await until(all_judged)
-        monkeypatch.setattr(
-            "teamaccess.api.identity.authentication.authenticate_token", authenticate_token
-        )
+        await wait_until(all_judged)
+        target = "teamaccess.api.identity.authentication.authenticate_token"
+        monkeypatch.setattr(target, authenticate_token)
         await ENDS[end](acme, who)
-        await asyncio.sleep(JUDGED_FOR_SECONDS)  # so long a judgement is good
+        await asyncio.sleep(RECHECK_AFTER_SECONDS)
         at_work = begun
         go_on.set()
         answers = await asyncio.gather(*questions)
@@ -255,18 +262,20 @@ async def test_a_question_that_waited_for_its_turn_is_not_answered_to_who_has_le
 # --- those who end their own credential ---
 
 
-async def self_managing(team: Team) -> tuple[Person, str, str]:
+async def self_managing(organization: Organization) -> tuple[Person, str, str]:
     """A machine that may manage service accounts; with its address and its token's id."""
-    job = await service_account(team, "support")
-    token = await api_token(team, job)
-    async with team.world.operator(team.id) as change:
-        held = RoleAssignment(organization_id=team.id, user_id=job.id, role=RoleId("administrator"))
+    job = await organization.create_service_account("support")
+    token = await job.create_token()
+    async with organization.deployment.operator(organization.id) as change:
+        held = RoleAssignment(
+            organization_id=organization.id, user_id=job.id, role=RoleId("administrator")
+        )
         change.session.add(held)
-    return job, f"{team.path}/service-accounts/{job.id}", token["id"]
+    return job, f"{organization.path}/service-accounts/{job.id}", token["id"]
 
 
-async def test_a_machine_that_revokes_its_own_token_is_told_so_and_has_none_any_more(
-    acme: Team,
+async def test_a_service_account_that_revokes_its_own_token_gets_an_answer_and_loses_access(
+    acme: Organization,
 ) -> None:
     job, where, token = await self_managing(acme)
     answer = await job.ask("DELETE", f"{where}/tokens/{token}")
@@ -275,7 +284,9 @@ async def test_a_machine_that_revokes_its_own_token_is_told_so_and_has_none_any_
     refused(await job.ask("GET", acme.path), 401, "invalid_api_token")
 
 
-async def test_a_machine_that_replaces_its_own_token_goes_on_with_the_new_one(acme: Team) -> None:
+async def test_a_service_account_that_rotates_its_own_token_continues_with_the_new_one(
+    acme: Organization,
+) -> None:
     job, where, token = await self_managing(acme)
     answer = await job.ask("POST", f"{where}/tokens/{token}/rotate", json={"overlap_hours": 0})
     assert answer.status_code == 201, answer.text
@@ -284,7 +295,9 @@ async def test_a_machine_that_replaces_its_own_token_goes_on_with_the_new_one(ac
     assert (await job.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_a_machine_that_deletes_itself_is_told_so_and_is_gone(acme: Team) -> None:
+async def test_a_service_account_that_deletes_itself_gets_an_answer_and_loses_access(
+    acme: Organization,
+) -> None:
     job, where, _ = await self_managing(acme)
     answer = await job.ask("DELETE", where)
     assert answer.status_code == 204, answer.text
@@ -292,29 +305,31 @@ async def test_a_machine_that_deletes_itself_is_told_so_and_is_gone(acme: Team) 
 
 
 @pytest.mark.parametrize("path", ["/v1/me/sign-out", "/leave"])
-async def test_who_signs_out_or_leaves_is_told_so_and_is_signed_out(acme: Team, path: str) -> None:
-    eve = (await enlist(acme, {"eve": ["support"]}))["eve"]
+async def test_a_user_who_signs_out_or_leaves_gets_an_answer_and_is_signed_out(
+    acme: Organization, path: str
+) -> None:
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
     answer = await eve.ask("POST", path if path.startswith("/v1") else acme.path + path)
     assert answer.status_code == 204, answer.text
     refused(await eve.ask("GET", "/v1/me"), 401, "invalid_token")
 
 
-async def test_who_is_removed_elsewhere_in_the_middle_of_a_change_does_not_make_it(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_member_removed_by_another_process_during_a_change_does_not_make_it(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A removal ends all sessions, and holds another organization's lock than the change."""
-    eve = (await enlist(acme, {"eve": ["administrator"]}))["eve"]
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
     sent = await globex.administrator.ask(
         "POST", f"{globex.path}/invitations", json={"email": eve.email, "roles": ["support"]}
     )
     assert sent.status_code == 201, sent.text
-    secret = acme.world.secret_for(eve.email)
+    secret = acme.deployment.invitation_token(eve.email)
     joined = await eve.ask("POST", "/v1/invitations/accept", json={"token": secret})
     assert joined.status_code == 200, joined.text
 
     async def meanwhile(change: Change, request: AnyRequest) -> IdempotencyKey | None:
         monkeypatch.setattr("teamaccess.api.requests.edge.begin_once", begin_once)
-        assert (await globex.act("remove", eve)).status_code == 204
+        assert (await globex.remove(eve)).status_code == 204
         return await begin_once(change, request)
 
     before = await acme.ledger()

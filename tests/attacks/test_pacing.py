@@ -8,12 +8,13 @@ import httpx
 import pytest
 
 from teamaccess.api.server import pacing
-from teamaccess.api.server.pacing import GONE, KnownTokens, Paced
+from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
 from teamaccess.common import fairness
 from tests.attacks.connections import HOST, ask, connected
-from tests.support.serving import Served, serving
-from tests.support.spicedb_proxy import until
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import wait_until
 
 CATALOG = b"GET /v1/catalog HTTP/1.1\r\n" + HOST + b"\r\n"
 VALID = b"Bearer valid"
@@ -26,7 +27,7 @@ class Server:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.known = KnownTokens()
-        self.paced = Paced(self._answer, self.known, per_second=10)
+        self.paced = PacedApp(self._answer, self.known, per_second=10)
         self.waits: list[float] = []
         self.gone = asyncio.Event()
         self.seconds = 0.0
@@ -35,7 +36,7 @@ class Server:
         self._asked: list[float] = []
         monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: 1000.0)
         monkeypatch.setattr(pacing, "monotonic", lambda: self._now)
-        monkeypatch.setattr(pacing, "_sleep", self._wait)
+        monkeypatch.setattr(pacing, "_wait", self._wait)
 
     async def ask(
         self, *tokens: bytes, path: str = "/v1/me", address: str | None = "10.0.0.1"
@@ -49,7 +50,7 @@ class Server:
             "path": path,
             "headers": headers,
             "client": client,
-            GONE: self.gone,
+            CLIENT_GONE: self.gone,
         }
         await self.paced(scope, None, None)
         return self.waits[-1] if self.waits else 0.0
@@ -68,12 +69,12 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
     return Server(monkeypatch)
 
 
-async def test_requests_of_unknown_callers_come_one_after_another(server: Server) -> None:
+async def test_requests_of_unknown_callers_are_handled_one_at_a_time(server: Server) -> None:
     waits = [await server.ask() for _ in range(BURST + 3)]
     assert waits == pytest.approx([0.0] * BURST + [0.1, 0.2, 0.3])
 
 
-async def test_a_known_token_waits_for_nobody(server: Server) -> None:
+async def test_a_known_token_does_not_wait(server: Server) -> None:
     for _ in range(50):
         await server.ask()
     server.known.add(VALID)
@@ -91,7 +92,7 @@ async def test_a_known_token_waits_for_nobody(server: Server) -> None:
         [VALID, b"Bearer made-up"],
     ],
 )
-async def test_whatever_is_not_just_a_known_token_is_unknown(
+async def test_every_other_authorization_header_is_unknown(
     server: Server, tokens: list[bytes]
 ) -> None:
     server.known.add(VALID)
@@ -99,12 +100,12 @@ async def test_whatever_is_not_just_a_known_token_is_unknown(
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_another_made_up_token_each_time_is_no_way_round_it(server: Server) -> None:
+async def test_a_new_invented_token_each_time_does_not_help(server: Server) -> None:
     waits = [await server.ask(b"Bearer %d" % number) for number in range(BURST + 2)]
     assert waits[-2:] == pytest.approx([0.1, 0.2])
 
 
-async def test_many_addresses_are_paced_altogether(server: Server) -> None:
+async def test_many_addresses_are_paced_together(server: Server) -> None:
     """So many as two of them may send are served without delay."""
     waits = [await server.ask(address=f"10.0.0.{number}") for number in range(2 * BURST + 2)]
     assert waits == pytest.approx([0.0] * 2 * BURST + [0.05, 0.1])
@@ -115,7 +116,7 @@ async def test_addresses_of_one_ipv6_network_are_paced_as_one(server: Server) ->
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_a_probe_waits_for_those_of_its_address_alone(server: Server) -> None:
+async def test_a_probe_waits_only_for_requests_of_its_address(server: Server) -> None:
     for number in range(100):
         await server.ask(address=f"10.0.0.{number}")
     assert await server.ask(path="/healthz", address="10.0.1.1") == 0.0
@@ -123,7 +124,7 @@ async def test_a_probe_waits_for_those_of_its_address_alone(server: Server) -> N
     assert waits[-1] == pytest.approx(0.1)
 
 
-async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_memory_for_known_callers_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (fairness, pacing):
         monkeypatch.setattr(module, "MOST_KEYS", 100)
     server = Server(monkeypatch)
@@ -135,7 +136,7 @@ async def test_what_is_remembered_is_bounded(monkeypatch: pytest.MonkeyPatch) ->
     assert {len(each) for each in server.known._known} == {16}  # hashes, and no token
 
 
-async def test_turns_of_clients_that_have_gone_are_given_back(server: Server) -> None:
+async def test_turns_of_disconnected_clients_are_returned(server: Server) -> None:
     """Else a flood of short connections would keep all others waiting long after it has ended."""
     server.gone.set()
     for _ in range(500):
@@ -145,9 +146,11 @@ async def test_turns_of_clients_that_have_gone_are_given_back(server: Server) ->
     assert await server.ask() == 0.0
 
 
-async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: World) -> None:
+async def test_a_client_that_disconnects_while_waiting_leaves_nothing_behind(
+    fintoc: Deployment,
+) -> None:
     """Neither a waiting request nor a turn of its own."""
-    with serving(fintoc, unknown_per_second=2) as slow:
+    with serve_http(fintoc, unknown_per_second=2) as slow:
         tasks = slow.server.server_state.tasks
 
         async def wait() -> bool:
@@ -160,20 +163,20 @@ async def test_a_client_that_goes_while_it_waits_leaves_nothing_behind(fintoc: W
             for _ in range(40):
                 connection = await open_ones.enter_async_context(connected(slow))
                 await connection.send(CATALOG)
-            await until(wait)
-        await until(are_gone, seconds=5)
+            await wait_until(wait)
+        await wait_until(are_gone, seconds=5)
         async with asyncio.timeout(5):  # 40 turns would take 20 seconds
             assert (await ask(slow, CATALOG)).status == 200
 
 
 async def test_a_token_is_known_once_it_was_valid_and_not_before(
-    served: Served, acme: Team
+    http_server: HttpServer, acme: Organization
 ) -> None:
-    paced = served.server.config.app
-    assert isinstance(paced, Paced)
+    paced = http_server.server.config.app
+    assert isinstance(paced, PacedApp)
     known = paced._known
     valid, ended = f"Bearer {acme.administrator.token}", "Bearer made-up"
-    async with httpx.AsyncClient(base_url=served.url) as http:
+    async with httpx.AsyncClient(base_url=http_server.url) as http:
         for _ in range(2):
             for token, status in ((valid, 200), (ended, 401), (f"{valid}x", 401)):
                 answer = await http.get("/v1/me", headers={"Authorization": token})
@@ -184,9 +187,9 @@ async def test_a_token_is_known_once_it_was_valid_and_not_before(
 
 
 async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
-    fintoc: World, acme: Team
+    fintoc: Deployment, acme: Organization
 ) -> None:
-    with serving(fintoc, unknown_per_second=2) as slow:
+    with serve_http(fintoc, unknown_per_second=2) as slow:
         tasks = slow.server.server_state.tasks
         token = f"Authorization: Bearer {acme.administrator.token}\r\n".encode()
         mine = b"GET /v1/me HTTP/1.1\r\n" + HOST + token + b"\r\n"
@@ -196,7 +199,7 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
         async def waits() -> bool:
             return len(tasks) > 10
 
-        await until(waits)
+        await wait_until(waits)
         async with asyncio.timeout(4):  # in line behind the flood it would take 10 seconds
             for _ in range(5):
                 assert (await ask(slow, mine)).status == 200

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.catalog import find, load
-from teamaccess.directory.organizations.findings import resolve
+from teamaccess.directory.organizations.findings import resolve_findings
 from teamaccess.directory.schemas.apply import (
     SchemaStillForeign,
     apply_schema,
@@ -21,15 +21,17 @@ from teamaccess.directory.schemas.apply import (
 from teamaccess.engine import Observed, TooLarge
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Finding, FindingKind, LedgerEntry
-from tests.support.spicedb_proxy import through, until, working
-from tests.support.steps import enlist, refused
-from tests.support.world import OPERATOR, Person, Team, World, open_world
-from tests.upkeep.reconciliation.apart import Ground
+from tests.support.deployment import OPERATOR, Deployment, open_deployment
+from tests.support.isolated_deployments import IsolatedDeployments
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import running_worker, through_proxy, wait_until
 
 
-async def foreign_schemas(world: World) -> list[dict[str, Any]]:
+async def foreign_schemas(deployment: Deployment) -> list[dict[str, Any]]:
     """What was found of schemas that nobody recorded, the oldest first."""
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
             .where(Finding.kind == FindingKind.FOREIGN_SCHEMA, Finding.resolved_at.is_(None))
@@ -38,22 +40,22 @@ async def foreign_schemas(world: World) -> list[dict[str, Any]]:
         return list(rows)
 
 
-async def look_through(world: World) -> None:
+async def look_through(deployment: Deployment) -> None:
     """Resolve what was found of schemas, as an operator who has looked at it."""
-    async with world.service.ledger.change(OPERATOR) as change:
+    async with deployment.service.ledger.change(OPERATOR) as change:
         ids = await change.session.scalars(
             select(Finding.id).where(
                 Finding.kind == FindingKind.FOREIGN_SCHEMA, Finding.resolved_at.is_(None)
             )
         )
-        await resolve(change, list(ids), "looked at it")
-        await world.service.ledger.commit(change)
+        await resolve_findings(change, list(ids), "looked at it")
+        await deployment.service.ledger.commit(change)
 
 
-async def positions(team: Team) -> int:
+async def positions(organization: Organization) -> int:
     """How many entries the organization's ledger has."""
-    async with team.world.service.reads() as session:
-        mine = select(func.count()).where(LedgerEntry.organization_id == team.id)
+    async with organization.deployment.service.reads() as session:
+        mine = select(func.count()).where(LedgerEntry.organization_id == organization.id)
         return (await session.execute(mine)).scalar_one()
 
 
@@ -64,17 +66,19 @@ def opened_up(schema: str) -> str:
     return schema.replace(here, "permission administration = member")
 
 
-async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(apart: World) -> None:
-    acme = await apart.create("acme")
+async def test_a_schema_swapped_for_a_moment_is_found_and_stops_changes(
+    isolated: Deployment,
+) -> None:
+    acme = await isolated.create_organization("acme")
     bob = await acme.member("bob", roles=["support"])
-    service = apart.service
-    async with working(apart):
-        await watched(apart, acme)
+    service = isolated.service
+    async with running_worker(isolated):
+        await watched(isolated, acme)
         await service.engine.write_schema(opened_up(service.catalog.schema()))
         made = await acme.change_roles(bob, "developer", "product", by=bob)
         await service.engine.write_schema(service.catalog.schema())
-        await until(lambda: _any(apart))
-        [finding] = await foreign_schemas(apart)
+        await wait_until(lambda: _any(isolated))
+        [finding] = await foreign_schemas(isolated)
         assert finding["differences"] == ["permission_expr_changed"]
 
         before = await positions(acme)
@@ -82,57 +86,59 @@ async def test_a_schema_that_stood_for_a_moment_is_found_and_stops_changes(apart
         refused(await acme.change_roles(bob, "finance"), 503, "foreign_schema_found")
         assert await positions(acme) == before
         # what only takes away is possible all the same
-        assert (await acme.act("remove", bob)).status_code == 204
+        assert (await acme.remove(bob)).status_code == 204
 
-        await look_through(apart)
+        await look_through(isolated)
         assert (await acme.invite("eve", ["support"])).status_code == 201
-        assert await foreign_schemas(apart) == []
+        assert await foreign_schemas(isolated) == []
     assert made.status_code in (200, 403)
 
 
-async def _changed(team: Team, whom: Person, role: str) -> bool:
+async def _changed(organization: Organization, whom: Person, role: str) -> bool:
     """Whether a role change succeeds; SpiceDB may judge by the schema of half a second ago."""
-    return (await team.change_roles(whom, role)).status_code == 200
+    return (await organization.change_roles(whom, role)).status_code == 200
 
 
-async def watched(world: World, team: Team) -> None:
+async def watched(deployment: Deployment, organization: Organization) -> None:
     """Wait until the worker sees what is written, by a first write past the ledger."""
-    probe = Touch(Relationship.parse(f"organization:{team.id}#product@user:probe"))
-    while not await _found(world, FindingKind.FOREIGN_WRITE):
-        await world.service.engine.write([probe])
-        await world.service.engine.write([Delete(probe.relationship)])
+    probe = Touch(Relationship.parse(f"organization:{organization.id}#product@user:probe"))
+    while not await _found(deployment, FindingKind.FOREIGN_WRITE):
+        await deployment.service.engine.write([probe])
+        await deployment.service.engine.write([Delete(probe.relationship)])
 
 
-async def _found(world: World, kind: FindingKind) -> bool:
-    async with world.service.reads() as session:
+async def _found(deployment: Deployment, kind: FindingKind) -> bool:
+    async with deployment.service.reads() as session:
         found = select(Finding.id).where(Finding.kind == kind).limit(1)
         return await session.scalar(found) is not None
 
 
-async def _any(world: World) -> bool:
-    return bool(await foreign_schemas(world))
+async def _any(deployment: Deployment) -> bool:
+    return bool(await foreign_schemas(deployment))
 
 
-async def test_a_foreign_schema_that_still_stands_is_found_again(apart: World) -> None:
-    await apart.service.engine.write_schema(opened_up(apart.service.catalog.schema()))
-    async with working(apart):
-        await until(lambda: _any(apart))
-    await look_through(apart)
-    async with working(apart):
-        await until(lambda: _any(apart))
+async def test_a_foreign_schema_that_is_still_in_force_is_found_again(isolated: Deployment) -> None:
+    await isolated.service.engine.write_schema(opened_up(isolated.service.catalog.schema()))
+    async with running_worker(isolated):
+        await wait_until(lambda: _any(isolated))
+    await look_through(isolated)
+    async with running_worker(isolated):
+        await wait_until(lambda: _any(isolated))
 
 
-async def test_a_schema_that_was_applied_is_no_finding(apart: World, tmp_path: Path) -> None:
-    async with working(apart):
+async def test_a_schema_applied_by_an_operator_is_not_a_finding(
+    isolated: Deployment, tmp_path: Path
+) -> None:
+    async with running_worker(isolated):
         newer = yesterday_s_and_today_s(tmp_path)[1]
-        service = apart.service
+        service = isolated.service
         await apply_schema(service.ledger, service.engine, newer, OPERATOR)
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
         await service.engine.write_schema(service.catalog.schema())  # the same one again
         # what the worker has judged by now it has judged in order
         await service.engine.write_schema(opened_up(service.catalog.schema()))
-        await until(lambda: _any(apart))
-        assert len(await foreign_schemas(apart)) == 1
+        await wait_until(lambda: _any(isolated))
+        assert len(await foreign_schemas(isolated)) == 1
 
 
 def yesterday_s_and_today_s(folder: Path) -> Any:
@@ -144,13 +150,13 @@ def yesterday_s_and_today_s(folder: Path) -> Any:
     return load("fintoc"), load(str(later))
 
 
-async def test_a_process_with_yesterday_s_catalog_changes_nothing(
-    apart: World, tmp_path: Path
+async def test_a_process_with_an_older_catalog_changes_nothing(
+    isolated: Deployment, tmp_path: Path
 ) -> None:
-    acme = await apart.create("acme")
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    acme = await isolated.create_organization("acme")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     _, newer = yesterday_s_and_today_s(tmp_path)
-    service = apart.service
+    service = isolated.service
     await apply_schema(service.ledger, service.engine, newer, OPERATOR)
 
     async def refuses() -> bool:
@@ -158,7 +164,7 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
         answer = await acme.change_roles(bob, "support")
         return answer.is_error and answer.json()["code"] == "schema_mismatch"
 
-    await until(refuses)
+    await wait_until(refuses)
     before = await positions(acme)
     refused(await acme.change_roles(bob, "product"), 503, "schema_mismatch")
     refused(await acme.invite("eve", ["support"]), 503, "schema_mismatch")
@@ -167,46 +173,46 @@ async def test_a_process_with_yesterday_s_catalog_changes_nothing(
 
     # back to the catalog of this process, and everything goes on by itself
     await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
-    await until(lambda: _changed(acme, bob, "product"))
+    await wait_until(lambda: _changed(acme, bob, "product"))
 
 
-async def test_a_process_with_tomorrow_s_catalog_changes_nothing_before_it_is_applied(
-    apart: World, ground: Ground, tmp_path: Path
+async def test_a_process_with_a_newer_catalog_changes_nothing_before_it_is_applied(
+    isolated: Deployment, isolated_deployments: IsolatedDeployments, tmp_path: Path
 ) -> None:
-    acme = await apart.create("acme")
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    acme = await isolated.create_organization("acme")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     yesterday_s_and_today_s(tmp_path)
-    settings = apart.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
-    async with open_world(settings, apart.owner_url) as tomorrow:
-        ahead = through(tomorrow, acme)
+    settings = isolated.settings.model_copy(update={"catalog": str(tmp_path / "fintoc.yaml")})
+    async with open_deployment(settings, isolated.owner_url) as tomorrow:
+        ahead = through_proxy(tomorrow, acme)
         refused(await ahead.change_roles(bob, "cashier"), 503, "schema_mismatch")
         assert not any("cashier" in update for entry in await acme.ledger() for update in entry)
         service = tomorrow.service
         await apply_schema(service.ledger, service.engine, service.catalog, OPERATOR)
-        await until(lambda: _changed(ahead, bob, "cashier"))
+        await wait_until(lambda: _changed(ahead, bob, "cashier"))
 
 
-async def test_a_schema_that_takes_too_long_to_compare_is_foreign(
-    apart: World, monkeypatch: pytest.MonkeyPatch
+async def test_a_schema_that_takes_too_long_to_compare_counts_as_foreign(
+    isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It must not blind the watch: what comes after it is found, too."""
-    acme = await apart.create("acme")
-    service = apart.service
-    async with working(apart):
-        await watched(apart, acme)
+    acme = await isolated.create_organization("acme")
+    service = isolated.service
+    async with running_worker(isolated):
+        await watched(isolated, acme)
         monkeypatch.setattr("teamaccess.upkeep.worker.schema_watch.COMPARED_WITHIN_SECONDS", 0.0001)
         await service.engine.write_schema(opened_up(service.catalog.schema()))
         await service.engine.write_schema(service.catalog.schema())
-        await until(lambda: _any(apart))
+        await wait_until(lambda: _any(isolated))
         refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
 
 
-async def test_a_gap_in_what_is_watched_stops_changes(
-    apart: World, monkeypatch: pytest.MonkeyPatch
+async def test_a_gap_in_the_watch_stops_changes(
+    isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody knows which schemas stood meanwhile."""
-    acme = await apart.create("acme")
-    real, torn = apart.service.engine.watch, False
+    acme = await isolated.create_organization("acme")
+    real, torn = isolated.service.engine.watch, False
 
     def watch(since: str | None = None) -> AsyncIterator[Observed]:
         nonlocal torn
@@ -215,21 +221,23 @@ async def test_a_gap_in_what_is_watched_stops_changes(
             raise TooLarge("a write of 36 MB")
         return real(since)
 
-    async with working(apart):
-        await watched(apart, acme)
-        monkeypatch.setattr(apart.service.engine, "watch", watch)
-    async with working(apart):
-        await until(lambda: _any(apart))
-    [finding] = await foreign_schemas(apart)
+    async with running_worker(isolated):
+        await watched(isolated, acme)
+        monkeypatch.setattr(isolated.service.engine, "watch", watch)
+    async with running_worker(isolated):
+        await wait_until(lambda: _any(isolated))
+    [finding] = await foreign_schemas(isolated)
     assert finding["differences"] == ["unknown: a write of 36 MB"]
     refused(await acme.invite("eve", ["support"]), 503, "foreign_schema_found")
 
 
-async def test_a_finding_is_not_resolved_while_the_foreign_schema_stands(apart: World) -> None:
-    service = apart.service
+async def test_a_finding_cannot_be_resolved_while_the_foreign_schema_is_in_force(
+    isolated: Deployment,
+) -> None:
+    service = isolated.service
     await service.engine.write_schema(opened_up(service.catalog.schema()))
-    async with working(apart):
-        await until(lambda: _any(apart))
+    async with running_worker(isolated):
+        await wait_until(lambda: _any(isolated))
     async with service.reads() as session:
         kind = Finding.kind == FindingKind.FOREIGN_SCHEMA
         ids = set(await session.scalars(select(Finding.id).where(kind)))

@@ -8,23 +8,24 @@ from collections.abc import Iterator
 import pytest
 
 from tests.attacks.connections import HOST, connected, questions
-from tests.support.serving import Served, serving
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.http_server import HttpServer, serve_http
+from tests.support.organization import Organization
 
 ACCEPT = b"POST /v1/invitations/accept HTTP/1.1\r\n" + HOST + b"Content-Type: application/json\r\n"
 
 
 @pytest.fixture(scope="module")
-def hasty(fintoc: World) -> Iterator[Served]:
+def hasty(fintoc: Deployment) -> Iterator[HttpServer]:
     """A server that waits for nothing longer than a second."""
-    with serving(
+    with serve_http(
         fintoc,
         first_byte_seconds=0.5,
         request_seconds=1.0,
         idle_seconds=1.0,
         answer_seconds=1.0,
-    ) as served:
-        yield served
+    ) as http_server:
+        yield http_server
 
 
 async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -35,7 +36,7 @@ async def drip(writer: asyncio.StreamWriter, data: bytes) -> None:
         await asyncio.sleep(0.05)
 
 
-async def test_a_connection_that_says_nothing_is_closed(hasty: Served) -> None:
+async def test_a_silent_connection_is_closed(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         assert await connection.closed()
 
@@ -52,8 +53,8 @@ async def test_a_connection_that_says_nothing_is_closed(hasty: Served) -> None:
     ],
     ids=["headers", "one header", "blank lines", "a body", "chunks", "trailers"],
 )
-async def test_a_request_that_drips_is_refused_when_its_time_is_over(
-    hasty: Served, begin: bytes, more: bytes
+async def test_a_slow_request_is_refused_after_its_time_limit(
+    hasty: HttpServer, begin: bytes, more: bytes
 ) -> None:
     async with connected(hasty) as connection:
         await connection.send(begin)
@@ -66,22 +67,22 @@ async def test_a_request_that_drips_is_refused_when_its_time_is_over(
         assert answer.headers["connection"] == "close"
 
 
-async def test_a_half_sent_request_after_a_whole_one_is_refused_too(hasty: Served) -> None:
+async def test_an_incomplete_request_after_a_complete_one_is_refused_too(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         await connection.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\nGET /healthz HT")
         assert (await connection.answer()).status == 200
         (await connection.answer()).refused(408, "request_timeout")
 
 
-async def test_an_idle_connection_is_closed(hasty: Served) -> None:
+async def test_an_idle_connection_is_closed(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         await connection.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
         assert (await connection.answer()).status == 200
         assert await connection.closed()
 
 
-async def test_a_token_that_is_revoked_while_the_body_is_on_its_way_does_nothing(
-    served: Served, acme: Team
+async def test_a_token_revoked_while_the_body_arrives_does_nothing(
+    http_server: HttpServer, acme: Organization
 ) -> None:
     ana = acme.administrator
     bob = await acme.member("bob", ["support"])
@@ -92,7 +93,7 @@ async def test_a_token_that_is_revoked_while_the_body_is_on_its_way_does_nothing
         f"Authorization: Bearer {ana.token}\r\nContent-Type: application/json\r\n"
         f"Content-Length: {len(body)}\r\n\r\n"
     )
-    async with connected(served) as connection:
+    async with connected(http_server) as connection:
         await connection.send(head.encode() + body[:5])
         (await ana.ask("POST", "/v1/me/sign-out")).raise_for_status()
         await connection.send(body[5:])
@@ -101,7 +102,7 @@ async def test_a_token_that_is_revoked_while_the_body_is_on_its_way_does_nothing
     assert await acme.ledger() == before
 
 
-async def test_nothing_is_asked_of_postgresql_before_the_body_is_here(hasty: Served) -> None:
+async def test_postgresql_is_not_queried_before_the_body_has_arrived(hasty: HttpServer) -> None:
     """The token is made up, and still a row is looked for; not for a request that never arrives."""
     head = ACCEPT + b"Authorization: Bearer ta_" + b"x" * 43 + b"\r\nContent-Length: 2\r\n\r\n"
     with questions(hasty) as asked:
@@ -115,7 +116,7 @@ async def test_nothing_is_asked_of_postgresql_before_the_body_is_here(hasty: Ser
         assert asked
 
 
-async def test_an_answer_that_nobody_reads_is_given_up(hasty: Served) -> None:
+async def test_an_unread_answer_is_abandoned(hasty: HttpServer) -> None:
     """The answers would be kept in memory until the client reads, which it never does."""
     with socket.create_connection((hasty.host, hasty.port)) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -133,7 +134,7 @@ async def test_an_answer_that_nobody_reads_is_given_up(hasty: Served) -> None:
                 await ask_on()
 
 
-async def test_a_slow_but_steady_reader_gets_the_whole_answer(hasty: Served) -> None:
+async def test_a_slow_but_steady_reader_gets_the_complete_answer(hasty: HttpServer) -> None:
     async with connected(hasty) as connection:
         await connection.send(b"GET /schema/openapi.json HTTP/1.1\r\n" + HOST + b"\r\n")
         head = await connection.reader.readuntil(b"\r\n\r\n")

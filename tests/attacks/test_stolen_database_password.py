@@ -12,11 +12,11 @@ from asyncpg import PostgresError
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.audit.auditors.grant import grant_auditor, revoke_auditor
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import verify
-from tests.support.connections import Connection, transaction
+from teamaccess.ledger.chains.verify import verify_chains
+from tests.support.agreement import ledger_entries
+from tests.support.database_connections import Connection, run_transaction
 from tests.support.intruder import Intruder
-from tests.support.sides import entries
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 HASH = "'\\x" + "ab" * 32 + "'"
 LEDGER = """
@@ -37,16 +37,16 @@ VALUES ('{0}', 0, {3}, {4}) ON CONFLICT (organization_id) DO UPDATE SET {1} = {3
 """
 
 
-async def verified(team: Team) -> list[str]:
+async def verified(organization: Organization) -> list[str]:
     """What `ledger verify` says of an organization, with the rights that it has."""
-    async with snapshot(team.world.settings.sqlalchemy_url) as connection:
-        return list(map(str, (await verify(connection, team.id)).findings))
+    async with snapshot(organization.deployment.settings.sqlalchemy_url) as connection:
+        return list(map(str, (await verify_chains(connection, organization.id)).findings))
 
 
-async def refused(application: Connection, *statements: str) -> None:
+async def refused(application_connection: Connection, *statements: str) -> None:
     """PostgreSQL refuses the transaction."""
     with pytest.raises(PostgresError) as refusal:
-        await transaction(application, *statements)
+        await run_transaction(application_connection, *statements)
     told = f"{refusal.value} {getattr(refusal.value, 'constraint_name', '')}"
     assert any(
         each in told
@@ -60,60 +60,62 @@ async def refused(application: Connection, *statements: str) -> None:
     ), told
 
 
-async def test_rows_drained_and_an_entry_in_one_transaction_are_named(
-    acme: Team, application: Connection, intruder: Intruder
+async def test_drained_notes_and_a_forged_entry_in_one_transaction_are_found(
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     assert await intruder.all_found(acme) == []
-    await transaction(
-        application,
+    await run_transaction(
+        application_connection,
         "INSERT INTO role_assignments (organization_id, user_id, role, granted_at)"
         f" VALUES ('{acme.id}', '{bob.id}', 'administrator', now())",
         "SELECT * FROM ledger_drain()",
         LEDGER.format(acme.id, acme.id, bob.id, f"user:{bob.id}", "api", "forged"),
     )
-    position = (await entries(acme))[-1].position
+    position = (await ledger_entries(acme))[-1].position
     assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)
 
 
-async def test_the_request_of_a_true_change_explains_no_other_entry(
-    acme: Team, application: Connection, intruder: Intruder
+async def test_the_request_id_of_a_real_change_explains_no_other_entry(
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    true = (await entries(acme))[-1]
+    true = (await ledger_entries(acme))[-1]
     forged = LEDGER.format(acme.id, acme.id, bob.id, true.actor, true.channel, true.request_id)
-    await transaction(application, forged)
+    await run_transaction(application_connection, forged)
     assert f"ledger {true.position + 1} entry_without_event" in await intruder.all_found(acme)
 
 
-async def machine(team: Team) -> str:
+async def machine(organization: Organization) -> str:
     """A service account with a token; its id."""
-    answer = await team.administrator.ask(
-        "POST", f"{team.path}/service-accounts", json={"name": "Ci", "roles": ["support"]}
+    answer = await organization.administrator.ask(
+        "POST", f"{organization.path}/service-accounts", json={"name": "Ci", "roles": ["support"]}
     )
     assert answer.status_code == 201, answer.text
     account = str(answer.json()["id"])
-    made = await team.administrator.ask(
-        "POST", f"{team.path}/service-accounts/{account}/tokens", json={"name": "deploy"}
+    made = await organization.administrator.ask(
+        "POST", f"{organization.path}/service-accounts/{account}/tokens", json={"name": "deploy"}
     )
     assert made.status_code == 201, made.text
     return account
 
 
-async def test_a_planted_token_is_refused(acme: Team, application: Connection) -> None:
+async def test_a_planted_token_is_refused(
+    acme: Organization, application_connection: Connection
+) -> None:
     account = await machine(acme)
-    await refused(application, TOKEN.format(acme.id, account))
+    await refused(application_connection, TOKEN.format(acme.id, account))
     event = EVENT.format(acme.id, "coffee_made", f"user:{account}", '{"token": "planted"}')
-    await refused(application, TOKEN.format(acme.id, account), event)
+    await refused(application_connection, TOKEN.format(acme.id, account), event)
 
 
-async def test_a_token_planted_with_an_event_is_told_to_the_auditor(
-    acme: Team, application: Connection, intruder: Intruder
+async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     """What the application can do its role can do; but not without saying so for ever."""
     account = await machine(acme)
     event = EVENT.format(acme.id, "token_created", f"user:{account}", '{"token": "planted"}')
-    await transaction(application, TOKEN.format(acme.id, account), event)
+    await run_transaction(application_connection, TOKEN.format(acme.id, account), event)
     told = "SELECT count(*) FROM events WHERE kind = 'token_created' AND actor = 'user:mallory'"
     assert await intruder.ask(told) >= 1
 
@@ -129,45 +131,47 @@ async def test_a_token_planted_with_an_event_is_told_to_the_auditor(
         "last_used_at = '2100-01-01'",
     ],
 )
-async def test_a_token_stays_as_it_was_told(
-    acme: Team, application: Connection, change: str
+async def test_a_token_cannot_differ_from_its_event(
+    acme: Organization, application_connection: Connection, change: str
 ) -> None:
     account = await machine(acme)
     if change.startswith("revoked"):
-        token = await application.fetchval("SELECT id FROM api_tokens WHERE user_id = $1", account)
+        token = await application_connection.fetchval(
+            "SELECT id FROM api_tokens WHERE user_id = $1", account
+        )
         path = f"{acme.path}/service-accounts/{account}/tokens/{token}"
         assert (await acme.administrator.ask("DELETE", path)).status_code in (200, 204)
     mine = f"organization_id = '{acme.id}' AND user_id = '{account}'"
-    await refused(application, f"UPDATE api_tokens SET {change} WHERE {mine}")
+    await refused(application_connection, f"UPDATE api_tokens SET {change} WHERE {mine}")
 
 
 @pytest.mark.parametrize(
     "change", [f"token_hash = {HASH}", "email = 'eve@x.example'", "invited_by = '{by}'"]
 )
-async def test_the_secret_of_an_invitation_is_replaced_by_resending_alone(
-    acme: Team, application: Connection, change: str
+async def test_only_resending_replaces_the_secret_of_an_invitation(
+    acme: Organization, application_connection: Connection, change: str
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     await acme.invite("carla", ["product"])
     change = change.format(by=bob.id)
     mine = f"organization_id = '{acme.id}' AND email = '{acme.address('carla')}'"
     await refused(
-        application,
+        application_connection,
         f"UPDATE invitations SET {change} WHERE {mine}",
         "SELECT * FROM ledger_drain()",
     )
 
 
-async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
-    acme: Team, application: Connection, intruder: Intruder
+async def test_a_planted_invitation_and_altered_offers_are_found(
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     await acme.invite("carla", ["product"])
-    id = await application.fetchval(
+    id = await application_connection.fetchval(
         "SELECT id FROM invitations WHERE organization_id = $1", acme.id
     )
     assert await intruder.all_found(acme) == []
-    await transaction(
-        application,
+    await run_transaction(
+        application_connection,
         "INSERT INTO invitation_roles (organization_id, invitation_id, role)"
         f" VALUES ('{acme.id}', '{id}', 'administrator')",
     )
@@ -175,8 +179,8 @@ async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
     assert [(each.fault.value, each.row) for each in found] == [
         ("row_differs", f"invitation:{acme.id}/{id}")
     ]
-    await transaction(
-        application,
+    await run_transaction(
+        application_connection,
         "INSERT INTO invitations (organization_id, id, email, invitee, token_hash, invited_by,"
         f" sent_at, times_sent, expires_at) SELECT '{acme.id}', 'planted', 'eve@x.example', invitee,"
         f" {HASH}, invited_by, sent_at, 1, expires_at FROM invitations WHERE id = '{id}'",
@@ -188,7 +192,7 @@ async def test_a_planted_invitation_and_other_roles_on_offer_are_named(
     ]
 
 
-async def test_what_the_application_does_itself_fits_its_events(acme: Team) -> None:
+async def test_changes_of_the_application_match_their_events(acme: Organization) -> None:
     account = await machine(acme)
     tokens = f"{acme.path}/service-accounts/{account}/tokens"
     ana = acme.administrator
@@ -200,29 +204,31 @@ async def test_what_the_application_does_itself_fits_its_events(acme: Team) -> N
     resent = await ana.ask("POST", f"{acme.path}/invitations/{invitation['id']}/resend")
     assert resent.is_success, resent.text
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("remove", bob)
+    await acme.remove(bob)
     assert await verified(acme) == []
 
 
-async def test_nobody_is_named_an_auditor_in_secret(acme: Team, application: Connection) -> None:
+async def test_an_auditor_cannot_be_added_in_secret(
+    acme: Organization, application_connection: Connection
+) -> None:
     await refused(
-        application,
+        application_connection,
         "INSERT INTO auditors (user_id, granted_at, granted_by, reason_hash)"
         f" VALUES ('{acme.administrator.id}', now(), 'operator:ines', '')",
     )
 
 
 @pytest.mark.parametrize("how", ["revoked", "granted for less"])
-async def test_an_auditor_who_was_revoked_is_not_put_back(
-    acme: Team, application: Connection, how: str
+async def test_a_revoked_auditor_cannot_be_restored(
+    acme: Organization, application_connection: Connection, how: str
 ) -> None:
     """The event that once named them explains no row that is put back as it was."""
-    world, email = acme.world, f"vera@{acme.id}.example"
-    async with world.operator() as change:
+    deployment, email = acme.deployment, f"vera@{acme.id}.example"
+    async with deployment.operator() as change:
         vera = (await grant_auditor(change, email, "the yearly audit", None)).id
-    was = await application.fetchrow("SELECT * FROM auditors WHERE user_id = $1", vera)
+    was = await application_connection.fetchrow("SELECT * FROM auditors WHERE user_id = $1", vera)
     assert was is not None
-    async with world.operator() as change:
+    async with deployment.operator() as change:
         if how == "revoked":
             await revoke_auditor(change, vera, "it is over")
         else:
@@ -237,23 +243,25 @@ async def test_an_auditor_who_was_revoked_is_not_put_back(
     names = ("user_id", "granted_at", "granted_by", "reason_hash", "expires_at")
     assert tuple(was.keys()) == names
     with pytest.raises(PostgresError, match="newest event"):
-        await application.execute(put_back, *(was[name] for name in names))
-    async with world.service.reads() as session:
-        tomorrow = await world.service.now() + timedelta(days=2)
+        await application_connection.execute(put_back, *(was[name] for name in names))
+    async with deployment.service.reads() as session:
+        tomorrow = await deployment.service.now() + timedelta(days=2)
         assert not await is_auditor(session, vera, tomorrow)
 
 
-async def test_nobody_resolves_a_finding_in_secret(acme: Team, application: Connection) -> None:
-    id = await application.fetchval(
+async def test_a_finding_cannot_be_resolved_in_secret(
+    acme: Organization, application_connection: Connection
+) -> None:
+    id = await application_connection.fetchval(
         "INSERT INTO findings (kind, organization_id, fingerprint, details)"
         f" VALUES ('foreign_write', '{acme.id}', '{acme.id}', '{{}}') RETURNING id"
     )
     await refused(
-        application,
+        application_connection,
         f"UPDATE findings SET resolved_at = now(), resolved_by = 'operator:ines' WHERE id = {id}",
     )
     await refused(
-        application,
+        application_connection,
         f"UPDATE findings SET resolved_at = '2100-01-01', resolved_by = 'x' WHERE id = {id}",
     )
 
@@ -269,46 +277,54 @@ async def test_nobody_resolves_a_finding_in_secret(acme: Team, application: Conn
         "tokens_valid_from = 'infinity'",
     ],
 )
-async def test_nobody_takes_over_a_user_in_secret(
-    acme: Team, application: Connection, change: str
+async def test_a_user_cannot_be_taken_over_in_secret(
+    acme: Organization, application_connection: Connection, change: str
 ) -> None:
-    await refused(application, f"UPDATE users SET {change} WHERE id = '{acme.administrator.id}'")
+    await refused(
+        application_connection, f"UPDATE users SET {change} WHERE id = '{acme.administrator.id}'"
+    )
 
 
-async def test_a_login_stays_whose_it_is(
-    acme: Team, application: Connection, owner: Connection
+async def test_a_login_cannot_be_moved_to_another_user(
+    acme: Organization, application_connection: Connection, owner_connection: Connection
 ) -> None:
     id = acme.administrator.id
     own = f"UPDATE users SET issuer = 'https://login.example', subject = '{id}' WHERE id = '{id}'"
     event = EVENT.format("-", "login_linked", f"user:{id}", "{}")
-    await transaction(application, own, event)
+    await run_transaction(application_connection, own, event)
     await refused(
-        application,
+        application_connection,
         f"UPDATE users SET subject = 'eve' WHERE id = '{id}'",
         event,
     )
-    await refused(application, f"UPDATE users SET issuer = NULL, subject = NULL WHERE id = '{id}'")
+    await refused(
+        application_connection, f"UPDATE users SET issuer = NULL, subject = NULL WHERE id = '{id}'"
+    )
 
 
 @pytest.mark.parametrize("column", ["checked_at", "asked_at"])
-async def test_no_comparison_is_put_off_for_ever(
-    acme: Team, application: Connection, column: str
+async def test_a_comparison_cannot_be_postponed_forever(
+    acme: Organization, application_connection: Connection, column: str
 ) -> None:
     other = "asked_at" if column == "checked_at" else "checked_at"
     statement = RECONCILED.format(acme.id, column, other, "'2100-01-01'::timestamptz", "now()")
-    await refused(application, statement)
+    await refused(application_connection, statement)
 
 
-async def test_what_the_application_says_of_its_rows_itself_is_left_out(
-    acme: Team, application: Connection, intruder: Intruder
+async def test_proofs_that_the_application_writes_itself_are_ignored(
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     lie = '{"attests": {"login:eve": "anything"}}'
-    await transaction(application, EVENT.format(acme.id, "token_created", "user:eve", lie))
+    await run_transaction(
+        application_connection, EVENT.format(acme.id, "token_created", "user:eve", lie)
+    )
     told = (
         f"SELECT details::text FROM events WHERE chain = '{acme.id}' ORDER BY position DESC LIMIT 1"
     )
     assert await intruder.ask(told) == "{}"
-    await refused(application, "INSERT INTO attested_rows VALUES ('login:eve', '-', 1, 'anything')")
+    await refused(
+        application_connection, "INSERT INTO attested_rows VALUES ('login:eve', '-', 1, 'anything')"
+    )
 
 
 @pytest.mark.parametrize(
@@ -339,8 +355,8 @@ async def test_what_the_application_says_of_its_rows_itself_is_left_out(
         ),
     ],
 )
-async def test_what_even_the_owner_does_to_such_rows_is_named(
-    acme: Team, intruder: Intruder, statement: str, fault: str, row: str
+async def test_changes_of_the_owner_to_such_rows_are_found(
+    acme: Organization, intruder: Intruder, statement: str, fault: str, row: str
 ) -> None:
     await machine(acme)
     await acme.invite("carla", ["product"])
@@ -355,18 +371,24 @@ async def test_what_even_the_owner_does_to_such_rows_is_named(
     assert (fault, row) in found
 
 
-async def test_nobody_is_somebody_elses_user_by_an_external_id(
-    acme: Team, application: Connection, owner: Connection
+async def test_an_external_id_cannot_be_moved_to_another_user(
+    acme: Organization, application_connection: Connection, owner_connection: Connection
 ) -> None:
     ana, bob = acme.administrator, await acme.member("bob", roles=["support"])
-    await owner.execute(f"UPDATE users SET external_id = 'ext-{bob.id}' WHERE id = '{bob.id}'")
+    await owner_connection.execute(
+        f"UPDATE users SET external_id = 'ext-{bob.id}' WHERE id = '{bob.id}'"
+    )
     move = "UPDATE users SET external_id = {} WHERE id = '{}'"
-    await refused(application, move.format("NULL", bob.id), move.format(f"'ext-{bob.id}'", ana.id))
-
-
-async def test_no_type_of_her_own_turns_the_clock_off(acme: Team, application: Connection) -> None:
     await refused(
-        application,
+        application_connection, move.format("NULL", bob.id), move.format(f"'ext-{bob.id}'", ana.id)
+    )
+
+
+async def test_a_type_of_the_intruder_cannot_disable_the_clock_check(
+    acme: Organization, application_connection: Connection
+) -> None:
+    await refused(
+        application_connection,
         "CREATE TYPE pg_temp.timestamptz AS ENUM ('2000-01-01')",
         RECONCILED.format(acme.id, "checked_at", "asked_at", "'2100-01-01'", "NULL"),
     )
@@ -379,38 +401,38 @@ REVIVED = {
 
 
 @pytest.mark.parametrize("kind", REVIVED)
-async def test_an_invitation_that_is_over_is_not_revived(
-    acme: Team, application: Connection, kind: str
+async def test_an_ended_invitation_cannot_be_revived(
+    acme: Organization, application_connection: Connection, kind: str
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    secret = acme.world.secret_for(acme.address("bob"))
+    secret = acme.deployment.invitation_token(acme.address("bob"))
     if kind == "an accepted one":
         bob = (await acme.accept("bob")).json()["user"]
         await acme.administrator.ask("DELETE", f"{acme.path}/members/{bob}")
     else:
         await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
     try:
-        await transaction(
-            application,
+        await run_transaction(
+            application_connection,
             f"{REVIVED[kind]} WHERE organization_id = '{acme.id}' AND id = '{id}'",
             "SELECT * FROM ledger_drain()",
         )
     except PostgresError:
         return  # refused outright
     assert any("no event" in each or "event" in each for each in await verified(acme))
-    answer = await acme.world.http.post(
+    answer = await acme.deployment.http.post(
         "/v1/invitations/accept", json={"token": secret, "name": "Bob"}
     )
     assert answer.status_code in (401, 409), answer.text
     assert answer.json()["code"] in ("invitation_unexplained", "sign_in_to_accept")
 
 
-async def test_an_offer_that_she_raises_is_not_accepted(
-    acme: Team, application: Connection
+async def test_an_offer_that_the_intruder_raised_is_not_accepted(
+    acme: Organization, application_connection: Connection
 ) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    await transaction(
-        application,
+    await run_transaction(
+        application_connection,
         f"UPDATE invitation_roles SET role = 'operations' WHERE organization_id = '{acme.id}'"
         f" AND invitation_id = '{id}'",
     )
@@ -420,16 +442,16 @@ async def test_an_offer_that_she_raises_is_not_accepted(
 
 
 async def test_an_event_of_a_refusal_explains_no_entry(
-    acme: Team, application: Connection, intruder: Intruder
+    acme: Organization, application_connection: Connection, intruder: Intruder
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await transaction(
-        application,
+    await run_transaction(
+        application_connection,
         "INSERT INTO role_assignments (organization_id, user_id, role, granted_at)"
         f" VALUES ('{acme.id}', '{bob.id}', 'administrator', now())",
         "SELECT * FROM ledger_drain()",
         LEDGER.format(acme.id, acme.id, bob.id, "user:mallory", "api", "forged"),
         EVENT.format(acme.id, "refused", "", "{}"),
     )
-    position = (await entries(acme))[-1].position
+    position = (await ledger_entries(acme))[-1].position
     assert f"ledger {position} entry_without_event" in await intruder.all_found(acme)

@@ -72,7 +72,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_password_is_not_said_to_a_server_from_whose_offer_somebody_took_tls() -> None:
+async def test_a_password_is_not_sent_if_the_offer_of_tls_was_stripped() -> None:
     heard: list[LoginPassword] = []
 
     def authenticate(*told: object) -> AuthResult:
@@ -93,7 +93,7 @@ async def test_a_password_is_not_said_to_a_server_from_whose_offer_somebody_took
 
 
 @pytest.mark.usefixtures("elsewhere")
-async def test_a_password_is_not_said_to_whoever_has_another_certificate(tmp_path: Path) -> None:
+async def test_a_password_is_not_sent_to_a_server_with_another_certificate(tmp_path: Path) -> None:
     inbox, context = Inbox(), self_signed(tmp_path)
     with (
         inbox.serving(tls_context=context) as server,
@@ -133,7 +133,7 @@ def test_a_mail_server_whose_scheme_is_misspelled_is_refused(
         "xds:///localhost:50051",
     ],
 )
-def test_the_key_of_spicedb_does_not_travel_in_plain_text(
+def test_the_spicedb_key_is_not_sent_in_plain_text(
     monkeypatch: pytest.MonkeyPatch, endpoint: str, name: str
 ) -> None:
     with pytest.raises(InvalidSettings) as refused:
@@ -157,18 +157,20 @@ def test_the_key_of_spicedb_does_not_travel_in_plain_text(
         "unix:///run/spicedb.sock",
     ],
 )
-def test_on_this_machine_it_may(endpoint: str) -> None:
+def test_the_spicedb_key_may_be_sent_in_plain_text_on_this_machine(endpoint: str) -> None:
     assert is_local_endpoint(endpoint)
 
 
-def test_with_tls_spicedb_may_be_anywhere(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_spicedb_may_be_on_any_host_with_tls(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
     assert settings_with(monkeypatch, SPICEDB_TLS="true").spicedb_tls
     monkeypatch.delenv("TEAMACCESS_SPICEDB_TLS")
     assert settings_with(monkeypatch, SPICEDB_TLS_CA=str(tmp_path / "ca.pem")).spicedb_tls_ca
 
 
-async def test_a_proxy_of_the_environment_is_not_told_the_key(
+async def test_a_proxy_from_the_environment_does_not_get_the_key(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     asked = []
@@ -253,7 +255,7 @@ async def keys_found(issuer: str, proxy: int) -> tuple[str, str]:
     return found.decode().strip(), errors.decode()
 
 
-async def test_a_proxy_of_the_environment_answers_for_no_issuer_on_this_machine() -> None:
+async def test_a_proxy_from_the_environment_is_not_used_for_an_issuer_on_this_machine() -> None:
     issuer, proxy = Spy(ISSUER_KEY), Spy(PROXY_KEY)
     async with listening(issuer) as port, listening(proxy) as proxy_port:
         issuer.issuer = proxy.issuer = f"http://127.0.0.1:{port}"
@@ -262,7 +264,7 @@ async def test_a_proxy_of_the_environment_answers_for_no_issuer_on_this_machine(
     assert proxy.asked == []
 
 
-async def test_a_proxy_of_the_environment_carries_tls_and_cannot_answer_in_its_place(
+async def test_a_proxy_from_the_environment_only_forwards_tls(
     tmp_path: Path,
 ) -> None:
     proxy = Spy(PROXY_KEY, self_signed(tmp_path))
@@ -277,7 +279,7 @@ async def test_a_proxy_of_the_environment_carries_tls_and_cannot_answer_in_its_p
 # --- this machine ---
 
 
-def test_dev_tells_the_terminal_no_key(tmp_path: Path) -> None:
+def test_dev_prints_no_key(tmp_path: Path) -> None:
     told = {
         "api": "http://127.0.0.1:8000",
         "spicedb": {"endpoint": "127.0.0.1:50051", "preshared_key": "the key of SpiceDB"},
@@ -299,7 +301,7 @@ def secrets_of_another_deployment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("secrets_of_another_deployment")
-def test_no_secret_is_in_an_argument_a_log_or_a_foreign_environment(
+def test_no_secret_is_in_an_argument_a_log_or_another_environment(
     start_dev: StartDev, home: Path
 ) -> None:
     dev = start_dev()
@@ -322,7 +324,7 @@ def test_no_secret_is_in_an_argument_a_log_or_a_foreign_environment(
     assert not any(secret in logs for secret in secrets)
 
 
-def test_what_holds_a_secret_does_not_show_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_objects_with_secrets_do_not_print_them(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = settings_with(
         monkeypatch,
         DATABASE_URL="postgresql://t:hunter2@127.0.0.1/t",

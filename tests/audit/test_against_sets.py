@@ -9,57 +9,59 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from tests.audit.history import History
-from tests.audit.oracle import Oracle
-from tests.support.world import Team
+from tests.audit.expected_access import ExpectedAccess
+from tests.audit.random_changes import RandomChanges
+from tests.support.organization import Organization
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 STEPS = 40
 
 
-async def test_every_answer_is_what_plain_sets_say_and_stays_what_it_was(acme: Team) -> None:
+async def test_every_answer_matches_plain_sets_and_stays_the_same_later(
+    acme: Organization,
+) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    history = History(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
+    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
     await history.begin()
     past = []
     for step in range(STEPS):
-        await history.go_on()
+        await history.change_one_thing()
         if step % 10 == 9:
-            await _same(history, history.oracle)
+            await _same(history, history.expected)
         if step % 4 == 0:
             live = (await _ask(acme, "matrix"))["items"]
-            at = (await acme.world.service.now()).isoformat()
-            past.append((at, deepcopy(history.oracle), live))
+            at = (await acme.deployment.service.now()).isoformat()
+            past.append((at, deepcopy(history.expected), live))
     for at, oracle, live in history.chance.sample(past, len(past)):
         for basis in ("decided", "enforced"):
             assert (await _ask(acme, "matrix", at=at, basis=basis))["items"] == live
         await _same(history, oracle, at=at)
 
 
-async def _same(history: History, oracle: Oracle, **then: str) -> None:
+async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> None:
     """What the sets say is what is answered, now or as of then."""
-    team = history.team
-    names = {person.id: name for name, person in team.people.items()}
-    matrix = await _ask(team, "matrix", **then)
+    organization = history.organization
+    names = {person.id: name for name, person in organization.people.items()}
+    matrix = await _ask(organization, "matrix", **then)
     told = {names[row["user"]]: set(row["actions"]) for row in matrix["items"]}
     active = {name for name, each in oracle.people.items() if each.active}
     assert told.keys() == active
     for name in oracle.people:
         expected = {history.ids[sentence] for sentence in oracle.allowed(name)}
         assert told.get(name, set()) & set(history.ids.values()) == expected, name
-        answer = await _ask(team, "what-can", user=team.people[name].id, **then)
+        answer = await _ask(organization, "what-can", user=organization.people[name].id, **then)
         cans = {each["action"] for each in answer["items"] if each["resource"] is None}
         assert cans & set(history.ids.values()) == expected, name
         _explained(answer)
     for sentence in history.chance.sample(sorted(history.ids), 8):
-        answer = await _ask(team, "who-can", action=history.ids[sentence], **then)
+        answer = await _ask(organization, "who-can", action=history.ids[sentence], **then)
         assert {names[each["user"]] for each in answer["items"]} == oracle.who(sentence), sentence
         _explained(answer)
     for _ in range(4):
         name = history.chance.choice(sorted(oracle.people))
         sentence = history.chance.choice(sorted(history.ids))
-        about = {"user": team.people[name].id, "action": history.ids[sentence], **then}
-        answer = await _ask(team, "why", **about)
+        about = {"user": organization.people[name].id, "action": history.ids[sentence], **then}
+        answer = await _ask(organization, "why", **about)
         assert answer["allowed"] == (sentence in oracle.allowed(name)), (name, sentence)
         assert bool(answer["paths"]) == answer["allowed"]
         assert (answer["obstacle"] is None) == answer["allowed"]
@@ -73,7 +75,9 @@ def _explained(answer: dict[str, Any]) -> None:
     assert all(each["paths"] for each in answer["items"])
 
 
-async def _ask(team: Team, question: str, **about: str) -> dict[str, Any]:
-    answer = await team.administrator.ask("GET", f"{team.path}/audit/{question}", params=about)
+async def _ask(organization: Organization, question: str, **about: str) -> dict[str, Any]:
+    answer = await organization.administrator.ask(
+        "GET", f"{organization.path}/audit/{question}", params=about
+    )
     found: dict[str, Any] = answer.raise_for_status().json()
     return found

@@ -5,37 +5,43 @@ from datetime import timedelta
 from random import Random
 
 from teamaccess.audit.state.facts import Fact, facts_at
-from tests.audit.history import History
-from tests.support.objects import grant, registered, to
-from tests.support.steps import end_role
-from tests.support.world import Person, Team
+from tests.audit.random_changes import RandomChanges
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources, grant_to, set_grants
 
 
-async def test_of_one_user_it_is_the_same_without_what_is_said_of_others(acme: Team) -> None:
-    history = History(acme, Random(1))  # noqa: S311 - nothing secret hangs on it
+async def test_facts_about_one_user_are_the_same_without_those_about_others(
+    acme: Organization,
+) -> None:
+    history = RandomChanges(acme, Random(1))  # noqa: S311 - nothing secret hangs on it
     await history.begin()
     for _ in range(20):
-        await history.go_on()
+        await history.change_one_thing()
     await _objects_ends_and_departures(acme)
-    reads, end = acme.world.service.reads, len(await acme.ledger())
+    reads, end = acme.deployment.service.reads, len(await acme.ledger())
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
         theirs = await facts_at(reads, acme.id, end, about=person.id)
-        assert theirs.standing == _of(person, everybody.standing)
-        assert theirs.lost == _of(person, everybody.lost)
-        assert any(person.id in each for each in {**theirs.standing, **theirs.lost})
+        assert theirs.current == _of(person, everybody.current)
+        assert theirs.ended == _of(person, everybody.ended)
+        assert any(person.id in each for each in {**theirs.current, **theirs.ended})
 
 
-async def _objects_ends_and_departures(team: Team) -> None:
-    eve = team.people["eve"]
-    await team.act("reactivate", eve)  # in case they are suspended
-    (await team.change_roles(eve, "support")).raise_for_status()
-    await registered(team, "transfer:t1", creator=eve)
-    await registered(team, "webhook:wh_1")
-    grants = (to(eve, "edit"), to("pay", "view"))
-    (await grant(team, "webhook:wh_1", *grants)).raise_for_status()
-    await end_role(team, eve, "support", await team.world.service.now() + timedelta(days=1))
-    (await team.act("remove", team.people["zoe"])).raise_for_status()
+async def _objects_ends_and_departures(organization: Organization) -> None:
+    eve = organization.people["eve"]
+    await organization.reactivate(eve)  # in case they are suspended
+    (await organization.change_roles(eve, "support")).raise_for_status()
+    await add_resources(organization, "transfer:t1", creator=eve)
+    await add_resources(organization, "webhook:wh_1")
+    grants = (grant_to(eve, "edit"), grant_to("pay", "view"))
+    (await set_grants(organization, "webhook:wh_1", *grants)).raise_for_status()
+    await organization.set_role_expiry(
+        eve,
+        "support",
+        await organization.deployment.service.now() + timedelta(days=1),
+    )
+    (await organization.remove(organization.people["zoe"])).raise_for_status()
 
 
 def _of(person: Person, facts: Mapping[str, Fact]) -> dict[str, Fact]:

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from teamaccess.audit.audit import CatalogNotInForce
-from teamaccess.audit.questions.holders import holders
+from teamaccess.audit.questions.holders import find_holders
 from teamaccess.audit.questions.matrix import matrix
 from teamaccess.audit.questions.who_can import who_can
+from teamaccess.audit.sources import CatalogNotInForce
 from teamaccess.audit.state import sandboxes
 from teamaccess.audit.state.moment import Moment
-from teamaccess.audit.state.sandboxes import NoSandbox, Sandboxes, SandboxUnavailable
+from teamaccess.audit.state.sandboxes import NoSandbox, SandboxPool, SandboxUnavailable
 from teamaccess.catalog import Catalog
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import FULLY_CONSISTENT, Engine, EngineUnavailable
 from teamaccess.local.sandbox import LocalSandbox
@@ -24,47 +24,48 @@ from teamaccess.local.stack import LocalStack
 from teamaccess.relationships import organization
 from tests.audit.test_why import why
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.directory.schemas.conftest import grown
-from tests.support.connections import Connection, application, owner
-from tests.support.spicedb_proxy import Writes, linked, through
-from tests.support.steps import end_role, enlist, refused
-from tests.support.world import OPERATOR, Team, World
-from tests.upkeep.reconciliation.conftest import apart, ground
-
-__all__ = ["apart", "application", "ground", "grown", "owner"]
+from tests.support.database_connections import Connection
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import Writes, linked, through_proxy
 
 
-async def who(team: Team, action: str, at: datetime, basis: str = "decided") -> set[str]:
+async def who(
+    organization: Organization, action: str, at: datetime, basis: str = "decided"
+) -> set[str]:
     """Who could, by the API."""
     about = {"action": action, "at": at.isoformat(), "basis": basis}
-    answer = await team.administrator.ask("GET", f"{team.path}/audit/who-can", params=about)
+    answer = await organization.administrator.ask(
+        "GET", f"{organization.path}/audit/who-can", params=about
+    )
     found: dict[str, Any] = answer.raise_for_status().json()
     assert (found["evidence"]["unexplained"], found["evidence"]["missing"]) == (0, 0)
     return {each["user"] for each in found["items"]}
 
 
-async def now(team: Team) -> datetime:
+async def now(organization: Organization) -> datetime:
     """PostgreSQL's clock."""
-    return await team.world.service.now()
+    return await organization.deployment.service.now()
 
 
-async def test_what_was_stays_so_whatever_happens_later(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_answers_about_the_past_do_not_change_later(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.change_roles(bob, "developer")).raise_for_status()
     later = await now(acme)
-    (await acme.act("remove", bob)).raise_for_status()
+    (await acme.remove(bob)).raise_for_status()
     assert bob.id in await who(acme, "refunds_create", then)
     assert bob.id not in await who(acme, "refunds_create", later)
     assert bob.id in await who(acme, "webhooks_create", later)
     assert bob.id not in await who(acme, "webhooks_create", await now(acme))
 
 
-async def test_why_not_is_told_as_of_then(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    await acme.act("suspend", bob)
+async def test_why_not_is_explained_as_of_that_time(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.suspend(bob)
     suspended = await now(acme)
-    await acme.act("reactivate", bob)
+    await acme.reactivate(bob)
     about = {"user": bob.id, "action": "refunds_create", "at": suspended.isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/why", params=about)
     found = answer.raise_for_status().json()
@@ -74,10 +75,12 @@ async def test_why_not_is_told_as_of_then(acme: Team) -> None:
     assert (await why(acme, bob, "refunds_create"))["allowed"]
 
 
-async def test_an_end_that_was_ahead_is_ahead_and_one_that_was_past_is_past(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_an_expiry_counts_as_future_or_past_as_of_that_time(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     end = await now(acme) + timedelta(seconds=1)
-    await end_role(acme, bob, "support", end)
+    await acme.set_role_expiry(bob, "support", end)
     assert bob.id in await who(acme, "refunds_create", await now(acme))
     while await now(acme) < end + timedelta(milliseconds=50):
         pass
@@ -89,18 +92,20 @@ async def test_an_end_that_was_ahead_is_ahead_and_one_that_was_past_is_past(acme
     assert answer.json()["obstacle"]["expired_at"] == end.isoformat().replace("+00:00", "Z")
 
 
-async def test_what_was_decided_in_an_outage_was_not_enforced_then(
-    acme: Team, fintoc: World
+async def test_a_change_decided_in_an_outage_was_not_enforced_then(
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = await now(acme)
-    async with linked(fintoc) as (second, link):
-        link.writes = Writes.FAIL
-        assert (await through(second, acme).change_roles(bob, "support")).status_code == 202
+    async with linked(fintoc) as (second, proxy):
+        proxy.writes = Writes.FAIL
+        assert (await through_proxy(second, acme).change_roles(bob, "support")).status_code == 202
         during = await now(acme)
         assert not await acme.can(bob, "refunds_create")
-        link.writes = Writes.ARRIVE
-        (await through(second, acme).change_roles(bob, "support", "developer")).raise_for_status()
+        proxy.writes = Writes.ARRIVE
+        (
+            await through_proxy(second, acme).change_roles(bob, "support", "developer")
+        ).raise_for_status()
     after = await now(acme)
     answers = {
         (time, basis): bob.id in await who(acme, "refunds_create", at, basis)
@@ -117,27 +122,31 @@ async def test_what_was_decided_in_an_outage_was_not_enforced_then(
     }
 
 
-async def test_the_schema_that_was_in_force_answers(
-    apart: World, grown: Catalog, sandbox: LocalSandbox
+async def test_the_schema_in_force_at_that_time_answers(
+    isolated: Deployment, catalog_with_cashier: Catalog, sandbox: LocalSandbox
 ) -> None:
-    team = await apart.create("acme")
-    await enlist(team, {"bob": ["support"]})
-    before = await apart.service.now()
-    await apply_schema(apart.service.ledger, apart.service.engine, grown, OPERATOR)
-    after = await apart.service.now()
-    audit = replace(apart.service.audit, sandboxes=Sandboxes(sandbox.endpoint))
-    old = await matrix(await audit.of(team.id, Moment(before)))
-    new = await matrix(await audit.of(team.id, Moment(after)))
+    organization = await isolated.create_organization("acme")
+    await organization.add_members({"bob": ["support"]})
+    before = await isolated.service.now()
+    await apply_schema(
+        isolated.service.ledger, isolated.service.engine, catalog_with_cashier, OPERATOR
+    )
+    after = await isolated.service.now()
+    audit = replace(isolated.service.audit.sources, sandboxes=SandboxPool(sandbox.endpoint))
+    old = await matrix(await audit.of(organization.id, Moment(before)))
+    new = await matrix(await audit.of(organization.id, Moment(after)))
     assert (old.evidence.catalog, new.evidence.catalog) == (
-        apart.service.catalog.version,
-        grown.version,
+        isolated.service.catalog.version,
+        catalog_with_cashier.version,
     )
     assert old.members == new.members
     with pytest.raises(CatalogNotInForce):  # the present is the other catalog's by now
-        await audit.of(team.id)
+        await audit.of(organization.id)
 
 
-async def test_what_has_not_come_or_not_begun_is_refused(acme: Team) -> None:
+async def test_a_future_time_and_a_time_before_the_organization_are_refused(
+    acme: Organization,
+) -> None:
     def asked(at: str) -> Any:
         about = {"action": "refunds_create", "at": at}
         return acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
@@ -151,11 +160,11 @@ async def test_what_has_not_come_or_not_begun_is_refused(acme: Team) -> None:
     refused(await asked("yesterday"), 400, "invalid_request")
 
 
-async def test_an_ended_organization_is_answered_for_to_operators(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_operators_can_ask_about_a_deleted_organization(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     then = await now(acme)
     (await acme.administrator.ask("DELETE", acme.path)).raise_for_status()
-    operator = await acme.world.signed_in_operator()
+    operator = await acme.deployment.operator_person()
     about = {"action": "refunds_create", "at": then.isoformat()}
     answer = await operator.ask("GET", f"{acme.path}/audit/who-can", params=about)
     assert bob.id in {each["user"] for each in answer.raise_for_status().json()["items"]}
@@ -163,44 +172,46 @@ async def test_an_ended_organization_is_answered_for_to_operators(acme: Team) ->
     refused(nobody, 404, "unknown_organization")
 
 
-async def test_without_a_sandbox_it_says_so(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes(None))
+async def test_without_a_sandbox_the_question_is_refused(acme: Organization) -> None:
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=SandboxPool(None))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(NoSandbox):
         await who_can(source, "refunds_create")
 
 
-async def test_an_engine_that_does_not_answer_has_no_holders(acme: Team) -> None:
+async def test_an_engine_that_does_not_answer_has_no_holders(acme: Organization) -> None:
     async with Engine(f"127.0.0.1:{choose_port(0, 'nobody', '')}", "nobody") as engine:
         with pytest.raises(EngineUnavailable):
-            await holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
+            await find_holders(engine, FULLY_CONSISTENT, [(organization(acme.id), "membership")])
 
 
-async def test_a_sandbox_that_does_not_answer_is_told_from_spicedb(acme: Team) -> None:
-    audit = replace(acme.world.service.audit, sandboxes=Sandboxes("127.0.0.1:1"))
+async def test_an_unavailable_sandbox_has_its_own_error(acme: Organization) -> None:
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=SandboxPool("127.0.0.1:1"))
     source = await audit.of(acme.id, Moment(await now(acme)))
     with pytest.raises(SandboxUnavailable):
         await who_can(source, "refunds_create")
 
 
-async def test_while_a_change_is_decided_nobody_knows_what_was_so_just_now(acme: Team) -> None:
+async def test_a_question_about_this_moment_waits_for_changes_in_progress(
+    acme: Organization,
+) -> None:
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
-    async with acme.world.operator(acme.id):
+    async with acme.deployment.operator(acme.id):
         answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
     refused(answer, 503, "organization_busy")
 
 
 @pytest.mark.parametrize("forged", [NO_SUCH_RELATION, "TOUCH everything TO {}"])
-async def test_what_spicedb_would_not_take_spoils_no_later_answer(
-    acme: Team, application: Connection, forged: str
+async def test_an_entry_that_spicedb_refused_does_not_affect_later_answers(
+    acme: Organization, application_connection: Connection, forged: str
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    await application.execute(FORGED, acme.id, forged.format(acme.id))
-    assert (await acme.act("reactivate", bob)).status_code == 503
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await application_connection.execute(FORGED, acme.id, forged.format(acme.id))
+    assert (await acme.reactivate(bob)).status_code == 503
     assert bob.id in await who(acme, "refunds_create", await now(acme))
-    async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.world.service.ledger, change, acme.id, "nobody knows it")
-    await acme.act("suspend", bob)
+    async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "nobody knows it")
+    await acme.suspend(bob)
     for basis in ("decided", "enforced"):
         assert bob.id not in await who(acme, "refunds_create", await now(acme), basis)
     wanted = {"changes": [{"change": "reactivate", "user": bob.id}]}
@@ -208,23 +219,25 @@ async def test_what_spicedb_would_not_take_spoils_no_later_answer(
     assert [each["user"] for each in answer.raise_for_status().json()["items"]] == [bob.id]
 
 
-async def test_what_is_too_large_for_a_sandbox_is_refused(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_an_organization_too_large_for_a_sandbox_is_refused(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await enlist(acme, {"bob": ["support"]})
-    monkeypatch.setattr(sandboxes, "MOST", 3)
+    await acme.add_members({"bob": ["support"]})
+    monkeypatch.setattr(sandboxes, "MOST_RELATIONSHIPS", 3)
     about = {"action": "refunds_create", "at": (await now(acme)).isoformat()}
     answer = await acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
     assert refused(answer, 409, "too_large_for_sandbox")["relationships"] == 4
 
 
-async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalStack) -> None:
+async def test_a_restarted_sandbox_server_is_filled_again(
+    acme: Organization, stack: LocalStack
+) -> None:
     server = stack.start_sandbox()
-    own = Sandboxes(server.endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
+    own = SandboxPool(server.endpoint)
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
-    server.begin_anew()
+    server.restart()
     second = await who_can(await audit.of(acme.id, moment), "refunds_create")
     await own.close()
     assert [each.person.user for each in second.holders] == [
@@ -232,17 +245,19 @@ async def test_a_server_that_began_anew_is_told_again(acme: Team, stack: LocalSt
     ]
 
 
-async def test_a_process_keeps_a_few_sandboxes_and_asks_the_same_one_again(acme: Team) -> None:
-    own = Sandboxes(acme.world.settings.sandbox_endpoint)
-    audit = replace(acme.world.service.audit, sandboxes=own)
-    bob = (await enlist(acme, {"bob": []}))["bob"]
-    for step in range(sandboxes.KEPT + 2):
+async def test_a_process_keeps_a_few_sandboxes_and_reuses_them(
+    acme: Organization,
+) -> None:
+    own = SandboxPool(acme.deployment.settings.sandbox_endpoint)
+    audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    for step in range(sandboxes.MOST_KEPT + 2):
         (await acme.change_roles(bob, "support" if step % 2 else "product")).raise_for_status()
-        await end_role(acme, bob, "support" if step % 2 else "product", later(step))
+        await acme.set_role_expiry(bob, "support" if step % 2 else "product", later(step))
         moment = Moment(await now(acme))
         await who_can(await audit.of(acme.id, moment), "refunds_create")
         await matrix(await audit.of(acme.id, moment))
-    assert len(own._kept) == sandboxes.KEPT
+    assert len(own._kept) == sandboxes.MOST_KEPT
     await own.close()
 
 
@@ -251,9 +266,11 @@ def later(days: int) -> datetime:
     return datetime.now(UTC) + timedelta(days=days + 1)
 
 
-async def test_a_long_answer_comes_line_by_line_and_says_when_it_is_whole(acme: Team) -> None:
+async def test_a_long_answer_is_streamed_and_marked_as_complete(
+    acme: Organization,
+) -> None:
     await acme.member("bob", ["support"])
-    await enlist(acme, {"eve": ["support"]})
+    await acme.add_members({"eve": ["support"]})
     answer = await acme.administrator.ask(
         "GET",
         f"{acme.path}/audit/who-can",

@@ -15,7 +15,9 @@ PAGES = [DOCS / "how-to" / "write-a-catalog.md", DOCS / "reference" / "catalog.m
 BLOCK = re.compile(r"^```(\w+) ?(\S*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 
 
-def test_the_pages_are_true(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_generated_pages_match_the_catalogs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.setenv("NO_COLOR", "1")

@@ -3,7 +3,7 @@
 import pytest
 
 from teamaccess.catalog import Catalog, load
-from tests.catalog.facts import Says, finicom_prose
+from tests.catalog.seed_tables import Says, finicom_prose
 
 GUIDE = list(finicom_prose())
 
@@ -18,9 +18,7 @@ def from_the_guide(finicom: Catalog) -> set[str]:
 
 
 @pytest.mark.parametrize("says", GUIDE, ids=lambda says: says.role)
-def test_a_role_can_do_what_the_guide_says_and_nothing_else_of_it(
-    finicom: Catalog, says: Says
-) -> None:
+def test_a_role_can_do_exactly_what_the_guide_says(finicom: Catalog, says: Says) -> None:
     assert finicom.actions_of([says.role]) & from_the_guide(finicom) == says.can | below(says.role)
 
 
@@ -29,7 +27,7 @@ def test_a_role_cannot_do_what_the_guide_refuses_it(finicom: Catalog, says: Says
     assert finicom.actions_of([says.role]).isdisjoint(says.cannot)
 
 
-def test_every_action_of_the_guide_is_said_or_refused_of_each_role(finicom: Catalog) -> None:
+def test_the_guide_allows_or_refuses_every_action_for_each_role(finicom: Catalog) -> None:
     for says in GUIDE:
         assert says.can | below(says.role) | says.cannot == from_the_guide(finicom)
 
@@ -51,11 +49,11 @@ def test_the_admin_can_do_everything_and_admins_make_admins(finicom: Catalog) ->
     assert {role.granted_by for role in finicom.roles.values()} == {"dashboard"}
 
 
-def test_whoever_creates_an_organization_becomes_its_admin(finicom: Catalog) -> None:
+def test_the_creator_of_an_organization_becomes_its_admin(finicom: Catalog) -> None:
     assert finicom.founder_role == "admin"
 
 
-def test_members_and_settings_are_the_admins_pages(finicom: Catalog) -> None:
+def test_only_admins_see_the_pages_of_members_and_settings(finicom: Catalog) -> None:
     for operation in ("view_members", "view_invitations", "invite", "change_roles", "remove"):
         assert finicom.actions[finicom.guards[operation]].roles == ("admin",)
     assert finicom.actions["settings_view"].roles == ("admin",)

@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 
 from teamaccess.catalog import Catalog, load
-from tests.catalog.facts import Row, fintoc_table
+from tests.catalog.seed_tables import Row, fintoc_table
 
 TABLE = fintoc_table()
 
@@ -40,11 +40,11 @@ def test_every_row_of_the_table_is_one_action_of_the_catalog(fintoc: Catalog, ro
     assert in_the_catalog(fintoc).count(row) == 1
 
 
-def test_every_action_from_the_table_is_one_row_of_it(fintoc: Catalog) -> None:
+def test_every_action_with_the_source_table_is_one_row_of_it(fintoc: Catalog) -> None:
     assert Counter(in_the_catalog(fintoc)) == Counter(TABLE)
 
 
-def test_eleven_actions_are_the_administrators_alone(fintoc: Catalog) -> None:
+def test_only_the_administrator_has_eleven_of_the_actions(fintoc: Catalog) -> None:
     alone = [row for row in in_the_catalog(fintoc) if row.roles == {"Administrator"}]
     assert len(alone) == 11
 
@@ -87,7 +87,7 @@ def test_transfers_come_from_the_prose_and_are_authorized_with_four_eyes(fintoc:
     assert prose["transfers_authorize"].permission == "transfers_authorize_unrestricted"
 
 
-def test_what_only_this_product_needs_is_the_administrators(fintoc: Catalog) -> None:
+def test_only_the_administrator_has_actions_that_the_product_adds(fintoc: Catalog) -> None:
     product = {
         action.id: action for action in fintoc.actions.values() if action.source == "product"
     }
@@ -104,7 +104,7 @@ def test_what_only_this_product_needs_is_the_administrators(fintoc: Catalog) -> 
     assert all(action.roles == ("administrator",) for action in product.values())
 
 
-def test_managing_does_not_imply_viewing_and_viewing_not_every_view(fintoc: Catalog) -> None:
+def test_managing_does_not_imply_viewing(fintoc: Catalog) -> None:
     product = fintoc.actions_of(["product"])
     assert {"webhooks_access", "webhooks_send_test"} <= product
     assert product.isdisjoint({"webhooks_create", "webhooks_view_secret"})
@@ -112,7 +112,7 @@ def test_managing_does_not_imply_viewing_and_viewing_not_every_view(fintoc: Cata
     assert secret == ["administrator", "developer"]
 
 
-def test_the_team_is_managed_by_the_actions_of_the_table(fintoc: Catalog) -> None:
+def test_the_guards_of_member_management_are_actions_of_the_table(fintoc: Catalog) -> None:
     guards = fintoc.guards
     assert guards["view_members"] == "users_access"
     assert guards["invite"] == "users_invite"

@@ -11,7 +11,7 @@ from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load
 from tests.catalog.small import APPROVE, HERE, SMALL, VIEW, mistakes, with_line
 
 
-def test_the_small_catalog_is_right() -> None:
+def test_the_small_catalog_has_no_mistake() -> None:
     assert mistakes(SMALL) == []
 
 
@@ -27,7 +27,7 @@ def test_the_small_catalog_is_right() -> None:
         ("[[clerk]]", "`roles` must list texts"),
     ],
 )
-def test_an_action_is_for_roles_that_there_are(roles: str, mistake: str) -> None:
+def test_an_action_is_for_roles_that_exist(roles: str, mistake: str) -> None:
     assert mistakes(with_line(24, f"roles: {roles}")) == [f"24: {VIEW}: {mistake}"]
 
 
@@ -49,7 +49,7 @@ def test_a_source_is_one_of_three() -> None:
     ]
 
 
-def test_a_role_is_granted_on_one_of_two_ways() -> None:
+def test_a_role_is_granted_in_one_of_two_ways() -> None:
     assert mistakes(with_line(9, "granted_by: chance")) == [
         "9: roles.owner: `granted_by` must be one of dashboard, operator, not 'chance'"
     ]
@@ -82,7 +82,7 @@ def test_a_flag_is_true_or_false(flag: str) -> None:
     ]
 
 
-def test_what_is_needed_is_missed_where_it_belongs() -> None:
+def test_a_missing_key_is_reported_where_it_belongs() -> None:
     assert mistakes(with_line(22, "# level")) == [f"20: {VIEW}: needs `level`"]
     assert mistakes(with_line(53, "# invite")) == ["47: guards: needs `invite`"]
     assert mistakes(with_line(42, "# label")) == ["41: types.payment: needs `label`"]
@@ -100,7 +100,7 @@ def test_what_is_needed_is_missed_where_it_belongs() -> None:
         (48, "guards"),
     ],
 )
-def test_an_unknown_key_is_shown_with_the_known_ones(number: int, where: str) -> None:
+def test_an_unknown_key_is_reported_with_the_known_keys(number: int, where: str) -> None:
     line = SMALL.splitlines()[number - 1].strip()
     [mistake] = mistakes(with_line(number, line, "colour: red"))
     assert mistake.startswith(f"{number + 1}: {where}: has the unknown key 'colour'; known are ")
@@ -116,7 +116,7 @@ def test_an_unknown_key_is_shown_with_the_known_ones(number: int, where: str) ->
         (54, "invite: team_manage", "54: guards: has 'invite' twice"),
     ],
 )
-def test_nothing_is_said_twice(number: int, line: str, mistake: str) -> None:
+def test_no_key_or_entry_may_appear_twice(number: int, line: str, mistake: str) -> None:
     assert mistake in mistakes(with_line(number, line))
 
 
@@ -139,7 +139,7 @@ def test_the_founder_becomes_the_administrator() -> None:
     ]
 
 
-def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
+def test_teams_cannot_hold_the_administrators_role_or_an_operators_role() -> None:
     assert mistakes(with_line(9, "granted_by: dashboard", "teams: true")) == [
         "6: roles.owner: is the administrator's, which only people hold, not teams"
     ]
@@ -148,7 +148,7 @@ def test_teams_hold_neither_the_administrators_role_nor_the_operators() -> None:
     ]
 
 
-def test_an_operator_s_role_cannot_be_made_again_from_its_parts() -> None:
+def test_an_operators_role_cannot_be_rebuilt_from_its_actions() -> None:
     assert mistakes(with_line(13, "granted_by: operator"))[:1] == [
         (
             "10: roles.clerk: is the operator's to grant, so one of its actions must be `reserved`:"
@@ -163,7 +163,7 @@ def test_a_guard_names_an_action() -> None:
     ]
 
 
-def test_a_guard_names_no_action_that_is_decided_on_objects() -> None:
+def test_a_guard_cannot_name_an_action_that_is_decided_on_resources() -> None:
     assert mistakes(with_line(53, "invite: payments_approve")) == [
         "53: guards: invite names payments_approve, which is decided on an object alone"
     ]
@@ -175,7 +175,7 @@ def test_a_type_names_actions() -> None:
     ]
 
 
-def test_a_four_eyes_action_needs_objects() -> None:
+def test_a_four_eyes_action_needs_a_resource_type() -> None:
     assert mistakes(with_line(45, "# nothing to approve")) == [
         f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it"
     ]
@@ -192,12 +192,12 @@ def test_a_four_eyes_action_needs_objects() -> None:
         ("roles: \x00", "1: not YAML: unacceptable character #x0000: control characters are not"),
     ],
 )
-def test_what_is_no_catalog_at_all_says_so(text: str, mistake: str) -> None:
+def test_a_file_that_is_not_a_catalog_is_reported_as_such(text: str, mistake: str) -> None:
     [found] = mistakes(text)
     assert found.startswith(mistake)
 
 
-def test_a_block_that_is_none_hides_only_what_would_be_in_it() -> None:
+def test_a_block_of_the_wrong_type_hides_only_its_own_content() -> None:
     assert mistakes(with_line(40, "types: 7", "rest:")) == [
         f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it",
         "40: types: must be a block of `key: value` lines",
@@ -208,7 +208,7 @@ def test_a_block_that_is_none_hides_only_what_would_be_in_it() -> None:
     ]
 
 
-def test_a_catalog_has_a_name_for_versions() -> None:
+def test_a_catalog_has_a_name_and_its_versions_begin_with_it() -> None:
     assert mistakes(SMALL, name="My Catalog") == [
         "1: the file's name must be of a-z, 0-9, _ and -, not 'My Catalog'"
     ]
@@ -239,11 +239,11 @@ def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
 
 
 @pytest.mark.parametrize("text", ["[" * 20_000 + "]" * 20_000, "- " * 20_000, "? " * 20_000])
-def test_what_is_nested_without_end_is_read_no_further(text: str) -> None:
+def test_endless_nesting_is_refused(text: str) -> None:
     assert mistakes(text) == ["1: is nested too deep"]
 
 
-def test_a_catalog_that_is_not_there_is_unknown(tmp_path: Path) -> None:
+def test_a_catalog_that_does_not_exist_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UnknownCatalog, match="no catalog is called atlantis; known are finicom"):
         load("atlantis")
     with pytest.raises(UnknownCatalog, match="no catalog can be read from"):
@@ -255,7 +255,7 @@ NESTED = st.recursive(LEAVES, lambda inner: st.lists(inner) | st.dictionaries(st
 
 
 @given(st.data())
-def test_whatever_stands_in_a_place_is_read_or_listed(data: st.DataObject) -> None:
+def test_any_value_in_any_place_is_read_or_reported(data: st.DataObject) -> None:
     tree = yaml.safe_load(SMALL)
     place = data.draw(st.sampled_from(list(places(tree))), label="place")
     *above, last = place

@@ -5,7 +5,7 @@ import pytest
 from tests.catalog.small import VIEW, mistakes, with_line, with_resource, with_role
 
 
-def test_two_resources_cannot_make_the_same_action() -> None:
+def test_two_resources_cannot_define_the_same_action() -> None:
     text = with_resource("payments_view", "all").replace("      view:", "      view_all:")
     assert mistakes(text)[0] == (
         f"24: {VIEW}_all: view_all makes the name 'payments_view_all', "
@@ -25,7 +25,7 @@ UNUSABLE = {
 
 
 @pytest.mark.parametrize(("name", "complaint"), UNUSABLE.items())
-def test_a_name_is_one_that_spicedb_takes(name: str, complaint: str) -> None:
+def test_a_name_is_one_that_spicedb_accepts(name: str, complaint: str) -> None:
     assert mistakes(with_role(name)) == [
         f"6: roles.{name}: {name} makes the name {name!r}, {complaint}"
     ]
@@ -38,7 +38,7 @@ def test_a_name_is_one_that_spicedb_takes(name: str, complaint: str) -> None:
 
 
 @pytest.mark.parametrize("resource", ["Pay ments", "pay-ments", "_payments"])
-def test_a_resource_begins_names_that_spicedb_takes(resource: str) -> None:
+def test_names_that_begin_with_a_resource_are_accepted_by_spicedb(resource: str) -> None:
     assert mistakes(with_resource(resource, "pay")) == [
         (
             f"20: resources.{resource}.actions.pay: pay makes the name '{resource}_pay', "
@@ -68,7 +68,7 @@ def test_a_four_eyes_action_leaves_room_for_the_permission_behind_it() -> None:
     )
 
 
-def test_an_action_of_an_object_leaves_room_for_the_relation_that_grants_it() -> None:
+def test_an_action_of_a_resource_leaves_room_for_the_relation_that_grants_it() -> None:
     assert not mistakes(with_line(44, f"{'v' * 56}: payments_view"))
     assert mistakes(with_line(44, f"{'v' * 57}: payments_view"))
 
@@ -112,7 +112,7 @@ def test_a_type_does_not_take_the_name_of_a_built_in_one(name: str) -> None:
         ("granted_view", "line 44"),
     ],
 )
-def test_an_action_of_an_object_does_not_take_the_name_of_something_else(
+def test_an_action_of_a_resource_does_not_take_the_name_of_something_else(
     name: str, owner: str
 ) -> None:
     text = with_line(44, "view: payments_view", f"{name}: payments_view")

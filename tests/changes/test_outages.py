@@ -9,69 +9,78 @@ from typing import Any
 from grpc import StatusCode
 
 from teamaccess.directory.members.administrators import grant_administrator
-from tests.support.sides import agreed, graph, markers
-from tests.support.spicedb_proxy import WRITE, Writes, linked, through, until, working
-from tests.support.world import Person, Team, World
+from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.spicedb_proxy import (
+    WRITE,
+    Writes,
+    linked,
+    running_worker,
+    through_proxy,
+    wait_until,
+)
 
 
-async def _status(team: Team, position: str) -> str:
-    answer = await team.administrator.ask("GET", f"{team.path}/changes/{position}")
+async def _status(organization: Organization, position: str) -> str:
+    answer = await organization.administrator.ask("GET", f"{organization.path}/changes/{position}")
     return str(answer.raise_for_status().json()["status"])
 
 
 async def test_a_change_that_does_not_arrive_is_accepted_and_arrives_with_the_next(
-    acme: Team, fintoc: World
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link):
-        team = through(second, acme)
-        link.writes = Writes.FAIL
-        late = await team.change_roles(bob, "support")
+    async with linked(fintoc) as (second, proxy):
+        organization = through_proxy(second, acme)
+        proxy.writes = Writes.FAIL
+        late = await organization.change_roles(bob, "support")
         assert late.status_code == 202, late.text
         position = str(len(await acme.ledger()))
         assert late.headers["Location"] == f"{acme.path}/changes/{position}"
         assert late.headers["Teamaccess-Change"] == f"{acme.id}:{position}"
         assert "Zed-Token" not in late.headers
-        assert await _status(team, position) == "pending"
+        assert await _status(organization, position) == "pending"
         assert await acme.can(bob, "webhooks_send_test")
 
-        busy = await team.change_roles(bob, "developer")
+        busy = await organization.change_roles(bob, "developer")
         assert (busy.status_code, busy.json()["code"]) == (503, "organization_busy")
         assert "Retry-After" in busy.headers
         assert len(await acme.ledger()) == int(position)
 
-        link.writes = Writes.ARRIVE
-        changed = await team.change_roles(bob, "developer")
+        proxy.writes = Writes.ARRIVE
+        changed = await organization.change_roles(bob, "developer")
         assert changed.status_code == 200
-        assert await _status(team, position) == "applied"
-    assert int(position) in await markers(acme)
+        assert await _status(organization, position) == "applied"
+    assert int(position) in await applied_positions(acme)
     assert await acme.can(bob, "webhooks_create", at=changed.headers["Zed-Token"])
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_committed_change_that_no_worker_can_be_told_of_is_accepted_all_the_same(
-    acme: Team, fintoc: World
+async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link), AsyncExitStack() as marks:
-        link.writes = Writes.FAIL
+    async with linked(fintoc) as (second, proxy), AsyncExitStack() as marks:
+        proxy.writes = Writes.FAIL
         pool = second.service.applier._marks
         for _ in range(8):  # all that there are
             await marks.enter_async_context(pool.connect())
         async with asyncio.timeout(6):
-            late = await through(second, acme).change_roles(bob, "support")
+            late = await through_proxy(second, acme).change_roles(bob, "support")
         assert late.status_code == 202, late.text
-        link.writes = Writes.ARRIVE
+        proxy.writes = Writes.ARRIVE
     await acme.change_roles(bob, "support")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_who_founds_an_organization_can_follow_it_before_they_are_a_member(
-    initech: Team, finicom: World
+async def test_the_creator_of_an_organization_can_follow_its_change_before_being_a_member(
+    initech: Organization, finicom: Deployment
 ) -> None:
-    async with linked(finicom) as (second, link):
-        ana = through(second, initech).administrator
-        link.writes = Writes.FAIL
+    async with linked(finicom) as (second, proxy):
+        ana = through_proxy(second, initech).administrator
+        proxy.writes = Writes.FAIL
         about = {"id": f"branch-{secrets.token_hex(4)}", "name": "Branch"}
         late = await ana.ask("POST", "/v1/organizations", json=about)
         assert late.status_code == 202
@@ -82,93 +91,101 @@ async def test_who_founds_an_organization_can_follow_it_before_they_are_a_member
 
 
 async def test_a_write_whose_answer_got_lost_is_sent_again_and_its_marker_confirms_it(
-    acme: Team, fintoc: World
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link):
-        link.writes = Writes.LOSE_ANSWERS
-        suspended = await through(second, acme).act("suspend", bob)
+    async with linked(fintoc) as (second, proxy):
+        proxy.writes = Writes.LOSE_ANSWERS
+        suspended = await through_proxy(second, acme).suspend(bob)
         assert suspended.status_code == 204
-        assert link.seen.count(WRITE) == 2
+        assert proxy.seen.count(WRITE) == 2
         assert not await acme.can(bob, "webhooks_send_test", at=suspended.headers["Zed-Token"])
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_write_that_arrives_after_everybody_gave_it_up_changes_nothing(
-    acme: Team, fintoc: World
+async def test_a_write_that_arrives_after_it_was_given_up_changes_nothing(
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link):
-        link.writes = Writes.LINGER
-        given_up = await through(second, acme).change_roles(bob, "support")
+    async with linked(fintoc) as (second, proxy):
+        proxy.writes = Writes.DELAY
+        given_up = await through_proxy(second, acme).change_roles(bob, "support")
         assert given_up.status_code == 202
         await acme.change_roles(bob, "developer")
-        before = await graph(acme)
-        assert set(await link.arrive()) == {StatusCode.ALREADY_EXISTS}
-        assert await graph(acme) == before
-        link.writes = Writes.ARRIVE
+        before = await spicedb_relationships(acme)
+        assert set(await proxy.deliver_delayed()) == {StatusCode.ALREADY_EXISTS}
+        assert await spicedb_relationships(acme) == before
+        proxy.writes = Writes.ARRIVE
     assert await acme.can(bob, "webhooks_create")
     assert not await acme.can(bob, "refunds_create")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_worker_brings_in_what_a_request_left_behind(acme: Team, fintoc: World) -> None:
+async def test_a_worker_delivers_what_a_request_left_pending(
+    acme: Organization, fintoc: Deployment
+) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link), working(second):
-        link.writes = Writes.FAIL
-        late = await through(second, acme).act("remove", bob)
+    async with linked(fintoc) as (second, proxy), running_worker(second):
+        proxy.writes = Writes.FAIL
+        late = await through_proxy(second, acme).remove(bob)
         assert late.status_code == 202
-        tried = link.seen.count(WRITE)
-        await until(lambda: _tried_again(link.seen, tried))
+        tried = proxy.seen.count(WRITE)
+        await wait_until(lambda: _tried_again(proxy.seen, tried))
         assert await acme.can(bob, "webhooks_send_test")
-        link.writes = Writes.ARRIVE
-        await until(lambda: _cannot(bob, acme, "webhooks_send_test"))
-    await agreed(acme)
+        proxy.writes = Writes.ARRIVE
+        await wait_until(lambda: _cannot(bob, acme, "webhooks_send_test"))
+    await assert_agreement(acme)
 
 
-async def test_without_the_engine_every_question_is_refused_and_nothing_changes(
-    acme: Team, fintoc: World
+async def test_without_spicedb_every_question_is_refused_and_nothing_changes(
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = await acme.ledger()
-    async with linked(fintoc) as (second, link):
-        team = through(second, acme)
-        await link.down()
-        await _refused(team, *_reads(team.administrator), *_changes(team.administrator, bob))
+    async with linked(fintoc) as (second, proxy):
+        organization = through_proxy(second, acme)
+        await proxy.stop()
+        await _refused(
+            organization,
+            *_reads(organization.administrator),
+            *_changes(organization.administrator, bob),
+        )
         assert await acme.ledger() == before
-        await link.up()
-        await until(lambda: _allowed(team))
-    await agreed(acme)
+        await proxy.start()
+        await wait_until(lambda: _allowed(organization))
+    await assert_agreement(acme)
 
 
-async def test_an_engine_that_never_answers_is_no_better_and_nobody_waits_for_long(
-    acme: Team, fintoc: World
+async def test_a_spicedb_that_never_answers_is_refused_within_a_time_limit(
+    acme: Organization, fintoc: Deployment
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link):
-        team = through(second, acme)
-        link.answers = False
+    async with linked(fintoc) as (second, proxy):
+        organization = through_proxy(second, acme)
+        proxy.answers = False
         async with asyncio.timeout(10):
             await _refused(
-                team, *_reads(team.administrator), *_changes(team.administrator, bob)[:2]
+                organization,
+                *_reads(organization.administrator),
+                *_changes(organization.administrator, bob)[:2],
             )
-        link.answers = True
-        assert await _allowed(team)
-    await agreed(acme)
+        proxy.answers = True
+        assert await _allowed(organization)
+    await assert_agreement(acme)
 
 
-async def test_an_operator_s_change_waits_for_the_engine_to_come_back(
-    acme: Team, fintoc: World
+async def test_an_operators_change_waits_until_spicedb_is_back(
+    acme: Organization, fintoc: Deployment
 ) -> None:
-    async with linked(fintoc) as (second, link), working(second):
+    async with linked(fintoc) as (second, proxy), running_worker(second):
         async with second.operator(acme.id) as change:
             await grant_administrator(change, acme.id, acme.address("eve"), "ana is on leave")
             await change.prove()
-            await link.down()
-        assert len(await markers(acme)) == len(await acme.ledger()) - 1
-        await link.up()
-        await until(lambda: _all_there(acme))
-    await agreed(acme)
+            await proxy.stop()
+        assert len(await applied_positions(acme)) == len(await acme.ledger()) - 1
+        await proxy.start()
+        await wait_until(lambda: _all_there(acme))
+    await assert_agreement(acme)
 
 
 Question = tuple[Person, str, str, Any]
@@ -191,12 +208,14 @@ def _changes(ana: Person, bob: Person) -> list[Question]:
     ]
 
 
-async def _refused(team: Team, *questions: Question) -> None:
+async def _refused(organization: Organization, *questions: Question) -> None:
     asked = [
-        replace(who, world=team.world).ask(method, f"{team.path}{path}", json=body)
+        replace(who, deployment=organization.deployment).ask(
+            method, f"{organization.path}{path}", json=body
+        )
         for who, method, path, body in questions
     ]
-    mine = team.administrator.ask("GET", "/v1/organizations")
+    mine = organization.administrator.ask("GET", "/v1/organizations")
     for answer in await asyncio.gather(*asked, mine):
         assert answer.status_code == 503, answer.request.url
         assert answer.json()["code"] in ("engine_unavailable", "organization_busy")
@@ -207,14 +226,14 @@ async def _tried_again(seen: list[str], before: int) -> bool:
     return seen.count(WRITE) > before
 
 
-async def _cannot(person: Person, team: Team, permission: str) -> bool:
-    return not await team.can(person, permission)
+async def _cannot(person: Person, organization: Organization, permission: str) -> bool:
+    return not await organization.can(person, permission)
 
 
-async def _allowed(team: Team) -> bool:
-    answer = await team.administrator.ask("GET", f"{team.path}/permissions")
+async def _allowed(organization: Organization) -> bool:
+    answer = await organization.administrator.ask("GET", f"{organization.path}/permissions")
     return answer.status_code == 200
 
 
-async def _all_there(team: Team) -> bool:
-    return len(await markers(team)) == len(await team.ledger())
+async def _all_there(organization: Organization) -> bool:
+    return len(await applied_positions(organization)) == len(await organization.ledger())

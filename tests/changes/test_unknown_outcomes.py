@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from tests.support.sides import agreed, graph, markers
-from tests.support.world import Team
+from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
+from tests.support.organization import Organization
 
 GONE = OperationalError("COMMIT", {}, ConnectionResetError("the server went away"))
 
@@ -28,24 +28,26 @@ def answers_of_commits_lost(*, committed: bool) -> Iterator[None]:
         yield
 
 
-async def test_what_was_committed_in_silence_is_found_out_and_answered_as_ever(acme: Team) -> None:
+async def test_a_commit_without_an_answer_is_found_and_answered_as_usual(
+    acme: Organization,
+) -> None:
     with answers_of_commits_lost(committed=True):
         invited = await acme.invite("bob", ["support"])
     assert invited.status_code == 201, invited.text
-    assert len(await markers(acme)) == len(await acme.ledger())
-    assert any(each.relation == "invitee" for each in await graph(acme))
-    await agreed(acme)
+    assert len(await applied_positions(acme)) == len(await acme.ledger())
+    assert any(each.relation == "invitee" for each in await spicedb_relationships(acme))
+    await assert_agreement(acme)
 
 
-async def test_what_was_not_committed_leaves_nothing(acme: Team) -> None:
-    before = await agreed(acme)
+async def test_a_change_that_was_not_committed_leaves_nothing(acme: Organization) -> None:
+    before = await assert_agreement(acme)
     with answers_of_commits_lost(committed=False):
         refused = await acme.invite("bob", ["support"])
     assert (refused.status_code, refused.json()["code"]) == (503, "not_committed")
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
-async def test_the_same_key_tells_what_came_of_it(acme: Team) -> None:
+async def test_a_retry_with_the_same_key_gets_the_outcome(acme: Organization) -> None:
     again = {"Idempotency-Key": f"invite-bob-{acme.id}"}
     body = {"email": acme.address("bob"), "roles": ["support"]}
     path = f"{acme.path}/invitations"
@@ -57,4 +59,4 @@ async def test_the_same_key_tells_what_came_of_it(acme: Team) -> None:
     assert told.json()["email"] == acme.address("bob")
     invitations = (await acme.administrator.ask("GET", path)).json()["items"]
     assert [each["id"] for each in invitations] == [told.json()["id"]]
-    await agreed(acme)
+    await assert_agreement(acme)

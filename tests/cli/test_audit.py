@@ -5,15 +5,14 @@ import io
 import json
 
 from teamaccess.storage import User
-from tests.cli.conftest import Run
-from tests.support.objects import registered
-from tests.support.steps import end_invitation, enlist
-from tests.support.world import Team
+from tests.support.command_line import Run
+from tests.support.organization import Organization
+from tests.support.resources import add_resources
 
 
-async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    async with acme.world.operator(acme.id) as change:
+async def test_who_can_prints_a_table_json_and_csv(run: Run, acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    async with acme.deployment.operator(acme.id) as change:
         (await change.session.get_one(User, bob.id)).name = "[/bold] Bob"
     asked = ("audit", "who-can", acme.id, "refunds_create")
 
@@ -27,8 +26,8 @@ async def test_who_can_as_a_table_json_and_csv(run: Run, acme: Team) -> None:
     assert "position" in done.stderr
 
 
-async def test_what_can_and_the_matrix(run: Run, acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_what_can_and_matrix_print_the_permissions(run: Run, acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     told = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
     actions = {each["action"] for each in told["items"]}
     assert "refunds_create" in actions
@@ -37,7 +36,9 @@ async def test_what_can_and_the_matrix(run: Run, acme: Team) -> None:
     assert set(row["actions"]) == actions
 
 
-async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: Team) -> None:
+async def test_why_has_the_exit_status_of_check_and_names_what_was_lost(
+    run: Run, acme: Organization
+) -> None:
     bob = await acme.member("bob", ["support"])
     yes = await run("audit", "why", acme.id, bob.id, "refunds_create")
     assert yes.stdout.splitlines()[0] == "yes"
@@ -50,9 +51,11 @@ async def test_why_exits_as_check_does_and_names_what_was_lost(run: Run, acme: T
     assert f"organization:{acme.id}#support@user:{bob.id}" in no.stdout
 
 
-async def test_who_is_only_invited_is_told_from_who_is_unknown(run: Run, acme: Team) -> None:
+async def test_an_invitee_is_distinguished_from_an_unknown_user(
+    run: Run, acme: Organization
+) -> None:
     invited = (await acme.invite("eve", ["support"])).json()
-    theirs = f"invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
+    theirs = f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
     questions = [
         ("audit", "why", acme.id, acme.address("eve").upper(), "refunds_create"),
         ("audit", "what-can", acme.id, acme.address("eve")),
@@ -62,25 +65,27 @@ async def test_who_is_only_invited_is_told_from_who_is_unknown(run: Run, acme: T
         asked = await run(*question)
         assert asked.exit_code == 2
         assert theirs in " ".join(asked.stderr.split())
-    await end_invitation(acme, invited["id"], await acme.world.service.now())
+    await acme.set_invitation_expiry(invited["id"], await acme.deployment.service.now())
     for question in questions:
         asked = await run(*question)
         assert asked.exit_code == 2
         assert "There is no user" in asked.stderr
 
 
-async def test_why_not_names_what_would_allow_it_and_who_may(run: Run, acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
+async def test_why_not_names_the_remedies_and_who_may_apply_them(
+    run: Run, acme: Organization
+) -> None:
+    bob = (await acme.add_members({"bob": ["product"]}))["bob"]
     told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (
-        f"  It would take: give {bob.email} the role support (also allows refunds_cancel): "
-        f"{acme.administrator.email} may."
+        f"  To allow it: give {bob.email} the role support (also allows refunds_cancel). "
+        f"{acme.administrator.email} may do that."
     ) in told.splitlines()
     told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
-    assert f" more): whoever runs the service, `{command}`." in told
-    await registered(acme, "transfer:t1", creator=bob)
+    assert f" more). An operator may do that: `{command}`." in told
+    await add_resources(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
     told = (await run(*asked)).stdout
     assert "No change helps" in told
-    assert f"  These can: {acme.administrator.email}." in told
+    assert f"  These people can do it: {acme.administrator.email}." in told

@@ -8,19 +8,20 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.catalog import find
-from teamaccess.directory.users.tokens import Audience, verify
+from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
-from tests.cli.conftest import Run
-from tests.stories.roles import made
-from tests.support.connections import Connection
-from tests.support.objects import grant, registered, to
-from tests.support.sides import agreed, holdings
-from tests.support.world import Team, World
+from tests.stories.custom_roles import made
+from tests.support.agreement import assert_agreement, spicedb_contents
+from tests.support.command_line import Run
+from tests.support.database_connections import Connection
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.resources import add_resources, grant_to, set_grants
 
 
-async def test_an_operator_makes_an_organization_and_its_administrator(
-    run: Run, fintoc: World
+async def test_an_operator_creates_an_organization_and_its_administrator(
+    run: Run, fintoc: Deployment
 ) -> None:
     id = f"umbrella-{secrets.token_hex(4)}"
     made = await run("operator", "create-organization", id, "--name", "Umbrella", "--reason", "new")
@@ -49,17 +50,17 @@ async def test_an_operator_makes_an_organization_and_its_administrator(
     assert events == ["organization_created", "administrator_granted"]
 
 
-async def test_a_grant_makes_a_suspended_member_administrator_and_active(
-    run: Run, acme: Team
+async def test_granting_administrator_to_a_suspended_member_reactivates_them(
+    run: Run, acme: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     await run("operator", "grant-administrator", acme.id, bob.email, "--reason", "recovery")
     assert await acme.can(bob, "users_change_roles")
     assert await acme.can(bob, "refunds_create")
 
 
-async def test_a_reason_is_asked_for_and_told_when_it_is_empty(run: Run, acme: Team) -> None:
+async def test_a_reason_is_required_and_must_not_be_empty(run: Run, acme: Organization) -> None:
     missing = await run("operator", "grant-administrator", acme.id, "eve@acme.example")
     empty = await run("operator", "grant-administrator", acme.id, "e@acme.example", "--reason", " ")
     assert missing.exit_code == 2
@@ -67,7 +68,7 @@ async def test_a_reason_is_asked_for_and_told_when_it_is_empty(run: Run, acme: T
     assert "reason must have 1 to 1000 characters" in empty.stderr
 
 
-async def test_an_unknown_organization_is_told_as_such(run: Run) -> None:
+async def test_an_unknown_organization_is_reported(run: Run) -> None:
     refused = await run(
         "operator", "grant-administrator", "no-such", "e@x.example", "--reason", "x"
     )
@@ -75,7 +76,7 @@ async def test_an_unknown_organization_is_told_as_such(run: Run) -> None:
     assert refused.stderr == "There is no organization no-such.\n"
 
 
-async def test_check_exits_with_the_answer(run: Run, acme: Team) -> None:
+async def test_check_exits_with_the_answer(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     yes = await run("check", acme.id, bob.id, "refunds_create")
     no = await run("check", acme.id, bob.email, "webhooks_create", "--json")
@@ -83,11 +84,11 @@ async def test_check_exits_with_the_answer(run: Run, acme: Team) -> None:
     assert (no.exit_code, json.loads(no.stdout)) == (1, {"allowed": False})
 
 
-async def test_check_asks_about_a_single_object(run: Run, acme: Team) -> None:
+async def test_check_asks_about_a_single_resource(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
-    await registered(acme, "webhook:wh_1")
-    await registered(acme, "transfer:t_1", creator=acme.administrator)
-    await grant(acme, "webhook:wh_1", to(bob, "edit"))
+    await add_resources(acme, "webhook:wh_1")
+    await add_resources(acme, "transfer:t_1", creator=acme.administrator)
+    await set_grants(acme, "webhook:wh_1", grant_to(bob, "edit"))
     for user, action, resource, allowed in (
         (bob.id, "edit", "webhook:wh_1", True),
         (bob.email, "edit", f"webhook:{acme.id}/wh_1", True),
@@ -104,17 +105,17 @@ async def test_check_asks_about_a_single_object(run: Run, acme: Team) -> None:
     ("question", "answer"),
     [
         (["nothing_at_all"], "There is no action 'nothing_at_all'"),
-        (["transfers_authorize"], "decided on the object alone"),
-        (["edit", "webhook:elsewhere/wh_1"], "is no object of"),
-        (["edit", "no resource"], "is no object of"),
-        (["edit", "payout:{org}/p1"], "There is no type 'payout'. The types are: webhook"),
-        (["users_invite", "--at", "garbage"], "'garbage' is no ZedToken"),
+        (["transfers_authorize"], "it is decided per resource"),
+        (["edit", "webhook:elsewhere/wh_1"], "does not name a resource of"),
+        (["edit", "no resource"], "does not name a resource of"),
+        (["edit", "payout:{org}/p1"], "There is no resource type 'payout'. The types are: webhook"),
+        (["users_invite", "--at", "garbage"], "'garbage' is not a ZedToken"),
         (["dance", "webhook:{org}/wh_1"], "There is no action 'dance'"),
         (["webhooks_edit", "webhook:wh_1"], "There is no action 'webhooks_edit'"),
     ],
 )
-async def test_a_question_that_makes_no_sense_is_not_a_no(
-    run: Run, acme: Team, question: list[str], answer: str
+async def test_a_senseless_question_is_an_error_and_not_a_no(
+    run: Run, acme: Organization, question: list[str], answer: str
 ) -> None:
     asked = [word.format(org=acme.id) for word in question]
     refused = await run("check", acme.id, acme.administrator.id, *asked)
@@ -122,8 +123,10 @@ async def test_a_question_that_makes_no_sense_is_not_a_no(
     assert answer in refused.stderr
 
 
-async def test_a_name_that_nobody_has_is_not_a_no(run: Run, acme: Team, fintoc: World) -> None:
-    ana, elsewhere = acme.administrator, (await fintoc.create("other")).administrator
+async def test_an_unknown_user_is_an_error_and_not_a_no(
+    run: Run, acme: Organization, fintoc: Deployment
+) -> None:
+    ana, elsewhere = acme.administrator, (await fintoc.create_organization("other")).administrator
     for organization, user, told in (
         ("nope", ana.email, "There is no organization nope.\n"),
         ("not an id", ana.email, "There is no organization not an id.\n"),
@@ -135,7 +138,9 @@ async def test_a_name_that_nobody_has_is_not_a_no(run: Run, acme: Team, fintoc: 
     assert (await run("check", acme.id, elsewhere.id, "users_invite")).exit_code == 1
 
 
-async def test_an_issued_token_is_its_users(run: Run, acme: Team, fintoc: World) -> None:
+async def test_an_issued_token_belongs_to_its_user(
+    run: Run, acme: Organization, fintoc: Deployment
+) -> None:
     ana = acme.administrator
     issued = await run("token", "issue", ana.email.upper())
     ana.token = issued.stdout.strip()
@@ -149,26 +154,26 @@ async def test_an_issued_token_is_its_users(run: Run, acme: Team, fintoc: World)
     assert told == {"hours": 12}
 
 
-async def test_an_operators_token_is_an_operators(run: Run, fintoc: World) -> None:
+async def test_an_operators_token_has_the_operators_audience(run: Run, fintoc: Deployment) -> None:
     issued = await run("token", "issue", "--operator", "ines", "--hours", "1", "--json")
-    claims = verify(fintoc.service.keys, json.loads(issued.stdout)["token"])
+    claims = verify_access_token(fintoc.service.keys, json.loads(issued.stdout)["token"])
     assert (claims.audience, claims.subject) == (Audience.OPERATOR, "ines")
 
 
-async def test_a_token_is_for_exactly_one(run: Run) -> None:
-    assert "Say for whom" in (await run("token", "issue")).stderr
-    assert "Say for whom" in (await run("token", "issue", "x", "--operator", "y")).stderr
+async def test_a_token_is_for_exactly_one_subject(run: Run) -> None:
+    assert "Name either a user" in (await run("token", "issue")).stderr
+    assert "Name either a user" in (await run("token", "issue", "x", "--operator", "y")).stderr
     assert (
         "There is no user nobody@x.example"
         in (await run("token", "issue", "nobody@x.example")).stderr
     )
 
 
-async def test_migrating_a_migrated_database_changes_nothing(run: Run) -> None:
+async def test_migrating_twice_changes_nothing(run: Run) -> None:
     assert (await run("migrate")).stdout == "The database is at revision head.\n"
 
 
-async def test_a_database_that_does_not_answer_is_told_in_a_sentence(
+async def test_an_unavailable_database_is_reported_in_a_sentence(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")
@@ -177,13 +182,13 @@ async def test_a_database_that_does_not_answer_is_told_in_a_sentence(
     assert refused.stderr.startswith("PostgreSQL does not answer")
 
 
-async def test_applying_the_schema_again_changes_nothing(run: Run, fintoc: World) -> None:
+async def test_applying_the_schema_again_changes_nothing(run: Run, fintoc: Deployment) -> None:
     applied = await run("schema", "apply", "--json")
     assert json.loads(applied.stdout) == {"differences": []}
 
 
-async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
-    run: Run, fintoc: World
+async def test_a_schema_that_lacks_a_role_is_detected_and_can_be_applied(
+    run: Run, fintoc: Deployment
 ) -> None:
     whole = fintoc.service.catalog.schema()
     behind = whole.replace("relation product: ", "relation produce: ").replace(
@@ -194,8 +199,8 @@ async def test_a_schema_that_lacks_a_role_is_noticed_and_can_be_applied(
     assert "relation_removed" in await engine.lacks(behind)
 
 
-async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
-    run: Run, acme: Team, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
+    run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Whoever holds the own one would count as a holder of the other, and be judged by that."""
     id = f"own_{acme.id.partition('-')[2]}"
@@ -205,15 +210,15 @@ async def test_a_catalog_s_new_role_does_not_hide_an_organization_s_own(
     catalog = tmp_path / "fintoc.yaml"
     catalog.write_text(text.replace("resources:", new, 1))
     monkeypatch.setenv("TEAMACCESS_CATALOG", str(catalog))
-    engine, whole = acme.world.service.engine, acme.world.service.catalog.schema()
+    engine, whole = acme.deployment.service.engine, acme.deployment.service.catalog.schema()
 
     refused = await run("schema", "apply")
     assert refused.exit_code == 2
-    assert refused.stderr.startswith(f"Organizations have roles of their own with the ids {id},")
+    assert refused.stderr.startswith(f"Organizations already have custom roles with the ids {id}.")
     assert await engine.lacks(whole) == []
 
 
-async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:
+async def test_a_crash_has_another_exit_status_than_a_no(run: Run, acme: Organization) -> None:
     odd = await run("check", acme.id, "ana maria", "users_invite")
     ana = acme.administrator.id
     stale = await run("check", acme.id, ana, "users_invite", "--at", "nonsense")
@@ -221,10 +226,12 @@ async def test_a_crash_does_not_exit_like_a_no(run: Run, acme: Team) -> None:
     assert odd.stdout + stale.stdout == ""
 
 
-async def test_reconcile_finds_drift_and_mends_it(run: Run, acme: Team, fintoc: World) -> None:
+async def test_reconcile_finds_drift_and_repairs_it(
+    run: Run, acme: Organization, fintoc: Deployment
+) -> None:
     strange = f"organization:{acme.id}#support@user:stranger"
     agreeing = await run("reconcile", "--organization", acme.id)
-    assert (agreeing.exit_code, "nothing else" in agreeing.stdout) == (0, True)
+    assert (agreeing.exit_code, "exactly the relationships" in agreeing.stdout) == (0, True)
     await fintoc.service.engine.write([Touch(Relationship.parse(strange))])
 
     found = await run("reconcile", "--organization", acme.id)
@@ -232,7 +239,7 @@ async def test_reconcile_finds_drift_and_mends_it(run: Run, acme: Team, fintoc: 
     assert f"  extra  {strange}\n" in found.stdout
     refused = await run("reconcile", "--organization", acme.id, "--apply", "--max-deletes", "0")
     assert refused.exit_code == 1
-    assert "Mending the rest takes --max-deletes 1." in refused.stdout
+    assert "To repair the rest, use --max-deletes 1." in refused.stdout
     mended = await run("reconcile", "--organization", acme.id, "--apply", "--json")
     assert mended.exit_code == 0
     told = json.loads(mended.stdout)
@@ -250,15 +257,15 @@ async def test_reconcile_finds_drift_and_mends_it(run: Run, acme: Team, fintoc: 
     assert (entry.channel, entry.actor.startswith("operator:")) == ("operator", True)
 
 
-async def test_reconcile_that_cannot_ask_is_no_drift(
-    run: Run, acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_reconcile_without_spicedb_reports_no_drift(
+    run: Run, acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
     for words in ([], ["--organization", acme.id]):
         assert (await run("reconcile", *words)).exit_code == 2
 
 
-async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
+async def test_rebuild_leaves_organizations_that_agree_alone(run: Run, acme: Organization) -> None:
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id, "--json")
     assert rebuilt.exit_code == 0
     nothing = {"organizations": [], "relationships": 0, "busy": [], "disagreeing": {}}
@@ -267,10 +274,12 @@ async def test_rebuilding_leaves_what_agrees(run: Run, acme: Team) -> None:
         unknown = await run("reconcile", *words, "--organization", "no-such")
         assert (unknown.exit_code, "no-such" in unknown.stderr) == (2, True)
     both = await run("reconcile", "--rebuild", "--apply")
-    assert (both.exit_code, "say which" in both.stderr) == (2, True)
+    assert (both.exit_code, "Choose either" in both.stderr) == (2, True)
 
 
-async def test_an_organization_that_another_history_has_is_rebuilt(run: Run, acme: Team) -> None:
+async def test_an_organization_with_another_history_in_spicedb_is_rebuilt(
+    run: Run, acme: Organization
+) -> None:
     await _forget_head(acme)
     found = await run("reconcile", "--organization", acme.id)
     assert (found.exit_code, "reconcile --rebuild" in found.stdout) == (1, True)
@@ -278,15 +287,15 @@ async def test_an_organization_that_another_history_has_is_rebuilt(run: Run, acm
     assert rebuilt.exit_code == 0
     assert rebuilt.stdout.startswith("1 organization rebuilt, ")
     assert (await run("reconcile", "--organization", acme.id)).exit_code == 0
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
-    run: Run, acme: Team, superuser: Connection
+async def test_rows_that_differ_from_the_ledger_are_reported_and_not_rebuilt(
+    run: Run, acme: Organization, superuser_connection: Connection
 ) -> None:
     ana = acme.administrator.id
     keys = f"('{acme.id}', '{ana}', 'support')"
-    await _unseen(superuser, f"INSERT INTO role_assignments VALUES {keys}")
+    await _unseen(superuser_connection, f"INSERT INTO role_assignments VALUES {keys}")
     await _forget_head(acme)
 
     rebuilt = await run("reconcile", "--rebuild", "--organization", acme.id)
@@ -297,17 +306,17 @@ async def test_rows_that_nobody_decided_are_told_and_not_rebuilt(
     assert not await acme.can(acme.administrator, "users_access")
 
     found = f"DELETE FROM role_assignments WHERE (organization_id, user_id, role) = {keys}"
-    await _unseen(superuser, found)
+    await _unseen(superuser_connection, found)
     assert (await run("reconcile", "--rebuild", "--organization", acme.id)).exit_code == 0
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def _unseen(superuser: Connection, statement: str) -> None:
-    async with superuser.transaction():
-        await superuser.execute("SET LOCAL session_replication_role = replica")
-        await superuser.execute(statement)
+async def _unseen(superuser_connection: Connection, statement: str) -> None:
+    async with superuser_connection.transaction():
+        await superuser_connection.execute("SET LOCAL session_replication_role = replica")
+        await superuser_connection.execute(statement)
 
 
-async def _forget_head(team: Team) -> None:
-    heads = [each for each in await holdings(team) if each.relation == "head"]
-    await team.world.service.engine.write([Delete(each) for each in heads])
+async def _forget_head(organization: Organization) -> None:
+    heads = [each for each in await spicedb_contents(organization) if each.relation == "head"]
+    await organization.deployment.service.engine.write([Delete(each) for each in heads])

@@ -8,38 +8,39 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.storage import Event, Finding, FindingKind, Reason
-from teamaccess.upkeep.findings import record
-from tests.cli.conftest import Run
-from tests.support.steps import besides_proofs
-from tests.support.world import Team, World
-from tests.upkeep.reconciliation.drift import lose, one, put
+from teamaccess.upkeep.findings import record_finding
+from tests.support.command_line import Run
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.responses import without_proofs
+from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_one, delete_from_spicedb
 
 WHY = "ticket 4711: the key of the old importer, revoked"
 
 
-async def stranger(world: World, about: str, **more: Any) -> int:
+async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
     """What the watcher keeps of a write that no ledger explains; returns the finding's number."""
     forged = f"TOUCH organization:{about}#administrator@user:eve"
     details = {"updates": [forged], "count": 1, "metadata": {}, "zed_token": "z", **more}
-    async with world.service.reads() as session:
-        fingerprint = await record(session, FindingKind.FOREIGN_WRITE, about, details)
+    async with deployment.service.reads() as session:
+        fingerprint = await record_finding(session, FindingKind.FOREIGN_WRITE, about, details)
         id = await session.scalar(select(Finding.id).where(Finding.fingerprint == fingerprint))
     assert id is not None
     return id
 
 
-async def resolved_events(world: World, chain: str) -> list[tuple[Event, str]]:
+async def resolved_events(deployment: Deployment, chain: str) -> list[tuple[Event, str]]:
     """The events that tell of it, with their reasons."""
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         told = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
         mine = told.where(Event.chain == chain, Event.kind == "finding_resolved")
         return [(event, text) for event, text in await session.execute(mine)]
 
 
-async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
-    run: Run, acme: Team
+async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
+    run: Run, acme: Organization
 ) -> None:
-    id = await stranger(acme.world, acme.id)
+    id = await stranger(acme.deployment, acme.id)
     listed = await run("findings", "list", "--organization", acme.id)
     assert listed.exit_code == 0, listed.output
     assert listed.stdout.splitlines()[0].startswith(f"{id}  20")
@@ -47,17 +48,17 @@ async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
     assert f"TOUCH organization:{acme.id}#administrator@user:eve" in listed.stdout
     assert f"Next: teamaccess findings resolve {id} --reason TEXT" in listed.stdout
 
-    await one(acme, max_deletes=10)  # what it left is gone, and that it happened is not
+    await compare_one(acme, max_deletes=10)  # what it left is gone, and that it happened is not
     assert f"{id}  " in (await run("findings", "list")).stdout
 
     resolved = await run("findings", "resolve", str(id), "--reason", WHY)
     assert resolved.exit_code == 0, resolved.output
     assert f"teamaccess reconcile --organization {acme.id}" in resolved.stdout
     nothing = await run("findings", "list", "--organization", acme.id)
-    assert nothing.stdout == f"No finding is open about {acme.id}.\n"
-    [(event, reason)] = await resolved_events(acme.world, acme.id)
+    assert nothing.stdout == f"There are no open findings about {acme.id}.\n"
+    [(event, reason)] = await resolved_events(acme.deployment, acme.id)
     assert (event.subject, event.channel, reason) == (f"finding:{id}", "operator", WHY)
-    assert besides_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
+    assert without_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
 
     everything = await run("findings", "list", "--all", "--organization", acme.id, "--json")
     [told] = json.loads(everything.stdout)["findings"]
@@ -65,28 +66,28 @@ async def test_a_foreign_write_is_open_until_an_operator_has_looked_at_it(
     assert told["resolved_at"] is not None
 
 
-async def test_a_tenant_that_only_spicedb_knows_is_told_of_in_the_platform_s_events(
-    run: Run, acme: Team
+async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
+    run: Run, acme: Organization
 ) -> None:
     ghost = f"ghost-{acme.id}"
-    ids = [await stranger(acme.world, about) for about in (acme.id, ghost)]
+    ids = [await stranger(acme.deployment, about) for about in (acme.id, ghost)]
     resolved = await run("findings", "resolve", *map(str, ids), "--reason", WHY, "--json")
     told = json.loads(resolved.stdout)["resolved"]
     assert [(each["id"], each["organization"]) for each in told] == [
         (ids[0], acme.id),
         (ids[1], ghost),
     ]
-    assert len(await resolved_events(acme.world, acme.id)) == 1
-    platform = await resolved_events(acme.world, Event.PLATFORM)
+    assert len(await resolved_events(acme.deployment, acme.id)) == 1
+    platform = await resolved_events(acme.deployment, Event.PLATFORM)
     assert [
-        besides_proofs(event.details)
+        without_proofs(event.details)
         for event, _ in platform
         if event.subject == f"finding:{ids[1]}"
     ] == [{"found": "foreign_write", "organization": ghost}]
 
 
-async def test_all_that_are_named_are_resolved_or_none(run: Run, acme: Team) -> None:
-    id = await stranger(acme.world, acme.id)
+async def test_findings_are_resolved_together_or_not_at_all(run: Run, acme: Organization) -> None:
+    id = await stranger(acme.deployment, acme.id)
     refused = await run("findings", "resolve", str(id), "999999999", "--reason", WHY)
     assert refused.exit_code == 2
     assert "There is no finding 999999999" in refused.stderr
@@ -94,51 +95,53 @@ async def test_all_that_are_named_are_resolved_or_none(run: Run, acme: Team) -> 
     assert (await run("findings", "resolve", str(id), str(id), "--reason", WHY)).exit_code == 0
     again = await run("findings", "resolve", str(id), "--reason", WHY)
     assert again.exit_code == 2
-    assert f"Finding {id} was resolved by operator:" in again.stderr
+    assert f"The finding {id} was already resolved by operator:" in again.stderr
 
 
 @pytest.mark.parametrize("id", ["0", "-1", str(2**63), "seven"])
-async def test_what_is_no_number_of_a_finding_is_refused(run: Run, id: str) -> None:
+async def test_an_invalid_finding_number_is_refused(run: Run, id: str) -> None:
     refused = await run("findings", "resolve", "--reason", WHY, "--", id)
     assert refused.exit_code == 2
     assert "PostgreSQL" not in refused.stderr
 
 
-async def test_a_state_ends_by_itself_and_not_because_somebody_says_so(
-    run: Run, acme: Team
+async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
+    run: Run, acme: Organization
 ) -> None:
     strange = f"organization:{acme.id}#support@user:nobody"
-    await put(acme.world, strange)
-    await one(acme)
+    await add_to_spicedb(acme.deployment, strange)
+    await compare_one(acme)
     listed = await run("findings", "list", "--organization", acme.id)
     assert "1 extra" in listed.stdout
     assert f"Next: teamaccess reconcile --organization {acme.id} --apply" in listed.stdout
     id = listed.stdout.split()[0]
     refused = await run("findings", "resolve", id, "--reason", WHY)
     assert refused.exit_code == 2
-    assert f"Finding {id} (drift) is open for as long as it is so" in refused.stderr
-    await lose(acme.world, strange)
-    await one(acme)
+    assert f"The finding {id} (drift) closes when its cause is gone." in refused.stderr
+    await delete_from_spicedb(acme.deployment, strange)
+    await compare_one(acme)
     told = await run("findings", "list", "--all", "--organization", acme.id)
-    assert "it is no longer so" in told.stdout
+    assert "by a later comparison" in told.stdout
 
 
-async def test_what_a_stranger_says_of_itself_cannot_write_on_a_terminal(
-    run: Run, acme: Team
+async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
+    run: Run, acme: Organization
 ) -> None:
     says = {"note": "\x1b[2J\u202eall is well", "more": "\u009b2J"}
     updates = [f"TOUCH organization:{acme.id}#product@user:u{number}" for number in range(100)]
-    await stranger(acme.world, acme.id, metadata=says, updates=updates, count=140)
+    await stranger(acme.deployment, acme.id, metadata=says, updates=updates, count=140)
     told = (await run("findings", "list", "--organization", acme.id)).stdout
     assert told.isascii()
     assert "\x1b" not in told
     assert "and 130 more" in told
 
 
-async def test_status_and_metrics_tell_kinds_places_and_the_next_step(run: Run, acme: Team) -> None:
-    before = await _open(acme.world)
-    id = await stranger(acme.world, acme.id)
-    after = await _open(acme.world)
+async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
+    run: Run, acme: Organization
+) -> None:
+    before = await _open(acme.deployment)
+    id = await stranger(acme.deployment, acme.id)
+    after = await _open(acme.deployment)
     assert set(after) == set(FindingKind)
     assert after == {**before, "foreign_write": before["foreign_write"] + 1}
     status = await run("ledger", "status")
@@ -150,11 +153,11 @@ async def test_status_and_metrics_tell_kinds_places_and_the_next_step(run: Run, 
     assert found["concerned"] >= len(found["organizations"])
     assert facts["open_findings"] == sum(each["count"] for each in facts["findings"])
     await run("findings", "resolve", str(id), "--reason", WHY)
-    assert await _open(acme.world) == before
+    assert await _open(acme.deployment) == before
 
 
-async def _open(world: World) -> dict[str, float]:
-    operator = await world.signed_in_operator()  # an operator's reading is a fresh one
+async def _open(deployment: Deployment) -> dict[str, float]:
+    operator = await deployment.operator_person()  # an operator's reading is a fresh one
     metrics = (await operator.ask("GET", "/metrics")).text
     told = re.findall(r'^teamaccess_findings_open\{kind="(\w+)"\} (\S+)$', metrics, re.MULTILINE)
     return {kind: float(count) for kind, count in told}

@@ -5,10 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Run
-from tests.support.sides import agreed
-from tests.support.steps import members
-from tests.support.world import Team
+from tests.support.agreement import assert_agreement
+from tests.support.command_line import Run
+from tests.support.organization import Organization
 
 
 def _file(folder: Path, *rows: str) -> str:
@@ -17,8 +16,8 @@ def _file(folder: Path, *rows: str) -> str:
     return str(file)
 
 
-async def test_everybody_in_a_file_becomes_a_member_and_who_is_one_stays(
-    run: Run, acme: Team, tmp_path: Path
+async def test_everyone_in_a_file_becomes_a_member_and_existing_members_stay(
+    run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     await acme.invite("bob", ["support"])
     bob = await acme.member("dan", roles=["support"])
@@ -29,16 +28,16 @@ async def test_everybody_in_a_file_becomes_a_member_and_who_is_one_stays(
 
     done = await run("import", "members", file, "--organization", acme.id, "--json")
     assert json.loads(done.stdout) == {"organization": acme.id, "rows": 1002, "joined": 1001}
-    assert (await members(acme))[bob.id] == ["support"]
-    assert len(await members(acme)) == 1003
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
+    assert len(await acme.roles_by_member()) == 1003
     assert (await acme.accept("bob")).status_code == 409
     again = await run("import", "members", file, "--organization", acme.id, "--json")
     assert json.loads(again.stdout)["joined"] == 0
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
-    run: Run, acme: Team, tmp_path: Path
+async def test_a_file_with_mistakes_changes_nothing_and_reports_them_all(
+    run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = _file(
         tmp_path,
@@ -55,17 +54,17 @@ async def test_a_file_with_mistakes_changes_nothing_and_tells_them_all(
     first, *told = refused.stderr.splitlines()
     assert first == f"Nothing was imported: {file} has 6 mistakes."
     assert [line.partition(":")[0] for line in told] == [f"line {n}" for n in (3, 4, 5, 6, 7, 8)]
-    assert "administrator cannot be granted here" in told[3]
+    assert "Only operators of this service can give the role administrator" in told[3]
 
     as_json = await run("import", "members", file, "--organization", acme.id, "--json")
     assert as_json.exit_code == 2
     problem = json.loads(as_json.stderr)
     assert (problem["code"], problem["mistakes"]) == ("invalid_file", told)
-    assert len(await members(acme)) == 1
+    assert len(await acme.roles_by_member()) == 1
 
 
-async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
-    run: Run, acme: Team, tmp_path: Path
+async def test_a_long_list_of_mistakes_is_shortened_only_on_a_terminal(
+    run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = _file(tmp_path, *["nobody,No,support"] * 30)
     refused = await run("import", "members", file, "--organization", acme.id)
@@ -74,12 +73,12 @@ async def test_a_long_list_of_mistakes_is_cut_for_people_alone(
     assert len(json.loads(as_json.stderr)["mistakes"]) == 30
 
 
-async def test_columns_stand_in_any_order(run: Run, acme: Team, tmp_path: Path) -> None:
+async def test_columns_may_be_in_any_order(run: Run, acme: Organization, tmp_path: Path) -> None:
     file = tmp_path / "members.csv"
     file.write_text(f"role,email,name\nsupport,{acme.address('zoe')},Zoë\n", encoding="utf-8-sig")
     done = await run("import", "members", str(file), "--organization", acme.id)
     assert done.stdout == f"1 new member of {acme.id}; members already: 0.\n", done.output
-    assert ["support"] in (await members(acme)).values()
+    assert ["support"] in (await acme.roles_by_member()).values()
 
 
 @pytest.mark.parametrize(
@@ -92,8 +91,8 @@ async def test_columns_stand_in_any_order(run: Run, acme: Team, tmp_path: Path) 
         (b'email,name,role\na@b.example,"Zo"e,support\n', "line 2: "),
     ],
 )
-async def test_a_file_that_cannot_be_read_is_told_so(
-    run: Run, acme: Team, tmp_path: Path, content: bytes, mistake: str
+async def test_an_unreadable_file_is_reported(
+    run: Run, acme: Organization, tmp_path: Path, content: bytes, mistake: str
 ) -> None:
     file = tmp_path / "members.csv"
     file.write_bytes(content)
@@ -104,9 +103,7 @@ async def test_a_file_that_cannot_be_read_is_told_so(
     assert told.startswith(mistake)
 
 
-async def test_an_unknown_organization_is_told_before_anything_else(
-    run: Run, tmp_path: Path
-) -> None:
+async def test_an_unknown_organization_is_reported_first(run: Run, tmp_path: Path) -> None:
     file = _file(tmp_path, "nobody,No,support")
     refused = await run("import", "members", file, "--organization", "no-such")
     assert (refused.exit_code, refused.stderr) == (2, "There is no organization no-such.\n")

@@ -9,34 +9,38 @@ import asyncpg
 import pytest
 
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
-from tests.cli.conftest import Run
-from tests.support.world import Team
+from tests.support.command_line import Run
+from tests.support.organization import Organization
 
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"
 
-LOOKED_AT = "Looked at: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
+VERIFIED = "Verified: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
 
 
 @asynccontextmanager
-async def altered(team: Team) -> AsyncIterator[None]:
+async def altered(organization: Organization) -> AsyncIterator[None]:
     """Somebody else did it first, as a superuser has it."""
-    connection = await asyncpg.connect(team.world.owner_url.replace(OWNER, SUPERUSER, 1))
+    connection = await asyncpg.connect(
+        organization.deployment.owner_url.replace(OWNER, SUPERUSER, 1)
+    )
     await connection.execute("SET session_replication_role = replica")
-    actor = await connection.fetchval(ACTOR, team.id)
-    await connection.execute(ALTER, "user:nobody", team.id)
+    actor = await connection.fetchval(ACTOR, organization.id)
+    await connection.execute(ALTER, "user:nobody", organization.id)
     try:
         yield
     finally:
-        await connection.execute(ALTER, actor, team.id)
+        await connection.execute(ALTER, actor, organization.id)
         await connection.close()
 
 
-async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) -> None:
+async def test_an_intact_ledger_is_reported_with_what_was_verified(
+    run: Run, acme: Organization
+) -> None:
     told = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
-    assert told.stdout == f"Everything holds. {LOOKED_AT}\n"
+    assert told.stdout == f"Everything holds. {VERIFIED}\n"
     facts = json.loads(as_json.stdout)
     assert facts.pop("as_of").startswith("20")
     assert facts == {
@@ -51,7 +55,9 @@ async def test_what_holds_is_told_with_what_was_looked_at(run: Run, acme: Team) 
     assert told.stderr + as_json.stderr == ""
 
 
-async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Team) -> None:
+async def test_a_broken_ledger_is_reported_with_exit_status_one(
+    run: Run, acme: Organization
+) -> None:
     async with altered(acme):
         told = await run("ledger", "verify", "--organization", acme.id)
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
@@ -59,7 +65,7 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
     assert told.stdout.splitlines() == [
         f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
         f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
-        f"Not everything holds. {LOOKED_AT}",
+        f"Not everything holds. {VERIFIED}",
     ]
     facts = json.loads(as_json.stdout)
     assert facts["holds"] is False
@@ -70,7 +76,9 @@ async def test_what_does_not_hold_is_named_and_exits_with_one(run: Run, acme: Te
     assert (await run("ledger", "verify", "--organization", acme.id)).exit_code == 0
 
 
-async def test_heads_are_exported_and_compared(run: Run, acme: Team, tmp_path: Path) -> None:
+async def test_heads_are_exported_and_compared(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
     exported = await run("ledger", "heads", "--organization", acme.id)
     lines = [json.loads(line) for line in exported.stdout.splitlines()]
     assert [(line["kind"], line["chain"], line["position"]) for line in lines] == [
@@ -92,12 +100,12 @@ async def test_heads_are_exported_and_compared(run: Run, acme: Team, tmp_path: P
 @pytest.mark.parametrize(
     ("text", "answer"),
     [
-        ("", "There is no head to compare with: none was kept of any chain."),
-        ("acme 1 af07\n", "heads.jsonl, line 1: that is no head"),
+        ("", "The file has no chain head of any chain to compare with."),
+        ("acme 1 af07\n", "heads.jsonl, line 1: this is not a chain head"),
         (None, "does not exist"),
     ],
 )
-async def test_heads_that_cannot_be_read_are_not_a_no(
+async def test_unreadable_heads_are_an_error_and_not_a_broken_ledger(
     run: Run, tmp_path: Path, text: str | None, answer: str
 ) -> None:
     kept = tmp_path / "heads.jsonl"
@@ -109,14 +117,14 @@ async def test_heads_that_cannot_be_read_are_not_a_no(
     assert refused.stdout == ""
 
 
-async def test_an_unknown_organization_has_nothing_that_could_hold(run: Run) -> None:
+async def test_an_unknown_organization_is_an_error(run: Run) -> None:
     for command in ("verify", "heads"):
         refused = await run("ledger", command, "--organization", "no-such")
         assert (refused.exit_code, refused.stdout) == (2, "")
         assert "There is no organization no-such" in refused.stderr
 
 
-async def test_a_database_that_does_not_answer_is_not_a_no(
+async def test_an_unavailable_database_is_an_error_and_not_a_broken_ledger(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_DATABASE_URL", "postgresql://teamaccess@127.0.0.1:1/nothing")

@@ -9,10 +9,9 @@ import yaml
 
 from teamaccess.catalog import find
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.cli.conftest import Run
-from tests.support.connections import Connection
-from tests.support.steps import enlist
-from tests.support.world import Team
+from tests.support.command_line import Run
+from tests.support.database_connections import Connection
+from tests.support.organization import Organization
 
 REFUNDS = """\
         description: Refund a Payment
@@ -31,15 +30,17 @@ def catalog(tmp_path: Path) -> Path:
     return file
 
 
-def plan_file(folder: Path, team: Team, **more: Any) -> str:
+def plan_file(folder: Path, organization: Organization, **more: Any) -> str:
     """A file that proposes something."""
     file = folder / "plan.yaml"
-    file.write_text(yaml.safe_dump({"organization": team.id, **more}))
+    file.write_text(yaml.safe_dump({"organization": organization.id, **more}))
     return str(file)
 
 
-async def test_a_plan_is_shown_in_every_form_and_made(run: Run, acme: Team, tmp_path: Path) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_plan_is_shown_in_every_form_and_made(
+    run: Run, acme: Organization, tmp_path: Path
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     change = {"change": "set_roles", "user": bob.email, "roles": ["product"]}
     file = plan_file(tmp_path, acme, changes=[change], reason="Case 4711")
     shown = await run("plan", file, "--json")
@@ -60,8 +61,8 @@ async def test_a_plan_is_shown_in_every_form_and_made(run: Run, acme: Team, tmp_
     assert (nothing.exit_code, "Nobody gains or loses" in nothing.stdout) == (0, True)
 
 
-async def test_what_is_no_plan_is_refused_in_one_sentence(
-    run: Run, acme: Team, tmp_path: Path
+async def test_a_malformed_plan_is_refused_in_one_sentence(
+    run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = plan_file(tmp_path, acme, chances=[])
     told = await run("plan", file, "--json")
@@ -74,10 +75,10 @@ async def test_what_is_no_plan_is_refused_in_one_sentence(
 
 
 async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
-    run: Run, acme: Team, globex: Team, tmp_path: Path, catalog: Path
+    run: Run, acme: Organization, globex: Organization, tmp_path: Path, catalog: Path
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    eve = (await globex.add_members({"eve": ["product"]}))["eve"]
     file = plan_file(tmp_path, acme, catalog=catalog.name)
     found = json.loads((await run("plan", file, "--json")).stdout)
     assert [each["user"] for each in found["items"]] == [bob.id]
@@ -95,11 +96,15 @@ async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     assert (same.exit_code, "0 of 2 organizations" in same.stdout) == (0, True)
 
 
-async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
-    run: Run, acme: Team, globex: Team, catalog: Path, application: Connection
+async def test_an_organization_that_cannot_be_asked_does_not_stop_the_others(
+    run: Run,
+    acme: Organization,
+    globex: Organization,
+    catalog: Path,
+    application_connection: Connection,
 ) -> None:
-    bob = (await enlist(globex, {"bob": ["support"]}))["bob"]
-    await application.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
+    bob = (await globex.add_members({"bob": ["support"]}))["bob"]
+    await application_connection.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
     only = ("--organization", acme.id, "--organization", globex.id)
     told = await run("schema", "plan", str(catalog), *only, "--json")
     assert [each["user"] for each in json.loads(told.stdout.splitlines()[0])["items"]] == [bob.id]
@@ -109,9 +114,9 @@ async def test_an_organization_that_cannot_be_asked_keeps_no_other_one_back(
     assert left_out.startswith(acme.id)
 
 
-async def test_answers_of_a_past_time(run: Run, acme: Team) -> None:
+async def test_audit_commands_answer_for_a_past_time(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
-    then = (await acme.world.service.now()).isoformat()
+    then = (await acme.deployment.service.now()).isoformat()
     await acme.change_roles(bob, "product")
     asked = ("audit", "why", acme.id, bob.id, "refunds_create")
     assert (await run(*asked, "--at", then)).exit_code == 0
@@ -124,11 +129,11 @@ async def test_answers_of_a_past_time(run: Run, acme: Team) -> None:
     assert (wrong.exit_code, json.loads(wrong.stderr)["code"]) == (2, "no_such_time")
 
 
-async def test_what_changes_for_nobody_yet_is_a_change_all_the_same(
-    run: Run, acme: Team, tmp_path: Path
+async def test_a_change_that_affects_no_member_yet_is_still_shown(
+    run: Run, acme: Organization, tmp_path: Path
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    await acme.act("suspend", bob)
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.suspend(bob)
     change = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     shown = await run("plan", plan_file(tmp_path, acme, changes=[change]))
     assert (shown.exit_code, "Nobody gains or loses" in shown.stdout) == (1, True)

@@ -3,22 +3,24 @@
 import json
 
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
-from tests.cli.conftest import Run
-from tests.support.connections import Connection
-from tests.support.sides import markers
-from tests.support.world import Team
+from tests.support.agreement import applied_positions
+from tests.support.command_line import Run
+from tests.support.database_connections import Connection
+from tests.support.organization import Organization
 
 
-async def _stop(team: Team, application: Connection) -> int:
-    await application.execute(FORGED, team.id, NO_SUCH_RELATION.format(team.id))
-    assert (await team.invite("nobody", ["product"])).status_code == 503
-    return len(await team.ledger())
+async def _stop(organization: Organization, application_connection: Connection) -> int:
+    await application_connection.execute(
+        FORGED, organization.id, NO_SUCH_RELATION.format(organization.id)
+    )
+    assert (await organization.invite("nobody", ["product"])).status_code == 503
+    return len(await organization.ledger())
 
 
-async def test_status_names_what_has_stopped_and_skip_is_a_way_out(
-    run: Run, acme: Team, application: Connection
+async def test_status_names_stopped_organizations_and_skip_restarts_them(
+    run: Run, acme: Organization, application_connection: Connection
 ) -> None:
-    position = await _stop(acme, application)
+    position = await _stop(acme, application_connection)
     status = await run("ledger", "status")
     assert status.exit_code == 1
     assert f"{acme.id} has stopped at position {position}" in status.stdout
@@ -31,18 +33,20 @@ async def test_status_names_what_has_stopped_and_skip_is_a_way_out(
     assert skipped.exit_code == 0, skipped.output
     assert f"teamaccess reconcile --organization {acme.id}" in skipped.stdout
     assert (await acme.invite("eve", ["product"])).status_code == 201
-    assert len(await markers(acme)) == len(await acme.ledger())
+    assert len(await applied_positions(acme)) == len(await acme.ledger())
 
 
-async def test_retry_hands_it_to_the_workers(run: Run, acme: Team, application: Connection) -> None:
-    position = await _stop(acme, application)
+async def test_retry_gives_the_entry_to_the_workers(
+    run: Run, acme: Organization, application_connection: Connection
+) -> None:
+    position = await _stop(acme, application_connection)
     retried = await run("ledger", "retry", acme.id, "--reason", "the schema is mended", "--json")
     assert json.loads(retried.stdout) == {"organization": acme.id, "position": position}
     told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
     assert told.json()["status"] == "pending"
 
 
-async def test_where_nothing_has_stopped_there_is_nothing_to_skip(run: Run, acme: Team) -> None:
+async def test_skip_is_refused_if_nothing_has_stopped(run: Run, acme: Organization) -> None:
     refused = await run("ledger", "skip", acme.id, "--reason", "just so")
     assert refused.exit_code == 2
-    assert f"No entry stops {acme.id}" in refused.stderr
+    assert f"{acme.id} is not stopped: there is no entry" in refused.stderr

@@ -47,7 +47,7 @@ def teamaccess(command: str) -> Result:
         ("import members nope.csv --organization acme", "nope.csv", "teamaccess import members"),
     ],
 )
-def test_a_mistake_in_a_command_is_told_in_two_lines(command: str, mistake: str, ask: str) -> None:
+def test_a_usage_error_is_two_lines(command: str, mistake: str, ask: str) -> None:
     refused = teamaccess(command)
     assert (refused.exit_code, refused.stdout) == (2, "")
     said, hint = refused.stderr.splitlines()
@@ -68,7 +68,7 @@ def test_help_is_short_or_long(command: str) -> None:
     assert (short.exit_code, short.stdout) == (0, long.stdout)
 
 
-def test_the_version_is_told() -> None:
+def test_version_prints_the_version() -> None:
     assert teamaccess("--version").stdout == f"teamaccess {version('teamaccess')}\n"
 
 
@@ -91,7 +91,7 @@ def test_with_json_a_refusal_is_a_line_of_json(command: str, code: str) -> None:
     assert told["detail"]
 
 
-def test_a_crash_is_told_in_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_with_json_a_crash_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "check", "nothing")
     crashed = teamaccess("check --json")
     assert crashed.exit_code == 2
@@ -101,7 +101,7 @@ def test_a_crash_is_told_in_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     assert teamaccess("check").stderr.startswith("Traceback")
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_port_in_use_is_reported_in_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DATABASE_URL", "SPICEDB_ENDPOINT", "SPICEDB_PRESHARED_KEY", "SECRET_KEY"):
         monkeypatch.setenv(f"TEAMACCESS_{name}", "postgresql://nowhere:1/for/this/test")
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "127.0.0.1:1")
@@ -110,4 +110,4 @@ def test_a_port_that_is_taken_is_told_in_a_sentence(monkeypatch: pytest.MonkeyPa
         refused = teamaccess(f"serve --port {port}")
     assert refused.exit_code == 2
     [said] = refused.stderr.splitlines()
-    assert said.startswith(f"127.0.0.1 port {port} cannot be listened on (Address already in use)")
+    assert said.startswith(f"Can't listen on 127.0.0.1 port {port} (Address already in use)")

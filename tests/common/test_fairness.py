@@ -99,7 +99,7 @@ async def test_a_caller_whose_last_request_is_served_has_no_place_before_a_newco
     await asyncio.wait_for(again, 1)
 
 
-async def test_one_party_has_its_share_at_most() -> None:
+async def test_one_party_has_at_most_its_share() -> None:
     slots = FairSlots(4, 2)
     for _ in range(2):
         await slots.acquire("big")
@@ -111,7 +111,7 @@ async def test_one_party_has_its_share_at_most() -> None:
 
 
 @pytest.mark.parametrize("granted", [False, True])
-async def test_who_stops_waiting_keeps_no_slot(granted: bool) -> None:
+async def test_a_waiter_who_stops_waiting_keeps_no_slot(granted: bool) -> None:
     slots = FairSlots(1, 1)
     await slots.acquire("a")
     waiting = asyncio.ensure_future(slots.acquire("b"))
@@ -127,7 +127,7 @@ async def test_who_stops_waiting_keeps_no_slot(granted: bool) -> None:
     await asyncio.wait_for(slots.acquire("c"), 1)
 
 
-async def test_whoever_is_next_may_have_gone() -> None:
+async def test_the_next_waiter_may_have_stopped_waiting() -> None:
     slots = FairSlots(1, 1)
     await slots.acquire("a")
     gone, next_one = (asyncio.ensure_future(slots.acquire("b")) for _ in range(2))

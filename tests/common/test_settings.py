@@ -32,7 +32,7 @@ def stack(home: Path) -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_without_an_environment_the_local_stack_is_found() -> None:
+def test_the_local_stack_is_found_without_environment_variables() -> None:
     settings = Settings.discover()
     assert settings.catalog == "finicom"
     assert settings.spicedb_endpoint == "127.0.0.1:50123"
@@ -42,7 +42,9 @@ def test_without_an_environment_the_local_stack_is_found() -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_the_environment_goes_before_the_local_stack(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_variables_take_precedence_over_the_local_stack(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_ENDPOINT", "spicedb.internal:443")
     monkeypatch.setenv("TEAMACCESS_SPICEDB_TLS", "true")
     settings = Settings.discover()
@@ -50,19 +52,19 @@ def test_the_environment_goes_before_the_local_stack(monkeypatch: pytest.MonkeyP
     assert settings.catalog == "finicom"
 
 
-def test_without_either_one_sentence_names_what_is_missing(home: Path) -> None:
+def test_one_sentence_names_the_missing_settings(home: Path) -> None:
     with pytest.raises(StackNotFound) as missing:
         Settings.discover()
     assert str(missing.value) == (
-        f"There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: "
+        f"No teamaccess stack runs in {home}, and these settings are missing: "
         "TEAMACCESS_DATABASE_URL, TEAMACCESS_SPICEDB_ENDPOINT, TEAMACCESS_SPICEDB_PRESHARED_KEY, "
-        "TEAMACCESS_SECRET_KEY. Name the folder of one that runs with TEAMACCESS_HOME, start one with "
-        "`teamaccess dev`, or set the variables."
+        "TEAMACCESS_SECRET_KEY. Start one with `teamaccess dev`, name the folder of a running one in "
+        "TEAMACCESS_HOME, or set the variables."
     )
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_value_that_makes_no_sense_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_invalid_value_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_PORT", "eighty")
     with pytest.raises(InvalidSettings, match="TEAMACCESS_PORT: Input should be a valid integer"):
         Settings.discover()
@@ -82,7 +84,7 @@ def test_sqlalchemy_gets_the_same_database_with_its_own_driver() -> None:
 
 
 @pytest.mark.usefixtures("stack")
-def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TEAMACCESS_SECRET_KEY", "")
     with pytest.raises(InvalidSettings, match=r"TEAMACCESS_SECRET_KEY: .* at least 16"):
         Settings.discover()
@@ -105,7 +107,7 @@ def test_an_empty_secret_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
         (None, "api", "belong together"),
     ],
 )
-def test_a_login_is_whole_and_reached_safely(
+def test_a_login_needs_all_its_settings_and_https(
     monkeypatch: pytest.MonkeyPatch, issuer: str | None, audience: str | None, told: str
 ) -> None:
     for name, value in (("ISSUER", issuer), ("AUDIENCE", audience)):

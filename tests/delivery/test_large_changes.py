@@ -7,9 +7,14 @@ from sqlalchemy import text
 
 from teamaccess.ledger.errors import IndivisibleChange
 from teamaccess.relationships import Delete, parse_update
-from tests.support.sides import agreed, changing, entries, markers
-from tests.support.spicedb_proxy import until, working
-from tests.support.world import Team
+from tests.support.agreement import (
+    applied_positions,
+    assert_agreement,
+    ledger_entries,
+    operator_session,
+)
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import running_worker, wait_until
 
 SEATS = """
 WITH made AS (
@@ -42,20 +47,20 @@ PENDING = (
 )
 
 
-async def test_a_large_change_takes_several_positions_and_all_arrive(acme: Team) -> None:
+async def test_a_large_change_takes_several_positions_and_all_arrive(acme: Organization) -> None:
     before = len(await acme.ledger())
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(text(SEATS), {"acme": acme.id, "first": 1, "last": 1000})
-    await until(lambda: _none_pending(acme))
+    await wait_until(lambda: _none_pending(acme))
     sizes = [len(updates) for updates in (await acme.ledger())[before:]]
     assert sizes == [900, 900, 200]
-    assert len(await agreed(acme)) == 2 + 2000
-    assert await acme.world.check(acme.id, f"{acme.id}-1000", "webhooks_send_test")
+    assert len(await assert_agreement(acme)) == 2 + 2000
+    assert await acme.deployment.check(acme.id, f"{acme.id}-1000", "webhooks_send_test")
 
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(text(TURNOVER), {"acme": acme.id})
-    await until(lambda: _none_pending(acme))
-    turnover = (await entries(acme))[before + 3 :]
+    await wait_until(lambda: _none_pending(acme))
+    turnover = (await ledger_entries(acme))[before + 3 :]
     updates = [[parse_update(each) for each in entry.updates] for entry in turnover]
     revoking = [all(isinstance(each, Delete) for each in position) for position in updates]
     assert revoking == [True, False, False]
@@ -66,55 +71,55 @@ async def test_a_large_change_takes_several_positions_and_all_arrive(acme: Team)
             for verb in (True, False)
         )
         assert deleted == touched
-    assert len(await agreed(acme)) == 2 + 900 * 2
+    assert len(await assert_agreement(acme)) == 2 + 900 * 2
 
 
-async def test_every_position_of_a_large_change_is_marked_with_its_hash(acme: Team) -> None:
-    async with working(acme.world):
-        async with changing(acme) as session:
+async def test_every_position_of_a_large_change_is_marked_with_its_hash(acme: Organization) -> None:
+    async with running_worker(acme.deployment):
+        async with operator_session(acme) as session:
             await session.execute(text(SEATS), {"acme": acme.id, "first": 1, "last": 500})
-        await until(lambda: _none_pending(acme))
-    told = {entry.position: entry.hash.hex()[:12] for entry in await entries(acme)}
-    assert await markers(acme) == told
-    assert len({entry.request_id for entry in await entries(acme)}) == 1
+        await wait_until(lambda: _none_pending(acme))
+    told = {entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)}
+    assert await applied_positions(acme) == told
+    assert len({entry.request_id for entry in await ledger_entries(acme)}) == 1
 
 
-async def test_what_is_too_much_for_one_write_and_cannot_be_divided_is_not_committed(
-    acme: Team,
+async def test_a_change_too_large_for_one_write_that_cannot_be_divided_is_not_committed(
+    acme: Organization,
 ) -> None:
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     names = {"acme": acme.id, "ana": acme.administrator.id}
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1, "last": 997})
-    assert len(await agreed(acme)) == len(before) + 997
+    assert len(await assert_agreement(acme)) == len(before) + 997
     with pytest.raises(IndivisibleChange, match="1497 updates of email:0000"):
         await _invite_others(acme, {**names, "first": 1000, "last": 1499})
-    assert len(await agreed(acme)) == len(before) + 997
+    assert len(await assert_agreement(acme)) == len(before) + 997
 
 
-async def test_what_one_subject_only_gets_or_only_loses_is_divided(acme: Team) -> None:
-    before, first = await agreed(acme), len(await acme.ledger())
+async def test_a_change_that_only_gives_or_only_takes_is_divided(acme: Organization) -> None:
+    before, first = await assert_agreement(acme), len(await acme.ledger())
     names = {"acme": acme.id, "ana": acme.administrator.id}
-    async with working(acme.world):
-        async with changing(acme) as session:
+    async with running_worker(acme.deployment):
+        async with operator_session(acme) as session:
             await session.execute(text(INVITE_ONE_ADDRESS), {**names, "first": 1, "last": 2000})
-        await until(lambda: _none_pending(acme))
-        assert len(await agreed(acme)) == len(before) + 2000
-        async with changing(acme) as session:
+        await wait_until(lambda: _none_pending(acme))
+        assert len(await assert_agreement(acme)) == len(before) + 2000
+        async with operator_session(acme) as session:
             await session.execute(text(CANCEL_ALL), {"acme": acme.id})
-        await until(lambda: _none_pending(acme))
-    assert await agreed(acme) == before
+        await wait_until(lambda: _none_pending(acme))
+    assert await assert_agreement(acme) == before
     sizes = [len(updates) for updates in (await acme.ledger())[first:]]
     assert sizes == [900, 900, 200] * 2
 
 
-async def _invite_others(acme: Team, names: dict[str, Any]) -> None:
+async def _invite_others(acme: Organization, names: dict[str, Any]) -> None:
     """In one change all invitations to the address are cancelled, and others made."""
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(text(CANCEL_ALL), {"acme": acme.id})
         await session.execute(text(INVITE_ONE_ADDRESS), names)
 
 
-async def _none_pending(team: Team) -> bool:
-    async with team.world.service.reads() as session:
-        return bool(await session.scalar(text(PENDING), {"id": team.id}) == 0)
+async def _none_pending(organization: Organization) -> bool:
+    async with organization.deployment.service.reads() as session:
+        return bool(await session.scalar(text(PENDING), {"id": organization.id}) == 0)

@@ -10,8 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from teamaccess.delivery.applications import waiting
 from teamaccess.delivery.queue import take_up
 from teamaccess.storage import OrganizationId
-from tests.support.steps import enlist
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 LEASE = timedelta(seconds=30)
 OPEN = text("""
@@ -21,7 +20,7 @@ WHERE organization_id = :organization AND position IN :positions
 
 
 @pytest.fixture
-async def connection(fintoc: World) -> AsyncIterator[AsyncConnection]:
+async def connection(fintoc: Deployment) -> AsyncIterator[AsyncConnection]:
     """A transaction of which nothing is kept."""
     async with fintoc.service.ledger.sessions.kw["bind"].connect() as connection:
         yield connection
@@ -43,16 +42,16 @@ async def _taken(
     return [organization for organization, _ in taken if organization in mine]
 
 
-async def _teams(world: World, count: int) -> list[OrganizationId]:
+async def _teams(deployment: Deployment, count: int) -> list[OrganizationId]:
     """Organizations with two positions each, in the order of their ids."""
-    teams = [await world.create("queue") for _ in range(count)]
-    for team in teams:
-        await enlist(team, {"bob": []})
-    return sorted(team.id for team in teams)
+    organizations = [await deployment.create_organization("queue") for _ in range(count)]
+    for organization in organizations:
+        await organization.add_members({"bob": []})
+    return sorted(organization.id for organization in organizations)
 
 
-async def test_each_has_its_turn_in_the_order_of_ids_and_once(
-    fintoc: World, connection: AsyncConnection
+async def test_each_organization_is_served_once_in_the_order_of_ids(
+    fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 5)
     for organization in mine:
@@ -65,7 +64,7 @@ async def test_each_has_its_turn_in_the_order_of_ids_and_once(
 
 
 async def test_a_refused_entry_keeps_back_those_behind_it(
-    fintoc: World, connection: AsyncConnection
+    fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 2)
     await _left(connection, mine[0], 1, status="refused")
@@ -75,8 +74,8 @@ async def test_a_refused_entry_keeps_back_those_behind_it(
     assert await _taken(connection, mine, 100) == [mine[1]]
 
 
-async def test_what_rests_is_passed_over_and_what_is_behind_it_too(
-    fintoc: World, connection: AsyncConnection
+async def test_a_resting_position_and_those_behind_it_are_skipped(
+    fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 2)
     await _left(connection, mine[0], 1, due=timedelta(seconds=60))
@@ -85,8 +84,8 @@ async def test_what_rests_is_passed_over_and_what_is_behind_it_too(
     assert await _taken(connection, mine, 100) == [mine[1]]
 
 
-async def test_what_another_worker_is_taking_is_left_to_it(
-    fintoc: World, connection: AsyncConnection
+async def test_a_position_that_another_worker_delivers_is_left_to_it(
+    fintoc: Deployment, connection: AsyncConnection
 ) -> None:
     mine = await _teams(fintoc, 2)
     engine = fintoc.service.ledger.sessions.kw["bind"]
@@ -98,7 +97,7 @@ async def test_what_another_worker_is_taking_is_left_to_it(
         await other.rollback()
 
 
-async def test_what_is_done_is_looked_for_once_however_much_waits(
+async def test_applied_positions_are_looked_up_once_whatever_the_backlog(
     connection: AsyncConnection,
 ) -> None:
     asked = waiting(OrganizationId("acme")).compile(

@@ -13,9 +13,10 @@ from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery.relay import POLL_SECONDS, Relay
 from teamaccess.ledger import database
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.proxy import Proxy
-from tests.support.spicedb_proxy import Writes, linked, through, until
-from tests.support.world import Team, World
+from tests.support.spicedb_proxy import Writes, linked, through_proxy, wait_until
 
 SOCKET = ".s.PGSQL.5432"
 FIELDS = b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0"
@@ -25,7 +26,7 @@ LISTENING = text("SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN
 
 
 @pytest.fixture
-async def wire(fintoc: World, tmp_path: Path) -> AsyncIterator[Proxy]:
+async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
     """Between a relay and PostgreSQL."""
     [server] = parse_qs(urlsplit(fintoc.settings.database_url).query)["host"]
     wire = Proxy(tmp_path / SOCKET, Path(server) / SOCKET)
@@ -35,7 +36,7 @@ async def wire(fintoc: World, tmp_path: Path) -> AsyncIterator[Proxy]:
 
 
 @pytest.fixture
-async def marks(fintoc: World, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
+async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
     """What the relay looks with, over the wire."""
     theirs, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
     marks = database(f"{theirs}?host={tmp_path}", transactions=False)
@@ -43,27 +44,27 @@ async def marks(fintoc: World, tmp_path: Path, wire: Proxy) -> AsyncIterator[Asy
     await marks.dispose()
 
 
-async def test_a_shutdown_that_is_announced_is_an_outage_like_any_other(
-    acme: Team, fintoc: World, wire: Proxy, marks: AsyncEngine
+async def test_an_announced_shutdown_is_an_ordinary_outage(
+    acme: Organization, fintoc: Deployment, wire: Proxy, marks: AsyncEngine
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
-    async with linked(fintoc) as (second, link), relaying(second, marks) as relay:
-        await until(lambda: _listening(acme))
-        wire.announce(SHUTTING_DOWN)
+    async with linked(fintoc) as (second, proxy), relaying(second, marks) as relay:
+        await wait_until(lambda: _listening(acme))
+        wire.send_as_server(SHUTTING_DOWN)
         await asyncio.sleep(2 * POLL_SECONDS)  # it has looked, on what is all but closed
-        await wire.tear()
-        link.writes = Writes.FAIL
-        late = await through(second, acme).act("suspend", bob)
+        await wire.disconnect()
+        proxy.writes = Writes.FAIL
+        late = await through_proxy(second, acme).suspend(bob)
         assert late.status_code == 202
-        link.writes = Writes.ARRIVE
-        await until(lambda: _cannot(acme, bob.id))
+        proxy.writes = Writes.ARRIVE
+        await wait_until(lambda: _cannot(acme, bob.id))
         assert not relay.done()
 
 
 @asynccontextmanager
-async def relaying(world: World, marks: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
+async def relaying(deployment: Deployment, marks: AsyncEngine) -> AsyncIterator[asyncio.Task[None]]:
     """A relay of its own, beside the API."""
-    relay = asyncio.create_task(Relay(world.service.applier, marks).run())
+    relay = asyncio.create_task(Relay(deployment.service.applier, marks).run())
     try:
         yield relay
     finally:
@@ -71,10 +72,10 @@ async def relaying(world: World, marks: AsyncEngine) -> AsyncIterator[asyncio.Ta
         await asyncio.wait([relay])
 
 
-async def _listening(team: Team) -> bool:
-    async with team.world.service.sessions() as session:
+async def _listening(organization: Organization) -> bool:
+    async with organization.deployment.service.sessions() as session:
         return bool(await session.scalar(LISTENING))
 
 
-async def _cannot(team: Team, user: str) -> bool:
-    return not await team.world.check(team.id, user, "webhooks_send_test")
+async def _cannot(organization: Organization, user: str) -> bool:
+    return not await organization.deployment.check(organization.id, user, "webhooks_send_test")

@@ -2,14 +2,15 @@
 
 import asyncio
 
-from teamaccess.delivery.batch import LARGEST_WRITE, MOST_POSITIONS, merged
+from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, merged
 from teamaccess.ledger import Entry
 from teamaccess.relationships import Update, parse_update
 from teamaccess.storage import OrganizationId
-from tests.support.connections import Connection
-from tests.support.sides import markers, seat
+from tests.support.agreement import applied_positions
+from tests.support.database_connections import Connection
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 from tests.support.spicedb_proxy import WRITE, linked
-from tests.support.world import Team, World
 
 FORGED = """
 INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)
@@ -71,61 +72,78 @@ def test_every_position_keeps_its_marker_when_merged() -> None:
     assert [each.last.position for each in write.alone()] == [4, 5]
 
 
-async def _sent(world: World, *teams: Team) -> int:
+async def _sent(deployment: Deployment, *organizations: Organization) -> int:
     """How many writes another process needs to bring everything in, all at once."""
-    async with linked(world) as (second, link):
-        await asyncio.gather(*(second.service.applier.catch_up(team.id) for team in teams))
-        return link.seen.count(WRITE)
+    async with linked(deployment) as (second, proxy):
+        await asyncio.gather(
+            *(second.service.applier.catch_up(organization.id) for organization in organizations)
+        )
+        return proxy.seen.count(WRITE)
 
 
 async def test_consecutive_positions_of_an_organization_arrive_in_one_write(
-    acme: Team, fintoc: World, application: Connection
+    acme: Organization, fintoc: Deployment, application_connection: Connection
 ) -> None:
-    [bob] = await seat(acme, bob=[])
+    [bob] = await acme.add_users(bob=[])
     before = len(await acme.ledger())
     for role in ("support", "product", "developer"):
-        await _append(application, acme, f"TOUCH organization:{acme.id}#{role}@user:{bob}")
+        await _append(
+            application_connection, acme, f"TOUCH organization:{acme.id}#{role}@user:{bob}"
+        )
     assert len(await acme.ledger()) == before + 3
     assert await _sent(fintoc, acme) == 1
-    assert len(await markers(acme)) == before + 3
-    assert await acme.world.check(acme.id, bob, "webhooks_create")
+    assert len(await applied_positions(acme)) == before + 3
+    assert await acme.deployment.check(acme.id, bob, "webhooks_create")
 
 
-async def test_what_several_organizations_wait_for_arrives_in_few_writes(
-    fintoc: World, application: Connection
+async def test_positions_of_several_organizations_arrive_in_few_writes(
+    fintoc: Deployment, application_connection: Connection
 ) -> None:
-    teams = [await fintoc.create(f"team{number}") for number in range(12)]
-    for team in teams:
-        await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
-    assert await _sent(fintoc, *teams) <= 4
-    for team in teams:
-        assert len(await markers(team)) == len(await team.ledger())
+    organizations = [await fintoc.create_organization(f"team{number}") for number in range(12)]
+    for organization in organizations:
+        await _append(
+            application_connection,
+            organization,
+            f"TOUCH organization:{organization.id}#product@user:eve",
+        )
+    assert await _sent(fintoc, *organizations) <= 4
+    for organization in organizations:
+        assert len(await applied_positions(organization)) == len(await organization.ledger())
 
 
-async def test_what_is_refused_or_there_already_holds_up_none_that_travels_with_it(
-    fintoc: World, application: Connection
+async def test_a_refused_or_already_applied_position_does_not_hold_up_the_rest_of_its_write(
+    fintoc: Deployment, application_connection: Connection
 ) -> None:
-    fine, there, wrong = [await fintoc.create(name) for name in ("fine", "there", "wrong")]
-    for team in (fine, there):
-        await _append(application, team, f"TOUCH organization:{team.id}#product@user:eve")
-    await _append(application, wrong, f"TOUCH organization:{wrong.id}#overlord@user:eve")
+    fine, there, wrong = [
+        await fintoc.create_organization(name) for name in ("fine", "there", "wrong")
+    ]
+    for organization in (fine, there):
+        await _append(
+            application_connection,
+            organization,
+            f"TOUCH organization:{organization.id}#product@user:eve",
+        )
+    await _append(application_connection, wrong, f"TOUCH organization:{wrong.id}#overlord@user:eve")
     async with linked(fintoc) as (second, _):
         await second.service.applier.catch_up(there.id)
-    await application.execute(
+    await application_connection.execute(
         "UPDATE ledger_applications SET status = 'pending' WHERE organization_id = $1", there.id
     )
-    async with linked(fintoc) as (second, link):
+    async with linked(fintoc) as (second, proxy):
         applier = second.service.applier
         outcomes = await asyncio.gather(
-            *(applier.catch_up(team.id) for team in (fine, there, wrong)), return_exceptions=True
+            *(applier.catch_up(organization.id) for organization in (fine, there, wrong)),
+            return_exceptions=True,
         )
-        assert link.seen.count(WRITE) >= 2
+        assert proxy.seen.count(WRITE) >= 2
     assert [isinstance(outcome, str) for outcome in outcomes] == [True, True, False]
-    assert len(await markers(fine)) == len(await fine.ledger())
-    assert len(await markers(there)) == len(await there.ledger())
-    assert len(await markers(wrong)) == len(await wrong.ledger()) - 1
+    assert len(await applied_positions(fine)) == len(await fine.ledger())
+    assert len(await applied_positions(there)) == len(await there.ledger())
+    assert len(await applied_positions(wrong)) == len(await wrong.ledger()) - 1
 
 
-async def _append(application: Connection, team: Team, update: str) -> None:
+async def _append(
+    application_connection: Connection, organization: Organization, update: str
+) -> None:
     """Write an entry by hand, as nobody's rows would."""
-    await application.execute(FORGED, team.id, update)
+    await application_connection.execute(FORGED, organization.id, update)

@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from tests.cli.conftest import Run
-from tests.support.world import Person, Team
+from tests.support.command_line import Run
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 HOW_TO = Path(__file__).parents[2] / "docs" / "how-to"
 BLOCK = re.compile(r"^```console audit\n\$ teamaccess (.*)\n((?:.*\n)*?)```$", re.MULTILINE)
@@ -22,7 +23,7 @@ CHANGING = [
 ]
 
 
-async def test_what_the_pages_print_is_what_the_commands_print(run: Run, acme: Team) -> None:
+async def test_the_commands_print_what_the_pages_show(run: Run, acme: Organization) -> None:
     bob = await acme.member("bob", ["support"])
     who_can, yes, no = blocks("find-out-who-can.md") + blocks("explain-access.md")
 
@@ -32,7 +33,7 @@ async def test_what_the_pages_print_is_what_the_commands_print(run: Run, acme: T
     await prints(run, acme, no)
 
 
-async def move(acme: Team, bob: Person) -> None:
+async def move(acme: Organization, bob: Person) -> None:
     """Give Bob another role, with the reason that the page shows."""
     moved = await acme.administrator.ask(
         "PUT",
@@ -42,7 +43,7 @@ async def move(acme: Team, bob: Person) -> None:
     assert moved.status_code == 200, moved.text
 
 
-async def prints(run: Run, acme: Team, block: tuple[str, str]) -> None:
+async def prints(run: Run, acme: Organization, block: tuple[str, str]) -> None:
     """Assert that a command prints what its page says."""
     command, promised = block
     words = [word.replace("acme", acme.id) for word in command.split()]

@@ -10,12 +10,12 @@ PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "ledger-chains.md"
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 
 
-def test_the_example_computes_what_it_says() -> None:
+def test_the_example_computes_the_hash_that_the_page_shows() -> None:
     done = doctest.testfile(str(PAGE), module_relative=False)
     assert (done.failed, done.attempted) == (0, 5)
 
 
-def test_the_product_computes_the_same() -> None:
+def test_the_product_computes_the_same_hash() -> None:
     first = beginning(ChainKind.LEDGER, "acme")
     updates = [
         "TOUCH organization:acme#administrator@user:usr_1",

@@ -1,20 +1,14 @@
 """The page of error codes lists every code that the product has, with its status."""
 
-import importlib
-import pkgutil
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import teamaccess
 from teamaccess.api.problems import CODES, STATUS
 from teamaccess.api.server.refusals import ConnectionRefusal
 from teamaccess.common import errors
-from teamaccess.local.errors import LocalStackFailed
+from tests.support.errors import product_errors
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "errors.md"
-FAMILIES = {*STATUS, ConnectionRefusal, LocalStackFailed}
-"""Classes that say what kind of situation a code is, and are no code themselves."""
 WITHOUT_CLASS = {
     **{code: str(status) for status, code in CODES.items()},
     "refused": "4xx",
@@ -39,29 +33,10 @@ def test_every_code_has_one_row_with_its_status() -> None:
 
 def statuses() -> dict[str, str]:
     """Return the HTTP status of every code; a code of the command line has the one of its family."""
-    return {code_of(each): status_of(each) for each in product_errors()}
+    return {each.code: status_of(each) for each in product_errors()}
 
 
 def status_of(error: type[errors.TeamaccessError]) -> str:
     if issubclass(error, ConnectionRefusal):
         return str(error.status.value)
     return str(next((STATUS[family] for family in error.__mro__ if family in STATUS), ""))
-
-
-def code_of(error: type[errors.TeamaccessError]) -> str:
-    return error.__new__(error).code
-
-
-def product_errors() -> Iterator[type[errors.TeamaccessError]]:
-    """Yield every class that is a code, after importing all modules."""
-    for module in pkgutil.walk_packages(teamaccess.__path__, "teamaccess."):
-        if not module.name.endswith("__main__") and ".migrations." not in module.name:
-            importlib.import_module(module.name)
-    yield from (each for each in below(errors.TeamaccessError) if each not in FAMILIES)
-
-
-def below(base: type[errors.TeamaccessError]) -> Iterator[type[errors.TeamaccessError]]:
-    for each in base.__subclasses__():
-        if each.__module__.startswith("teamaccess."):
-            yield each
-            yield from below(each)

@@ -7,7 +7,7 @@ TESTS = Path(__file__).parents[1]
 DOCS = TESTS.parent / "docs"
 
 
-def test_every_test_that_the_page_on_escalation_names_is_there() -> None:
+def test_every_test_named_on_the_page_of_escalation_exists() -> None:
     there = {
         name
         for path in TESTS.rglob("test_*.py")

@@ -16,10 +16,10 @@ import teamaccess
 from teamaccess.api.requests import pages, receiving
 from teamaccess.api.server import limits as server_limits
 from teamaccess.api.server.refusals import ConnectionRefusal
-from teamaccess.audit.plans import holdings, plan, proposals
+from teamaccess.audit.plans import held_actions, plan, proposals
 from teamaccess.audit.remedies import rehearsals, remedies
+from teamaccess.audit.state import queue as audit_queue
 from teamaccess.audit.state import sandboxes
-from teamaccess.audit.state import turns as audit_turns
 from teamaccess.catalog import errors as catalog_errors
 from teamaccess.catalog import reader
 from teamaccess.changes import change_queue, ledger
@@ -28,10 +28,10 @@ from teamaccess.common import excerpts, text
 from teamaccess.common.errors import TeamaccessError, TooMany
 from teamaccess.common.limits import Limits
 from teamaccess.common.settings import Settings
-from teamaccess.directory.access_requests.limits import AskedTooOften
+from teamaccess.directory.access_requests.ask import AskedTooOften
 from teamaccess.directory.users import addresses, tokens
-from teamaccess.ledger import drain
-from teamaccess.upkeep.reconciliation import UNASKED
+from teamaccess.ledger import session as ledger_session
+from teamaccess.upkeep.reconciliation import DEFAULT_MOST_DELETES
 from teamaccess.views import checks, resources
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
@@ -111,16 +111,16 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("changes of one caller that wait", change_queue.MOST_WAITING),
         ("seconds that a change waits for its turn", change_queue.PATIENCE_SECONDS),
         ("seconds that a change waits until SpiceDB", ledger.PATIENCE_SECONDS),
-        ("seconds that a large question", audit_turns.PATIENCE_SECONDS),
+        ("seconds that a large question", audit_queue.PATIENCE_SECONDS),
         ("seconds that a plan or its changes", proposals.LONGEST_SECONDS),
         ("seconds that a plan may take", plan.LONGEST_ANSWER_SECONDS),
-        ("groups of objects in a plan", holdings.MOST_ALIKE),
-        ("relationships of an organization in a sandbox", sandboxes.MOST),
+        ("groups of objects in a plan", held_actions.MOST_GROUPS),
+        ("relationships of an organization in a sandbox", sandboxes.MOST_RELATIONSHIPS),
         ("rehearsals for one question", rehearsals.MOST_FOR_ONE),
         ("remedies in one answer", remedies.MOST),
         ("items of a page", pages.LONGEST_PAGE),
         ("questions in", checks.MOST_CHECKS),
-        ("objects in", resources.MOST_ORDERS),
+        ("objects in", resources.MOST_OPERATIONS),
         ("grants on one object", resources.MOST_GRANTS),
         ("changes in a plan", proposals.MOST),
         ("characters of a name", text.LONGEST_NAME),
@@ -135,7 +135,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("body, with", receiving.LARGEST_BODY / KIB),
         ("body of", receiving.LARGEST_BATCH / KIB),
         ("requests sent ahead", server_limits.WAITING_REQUESTS),
-        ("relationships that `reconcile --apply` deletes", UNASKED),
+        ("relationships that `reconcile --apply` deletes", DEFAULT_MOST_DELETES),
         ("mistakes that a refused catalog lists", catalog_errors.MOST_MISTAKES),
         ("levels of nesting in a catalog", reader.DEEPEST),
     ],
@@ -146,8 +146,8 @@ def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
 
 
 def test_the_limits_page_has_the_updates_of_an_entry() -> None:
-    assert f"has at most {drain.UPDATES_IN_ANY_CASE}:" in LIMITS
-    assert f"with more than {drain.UPDATES_PER_POSITION} " in LIMITS
+    assert f"has at most {ledger_session.UPDATES_IN_ANY_CASE}:" in LIMITS
+    assert f"with more than {ledger_session.UPDATES_PER_POSITION} " in LIMITS
     assert f"{reader.LONGEST_DAYS:,} days" in LIMITS
 
 

@@ -89,7 +89,7 @@ def test_a_page_belongs_to_the_section_of_its_folder(page: str, section: str) ->
     assert section_of(page) == section
 
 
-def test_a_link_to_nothing_fails_the_build(repository: Path) -> None:
+def test_a_broken_link_fails_the_build(repository: Path) -> None:
     (repository / "docs/index.md").write_text(
         "# Title\n\n[gone](gone.md) and [code](../src/no.py)\n"
     )
@@ -101,7 +101,7 @@ def test_a_link_to_nothing_fails_the_build(repository: Path) -> None:
     ]
 
 
-def test_links_lead_to_the_copied_pages_and_code_is_left_alone(repository: Path) -> None:
+def test_links_point_to_the_copied_pages_and_code_is_unchanged(repository: Path) -> None:
     (repository / "docs/index.md").write_text(
         "# Title\n\n[how](../CONTRIBUTING.md#set-up), [code](../src/code.py), [web](https://a.example)\n"
         "and `[quoted](gone.md)`\n\n```md\n[fenced](gone.md)\n```\n"
@@ -119,7 +119,7 @@ def test_links_lead_to_the_copied_pages_and_code_is_left_alone(repository: Path)
     ).read_text() == "# Title\n\n[home](../index.md)\n"
 
 
-def test_code_keeps_its_language_alone(repository: Path) -> None:
+def test_a_code_block_keeps_only_its_language(repository: Path) -> None:
     (repository / "docs/index.md").write_text("# Title\n\n```console tour\n$ make run\n```\n")
 
     stage(repository, repository / "build")

@@ -48,7 +48,7 @@ def alike(text: str) -> str:
 
 def suggested(welcome: str) -> str:
     """What the commands answer that a start prints to be tried."""
-    token, _, commands = welcome.partition("Try, in another terminal and with that TOKEN:")
+    token, _, commands = welcome.partition("Set TOKEN in another terminal, and try:")
     script = f"{token[token.index('TOKEN=') :]}\n{commands.partition('Ctrl-C')[0]}"
     script = script.replace("curl ", "curl --fail-with-body -s ")
     script = re.sub(r"(?<= )teamaccess check", f"{sys.executable} -m teamaccess check", script)
@@ -59,7 +59,7 @@ def suggested(welcome: str) -> str:
     return ran.stdout
 
 
-def test_the_tutorial_prints_what_it_says_also_after_what_each_start_suggests(
+def test_the_tutorial_prints_what_the_page_shows(
     start_dev: StartDev, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told_by_dev = start_dev().told

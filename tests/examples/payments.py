@@ -17,7 +17,8 @@ from examples.payments_service.payments_pb2 import (
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
 from teamaccess.delivery.applications import newest as newest_change
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -73,10 +74,10 @@ class Payments:
             return refused.code()
 
 
-async def newest(team: Team) -> str:
+async def newest(organization: Organization) -> str:
     """Return the ZedToken of the organization's last change, as its answer carried it."""
-    async with team.world.service.sessions() as session:
-        change = (await session.execute(newest_change(team.id))).one()
+    async with organization.deployment.service.sessions() as session:
+        change = (await session.execute(newest_change(organization.id))).one()
     assert change.zed_token is not None
     return str(change.zed_token)
 

@@ -12,14 +12,15 @@ from grpc import StatusCode
 from examples.payments_service.payments_pb2 import Refund
 from tests.examples.payments import CHECKOUT, Payments, newest, payments_service
 from tests.examples.relay import relay
-from tests.support.world import Team, World
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
 
 SOON_SECONDS = 3.0
 """More than enough for the engine's half-second interval, on a busy machine too."""
 
 
 @pytest.fixture(scope="session")
-async def payments(fintoc: World) -> AsyncIterator[Payments]:
+async def payments(fintoc: Deployment) -> AsyncIterator[Payments]:
     """The service, asking the engine of this run."""
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
     with payments_service(fintoc.settings.spicedb_endpoint, key) as address:
@@ -27,8 +28,8 @@ async def payments(fintoc: World) -> AsyncIterator[Payments]:
             yield Payments(channel)
 
 
-async def test_product_is_refused_and_support_refunds_and_cancels(
-    payments: Payments, acme: Team
+async def test_product_is_refused_while_support_refunds_and_cancels(
+    payments: Payments, acme: Organization
 ) -> None:
     pia = await acme.member("pia", roles=["product"])
     sam = await acme.member("sam", roles=["support"])
@@ -44,7 +45,9 @@ async def test_product_is_refused_and_support_refunds_and_cancels(
     assert cancelled.status == Refund.STATUS_CANCELED
 
 
-async def test_the_call_after_a_role_change_follows_it(payments: Payments, acme: Team) -> None:
+async def test_the_call_after_a_role_change_follows_it(
+    payments: Payments, acme: Organization
+) -> None:
     pia = await acme.member("pia", roles=["product"])
     assert await payments.refund(acme.id, by=pia) is StatusCode.PERMISSION_DENIED
 
@@ -58,7 +61,9 @@ async def test_the_call_after_a_role_change_follows_it(payments: Payments, acme:
     assert refused is StatusCode.PERMISSION_DENIED
 
 
-async def test_without_a_token_a_role_change_shows_soon(payments: Payments, acme: Team) -> None:
+async def test_a_role_change_shows_soon_without_a_zed_token(
+    payments: Payments, acme: Organization
+) -> None:
     pia = await acme.member("pia", roles=["product"])
     assert await payments.refund(acme.id, by=pia) is StatusCode.PERMISSION_DENIED
 
@@ -69,15 +74,17 @@ async def test_without_a_token_a_role_change_shows_soon(payments: Payments, acme
         assert time.monotonic() < deadline
 
 
-async def test_who_is_suspended_is_refused_at_once(payments: Payments, acme: Team) -> None:
+async def test_a_suspended_member_is_refused_at_once(
+    payments: Payments, acme: Organization
+) -> None:
     sam = await acme.member("sam", roles=["support"])
-    suspended = await acme.act("suspend", sam)
+    suspended = await acme.suspend(sam)
     refused = await payments.refund(acme.id, by=sam, at=suspended.headers["Zed-Token"])
     assert refused is StatusCode.PERMISSION_DENIED
 
 
-async def test_support_of_one_organization_is_nobody_in_another(
-    payments: Payments, acme: Team, globex: Team
+async def test_support_of_one_organization_can_do_nothing_in_another(
+    payments: Payments, acme: Organization, globex: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     gus = await globex.member("gus", roles=["support"])
@@ -93,8 +100,8 @@ async def test_support_of_one_organization_is_nobody_in_another(
     assert unknown is StatusCode.NOT_FOUND
 
 
-async def test_nobody_and_nonsense_are_told_apart_from_a_refusal(
-    payments: Payments, acme: Team
+async def test_anonymous_and_malformed_requests_differ_from_a_refusal(
+    payments: Payments, acme: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     assert await payments.refund(acme.id, by=None) is StatusCode.UNAUTHENTICATED
@@ -102,8 +109,8 @@ async def test_nobody_and_nonsense_are_told_apart_from_a_refusal(
     assert await payments.refund(acme.id, by=sam, at="nonsense") is StatusCode.INVALID_ARGUMENT
 
 
-async def test_while_the_engine_is_away_nobody_may_and_afterwards_all_is_well(
-    fintoc: World, acme: Team
+async def test_without_spicedb_everything_is_refused_until_it_is_back(
+    fintoc: Deployment, acme: Organization
 ) -> None:
     sam = await acme.member("sam", roles=["support"])
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
@@ -124,7 +131,9 @@ async def test_while_the_engine_is_away_nobody_may_and_afterwards_all_is_well(
                 assert isinstance(await payments.refund(acme.id, by=sam, at=now), Refund)
 
 
-async def test_an_engine_that_does_not_answer_is_not_a_yes(fintoc: World, acme: Team) -> None:
+async def test_a_spicedb_that_does_not_answer_means_no(
+    fintoc: Deployment, acme: Organization
+) -> None:
     sam = await acme.member("sam", roles=["support"])
     key = fintoc.settings.spicedb_preshared_key.get_secret_value()
     async with relay(fintoc.settings.spicedb_endpoint) as engine:
@@ -136,7 +145,7 @@ async def test_an_engine_that_does_not_answer_is_not_a_yes(fintoc: World, acme: 
                 assert answer is StatusCode.UNAVAILABLE
 
 
-async def test_a_wrong_key_is_not_a_yes(fintoc: World, acme: Team) -> None:
+async def test_a_wrong_key_means_no(fintoc: Deployment, acme: Organization) -> None:
     sam = await acme.member("sam", roles=["support"])
     now = await newest(acme)
     with payments_service(fintoc.settings.spicedb_endpoint, "another key") as address:
@@ -145,7 +154,7 @@ async def test_a_wrong_key_is_not_a_yes(fintoc: World, acme: Team) -> None:
             assert answer is StatusCode.UNAVAILABLE
 
 
-def test_the_service_needs_nothing_of_ours() -> None:
+def test_the_service_imports_nothing_of_teamaccess() -> None:
     told = "import sys, examples.payments_service.__main__; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", told], cwd=CHECKOUT, capture_output=True, text=True, check=True

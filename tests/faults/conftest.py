@@ -5,22 +5,22 @@ from random import Random
 
 import pytest
 
-from tests.faults.crowd import Crowd
-from tests.faults.deeds import acquaint
-from tests.faults.deployment import Deployment, deployed
+from tests.faults.clients import Clients
+from tests.faults.cluster import Cluster, start_cluster
+from tests.faults.operations import reconnect
 
 
 @pytest.fixture(scope="session")
-async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Deployment]:
+async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Cluster]:
     """PostgreSQL, SpiceDB and the APIs as processes, up until the last test is done."""
-    async with deployed(tmp_path_factory.mktemp("faults") / "home") as deployment:
-        yield deployment
+    async with start_cluster(tmp_path_factory.mktemp("faults") / "home") as cluster:
+        yield cluster
 
 
 @pytest.fixture
-async def deployment(running: Deployment) -> Deployment:
+async def cluster(running: Cluster) -> Cluster:
     """The deployment, with nothing broken."""
-    await running.mend()
+    await running.repair()
     for program in running.programs.values():
         program.said()
         program.deaths.clear()
@@ -28,9 +28,9 @@ async def deployment(running: Deployment) -> Deployment:
 
 
 @pytest.fixture
-async def crowd(deployment: Deployment) -> Crowd:
+async def clients(cluster: Cluster) -> Clients:
     """People of one new organization."""
-    crowd = Crowd(deployment, Random(1))  # noqa: S311 - nothing secret hangs on it
-    await crowd.gather(1)
-    await acquaint(crowd, deployment.apis)
-    return crowd
+    clients = Clients(cluster, Random(1))  # noqa: S311 - nothing secret hangs on it
+    await clients.create_organizations(1)
+    await reconnect(clients, cluster.apis)
+    return clients

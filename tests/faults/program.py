@@ -11,11 +11,11 @@ import psutil
 from teamaccess.common.settings import PREFIX
 from teamaccess.local.dev import NOT_OURS
 from teamaccess.local.errors import ProgramDied
-from teamaccess.local.processes import runs
+from teamaccess.local.processes import is_running
 from teamaccess.local.supervisor import Child, Supervisor
-from tests.faults.points import Point, Points
+from tests.faults.crash_points import CrashPoint, CrashPoints
 from tests.support.proxy import Proxy
-from tests.support.spicedb_proxy import until
+from tests.support.spicedb_proxy import wait_until
 
 Ready = Callable[[], Awaitable[bool]]
 
@@ -37,12 +37,12 @@ class Program:
     ) -> None:
         self.name = folder.name
         self.database, self.spicedb = database, spicedb
-        self.points = Points(folder)
+        self.crash_points = CrashPoints(folder)
         self._supervisor, self._ready = supervisor, ready
         self._command: list[str | Path] = [
             sys.executable,
             "-m",
-            "tests.faults.armed",
+            "tests.faults.run_with_crash_points",
             folder,
             *command,
         ]
@@ -58,13 +58,13 @@ class Program:
         """Run it, with nothing armed, and wait until it works; nothing where it runs already."""
         if self.runs:
             return
-        self.points.disarm()
+        self.crash_points.disarm()
         if self._child is not None:
             self._bury(self._child)
         self._child = self._supervisor.start(
             self.name, self._command, environment=self._environment
         )
-        await until(self._works)
+        await wait_until(self._works)
 
     def _bury(self, child: Child) -> None:
         try:
@@ -109,7 +109,7 @@ class Program:
     @property
     def runs(self) -> bool:
         """Whether it is there, frozen or not."""
-        return self._process is not None and runs(self._process)
+        return self._process is not None and is_running(self._process)
 
     @property
     def frozen(self) -> bool:
@@ -118,15 +118,15 @@ class Program:
 
     async def dead(self, seconds: float = 60) -> None:
         """Wait until it is."""
-        await until(self._is_dead, seconds)
+        await wait_until(self._is_dead, seconds)
 
     async def stands_still(self, seconds: float = 60) -> None:
         """Wait until it is frozen."""
-        await until(self._is_frozen, seconds)
+        await wait_until(self._is_frozen, seconds)
 
-    async def passed(self, point: Point, seconds: float = 60) -> None:
+    async def passed(self, point: CrashPoint, seconds: float = 60) -> None:
         """Wait until a change has passed the point."""
-        await until(lambda: _true(not self.points.armed(point)), seconds)
+        await wait_until(lambda: _true(not self.crash_points.armed(point)), seconds)
 
     @property
     def _process(self) -> psutil.Process | None:

@@ -2,32 +2,35 @@
 
 from random import Random
 
-from tests.faults.crowd import Crowd, Manner
-from tests.faults.deeds import acquaint, reactivate, suspend
-from tests.faults.deployment import Deployment
+from tests.faults.clients import Clients, RequestOptions
+from tests.faults.cluster import Cluster
+from tests.faults.operations import reactivate, reconnect, suspend
 
 ATTEMPTS = 10
 """On a busy machine SpiceDB may take longer than an API waits for it, but not every time."""
 
 
-async def not_recovered(deployment: Deployment) -> list[str]:
+async def not_recovered(cluster: Cluster) -> list[str]:
     """The APIs that leave each change to the workers, a line each."""
-    crowd = Crowd(deployment, Random(1))  # noqa: S311 - nothing secret hangs on it
-    await crowd.gather(1)
-    await acquaint(crowd, deployment.apis)
+    clients = Clients(cluster, Random(1))  # noqa: S311 - nothing secret hangs on it
+    await clients.create_organizations(1)
+    await reconnect(clients, cluster.apis)
     return [
         f"{api} enforces nothing any more"
-        for api in deployment.apis
-        if not await _enforces(crowd, api)
+        for api in cluster.apis
+        if not await _enforces(clients, api)
     ]
 
 
-async def _enforces(crowd: Crowd, api: str) -> bool:
+async def _enforces(clients: Clients, api: str) -> bool:
     """Whether it answers that a change is in force, and not only that it will be."""
-    [house] = crowd.houses
-    manner, bob = Manner(house.administrators[0], stubborn=True, api=api), house.people[0]
+    [organization] = clients.organizations
+    options, bob = (
+        RequestOptions(organization.administrators[0], retry=True, api=api),
+        organization.people[0],
+    )
     for _ in range(ATTEMPTS):
         for deed in (suspend, reactivate):
-            if (await deed(crowd, house, manner, bob)).last.status == 204:
+            if (await deed(clients, organization, options, bob)).last.status == 204:
                 return True
     return False

@@ -5,13 +5,13 @@ import time
 from collections import Counter
 from random import Random
 
-from tests.faults import deeds
-from tests.faults.crowd import Crowd, House, Manner, Someone
-from tests.faults.record import Deed
-from tests.faults.weather import Weather
+from tests.faults import operations
+from tests.faults.clients import Clients, KnownOrganization, KnownPerson, RequestOptions
+from tests.faults.fault_injection import FaultInjector
+from tests.faults.operation_log import Operation
 
 WORKERS = 12
-HOUSES = 6
+ORGANIZATIONS = 6
 DEEDS_A_FAULT = 48
 
 
@@ -33,17 +33,17 @@ CHANCES = {
 class Storm:
     """A number of operations by concurrent workers, and at least one fault for so many of them."""
 
-    def __init__(self, crowd: Crowd, weather: Weather, seed: int, operations: int) -> None:
-        self.weather = weather
-        self._crowd = crowd
+    def __init__(self, clients: Clients, faults: FaultInjector, seed: int, operations: int) -> None:
+        self.faults = faults
+        self._crowd = clients
         self._seed, self._operations = seed, operations
         self._begun = 0
         self._seconds = 0.0
 
-    async def pass_over(self) -> None:
+    async def run(self) -> None:
         """Let everybody work until all operations are done, then let the weather calm down."""
         began = time.monotonic()
-        raging = asyncio.create_task(self.weather.rage())
+        raging = asyncio.create_task(self.faults.run())
         working = asyncio.create_task(self._everybody())
         try:
             await asyncio.wait({raging, working}, return_when=asyncio.FIRST_COMPLETED)
@@ -52,7 +52,7 @@ class Storm:
             await working
         finally:
             working.cancel()
-            self.weather.calm_down()
+            self.faults.stop()
             await asyncio.wait({raging})
         raging.result()
         self._seconds = time.monotonic() - began
@@ -62,20 +62,22 @@ class Storm:
 
     def figures(self, found: list[str]) -> str:
         """What happened, in numbers."""
-        record = self._crowd.record
-        answers = Counter(_sense(deed) for deed in record.deeds)
-        codes = Counter(f"{a.status} {a.code}" for d in record.deeds for a in d.answers if a.code)
+        record = self._crowd.log
+        answers = Counter(_sense(operation) for operation in record.operations)
+        codes = Counter(
+            f"{a.status} {a.code}" for d in record.operations for a in d.answers if a.code
+        )
         lost = [each for each in found if each.startswith("lost")]
         return "\n".join(
             [
-                f"operations            {len(record.deeds)}",
-                f"requests              {sum(len(deed.answers) for deed in record.deeds)}",
+                f"operations            {len(record.operations)}",
+                f"requests              {sum(len(operation.answers) for operation in record.operations)}",
                 f"acknowledged changes  {len(record.acknowledged)}",
                 *(f"  {verb:<19} {count}" for verb, count in sorted(self._verbs().items())),
                 *(f"{sense:<21} {count}" for sense, count in sorted(answers.items())),
                 *(f"  {code:<29} {n}" for code, n in sorted(codes.items())),
-                f"faults                {self.weather.faults.total()}",
-                *(f"  {name:<29} {n}" for name, n in sorted(self.weather.faults.items())),
+                f"faults                {self.faults.faults.total()}",
+                *(f"  {name:<29} {n}" for name, n in sorted(self.faults.faults.items())),
                 f"lost                  {len(lost)}",
                 f"divergences           {len(found) - len(lost)}",
                 f"seconds               {self._seconds:.0f}",
@@ -83,69 +85,93 @@ class Storm:
         )
 
     def _verbs(self) -> Counter[str]:
-        return Counter(deed.verb for deed in self._crowd.record.acknowledged)
+        return Counter(operation.verb for operation in self._crowd.log.acknowledged)
 
     async def _work(self, number: int) -> None:
         chance = Random(f"{self._seed} {number}")  # noqa: S311 - nothing secret hangs on it
-        while len(self._crowd.record.deeds) < self._operations:
+        while len(self._crowd.log.operations) < self._operations:
             # people wait for the weather, so that a storm of any length has its faults
-            if self._begun > DEEDS_A_FAULT * (self.weather.faults.total() + 1):
+            if self._begun > DEEDS_A_FAULT * (self.faults.faults.total() + 1):
                 await asyncio.sleep(0.1)
                 continue
             self._begun += 1
             await self._something(chance)
 
     async def _something(self, chance: Random) -> None:
-        crowd = self._crowd
-        house = chance.choice(crowd.houses)
-        manner = Manner(chance.choice(house.administrators), stubborn=chance.random() < 0.8)
-        roles = chance.sample(crowd.roles, chance.choice([1, 1, 2]))
+        clients = self._crowd
+        organization = chance.choice(clients.organizations)
+        options = RequestOptions(
+            chance.choice(organization.administrators), retry=chance.random() < 0.8
+        )
+        roles = chance.sample(clients.roles, chance.choice([1, 1, 2]))
         match chance.choices(list(CHANCES), list(CHANCES.values()))[0]:
             case "invite":
-                crowd.open_mails()
-                guest = crowd.somebody_new() if chance.random() < 0.8 else _member(chance, house)
-                await deeds.invite(crowd, house, manner, guest, roles)
+                clients.read_mails()
+                guest = (
+                    clients.new_person() if chance.random() < 0.8 else _member(chance, organization)
+                )
+                await operations.invite(clients, organization, options, guest, roles)
             case "accept":
-                await self._accept(chance, house, manner)
+                await self._accept(chance, organization, options)
             case "roles":
-                await deeds.change_roles(crowd, house, manner, _member(chance, house), roles)
+                await operations.change_roles(
+                    clients, organization, options, _member(chance, organization), roles
+                )
             case "suspend":
-                await deeds.suspend(crowd, house, manner, _member(chance, house))
+                await operations.suspend(
+                    clients, organization, options, _member(chance, organization)
+                )
             case "reactivate":
-                await deeds.reactivate(crowd, house, manner, _member(chance, house))
+                await operations.reactivate(
+                    clients, organization, options, _member(chance, organization)
+                )
             case "remove":
-                await deeds.remove(crowd, house, manner, _member(chance, house))
+                await operations.remove(
+                    clients, organization, options, _member(chance, organization)
+                )
             case "leave":
-                whom = _member(chance, house)
-                await deeds.leave(crowd, house, Manner(whom, manner.stubborn), whom)
+                whom = _member(chance, organization)
+                await operations.leave(
+                    clients, organization, RequestOptions(whom, options.retry), whom
+                )
             case "resend" | "cancel" as verb:
-                if house.invitations:
-                    id, _ = chance.choice(house.invitations[-20:])
-                    await getattr(deeds, verb)(crowd, house, manner, id)
+                if organization.invitations:
+                    id, _ = chance.choice(organization.invitations[-20:])
+                    await getattr(operations, verb)(clients, organization, options, id)
             case "rename":
-                await deeds.rename(crowd, house, manner, f"House {chance.randrange(1000)}")
+                await operations.rename(
+                    clients, organization, options, f"House {chance.randrange(1000)}"
+                )
             case "ruler":
-                one, another = chance.sample(house.administrators, 2)
-                await deeds.suspend(crowd, house, Manner(one, stubborn=True), another)
-                await deeds.reactivate(crowd, house, Manner(one, stubborn=True), another)
+                one, another = chance.sample(organization.administrators, 2)
+                await operations.suspend(
+                    clients, organization, RequestOptions(one, retry=True), another
+                )
+                await operations.reactivate(
+                    clients, organization, RequestOptions(one, retry=True), another
+                )
 
-    async def _accept(self, chance: Random, house: House, manner: Manner) -> None:
-        self._crowd.open_mails()
-        for _, guest in reversed(house.invitations[-10:]):
-            if guest.address in self._crowd.letters and guest not in house.people:
+    async def _accept(
+        self, chance: Random, organization: KnownOrganization, options: RequestOptions
+    ) -> None:
+        self._crowd.read_mails()
+        for _, guest in reversed(organization.invitations[-10:]):
+            if guest.address in self._crowd.invitation_tokens and guest not in organization.people:
                 who = guest if guest.id is not None else None
-                await deeds.accept(self._crowd, house, guest, Manner(who, manner.stubborn))
+                await operations.accept(
+                    self._crowd, organization, guest, RequestOptions(who, options.retry)
+                )
                 return
 
 
-def _member(chance: Random, house: House) -> Someone:
+def _member(chance: Random, organization: KnownOrganization) -> KnownPerson:
     """Mostly one of the newer ones."""
-    return chance.choice(house.people[-12:])
+    return chance.choice(organization.people[-12:])
 
 
-def _sense(deed: Deed) -> str:
-    if deed.acknowledged:
-        return f"answered {deed.last.status}"
-    if deed.unknown:
+def _sense(operation: Operation) -> str:
+    if operation.acknowledged:
+        return f"answered {operation.last.status}"
+    if operation.unknown:
         return "never known"
-    return f"answered {deed.last.status}"
+    return f"answered {operation.last.status}"

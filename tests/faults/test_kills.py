@@ -4,45 +4,45 @@ import signal
 
 import pytest
 
-from tests.faults.crowd import Crowd, Manner
-from tests.faults.deeds import suspend
-from tests.faults.deployment import Deployment
-from tests.faults.judgement import everything_holds
-from tests.faults.points import Point
+from tests.faults.clients import Clients, RequestOptions
+from tests.faults.cluster import Cluster
+from tests.faults.crash_points import CrashPoint
+from tests.faults.operations import suspend
+from tests.faults.verification import assert_promises_kept
 
-COMMITTED = [point for point in Point if point is not Point.BEFORE_COMMIT]
+COMMITTED = [point for point in CrashPoint if point is not CrashPoint.BEFORE_COMMIT]
 
 
-async def test_killed_before_the_commit_a_change_leaves_nothing(
-    deployment: Deployment, crowd: Crowd
+async def test_a_change_killed_before_its_commit_leaves_nothing(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    north.points.arm(Point.BEFORE_COMMIT, signal.SIGKILL)
-    cut = await suspend(crowd, house, Manner(ana, api="north"), bob)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    north.crash_points.arm(CrashPoint.BEFORE_COMMIT, signal.SIGKILL)
+    cut = await suspend(clients, organization, RequestOptions(ana, api="north"), bob)
     await north.dead()
     assert cut.unknown
-    assert await deployment.bystander.allowed(house.id, bob.id or "")
-    done = await suspend(crowd, house, Manner(ana, api="south"), bob)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
+    done = await suspend(clients, organization, RequestOptions(ana, api="south"), bob)
     assert done.acknowledged
     await north.start()
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
 @pytest.mark.parametrize("point", COMMITTED)
-async def test_killed_after_the_commit_a_change_arrives_all_the_same(
-    deployment: Deployment, crowd: Crowd, point: Point
+async def test_a_change_killed_after_its_commit_still_arrives(
+    cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    north.points.arm(point, signal.SIGKILL)
-    cut = await suspend(crowd, house, Manner(ana, api="north"), bob)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    north.crash_points.arm(point, signal.SIGKILL)
+    cut = await suspend(clients, organization, RequestOptions(ana, api="north"), bob)
     await north.dead()
     assert cut.unknown
-    again = await suspend(crowd, house, Manner(ana, api="south"), bob)
+    again = await suspend(clients, organization, RequestOptions(ana, api="south"), bob)
     assert again.last.code == "already_suspended"
     await north.start()
-    await everything_holds(deployment, crowd)
-    assert not await deployment.bystander.allowed(house.id, bob.id or "")
+    await assert_promises_kept(cluster, clients)
+    assert not await cluster.spicedb_client.allowed(organization.id, bob.id or "")

@@ -7,14 +7,14 @@ from functools import partial
 import pytest
 
 from teamaccess.local.postgres.server import APPLICATION
-from tests.faults.busy import busy
-from tests.faults.crowd import Crowd, House, Manner
-from tests.faults.deeds import leave, suspend
-from tests.faults.deployment import Deployment
-from tests.faults.judgement import everything_holds
-from tests.faults.moments import held
-from tests.faults.points import Point
-from tests.support.spicedb_proxy import until
+from tests.faults.background_changes import changes_in_background
+from tests.faults.clients import Clients, KnownOrganization, RequestOptions
+from tests.faults.cluster import Cluster
+from tests.faults.crash_points import CrashPoint
+from tests.faults.held_changes import held_at
+from tests.faults.operations import leave, suspend
+from tests.faults.verification import assert_promises_kept
+from tests.support.spicedb_proxy import wait_until
 
 LAZY = """
 ALTER SYSTEM SET wal_writer_delay = '10s';
@@ -31,110 +31,110 @@ SELECT pg_reload_conf();
 
 
 async def test_a_crash_before_the_commit_is_never_taken_for_a_commit(
-    deployment: Deployment, crowd: Crowd
+    cluster: Cluster, clients: Clients
 ) -> None:
     # PostgreSQL gives the numbers of transactions that left no trace on the disk to others.
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    deployment.postgres.psql(LAZY)
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
-        await deployment.stop_postgres(signal.SIGQUIT)
-        await deployment.start_postgres()
-        deployment.postgres.psql(DILIGENT + OTHERS)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    cluster.postgres.psql(LAZY)
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(cluster.programs["north"], CrashPoint.BEFORE_COMMIT, ask) as asking:
+        await cluster.stop_postgres(signal.SIGQUIT)
+        await cluster.start_postgres()
+        cluster.postgres.psql(DILIGENT + OTHERS)
     assert not (await asking).acknowledged
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def test_a_crash_before_the_commit_is_told_as_nothing_done(
-    deployment: Deployment, crowd: Crowd
+async def test_a_crash_before_the_commit_is_reported_as_no_change(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
-        await deployment.stop_postgres(signal.SIGQUIT)
-        await deployment.start_postgres()
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(cluster.programs["north"], CrashPoint.BEFORE_COMMIT, ask) as asking:
+        await cluster.stop_postgres(signal.SIGQUIT)
+        await cluster.start_postgres()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        deployment.programs["north"].said()
+        cluster.programs["north"].said()
     )
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def test_a_commit_whose_answer_is_lost_is_found_to_be_one(
-    deployment: Deployment, crowd: Crowd
+async def test_a_commit_whose_answer_is_lost_is_recognized_as_committed(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
-        north.database.fall_silent_after(b"COMMIT")
-    await until(lambda: _committed(deployment, house))
-    await north.database.tear()
-    await north.database.mend()
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_COMMIT, ask) as asking:
+        north.database.hold_answers_after(b"COMMIT")
+    await wait_until(lambda: _committed(cluster, organization))
+    await north.database.disconnect()
+    await north.database.repair()
     assert (await asking).acknowledged
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def test_who_left_without_an_answer_is_not_told_of_an_unknown_organization(
-    deployment: Deployment, crowd: Crowd
+async def test_a_member_who_left_without_an_answer_does_not_get_unknown_organization(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    bob = house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(leave, crowd, house, Manner(bob, api="north"), bob)
-    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
-        north.database.fall_silent_after(b"COMMIT")
-    await until(lambda: _committed(deployment, house))
+    [organization] = clients.organizations
+    bob = organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(leave, clients, organization, RequestOptions(bob, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_COMMIT, ask) as asking:
+        north.database.hold_answers_after(b"COMMIT")
+    await wait_until(lambda: _committed(cluster, organization))
     await north.database.refuse()
     assert (await asking).last.code == "outcome_unknown"
-    await north.database.mend()
-    await everything_holds(deployment, crowd)
-    assert await deployment.bystander.allowed(house.id, bob.id or "") is False
+    await north.database.repair()
+    await assert_promises_kept(cluster, clients)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "") is False
 
 
-async def test_a_commit_that_never_arrived_is_told_as_nothing_done(
-    deployment: Deployment, crowd: Crowd
+async def test_a_commit_that_never_arrived_is_reported_as_no_change(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_COMMIT, ask) as asking:
-        await north.database.tear()
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_COMMIT, ask) as asking:
+        await north.database.disconnect()
     assert (await asking).last.code == "not_committed", str(await asking) + "\n".join(
-        deployment.programs["north"].said()
+        cluster.programs["north"].said()
     )
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def _committed(deployment: Deployment, house: House) -> bool:
-    last = f"SELECT max(position) FROM ledger WHERE organization_id = '{house.id}'"
-    return deployment.postgres.psql(last, APPLICATION) == "4\n"
+async def _committed(cluster: Cluster, organization: KnownOrganization) -> bool:
+    last = f"SELECT max(position) FROM ledger WHERE organization_id = '{organization.id}'"
+    return cluster.postgres.psql(last, APPLICATION) == "4\n"
 
 
-async def _fast(deployment: Deployment) -> None:
-    await deployment.stop_postgres(signal.SIGINT)
+async def _fast(cluster: Cluster) -> None:
+    await cluster.stop_postgres(signal.SIGINT)
 
 
-async def _immediate(deployment: Deployment) -> None:
-    await deployment.stop_postgres(signal.SIGQUIT)
+async def _immediate(cluster: Cluster) -> None:
+    await cluster.stop_postgres(signal.SIGQUIT)
 
 
-async def _killed(deployment: Deployment) -> None:
-    await deployment.kill_postgres()
+async def _killed(cluster: Cluster) -> None:
+    await cluster.kill_postgres()
 
 
 @pytest.mark.parametrize("end", [_fast, _immediate, _killed])
-async def test_ended_and_started_again_among_changes_it_loses_none(
-    deployment: Deployment, crowd: Crowd, end: Callable[[Deployment], Awaitable[None]]
+async def test_postgresql_restarted_during_changes_loses_none(
+    cluster: Cluster, clients: Clients, end: Callable[[Cluster], Awaitable[None]]
 ) -> None:
-    await crowd.gather(3)
-    async with busy(crowd) as work:
+    await clients.create_organizations(3)
+    async with changes_in_background(clients) as work:
         for _ in range(2):
-            await work.goes_on()
-            await end(deployment)
-            await deployment.start_postgres()
-        await work.goes_on()
-    await everything_holds(deployment, crowd)
+            await work.wait_for_more()
+            await end(cluster)
+            await cluster.start_postgres()
+        await work.wait_for_more()
+    await assert_promises_kept(cluster, clients)

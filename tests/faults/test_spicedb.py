@@ -5,107 +5,109 @@ from functools import partial
 import pytest
 from grpc import StatusCode
 
-from tests.faults.busy import busy
-from tests.faults.crowd import Crowd, House, Manner, Someone
-from tests.faults.deeds import reactivate, suspend
-from tests.faults.deployment import Deployment
-from tests.faults.judgement import everything_holds
-from tests.faults.moments import held
-from tests.faults.points import Point
+from tests.faults.background_changes import changes_in_background
+from tests.faults.clients import Clients, KnownOrganization, KnownPerson, RequestOptions
+from tests.faults.cluster import Cluster
+from tests.faults.crash_points import CrashPoint
+from tests.faults.fault_injection import CODES
+from tests.faults.held_changes import held_at
+from tests.faults.operations import reactivate, suspend
 from tests.faults.recovery import not_recovered
-from tests.faults.weather import CODES
-from tests.support.spicedb_proxy import Writes, until
+from tests.faults.verification import assert_promises_kept
+from tests.support.spicedb_proxy import Writes, wait_until
 
 
-async def test_killed_and_started_again_among_changes_it_misses_none(
-    deployment: Deployment, crowd: Crowd
+async def test_spicedb_restarted_during_changes_misses_none(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    await crowd.gather(3)
-    async with busy(crowd) as work:
+    await clients.create_organizations(3)
+    async with changes_in_background(clients) as work:
         for _ in range(2):
-            await work.goes_on()
-            await deployment.kill_spicedb()
-            await deployment.start_spicedb()
-        await work.goes_on()
-    await everything_holds(deployment, crowd)
+            await work.wait_for_more()
+            await cluster.kill_spicedb()
+            await cluster.start_spicedb()
+        await work.wait_for_more()
+    await assert_promises_kept(cluster, clients)
 
 
 @pytest.mark.parametrize("seconds", [0.2, 2.5])
-async def test_late_answers_delay_the_promise_and_break_none(
-    deployment: Deployment, crowd: Crowd, seconds: float
+async def test_late_answers_delay_promises_and_break_none(
+    cluster: Cluster, clients: Clients, seconds: float
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, ask) as asking:
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_WRITE, ask) as asking:
         north.spicedb.answers.seconds = seconds
     late = await asking
-    await north.spicedb.mend()
+    await north.spicedb.repair()
     assert late.last.status == (204 if seconds < 2 else 202)
-    again = await reactivate(crowd, house, Manner(ana, stubborn=True), bob)
+    again = await reactivate(clients, organization, RequestOptions(ana, retry=True), bob)
     assert again.acknowledged
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
 async def test_a_write_whose_answer_is_cut_off_counts_once(
-    deployment: Deployment, crowd: Crowd
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, ask) as asking:
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_WRITE, ask) as asking:
         north.spicedb.answers.hold()
-    await until(lambda: _shut_out(deployment, house, bob))
-    await north.spicedb.tear()
-    await north.spicedb.mend()
+    await wait_until(lambda: _shut_out(cluster, organization, bob))
+    await north.spicedb.disconnect()
+    await north.spicedb.repair()
     assert (await asking).acknowledged
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def test_a_write_that_was_on_the_way_for_long_changes_nothing_any_more(
-    deployment: Deployment, crowd: Crowd
+async def test_a_write_that_arrives_very_late_changes_nothing(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    north = deployment.programs["north"]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(north, Point.BEFORE_WRITE, ask) as asking:
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    north = cluster.programs["north"]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(north, CrashPoint.BEFORE_WRITE, ask) as asking:
         north.spicedb.requests.hold()
     assert (await asking).last.status == 202
-    back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
+    back = await reactivate(
+        clients, organization, RequestOptions(ana, retry=True, api="south"), bob
+    )
     assert back.last.status == 204
-    north.spicedb.requests.flow()
-    await everything_holds(deployment, crowd)
-    assert await deployment.bystander.allowed(house.id, bob.id or "")
+    north.spicedb.requests.resume()
+    await assert_promises_kept(cluster, clients)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
 
 
 @pytest.mark.parametrize("writes", [Writes.FAIL, Writes.LOSE_ANSWERS])
 @pytest.mark.parametrize("code", CODES)
 async def test_an_error_is_an_outage_that_passes(
-    deployment: Deployment, crowd: Crowd, code: StatusCode, writes: Writes
+    cluster: Cluster, clients: Clients, code: StatusCode, writes: Writes
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    wire = deployment.programs["north"].spicedb
-    deployment.link.code, deployment.link.writes = code, writes
-    await wire.lead_to(deployment.link_address)
-    deed = await suspend(crowd, house, Manner(ana, api="north"), bob)
-    assert deed.last.status in (202, 204), str(deed)
-    await until(lambda: _shut_out(deployment, house, bob))
-    await everything_holds(deployment, crowd)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    wire = cluster.programs["north"].spicedb
+    cluster.error_proxy.code, cluster.error_proxy.writes = code, writes
+    await wire.connect_to(cluster.error_proxy_address)
+    operation = await suspend(clients, organization, RequestOptions(ana, api="north"), bob)
+    assert operation.last.status in (202, 204), str(operation)
+    await wait_until(lambda: _shut_out(cluster, organization, bob))
+    await assert_promises_kept(cluster, clients)
 
 
 async def test_when_the_errors_end_every_api_enforces_by_itself_again(
-    deployment: Deployment,
+    cluster: Cluster,
 ) -> None:
-    deployment.link.code, deployment.link.writes = StatusCode.INTERNAL, Writes.FAIL
-    await deployment.programs["south"].spicedb.lead_to(deployment.link_address)
-    assert await not_recovered(deployment) == ["south enforces nothing any more"]
-    await deployment.mend()
-    assert await not_recovered(deployment) == []
+    cluster.error_proxy.code, cluster.error_proxy.writes = StatusCode.INTERNAL, Writes.FAIL
+    await cluster.programs["south"].spicedb.connect_to(cluster.error_proxy_address)
+    assert await not_recovered(cluster) == ["south enforces nothing any more"]
+    await cluster.repair()
+    assert await not_recovered(cluster) == []
 
 
-async def _shut_out(deployment: Deployment, house: House, whom: Someone) -> bool:
-    return await deployment.bystander.allowed(house.id, whom.id or "") is False
+async def _shut_out(cluster: Cluster, organization: KnownOrganization, whom: KnownPerson) -> bool:
+    return await cluster.spicedb_client.allowed(organization.id, whom.id or "") is False

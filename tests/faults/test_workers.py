@@ -8,15 +8,15 @@ import pytest
 from sqlalchemy import text
 
 from teamaccess.storage import OrganizationId
-from tests.faults.crowd import Crowd, Manner
-from tests.faults.deeds import reactivate, suspend
-from tests.faults.deployment import WORKER, Deployment
-from tests.faults.judgement import everything_holds
-from tests.faults.moments import held
-from tests.faults.points import Point
+from tests.faults.clients import Clients, RequestOptions
+from tests.faults.cluster import WORKER, Cluster
+from tests.faults.crash_points import CrashPoint
+from tests.faults.held_changes import held_at
+from tests.faults.operations import reactivate, suspend
 from tests.faults.program import Program
-from tests.support.spicedb_proxy import until
-from tests.support.world import World
+from tests.faults.verification import assert_promises_kept
+from tests.support.deployment import Deployment
+from tests.support.spicedb_proxy import wait_until
 
 END = text(
     "UPDATE role_assignments SET expires_at = :at WHERE organization_id = :here AND user_id = :user"
@@ -26,124 +26,146 @@ LEFT = text(
 )
 
 
-async def _left_behind(deployment: Deployment, crowd: Crowd) -> None:
+async def _left_behind(cluster: Cluster, clients: Clients) -> None:
     """An API that does not reach SpiceDB any more, once its change is judged, leaves it to others."""
-    [house] = crowd.houses
-    north = deployment.programs["north"]
+    [organization] = clients.organizations
+    north = cluster.programs["north"]
     ask = partial(
-        suspend, crowd, house, Manner(house.administrators[0], api="north"), house.people[0]
+        suspend,
+        clients,
+        organization,
+        RequestOptions(organization.administrators[0], api="north"),
+        organization.people[0],
     )
-    async with held(north, Point.AFTER_COMMIT, ask) as asking:
+    async with held_at(north, CrashPoint.AFTER_COMMIT, ask) as asking:
         await north.spicedb.refuse()
     assert (await asking).last.status == 202
 
 
 @pytest.mark.parametrize(
-    "point", [Point.BEFORE_WRITE, Point.AFTER_WRITE, Point.BEFORE_MARK, Point.AFTER_MARK]
+    "point",
+    [
+        CrashPoint.BEFORE_WRITE,
+        CrashPoint.AFTER_WRITE,
+        CrashPoint.BEFORE_MARK,
+        CrashPoint.AFTER_MARK,
+    ],
 )
 async def test_a_worker_that_dies_is_replaced(
-    deployment: Deployment, crowd: Crowd, point: Point
+    cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
-    worker = deployment.programs[WORKER]
-    worker.points.arm(point, signal.SIGKILL)
-    await _left_behind(deployment, crowd)
+    worker = cluster.programs[WORKER]
+    worker.crash_points.arm(point, signal.SIGKILL)
+    await _left_behind(cluster, clients)
     await worker.dead()
     await worker.start()
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
 @pytest.mark.parametrize(
     "point",
     [
-        Point.BEFORE_COMMIT,
-        Point.AFTER_COMMIT,
-        Point.BEFORE_WRITE,
-        Point.AFTER_WRITE,
-        Point.AFTER_MARK,
+        CrashPoint.BEFORE_COMMIT,
+        CrashPoint.AFTER_COMMIT,
+        CrashPoint.BEFORE_WRITE,
+        CrashPoint.AFTER_WRITE,
+        CrashPoint.AFTER_MARK,
     ],
 )
-async def test_a_worker_that_dies_while_it_sweeps_is_replaced(
-    deployment: Deployment, crowd: Crowd, point: Point
+async def test_a_worker_that_dies_while_sweeping_is_replaced(
+    cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
-    [house] = crowd.houses
-    bob = house.people[0]
-    worker = deployment.programs[WORKER]
-    async with deployment.world() as world:
-        async with world.operator(house.id) as change:
-            ended = {"at": change.now + timedelta(seconds=0.5), "user": bob.id, "here": house.id}
+    [organization] = clients.organizations
+    bob = organization.people[0]
+    worker = cluster.programs[WORKER]
+    async with cluster.deployment() as deployment:
+        async with deployment.operator(organization.id) as change:
+            ended = {
+                "at": change.now + timedelta(seconds=0.5),
+                "user": bob.id,
+                "here": organization.id,
+            }
             await change.session.execute(END, ended)
-            worker.points.arm(point, signal.SIGKILL)
+            worker.crash_points.arm(point, signal.SIGKILL)
         await worker.dead()
         await worker.start()
-        await until(lambda: _swept(world, house.id))
-    await everything_holds(deployment, crowd)
+        await wait_until(lambda: _swept(deployment, organization.id))
+    await assert_promises_kept(cluster, clients)
 
 
-async def _swept(world: World, organization: OrganizationId) -> bool:
-    async with world.service.reads() as session:
+async def _swept(deployment: Deployment, organization: OrganizationId) -> bool:
+    async with deployment.service.reads() as session:
         return bool(await session.scalar(LEFT, {"here": organization}) == 0)
 
 
-async def test_a_worker_that_wakes_up_with_an_old_write_changes_nothing(
-    deployment: Deployment, crowd: Crowd
+async def test_a_worker_that_resumes_with_an_old_write_changes_nothing(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    worker = deployment.programs[WORKER]
-    await _frozen_with_a_write(deployment, crowd, worker)
-    back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    worker = cluster.programs[WORKER]
+    await _frozen_with_a_write(cluster, clients, worker)
+    back = await reactivate(
+        clients, organization, RequestOptions(ana, retry=True, api="south"), bob
+    )
     assert back.last.status == 204
     worker.thaw()
-    await everything_holds(deployment, crowd)
-    assert await deployment.bystander.allowed(house.id, bob.id or "")
+    await assert_promises_kept(cluster, clients)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
 
 
-async def test_what_a_frozen_worker_keeps_another_one_brings_in_after_its_lease(
-    deployment: Deployment, crowd: Crowd
+async def test_another_worker_delivers_the_position_of_a_frozen_worker_after_its_lease(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    frozen = deployment.programs[WORKER]
-    await _frozen_with_a_write(deployment, crowd, frozen)
-    await deployment.add_worker("second")
+    frozen = cluster.programs[WORKER]
+    await _frozen_with_a_write(cluster, clients, frozen)
+    await cluster.add_worker("second")
     try:
-        await everything_holds(deployment, crowd)
+        await assert_promises_kept(cluster, clients)
     finally:
-        await deployment.remove_worker("second")
+        await cluster.remove_worker("second")
         frozen.thaw()
-    await everything_holds(deployment, crowd)
+    await assert_promises_kept(cluster, clients)
 
 
-async def _frozen_with_a_write(deployment: Deployment, crowd: Crowd, worker: Program) -> None:
-    worker.points.arm(Point.BEFORE_WRITE, signal.SIGSTOP)
-    await _left_behind(deployment, crowd)
+async def _frozen_with_a_write(cluster: Cluster, clients: Clients, worker: Program) -> None:
+    worker.crash_points.arm(CrashPoint.BEFORE_WRITE, signal.SIGSTOP)
+    await _left_behind(cluster, clients)
     await worker.stands_still()
 
 
-@pytest.mark.parametrize("point", [Point.BEFORE_WRITE, Point.BEFORE_MARK, Point.BEFORE_ANSWER])
-async def test_an_api_that_wakes_up_with_an_old_write_changes_nothing(
-    deployment: Deployment, crowd: Crowd, point: Point
+@pytest.mark.parametrize(
+    "point", [CrashPoint.BEFORE_WRITE, CrashPoint.BEFORE_MARK, CrashPoint.BEFORE_ANSWER]
+)
+async def test_an_api_that_resumes_with_an_old_write_changes_nothing(
+    cluster: Cluster, clients: Clients, point: CrashPoint
 ) -> None:
-    [house] = crowd.houses
-    ana, bob = house.administrators[0], house.people[0]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], point, ask) as asking:
-        back = await reactivate(crowd, house, Manner(ana, stubborn=True, api="south"), bob)
+    [organization] = clients.organizations
+    ana, bob = organization.administrators[0], organization.people[0]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(cluster.programs["north"], point, ask) as asking:
+        back = await reactivate(
+            clients, organization, RequestOptions(ana, retry=True, api="south"), bob
+        )
         assert back.last.status == 204
     assert (await asking).acknowledged
-    await everything_holds(deployment, crowd)
-    assert await deployment.bystander.allowed(house.id, bob.id or "")
+    await assert_promises_kept(cluster, clients)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")
 
 
-async def test_an_api_frozen_in_its_change_keeps_nobody_out_for_long(
-    deployment: Deployment, crowd: Crowd
+async def test_an_api_frozen_during_a_change_does_not_block_others_for_long(
+    cluster: Cluster, clients: Clients
 ) -> None:
-    [house] = crowd.houses
-    ana, bob, dan = house.administrators[0], house.people[0], house.people[1]
-    ask = partial(suspend, crowd, house, Manner(ana, api="north"), bob)
-    async with held(deployment.programs["north"], Point.BEFORE_COMMIT, ask) as asking:
-        busy = await suspend(crowd, house, Manner(ana, api="south"), dan)
+    [organization] = clients.organizations
+    ana, bob, dan = organization.administrators[0], organization.people[0], organization.people[1]
+    ask = partial(suspend, clients, organization, RequestOptions(ana, api="north"), bob)
+    async with held_at(cluster.programs["north"], CrashPoint.BEFORE_COMMIT, ask) as asking:
+        busy = await suspend(clients, organization, RequestOptions(ana, api="south"), dan)
         assert busy.last.code == "organization_busy"
-        free = await suspend(crowd, house, Manner(ana, stubborn=True, api="south"), dan)
+        free = await suspend(
+            clients, organization, RequestOptions(ana, retry=True, api="south"), dan
+        )
         assert free.last.status == 204
     assert (await asking).last.code == "not_committed"
-    await everything_holds(deployment, crowd)
-    assert await deployment.bystander.allowed(house.id, bob.id or "")
+    await assert_promises_kept(cluster, clients)
+    assert await cluster.spicedb_client.allowed(organization.id, bob.id or "")

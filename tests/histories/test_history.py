@@ -22,11 +22,11 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from tests.histories import truths
-from tests.histories.cast import Cast, gather_cast
-from tests.histories.fate import prelude, something
+from tests.histories import invariants
+from tests.histories.random_steps import add_first_members, take_random_step
+from tests.histories.simulation import Simulation, create_simulation
+from tests.support.deployment import Deployment
 from tests.support.spicedb_proxy import linked
-from tests.support.world import World
 
 SETTINGS = settings(
     max_examples=int(os.environ.get("TEAMACCESS_HISTORIES", "3")),
@@ -43,46 +43,46 @@ class History(RuleBasedStateMachine):
     """Hypothesis draws the steps in a thread; they happen in the event loop of the tests."""
 
     loop: ClassVar[asyncio.AbstractEventLoop]
-    cast: Cast
+    simulation: Simulation
     step = 0
 
     def happen(self, deed: Coroutine[Any, Any, Any]) -> Any:
         """Wait until something is done."""
         return asyncio.run_coroutine_threadsafe(deed, self.loop).result(timeout=60)
 
-    async def gather(self) -> Cast:
+    async def gather(self) -> Simulation:
         """Bring together who takes part."""
         raise NotImplementedError
 
     @initialize(luck=st.integers(0, 2**32))
     def begin(self, luck: int) -> None:
-        self.cast = self.happen(self.gather())
-        self.happen(prelude(self.cast, _chance(luck)))
+        self.simulation = self.happen(self.gather())
+        self.happen(add_first_members(self.simulation, _chance(luck)))
 
     # One rule, and the step's number in its chance: hypothesis repeats itself.
     @rule(luck=st.integers(0, 2**32))
     def something_happens(self, luck: int) -> None:
-        note(self.happen(something(self.cast, _chance(luck, self.step))))
+        note(self.happen(take_random_step(self.simulation, _chance(luck, self.step))))
 
     @invariant()
     def everything_holds(self) -> None:
         self.step += 1
-        self.happen(truths.hold(self.cast, self.step))
+        self.happen(invariants.assert_invariants(self.simulation, self.step))
 
     def teardown(self) -> None:
         if hasattr(self, "cast"):
-            self.happen(self.cast.mend())
-            self.happen(truths.hold_for_everybody(self.cast))
+            self.happen(self.simulation.repair())
+            self.happen(invariants.assert_invariants_for_all(self.simulation))
 
 
-async def test_any_history_of_fintoc_s_leaves_rows_ledger_and_engine_in_agreement(
-    fintoc: World, tmp_path: Path
+async def test_rows_ledger_and_spicedb_agree_after_any_history_in_fintoc(
+    fintoc: Deployment, tmp_path: Path
 ) -> None:
     await _tell(fintoc, tmp_path)
 
 
-async def test_any_history_of_finicom_s_leaves_rows_ledger_and_engine_in_agreement(
-    finicom: World, tmp_path: Path
+async def test_rows_ledger_and_spicedb_agree_after_any_history_in_finicom(
+    finicom: Deployment, tmp_path: Path
 ) -> None:
     await _tell(finicom, tmp_path)
 
@@ -91,15 +91,15 @@ def _chance(*luck: int) -> Random:
     return Random(repr(luck))  # noqa: S311 - nothing secret hangs on it
 
 
-async def _tell(world: World, home: Path) -> None:
+async def _tell(deployment: Deployment, home: Path) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    async with linked(world, home=home) as (second, link):
+    async with linked(deployment, home=home) as (second, proxy):
 
         @seed(SEED)
         class Told(History):
             loop = asyncio.get_running_loop()
 
-            async def gather(self) -> Cast:
-                return await gather_cast(second, link, elsewhere=world)
+            async def gather(self) -> Simulation:
+                return await create_simulation(second, proxy, elsewhere=deployment)
 
         await asyncio.to_thread(run_state_machine_as_test, Told, settings=SETTINGS)

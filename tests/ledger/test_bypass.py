@@ -8,9 +8,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.ledger.errors import UnattributedChange
 from teamaccess.storage import UserId
-from tests.support.connections import Connection, transaction
-from tests.support.sides import agreed, changing, seat
-from tests.support.world import Team
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.database_connections import Connection, run_transaction
+from tests.support.organization import Organization
 
 REFUSED = "would not reach the ledger"
 GIVE = (
@@ -46,87 +46,105 @@ ON CONFLICT (organization_id, user_id, role) DO UPDATE SET expires_at = now() + 
     ],
 )
 async def test_a_session_without_the_application_cannot_commit(
-    acme: Team, application: Connection, table: str, statement: str
+    acme: Organization, application_connection: Connection, table: str, statement: str
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    await application.execute(
+    [bob] = await acme.add_users(bob=["support"])
+    await application_connection.execute(
         "INSERT INTO users (id, email) VALUES ('x', 'x') ON CONFLICT DO NOTHING"
     )
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     with pytest.raises(IntegrityConstraintViolationError, match=f"a change to {table} {REFUSED}"):
-        await application.execute(statement.format(acme.id, bob))
-    assert await agreed(acme) == before
+        await application_connection.execute(statement.format(acme.id, bob))
+    assert await assert_agreement(acme) == before
 
 
 @pytest.mark.parametrize(
     "constraints", ["ALL IMMEDIATE", "ALL DEFERRED", "ledger_note_left_behind DEFERRED"]
 )
-async def test_no_setting_of_constraints_opens_a_way(
-    acme: Team, application: Connection, constraints: str
+async def test_no_setting_of_constraints_allows_a_bypass(
+    acme: Organization, application_connection: Connection, constraints: str
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
-        await transaction(application, f"SET CONSTRAINTS {constraints}", GIVE.format(acme.id, bob))
-    await agreed(acme)
+        await run_transaction(
+            application_connection, f"SET CONSTRAINTS {constraints}", GIVE.format(acme.id, bob)
+        )
+    await assert_agreement(acme)
 
 
 async def test_a_transaction_cannot_be_prepared_to_be_committed_later(
-    acme: Team, application: Connection
+    acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     with pytest.raises(PostgresError):
-        await transaction(application, GIVE.format(acme.id, bob), "PREPARE TRANSACTION 'later'")
-    await agreed(acme)
-
-
-async def test_a_savepoint_hides_nothing(acme: Team, application: Connection) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
-        await transaction(
-            application, "SAVEPOINT hidden", GIVE.format(acme.id, bob), "RELEASE SAVEPOINT hidden"
+        await run_transaction(
+            application_connection, GIVE.format(acme.id, bob), "PREPARE TRANSACTION 'later'"
         )
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_a_savepoint_rolled_back_does_not_hinder_a_commit(
-    acme: Team, application: Connection
+async def test_a_savepoint_hides_nothing(
+    acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    await transaction(
-        application, "SAVEPOINT tried", GIVE.format(acme.id, bob), "ROLLBACK TO SAVEPOINT tried"
+    [bob] = await acme.add_users(bob=["support"])
+    with pytest.raises(IntegrityConstraintViolationError, match=REFUSED):
+        await run_transaction(
+            application_connection,
+            "SAVEPOINT hidden",
+            GIVE.format(acme.id, bob),
+            "RELEASE SAVEPOINT hidden",
+        )
+    await assert_agreement(acme)
+
+
+async def test_changes_rolled_back_to_a_savepoint_do_not_prevent_the_commit(
+    acme: Organization, application_connection: Connection
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    await run_transaction(
+        application_connection,
+        "SAVEPOINT tried",
+        GIVE.format(acme.id, bob),
+        "ROLLBACK TO SAVEPOINT tried",
     )
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_the_sessions_for_reading_cannot_change_what_rows_mean(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with acme.world.service.reads() as session:
+async def test_read_sessions_cannot_change_relationships(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with acme.deployment.service.reads() as session:
         with pytest.raises(IntegrityError, match=REFUSED):
             await _take(session, acme, bob)
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_session_that_commits_each_statement_by_itself_changes_nothing(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with acme.world.service.sessions() as session:
+async def test_a_session_in_autocommit_changes_nothing(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with acme.deployment.service.sessions() as session:
         await session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         with pytest.raises(IntegrityError, match=REFUSED):
             await _take(session, acme, bob)
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_session_of_the_application_says_who_changes_or_changes_nothing(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with acme.world.service.sessions() as session:
+async def test_a_session_without_an_attribution_changes_nothing(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with acme.deployment.service.sessions() as session:
         await _take(session, acme, bob)
         with pytest.raises(UnattributedChange, match=f"DELETE organization:{acme.id}#support"):
             await session.commit()
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_session_that_was_refused_can_be_used_for_something_else(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with acme.world.service.sessions() as session:
+async def test_a_refused_session_can_be_used_again(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with acme.deployment.service.sessions() as session:
         await _take(session, acme, bob)
         with pytest.raises(UnattributedChange):
             await session.commit()
@@ -135,21 +153,21 @@ async def test_a_session_that_was_refused_can_be_used_for_something_else(acme: T
         await session.commit()
         name = text("SELECT name FROM users WHERE id = :bob")
         assert await session.scalar(name, {"bob": bob}) == "Bob"
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_one_transaction_noted_another_cannot_take(
-    acme: Team, application: Connection
+async def test_a_transaction_cannot_take_the_notes_of_another(
+    acme: Organization, application_connection: Connection
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         await _take(session, acme, bob)
-        assert await application.fetch("SELECT * FROM ledger_drain()") == []
+        assert await application_connection.fetch("SELECT * FROM ledger_drain()") == []
         with pytest.raises(InsufficientPrivilegeError):
-            await application.execute("DELETE FROM ledger_notes")
+            await application_connection.execute("DELETE FROM ledger_notes")
     assert (await acme.ledger())[-1] == [f"DELETE organization:{acme.id}#support@user:{bob}"]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def _take(session: AsyncSession, team: Team, user: UserId) -> None:
-    await session.execute(text(TAKE.format(team.id, user)))
+async def _take(session: AsyncSession, organization: Organization, user: UserId) -> None:
+    await session.execute(text(TAKE.format(organization.id, user)))

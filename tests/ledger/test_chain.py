@@ -3,10 +3,10 @@
 import pytest
 from asyncpg import InsufficientPrivilegeError
 
+from tests.support.agreement import ledger_entries
 from tests.support.chain_hashes import broken_entries, broken_events
-from tests.support.connections import Connection
-from tests.support.sides import entries
-from tests.support.world import Team
+from tests.support.database_connections import Connection
+from tests.support.organization import Organization
 
 REWRITE = [
     "UPDATE {table} SET actor = 'nobody' WHERE {key} = '{id}'",
@@ -21,51 +21,55 @@ ON CONFLICT ({key}, position) DO UPDATE SET actor = 'nobody'
 CHAINS = [("ledger", "organization_id"), ("events", "chain")]
 
 
-async def _rewrite(team: Team, connection: Connection, statement: str) -> None:
+async def _rewrite(organization: Organization, connection: Connection, statement: str) -> None:
     for table, key in CHAINS:
         with pytest.raises(InsufficientPrivilegeError):
-            await connection.execute(statement.format(table=table, key=key, id=team.id))
+            await connection.execute(statement.format(table=table, key=key, id=organization.id))
 
 
 @pytest.mark.parametrize("statement", [*REWRITE, UPSERT])
-async def test_the_application_rewrites_no_history(
-    history: Team, application: Connection, statement: str
+async def test_the_application_cannot_rewrite_history(
+    history: Organization, application_connection: Connection, statement: str
 ) -> None:
-    await _rewrite(history, application, statement)
+    await _rewrite(history, application_connection, statement)
 
 
 @pytest.mark.parametrize("statement", REWRITE)
-async def test_neither_does_the_owner_of_the_tables(
-    history: Team, owner: Connection, statement: str
+async def test_the_owner_of_the_tables_cannot_rewrite_history(
+    history: Organization, owner_connection: Connection, statement: str
 ) -> None:
-    await _rewrite(history, owner, statement)
+    await _rewrite(history, owner_connection, statement)
 
 
-async def test_the_owner_empties_no_table_that_a_chain_tells_of(owner: Connection) -> None:
+async def test_the_owner_cannot_truncate_a_table_with_a_chain(
+    owner_connection: Connection,
+) -> None:
     for table in ("memberships", "role_assignments", "invitations", "organizations", "users"):
         with pytest.raises(InsufficientPrivilegeError, match="it would go round the ledger"):
-            await owner.execute(f"TRUNCATE {table} CASCADE")
+            await owner_connection.execute(f"TRUNCATE {table} CASCADE")
 
 
-async def test_the_chain_holds_for_whoever_computes_it_again(
-    history: Team, superuser: Connection
+async def test_the_chain_holds_for_an_independent_computation(
+    history: Organization, superuser_connection: Connection
 ) -> None:
-    assert len(await entries(history)) >= 6
-    assert await broken_entries(superuser, history.id) == []
-    assert await broken_events(superuser, history.id) == []
-    assert await broken_events(superuser, "-") == []
+    assert len(await ledger_entries(history)) >= 6
+    assert await broken_entries(superuser_connection, history.id) == []
+    assert await broken_events(superuser_connection, history.id) == []
+    assert await broken_events(superuser_connection, "-") == []
 
 
-async def test_the_heads_are_where_the_chains_end(history: Team, superuser: Connection) -> None:
+async def test_the_heads_are_the_last_entries_of_the_chains(
+    history: Organization, superuser_connection: Connection
+) -> None:
     for heads, table, key in (
         ("ledger_heads", "ledger", "organization_id"),
         ("event_heads", "events", "chain"),
     ):
-        ends = await superuser.fetch(
+        ends = await superuser_connection.fetch(
             f"SELECT position, hash FROM {table} WHERE {key} = $1 ORDER BY position DESC LIMIT 1",
             history.id,
         )
-        assert ends == await superuser.fetch(
+        assert ends == await superuser_connection.fetch(
             f"SELECT position, hash FROM {heads} WHERE {key} = $1", history.id
         )
 
@@ -92,39 +96,47 @@ async def test_the_heads_are_where_the_chains_end(history: Team, superuser: Conn
         ("events", "hash = 'x'", [3, 4]),
     ],
 )
-async def test_an_alteration_shows(
-    history: Team, superuser: Connection, table: str, alteration: str, shows_at: list[int]
+async def test_an_altered_entry_is_detected(
+    history: Organization,
+    superuser_connection: Connection,
+    table: str,
+    alteration: str,
+    shows_at: list[int],
 ) -> None:
     key, broken = {
         "ledger": ("organization_id", broken_entries),
         "events": ("chain", broken_events),
     }[table]
-    transaction = superuser.transaction()
+    transaction = superuser_connection.transaction()
     await transaction.start()
-    await superuser.execute("SET LOCAL session_replication_role = replica")
-    changed = await superuser.execute(
+    await superuser_connection.execute("SET LOCAL session_replication_role = replica")
+    changed = await superuser_connection.execute(
         f"UPDATE {table} SET {alteration} WHERE {key} = '{history.id}' AND position = 3"
     )
     assert changed == "UPDATE 1"
-    assert set(shows_at) <= set(await broken(superuser, history.id))
+    assert set(shows_at) <= set(await broken(superuser_connection, history.id))
     await transaction.rollback()
-    assert await broken(superuser, history.id) == []
+    assert await broken(superuser_connection, history.id) == []
 
 
 @pytest.mark.parametrize("table", ["ledger", "events"])
-async def test_a_missing_entry_shows(history: Team, superuser: Connection, table: str) -> None:
-    transaction = superuser.transaction()
+async def test_a_missing_entry_is_detected(
+    history: Organization, superuser_connection: Connection, table: str
+) -> None:
+    transaction = superuser_connection.transaction()
     await transaction.start()
-    await superuser.execute("SET LOCAL session_replication_role = replica")
+    await superuser_connection.execute("SET LOCAL session_replication_role = replica")
     for name, key in CHAINS:
-        await superuser.execute(f"DELETE FROM {name} WHERE {key} = '{history.id}' AND position = 3")
-    assert await broken_entries(superuser, history.id) == [4]
-    assert await broken_events(superuser, history.id) == [4]
+        await superuser_connection.execute(
+            f"DELETE FROM {name} WHERE {key} = '{history.id}' AND position = 3"
+        )
+    assert await broken_entries(superuser_connection, history.id) == [4]
+    assert await broken_events(superuser_connection, history.id) == [4]
     await transaction.rollback()
 
 
 async def test_a_reason_is_in_the_chain_as_a_hash_and_can_be_erased(
-    acme: Team, superuser: Connection
+    acme: Organization, superuser_connection: Connection
 ) -> None:
     bob = await acme.member("bob", roles=["product"])
     why = "asked by phone, 555-0100"
@@ -133,13 +145,15 @@ async def test_a_reason_is_in_the_chain_as_a_hash_and_can_be_erased(
         f"{acme.path}/members/{bob.id}/roles",
         json={"roles": [{"role": "support"}], "reason": why},
     )
-    entry = (await entries(acme))[-1]
+    entry = (await ledger_entries(acme))[-1]
     assert entry.reason_hash is not None
-    [reason] = await superuser.fetch("SELECT * FROM reasons WHERE hash = $1", entry.reason_hash)
+    [reason] = await superuser_connection.fetch(
+        "SELECT * FROM reasons WHERE hash = $1", entry.reason_hash
+    )
     assert reason["text"] == why
-    await superuser.execute("DELETE FROM reasons WHERE hash = $1", entry.reason_hash)
-    assert await broken_entries(superuser, acme.id) == []
-    assert await broken_events(superuser, acme.id) == []
+    await superuser_connection.execute("DELETE FROM reasons WHERE hash = $1", entry.reason_hash)
+    assert await broken_entries(superuser_connection, acme.id) == []
+    assert await broken_events(superuser_connection, acme.id) == []
     for table in ("ledger", "events"):
         row = f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%555-0100%'"
-        assert await superuser.fetchval(row) == 0
+        assert await superuser_connection.fetchval(row) == 0

@@ -7,14 +7,14 @@ import pytest
 from sqlalchemy import text
 
 from teamaccess.ledger import database
-from tests.support.spicedb_proxy import until
-from tests.support.world import World
+from tests.support.deployment import Deployment
+from tests.support.spicedb_proxy import wait_until
 
 END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[])) AS pid")
 
 
-async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_ours(
-    fintoc: World,
+async def test_a_connection_cut_during_its_setup_is_an_outage(
+    fintoc: Deployment,
 ) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
     dialect: Any = engine.dialect
@@ -28,8 +28,8 @@ async def test_what_is_cut_while_it_is_set_up_is_an_outage_and_no_mistake_of_our
     await engine.dispose()
 
 
-async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql(
-    fintoc: World,
+async def test_an_ended_connection_is_recognized_without_asking_postgresql(
+    fintoc: Deployment,
 ) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
     async with engine.connect() as connection:
@@ -42,7 +42,7 @@ async def test_whether_a_connection_has_ended_is_known_without_asking_postgresql
     await engine.dispose()
 
 
-async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
+async def test_a_connection_that_ended_in_the_pool_fails_no_request(fintoc: Deployment) -> None:
     engine = database(fintoc.settings.sqlalchemy_url)
     held = [await engine.connect() for _ in range(6)]
     drivers: list[Any] = [(await each.get_raw_connection()).driver_connection for each in held]
@@ -53,7 +53,7 @@ async def test_what_was_ended_in_the_pool_fails_nobody(fintoc: World) -> None:
     async with fintoc.service.reads() as session:
         # some of them, so that those which still live are met before and after
         await session.execute(END, {"backends": backends[1::2]})
-    await until(lambda: _ended(drivers[1::2]))
+    await wait_until(lambda: _ended(drivers[1::2]))
 
     async def ask() -> int:
         async with engine.connect() as connection:

@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.ledger.drain import UPDATES_PER_POSITION, Note, net_updates, positions
+from teamaccess.ledger.session import UPDATES_PER_POSITION, Note, net_updates, split_into_positions
 from teamaccess.relationships import (
     Delete,
     ObjectReference,
@@ -31,7 +31,7 @@ steps = st.lists(st.tuples(keys, keys, times, st.booleans()), max_size=30)
 
 
 @given(st.dictionaries(keys, times), steps, st.randoms(use_true_random=False))
-def test_notes_come_to_what_has_changed_between_the_first_and_the_last_row(
+def test_notes_sum_up_to_the_difference_between_the_first_and_the_last_row(
     rows: Rows, changes: list[tuple[Key, Key, str | None, bool]], random: Any
 ) -> None:
     before, notes = dict(rows), []
@@ -54,13 +54,13 @@ updates = st.lists(
 
 
 @given(updates, st.integers(0, 1500), st.integers(0, 1500))
-def test_positions_are_small_whole_and_take_away_before_they_give(
+def test_positions_are_small_and_complete_and_delete_before_they_touch(
     drawn: list[tuple[int, str, bool]], revoked: int, given_to: int
 ) -> None:
     fillers = [(10_000 + each, "member", False) for each in range(revoked)]
     fillers += [(20_000 + each, "member", True) for each in range(given_to)]
     wanted = [_update(*each) for each in [*drawn, *fillers]]
-    made = list(positions(wanted))
+    made = list(split_into_positions(wanted))
     assert Counter(map(str, wanted)) == Counter(str(each) for position in made for each in position)
     assert all(0 < len(position) <= UPDATES_PER_POSITION for position in made) or made == [[]]
     where: dict[str, set[int]] = {}
@@ -80,14 +80,16 @@ objects = st.lists(
 
 
 @given(objects, st.integers(0, 1100), st.integers(0, 1100), st.integers(0, 40))
-def test_an_object_and_its_creator_come_and_go_together_however_many_there_are(
+def test_a_resource_and_its_creator_are_in_one_position_whatever_the_size(
     drawn: list[tuple[int, str, bool]], registered: int, removed: int, roles: int
 ) -> None:
     orders = [*drawn, *((10_000 + each, "ana", True) for each in range(registered))]
     orders += [(20_000 + each, "bob", False) for each in range(removed)]
     wanted = [update for each in orders for update in _transfer(*each)]
     wanted += [_update(each, "product", touch) for each in range(roles) for touch in (True, False)]
-    made = list(positions(sorted(wanted, key=lambda each: (isinstance(each, Touch), str(each)))))
+    made = list(
+        split_into_positions(sorted(wanted, key=lambda each: (isinstance(each, Touch), str(each))))
+    )
     assert Counter(map(str, wanted)) == Counter(str(each) for position in made for each in position)
     assert all(len(position) <= UPDATES_PER_POSITION for position in made)
     where: dict[str, set[int]] = {}
@@ -102,7 +104,7 @@ def test_an_object_and_its_creator_come_and_go_together_however_many_there_are(
     assert len(made) == 1 or pure == sorted(pure, reverse=True)
 
 
-def test_updates_read_back_as_they_were_written() -> None:
+def test_updates_are_read_back_as_written() -> None:
     ana = organization("acme").relates("member", user("ana"))
     assert [parse_update(str(each)) for each in (Touch(ana), Delete(ana))] == [
         Touch(ana),

@@ -4,34 +4,34 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
-from tests.support.sides import agreed, changing, seat
-from tests.support.world import Team
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.organization import Organization
 
 MOVE_SEAT = text("UPDATE memberships SET user_id = :to WHERE user_id = :bob")
 
 
-async def test_a_seat_given_to_somebody_else_takes_everything_from_the_first(
-    acme: Team, globex: Team
+async def test_a_membership_moved_to_another_user_takes_everything_from_the_first(
+    acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await seat(acme, bob=["product", "support"])
-    [eve] = await seat(globex, eve=[])
-    async with changing(acme) as session:
+    [bob] = await acme.add_users(bob=["product", "support"])
+    [eve] = await globex.add_users(eve=[])
+    async with operator_session(acme) as session:
         await session.execute(MOVE_SEAT, {"bob": bob, "to": eve})
     assert (await acme.ledger())[-1] == [
         f"{verb} organization:{acme.id}#{relation}@user:{user}"
         for verb, user in (("DELETE", bob), ("TOUCH", eve))
         for relation in ("member", "product", "support")
     ]
-    await agreed(acme)
-    assert not await acme.world.check(acme.id, bob, "membership")
-    assert await acme.world.check(acme.id, eve, "refunds_create")
+    await assert_agreement(acme)
+    assert not await acme.deployment.check(acme.id, bob, "membership")
+    assert await acme.deployment.check(acme.id, eve, "refunds_create")
 
 
-async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Team) -> None:
-    bob, eve = await seat(acme, bob=["support"], eve=["product"])
+async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Organization) -> None:
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
     before = await acme.ledger()
     with pytest.raises(IntegrityError, match="memberships_pkey"):
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(
                 text(
                     "UPDATE memberships SET user_id = CASE user_id WHEN :bob THEN :eve ELSE :bob END"
@@ -40,15 +40,15 @@ async def test_two_rows_cannot_swap_their_keys_in_one_statement(acme: Team) -> N
                 {"bob": bob, "eve": eve},
             )
     assert await acme.ledger() == before
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_two_rows_that_swap_their_keys_by_way_of_a_third_swap_what_they_mean(
-    acme: Team, globex: Team
+async def test_two_rows_that_swap_keys_through_a_third_swap_their_relationships(
+    acme: Organization, globex: Organization
 ) -> None:
-    bob, eve = await seat(acme, bob=["support"], eve=["product"])
-    [spare] = await seat(globex, spare=[])
-    async with changing(acme) as session:
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
+    [spare] = await globex.add_users(spare=[])
+    async with operator_session(acme) as session:
         for user, to in ((bob, spare), (eve, bob), (spare, eve)):
             await session.execute(
                 text(
@@ -66,13 +66,15 @@ async def test_two_rows_that_swap_their_keys_by_way_of_a_third_swap_what_they_me
             f"TOUCH {roles}support@user:{eve}",
         ]
     )
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support", "product"])
+async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support", "product"])
     before = await acme.ledger()
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(
             text(
                 "WITH gone AS (DELETE FROM role_assignments WHERE user_id = :bob"
@@ -93,45 +95,45 @@ async def test_two_rows_swap_their_roles_in_one_statement_without_losing_any(acm
             {"bob": bob},
         )
     assert await acme.ledger() == before
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_row_moved_to_another_organization_is_told_in_both(
-    acme: Team, globex: Team
+async def test_a_row_moved_to_another_organization_is_in_both_ledgers(
+    acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme, globex) as session:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme, globex) as session:
         await session.execute(
             text("UPDATE memberships SET organization_id = :globex WHERE user_id = :bob"),
             {"globex": globex.id, "bob": bob},
         )
-    for team, verb in ((acme, "DELETE"), (globex, "TOUCH")):
-        assert (await team.ledger())[-1] == [
-            f"{verb} organization:{team.id}#{relation}@user:{bob}"
+    for organization, verb in ((acme, "DELETE"), (globex, "TOUCH")):
+        assert (await organization.ledger())[-1] == [
+            f"{verb} organization:{organization.id}#{relation}@user:{bob}"
             for relation in ("member", "support")
         ]
-        await agreed(team)
-    assert not await acme.world.check(acme.id, bob, "refunds_create")
-    assert await globex.world.check(globex.id, bob, "refunds_create")
+        await assert_agreement(organization)
+    assert not await acme.deployment.check(acme.id, bob, "refunds_create")
+    assert await globex.deployment.check(globex.id, bob, "refunds_create")
 
 
-async def test_there_and_back_in_one_transaction_is_no_change_anywhere(
-    acme: Team, globex: Team
+async def test_a_change_undone_in_the_same_transaction_is_in_no_ledger(
+    acme: Organization, globex: Organization
 ) -> None:
-    [bob] = await seat(acme, bob=["support"])
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger(), await globex.ledger()
-    async with changing(acme, globex) as session:
+    async with operator_session(acme, globex) as session:
         for to in (globex.id, acme.id):
             await session.execute(
                 text("UPDATE memberships SET organization_id = :to WHERE user_id = :bob"),
                 {"to": to, "bob": bob},
             )
     assert (await acme.ledger(), await globex.ledger()) == before
-    await agreed(acme)
-    await agreed(globex)
+    await assert_agreement(acme)
+    await assert_agreement(globex)
 
 
-async def test_an_organization_and_a_user_keep_their_ids(acme: Team) -> None:
+async def test_an_organization_and_a_user_keep_their_ids(acme: Organization) -> None:
     for statement, refusal in (
         (f"UPDATE organizations SET id = 'other-{acme.id}' WHERE id = '{acme.id}'", "foreign key"),
         (
@@ -140,5 +142,5 @@ async def test_an_organization_and_a_user_keep_their_ids(acme: Team) -> None:
         ),
     ):
         with pytest.raises(DBAPIError, match=refusal):
-            async with changing(acme) as session:
+            async with operator_session(acme) as session:
                 await session.execute(text(statement))

@@ -9,9 +9,9 @@ from asyncpg import (
 )
 
 from teamaccess.storage import Base
-from tests.support.connections import Connection, transaction
-from tests.support.sides import agreed, entries, markers
-from tests.support.world import Team
+from tests.support.agreement import applied_positions, assert_agreement, ledger_entries
+from tests.support.database_connections import Connection, run_transaction
+from tests.support.organization import Organization
 
 TABLES = sorted([*Base.metadata.tables, "alembic_version"])
 LEDGER = (
@@ -38,10 +38,12 @@ EVENTS = "INSERT INTO events (chain, kind, actor, channel, request_id, details, 
         "DROP TABLE {}",
     ],
 )
-async def test_no_table_is_the_application_s(application: Connection, statement: str) -> None:
+async def test_the_application_owns_no_table(
+    application_connection: Connection, statement: str
+) -> None:
     for table in TABLES:
         with pytest.raises(InsufficientPrivilegeError):
-            await application.execute(statement.format(table))
+            await application_connection.execute(statement.format(table))
 
 
 @pytest.mark.parametrize(
@@ -63,11 +65,11 @@ async def test_no_table_is_the_application_s(application: Connection, statement:
         "SELECT pg_read_file('postgresql.conf')",
     ],
 )
-async def test_triggers_functions_and_settings_stay_as_they_are(
-    application: Connection, statement: str
+async def test_the_application_cannot_change_triggers_functions_and_settings(
+    application_connection: Connection, statement: str
 ) -> None:
     with pytest.raises(InsufficientPrivilegeError):
-        await application.execute(statement)
+        await application_connection.execute(statement)
 
 
 @pytest.mark.parametrize(
@@ -96,22 +98,22 @@ async def test_triggers_functions_and_settings_stay_as_they_are(
         "DELETE FROM organizations",
     ],
 )
-async def test_places_times_and_hashes_are_not_the_application_s_to_write(
-    application: Connection, statement: str
+async def test_the_application_cannot_write_positions_times_and_hashes(
+    application_connection: Connection, statement: str
 ) -> None:
     with pytest.raises(InsufficientPrivilegeError):
-        await application.execute(statement)
+        await application_connection.execute(statement)
 
 
 @pytest.mark.parametrize(
     "updates", ["'{}'", "ARRAY[NULL]::text[]", "'{{a,b}}'", "NULL", "ARRAY[E'a\\nb']"]
 )
-async def test_no_entry_can_be_made_that_its_hash_would_not_tell_from_another(
-    acme: Team, application: Connection, updates: str
+async def test_two_different_entries_never_have_the_same_hash_input(
+    acme: Organization, application_connection: Connection, updates: str
 ) -> None:
     with pytest.raises((IntegrityConstraintViolationError, DataError)):
-        await application.execute(FORGED.format(acme.id, updates))
-    assert len(await entries(acme)) == len(await markers(acme))
+        await application_connection.execute(FORGED.format(acme.id, updates))
+    assert len(await ledger_entries(acme)) == len(await applied_positions(acme))
 
 
 @pytest.mark.parametrize(
@@ -125,27 +127,27 @@ async def test_no_entry_can_be_made_that_its_hash_would_not_tell_from_another(
         ("event_append", "events"),
     ],
 )
-async def test_what_the_owner_s_functions_may_do_cannot_be_borrowed_for_a_table_of_one_s_own(
-    acme: Team, application: Connection, function: str, shape: str
+async def test_the_owners_functions_cannot_be_used_on_another_table(
+    acme: Organization, application_connection: Connection, function: str, shape: str
 ) -> None:
-    before = [entry.hash for entry in await entries(acme)]
+    before = [entry.hash for entry in await ledger_entries(acme)]
     with pytest.raises(PostgresError, match=f"permission denied for function {function}"):
-        await transaction(
-            application,
+        await run_transaction(
+            application_connection,
             f"CREATE TEMPORARY TABLE mine (LIKE {shape})",
             f"CREATE TRIGGER mine BEFORE INSERT ON mine FOR EACH ROW EXECUTE FUNCTION {function}()",
         )
-    assert [entry.hash for entry in await entries(acme)] == before
+    assert [entry.hash for entry in await ledger_entries(acme)] == before
 
 
-async def test_a_table_of_one_s_own_by_the_same_name_deceives_nobody(
-    acme: Team, application: Connection
+async def test_a_temporary_table_with_the_same_name_has_no_effect(
+    acme: Organization, application_connection: Connection
 ) -> None:
     with pytest.raises(PostgresError, match="would not reach the ledger"):
-        await transaction(
-            application,
+        await run_transaction(
+            application_connection,
             "CREATE TEMPORARY TABLE ledger_notes (id bigint, source text, before jsonb, after jsonb)",
             "SET LOCAL search_path = pg_temp, public",
             f"DELETE FROM memberships WHERE organization_id = '{acme.id}'",
         )
-    await agreed(acme)
+    await assert_agreement(acme)

@@ -5,24 +5,24 @@ from datetime import UTC, datetime
 from sqlalchemy import delete, insert, text, update
 
 from teamaccess.storage import Membership, RoleAssignment, RoleId, UserId
-from tests.support.sides import agreed, changing, seat
-from tests.support.world import Team
+from tests.support.agreement import assert_agreement, operator_session
+from tests.support.organization import Organization
 
 MARCH = datetime(2030, 3, 1, 12, 30, tzinfo=UTC)
 
 
-async def test_a_row_changed_as_an_object_reaches_the_engine(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_a_row_changed_through_the_orm_reaches_spicedb(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         membership = await session.get_one(Membership, (acme.id, bob))
         membership.suspend(MARCH)
     assert (await acme.ledger())[-1] == [f"DELETE organization:{acme.id}#member@user:{bob}"]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_bulk_statements_reach_the_engine(acme: Team) -> None:
-    bob, eve = await seat(acme, bob=["support"], eve=["product"])
-    async with changing(acme) as session:
+async def test_bulk_statements_reach_spicedb(acme: Organization) -> None:
+    bob, eve = await acme.add_users(bob=["support"], eve=["product"])
+    async with operator_session(acme) as session:
         await session.execute(
             insert(RoleAssignment),
             [
@@ -47,22 +47,22 @@ async def test_bulk_statements_reach_the_engine(acme: Team) -> None:
         *sorted(f"TOUCH {roles}developer@user:{each}" for each in (bob, eve)),
         f"TOUCH {product}[expiration:2030-03-01T12:30:00Z] WAS {product}",
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_raw_sql_reaches_the_engine(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_raw_sql_reaches_spicedb(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         await session.execute(
             text("UPDATE memberships SET suspended_at = now() WHERE user_id = :bob"), {"bob": bob}
         )
     assert (await acme.ledger())[-1] == [f"DELETE organization:{acme.id}#member@user:{bob}"]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_one_statement_that_changes_two_tables_is_one_position(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_one_statement_that_changes_two_tables_is_one_position(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         await session.execute(
             text(
                 """
@@ -84,24 +84,24 @@ async def test_one_statement_that_changes_two_tables_is_one_position(acme: Team)
         f"DELETE organization:{acme.id}#support@user:{bob}",
         f"TOUCH organization:{acme.id}#developer@user:{bob}",
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_falls_with_a_membership_is_told_too(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support", "product"])
-    async with changing(acme) as session:
+async def test_rows_deleted_with_a_membership_are_in_the_ledger(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support", "product"])
+    async with operator_session(acme) as session:
         await session.execute(text("DELETE FROM memberships WHERE user_id = :bob"), {"bob": bob})
     assert (await acme.ledger())[-1] == [
         f"DELETE organization:{acme.id}#{relation}@user:{bob}"
         for relation in ("member", "product", "support")
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_did_not_change_in_the_end_is_not_told(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_a_change_without_net_effect_is_not_in_the_ledger(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         for change in ("memberships SET joined_at = now()", "role_assignments SET role = role"):
             await session.execute(text(f"UPDATE {change} WHERE user_id = :bob"), {"bob": bob})
         member = await session.get_one(Membership, (acme.id, bob))
@@ -109,23 +109,23 @@ async def test_what_did_not_change_in_the_end_is_not_told(acme: Team) -> None:
         await session.flush()
         member.reactivate()
     assert await acme.ledger() == before
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_row_deleted_and_made_again_is_no_change(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_a_row_deleted_and_recreated_is_not_a_change(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await session.execute(text("DELETE FROM memberships WHERE user_id = :bob"), {"bob": bob})
         await session.execute(insert(Membership), _keys(acme, bob))
         await session.execute(insert(RoleAssignment), _keys(acme, bob) | {"role": "support"})
     assert await acme.ledger() == before
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_row_made_again_with_another_end_is_one_touch(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_a_row_recreated_with_another_expiry_is_one_touch(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         await session.execute(delete(RoleAssignment).where(RoleAssignment.user_id == bob))
         await session.execute(
             insert(RoleAssignment),
@@ -135,11 +135,11 @@ async def test_a_row_made_again_with_another_end_is_one_touch(acme: Team) -> Non
     assert (await acme.ledger())[-1] == [
         f"TOUCH {support}[expiration:2030-03-01T12:30:00Z] WAS {support}"
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_an_expiry_may_be_moved_removed_and_set_again(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     support = f"organization:{acme.id}#support@user:{bob}"
     for end in (
         "2030-03-01T00:00:00Z",
@@ -147,7 +147,7 @@ async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Team) -> Non
         None,
         "2029-01-01T00:00:00Z",
     ):
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(
                 text(
                     "UPDATE role_assignments SET expires_at = cast(:end AS text)::timestamptz"
@@ -156,14 +156,14 @@ async def test_an_end_may_be_moved_taken_away_and_given_again(acme: Team) -> Non
                 {"end": end, "bob": bob},
             )
         held = support if end is None else f"{support}[expiration:{end}]"
-        assert held in await agreed(acme)
+        assert held in await assert_agreement(acme)
         assert (await acme.ledger())[-1][0].startswith(f"TOUCH {held} WAS {support}")
 
 
-async def test_several_flushes_are_one_position(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_several_flushes_are_one_position(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = len(await acme.ledger())
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         for role in ("developer", "product", "operations"):
             session.add(RoleAssignment(**_keys(acme, bob), role=RoleId(role)))
             await session.flush()
@@ -178,8 +178,8 @@ async def test_several_flushes_are_one_position(acme: Team) -> None:
             f"TOUCH organization:{acme.id}#operations@user:{bob}",
         ]
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-def _keys(team: Team, user: UserId) -> dict[str, str]:
-    return {"organization_id": team.id, "user_id": user}
+def _keys(organization: Organization, user: UserId) -> dict[str, str]:
+    return {"organization_id": organization.id, "user_id": user}

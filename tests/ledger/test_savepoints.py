@@ -5,33 +5,34 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.storage import RoleAssignment, RoleId, UserId
-from tests.support.sides import agreed, changing, entries, seat
-from tests.support.world import OPERATOR, Team
+from tests.support.agreement import assert_agreement, ledger_entries, operator_session
+from tests.support.deployment import OPERATOR
+from tests.support.organization import Organization
 
 
-async def test_a_transaction_rolled_back_leaves_nothing(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    before = await entries(acme)
+async def test_a_transaction_rolled_back_leaves_nothing(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    before = await ledger_entries(acme)
     with pytest.raises(ZeroDivisionError):  # noqa: PT012 - what fails is in the middle of it
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await _give(session, acme, bob, "developer")
             raise ZeroDivisionError
-    assert [entry.hash for entry in await entries(acme)] == [entry.hash for entry in before]
-    await agreed(acme)
+    assert [entry.hash for entry in await ledger_entries(acme)] == [entry.hash for entry in before]
+    await assert_agreement(acme)
 
 
-async def test_a_change_left_without_a_commit_leaves_nothing(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_a_change_left_without_a_commit_leaves_nothing(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
-    async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await _give(change.session, acme, bob, "developer")
     assert await acme.ledger() == before
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         await _give(session, acme, bob, "product")
         savepoint = await session.begin_nested()
         await _give(session, acme, bob, "developer")
@@ -41,12 +42,12 @@ async def test_a_savepoint_rolled_back_leaves_nothing_of_its_own(acme: Team) -> 
         f"TOUCH organization:{acme.id}#operations@user:{bob}",
         f"TOUCH organization:{acme.id}#product@user:{bob}",
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with changing(acme) as session:
+async def test_nested_savepoints_keep_what_was_released(acme: Organization) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with operator_session(acme) as session:
         async with session.begin_nested():
             await _give(session, acme, bob, "product")
             inner = await session.begin_nested()
@@ -62,58 +63,64 @@ async def test_savepoints_in_savepoints_keep_what_was_kept(acme: Team) -> None:
         f"DELETE organization:{acme.id}#support@user:{bob}",
         f"TOUCH organization:{acme.id}#product@user:{bob}",
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_commit_inside_an_open_savepoint_commits_it_all_and_tells_it(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
-    async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+async def test_a_commit_inside_an_open_savepoint_commits_everything_with_its_entry(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await change.session.begin_nested()
         await _give(change.session, acme, bob, "product")
-        receipts = await acme.world.service.ledger.commit(change)
+        receipts = await acme.deployment.service.ledger.commit(change)
     assert [receipt.pending for receipt in receipts] == [False]
     assert (await acme.ledger())[-1] == [f"TOUCH organization:{acme.id}#product@user:{bob}"]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_was_decided_and_then_rolled_back_never_reaches_the_engine(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_a_change_that_was_rolled_back_never_reaches_spicedb(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = await acme.ledger()
-    async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await _give(change.session, acme, bob, "operations")
         assert await change.decide() == {acme.id: len(before) + 1}
         await change.session.rollback()
         await _give(change.session, acme, bob, "product")
-        await acme.world.service.ledger.commit(change)
+        await acme.deployment.service.ledger.commit(change)
     assert (await acme.ledger())[len(before) :] == [
         [f"TOUCH organization:{acme.id}#product@user:{bob}"]
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_change_decided_in_two_steps_has_two_positions_in_order(acme: Team) -> None:
-    [bob] = await seat(acme, bob=["support"])
+async def test_a_change_committed_in_two_steps_has_two_positions_in_order(
+    acme: Organization,
+) -> None:
+    [bob] = await acme.add_users(bob=["support"])
     before = len(await acme.ledger())
-    async with changing(acme) as session:
+    async with operator_session(acme) as session:
         await _give(session, acme, bob, "operations")
         async with session.begin_nested():
             await _give(session, acme, bob, "developer")
-    async with acme.world.service.ledger.change(OPERATOR, acme.id) as change:
+    async with acme.deployment.service.ledger.change(OPERATOR, acme.id) as change:
         await _give(change.session, acme, bob, "product")
         assert await change.decide() == {acme.id: before + 2}
         await change.session.execute(
             text("DELETE FROM role_assignments WHERE user_id = :bob AND role = 'product'"),
             {"bob": bob},
         )
-        [receipt] = await acme.world.service.ledger.commit(change)
+        [receipt] = await acme.deployment.service.ledger.commit(change)
     assert receipt.position == before + 3
     assert (await acme.ledger())[-2:] == [
         [f"TOUCH organization:{acme.id}#product@user:{bob}"],
         [f"DELETE organization:{acme.id}#product@user:{bob}"],
     ]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def _give(session: AsyncSession, team: Team, user: UserId, role: str) -> None:
-    session.add(RoleAssignment(organization_id=team.id, user_id=user, role=RoleId(role)))
+async def _give(session: AsyncSession, organization: Organization, user: UserId, role: str) -> None:
+    session.add(RoleAssignment(organization_id=organization.id, user_id=user, role=RoleId(role)))
     await session.flush()

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from teamaccess.local.errors import ProgramDied
-from teamaccess.local.processes import end_remembered, remember, runs
+from teamaccess.local.processes import end_remembered, is_running, remember
 from teamaccess.local.stack import LocalStack
 from tests.local.conftest import NewStack
 
@@ -58,15 +58,15 @@ def bystander() -> Iterator[psutil.Popen]:
         process.kill()
 
 
-def test_a_killed_supervisor_leaves_nothing_that_the_next_start_does_not_end(home: Path) -> None:
+def test_the_next_start_ends_everything_that_a_killed_supervisor_left(home: Path) -> None:
     with supervisor_in(home) as supervisor:
         left = supervisor.children()
         assert sorted(child.name() for child in left) == ["postgres", "spicedb"]
         supervisor.kill()
-    assert all(runs(child) for child in left)
+    assert all(is_running(child) for child in left)
     with LocalStack(home) as stack:
         stack.postgres.start()
-        assert not any(runs(child) for child in left)
+        assert not any(is_running(child) for child in left)
         assert stack.postgres.psql("SELECT answer FROM kept") == "42\n"
 
 
@@ -77,7 +77,7 @@ def test_data_survives_the_kill_of_the_server_in_the_middle_of_work(new_stack: N
     psutil.Process(before.postgres.pid).kill()
     after = new_stack()
     assert after.postgres.psql("SELECT answer FROM kept") == "42\n"
-    assert not any(runs(backend) for backend in backends)
+    assert not any(is_running(backend) for backend in backends)
 
 
 @pytest.mark.parametrize("program", ["postgres", "spicedb"])
@@ -86,25 +86,25 @@ def test_a_child_that_dies_is_reported_and_stops_the_rest(home: Path, program: s
         children = supervisor.children()
         next(child for child in children if child.name() == program).kill()
         assert supervisor.wait(30) == 1
-    assert not any(runs(child) for child in children)
+    assert not any(is_running(child) for child in children)
 
 
-def test_a_dead_child_is_told_with_its_last_words(new_stack: NewStack) -> None:
+def test_a_dead_child_is_reported_with_the_end_of_its_log(new_stack: NewStack) -> None:
     stack = new_stack()
     psutil.Process(stack.postgres.pid).kill()
     with pytest.raises(ProgramDied) as death:
         stack.supervisor.watch()
     first, *last_lines = str(death.value).splitlines()
     assert first.startswith(
-        "postgres died (killed by SIGKILL). Run it again: all data is kept. The"
+        "postgres ended (killed by SIGKILL). Start the stack again: all data is kept. The"
     )
     assert sum("ready to accept connections" in line for line in last_lines) == 1
 
 
-def test_the_last_words_are_of_this_start(new_stack: NewStack) -> None:
+def test_the_reported_log_is_of_this_start(new_stack: NewStack) -> None:
     logs = new_stack().home.logs
     (logs / "quick.log").write_text("said by another one, long ago\n")
-    for command, said in ((["true"], "(it said nothing)"), (["echo", "now"], "now")):
+    for command, said in ((["true"], "(it printed nothing)"), (["echo", "now"], "now")):
         stack = new_stack()
         child = stack.supervisor.start("quick", command, environment={"PATH": os.environ["PATH"]})
         with pytest.raises(ProgramDied) as death:
@@ -118,20 +118,22 @@ def test_a_signal_stops_every_child(home: Path, number: signal.Signals) -> None:
         children = supervisor.children()
         supervisor.send_signal(number)
         assert supervisor.wait(30) == 0
-    assert not any(runs(child) for child in children)
+    assert not any(is_running(child) for child in children)
 
 
-def test_a_process_that_merely_has_the_number_of_an_old_child_lives_on(tmp_path: Path) -> None:
+def test_an_unrelated_process_with_the_id_of_an_old_child_is_not_ended(tmp_path: Path) -> None:
     note = tmp_path / "spicedb.json"
     with bystander() as process:
         remember(note, process.pid, signal.SIGTERM)
         note.write_text(note.read_text().replace('"started": ', '"started": 1'))
         end_remembered(note)
-        assert runs(process)
+        assert is_running(process)
     assert not note.exists()
 
 
-def test_a_lock_that_names_a_bystander_keeps_no_server_from_starting(new_stack: NewStack) -> None:
+def test_a_stale_lock_with_the_id_of_another_process_does_not_prevent_a_start(
+    new_stack: NewStack,
+) -> None:
     before = new_stack()
     data = before.home.postgres.resolve() / "data"
     lock = (data / "postmaster.pid").read_text()
@@ -139,7 +141,7 @@ def test_a_lock_that_names_a_bystander_keeps_no_server_from_starting(new_stack: 
     with bystander() as process:
         (data / "postmaster.pid").write_text(lock.replace(lock.split()[0], str(process.pid), 1))
         assert new_stack().postgres.psql("SELECT 1") == "1\n"
-        assert runs(process)
+        assert is_running(process)
 
 
 def test_a_server_whose_home_was_removed_is_ended(new_stack: NewStack, home: Path) -> None:
@@ -149,4 +151,4 @@ def test_a_server_whose_home_was_removed_is_ended(new_stack: NewStack, home: Pat
     shutil.rmtree(home)
     with LocalStack(home) as after:
         after.postgres.start()
-        assert not runs(orphan)
+        assert not is_running(orphan)

@@ -9,7 +9,9 @@ import psutil
 from tests.local.dev_process import StartDev, refusal
 
 
-def test_dev_json_says_where_everything_is_to_nobody_else(start_dev: StartDev, home: Path) -> None:
+def test_dev_json_lists_all_addresses_and_only_its_owner_reads_it(
+    start_dev: StartDev, home: Path
+) -> None:
     dev = start_dev()
     assert json.loads((home / "dev.json").read_text()) == dev.told
     assert stat.S_IMODE((home / "dev.json").stat().st_mode) == 0o600
@@ -17,7 +19,7 @@ def test_dev_json_says_where_everything_is_to_nobody_else(start_dev: StartDev, h
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
 
 
-def test_what_people_did_and_their_tokens_survive_a_kill_of_everything(start_dev: StartDev) -> None:
+def test_data_and_tokens_survive_a_kill_of_all_processes(start_dev: StartDev) -> None:
     before = start_dev()
     invited = before.ask(
         "POST",
@@ -34,12 +36,16 @@ def test_what_people_did_and_their_tokens_survive_a_kill_of_everything(start_dev
     assert [each["id"] for each in pending["items"]] == [invited["id"]]
 
 
-def test_the_death_of_a_part_is_told_and_ends_the_rest(start_dev: StartDev, home: Path) -> None:
+def test_the_death_of_one_process_is_reported_and_ends_the_rest(
+    start_dev: StartDev, home: Path
+) -> None:
     dev = start_dev()
     psutil.Process(dev.told["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
     said: str = json.loads(dev.last_words())["detail"]
-    assert said.startswith("api died (killed by SIGKILL). Run it again: all data is kept.")
+    assert said.startswith(
+        "api ended (killed by SIGKILL). Start the stack again: all data is kept."
+    )
     logs = [log.read_text() for log in (home / "logs").glob("*.log")]
     assert "\x1b[" not in "".join([said, *logs])
     assert any("worker_started" in log for log in logs)
@@ -51,9 +57,9 @@ def test_a_home_keeps_its_catalog(start_dev: StartDev, home: Path) -> None:
     assert dev.told["catalog"] == "finicom"
     assert "members_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
     assert dev.stop() == 0
-    assert "keeps data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
+    assert "has data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
     assert start_dev().told["catalog"] == "finicom"
 
 
-def test_a_catalog_that_does_not_exist_is_refused_with_those_that_do(home: Path) -> None:
+def test_an_unknown_catalog_is_refused_with_the_known_ones(home: Path) -> None:
     assert "known are finicom, fintoc" in refusal("--home", home, "--catalog", "nope")

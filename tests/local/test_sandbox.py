@@ -16,7 +16,7 @@ time.sleep(600)
 """
 
 
-def test_a_child_that_holds_too_much_memory_is_begun_anew(
+def test_a_child_that_uses_too_much_memory_is_restarted(
     new_stack: NewStack, tmp_path: Path
 ) -> None:
     stack, told = new_stack(), tmp_path / "told"
@@ -24,11 +24,11 @@ def test_a_child_that_holds_too_much_memory_is_begun_anew(
         "hungry",
         [sys.executable, "-c", HUNGRY, str(told)],
         environment={"PATH": os.environ["PATH"]},
-        largest=60_000_000,
+        max_memory=60_000_000,
     )
     first, deadline = child.pid, time.monotonic() + 30
     while child.pid == first and time.monotonic() < deadline:
-        child.keep_small()
+        child.restart_if_too_large()
         time.sleep(0.05)
     assert child.pid != first
     while told.read_text().count("begun") < 2 and time.monotonic() < deadline:
@@ -36,8 +36,8 @@ def test_a_child_that_holds_too_much_memory_is_begun_anew(
     child.ensure_running()
 
 
-def test_one_that_is_small_goes_on(stack: LocalStack) -> None:
+def test_a_small_child_keeps_running(stack: LocalStack) -> None:
     server = stack.start_sandbox()
     before = server.pid
-    server._child.keep_small()
+    server._child.restart_if_too_large()
     assert server.pid == before

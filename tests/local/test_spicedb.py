@@ -44,7 +44,7 @@ USED = (
 )
 
 
-def test_the_teams_among_a_role_s_holders_are_found_by_the_index(
+def test_the_index_finds_the_teams_among_the_holders_of_a_role(
     stack: LocalStack, postgres: LocalPostgres
 ) -> None:
     spicedb = stack.start_spicedb(database=DATABASE)

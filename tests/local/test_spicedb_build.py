@@ -47,23 +47,23 @@ def put(program: Path, script: str) -> Path:
     return program
 
 
-def test_a_new_enough_spicedb_on_the_path_is_taken(path: Path) -> None:
+def test_a_recent_spicedb_on_the_path_is_used(path: Path) -> None:
     spicedb = put(path / "spicedb", f"echo spicedb {pinned_version()}")
     assert ensure_spicedb() == spicedb
 
 
-def test_an_older_spicedb_on_the_path_is_passed_over(path: Path) -> None:
+def test_an_older_spicedb_on_the_path_is_ignored(path: Path) -> None:
     put(path / "spicedb", "echo spicedb v1.30.0")
     assert find_spicedb() is None
 
 
-def test_the_one_that_is_named_goes_before_all(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_configured_spicedb_takes_precedence(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(path / "spicedb", f"echo spicedb {pinned_version()}")
     monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(put(path / "mine", "")))
     assert ensure_spicedb() == path / "mine"
 
 
-def test_one_that_is_named_but_is_no_program_is_refused(
+def test_a_configured_spicedb_that_cannot_run_is_refused(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TEAMACCESS_SPICEDB_BINARY", str(path / "missing"))
@@ -71,7 +71,7 @@ def test_one_that_is_named_but_is_no_program_is_refused(
         ensure_spicedb()
 
 
-def test_it_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
+def test_spicedb_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
     put(path / "go", BUILDS)
     built = ensure_spicedb()
     assert built == cached_binary()
@@ -80,13 +80,13 @@ def test_it_is_built_once_for_all_checkouts_of_a_user(path: Path) -> None:
     assert ensure_spicedb() == built
 
 
-def test_a_build_leaves_nothing_but_the_program(path: Path) -> None:
+def test_a_build_leaves_only_the_program(path: Path) -> None:
     put(path / "go", BUILDS)
     folder = ensure_spicedb().parent
     assert sorted(entry.name for entry in folder.iterdir()) == ["lock", "spicedb"]
 
 
-def test_two_that_build_at_once_do_not_disturb_each_other(path: Path) -> None:
+def test_two_concurrent_builds_do_not_interfere(path: Path) -> None:
     put(path / "go", BUILDS)
     with ThreadPoolExecutor() as threads:
         one, two = (threads.submit(ensure_spicedb) for _ in range(2))
@@ -94,13 +94,13 @@ def test_two_that_build_at_once_do_not_disturb_each_other(path: Path) -> None:
     assert one.result().read_text().count("built as") == 1
 
 
-def test_progress_is_told(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_build_reports_progress(path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     put(path / "go", BUILDS)
     ensure_spicedb()
     assert "Compiling: 0 of 2 packages" in capsys.readouterr().err
 
 
-def test_a_failure_is_one_sentence_with_the_way_out(path: Path) -> None:
+def test_a_failed_build_is_reported_in_one_sentence_with_the_remedy(path: Path) -> None:
     put(path / "go", FAILS)
     with pytest.raises(BuildFailed) as failed:
         ensure_spicedb()
@@ -110,7 +110,7 @@ def test_a_failure_is_one_sentence_with_the_way_out(path: Path) -> None:
     assert find_spicedb() is None
 
 
-def test_after_a_failure_one_can_try_again(path: Path) -> None:
+def test_a_failed_build_can_be_repeated(path: Path) -> None:
     put(path / "go", FAILS)
     with pytest.raises(BuildFailed):
         ensure_spicedb()
@@ -119,7 +119,7 @@ def test_after_a_failure_one_can_try_again(path: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["echo go version go1.20 linux/amd64", "exit 1"])
-def test_without_a_go_that_is_new_enough_one_sentence_says_so(path: Path, script: str) -> None:
+def test_a_missing_or_old_go_is_reported_in_one_sentence(path: Path, script: str) -> None:
     put(path / "go", script)
     with pytest.raises(NoGo, match=f"needs Go {pinned_go()} or newer"):
         ensure_spicedb()

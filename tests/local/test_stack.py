@@ -22,7 +22,7 @@ def test_data_and_secrets_survive_a_restart(new_stack: NewStack) -> None:
     assert after.home.secrets() == before.home.secrets()
 
 
-def test_a_fresh_start_erases_what_was_kept(new_stack: NewStack, home: Path) -> None:
+def test_a_fresh_start_erases_the_data(new_stack: NewStack, home: Path) -> None:
     before = new_stack()
     before.postgres.psql("CREATE TABLE kept ()")
     secrets = before.home.secrets()
@@ -33,12 +33,12 @@ def test_a_fresh_start_erases_what_was_kept(new_stack: NewStack, home: Path) -> 
         assert after.home.secrets() != secrets
 
 
-def test_the_application_owns_nothing_and_makes_no_tables(postgres: LocalPostgres) -> None:
+def test_the_application_owns_nothing_and_creates_no_tables(postgres: LocalPostgres) -> None:
     with pytest.raises(CommandFailed, match="permission denied for schema public"):
         postgres.psql(f"SET ROLE {APPLICATION}; CREATE TABLE mine ()", database=APPLICATION)
 
 
-def test_nobody_else_reads_secrets_or_speaks_to_the_database(
+def test_other_users_cannot_read_secrets_or_reach_the_database(
     stack: LocalStack, postgres: LocalPostgres
 ) -> None:
     stack.home.secrets()
@@ -72,7 +72,7 @@ def test_a_home_has_one_stack_at_a_time(stack: LocalStack) -> None:
         pass
 
 
-def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_path_too_long_for_a_socket_works(tmp_path: Path) -> None:
     with LocalStack(tmp_path / ("long" * 30) / ("longer" * 20)) as stack:
         stack.postgres.start()
         assert stack.postgres.psql("SELECT 1") == "1\n"
@@ -80,7 +80,7 @@ def test_a_path_too_long_for_a_socket_is_no_obstacle(tmp_path: Path) -> None:
         stack.home.erase()
 
 
-def test_a_folder_that_keeps_other_things_is_left_alone(tmp_path: Path) -> None:
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mail").mkdir()
     letter = tmp_path / "mail" / "letter"
     letter.write_text("Dear Ana")
@@ -93,7 +93,7 @@ def test_a_folder_that_keeps_other_things_is_left_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("postgres")
-def test_a_taken_port_is_named_with_the_way_out(stack: LocalStack) -> None:
+def test_a_port_in_use_is_named_with_the_remedy(stack: LocalStack) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PortTaken, match=rf"Port {port} .* SpiceDB, .* --spicedb-port \(0 "):

@@ -75,7 +75,7 @@ def test_updates_are_read_back_from_their_text(
 
 
 @given(STATES, STATES)
-def test_what_mends_the_engine_is_read_back_from_its_text_and_changes_no_state(
+def test_a_repair_update_is_read_back_from_its_text_and_changes_no_state(
     decided: set[Relationship], held: set[Relationship]
 ) -> None:
     names = {each.identity for each in decided}
@@ -88,11 +88,11 @@ def test_what_mends_the_engine_is_read_back_from_its_text_and_changes_no_state(
 
 
 @given(STATES)
-def test_nothing_happens_between_equal_states(state: set[Relationship]) -> None:
+def test_equal_states_have_no_difference(state: set[Relationship]) -> None:
     assert difference(state, state) == []
 
 
-def test_an_update_says_what_it_replaces() -> None:
+def test_an_update_knows_what_it_replaces() -> None:
     assert [str(update) for update in difference([ANA, BOB], [ANA_ENDING])] == [
         "DELETE organization:acme#member@user:bob",
         f"TOUCH {ANA}[expiration:2027-01-01T00:00:00Z] WAS {ANA}",
@@ -105,7 +105,7 @@ def test_a_touch_replaces_only_the_expiration() -> None:
             Touch(ANA, was)
 
 
-def test_one_identity_cannot_end_at_two_times() -> None:
+def test_one_relationship_cannot_expire_at_two_times() -> None:
     with pytest.raises(InvalidRelationship, match="both"):
         difference([], [ANA, ANA_ENDING])
 
@@ -150,6 +150,6 @@ def test_an_update_that_does_not_fit_the_state_is_refused(
         "TOUCH organization:acme#member@user:ana WAS organization:acme#member@user:bob",
     ],
 )
-def test_what_is_no_update_is_refused(text: str) -> None:
+def test_text_that_is_not_an_update_is_refused(text: str) -> None:
     with pytest.raises(InvalidRelationship):
         parse_update(text)

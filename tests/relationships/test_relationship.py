@@ -59,7 +59,7 @@ def test_objects_and_subjects_are_read_back_from_their_text(
 @example("")
 @example("organization:acme#member@user:ana\n")
 @example("organization:acme#member@user:ana#...")
-def test_whatever_else_is_refused_or_is_a_relationship(text: str) -> None:
+def test_any_text_is_a_relationship_or_is_refused(text: str) -> None:
     try:
         relationship = Relationship.parse(text)
     except InvalidRelationship:
@@ -83,7 +83,7 @@ def spelled(build: Callable[..., object], *parts: object) -> bool:
 @example("ab_")
 @example("_ab")
 @example("1ab")
-def test_names_are_exactly_those_that_spicedb_takes(name: str) -> None:
+def test_names_are_exactly_those_that_spicedb_accepts(name: str) -> None:
     relates = spelled(organization("acme").relates, name, user("ana"))
     subject = spelled(team("acme", "pay").subject, name)
     type_ = spelled(ObjectReference, name, "acme")
@@ -97,7 +97,7 @@ def test_names_are_exactly_those_that_spicedb_takes(name: str) -> None:
 @example("ana\n")
 @example("ana@example.com")
 @example("ána")
-def test_ids_are_exactly_those_that_spicedb_takes(object_id: str) -> None:
+def test_ids_are_exactly_those_that_spicedb_accepts(object_id: str) -> None:
     assume(object_id != "*")  # the wildcard, which the next test is about
     taken = spicedb_takes(core_pb2.ObjectReference, "object_id", object_id)
     assert spelled(ObjectReference, "user", object_id) == taken
@@ -124,7 +124,7 @@ def test_an_expiration_is_printed_as_go_prints_it() -> None:
 
 
 @given(INSTANTS)
-def test_an_expiration_is_kept_as_utc(instant: datetime) -> None:
+def test_an_expiration_is_stored_in_utc(instant: datetime) -> None:
     relationship = organization("acme").relates("member", user("ana"), until=instant)
     assert relationship.expiration == instant
     assert relationship.expiration is not None
@@ -163,7 +163,7 @@ def test_an_expiration_outside_of_the_calendar_is_refused() -> None:
         organization("acme").relates("member", user("ana"), until=west)
 
 
-def test_a_relationship_is_expired_from_its_expiration_on() -> None:
+def test_a_relationship_has_expired_once_its_expiration_is_reached() -> None:
     end = datetime(2027, 1, 1, tzinfo=UTC)
     ending = organization("acme").relates("support", user("ana"), until=end)
     assert not ending.expired(at=end - timedelta(microseconds=1))
@@ -185,7 +185,7 @@ def test_relationships_sort_by_their_text(relationships: list[Relationship]) -> 
     assert [str(r) for r in sorted(relationships)] == sorted(map(str, relationships))
 
 
-def test_our_objects_have_their_names() -> None:
+def test_object_constructors_use_their_types() -> None:
     assert [
         str(named)
         for named in (

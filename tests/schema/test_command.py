@@ -27,7 +27,7 @@ def schema(*arguments: str) -> Result:
     return CliRunner().invoke(app, arguments)
 
 
-def test_compile_writes_the_schema_above_the_folder_of_catalogs(folder: Path) -> None:
+def test_compile_writes_the_schema_next_to_the_folder_of_catalogs(folder: Path) -> None:
     version = load("catalogs/small.yaml").version
     first = schema("compile", "--catalog", "catalogs/small.yaml")
     assert (first.exit_code, first.stdout) == (0, f"small.zed: written ({version})\n")
@@ -48,19 +48,19 @@ def test_check_writes_nothing_and_fails_with_the_difference(folder: Path) -> Non
     assert (folder / "small.zed").read_text() == stale
 
 
-def test_check_misses_a_schema_that_is_not_there(folder: Path) -> None:
+def test_check_reports_a_missing_schema(folder: Path) -> None:
     assert schema("compile", "--catalog", "catalogs/small.yaml", "--check").exit_code == 1
     assert not (folder / "small.zed").exists()
 
 
-def test_nothing_is_written_for_a_catalog_with_mistakes(folder: Path) -> None:
+def test_a_catalog_with_mistakes_compiles_to_nothing(folder: Path) -> None:
     outcome = schema("compile", "--catalog", "wrong.yaml")
     assert outcome.exit_code == 1
     assert outcome.stdout.startswith("wrong.yaml:3: roles.qa: qa makes the name 'qa'")
     assert not (folder / "wrong.zed").exists()
 
 
-def test_our_own_schemas_are_current() -> None:
+def test_the_committed_schemas_are_current() -> None:
     check = schema("compile", "--check", "--json")
     assert check.exit_code == 0, check.stdout
     outcomes = json.loads(check.stdout)["catalogs"]
@@ -76,7 +76,7 @@ def test_validate_lists_every_mistake_of_every_file() -> None:
     assert last.startswith("catalogs/small.yaml: valid (small-")
 
 
-def test_validate_takes_our_own_catalogs_if_no_other() -> None:
+def test_validate_checks_the_delivered_catalogs_by_default() -> None:
     outcome = schema("validate")
     assert outcome.exit_code == 0
     assert len(outcome.stdout.splitlines()) == 2
@@ -91,5 +91,5 @@ def test_validate_answers_in_json() -> None:
 
 
 @pytest.mark.parametrize("name", ["atlantis", "none.yaml", "./catalogs"])
-def test_a_catalog_that_is_not_there_is_a_usage_error(name: str) -> None:
+def test_a_missing_catalog_is_a_usage_error(name: str) -> None:
     assert schema("validate", name).exit_code == 2

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
+from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read_catalog
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
-from tests.catalog.facts import finicom_prose, fintoc_table
+from tests.catalog.seed_tables import finicom_prose, fintoc_table
 from tests.catalog.small import SMALL
 from tests.schema.engine import Engine
 
@@ -44,11 +44,11 @@ def test_the_committed_schema_is_what_the_catalog_compiles_to(name: str) -> None
 
 
 @pytest.mark.parametrize("name", catalogs())
-def test_the_engine_accepts_the_committed_schema(engine: Engine, name: str) -> None:
+def test_spicedb_accepts_the_committed_schema(engine: Engine, name: str) -> None:
     engine.write_schema((SCHEMAS / f"{name}.zed").read_text(encoding="utf-8"))
 
 
-def test_every_answer_of_the_engine_is_fintocs_table(engine: Engine) -> None:
+def test_spicedb_answers_every_question_as_fintocs_table_says(engine: Engine) -> None:
     fintoc = load("fintoc")
     one_member_for_each_role(engine, fintoc)
     sentence_of = {action.permission: action.description for action in fintoc.actions.values()}
@@ -61,7 +61,7 @@ def test_every_answer_of_the_engine_is_fintocs_table(engine: Engine) -> None:
     assert answers == {(role, sentence) for sentence, roles in table.items() for role in roles}
 
 
-def test_every_answer_of_the_engine_is_finicoms_guide(engine: Engine) -> None:
+def test_spicedb_answers_every_question_as_finicoms_guide_says(engine: Engine) -> None:
     finicom = load("finicom")
     one_member_for_each_role(engine, finicom)
     admin, write, read = finicom_prose()
@@ -72,11 +72,11 @@ def test_every_answer_of_the_engine_is_finicoms_guide(engine: Engine) -> None:
     assert admin.can < finicom.actions.keys()
 
 
-def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
+def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
     testing_channel: grpc.Channel,
 ) -> None:
     engine = Engine(testing_channel)
-    schema = read(SMALL, "small").schema()
+    schema = read_catalog(SMALL, "small").schema()
 
     @given(st.text("abz019_A-é", min_size=1, max_size=66))
     @example("a" * 64)
@@ -90,26 +90,24 @@ def test_a_name_is_refused_exactly_where_the_engine_refuses_it(
 
 
 @pytest.mark.parametrize("word", [*sorted(RESERVED), "use", "self", "import", "partial", "any"])
-def test_a_word_of_the_language_is_refused_exactly_where_the_engine_refuses_it(
-    engine: Engine, word: str
-) -> None:
-    schema = read(SMALL, "small").schema()
+def test_a_keyword_is_refused_exactly_when_spicedb_refuses_it(engine: Engine, word: str) -> None:
+    schema = read_catalog(SMALL, "small").schema()
     assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
     assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
 
 
 def is_right(text: str) -> bool:
     try:
-        read(text, "small")
+        read_catalog(text, "small")
     except InvalidCatalog:
         return False
     return True
 
 
-def test_the_catalog_permits_exactly_the_relationships_that_the_engine_takes(
+def test_the_catalog_permits_exactly_the_relationships_that_spicedb_accepts(
     engine: Engine,
 ) -> None:
-    small = read(SMALL, "small")
+    small = read_catalog(SMALL, "small")
     engine.write_schema(small.schema())
     for relationship in conceivable(small):
         assert small.permits(relationship) == engine.accepts(relationship), str(relationship)

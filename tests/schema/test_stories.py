@@ -11,11 +11,11 @@ FILES = sorted(STORIES.glob("*.yaml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
-def test_the_story_is_true(engine: Engine, path: Path) -> None:
+def test_the_schema_answers_as_the_story_says(engine: Engine, path: Path) -> None:
     assert Story.read(path).wrong(engine) == []
 
 
-def test_every_role_has_its_story() -> None:
+def test_every_role_has_a_story() -> None:
     told = {path.stem for path in FILES}
     assert {
         *("fintoc_administrator", "fintoc_operations", "fintoc_finance_and_accounting"),
@@ -24,7 +24,7 @@ def test_every_role_has_its_story() -> None:
     } <= told
 
 
-def test_a_story_that_is_not_true_is_found_out(engine: Engine) -> None:
+def test_a_wrong_story_fails(engine: Engine) -> None:
     story = Story.read(STORIES / "four_eyes.yaml")
     story.yes.append("transfer:acme/t1#authorize@user:ada")
     story.no.append("transfer:acme/t1#authorize@user:ben")

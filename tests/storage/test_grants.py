@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from teamaccess.storage import RelationshipSource
-from tests.support.connections import Connection
+from tests.support.database_connections import Connection
 
 NOTED = """
 SELECT c.relname, t.tgname FROM pg_trigger t
@@ -39,17 +39,21 @@ INSERTED_EVENT = "actor chain channel details kind reason_hash request_id subjec
 EVERYTHING = "DELETE INSERT SELECT UPDATE"
 
 
-async def test_every_table_that_means_access_notes_every_change(superuser: Connection) -> None:
+async def test_every_table_with_relationships_notes_every_change(
+    superuser_connection: Connection,
+) -> None:
     sources = sorted(RelationshipSource.tables())
     for event in AFTER_STATEMENT:
-        noted = await superuser.fetch(NOTED, "ledger_note", event)
+        noted = await superuser_connection.fetch(NOTED, "ledger_note", event)
         assert [row["relname"] for row in noted] == sources
-    kept = await superuser.fetch(NOTED, "refuse", BEFORE_TRUNCATE)
+    kept = await superuser_connection.fetch(NOTED, "refuse", BEFORE_TRUNCATE)
     assert {row["relname"] for row in kept} == {*sources, "ledger", "events"}
 
 
-async def test_the_application_holds_exactly_these_rights_on_tables(superuser: Connection) -> None:
-    assert await _pairs(superuser, TABLE_RIGHTS) == {
+async def test_the_application_has_exactly_these_privileges_on_tables(
+    superuser_connection: Connection,
+) -> None:
+    assert await _pairs(superuser_connection, TABLE_RIGHTS) == {
         "users": "INSERT SELECT",
         "organizations": "INSERT SELECT UPDATE",
         "memberships": EVERYTHING,
@@ -84,8 +88,10 @@ async def test_the_application_holds_exactly_these_rights_on_tables(superuser: C
     }
 
 
-async def test_and_these_on_single_columns(superuser: Connection) -> None:
-    assert await _pairs(superuser, COLUMN_RIGHTS) == {
+async def test_the_application_has_exactly_these_privileges_on_columns(
+    superuser_connection: Connection,
+) -> None:
+    assert await _pairs(superuser_connection, COLUMN_RIGHTS) == {
         "ledger INSERT": INSERTED_ENTRY.split(),
         "ledger_applications UPDATE": [
             "attempts",
@@ -127,8 +133,8 @@ async def test_and_these_on_single_columns(superuser: Connection) -> None:
     }
 
 
-async def test_and_it_calls_four_functions(superuser: Connection) -> None:
-    callable_ones = await superuser.fetch(
+async def test_the_application_may_call_four_functions(superuser_connection: Connection) -> None:
+    callable_ones = await superuser_connection.fetch(
         "SELECT proname FROM pg_proc WHERE pronamespace = 'public'::regnamespace"
         " AND has_function_privilege('teamaccess', oid, 'EXECUTE') ORDER BY 1"
     )
@@ -152,15 +158,15 @@ async def test_and_it_calls_four_functions(superuser: Connection) -> None:
     ],
 )
 async def test_the_application_owns_nothing_and_nobody_is_a_superuser(
-    superuser: Connection, owned: str
+    superuser_connection: Connection, owned: str
 ) -> None:
-    assert await superuser.fetch(owned) == []
+    assert await superuser_connection.fetch(owned) == []
 
 
-async def test_functions_with_the_owner_s_rights_look_names_up_where_only_the_owner_writes(
-    superuser: Connection,
+async def test_security_definer_functions_use_a_search_path_that_only_the_owner_writes(
+    superuser_connection: Connection,
 ) -> None:
-    paths = await superuser.fetch(
+    paths = await superuser_connection.fetch(
         "SELECT DISTINCT proconfig FROM pg_proc WHERE prosecdef"
         " AND pronamespace = 'public'::regnamespace"
     )

@@ -17,7 +17,7 @@ from teamaccess.local.postgres.server import OWNER, LocalPostgres
 from teamaccess.storage import Base, Finding
 from teamaccess.storage.migrations import upgrade
 from teamaccess.storage.records.ledger import TransactionId
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 DESCRIBED = "teamaccess_described"
 MIGRATED = "teamaccess_migrated"
@@ -70,14 +70,14 @@ def _differences(connection: Connection) -> list[Any]:
     return list(compare_metadata(context, Base.metadata))
 
 
-async def test_alembic_finds_nothing_to_migrate(fintoc: World) -> None:
+async def test_alembic_finds_nothing_to_migrate(fintoc: Deployment) -> None:
     async with _connected(fintoc.owner_url) as connection:
         assert await connection.run_sync(_differences) == []
 
 
 @pytest.mark.parametrize("question", [COLUMNS, CONSTRAINTS, INDEXES, PERSISTENCE])
-async def test_columns_constraints_and_indexes_are_the_models_to_the_letter(
-    fintoc: World, described: str, question: str
+async def test_columns_constraints_and_indexes_match_the_models_exactly(
+    fintoc: Deployment, described: str, question: str
 ) -> None:
     async with _connected(described) as connection:
         await connection.run_sync(Base.metadata.create_all)
@@ -96,7 +96,9 @@ async def test_an_empty_database_is_migrated_once(postgres: LocalPostgres) -> No
         assert await connection.run_sync(_differences) == []
 
 
-async def test_what_a_finding_told_of_another_tenant_is_forgotten(postgres: LocalPostgres) -> None:
+async def test_details_of_another_tenant_are_removed_from_old_findings(
+    postgres: LocalPostgres,
+) -> None:
     postgres.create_database(GROWN, owner=OWNER)
     url = postgres.url(GROWN, OWNER)
     await asyncio.to_thread(upgrade, url, "0003")

@@ -28,7 +28,7 @@ from teamaccess.storage import (
     TeamRole,
     UserId,
 )
-from teamaccess.storage.ids import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
+from teamaccess.storage.base import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
 
 FINTOC = load("fintoc")
 ACME, ANA = OrganizationId("acme"), UserId("ana")
@@ -37,7 +37,7 @@ END = datetime(2030, 1, 1, 12, tzinfo=UTC)
 HMAC = "0123456789abcdef" * 4
 
 
-def test_a_membership_is_the_gate_while_it_is_active() -> None:
+def test_an_active_membership_is_the_member_relationship() -> None:
     membership = Membership(organization_id=ACME, user_id=ANA, suspended_at=None)
     assert _text(membership) == ["organization:acme#member@user:ana"]
     membership.suspend(END)
@@ -46,7 +46,7 @@ def test_a_membership_is_the_gate_while_it_is_active() -> None:
     assert _text(membership) == ["organization:acme#member@user:ana"]
 
 
-def test_a_role_is_a_relation_of_the_organization_until_its_end() -> None:
+def test_a_role_is_a_relation_of_the_organization_until_it_expires() -> None:
     assignment = RoleAssignment(organization_id=ACME, user_id=ANA, role=RoleId("support"))
     assert _text(assignment) == ["organization:acme#support@user:ana"]
     assignment.expires_at = END
@@ -55,7 +55,7 @@ def test_a_role_is_a_relation_of_the_organization_until_its_end() -> None:
     ]
 
 
-def test_an_invitation_tells_who_may_accept_it_while_it_is_open() -> None:
+def test_an_open_invitation_is_a_relationship_to_its_invitee() -> None:
     offered = "invitation:acme/inv_7#invitee@email:" + HMAC
     assert _text(_invitation()) == [f"{offered}[expiration:2030-01-01T12:00:00Z]"]
     accepted, cancelled, lapsed = _invitation(), _invitation(), _invitation()
@@ -65,7 +65,7 @@ def test_an_invitation_tells_who_may_accept_it_while_it_is_open() -> None:
     assert [_text(each) for each in (accepted, cancelled, lapsed)] == [[], [], []]
 
 
-def test_an_invitation_sent_again_runs_as_long_as_the_first_time() -> None:
+def test_a_resent_invitation_lasts_as_long_as_the_first_time() -> None:
     invitation = _invitation()
     invitation.lapse()
     invitation.renew(b"", by=ANA, via=None, at=END)
@@ -75,7 +75,7 @@ def test_an_invitation_sent_again_runs_as_long_as_the_first_time() -> None:
     ]
 
 
-def test_a_role_of_the_organizations_own_is_an_object_that_its_actions_are_granted_to() -> None:
+def test_a_custom_role_is_an_object_that_its_actions_are_granted_to() -> None:
     allowed = CustomRoleAction(organization_id=ACME, role=TREASURER, action="links_edit")
     assert _text(allowed) == ["organization:acme#granted_links_edit@role:acme/treasurer#member"]
     held = RoleAssignment(organization_id=ACME, user_id=ANA, role=TREASURER, custom=True)
@@ -91,7 +91,7 @@ def test_a_team_holds_roles_for_its_members() -> None:
     assert _text(own) == ["role:acme/treasurer#member@team:acme/pay#member"]
 
 
-def test_an_object_is_its_organizations_until_it_is_removed() -> None:
+def test_a_resource_belongs_to_its_organization_until_it_is_removed() -> None:
     transfer = Resource(organization_id=ACME, type="transfer", id=ResourceId("t1"), creator=ANA)
     assert _text(transfer) == [
         "transfer:acme/t1#creator@user:ana",
@@ -101,7 +101,7 @@ def test_an_object_is_its_organizations_until_it_is_removed() -> None:
     assert _text(transfer) == []
 
 
-def test_a_grant_is_an_action_on_one_object() -> None:
+def test_a_grant_is_an_action_on_one_resource() -> None:
     grant = Grant(
         organization_id=ACME,
         type="webhook",
@@ -176,7 +176,7 @@ def test_no_two_rows_stand_for_the_same_relationship(several: list[RelationshipS
 
 
 @given(rows)
-def test_what_a_row_stands_for_its_own_table_could_make_and_no_other(
+def test_only_one_table_can_produce_a_given_relationship(
     row: RelationshipSource,
 ) -> None:
     if isinstance(row, RoleAssignment | TeamRole) and not row.custom:
@@ -211,7 +211,7 @@ def test_what_a_row_stands_for_its_own_table_could_make_and_no_other(
         "invitation:acme/inv_7#invitee@email:0123",
     ],
 )
-def test_there_are_relationships_that_no_row_could_stand_for(text: str) -> None:
+def test_some_relationships_can_come_from_no_row(text: str) -> None:
     relationship = Relationship.parse(text)
     for source in RelationshipSource.tables().values():
         assert not source.could_make(relationship, FINTOC)

@@ -8,42 +8,36 @@ import httpx
 import pytest
 
 from teamaccess.directory.members.administrators import grant_administrator
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import swept
-from tests.support.steps import (
-    end_membership,
-    end_role,
-    enlist,
-    members,
-    offer_instead,
-    refused,
-)
-from tests.support.world import Person, Team
 
 SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
 
 async def set_roles(
-    team: Team, whom: Person, by: Person | None = None, **ends: str | None
+    organization: Organization, whom: Person, by: Person | None = None, **ends: str | None
 ) -> httpx.Response:
     """Give somebody exactly these roles, each with its end."""
     body: dict[str, Any] = {
         "roles": [{"role": role, "expires_at": end} for role, end in ends.items()]
     }
-    return await (by or team.administrator).ask(
-        "PUT", f"{team.path}/members/{whom.id}/roles", json=body
+    return await (by or organization.administrator).ask(
+        "PUT", f"{organization.path}/members/{whom.id}/roles", json=body
     )
 
 
 @pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
-async def test_the_last_administrator_stays(initech: Team, deed: str) -> None:
+async def test_the_last_administrator_cannot_be_removed(initech: Organization, deed: str) -> None:
     ana = initech.administrator
-    await enlist(initech, {"bob": ["write"]})
+    await initech.add_members({"bob": ["write"]})
     before = await initech.ledger()
     deeds = {
         "demote": lambda: set_roles(initech, ana, write=None),
         "end": lambda: set_roles(initech, ana, admin=SOON),
-        "suspend": lambda: initech.act("suspend", ana),
-        "remove": lambda: initech.act("remove", ana),
+        "suspend": lambda: initech.suspend(ana),
+        "remove": lambda: initech.remove(ana),
         "leave": lambda: ana.ask("POST", f"{initech.path}/leave"),
     }
 
@@ -55,14 +49,14 @@ async def test_the_last_administrator_stays(initech: Team, deed: str) -> None:
 
 
 @pytest.mark.parametrize("other", ["suspended", "temporary", "ended"])
-async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_another(
-    initech: Team, other: str
+async def test_suspended_and_temporary_administrators_do_not_count(
+    initech: Organization, other: str
 ) -> None:
     suspended = ["bob"] if other == "suspended" else []
-    bob = (await enlist(initech, {"bob": ["admin"]}, suspended))["bob"]
+    bob = (await initech.add_members({"bob": ["admin"]}, suspended))["bob"]
     if other != "suspended":
         days = 30 if other == "temporary" else -1
-        await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=days))
+        await initech.set_role_expiry(bob, "admin", datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -70,11 +64,11 @@ async def test_who_is_suspended_or_only_there_for_a_time_does_not_count_as_anoth
 
 
 @pytest.mark.parametrize("days", [30, -1])
-async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
-    initech: Team, days: int
+async def test_an_administrator_whose_membership_expires_does_not_count(
+    initech: Organization, days: int
 ) -> None:
-    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
-    await end_membership(initech, bob, datetime.now(UTC) + timedelta(days=days))
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    await initech.set_membership_expiry(bob, datetime.now(UTC) + timedelta(days=days))
 
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
 
@@ -83,29 +77,31 @@ async def test_an_administrator_whose_membership_ends_does_not_count_as_another(
     refused(await set_roles(initech, initech.administrator, admin=SOON), 409, "last_administrator")
 
 
-async def test_no_end_leaves_an_organization_without_an_administrator(initech: Team) -> None:
-    people = await enlist(initech, {each: ["admin"] for each in ("bob", "eve", "fay")})
+async def test_no_expiry_leaves_an_organization_without_an_administrator(
+    initech: Organization,
+) -> None:
+    people = await initech.add_members({each: ["admin"] for each in ("bob", "eve", "fay")})
     now = datetime.now(UTC)
-    await end_role(initech, people["bob"], "admin", now - timedelta(seconds=1))
-    await end_membership(initech, people["eve"], now - timedelta(seconds=1))
+    await initech.set_role_expiry(people["bob"], "admin", now - timedelta(seconds=1))
+    await initech.set_membership_expiry(people["eve"], now - timedelta(seconds=1))
     assert (await set_roles(initech, people["fay"], admin=SOON)).status_code == 200
 
     assert await swept(initech) == 2
 
-    assert (await members(initech))[initech.administrator.id] == ["admin"]
+    assert (await initech.roles_by_member())[initech.administrator.id] == ["admin"]
     for deed in ("suspend", "remove"):
-        answer = await initech.act(deed, initech.administrator, by=people["fay"])
+        answer = await initech.change_status(deed, initech.administrator, by=people["fay"])
         refused(answer, 409, "last_administrator")
     assert await initech.can(initech.administrator, "members_invite")
-    await end_role(initech, people["fay"], "admin", now - timedelta(seconds=1))
+    await initech.set_role_expiry(people["fay"], "admin", now - timedelta(seconds=1))
     assert await swept(initech) == 1
     assert await initech.can(initech.administrator, "members_invite")
 
 
-async def test_an_administrator_who_stays_after_all_counts_again(initech: Team) -> None:
+async def test_an_administrator_whose_expiry_is_removed_counts_again(initech: Organization) -> None:
     ana = initech.administrator
-    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
-    await end_role(initech, bob, "admin", datetime.now(UTC) + timedelta(days=30))
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    await initech.set_role_expiry(bob, "admin", datetime.now(UTC) + timedelta(days=30))
     refused(await ana.ask("POST", f"{initech.path}/leave"), 409, "last_administrator")
 
     assert (await set_roles(initech, bob, admin=None)).status_code == 200
@@ -115,33 +111,39 @@ async def test_an_administrator_who_stays_after_all_counts_again(initech: Team) 
     assert (await ana.ask("POST", f"{initech.path}/leave")).status_code == 204
 
 
-async def test_whom_an_operator_makes_administrator_stays_and_counts(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    await end_membership(acme, bob, datetime.now(UTC) - timedelta(seconds=1))
-    async with acme.world.operator(acme.id) as change:
+async def test_an_administrator_granted_by_an_operator_is_permanent_and_counts(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    await acme.set_membership_expiry(bob, datetime.now(UTC) - timedelta(seconds=1))
+    async with acme.deployment.operator(acme.id) as change:
         await grant_administrator(change, acme.id, bob.email, "Ana is leaving")
 
     assert await swept(acme) == 0
 
-    assert (await acme.act("remove", acme.administrator, by=bob)).status_code == 204
+    assert (await acme.remove(acme.administrator, by=bob)).status_code == 204
     left = await bob.ask("POST", f"{acme.path}/leave")
     refused(left, 409, "last_administrator")
 
 
-async def test_with_another_one_an_administrator_may_go(initech: Team) -> None:
+async def test_an_administrator_may_leave_if_there_is_another(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["admin"])
     left = await initech.administrator.ask("POST", f"{initech.path}/leave")
     assert left.status_code == 204
-    refused(await initech.act("remove", bob, by=bob), 409, "last_administrator")
+    refused(await initech.remove(bob, by=bob), 409, "last_administrator")
 
 
-async def test_an_administrator_who_holds_other_roles_too_may_drop_those(initech: Team) -> None:
+async def test_an_administrator_may_drop_their_other_roles(
+    initech: Organization,
+) -> None:
     ana = initech.administrator
     assert (await set_roles(initech, ana, admin=None, write=None)).status_code == 200
     assert (await set_roles(initech, ana, admin=None)).status_code == 200
 
 
-async def test_two_administrators_who_demote_each_other_at_once_leave_one(initech: Team) -> None:
+async def test_two_administrators_who_demote_each_other_at_once_leave_one(
+    initech: Organization,
+) -> None:
     ana = initech.administrator
     bob = await initech.member("bob", roles=["admin"])
     for _ in range(5):
@@ -167,8 +169,8 @@ async def test_two_administrators_who_demote_each_other_at_once_leave_one(initec
         ("end", "demote"),
     ],
 )
-async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
-    initech: Team, one: str, other: str
+async def test_after_any_two_concurrent_changes_one_administrator_remains(
+    initech: Organization, one: str, other: str
 ) -> None:
     ana = initech.administrator
     bob = await initech.member("bob", roles=["admin"])
@@ -182,13 +184,13 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
             case "demote":
                 return set_roles(initech, whom, by=by, read=None)
             case _:
-                return initech.act(name, whom, by=by)
+                return initech.change_status(name, whom, by=by)
 
     answers = await asyncio.gather(deed(one, ana, bob), deed(other, bob, ana))
 
     assert sum(answer.is_success for answer in answers) == 1, [each.text for each in answers]
     for person in (ana, bob):
-        person.token = await initech.world.token(person.id)
+        person.token = await initech.deployment.token(person.id)
     shown = [await person.ask("GET", f"{initech.path}/members") for person in (ana, bob)]
     listed = next(each.json()["items"] for each in shown if each.is_success)
     assert [
@@ -200,10 +202,12 @@ async def test_whatever_two_administrators_do_at_once_one_of_them_stays(
     ]
 
 
-async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(acme: Team) -> None:
-    people = await enlist(acme, {"bob": ["support"], "ada": ["administrator"], "tim": []})
+async def test_no_path_of_the_api_grants_fintocs_administrator(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"bob": ["support"], "ada": ["administrator"], "tim": []})
     bob, ada, tim = people.values()
-    before = await members(acme)
+    before = await acme.roles_by_member()
     answers = [
         await acme.invite("eve", ["administrator"]),
         await acme.invite("eve", ["support", "administrator"]),
@@ -214,17 +218,17 @@ async def test_fintocs_administrator_is_granted_through_the_api_on_no_path(acme:
         assert refused(answer, 403, "operator_only_role")["role"] == "administrator"
 
     id = (await acme.invite("eve", ["support"])).json()["id"]
-    await offer_instead(acme, id, ["administrator"])
+    await acme.replace_offered_roles(id, ["administrator"])
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     refused(resent, 403, "operator_only_role")
     refused(await acme.accept("eve"), 403, "operator_only_role")
-    assert await members(acme) == before
+    assert await acme.roles_by_member() == before
 
 
-async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_the_api(
-    acme: Team,
+async def test_the_api_does_not_extend_a_temporary_administrator_of_fintoc(
+    acme: Organization,
 ) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await set_roles(acme, ada, administrator=SOON)).status_code == 200
 
     for by in (acme.administrator, ada):
@@ -232,24 +236,26 @@ async def test_an_administrator_of_fintoc_with_an_end_is_not_extended_through_th
     sooner = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     assert (await set_roles(acme, ada, administrator=sooner)).status_code == 200
 
-    await end_role(acme, ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_role_expiry(ada, "administrator", datetime.now(UTC) - timedelta(seconds=1))
     answer = await set_roles(acme, ada, administrator=sooner)
     refused(answer, 403, "operator_only_role")
 
 
-async def test_a_suspended_administrator_of_fintoc_gets_back_what_an_operator_gave(
-    acme: Team,
+async def test_a_reactivated_administrator_of_fintoc_gets_back_what_an_operator_gave(
+    acme: Organization,
 ) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
-    await acme.act("suspend", ada)
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
+    await acme.suspend(ada)
     refused(await ada.ask("POST", f"{acme.path}/leave"), 404, "unknown_organization")
 
-    assert (await acme.act("reactivate", ada)).status_code == 204
+    assert (await acme.reactivate(ada)).status_code == 204
     assert await acme.can(ada, "users_invite")
 
 
-async def test_an_administrator_of_fintoc_may_be_taken_the_role_by_another(acme: Team) -> None:
-    ada = (await enlist(acme, {"ada": ["administrator"]}))["ada"]
+async def test_an_administrator_of_fintoc_may_remove_another_ones_role(
+    acme: Organization,
+) -> None:
+    ada = (await acme.add_members({"ada": ["administrator"]}))["ada"]
     assert (await acme.change_roles(ada, "developer")).status_code == 200
     refused(await acme.change_roles(ada, "administrator"), 403, "operator_only_role")
-    refused(await acme.act("suspend", acme.administrator), 409, "last_administrator")
+    refused(await acme.suspend(acme.administrator), 409, "last_administrator")

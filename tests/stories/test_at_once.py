@@ -9,20 +9,26 @@ import pytest
 from teamaccess.directory.members import imports
 from teamaccess.directory.members.imports import Newcomer, import_members
 from teamaccess.storage import RoleId, User, UserId, new_user_id
-from tests.support.sides import agreed
-from tests.support.steps import enlist, members, refused
-from tests.support.world import OPERATOR, Person, Team, World
+from tests.support.agreement import assert_agreement
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
-async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Team) -> None:
+async def test_one_address_invited_ten_times_at_once_is_invited_once(acme: Organization) -> None:
     answers = await asyncio.gather(*(acme.invite("bob", ["support"]) for _ in range(10)))
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
-    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+    assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
 
 
-async def test_one_id_founded_ten_times_at_once_is_founded_once(initech: Team) -> None:
+async def test_one_organization_id_created_ten_times_at_once_is_created_once(
+    initech: Organization,
+) -> None:
     body = {"id": f"{initech.id}-b", "name": "B"}
-    founders = (await enlist(initech, {f"founder{number}": [] for number in range(10)})).values()
+    founders = (
+        await initech.add_members({f"founder{number}": [] for number in range(10)})
+    ).values()
 
     answers = await asyncio.gather(
         *(founder.ask("POST", "/v1/organizations", json=body) for founder in founders)
@@ -30,34 +36,39 @@ async def test_one_id_founded_ten_times_at_once_is_founded_once(initech: Team) -
 
     assert sorted(answer.status_code for answer in answers) == [201] + [409] * 9
     for founder, answer in zip(founders, answers, strict=True):
-        may = await initech.world.check(body["id"], founder.id, "members_invite")
+        may = await initech.deployment.check(body["id"], founder.id, "members_invite")
         assert may == (answer.status_code == 201)
 
 
 async def test_a_new_address_that_accepts_two_organizations_at_once_becomes_one_user(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
     for number in range(5):
         address = f"bob{number}@{acme.id}.example"
         secrets = []
-        for team in (acme, globex):
+        for organization in (acme, globex):
             body = {"email": address, "roles": ["support"]}
-            await team.administrator.ask("POST", f"{team.path}/invitations", json=body)
-            secrets.append(acme.world.secret_for(address))
+            await organization.administrator.ask(
+                "POST", f"{organization.path}/invitations", json=body
+            )
+            secrets.append(acme.deployment.invitation_token(address))
 
         answers = await asyncio.gather(
-            *(acme.world.http.post("/v1/invitations/accept", json={"token": s}) for s in secrets)
+            *(
+                acme.deployment.http.post("/v1/invitations/accept", json={"token": s})
+                for s in secrets
+            )
         )
 
         made, told = sorted(answers, key=lambda answer: answer.status_code)
         refused(told, 401, "sign_in_to_accept")
-        bob = Person(acme.world, UserId(made.json()["user"]), "", made.json()["access_token"])
+        bob = Person(acme.deployment, UserId(made.json()["user"]), "", made.json()["access_token"])
         rest = [await bob.ask("POST", "/v1/invitations/accept", json={"token": s}) for s in secrets]
         assert sorted(answer.status_code for answer in rest) == [200, 409]
 
 
 async def test_the_same_people_imported_into_two_organizations_at_once_are_one_user_each(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
     addresses = [f"p{number}@{acme.id}.example" for number in range(1000)]
 
@@ -65,17 +76,17 @@ async def test_the_same_people_imported_into_two_organizations_at_once_are_one_u
         _import(acme, addresses), _import(globex, addresses[::-1]), _import(acme, addresses[500:])
     )
 
-    people = await members(acme)
+    people = await acme.roles_by_member()
     assert len(people) == len(addresses) + 1
-    assert people.keys() - {acme.administrator.id} == (await members(globex)).keys() - {
+    assert people.keys() - {acme.administrator.id} == (await globex.roles_by_member()).keys() - {
         globex.administrator.id
     }
-    for team in (acme, globex):
-        await agreed(team)
+    for organization in (acme, globex):
+        await assert_agreement(organization)
 
 
-async def test_an_import_waits_for_who_makes_the_same_people_users(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_an_import_waits_for_a_change_that_creates_the_same_users(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address, tries, again = acme.address("bob"), 0, asyncio.Event()
     bob, join = User(id=new_user_id(), email=address), imports._join
@@ -88,28 +99,28 @@ async def test_an_import_waits_for_who_makes_the_same_people_users(
         return await join(*batch)
 
     monkeypatch.setattr(imports, "_join", trying)
-    async with acme.world.service.sessions() as session, asyncio.TaskGroup() as both:
+    async with acme.deployment.service.sessions() as session, asyncio.TaskGroup() as both:
         session.add(bob)
         await session.flush()
         both.create_task(_import(acme, [address]))
         await again.wait()
         await session.commit()
 
-    assert (await members(acme))[bob.id] == ["support"]
-    await agreed(acme)
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
+    await assert_agreement(acme)
 
 
-async def _import(team: Team, addresses: list[str]) -> None:
-    service = team.world.service
+async def _import(organization: Organization, addresses: list[str]) -> None:
+    service = organization.deployment.service
     people = [Newcomer(address, None, RoleId("support")) for address in addresses]
-    brought = import_members(service.ledger, service.applier, OPERATOR, team.id, people)
+    brought = import_members(service.ledger, service.applier, OPERATOR, organization.id, people)
     assert sum([batch async for batch, _ in brought]) == len(addresses)
 
 
 async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    bob = (await enlist(acme, {"bob": []}))["bob"]
+    bob = (await acme.add_members({"bob": []}))["bob"]
     before = len(await acme.ledger())
     roles = ["support", "product", "developer", "operations", "finance_and_accounting"]
 
@@ -119,18 +130,18 @@ async def test_many_changes_of_one_member_at_once_all_count_one_after_the_other(
     places = [int(each.headers["Teamaccess-Change"].rpartition(":")[2]) for each in answers]
     assert sorted(places) == list(range(before + 1, before + 6))
     last = roles[places.index(before + 5)]
-    assert (await members(acme))[bob.id] == [last]
+    assert (await acme.roles_by_member())[bob.id] == [last]
     mine = await bob.ask("GET", f"{acme.path}/permissions")
-    assert mine.json()["actions"] == sorted(acme.world.service.catalog.actions_of([last]))
+    assert mine.json()["actions"] == sorted(acme.deployment.service.catalog.actions_of([last]))
 
 
-async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_all(
-    acme: Team,
+async def test_a_member_removed_while_inviting_has_invited_before_or_not_at_all(
+    acme: Organization,
 ) -> None:
     for number in range(5):
-        ada = (await enlist(acme, {f"ada{number}": ["administrator"]}))[f"ada{number}"]
+        ada = (await acme.add_members({f"ada{number}": ["administrator"]}))[f"ada{number}"]
         invited, removed = await asyncio.gather(
-            acme.invite(f"bob{number}", ["support"], by=ada), acme.act("remove", ada)
+            acme.invite(f"bob{number}", ["support"], by=ada), acme.remove(ada)
         )
         assert removed.status_code == 204
         assert invited.status_code in (201, 401, 404)
@@ -138,13 +149,13 @@ async def test_somebody_removed_while_they_invite_has_invited_before_or_not_at_a
             refused(await acme.accept(f"bob{number}"), 409, "inviter_lost_rights")
 
 
-async def test_reading_members_while_they_are_removed_never_fails(fintoc: World) -> None:
-    acme = await fintoc.create("acme")
-    people = await enlist(acme, {f"member{number}": ["support"] for number in range(12)})
+async def test_reading_members_while_they_are_removed_never_fails(fintoc: Deployment) -> None:
+    acme = await fintoc.create_organization("acme")
+    people = await acme.add_members({f"member{number}": ["support"] for number in range(12)})
 
     answers = await asyncio.gather(
         *(person.ask("GET", f"{acme.path}/members") for person in people.values()),
-        *(acme.act("remove", person) for person in people.values()),
+        *(acme.remove(person) for person in people.values()),
         *(person.ask("GET", acme.path) for person in people.values()),
     )
 
@@ -152,7 +163,9 @@ async def test_reading_members_while_they_are_removed_never_fails(fintoc: World)
     assert [answer.status_code for answer in answers].count(204) == 12
 
 
-async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(acme: Team) -> None:
+async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(
+    acme: Organization,
+) -> None:
     await acme.invite("bob", ["support"])
     answers = await asyncio.gather(*(acme.accept("bob") for _ in range(50)))
 
@@ -160,29 +173,29 @@ async def test_one_invitation_accepted_fifty_times_at_once_makes_one_member(acme
     for answer in answers:
         if answer is not made:
             refused(answer, 409, "invitation_ended")
-    assert await members(acme) == {
+    assert await acme.roles_by_member() == {
         acme.administrator.id: ["administrator"],
         made.json()["user"]: ["support"],
     }
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_of_accepting_and_cancelling_at_once_one_happens(acme: Team) -> None:
+async def test_of_a_concurrent_acceptance_and_cancellation_one_succeeds(acme: Organization) -> None:
     for number in range(8):
         name = f"bob{number}"
         id = (await acme.invite(name, ["support"])).json()["id"]
-        before = len(await members(acme))
+        before = len(await acme.roles_by_member())
         accepted, cancelled = await asyncio.gather(
             acme.accept(name),
             acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}"),
         )
         outcome = (accepted.status_code, cancelled.status_code)
         assert outcome in {(200, 409), (409, 204)}
-        assert len(await members(acme)) == before + (outcome == (200, 409))
-    await agreed(acme)
+        assert len(await acme.roles_by_member()) == before + (outcome == (200, 409))
+    await assert_agreement(acme)
 
 
-async def test_the_same_key_sent_ten_times_at_once_is_done_once(acme: Team) -> None:
+async def test_the_same_key_sent_ten_times_at_once_is_done_once(acme: Organization) -> None:
     async def invite(address: str) -> httpx.Response:
         return await acme.administrator.ask(
             "POST",
@@ -194,21 +207,21 @@ async def test_the_same_key_sent_ten_times_at_once_is_done_once(acme: Team) -> N
     answers = await asyncio.gather(*(invite(acme.address("bob")) for _ in range(10)))
     assert {answer.status_code for answer in answers} == {201}
     assert len({answer.json()["id"] for answer in answers}) == 1
-    assert len(acme.world.mails_to(acme.address("bob"))) == 1
+    assert len(acme.deployment.mails_to(acme.address("bob"))) == 1
     refused(await invite(acme.address("eve")), 409, "idempotency_key_reused")
 
 
-async def test_of_two_administrators_who_demote_each_other_at_once_one_stays(
-    initech: Team,
+async def test_of_two_administrators_who_demote_each_other_at_once_one_remains(
+    initech: Organization,
 ) -> None:
     for number in range(5):
-        eve = (await enlist(initech, {f"eve{number}": ["admin"]}))[f"eve{number}"]
+        eve = (await initech.add_members({f"eve{number}": ["admin"]}))[f"eve{number}"]
         ana = initech.administrator
         answers = await asyncio.gather(
             initech.change_roles(eve, "read", by=ana), initech.change_roles(ana, "read", by=eve)
         )
         assert sorted(answer.status_code for answer in answers) == [200, 403]
-        if (await members(initech))[ana.id] == ["read"]:
+        if (await initech.roles_by_member())[ana.id] == ["read"]:
             await initech.change_roles(ana, "admin", by=eve)
-        await initech.act("remove", eve)
-    await agreed(initech)
+        await initech.remove(eve)
+    await assert_agreement(initech)

@@ -4,22 +4,23 @@ import dataclasses
 
 import pytest
 
-from teamaccess.directory.roles.find import find_own
+from teamaccess.directory.roles.find import find_custom_role
 from teamaccess.directory.roles.selection import could_add
 from teamaccess.storage import OrganizationId, RoleId
-from tests.stories.roles import all_of, made, make, replace, show
-from tests.support.sides import agreed
-from tests.support.steps import events, members, refused
-from tests.support.world import Person, Team
+from tests.stories.custom_roles import all_of, made, make, replace, show
+from tests.support.agreement import assert_agreement
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 
-async def smith(team: Team, *actions: str, name: str = "bob") -> Person:
+async def smith(organization: Organization, *actions: str, name: str = "bob") -> Person:
     """A member who may manage roles and hold these actions, and nothing else."""
-    await made(team, f"smith_{name}", "roles_manage", "users_access", *actions)
-    return await team.member(name, roles=[f"smith_{name}"])
+    await made(organization, f"smith_{name}", "roles_manage", "users_access", *actions)
+    return await organization.member(name, roles=[f"smith_{name}"])
 
 
-async def test_a_role_of_ones_own_allows_just_its_actions(acme: Team) -> None:
+async def test_a_custom_role_allows_only_its_actions(acme: Organization) -> None:
     role = await made(acme, "treasurer", "payouts_view", "transfers_view", description="Pays.")
     assert role["actions"] == ["payouts_view", "transfers_view"]
     assert (role["custom"], role["teams"], role["operator_only"]) == (True, True, False)
@@ -29,15 +30,17 @@ async def test_a_role_of_ones_own_allows_just_its_actions(acme: Team) -> None:
     ]
     bob = await acme.member("bob", roles=["treasurer"])
     assert (await acme.ledger())[-1][-1] == f"TOUCH role:{acme.id}/treasurer#member@user:{bob.id}"
-    assert "You are invited to join Acme as Treasurer." in acme.world.mails_to(bob.email)[-1]
+    assert "You are invited to join Acme as Treasurer." in acme.deployment.mails_to(bob.email)[-1]
     shown = (await bob.ask("GET", f"{acme.path}/permissions")).json()
     assert shown["actions"] == ["payouts_view", "transfers_view"]
     assert not await acme.can(bob, "transfers_create")
     assert (await show(acme, "treasurer")).json()["holders"]["members"] == 1
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_it_is_given_and_taken_like_any_other_role(acme: Team, globex: Team) -> None:
+async def test_a_custom_role_is_assigned_and_removed_like_any_other_role(
+    acme: Organization, globex: Organization
+) -> None:
     await made(acme, "treasurer", "payouts_view")
     bob = await acme.member("bob", roles=["support"])
     given = await acme.change_roles(bob, "support", "treasurer")
@@ -51,9 +54,11 @@ async def test_it_is_given_and_taken_like_any_other_role(acme: Team, globex: Tea
     refused(await show(globex, "treasurer"), 404, "role_not_found")
 
 
-async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team) -> None:
+async def test_a_selector_stands_for_the_actions_of_the_day_it_was_saved(
+    acme: Organization,
+) -> None:
     role = await made(acme, "hooks", all_of("webhooks", "view"), "links_access")
-    catalog = acme.world.service.catalog
+    catalog = acme.deployment.service.catalog
     webhooks = {
         each.id
         for each in catalog.actions.values()
@@ -69,21 +74,21 @@ async def test_a_selector_stands_for_actions_of_the_day_it_was_saved(acme: Team)
         catalog,
         actions={**catalog.actions, later.id: later, reserved.id: reserved},
     )
-    async with acme.world.service.reads() as session:
-        kept = await find_own(session, OrganizationId(acme.id), RoleId("hooks"))
+    async with acme.deployment.service.reads() as session:
+        kept = await find_custom_role(session, OrganizationId(acme.id), RoleId("hooks"))
     assert kept is not None
     assert could_add(newer, kept) == {"webhooks_audit"}
     assert could_add(catalog, kept) == set()
 
 
-async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
-    acme: Team,
+async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_saved_again(
+    acme: Organization,
 ) -> None:
     await made(acme, "hooks", all_of("links", "manage"))
-    async with acme.world.operator(
+    async with acme.deployment.operator(
         acme.id
     ) as change:  # as if the catalog had got links_delete later
-        role = await find_own(change.session, acme.id, RoleId("hooks"))
+        role = await find_custom_role(change.session, acme.id, RoleId("hooks"))
         assert role is not None
         role.allow_exactly(frozenset({"links_edit"}))
     shown = (await show(acme, "hooks")).json()
@@ -92,7 +97,9 @@ async def test_what_a_selector_would_add_is_shown_until_the_role_is_saved_again(
     assert (changed["actions"], changed["could_add"]) == (["links_delete", "links_edit"], [])
 
 
-async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> None:
+async def test_a_change_of_a_role_takes_effect_for_all_holders_in_one_position(
+    acme: Organization,
+) -> None:
     await made(acme, "treasurer", "payouts_view", "transfers_view")
     people = [await acme.member(name, roles=["treasurer"]) for name in ("bob", "dan")]
     before = len(await acme.ledger())
@@ -110,7 +117,7 @@ async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> Non
     for person in people:
         assert await acme.can(person, "links_edit", at=token)
         assert not await acme.can(person, "transfers_view", at=token)
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert told.kind == "role_changed"
     assert told.details == {
         "added": ["links_edit"],
@@ -119,7 +126,7 @@ async def test_a_change_holds_for_all_holders_in_one_position(acme: Team) -> Non
     }
 
 
-async def test_another_name_changes_nobodys_access(acme: Team) -> None:
+async def test_renaming_a_role_changes_no_access(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     before = await acme.ledger()
     changed = await replace(acme, "treasurer", "payouts_view", name="Purser", description="Pays.")
@@ -129,7 +136,7 @@ async def test_another_name_changes_nobodys_access(acme: Team) -> None:
     assert (shown["name"], shown["description"]) == ("Purser", "Pays.")
 
 
-async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Team) -> None:
+async def test_a_role_that_changed_since_it_was_read_is_not_overwritten(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     seen = (await show(acme, "treasurer")).headers["ETag"]
     assert (await replace(acme, "treasurer", "links_edit", headers={"If-Match": seen})).is_success
@@ -142,7 +149,7 @@ async def test_nobody_overwrites_a_role_that_they_have_not_seen(acme: Team) -> N
     refused(await replace(acme, "treasurer", "links_edit", id="other"), 400, "role_id_stays")
 
 
-async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Team) -> None:
+async def test_a_new_role_contains_only_actions_that_its_creator_holds(acme: Organization) -> None:
     bob = await smith(acme, "links_edit")
     assert (await make(acme, "editor", "links_edit", by=bob)).status_code == 201
     for beyond in ("links_delete", all_of("links", "manage"), "transfers_authorize"):
@@ -163,8 +170,8 @@ async def test_a_role_is_made_only_of_what_its_maker_holds(acme: Team) -> None:
     assert problem["permission"] == "roles_manage"
 
 
-async def test_a_role_above_somebody_is_not_theirs_to_change_whatever_the_change(
-    acme: Team,
+async def test_a_role_above_the_caller_cannot_be_changed_in_any_way(
+    acme: Organization,
 ) -> None:
     bob = await smith(acme, "links_edit")
     await made(acme, "treasurer", "links_edit", "transfers_create")
@@ -181,14 +188,14 @@ async def test_a_role_above_somebody_is_not_theirs_to_change_whatever_the_change
     assert (await replace(acme, "treasurer", "links_edit", by=bob)).is_success
 
 
-async def test_who_changes_roles_of_their_own_can_only_lose_by_it(acme: Team) -> None:
+async def test_changing_a_role_that_the_caller_holds_can_only_reduce_it(acme: Organization) -> None:
     bob = await smith(acme, "links_edit", "links_access")
     mine = ["roles_manage", "users_access"]
     assert (await replace(acme, "smith_bob", *mine, by=bob)).is_success
     refused(await replace(acme, "smith_bob", *mine, "links_edit", by=bob), 403, "role_beyond_giver")
 
 
-async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) -> None:
+async def test_a_reserved_action_is_in_no_custom_role(acme: Organization) -> None:
     for reserved in ("users_invite", "users_change_roles", "users_remove"):
         problem = refused(await make(acme, "boss", "links_edit", reserved), 400, "reserved_action")
         assert problem["actions"] == [reserved]
@@ -197,9 +204,11 @@ async def test_an_action_that_is_reserved_is_in_no_role_of_ones_own(acme: Team) 
     refused(await replace(acme, "viewer", "users_invite"), 400, "reserved_action")
 
 
-async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(acme: Team) -> None:
+async def test_a_clone_of_the_administrator_lacks_reserved_actions_and_lists_them(
+    acme: Organization,
+) -> None:
     clone = await made(acme, "deputy", clone_of="administrator")
-    catalog = acme.world.service.catalog
+    catalog = acme.deployment.service.catalog
     left_out = sorted(each.id for each in catalog.actions.values() if each.reserved)
     assert clone["left_out"] == left_out
     assert set(clone["actions"]) == catalog.roles["administrator"].actions - set(left_out)
@@ -209,8 +218,8 @@ async def test_a_clone_of_the_administrator_lacks_what_is_reserved_and_says_so(a
     assert (await made(acme, "helper", clone_of="support"))["left_out"] == []
 
 
-async def test_a_clone_of_ones_own_role_keeps_its_selectors_and_goes_its_own_way(
-    acme: Team,
+async def test_a_clone_of_a_custom_role_keeps_its_selectors_and_is_independent(
+    acme: Organization,
 ) -> None:
     await made(acme, "hooks", all_of("links", "manage"), "links_access")
     clone = await made(acme, "hooks_two", clone_of="hooks")
@@ -222,7 +231,9 @@ async def test_a_clone_of_ones_own_role_keeps_its_selectors_and_goes_its_own_way
     refused(await make(acme, "more"), 400, "invalid_request")
 
 
-async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(acme: Team) -> None:
+async def test_authorizing_may_be_part_of_a_role_and_is_decided_on_the_resource(
+    acme: Organization,
+) -> None:
     await made(acme, "approver", all_of("transfers", "authorize"))
     bob = await acme.member("bob", roles=["approver"])
     assert await acme.can(bob, "transfers_authorize_unrestricted")
@@ -251,8 +262,8 @@ async def test_authorizing_may_be_put_into_a_role_and_is_decided_on_the_object(a
         ("x" * 65, 400, "invalid_request"),
     ],
 )
-async def test_ids_that_mean_something_else_or_nothing_are_refused(
-    acme: Team, id: str, status: int, code: str
+async def test_ids_of_other_things_and_malformed_ids_are_refused(
+    acme: Organization, id: str, status: int, code: str
 ) -> None:
     answer = await make(acme, id, "links_edit", name="Any")
     assert answer.status_code == status, answer.text
@@ -260,7 +271,7 @@ async def test_ids_that_mean_something_else_or_nothing_are_refused(
         refused(answer, status, code)
 
 
-async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Team) -> None:
+async def test_unknown_and_repeated_selectors_are_refused(acme: Organization) -> None:
     refused(await make(acme, "odd", "links_fly"), 400, "unknown_action")
     refused(await make(acme, "odd", "links_edit", "links_edit"), 400, "action_twice")
     twice = [all_of("links", "view")] * 2
@@ -273,14 +284,14 @@ async def test_unknown_parts_and_parts_named_twice_are_refused(acme: Team) -> No
     refused(await make(acme, "odd", "links_edit"), 409, "role_exists")
 
 
-async def test_the_catalogs_roles_are_nobodys_to_change(acme: Team) -> None:
+async def test_roles_of_the_catalog_cannot_be_changed(acme: Organization) -> None:
     refused(await replace(acme, "support", "links_edit"), 409, "predefined_role")
     answer = await acme.administrator.ask("DELETE", f"{acme.path}/roles/support?reassign=none")
     refused(answer, 409, "predefined_role")
     refused(await replace(acme, "wizard", "links_edit"), 404, "role_not_found")
 
 
-async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None:
+async def test_the_list_of_roles_shows_how_many_hold_each(acme: Organization) -> None:
     for id in ("zeta", "alpha"):
         await made(acme, id, "links_edit")
     await acme.member("bob", roles=["support", "zeta"])
@@ -293,7 +304,11 @@ async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None
         if body["next_cursor"] is None:
             break
         cursor = f"&cursor={body['next_cursor']}"
-    assert [each["id"] for each in seen] == [*acme.world.service.catalog.roles, "zeta", "alpha"]
+    assert [each["id"] for each in seen] == [
+        *acme.deployment.service.catalog.roles,
+        "zeta",
+        "alpha",
+    ]
     held = {
         each["id"]: (each["holders"]["members"], each["holders"]["invitations"]) for each in seen
     }
@@ -306,7 +321,7 @@ async def test_a_list_shows_every_role_with_how_many_hold_it(acme: Team) -> None
     assert (await bob.ask("GET", path)).is_success  # whoever sees the team sees what its roles are
 
 
-async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Team) -> None:
+async def test_an_offered_role_is_checked_as_it_is_at_the_acceptance(branch: Organization) -> None:
     await made(branch, "teller", "counter_view")
     lea = await branch.member("lea", roles=["lead"])
     await branch.invite("nora", ["teller"], by=lea)
@@ -319,22 +334,24 @@ async def test_what_is_offered_is_judged_as_it_is_when_it_is_accepted(branch: Te
     assert problem["missing"] == ["house_audit"]
 
 
-async def test_who_holds_a_role_of_ones_own_with_more_is_above_one(branch: Team) -> None:
+async def test_a_member_with_a_custom_role_that_allows_more_is_above_the_caller(
+    branch: Organization,
+) -> None:
     await made(branch, "watch", "house_audit")
     lea = await branch.member("lea", roles=["lead"])
     dan = await branch.member("dan", roles=["clerk", "watch"])
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, dan, by=lea), 403, "member_above_actor")
+        refused(await branch.change_status(verb, dan, by=lea), 403, "member_above_actor")
     await replace(branch, "watch", "counter_view")
-    assert (await branch.act("suspend", dan, by=lea)).is_success
+    assert (await branch.suspend(dan, by=lea)).is_success
     # it is given more while he cannot use it, and would be given back with him
     await replace(branch, "watch", "house_audit")
-    refused(await branch.act("reactivate", dan, by=lea), 403, "member_above_actor")
-    assert dan.id in await members(branch)
+    refused(await branch.reactivate(dan, by=lea), 403, "member_above_actor")
+    assert dan.id in await branch.roles_by_member()
 
 
-async def test_roles_of_ones_own_end_with_the_organization(acme: Team) -> None:
+async def test_custom_roles_end_with_the_organization(acme: Organization) -> None:
     await made(acme, "treasurer", "payouts_view")
     await acme.member("bob", roles=["treasurer"])
     assert (await acme.administrator.ask("DELETE", acme.path)).status_code == 204
-    assert await agreed(acme) == set()
+    assert await assert_agreement(acme) == set()

@@ -20,12 +20,12 @@ from teamaccess.storage import (
     TeamRole,
     new_request_id,
 )
-from tests.stories.roles import delete, made, make
-from tests.support.sides import agreed, changing, entries
-from tests.support.spicedb_proxy import until, working
-from tests.support.steps import age, end_role, events, invitation_of, members, refused
-from tests.support.world import Person
-from tests.support.world import Team as Organization
+from tests.stories.custom_roles import delete, made, make
+from tests.support.agreement import assert_agreement, ledger_entries, operator_session
+from tests.support.organization import Organization as Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import running_worker, wait_until
 
 HOUR = timedelta(hours=1)
 ROLE = RoleId("treasurer")
@@ -47,9 +47,9 @@ PENDING = (
 
 async def team(here: Organization, *people: Person, role: str = ROLE) -> None:
     """A team of these people that holds the role."""
-    async with changing(here) as session:
+    async with operator_session(here) as session:
         pay = TeamId("pay")
-        custom = role not in here.world.service.catalog.roles
+        custom = role not in here.deployment.service.catalog.roles
         session.add(Team(organization_id=here.id, id=pay, name="Pay"))
         await session.flush()
         session.add(
@@ -69,20 +69,20 @@ async def request(here: Organization, by: Person) -> AccessRequest:
         hours=1,
         reason_hash=b"0" * 32,
     )
-    async with changing(here) as session:
+    async with operator_session(here) as session:
         session.add(asked)
     return asked
 
 
 async def again(here: Organization, asked: AccessRequest) -> AccessRequest:
     """What has become of a request."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         return await session.get_one(AccessRequest, (here.id, asked.id))
 
 
 async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
     """The ends of somebody's roles, as the rows have them."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         rows = await session.scalars(
             select(RoleAssignment).where(
                 RoleAssignment.organization_id == here.id, RoleAssignment.user_id == whom.id
@@ -91,18 +91,18 @@ async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
         return {row.role: row.expires_at for row in rows}
 
 
-async def test_a_role_that_nobody_has_is_deleted_and_nothing_of_it_remains(
+async def test_a_role_without_holders_is_deleted_completely(
     acme: Organization,
 ) -> None:
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     await made(acme, ROLE, "payouts_view", "links_edit")
     assert (await delete(acme, ROLE)).status_code == 204
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
     refused(await delete(acme, ROLE), 404, "role_not_found")
     assert (await make(acme, ROLE, "links_edit")).status_code == 201
 
 
-async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_get(
+async def test_a_role_in_use_is_deleted_only_with_a_replacement(
     acme: Organization,
 ) -> None:
     await made(acme, ROLE, "payouts_view")
@@ -112,18 +112,18 @@ async def test_a_role_in_use_is_not_deleted_unless_it_is_said_what_its_holders_g
     await team(acme, dan)
     await acme.invite("fay", [ROLE])
     await request(acme, dan)
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
 
     problem = refused(await delete(acme, ROLE), 409, "role_in_use")
 
     assert [problem[kind] for kind in ("members", "teams", "invitations", "access_requests")] == [
         *(2, 1, 1, 1)
     ]
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
     assert await acme.can(bob, "payouts_view")
 
 
-async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organization) -> None:
+async def test_holders_of_a_deleted_role_keep_their_other_roles(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
     dan = await acme.member("dan", roles=["support"])
@@ -131,7 +131,7 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     only = (await acme.invite("fay", [ROLE])).json()["id"]
     both = (await acme.invite("gus", [ROLE, "support"])).json()["id"]
     old = (await acme.invite("hal", [ROLE])).json()["id"]
-    await age(acme, old, timedelta(days=30))
+    await acme.backdate_invitation(old, timedelta(days=30))
     asked = await request(acme, dan)
     before = len(await acme.ledger())
 
@@ -144,21 +144,21 @@ async def test_without_it_its_holders_keep_what_they_have_besides(acme: Organiza
     assert await acme.can(dan, "refunds_create", at=token)
     assert await acme.can(bob, "membership", at=token)
     assert len(await acme.ledger()) == before + 1
-    assert not [each for each in await agreed(acme) if ROLE in each]
-    now = await acme.world.service.now()
-    assert (await invitation_of(acme, only)).status(now) is InvitationStatus.CANCELLED
-    assert (await invitation_of(acme, both)).roles == ["support"]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
+    now = await acme.deployment.service.now()
+    assert (await acme.invitation(only)).status(now) is InvitationStatus.CANCELLED
+    assert (await acme.invitation(both)).roles == ["support"]
     refused(await acme.accept("fay"), 409, "invitation_ended")
     assert (await acme.accept("gus")).is_success
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{old}/resend")
     refused(resent, 400, "unknown_role")
     decided = await again(acme, asked)
     assert (decided.status, decided.decided_by) == (AccessRequestStatus.WITHDRAWN, None)
-    kinds = [each.kind for each in await events(acme)]
+    kinds = [each.kind for each in await acme.events()]
     assert {"role_deleted", "access_withdrawn", "invitation_cancelled"} <= set(kinds)
 
 
-async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization) -> None:
+async def test_a_new_role_with_the_id_of_a_deleted_one_has_no_holders(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     bob = await acme.member("bob", roles=[ROLE])
     await acme.invite("fay", [ROLE, "support"])
@@ -166,20 +166,20 @@ async def test_a_new_role_of_the_same_name_is_held_by_nobody(acme: Organization)
     await made(acme, ROLE, "transfers_create")
     assert not await acme.can(bob, "transfers_create")
     fay = (await acme.accept("fay")).json()["user"]
-    assert (await members(acme))[fay] == ["support"]
+    assert (await acme.roles_by_member())[fay] == ["support"]
 
 
-async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organization) -> None:
+async def test_holders_get_the_replacement_with_the_same_expiry(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     people = {name: await acme.member(name, roles=[ROLE]) for name in ("bob", "dan", "eve", "fay")}
     await acme.change_roles(people["dan"], ROLE, "support")
     await acme.change_roles(people["eve"], ROLE, "support")
     now = datetime.now(UTC).replace(microsecond=0)
-    await end_role(acme, people["bob"], ROLE, now + 2 * HOUR)
-    await end_role(acme, people["dan"], ROLE, now + 3 * HOUR)
-    await end_role(acme, people["dan"], "support", now + HOUR)
-    await end_role(acme, people["eve"], "support", now + HOUR)
-    await end_role(acme, people["fay"], ROLE, now - HOUR)
+    await acme.set_role_expiry(people["bob"], ROLE, now + 2 * HOUR)
+    await acme.set_role_expiry(people["dan"], ROLE, now + 3 * HOUR)
+    await acme.set_role_expiry(people["dan"], "support", now + HOUR)
+    await acme.set_role_expiry(people["eve"], "support", now + HOUR)
+    await acme.set_role_expiry(people["fay"], ROLE, now - HOUR)
     gus = await acme.member("gus", roles=["product"])
     await team(acme, gus)
     offered = (await acme.invite("hal", [ROLE])).json()["id"]
@@ -195,13 +195,13 @@ async def test_its_holders_get_another_role_until_the_end_they_had(acme: Organiz
     assert await ends(acme, people["fay"]) == {}
     for person in (people["bob"], people["dan"], people["eve"], gus):
         assert await acme.can(person, "refunds_create")
-    assert (await invitation_of(acme, offered)).roles == ["support"]
+    assert (await acme.invitation(offered)).roles == ["support"]
     assert (await again(acme, asked)).status == AccessRequestStatus.WITHDRAWN
     assert (await acme.accept("hal")).is_success
-    assert not [each for each in await agreed(acme) if ROLE in each]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
-async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -> None:
+async def test_another_custom_role_may_be_the_replacement(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     await made(acme, "purser", "transfers_view")
     bob = await acme.member("bob", roles=[ROLE])
@@ -212,10 +212,10 @@ async def test_another_role_of_ones_own_may_take_its_place(acme: Organization) -
     refused(await delete(acme, "purser", "administrator"), 403, "operator_only_role")
     refused(await delete(acme, "purser", ""), 400, "invalid_request")
     assert await acme.can(bob, "transfers_view")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack(
+async def test_a_member_cannot_delete_a_role_above_them_or_assign_a_replacement_beyond_them(
     acme: Organization,
 ) -> None:
     await made(acme, "smith", "roles_manage", "payouts_view")
@@ -233,35 +233,38 @@ async def test_nobody_deletes_what_is_above_them_or_gives_instead_what_they_lack
     assert (await delete(acme, ROLE, "none", by=bob)).status_code == 204
 
 
-async def test_no_team_gets_a_role_instead_that_teams_may_not_hold(initech: Organization) -> None:
+async def test_teams_do_not_get_a_replacement_that_teams_may_not_hold(
+    initech: Organization,
+) -> None:
     await made(initech, ROLE, "sources_view")
     bob = await initech.member("bob", roles=["read"])
     await team(initech, bob)
-    before = await agreed(initech)
+    before = await assert_agreement(initech)
     refused(await delete(initech, ROLE, "admin"), 409, "role_not_for_teams")
-    assert await agreed(initech) == before
+    assert await assert_agreement(initech) == before
     assert (await delete(initech, ROLE, "write")).status_code == 204
     assert await initech.can(bob, "sources_create")
 
 
 @pytest.mark.parametrize("instead", ["none", "support"])
-async def test_a_role_of_thousands_goes_and_leaves_nothing(
+async def test_a_role_with_thousands_of_holders_is_deleted_completely(
     acme: Organization, instead: str
 ) -> None:
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         await made(acme, ROLE, "refunds_create", "payouts_view")
-        async with changing(acme) as session:
+        async with operator_session(acme) as session:
             await session.execute(text(SEATS), {"here": acme.id, "holders": HOLDERS})
-        await until(lambda: none_pending(acme))
+        await wait_until(lambda: none_pending(acme))
         before = len(await acme.ledger())
 
         gone = await delete(acme, ROLE, instead)
-        await until(lambda: none_pending(acme))
+        await wait_until(lambda: none_pending(acme))
 
     assert gone.status_code in (202, 204)
-    assert not [each for each in await agreed(acme) if ROLE in each]
+    assert not [each for each in await assert_agreement(acme) if ROLE in each]
     positions = [
-        [parse_update(each) for each in entry.updates] for entry in (await entries(acme))[before:]
+        [parse_update(each) for each in entry.updates]
+        for entry in (await ledger_entries(acme))[before:]
     ]
     revoking = [all(isinstance(each, Delete) for each in position) for position in positions]
     if instead == "none":
@@ -269,10 +272,12 @@ async def test_a_role_of_thousands_goes_and_leaves_nothing(
     else:  # the role's actions go last, so that nobody waits for the other role without this one
         assert revoking == [False] * 7 + [True]
     somebody = f"{acme.id}-{HOLDERS}"
-    assert await acme.world.check(acme.id, somebody, "refunds_create") == (instead == "support")
+    assert await acme.deployment.check(acme.id, somebody, "refunds_create") == (
+        instead == "support"
+    )
 
 
-async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
+async def test_concurrent_deletion_and_assignment_never_leave_an_assignment_of_a_deleted_role(
     acme: Organization,
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
@@ -286,25 +291,25 @@ async def test_deleting_and_giving_at_once_never_leave_a_role_that_is_gone(
         assert gone.status_code == 204
         for answer in (given, invited):
             assert answer.status_code in (200, 201) or answer.json()["code"] == "unknown_role"
-        assert (await members(acme))[bob.id] == ["support"]
-        assert not [each for each in await agreed(acme) if ROLE in each]
+        assert (await acme.roles_by_member())[bob.id] == ["support"]
+        assert not [each for each in await assert_agreement(acme) if ROLE in each]
 
 
-async def test_postgresql_itself_keeps_a_role_that_somebody_holds(acme: Organization) -> None:
+async def test_postgresql_refuses_to_delete_a_role_in_use(acme: Organization) -> None:
     await made(acme, ROLE, "payouts_view")
     await acme.member("bob", roles=[ROLE])
-    before = await agreed(acme)
+    before = await assert_agreement(acme)
     for statement in (
         "DELETE FROM custom_roles WHERE organization_id = :id",
         "UPDATE role_assignments SET role = 'gone' WHERE organization_id = :id AND custom",
     ):
         with pytest.raises(IntegrityError):
-            async with changing(acme) as session:
+            async with operator_session(acme) as session:
                 await session.execute(text(statement), {"id": acme.id})
-    assert await agreed(acme) == before
+    assert await assert_agreement(acme) == before
 
 
 async def none_pending(here: Organization) -> bool:
     """Whether all that was decided is in force."""
-    async with here.world.service.reads() as session:
+    async with here.deployment.service.reads() as session:
         return bool(await session.scalar(text(PENDING), {"id": here.id}) == 0)

@@ -9,26 +9,27 @@ import pytest
 
 from teamaccess.storage import Event
 from tests.support.chain_hashes import broken_events
-from tests.support.steps import chain, enlist, events, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 IDS = re.compile(r"[a-z_]+:[\w/-]+|anonymous")
 """A kind of thing and an id: no address has its @ in it."""
 
 
-async def newest(team: Team, answer: httpx.Response) -> Event:
+async def newest(organization: Organization, answer: httpx.Response) -> Event:
     """The one event that the answered request left."""
     left = [
         each
-        for name in (team.id, Event.PLATFORM)
-        for each in await chain(team, name)
+        for name in (organization.id, Event.PLATFORM)
+        for each in await organization.deployment.events(name)
         if each.request_id == answer.headers["X-Request-Id"]
     ]
     assert len(left) == 1, [each.kind for each in left]
     return left[0]
 
 
-Deed = Callable[[Team, Person, str], Awaitable[httpx.Response]]
+Deed = Callable[[Organization, Person, str], Awaitable[httpx.Response]]
 
 DEEDS: dict[str, Deed] = {
     "organization_renamed": lambda t, b, i: t.administrator.ask(
@@ -42,17 +43,17 @@ DEEDS: dict[str, Deed] = {
         "DELETE", f"{t.path}/invitations/{i}"
     ),
     "roles_changed": lambda t, b, i: t.change_roles(b, "product"),
-    "member_suspended": lambda t, b, i: t.act("suspend", b),
-    "member_removed": lambda t, b, i: t.act("remove", b),
+    "member_suspended": lambda t, b, i: t.suspend(b),
+    "member_removed": lambda t, b, i: t.remove(b),
     "organization_deleted": lambda t, b, i: t.administrator.ask("DELETE", t.path),
 }
 
 
 @pytest.mark.parametrize("kind", DEEDS)
-async def test_everything_an_administrator_does_is_told_in_the_organizations_chain(
-    acme: Team, kind: str
+async def test_everything_an_administrator_does_is_an_event_of_the_organization(
+    acme: Organization, kind: str
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     invitation = (await acme.invite("guest", ["support"])).json()["id"]
 
     done = await DEEDS[kind](acme, bob, invitation)
@@ -66,31 +67,35 @@ async def test_everything_an_administrator_does_is_told_in_the_organizations_cha
     assert told.request_id == done.headers["X-Request-Id"]
 
 
-async def test_reactivating_leaving_and_founding_are_told_too(initech: Team) -> None:
-    bob = (await enlist(initech, {"bob": ["read"]}, suspended=["bob"]))["bob"]
-    back = await newest(initech, await initech.act("reactivate", bob))
+async def test_reactivating_leaving_and_creating_an_organization_are_events(
+    initech: Organization,
+) -> None:
+    bob = (await initech.add_members({"bob": ["read"]}, suspended=["bob"]))["bob"]
+    back = await newest(initech, await initech.reactivate(bob))
     assert (back.kind, back.subject) == ("member_reactivated", f"user:{bob.id}")
     left = await newest(initech, await bob.ask("POST", f"{initech.path}/leave"))
     assert (left.kind, left.actor) == ("member_left", f"user:{bob.id}")
-    bob.token = await initech.world.token(bob.id)
+    bob.token = await initech.deployment.token(bob.id)
     id = f"{initech.id}-b"
     made = await bob.ask("POST", "/v1/organizations", json={"id": id, "name": "B"})
-    founded = (await chain(initech, id))[-1]
+    founded = (await initech.deployment.events(id))[-1]
     assert (founded.kind, founded.request_id) == (
         "organization_created",
         made.headers["X-Request-Id"],
     )
 
 
-async def test_what_an_operator_does_is_told_with_the_hash_of_the_reason(acme: Team) -> None:
-    created, granted = await events(acme)
+async def test_an_event_of_an_operator_contains_the_hash_of_the_reason(
+    acme: Organization,
+) -> None:
+    created, granted = await acme.events()
     assert [created.kind, granted.kind] == ["organization_created", "administrator_granted"]
     assert {created.channel, granted.channel} == {"operator"}
     assert granted.reason_hash is not None
     assert created.reason_hash is None
 
 
-Refusal = Callable[[Team, Person], Awaitable[httpx.Response]]
+Refusal = Callable[[Organization, Person], Awaitable[httpx.Response]]
 
 REFUSALS: dict[str, Refusal] = {
     "missing_permission": lambda t, b: t.invite("eve", ["support"], by=b),
@@ -99,8 +104,10 @@ REFUSALS: dict[str, Refusal] = {
 
 
 @pytest.mark.parametrize("code", REFUSALS)
-async def test_a_refusal_is_told_with_who_tried_what(acme: Team, code: str) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_refusal_is_an_event_with_the_actor_and_the_route(
+    acme: Organization, code: str
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
 
     answer = await REFUSALS[code](acme, bob)
 
@@ -112,10 +119,10 @@ async def test_a_refusal_is_told_with_who_tried_what(acme: Team, code: str) -> N
     assert told.details["route"].startswith("/v1/organizations/{organization")
 
 
-async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organization(
-    acme: Team, globex: Team
+async def test_a_request_about_a_foreign_organization_is_an_event_that_this_organization_does_not_see(
+    acme: Organization, globex: Organization
 ) -> None:
-    before = len(await events(globex))
+    before = len(await globex.events())
 
     answer = await acme.administrator.ask("GET", f"{globex.path}/members")
 
@@ -123,11 +130,11 @@ async def test_looking_into_a_foreign_organization_is_told_and_not_to_that_organ
     assert (told.chain, told.kind) == (Event.PLATFORM, "refused")
     assert told.actor == f"user:{acme.administrator.id}"
     assert told.details["facts"] == {"organization": globex.id}
-    assert len(await events(globex)) == before
+    assert len(await globex.events()) == before
 
 
-async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_the_use_of_an_ended_session_is_an_event(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     out = await newest(acme, await bob.ask("POST", "/v1/me/sign-out"))
     assert (out.kind, out.actor) == ("signed_out", f"user:{bob.id}")
 
@@ -138,12 +145,12 @@ async def test_a_session_that_was_ended_is_told_when_it_is_tried(acme: Team) -> 
     assert (told.kind, told.actor) == ("sign_in_refused", f"user:{bob.id}")
 
 
-async def test_the_chains_of_events_are_whole(acme: Team) -> None:
+async def test_the_chains_of_events_are_unbroken(acme: Organization) -> None:
     for name in ("bob", "eve"):
         await acme.member(name, roles=["support"])
-    await acme.act("remove", acme.people["bob"])
+    await acme.remove(acme.people["bob"])
 
-    connection = await asyncpg.connect(acme.world.owner_url)
+    connection = await asyncpg.connect(acme.deployment.owner_url)
     try:
         for name in (acme.id, Event.PLATFORM):
             assert await broken_events(connection, name) == []
@@ -151,10 +158,10 @@ async def test_the_chains_of_events_are_whole(acme: Team) -> None:
         await connection.close()
 
 
-async def test_an_event_says_only_ids(acme: Team) -> None:
-    before = len(await chain(acme, Event.PLATFORM))
+async def test_an_event_contains_only_ids(acme: Organization) -> None:
+    before = len(await acme.deployment.events(Event.PLATFORM))
     await acme.member("bob", roles=["support"])
-    for told in [*await events(acme), *(await chain(acme, Event.PLATFORM))[before:]]:
+    for told in [*await acme.events(), *(await acme.deployment.events(Event.PLATFORM))[before:]]:
         assert re.fullmatch(
             r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
         )

@@ -5,16 +5,18 @@ import asyncio
 import pytest
 
 from teamaccess.catalog import Action
-from tests.catalog.facts import Row, fintoc_table
-from tests.support.world import Person, Team, World
+from tests.catalog.seed_tables import Row, fintoc_table
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 TABLE = fintoc_table()
 
 
 @pytest.fixture(scope="module")
-async def team(fintoc: World) -> Team:
+async def organization(fintoc: Deployment) -> Organization:
     """One member for each role, all of them invited, except for whom only operators appoint."""
-    acme = await fintoc.create("acme")
+    acme = await fintoc.create_organization("acme")
     for role in fintoc.service.catalog.roles.values():
         if role.granted_by == "dashboard":
             await acme.member(role.id.replace("_", "-"), roles=[role.id])
@@ -22,59 +24,59 @@ async def team(fintoc: World) -> Team:
 
 
 @pytest.fixture(scope="module")
-def holders(fintoc: World, team: Team) -> dict[str, Person]:
+def holders(fintoc: Deployment, organization: Organization) -> dict[str, Person]:
     """Who holds each role, by the name that the table gives it."""
     return {
-        role.name: team.people.get(role.id.replace("_", "-"), team.administrator)
+        role.name: organization.people.get(role.id.replace("_", "-"), organization.administrator)
         for role in fintoc.service.catalog.roles.values()
     }
 
 
-def action(world: World, row: Row) -> Action:
+def action(deployment: Deployment, row: Row) -> Action:
     """The action that the row tells of, found by its sentence."""
-    actions = world.service.catalog.actions.values()
+    actions = deployment.service.catalog.actions.values()
     return next(action for action in actions if action.description == row.sentence)
 
 
 @pytest.mark.parametrize("row", TABLE, ids=lambda row: row.sentence)
-async def test_a_row_of_the_table_is_what_spicedb_says_of_every_role(
-    fintoc: World, team: Team, holders: dict[str, Person], row: Row
+async def test_spicedb_answers_each_row_of_the_table_for_every_role(
+    fintoc: Deployment, organization: Organization, holders: dict[str, Person], row: Row
 ) -> None:
     permission = action(fintoc, row).permission
-    asked = [team.can(person, permission) for person in holders.values()]
+    asked = [organization.can(person, permission) for person in holders.values()]
     answers = dict(zip(holders, await asyncio.gather(*asked), strict=True))
 
     assert len(answers) == 6
     assert {role for role, may in answers.items() if may} == row.roles
 
 
-async def test_what_the_table_does_not_give_is_the_administrators_alone(
-    fintoc: World, team: Team, holders: dict[str, Person]
+async def test_only_the_administrator_has_actions_beyond_the_table(
+    fintoc: Deployment, organization: Organization, holders: dict[str, Person]
 ) -> None:
     beside = [each for each in fintoc.service.catalog.actions.values() if each.source != "table"]
     assert beside
 
     for each in beside:
-        may = {role for role in holders if await team.can(holders[role], each.permission)}
+        may = {role for role in holders if await organization.can(holders[role], each.permission)}
         assert may == {"Administrator"}, each.id
 
 
-async def test_a_member_is_told_the_same_actions_as_a_service(
-    fintoc: World, team: Team, holders: dict[str, Person]
+async def test_a_member_and_a_service_get_the_same_permissions(
+    fintoc: Deployment, organization: Organization, holders: dict[str, Person]
 ) -> None:
     catalog = fintoc.service.catalog
     for role in catalog.roles.values():
-        mine = (await holders[role.name].ask("GET", f"{team.path}/permissions")).json()
-        assert mine["organization"] == team.id
+        mine = (await holders[role.name].ask("GET", f"{organization.path}/permissions")).json()
+        assert mine["organization"] == organization.id
         assert mine["user"] == holders[role.name].id
         assert mine["actions"] == sorted(role.actions)
 
 
-async def test_two_roles_together_allow_what_each_allows_and_nothing_more(
-    fintoc: World, team: Team
+async def test_two_roles_together_allow_exactly_what_each_allows(
+    fintoc: Deployment, organization: Organization
 ) -> None:
-    both = await team.member("both", roles=["product", "support"])
-    mine = (await both.ask("GET", f"{team.path}/permissions")).json()["actions"]
+    both = await organization.member("both", roles=["product", "support"])
+    mine = (await both.ask("GET", f"{organization.path}/permissions")).json()["actions"]
     assert mine == sorted(fintoc.service.catalog.actions_of(["product", "support"]))
     assert "refunds_create" in mine
     assert "webhooks_create" not in mine

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.support.steps import end_role, enlist, members, offer_instead, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 DEEDS = ["suspend", "reactivate", "remove", "clerk", "nothing"]
 PEOPLE = {
@@ -23,20 +24,22 @@ PEOPLE = {
 
 
 @pytest.fixture
-async def people(branch: Team) -> dict[str, Person]:
+async def people(branch: Organization) -> dict[str, Person]:
     """One of each role, and lea, who is the lead."""
-    return await enlist(branch, PEOPLE)
+    return await branch.add_members(PEOPLE)
 
 
-async def do(team: Team, deed: str, whom: Person, by: Person) -> httpx.Response:
+async def do(organization: Organization, deed: str, whom: Person, by: Person) -> httpx.Response:
     """Do something to a member: leave them the role of a clerk, or none, or what the deed says."""
     if deed in ("clerk", "nothing"):
         roles = ["clerk"] if deed == "clerk" else []
-        return await team.change_roles(whom, *roles, by=by)
-    return await team.act(deed, whom, by=by)
+        return await organization.change_roles(whom, *roles, by=by)
+    return await organization.change_status(deed, whom, by=by)
 
 
-async def test_a_lead_gives_what_a_lead_has(branch: Team, people: dict[str, Person]) -> None:
+async def test_a_lead_gives_what_a_lead_holds(
+    branch: Organization, people: dict[str, Person]
+) -> None:
     lea, nora = people["lea"], people["nora"]
     for role in ("clerk", "deputy", "lead"):
         assert (await branch.change_roles(nora, role, by=lea)).status_code == 200
@@ -44,11 +47,11 @@ async def test_a_lead_gives_what_a_lead_has(branch: Team, people: dict[str, Pers
         assert (await branch.accept(f"new-{role}")).status_code == 200
 
 
-async def test_a_lead_gives_nothing_beyond_by_no_path(
-    branch: Team, people: dict[str, Person]
+async def test_no_path_lets_a_lead_give_more_than_she_holds(
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
-    before = await members(branch)
+    before = await branch.roles_by_member()
     for role, lacks in (("auditor", ["house_audit"]), ("owner", None)):
         for answer in (
             await branch.invite("new", [role], by=lea),
@@ -59,14 +62,14 @@ async def test_a_lead_gives_nothing_beyond_by_no_path(
             problem = refused(answer, 403, "role_beyond_giver")
             assert lacks is None or problem["missing"] == lacks
     id = (await branch.invite("new", ["clerk"], by=lea)).json()["id"]
-    await offer_instead(branch, id, ["auditor"])
+    await branch.replace_offered_roles(id, ["auditor"])
     resent = await lea.ask("POST", f"{branch.path}/invitations/{id}/resend")
     refused(resent, 403, "role_beyond_giver")
-    assert await members(branch) == before
+    assert await branch.roles_by_member() == before
 
 
 async def test_not_even_the_owner_gives_an_operators_role(
-    branch: Team, people: dict[str, Person]
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     answer = await branch.change_roles(people["nora"], "custodian")
     refused(answer, 403, "operator_only_role")
@@ -78,14 +81,14 @@ async def test_not_even_the_owner_gives_an_operators_role(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_nobody_acts_on_someone_above_them(
-    branch: Team, people: dict[str, Person], deed: str
+async def test_members_cannot_act_on_members_above_them(
+    branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
-    another = (await enlist(branch, {"another": ["owner"]}))["another"]
+    another = (await branch.add_members({"another": ["owner"]}))["another"]
     for name in ("ana", "ada", "cleo", "both"):
         whom = branch.people[name]
         if deed == "reactivate":
-            await branch.act("suspend", whom, by=another)
+            await branch.suspend(whom, by=another)
         before = await branch.ledger()
 
         answer = await do(branch, deed, whom, by=people["lea"])
@@ -97,35 +100,35 @@ async def test_nobody_acts_on_someone_above_them(
 
 
 @pytest.mark.parametrize("deed", DEEDS)
-async def test_equals_and_those_below_may_be_acted_on(
-    branch: Team, people: dict[str, Person], deed: str
+async def test_members_may_act_on_equals_and_on_members_below_them(
+    branch: Organization, people: dict[str, Person], deed: str
 ) -> None:
     for name in ("leo", "dan", "carl", "nora"):
         if deed == "reactivate":
-            await branch.act("suspend", people[name])
+            await branch.suspend(people[name])
         answer = await do(branch, deed, people[name], by=people["lea"])
         assert answer.is_success, answer.text
 
 
 @pytest.mark.parametrize("days", [-1, 30])
-async def test_a_role_that_ends_or_has_ended_counts_for_who_is_above(
-    branch: Team, people: dict[str, Person], days: int
+async def test_temporary_and_expired_roles_count_for_rank(
+    branch: Organization, people: dict[str, Person], days: int
 ) -> None:
     ada = people["ada"]
-    await end_role(branch, ada, "auditor", datetime.now(UTC) + timedelta(days=days))
+    await branch.set_role_expiry(ada, "auditor", datetime.now(UTC) + timedelta(days=days))
 
     for deed in ("suspend", "remove"):
-        refused(await branch.act(deed, ada, by=people["lea"]), 403, "member_above_actor")
+        refused(await branch.change_status(deed, ada, by=people["lea"]), 403, "member_above_actor")
 
 
-async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
-    branch: Team, people: dict[str, Person]
+async def test_roles_that_the_caller_held_a_moment_ago_do_not_count(
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     await branch.change_roles(lea, "lead", "auditor")
     assert (await branch.change_roles(people["ada"], "auditor", "clerk", by=lea)).is_success
 
-    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await branch.set_role_expiry(lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
 
     answer = await branch.change_roles(people["ada"], "clerk", by=lea)
     refused(answer, 403, "member_above_actor")
@@ -133,13 +136,13 @@ async def test_what_the_actor_held_until_a_moment_ago_counts_no_more(
     refused(answer, 403, "role_beyond_giver")
 
 
-async def test_extending_counts_as_giving_and_bringing_forward_does_not(
-    branch: Team, people: dict[str, Person]
+async def test_extending_counts_as_giving_and_shortening_does_not(
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     await branch.change_roles(lea, "lead", "auditor")
     soon = datetime.now(UTC) + timedelta(days=30)
-    await end_role(branch, lea, "auditor", soon)
+    await branch.set_role_expiry(lea, "auditor", soon)
 
     def until(at: datetime | None) -> dict[str, object]:
         end = at.isoformat() if at else None
@@ -148,24 +151,26 @@ async def test_extending_counts_as_giving_and_bringing_forward_does_not(
     path = f"{branch.path}/members/{lea.id}/roles"
     sooner = await lea.ask("PUT", path, json=until(soon - timedelta(days=1)))
     assert sooner.status_code == 200
-    await end_role(branch, lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
+    await branch.set_role_expiry(lea, "auditor", datetime.now(UTC) - timedelta(seconds=1))
     for later in (soon, None):
         refused(await lea.ask("PUT", path, json=until(later)), 403, "role_beyond_giver")
 
 
-async def test_who_may_invite_but_not_manage_can_do_just_that(
-    branch: Team, people: dict[str, Person]
+async def test_a_member_who_may_only_invite_can_do_only_that(
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     dan = people["dan"]
     for deed in ("suspend", "remove", "reactivate"):
-        problem = refused(await branch.act(deed, people["carl"], by=dan), 403, "missing_permission")
+        problem = refused(
+            await branch.change_status(deed, people["carl"], by=dan), 403, "missing_permission"
+        )
         assert problem["permission"] == "people_manage"
     refused(await branch.invite("new", ["lead"], by=dan), 403, "role_beyond_giver")
     assert (await branch.invite("new", ["deputy"], by=dan)).status_code == 201
 
 
-async def test_a_member_may_give_up_roles_of_their_own_when_they_may_change_roles_at_all(
-    branch: Team, people: dict[str, Person]
+async def test_members_who_may_change_roles_may_give_up_their_own(
+    branch: Organization, people: dict[str, Person]
 ) -> None:
     lea = people["lea"]
     assert (await branch.change_roles(lea, "clerk", by=lea)).status_code == 200

@@ -7,58 +7,62 @@ from sqlalchemy import update
 
 from teamaccess.storage import Grant, TeamId
 from teamaccess.storage import Team as TeamRow
-from tests.support.objects import (
-    grant,
-    granted,
-    may,
-    registered,
-    remove,
-    role_of,
-    team_of,
-    to,
+from tests.support.agreement import assert_agreement
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import (
+    add_resources,
+    add_team,
+    get_grants,
+    grant_to,
+    remove_resource,
+    set_grants,
 )
-from tests.support.sides import agreed
+from tests.support.responses import refused
 from tests.support.spicedb_proxy import swept
-from tests.support.steps import enlist, events, refused
-from tests.support.world import Person, Team
 
 WEBHOOK = "webhook:wh_1"
 
 
 @pytest.fixture
-async def people(acme: Team) -> dict[str, Person]:
+async def people(acme: Organization) -> dict[str, Person]:
     """Sue of Support, Wes in the team web, and reg, who registers and edits but does not delete."""
-    found = await enlist(acme, {"sue": ["support"], "wes": [], "reg": [], "ida": ["product"]})
-    await team_of(acme, "web", found["wes"])
-    await role_of(acme, "registrar", ["resources_register", "webhooks_edit"], found["reg"])
-    await registered(acme, WEBHOOK)
+    found = await acme.add_members({"sue": ["support"], "wes": [], "reg": [], "ida": ["product"]})
+    await add_team(acme, "web", found["wes"])
+    await acme.add_custom_role(
+        "registrar", "resources_register", "webhooks_edit", holders=[found["reg"]]
+    )
+    await add_resources(acme, WEBHOOK)
     return found
 
 
-async def hence(team: Team, **more: float) -> datetime:
+async def hence(organization: Organization, **more: float) -> datetime:
     """A time so far ahead, in whole seconds."""
-    return (await team.world.service.now() + timedelta(**more)).replace(microsecond=0)
+    return (await organization.deployment.service.now() + timedelta(**more)).replace(microsecond=0)
 
 
-async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
-    acme: Team, people: dict[str, Person]
+async def test_a_member_and_a_team_may_do_to_one_resource_what_they_were_granted(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
-    await registered(acme, "webhook:wh_2")
+    await add_resources(acme, "webhook:wh_2")
     end = await hence(acme, days=1)
 
-    answer = await grant(
-        acme, WEBHOOK, to(sue, "edit"), to("web", "send_test", expires_at=end.isoformat())
+    answer = await set_grants(
+        acme,
+        WEBHOOK,
+        grant_to(sue, "edit"),
+        grant_to("web", "send_test", expires_at=end.isoformat()),
     )
 
     assert answer.status_code == 200, answer.text
-    assert await may(acme, sue, WEBHOOK, "edit")
-    assert await may(acme, wes, WEBHOOK, "send_test")
-    assert not await may(acme, wes, WEBHOOK, "edit")
-    assert not await may(acme, sue, WEBHOOK, "delete")
-    assert not await may(acme, sue, "webhook:wh_2", "edit")
+    assert await acme.can(sue, "edit", on=WEBHOOK)
+    assert await acme.can(wes, "send_test", on=WEBHOOK)
+    assert not await acme.can(wes, "edit", on=WEBHOOK)
+    assert not await acme.can(sue, "delete", on=WEBHOOK)
+    assert not await acme.can(sue, "edit", on="webhook:wh_2")
     assert not await acme.can(sue, "webhooks_edit")
-    shown = await granted(acme, WEBHOOK, by=people["ida"])
+    shown = await get_grants(acme, WEBHOOK, by=people["ida"])
     assert shown.json() == answer.json()
     assert [{**each, "granted_at": None} for each in shown.json()["grants"]] == [
         {
@@ -74,23 +78,23 @@ async def test_a_member_and_a_team_do_to_one_object_what_they_were_granted(
             ("send_test", None, "web", end.isoformat().replace("+00:00", "Z")),
         )
     ]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("grants_changed", f"webhook:{acme.id}/wh_1")
     assert told.details == {
         "before": [],
         "after": [f"edit user:{sue.id}", f"send_test team:web until {end.isoformat()}"],
     }
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_is_put_replaces_all_that_was_granted_in_one_write(
-    acme: Team, people: dict[str, Person]
+async def test_setting_grants_replaces_all_of_them_in_one_write(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
-    await grant(acme, WEBHOOK, to(sue, "edit"), to(sue, "view"))
+    await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to(sue, "view"))
     before = len(await acme.ledger())
 
-    await grant(acme, WEBHOOK, to(sue, "edit"), to(wes, "delete"))
+    await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to(wes, "delete"))
 
     [updates] = (await acme.ledger())[before:]
     me = f"webhook:{acme.id}/wh_1"
@@ -98,57 +102,61 @@ async def test_what_is_put_replaces_all_that_was_granted_in_one_write(
         f"DELETE {me}#granted_view@user:{sue.id}",
         f"TOUCH {me}#granted_delete@user:{wes.id}",
     ]
-    told = len(await events(acme))
-    await grant(acme, WEBHOOK, to(wes, "delete"), to(sue, "edit"))
+    told = len(await acme.events())
+    await set_grants(acme, WEBHOOK, grant_to(wes, "delete"), grant_to(sue, "edit"))
     assert len(await acme.ledger()) == before + 1
-    assert len(await events(acme)) == told
-    await grant(acme, WEBHOOK)
-    assert (await granted(acme, WEBHOOK)).json() == {"grants": []}
+    assert len(await acme.events()) == told
+    await set_grants(acme, WEBHOOK)
+    assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
 
 
-async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_place_in_it(
-    acme: Team, people: dict[str, Person]
+async def test_a_grant_does_not_outlive_the_membership_the_team_or_the_team_membership(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, wes = people["sue"], people["wes"]
-    before = await agreed(acme)
-    await grant(acme, WEBHOOK, to(sue, "edit"), to("web", "edit"))
-    assert (await acme.act("suspend", sue)).is_success
-    assert not await may(acme, sue, WEBHOOK, "edit")
-    await acme.act("reactivate", sue)
-    assert await may(acme, sue, WEBHOOK, "edit")
+    before = await assert_agreement(acme)
+    await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to("web", "edit"))
+    assert (await acme.suspend(sue)).is_success
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
+    await acme.reactivate(sue)
+    assert await acme.can(sue, "edit", on=WEBHOOK)
 
-    await acme.act("remove", sue)
+    await acme.remove(sue)
 
-    assert not await may(acme, sue, WEBHOOK, "edit")
-    assert [each["team"] for each in (await granted(acme, WEBHOOK)).json()["grants"]] == ["web"]
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
+    assert [each["team"] for each in (await get_grants(acme, WEBHOOK)).json()["grants"]] == ["web"]
     await acme.invite("sue", ["support"])
-    headers = {"Authorization": f"Bearer {await acme.world.token(sue.id)}"}
+    headers = {"Authorization": f"Bearer {await acme.deployment.token(sue.id)}"}
     assert (await acme.accept("sue", headers=headers)).is_success
-    assert not await may(acme, sue, WEBHOOK, "edit")
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
 
-    assert await may(acme, wes, WEBHOOK, "edit")
-    async with acme.world.operator(acme.id) as change:
+    assert await acme.can(wes, "edit", on=WEBHOOK)
+    async with acme.deployment.operator(acme.id) as change:
         team = await change.session.get_one(TeamRow, (acme.id, TeamId("web")))
         await change.session.refresh(team, ["members", "roles"])
         await change.session.delete(team)
-    assert not await may(acme, wes, WEBHOOK, "edit")
-    assert (await granted(acme, WEBHOOK)).json() == {"grants": []}
-    assert await agreed(acme) == {each for each in before if not each.startswith("team:")}
+    assert not await acme.can(wes, "edit", on=WEBHOOK)
+    assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
+    assert await assert_agreement(acme) == {each for each in before if not each.startswith("team:")}
 
 
-async def test_a_grant_ends_when_it_is_said_to(acme: Team, people: dict[str, Person]) -> None:
+async def test_a_grant_expires_at_its_time(acme: Organization, people: dict[str, Person]) -> None:
     sue = people["sue"]
     end = await hence(acme, days=1)
-    await grant(acme, WEBHOOK, to(sue, "edit", expires_at=end.isoformat()), to(sue, "view"))
+    await set_grants(
+        acme, WEBHOOK, grant_to(sue, "edit", expires_at=end.isoformat()), grant_to(sue, "view")
+    )
     past = await hence(acme, seconds=-1)
-    async with acme.world.operator(acme.id) as change:
+    async with acme.deployment.operator(acme.id) as change:
         await change.session.execute(
             update(Grant)
             .where(Grant.organization_id == acme.id, Grant.action == "edit")
             .values(expires_at=past)
         )
-    assert not await may(acme, sue, WEBHOOK, "edit")
-    assert [each["action"] for each in (await granted(acme, WEBHOOK)).json()["grants"]] == ["view"]
+    assert not await acme.can(sue, "edit", on=WEBHOOK)
+    assert [each["action"] for each in (await get_grants(acme, WEBHOOK)).json()["grants"]] == [
+        "view"
+    ]
 
     assert await swept(acme) == 1
 
@@ -156,32 +164,32 @@ async def test_a_grant_ends_when_it_is_said_to(acme: Team, people: dict[str, Per
     assert [each.partition("[")[0] for each in updates] == [
         f"DELETE webhook:{acme.id}/wh_1#granted_edit@user:{sue.id}"
     ]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.actor) == ("grant_ended", "system")
     assert told.details == {
         "action": "edit",
         "holder": f"user:{sue.id}",
         "expires_at": past.isoformat(),
     }
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_had_ended_is_granted_by_who_grants_it_again(
-    acme: Team, people: dict[str, Person]
+async def test_an_expired_grant_that_is_granted_again_has_a_new_granter(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     sue, reg = people["sue"], people["reg"]
     end = await hence(acme, days=1)
-    await grant(acme, WEBHOOK, to(sue, "edit", expires_at=end.isoformat()))
+    await set_grants(acme, WEBHOOK, grant_to(sue, "edit", expires_at=end.isoformat()))
     past = await hence(acme, seconds=-1)
-    async with acme.world.operator(acme.id) as change:
+    async with acme.deployment.operator(acme.id) as change:
         row = update(Grant).where(Grant.organization_id == acme.id)
         await change.session.execute(row.values(expires_at=past))  # and nobody has swept it yet
 
-    [again] = (await grant(acme, WEBHOOK, to(sue, "edit"), by=reg)).json()["grants"]
+    [again] = (await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), by=reg)).json()["grants"]
     assert again["granted_by"] == reg.id
     assert datetime.fromisoformat(again["granted_at"]) > past
-    assert await may(acme, sue, WEBHOOK, "edit")
-    await agreed(acme)
+    assert await acme.can(sue, "edit", on=WEBHOOK)
+    await assert_agreement(acme)
 
 
 @pytest.mark.parametrize(
@@ -208,8 +216,8 @@ async def test_what_had_ended_is_granted_by_who_grants_it_again(
         ),
     ],
 )
-async def test_what_cannot_be_granted_is_refused_with_all_the_rest(
-    acme: Team,
+async def test_one_invalid_grant_refuses_all(
+    acme: Organization,
     people: dict[str, Person],
     wrong: dict[str, str | None],
     status: int,
@@ -219,83 +227,93 @@ async def test_what_cannot_be_granted_is_refused_with_all_the_rest(
     filled = {
         name: people["sue"].id if value == "{sue}" else value for name, value in wrong.items()
     }
-    refused(await grant(acme, WEBHOOK, to(people["sue"], "view"), filled), status, code)
+    refused(await set_grants(acme, WEBHOOK, grant_to(people["sue"], "view"), filled), status, code)
     assert await acme.ledger() == before
 
 
-async def test_nobody_of_another_tenant_is_granted_anything(
-    acme: Team, globex: Team, people: dict[str, Person]
+async def test_users_of_another_tenant_cannot_get_a_grant(
+    acme: Organization, globex: Organization, people: dict[str, Person]
 ) -> None:
     stranger = globex.administrator
-    refused(await grant(acme, WEBHOOK, to(stranger, "edit")), 404, "unknown_member")
-    await team_of(globex, "theirs")
-    refused(await grant(acme, WEBHOOK, to("theirs", "edit")), 404, "unknown_team")
+    refused(await set_grants(acme, WEBHOOK, grant_to(stranger, "edit")), 404, "unknown_member")
+    await add_team(globex, "theirs")
+    refused(await set_grants(acme, WEBHOOK, grant_to("theirs", "edit")), 404, "unknown_team")
     refused(
-        await grant(acme, WEBHOOK, to(stranger, "edit"), by=stranger), 404, "unknown_organization"
+        await set_grants(acme, WEBHOOK, grant_to(stranger, "edit"), by=stranger),
+        404,
+        "unknown_organization",
     )
 
 
-async def test_nobody_grants_on_an_object_what_they_may_not_do_to_it(
-    acme: Team, people: dict[str, Person]
+async def test_members_cannot_grant_what_they_may_not_do_to_the_resource(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     reg, sue, ida = people["reg"], people["sue"], people["ida"]
-    assert (await grant(acme, WEBHOOK, to(sue, "edit"), by=reg)).status_code == 200
+    assert (await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), by=reg)).status_code == 200
     for whom in (sue, reg, "web"):
-        answer = await grant(acme, WEBHOOK, to(sue, "edit"), to(whom, "delete"), by=reg)
+        answer = await set_grants(
+            acme, WEBHOOK, grant_to(sue, "edit"), grant_to(whom, "delete"), by=reg
+        )
         assert refused(answer, 403, "grant_beyond_giver")["missing"] == ["delete"]
     # what they were granted on this one they may hand on, on this one
-    await registered(acme, "webhook:wh_2")
-    await grant(acme, WEBHOOK, to(sue, "edit"), to(reg, "delete"))
-    handed = (to(sue, "edit"), to(reg, "delete"), to(ida, "delete"))
-    assert (await grant(acme, WEBHOOK, *handed, by=reg)).status_code == 200
-    answer = await grant(acme, "webhook:wh_2", to(ida, "delete"), by=reg)
+    await add_resources(acme, "webhook:wh_2")
+    await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), grant_to(reg, "delete"))
+    handed = (grant_to(sue, "edit"), grant_to(reg, "delete"), grant_to(ida, "delete"))
+    assert (await set_grants(acme, WEBHOOK, *handed, by=reg)).status_code == 200
+    answer = await set_grants(acme, "webhook:wh_2", grant_to(ida, "delete"), by=reg)
     refused(answer, 403, "grant_beyond_giver")
 
 
-async def test_nobody_takes_away_or_extends_what_they_may_not_do(
-    acme: Team, people: dict[str, Person]
+async def test_members_cannot_remove_or_extend_grants_of_what_they_may_not_do(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     reg, sue = people["reg"], people["sue"]
     soon, later = [(await hence(acme, days=days)).isoformat() for days in (1, 2)]
-    await grant(acme, WEBHOOK, to(sue, "delete", expires_at=later))
-    for left in ([], [to(sue, "delete", expires_at=soon)]):
-        answer = await grant(acme, WEBHOOK, *left, by=reg)
+    await set_grants(acme, WEBHOOK, grant_to(sue, "delete", expires_at=later))
+    for left in ([], [grant_to(sue, "delete", expires_at=soon)]):
+        answer = await set_grants(acme, WEBHOOK, *left, by=reg)
         assert refused(answer, 403, "grant_above_actor")["missing"] == ["delete"]
-    answer = await grant(acme, WEBHOOK, to(sue, "delete"), by=reg)
+    answer = await set_grants(acme, WEBHOOK, grant_to(sue, "delete"), by=reg)
     refused(answer, 403, "grant_beyond_giver")
-    kept = to(sue, "delete", expires_at=later)
-    assert (await grant(acme, WEBHOOK, kept, to(sue, "edit"), by=reg)).status_code == 200
+    kept = grant_to(sue, "delete", expires_at=later)
+    assert (await set_grants(acme, WEBHOOK, kept, grant_to(sue, "edit"), by=reg)).status_code == 200
 
 
-async def test_grants_are_replaced_if_they_are_as_they_were_read(
-    acme: Team, people: dict[str, Person]
+async def test_grants_are_replaced_only_if_they_are_unchanged(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
     sue = people["sue"]
-    known = {"If-Match": (await granted(acme, WEBHOOK)).headers["ETag"]}
-    assert (await grant(acme, WEBHOOK, to(sue, "edit"), headers=known)).status_code == 200
+    known = {"If-Match": (await get_grants(acme, WEBHOOK)).headers["ETag"]}
+    assert (
+        await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), headers=known)
+    ).status_code == 200
     before = await acme.ledger()
-    answer = await grant(acme, WEBHOOK, to(sue, "view"), headers=known)
+    answer = await set_grants(acme, WEBHOOK, grant_to(sue, "view"), headers=known)
     refused(answer, 412, "grants_changed_meanwhile")
     assert await acme.ledger() == before
-    assert (await grant(acme, WEBHOOK, headers={"If-Match": "*"})).status_code == 200
+    assert (await set_grants(acme, WEBHOOK, headers={"If-Match": "*"})).status_code == 200
 
 
-async def test_removing_an_object_ends_what_was_granted_whoever_granted_it(
-    acme: Team, people: dict[str, Person]
+async def test_removing_a_resource_ends_all_its_grants(
+    acme: Organization, people: dict[str, Person]
 ) -> None:
-    await grant(acme, WEBHOOK, to(people["sue"], "delete"))
-    assert (await remove(acme, WEBHOOK, by=people["reg"])).status_code == 204
-    assert not await may(acme, people["sue"], WEBHOOK, "delete")
-    await agreed(acme)
+    await set_grants(acme, WEBHOOK, grant_to(people["sue"], "delete"))
+    assert (await remove_resource(acme, WEBHOOK, by=people["reg"])).status_code == 204
+    assert not await acme.can(people["sue"], "delete", on=WEBHOOK)
+    await assert_agreement(acme)
 
 
-async def test_what_is_held_on_one_object_puts_somebody_above_who_lacks_it(initech: Team) -> None:
-    found = await enlist(initech, {"stu": [], "sue": [], "tim": [], "tom": []})
-    await role_of(initech, "steward", ["members_remove"], found["stu"])
-    await team_of(initech, "feeds", found["tom"])
-    await registered(initech, "source:s_1")
-    await grant(initech, "source:s_1", to(found["tim"], "manage"), to("feeds", "view"))
+async def test_a_grant_counts_for_rank(
+    initech: Organization,
+) -> None:
+    found = await initech.add_members({"stu": [], "sue": [], "tim": [], "tom": []})
+    await initech.add_custom_role("steward", "members_remove", holders=[found["stu"]])
+    await add_team(initech, "feeds", found["tom"])
+    await add_resources(initech, "source:s_1")
+    await set_grants(
+        initech, "source:s_1", grant_to(found["tim"], "manage"), grant_to("feeds", "view")
+    )
     for name, lacks in (("tim", "sources_manage"), ("tom", "sources_view")):
-        answer = await initech.act("suspend", found[name], by=found["stu"])
+        answer = await initech.suspend(found[name], by=found["stu"])
         assert refused(answer, 403, "member_above_actor")["missing"] == [lacks]
-    assert (await initech.act("suspend", found["sue"], by=found["stu"])).is_success
+    assert (await initech.suspend(found["sue"], by=found["stu"])).is_success

@@ -6,20 +6,24 @@ import pytest
 
 from teamaccess.changes import Ledger
 from teamaccess.common.limits import Limits
-from teamaccess.directory.invitations.secret import hash_of
-from tests.support.steps import age, invitation_of, refused
-from tests.support.world import Team
+from teamaccess.common.secret import hash_of
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 DAY = timedelta(days=1)
 
 
-async def status_of(team: Team, id: str) -> str:
+async def status_of(organization: Organization, id: str) -> str:
     """What the list says of an invitation."""
-    listed = (await team.administrator.ask("GET", f"{team.path}/invitations")).json()["items"]
+    listed = (
+        await organization.administrator.ask("GET", f"{organization.path}/invitations")
+    ).json()["items"]
     return next(str(each["status"]) for each in listed if each["id"] == id)
 
 
-async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(acme: Team) -> None:
+async def test_an_invitation_is_pending_for_seven_days_and_lists_the_offered_roles(
+    acme: Organization,
+) -> None:
     invited = await acme.invite("bob", ["support", "developer"])
 
     assert invited.status_code == 201
@@ -31,7 +35,7 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(a
     assert invitation["delivery"] == "sent"
     sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == 7 * DAY
-    row = await invitation_of(acme, invitation["id"])
+    row = await acme.invitation(invitation["id"])
     (touched,) = (await acme.ledger())[-1]
     assert touched.startswith(
         f"TOUCH invitation:{acme.id}/{row.id}#invitee@email:{row.invitee}"
@@ -40,7 +44,9 @@ async def test_an_invitation_is_pending_for_seven_days_and_says_what_it_offers(a
 
 
 @pytest.mark.parametrize("hours", [1, 24, 30 * 24])
-async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(acme: Team, hours: int) -> None:
+async def test_an_invitation_lasts_as_long_as_requested_but_at_most_thirty_days(
+    acme: Organization, hours: int
+) -> None:
     invitation = (await acme.invite("bob", ["support"], expires_in_hours=hours)).json()
     sent, expires = (datetime.fromisoformat(invitation[name]) for name in ("sent_at", "expires_at"))
     assert expires - sent == timedelta(hours=hours)
@@ -50,12 +56,12 @@ async def test_it_lives_as_long_as_asked_but_at_most_thirty_days(acme: Team, hou
         refused(answer, 400, "invalid_request")
 
 
-async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_asked_for(
-    acme: Team,
+async def test_invitations_are_listed_and_filtered_by_status(
+    acme: Organization,
 ) -> None:
     ids = {name: (await acme.invite(name, ["support"])).json()["id"] for name in ("p", "e", "c")}
     await acme.member("a", roles=["support"])
-    await age(acme, ids["e"], by=8 * DAY)
+    await acme.backdate_invitation(ids["e"], by=8 * DAY)
     path = f"{acme.path}/invitations"
     cancelled = await acme.administrator.ask("DELETE", f"{path}/{ids['c']}")
     assert cancelled.status_code == 204
@@ -72,7 +78,7 @@ async def test_pending_expired_accepted_and_cancelled_are_listed_and_can_be_aske
         assert asked.json() == {"items": [each], "next_cursor": None}
 
 
-async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Team) -> None:
+async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Organization) -> None:
     sent = [(await acme.invite(f"guest{number}", ["support"])).json()["id"] for number in range(11)]
     seen: list[str] = []
     asked = {"limit": "4"}
@@ -88,17 +94,17 @@ async def test_a_long_list_comes_in_pages_without_gaps_or_repeats(acme: Team) ->
     assert seen == sent[::-1]
 
 
-async def test_an_expired_invitation_cannot_be_accepted(acme: Team) -> None:
+async def test_an_expired_invitation_cannot_be_accepted(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    await age(acme, id, by=7 * DAY)
+    await acme.backdate_invitation(id, by=7 * DAY)
 
     refused(await acme.accept("bob"), 409, "invitation_ended")
     assert await status_of(acme, id) == "expired"
 
 
-async def test_an_expired_invitation_can_be_cancelled(acme: Team) -> None:
+async def test_an_expired_invitation_can_be_cancelled(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    await age(acme, id, by=8 * DAY)
+    await acme.backdate_invitation(id, by=8 * DAY)
 
     cancelled = await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{id}")
 
@@ -106,7 +112,7 @@ async def test_an_expired_invitation_can_be_cancelled(acme: Team) -> None:
     assert await status_of(acme, id) == "cancelled"
 
 
-async def test_a_cancelled_invitation_is_dead_and_stays_so(acme: Team) -> None:
+async def test_a_cancelled_invitation_stays_cancelled(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     path = f"{acme.path}/invitations/{id}"
     await acme.administrator.ask("DELETE", path)
@@ -116,7 +122,9 @@ async def test_a_cancelled_invitation_is_dead_and_stays_so(acme: Team) -> None:
     refused(await acme.administrator.ask("POST", f"{path}/resend"), 409, "invitation_ended")
 
 
-async def test_an_accepted_invitation_can_be_neither_cancelled_nor_sent_again(acme: Team) -> None:
+async def test_an_accepted_invitation_cannot_be_cancelled_or_resent(
+    acme: Organization,
+) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     accepted = await acme.accept("bob")
     assert accepted.status_code == 200
@@ -130,12 +138,12 @@ async def test_an_accepted_invitation_can_be_neither_cancelled_nor_sent_again(ac
 
 
 @pytest.mark.parametrize("days", [0, 3, 8])
-async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_one(
-    acme: Team, days: int
+async def test_resending_creates_a_new_link_for_the_same_time_and_ends_the_old_one(
+    acme: Organization, days: int
 ) -> None:
     id = (await acme.invite("bob", ["support"], expires_in_hours=48)).json()["id"]
-    old = acme.world.secret_for(acme.address("bob"))
-    await age(acme, id, by=days * DAY)
+    old = acme.deployment.invitation_token(acme.address("bob"))
+    await acme.backdate_invitation(id, by=days * DAY)
 
     resent = await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
 
@@ -144,15 +152,15 @@ async def test_resending_gives_a_new_link_for_as_long_again_and_kills_the_old_on
     assert (again["status"], again["delivery"]) == ("pending", "sent")
     lives = datetime.fromisoformat(again["expires_at"]) - datetime.fromisoformat(again["sent_at"])
     assert lives == 2 * DAY
-    new = acme.world.secret_for(acme.address("bob"))
+    new = acme.deployment.invitation_token(acme.address("bob"))
     assert new != old
-    assert (await invitation_of(acme, id)).token_hash == hash_of(new)
-    dead = await acme.world.http.post("/v1/invitations/accept", json={"token": old})
+    assert (await acme.invitation(id)).token_hash == hash_of(new)
+    dead = await acme.deployment.http.post("/v1/invitations/accept", json={"token": old})
     refused(dead, 404, "unknown_invitation_token")
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_an_address_has_one_pending_invitation(acme: Team) -> None:
+async def test_an_address_has_one_pending_invitation(acme: Organization) -> None:
     first = (await acme.invite("bob", ["support"])).json()["id"]
 
     problem = refused(await acme.invite("bob", ["developer"]), 409, "already_invited")
@@ -162,9 +170,11 @@ async def test_an_address_has_one_pending_invitation(acme: Team) -> None:
     assert (await acme.invite("bob", ["developer"])).status_code == 201
 
 
-async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(acme: Team) -> None:
+async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(
+    acme: Organization,
+) -> None:
     old = (await acme.invite("bob", ["support"])).json()["id"]
-    await age(acme, old, by=8 * DAY)
+    await acme.backdate_invitation(old, by=8 * DAY)
 
     new = (await acme.invite("bob", ["developer"])).json()["id"]
 
@@ -176,13 +186,13 @@ async def test_an_expired_invitation_makes_room_for_a_new_one_and_stays_listed(a
     assert (await acme.administrator.ask("DELETE", f"{acme.path}/invitations/{old}")).is_success
 
 
-async def test_members_are_not_invited(acme: Team) -> None:
+async def test_members_are_not_invited(acme: Organization) -> None:
     await acme.member("bob", roles=["support"])
     refused(await acme.invite("bob", ["developer"]), 409, "already_member")
 
 
 async def test_an_organization_sends_only_so_many_mails_an_hour(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(Ledger, "limits", Limits(invitations_an_hour=3))
     id = (await acme.invite("bob", ["support"])).json()["id"]
@@ -192,11 +202,11 @@ async def test_an_organization_sends_only_so_many_mails_an_hour(
 
     refused(await acme.invite("max", ["support"]), 429, "too_many_invitations")
     refused(await acme.administrator.ask("POST", path), 429, "too_many_invitations")
-    await age(acme, id, by=timedelta(hours=1, seconds=1))
+    await acme.backdate_invitation(id, by=timedelta(hours=1, seconds=1))
     assert (await acme.invite("max", ["support"])).status_code == 201
 
 
-async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Team) -> None:
+async def test_one_address_gets_at_most_ten_mails_a_day(acme: Organization) -> None:
     sent: list[str] = []
     for _ in range(5):
         id = (await acme.invite("bob", ["support"])).json()["id"]
@@ -209,8 +219,8 @@ async def test_one_address_gets_ten_mails_a_day_however_they_come_about(acme: Te
 
     refused(answer, 429, "sent_too_often")
     assert int(answer.headers["Retry-After"]) > 0
-    assert len(acme.world.mails_to(acme.address("bob"))) == 10
+    assert len(acme.deployment.mails_to(acme.address("bob"))) == 10
     assert (await acme.invite("eve", ["support"])).status_code == 201
     for id in sent:
-        await age(acme, id, by=2 * DAY)
+        await acme.backdate_invitation(id, by=2 * DAY)
     assert (await acme.invite("bob", ["support"])).status_code == 201

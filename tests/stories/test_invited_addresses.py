@@ -3,14 +3,16 @@
 import pytest
 
 from teamaccess.directory.users.addresses import invitee
-from tests.support.steps import invitation_of, refused
-from tests.support.world import Team
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
-async def invite(team: Team, email: str) -> str:
+async def invite(organization: Organization, email: str) -> str:
     """Invite an address; returns what it is called from then on."""
     body = {"email": email, "roles": ["support"]}
-    answer = await team.administrator.ask("POST", f"{team.path}/invitations", json=body)
+    answer = await organization.administrator.ask(
+        "POST", f"{organization.path}/invitations", json=body
+    )
     assert answer.status_code == 201, answer.text
     return str(answer.json()["email"])
 
@@ -26,8 +28,8 @@ SAME = [
 
 
 @pytest.mark.parametrize(("one", "other", "spelling"), SAME)
-async def test_one_mailbox_spelt_in_two_ways_is_invited_once(
-    acme: Team, one: str, other: str, spelling: str
+async def test_two_spellings_of_one_address_are_one_invitation(
+    acme: Organization, one: str, other: str, spelling: str
 ) -> None:
     assert await invite(acme, one) == spelling
 
@@ -38,18 +40,18 @@ async def test_one_mailbox_spelt_in_two_ways_is_invited_once(
     refused(again, 409, "already_invited")
 
 
-async def test_plus_tags_and_dots_are_kept_they_are_the_mail_providers_business(
-    acme: Team,
+async def test_plus_tags_and_dots_are_kept(
+    acme: Organization,
 ) -> None:
     spellings = ["ann.lee@example.com", "annlee@example.com", "ann.lee+x@example.com"]
     assert [await invite(acme, each) for each in spellings] == spellings
 
 
-async def test_an_address_beyond_ascii_gets_its_mail_and_can_accept(acme: Team) -> None:
+async def test_an_address_beyond_ascii_gets_its_mail_and_can_accept(acme: Organization) -> None:
     address = await invite(acme, f"zoë@{acme.id}.bücher.example")
 
-    secret = acme.world.secret_for(address)
-    accepted = await acme.world.http.post("/v1/invitations/accept", json={"token": secret})
+    secret = acme.deployment.invitation_token(address)
+    accepted = await acme.deployment.http.post("/v1/invitations/accept", json={"token": secret})
 
     assert accepted.status_code == 200
     whom = accepted.json()["user"]
@@ -57,19 +59,19 @@ async def test_an_address_beyond_ascii_gets_its_mail_and_can_accept(acme: Team) 
     assert member["email"] == address == f"zoë@{acme.id}.xn--bcher-kva.example"
 
 
-async def test_spicedb_knows_an_invitee_by_a_keyed_hash_and_never_by_the_address(
-    acme: Team,
+async def test_spicedb_contains_a_keyed_hash_of_an_invitee_and_never_the_address(
+    acme: Organization,
 ) -> None:
     answer = await acme.invite("bob", ["support"])
-    row = await invitation_of(acme, answer.json()["id"])
+    row = await acme.invitation(answer.json()["id"])
 
-    assert row.invitee == invitee(acme.world.service.keys.invitees, acme.address("bob"))
+    assert row.invitee == invitee(acme.deployment.service.keys.invitees, acme.address("bob"))
     assert f"#invitee@email:{row.invitee}" in (await acme.ledger())[-1][0]
     assert "bob" not in str(await acme.ledger())
 
 
 async def test_the_same_address_may_be_invited_by_two_organizations(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
     address = f"bob@{acme.id}.example"
     assert await invite(acme, address) == await invite(globex, address)
@@ -104,7 +106,9 @@ UNLIKELY = [
 
 
 @pytest.mark.parametrize("address", UNLIKELY)
-async def test_what_no_mail_could_be_sent_to_is_refused(acme: Team, address: str) -> None:
+async def test_an_address_that_cannot_receive_mail_is_refused(
+    acme: Organization, address: str
+) -> None:
     before = await acme.ledger()
 
     answer = await acme.administrator.ask(

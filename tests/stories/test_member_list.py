@@ -5,26 +5,31 @@ from typing import Any
 
 import pytest
 
-from tests.support.steps import end_role, enlist, last_seen, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 SOON = datetime.now(UTC) + timedelta(days=30)
 
 
-async def listed(team: Team, by: Person | None = None, **filters: Any) -> list[dict[str, Any]]:
+async def listed(
+    organization: Organization, by: Person | None = None, **filters: Any
+) -> list[dict[str, Any]]:
     """The first page of the list."""
-    answer = await (by or team.administrator).ask("GET", f"{team.path}/members", params=filters)
+    answer = await (by or organization.administrator).ask(
+        "GET", f"{organization.path}/members", params=filters
+    )
     assert answer.status_code == 200, answer.text
     items: list[dict[str, Any]] = answer.json()["items"]
     return items
 
 
-async def users(team: Team, **filters: Any) -> list[str]:
+async def users(organization: Organization, **filters: Any) -> list[str]:
     """Who is on the first page of the list."""
-    return [str(member["user"]) for member in await listed(team, **filters)]
+    return [str(member["user"]) for member in await listed(organization, **filters)]
 
 
-async def test_a_member_is_shown_with_roles_status_and_last_activity(acme: Team) -> None:
+async def test_a_member_is_shown_with_roles_status_and_last_activity(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
     before = datetime.now(UTC) - timedelta(seconds=5)
     await bob.ask("GET", f"{acme.path}/members")
@@ -48,10 +53,10 @@ READS = ["", "/permissions", "/members", "/members/{user}", "/changes/1"]
 
 
 @pytest.mark.parametrize("path", READS)
-async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_not_theirs(
-    acme: Team, path: str
+async def test_every_request_of_a_member_counts_as_their_activity_and_not_as_that_of_others(
+    acme: Organization, path: str
 ) -> None:
-    bob, eve = (await enlist(acme, {"bob": ["support"], "eve": ["support"]})).values()
+    bob, eve = (await acme.add_members({"bob": ["support"], "eve": ["support"]})).values()
     before = datetime.now(UTC) - timedelta(seconds=5)
 
     assert (await bob.ask("GET", acme.path + path.format(user=eve.id))).status_code == 200
@@ -62,9 +67,9 @@ async def test_whatever_a_member_looks_at_is_activity_and_looking_at_others_is_n
 
 
 async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeats(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    people = await enlist(acme, {f"member{number:02}": ["support"] for number in range(24)})
+    people = await acme.add_members({f"member{number:02}": ["support"] for number in range(24)})
     seen: list[str] = []
     sizes = []
     asked = {"limit": "7"}
@@ -81,20 +86,20 @@ async def test_twenty_five_members_come_in_pages_of_seven_without_gaps_or_repeat
     assert set(seen) == {acme.administrator.id, *(each.id for each in people.values())}
 
 
-async def test_a_page_that_ends_the_list_has_no_next_one(acme: Team) -> None:
-    await enlist(acme, {f"member{number}": [] for number in range(6)})
+async def test_a_page_that_ends_the_list_has_no_next_one(acme: Organization) -> None:
+    await acme.add_members({f"member{number}": [] for number in range(6)})
     page = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=7")).json()
     assert len(page["items"]) == 7
     assert page["next_cursor"] is None
 
 
-async def test_pages_stay_in_step_while_people_come_and_go(acme: Team) -> None:
-    people = await enlist(acme, {f"member{number}": [] for number in range(9)})
+async def test_pages_stay_consistent_while_members_join_and_leave(acme: Organization) -> None:
+    people = await acme.add_members({f"member{number}": [] for number in range(9)})
     first = (await acme.administrator.ask("GET", f"{acme.path}/members?limit=4")).json()
     shown = [each["user"] for each in first["items"]]
     gone = next(each for each in people.values() if each.id in shown)
-    await acme.act("remove", gone)
-    late = (await enlist(acme, {"late": []}))["late"]
+    await acme.remove(gone)
+    late = (await acme.add_members({"late": []}))["late"]
 
     rest = await listed(acme, limit=100, cursor=first["next_cursor"])
 
@@ -103,16 +108,18 @@ async def test_pages_stay_in_step_while_people_come_and_go(acme: Team) -> None:
     assert not set(shown) & {each["user"] for each in rest}
 
 
-async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(acme: Team) -> None:
-    people = await enlist(
-        acme, {"bob": ["support"], "eve": ["support", "product"], "max": ["product"]}
+async def test_the_list_is_filtered_by_role_without_expired_roles(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members(
+        {"bob": ["support"], "eve": ["support", "product"], "max": ["product"]}
     )
     bob, eve, max = (people[name].id for name in ("bob", "eve", "max"))
     assert sorted(await users(acme, role="support")) == sorted([bob, eve])
     assert sorted(await users(acme, role="product")) == sorted([eve, max])
 
-    await end_role(acme, people["eve"], "support", datetime.now(UTC) - timedelta(seconds=1))
-    await end_role(acme, people["max"], "product", SOON)
+    await acme.set_role_expiry(people["eve"], "support", datetime.now(UTC) - timedelta(seconds=1))
+    await acme.set_role_expiry(people["max"], "product", SOON)
 
     assert await users(acme, role="support") == [bob]
     assert sorted(await users(acme, role="product")) == sorted([eve, max])
@@ -121,44 +128,44 @@ async def test_the_list_is_filtered_by_role_and_ended_roles_do_not_count(acme: T
     assert datetime.fromisoformat(shown[max][0]["expires_at"]) == SOON
 
 
-async def test_the_list_is_filtered_by_status(acme: Team) -> None:
-    people = await enlist(acme, {"bob": [], "eve": []}, suspended=["eve"])
+async def test_the_list_is_filtered_by_status(acme: Organization) -> None:
+    people = await acme.add_members({"bob": [], "eve": []}, suspended=["eve"])
     assert await users(acme, status="suspended") == [people["eve"].id]
     assert set(await users(acme, status="active")) == {acme.administrator.id, people["bob"].id}
 
 
-async def test_the_inactive_are_found_and_who_never_did_anything_is_among_them(
-    acme: Team,
+async def test_inactive_members_are_found_including_those_never_active(
+    acme: Organization,
 ) -> None:
-    people = await enlist(acme, {"bob": ["support"], "eve": ["support"], "max": ["support"]})
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"], "max": ["support"]})
     bob, eve, max = people.values()
     for person in (acme.administrator, bob, eve):
         await person.ask("GET", f"{acme.path}/members")
-    await last_seen(acme, eve, datetime.now(UTC) - timedelta(days=40))
+    await acme.set_last_activity(eve, datetime.now(UTC) - timedelta(days=40))
 
     assert set(await users(acme, inactive_days=30)) == {eve.id, max.id}
     assert await users(acme, inactive_days=60) == [max.id]
     assert set(await users(acme, inactive_days=30, role="support")) == {eve.id, max.id}
 
 
-async def test_who_may_not_see_the_team_sees_nobody(initech: Team) -> None:
+async def test_a_member_without_the_permission_cannot_list_members(initech: Organization) -> None:
     bob = await initech.member("bob", roles=["write"])
     for path in ("members", f"members/{bob.id}", "invitations"):
         problem = refused(await bob.ask("GET", f"{initech.path}/{path}"), 403, "missing_permission")
         assert problem["permission"] == "members_view"
 
 
-async def test_the_organizations_that_somebody_is_an_active_member_of_are_listed(
-    acme: Team, globex: Team
+async def test_a_user_lists_the_organizations_of_which_they_are_an_active_member(
+    acme: Organization, globex: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["support"])
     mine = [each["id"] for each in (await bob.ask("GET", "/v1/organizations")).json()["items"]]
     assert mine == [acme.id]
 
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
 
     assert (await bob.ask("GET", "/v1/organizations")).json()["items"] == []
-    operator = await acme.world.signed_in_operator()
+    operator = await acme.deployment.operator_person()
     every = await _every_organization(operator)
     assert {acme.id, globex.id} <= set(every)
     assert len(set(every)) == len(every)

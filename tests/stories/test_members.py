@@ -1,13 +1,13 @@
 """What administrators do to members, and what a service is told the moment after."""
 
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 
-async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Team) -> None:
+async def test_a_suspended_member_can_do_nothing_but_keeps_their_roles(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["developer"])
     assert await acme.can(bob, "webhooks_create")
 
-    suspended = await acme.act("suspend", bob)
+    suspended = await acme.suspend(bob)
 
     assert (await acme.ledger())[-1] == [f"DELETE organization:{acme.id}#member@user:{bob.id}"]
     assert not await acme.can(bob, "webhooks_create", at=suspended.headers["Zed-Token"])
@@ -15,11 +15,11 @@ async def test_a_suspended_member_can_do_nothing_but_keeps_the_roles(acme: Team)
     assert member["status"] == "suspended"
     assert [each["role"] for each in member["roles"]] == ["developer"]
 
-    back = await acme.act("reactivate", bob)
+    back = await acme.reactivate(bob)
     assert await acme.can(bob, "webhooks_create", at=back.headers["Zed-Token"])
 
 
-async def test_a_role_change_is_one_position_and_one_write(acme: Team) -> None:
+async def test_a_role_change_is_one_position_and_one_write(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["product"])
     before = len(await acme.ledger())
 

@@ -5,22 +5,23 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from tests.support.sides import agreed
-from tests.support.steps import enlist, events, refused
-from tests.support.world import Person, Team
+from tests.support.agreement import assert_agreement
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 
 
 async def _ends(
-    team: Team, whom: Person, at: datetime | None, by: Person | None = None
+    organization: Organization, whom: Person, at: datetime | None, by: Person | None = None
 ) -> httpx.Response:
     body = {"expires_at": at.isoformat() if at else None, "reason": "the project ends"}
-    who = by or team.administrator
-    return await who.ask("PATCH", f"{team.path}/members/{whom.id}", json=body)
+    who = by or organization.administrator
+    return await who.ask("PATCH", f"{organization.path}/members/{whom.id}", json=body)
 
 
-async def test_a_membership_ends_when_it_was_said_and_can_be_put_off(acme: Team) -> None:
+async def test_a_membership_expires_at_its_time_and_can_be_extended(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     gate = f"organization:{acme.id}#member@user:{bob.id}"
 
@@ -34,12 +35,12 @@ async def test_a_membership_ends_when_it_was_said_and_can_be_put_off(acme: Team)
     assert (await _ends(acme, bob, SOON + timedelta(days=1))).status_code == 200
     assert (await _ends(acme, bob, None)).json()["expires_at"] is None
     assert (await acme.ledger())[-1][0].startswith(f"TOUCH {gate} WAS")
-    told = [each.kind for each in await events(acme)]
+    told = [each.kind for each in await acme.events()]
     assert told.count("membership_end_changed") == 3
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_an_end_that_is_there_already_changes_nothing(acme: Team) -> None:
+async def test_setting_the_same_expiry_changes_nothing(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support"])
     before = await acme.ledger()
     assert (await _ends(acme, bob, None)).status_code == 200
@@ -47,26 +48,30 @@ async def test_an_end_that_is_there_already_changes_nothing(acme: Team) -> None:
 
 
 @pytest.mark.parametrize(("days", "code"), [(-1, "end_in_the_past"), (100 * 365, "end_too_far")])
-async def test_an_end_lies_ahead_and_not_too_far(acme: Team, days: int, code: str) -> None:
+async def test_an_expiry_must_be_in_the_future_and_not_too_far(
+    acme: Organization, days: int, code: str
+) -> None:
     bob = await acme.member("bob", roles=["support"])
     refused(await _ends(acme, bob, SOON + timedelta(days=days - 30)), 400, code)
 
 
-async def test_the_last_administrators_membership_has_no_end(acme: Team) -> None:
+async def test_the_membership_of_the_last_administrator_cannot_expire(acme: Organization) -> None:
     ana = acme.administrator
     refused(await _ends(acme, ana, SOON), 409, "last_administrator")
 
 
-async def test_what_only_operators_give_nobody_else_makes_last_longer(acme: Team) -> None:
-    ben = (await enlist(acme, {"ben": ["administrator"]}))["ben"]
+async def test_only_operators_extend_what_only_operators_give(acme: Organization) -> None:
+    ben = (await acme.add_members({"ben": ["administrator"]}))["ben"]
     assert (await _ends(acme, ben, SOON)).status_code == 200
     refused(await _ends(acme, ben, SOON + timedelta(days=1)), 403, "operator_only_role")
     refused(await _ends(acme, ben, None), 403, "operator_only_role")
     assert (await _ends(acme, ben, SOON - timedelta(days=1))).status_code == 200
 
 
-async def test_nobody_acts_on_somebody_above_them(branch: Team) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "audrey": ["auditor"], "carl": ["clerk"]})
+async def test_members_cannot_change_the_expiry_of_a_member_above_them(
+    branch: Organization,
+) -> None:
+    people = await branch.add_members({"lea": ["lead"], "audrey": ["auditor"], "carl": ["clerk"]})
     lea = people["lea"]
     assert (await _ends(branch, people["carl"], SOON, by=lea)).status_code == 200
     refused(await _ends(branch, branch.administrator, SOON, by=lea), 403, "member_above_actor")

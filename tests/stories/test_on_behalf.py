@@ -14,18 +14,18 @@ from teamaccess.storage import (
     RoleId,
     User,
 )
-from tests.support.machines import acting, backend, custom_role, machine
-from tests.support.objects import registered
-from tests.support.steps import enlist, events, members, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources
+from tests.support.responses import refused
 
 
-async def named(team: Team) -> str:
+async def named(organization: Organization) -> str:
     """Who is named in the ledger's newest entry."""
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         newest = await session.scalar(
             select(LedgerEntry.actor)
-            .where(LedgerEntry.organization_id == team.id)
+            .where(LedgerEntry.organization_id == organization.id)
             .order_by(LedgerEntry.position.desc())
             .limit(1)
         )
@@ -33,50 +33,54 @@ async def named(team: Team) -> str:
         return newest
 
 
-async def test_a_backend_does_for_a_member_what_both_may_and_both_are_named(
-    branch: Team,
+async def test_a_backend_does_for_a_member_what_both_may_do_and_the_ledger_names_both(
+    branch: Organization,
 ) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "nora": []})
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
     lea, nora = people["lea"], people["nora"]
-    site = await backend(branch, "people_manage", "people_view", "counter_view")
+    site = await branch.add_backend_account("people_manage", "people_view", "counter_view")
     both = f"user:{lea.id} via user:{site.id}"
 
-    answer = await branch.change_roles(nora, "auditor", by=acting(site, lea.id))
+    answer = await branch.change_roles(nora, "auditor", by=site.on_behalf_of(lea.id))
     refused(answer, 403, "role_beyond_giver")
-    role = await custom_role(branch, "looker", "counter_view")
-    answer = await branch.change_roles(nora, role, by=acting(site, lea.id))
+    role = await branch.add_custom_role("looker", "counter_view")
+    answer = await branch.change_roles(nora, role, by=site.on_behalf_of(lea.id))
     assert answer.status_code == 200, answer.text
     assert await named(branch) == both
-    told = [(each.kind, each.actor) for each in await events(branch)][-2:]
+    told = [(each.kind, each.actor) for each in await branch.events()][-2:]
     assert told == [("refused", both), ("roles_changed", both)]
 
-    me = (await acting(site, lea.id).ask("GET", "/v1/me")).json()
+    me = (await site.on_behalf_of(lea.id).ask("GET", "/v1/me")).json()
     assert (me["id"], me["kind"], me["via"]) == (lea.id, "person", site.id)
 
 
-async def test_what_only_one_of_them_may_is_refused(branch: Team) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "carl": ["clerk"], "nora": []})
+async def test_an_action_that_only_one_of_them_may_do_is_refused(branch: Organization) -> None:
+    people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"], "nora": []})
     lea, carl, nora = people["lea"], people["carl"], people["nora"]
-    site = await backend(branch, "people_view", "counter_pay")
-    before = await members(branch)
+    site = await branch.add_backend_account("people_view", "counter_pay")
+    before = await branch.roles_by_member()
 
-    refused(await branch.change_roles(nora, by=acting(site, lea.id)), 403, "missing_permission")
     refused(
-        await acting(site, carl.id).ask("GET", f"{branch.path}/members"), 403, "missing_permission"
+        await branch.change_roles(nora, by=site.on_behalf_of(lea.id)), 403, "missing_permission"
     )
-    may = await acting(site, lea.id).ask("GET", f"{branch.path}/permissions")
+    refused(
+        await site.on_behalf_of(carl.id).ask("GET", f"{branch.path}/members"),
+        403,
+        "missing_permission",
+    )
+    may = await site.on_behalf_of(lea.id).ask("GET", f"{branch.path}/permissions")
     assert may.json()["actions"] == ["counter_pay", "people_view"]
-    may = await acting(site, carl.id).ask("GET", f"{branch.path}/permissions")
+    may = await site.on_behalf_of(carl.id).ask("GET", f"{branch.path}/permissions")
     assert may.json()["actions"] == []
-    assert await members(branch) == before
+    assert await branch.roles_by_member() == before
 
 
-async def test_a_question_about_the_member_is_answered_for_both(acme: Team) -> None:
-    people = await enlist(acme, {"sue": ["support"], "ben": ["administrator"]})
+async def test_a_question_about_the_member_is_answered_for_both(acme: Organization) -> None:
+    people = await acme.add_members({"sue": ["support"], "ben": ["administrator"]})
     sue, ben = people["sue"], people["ben"]
-    site = await backend(acme, "users_access", "links_edit", "webhooks_edit")
-    await registered(acme, "webhook:wh_1")
-    await registered(acme, "transfer:t_1", creator=acme.administrator)
+    site = await acme.add_backend_account("users_access", "links_edit", "webhooks_edit")
+    await add_resources(acme, "webhook:wh_1")
+    await add_resources(acme, "transfer:t_1", creator=acme.administrator)
     here: dict[str, Any] = {"organization": acme.id}
     asked = [
         {**here, "action": "users_access"},
@@ -92,17 +96,23 @@ async def test_a_question_about_the_member_is_answered_for_both(acme: Team) -> N
 
     assert await told(sue, *asked) == [True, True, False, False, False]
     assert await told(site, *asked) == [True, False, True, True, False]
-    assert await told(acting(site, sue.id), *asked) == [True, False, False, False, False]
+    assert await told(site.on_behalf_of(sue.id), *asked) == [True, False, False, False, False]
     assert await told(ben, *asked) == [True, True, True, True, True]
     named = [{**each, "user": ben.id} for each in asked]
     for questions in (asked, named):
-        assert await told(acting(site, ben.id), *questions) == [True, False, True, True, False]
+        assert await told(site.on_behalf_of(ben.id), *questions) == [
+            True,
+            False,
+            True,
+            True,
+            False,
+        ]
 
 
-async def test_neither_gives_what_the_other_lacks(branch: Team) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "nora": []})
-    site = await backend(branch, "people_manage", "people_invite", "counter_view")
-    for_lea = acting(site, people["lea"].id)
+async def test_a_backend_and_its_member_give_only_what_both_hold(branch: Organization) -> None:
+    people = await branch.add_members({"lea": ["lead"], "nora": []})
+    site = await branch.add_backend_account("people_manage", "people_invite", "counter_view")
+    for_lea = site.on_behalf_of(people["lea"].id)
 
     for answer in (
         await branch.change_roles(people["nora"], "clerk", "deputy", by=for_lea),
@@ -120,105 +130,119 @@ async def test_neither_gives_what_the_other_lacks(branch: Team) -> None:
     assert (await branch.accept("new")).status_code == 200
 
 
-async def test_a_backend_does_nothing_to_a_member_above_it_not_even_for_themselves(
-    branch: Team,
+async def test_a_backend_cannot_act_on_a_member_above_it_even_on_their_behalf(
+    branch: Organization,
 ) -> None:
-    lea = (await enlist(branch, {"lea": ["lead"]}))["lea"]
-    site = await backend(branch, "people_manage", "counter_view")
-    before = await members(branch)
+    lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
+    site = await branch.add_backend_account("people_manage", "counter_view")
+    before = await branch.roles_by_member()
 
     for verb in ("suspend", "remove"):
-        refused(await branch.act(verb, lea, by=acting(site, lea.id)), 403, "member_above_actor")
-    refused(await branch.change_roles(lea, by=acting(site, lea.id)), 403, "member_above_actor")
-    assert await members(branch) == before
+        refused(
+            await branch.change_status(verb, lea, by=site.on_behalf_of(lea.id)),
+            403,
+            "member_above_actor",
+        )
+    refused(await branch.change_roles(lea, by=site.on_behalf_of(lea.id)), 403, "member_above_actor")
+    assert await branch.roles_by_member() == before
 
 
-async def test_acting_for_somebody_takes_a_role_that_says_so(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    job = await machine(acme, "support")
+async def test_acting_on_behalf_requires_the_guard(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    job = await acme.add_service_account("support")
     problem = refused(
-        await acting(job, bob.id).ask("GET", f"{acme.path}/members"), 403, "missing_permission"
+        await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members"),
+        403,
+        "missing_permission",
     )
     assert problem["permission"] == "service_accounts_act_on_behalf"
-    await custom_role(acme, "actor", "service_accounts_act_on_behalf")
+    await acme.add_custom_role("actor", "service_accounts_act_on_behalf")
     assert (await acme.change_roles(job, "support", "actor")).status_code == 200
-    assert (await acting(job, bob.id).ask("GET", f"{acme.path}/members")).status_code == 200
+    assert (await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members")).status_code == 200
     assert (await acme.change_roles(job, "support")).status_code == 200
-    refused(await acting(job, bob.id).ask("GET", f"{acme.path}/members"), 403, "missing_permission")
+    refused(
+        await job.on_behalf_of(bob.id).ask("GET", f"{acme.path}/members"),
+        403,
+        "missing_permission",
+    )
 
 
-async def test_nobody_but_a_machine_acts_for_others_and_only_for_people_of_its_own(
-    acme: Team, globex: Team
+async def test_only_service_accounts_act_on_behalf_and_only_for_people_of_their_organization(
+    acme: Organization, globex: Organization
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    stranger = (await enlist(globex, {"eve": ["support"]}))["eve"]
-    site = await backend(acme, "users_access")
-    other = await machine(acme, "support")
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    stranger = (await globex.add_members({"eve": ["support"]}))["eve"]
+    site = await acme.add_backend_account("users_access")
+    other = await acme.add_service_account("support")
 
-    for caller in (acme.administrator, await acme.world.signed_in_operator()):
-        answer = await acting(caller, bob.id).ask("GET", "/v1/me")
+    for caller in (acme.administrator, await acme.deployment.operator_person()):
+        answer = await caller.on_behalf_of(bob.id).ask("GET", "/v1/me")
         refused(answer, 403, "only_service_accounts_act")
-    nobody = await acme.world.http.get("/v1/me", headers={"Teamaccess-On-Behalf-Of": bob.id})
+    nobody = await acme.deployment.http.get("/v1/me", headers={"Teamaccess-On-Behalf-Of": bob.id})
     refused(nobody, 401, "sign_in_required")
     for whom in (stranger.id, other.id, site.id, "nobody", "", " ", "x" * 300, "a\x07b"):
-        refused(await acting(site, whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
+        refused(await site.on_behalf_of(whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
 
 
-async def test_an_external_id_names_a_member_too_and_an_id_goes_first(acme: Team) -> None:
-    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
+async def test_an_external_id_names_a_member_unless_it_is_the_id_of_another(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
     bob, eve = people["bob"], people["eve"]
-    site = await backend(acme, "users_access")
-    async with acme.world.service.sessions.begin() as session:
+    site = await acme.add_backend_account("users_access")
+    async with acme.deployment.service.sessions.begin() as session:
         for user, external in ((bob, f"customer/{bob.id}"), (eve, bob.id)):
             await session.execute(
                 update(User).where(User.id == user.id).values(external_id=external)
             )
     for whom in (bob.id, f"customer/{bob.id}"):
-        assert (await acting(site, whom).ask("GET", "/v1/me")).json()["id"] == bob.id
+        assert (await site.on_behalf_of(whom).ask("GET", "/v1/me")).json()["id"] == bob.id
 
 
-async def test_a_suspended_or_removed_one_of_them_ends_it(acme: Team) -> None:
-    people = await enlist(acme, {"bob": ["support"]})
+async def test_suspending_or_removing_either_ends_acting_on_behalf(acme: Organization) -> None:
+    people = await acme.add_members({"bob": ["support"]})
     bob = people["bob"]
-    site = await backend(acme, "users_access")
-    for_bob = acting(site, bob.id)
+    site = await acme.add_backend_account("users_access")
+    for_bob = site.on_behalf_of(bob.id)
 
     for whom in (bob, site):
-        assert (await acme.act("suspend", whom)).status_code == 204
+        assert (await acme.suspend(whom)).status_code == 204
         refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
-        assert (await acme.act("reactivate", whom)).status_code == 204
+        assert (await acme.reactivate(whom)).status_code == 204
         assert (await for_bob.ask("GET", f"{acme.path}/members")).status_code == 200
-    assert (await acme.act("remove", bob)).status_code == 204
+    assert (await acme.remove(bob)).status_code == 204
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "nobody_to_act_for")
 
 
-async def test_a_backend_sees_of_a_member_only_the_organization_that_they_share(
-    acme: Team, globex: Team
+async def test_a_backend_sees_only_the_organization_that_it_shares_with_the_member(
+    acme: Organization, globex: Organization
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    async with globex.world.operator(globex.id) as change:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    async with globex.deployment.operator(globex.id) as change:
         user = await change.session.get_one(User, bob.id)
         change.session.add(Membership.begin(globex.id, user, (), change.now))
-    site = await backend(acme, "users_access")
+    site = await acme.add_backend_account("users_access")
 
     mine = (await bob.ask("GET", "/v1/organizations")).json()["items"]
     assert {each["id"] for each in mine} == {acme.id, globex.id}
-    theirs = (await acting(site, bob.id).ask("GET", "/v1/organizations")).json()["items"]
+    theirs = (await site.on_behalf_of(bob.id).ask("GET", "/v1/organizations")).json()["items"]
     assert [each["id"] for each in theirs] == [acme.id]
     for where in (globex.path, f"{globex.path}/permissions"):
-        refused(await acting(site, bob.id).ask("GET", where), 404, "unknown_organization")
+        refused(await site.on_behalf_of(bob.id).ask("GET", where), 404, "unknown_organization")
 
 
-async def test_what_people_do_in_person_nobody_does_for_them(initech: Team) -> None:
-    bob = (await enlist(initech, {"bob": ["admin"]}))["bob"]
-    robot = await machine(initech, "admin")
-    other = await initech.world.create("hooli")
+async def test_requests_that_people_make_in_person_cannot_be_made_on_their_behalf(
+    initech: Organization,
+) -> None:
+    bob = (await initech.add_members({"bob": ["admin"]}))["bob"]
+    robot = await initech.add_service_account("admin")
+    other = await initech.deployment.create_organization("hooli")
     invited = await other.administrator.ask(
         "POST", f"{other.path}/invitations", json={"email": bob.email, "roles": ["read"]}
     )
     assert invited.status_code == 201
-    secret = initech.world.secret_for(bob.email)
-    for_bob = acting(robot, bob.id)
+    secret = initech.deployment.invitation_token(bob.email)
+    for_bob = robot.on_behalf_of(bob.id)
 
     for method, path, body in (
         ("POST", "/v1/invitations/accept", {"token": secret}),
@@ -231,12 +255,12 @@ async def test_what_people_do_in_person_nobody_does_for_them(initech: Team) -> N
     assert (await bob.ask("GET", f"{initech.path}/members")).status_code == 200
 
 
-async def test_one_key_of_a_machine_that_acts_for_two_is_two_keys(branch: Team) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "leo": ["lead"]})
-    site = await backend(branch, "people_invite", "counter_view")
+async def test_an_idempotency_key_of_a_backend_belongs_to_one_member(branch: Organization) -> None:
+    people = await branch.add_members({"lea": ["lead"], "leo": ["lead"]})
+    site = await branch.add_backend_account("people_invite", "counter_view")
     body = {"email": branch.address("new"), "roles": ["clerk"]}
     first, other, again = [
-        await acting(site, people[name].id).ask(
+        await site.on_behalf_of(people[name].id).ask(
             "POST", f"{branch.path}/invitations", json=body, headers={"Idempotency-Key": site.id}
         )
         for name in ("lea", "leo", "lea")
@@ -247,27 +271,27 @@ async def test_one_key_of_a_machine_that_acts_for_two_is_two_keys(branch: Team) 
     refused(other, 409, "already_invited")
 
 
-async def test_the_guard_is_asked_again_under_the_lock(acme: Team) -> None:
+async def test_the_guard_is_asked_again_under_the_lock(acme: Organization) -> None:
     """What the request was let in with may be gone by the time that it is judged."""
-    bob = (await enlist(acme, {"bob": ["administrator"]}))["bob"]
-    job = await machine(acme, "support")
+    bob = (await acme.add_members({"bob": ["administrator"]}))["bob"]
+    job = await acme.add_service_account("support")
     both = OnBehalf(bob.id, job.id)
     asked = ["users_access", "membership"]
-    ledger = acme.world.service.ledger
+    ledger = acme.deployment.service.ledger
     async with ledger.change(Attribution(str(both), Channel.API, "x", both), acme.id) as change:
         assert await change.permitted(acme.id, bob.id, asked) == frozenset()
         assert await change.permitted(acme.id, acme.administrator.id, asked) == frozenset(asked)
 
 
 @pytest.mark.parametrize("lost", ["users_access", "service_accounts_act_on_behalf"])
-async def test_a_role_that_changes_changes_at_once_what_is_done_through_it(
-    acme: Team, lost: str
+async def test_a_changed_role_takes_effect_at_once_for_acting_on_behalf(
+    acme: Organization, lost: str
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    site = await backend(acme, "users_access")
-    for_bob = acting(site, bob.id)
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    site = await acme.add_backend_account("users_access")
+    for_bob = site.on_behalf_of(bob.id)
     assert (await for_bob.ask("GET", f"{acme.path}/members")).status_code == 200
-    async with acme.world.operator(acme.id) as change:
+    async with acme.deployment.operator(acme.id) as change:
         row = await change.session.get_one(CustomRoleAction, (acme.id, RoleId("backend"), lost))
         await change.session.delete(row)
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 403, "missing_permission")

@@ -7,39 +7,40 @@ import asyncpg
 import pytest
 from sqlalchemy import text
 
-from tests.support.objects import (
-    batch,
-    grant,
-    granted,
-    item,
-    may,
-    path,
-    register,
-    registered,
-    remove,
-    to,
+from tests.support.agreement import assert_agreement, spicedb_relationships
+from tests.support.organization import Organization
+from tests.support.resources import (
+    add_resources,
+    batch_item,
+    change_resources,
+    get_grants,
+    grant_to,
+    register_resource,
+    remove_resource,
+    resource_path,
+    set_grants,
 )
-from tests.support.sides import agreed, graph
-from tests.support.spicedb_proxy import until, working
-from tests.support.steps import enlist, events, refused
-from tests.support.world import Team
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import running_worker, wait_until
 
 PENDING = (
     "SELECT count(*) FROM ledger_applications WHERE organization_id = :id AND status <> 'applied'"
 )
 
 
-async def arrived(team: Team) -> bool:
+async def arrived(organization: Organization) -> bool:
     """Whether all that was decided is in force."""
-    async with team.world.service.reads() as session:
-        return bool(await session.scalar(text(PENDING), {"id": team.id}) == 0)
+    async with organization.deployment.service.reads() as session:
+        return bool(await session.scalar(text(PENDING), {"id": organization.id}) == 0)
 
 
-async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(acme: Team) -> None:
-    people = await enlist(acme, {"dev": ["developer"], "sue": ["support"]})
-    assert not await may(acme, people["dev"], "webhook:wh_1", "edit")
+async def test_a_role_allows_its_actions_on_every_registered_resource(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members({"dev": ["developer"], "sue": ["support"]})
+    assert not await acme.can(people["dev"], "edit", on="webhook:wh_1")
 
-    answer = await register(acme, "webhook:wh_1")
+    answer = await register_resource(acme, "webhook:wh_1")
 
     assert answer.json() | {"registered_at": None} == {
         "type": "webhook",
@@ -50,62 +51,62 @@ async def test_what_a_role_allows_it_allows_on_every_object_that_is_registered(a
     assert (await acme.ledger())[-1] == [
         f"TOUCH webhook:{acme.id}/wh_1#organization@organization:{acme.id}"
     ]
-    assert await may(acme, people["dev"], "webhook:wh_1", "edit")
-    assert not await may(acme, people["sue"], "webhook:wh_1", "edit")
-    assert await may(acme, acme.administrator, "webhook:wh_1", "delete")
-    told = (await events(acme))[-1]
+    assert await acme.can(people["dev"], "edit", on="webhook:wh_1")
+    assert not await acme.can(people["sue"], "edit", on="webhook:wh_1")
+    assert await acme.can(acme.administrator, "delete", on="webhook:wh_1")
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("resource_registered", f"webhook:{acme.id}/wh_1")
 
 
-async def test_registering_is_done_once_however_often_it_is_asked(acme: Team) -> None:
-    first = await register(acme, "transfer:t_1", creator=acme.administrator)
+async def test_registering_is_idempotent(acme: Organization) -> None:
+    first = await register_resource(acme, "transfer:t_1", creator=acme.administrator)
     before = await acme.ledger()
-    again = await register(acme, "transfer:t_1", creator=acme.administrator)
+    again = await register_resource(acme, "transfer:t_1", creator=acme.administrator)
     assert (again.status_code, again.json()) == (200, first.json())
     assert await acme.ledger() == before
-    assert [each.kind for each in await events(acme)].count("resource_registered") == 1
+    assert [each.kind for each in await acme.events()].count("resource_registered") == 1
 
 
-async def test_removing_takes_everything_about_an_object_along(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    before = await graph(acme)
-    await registered(acme, "webhook:wh_1")
-    await grant(acme, "webhook:wh_1", to(bob, "edit"))
-    assert await may(acme, bob, "webhook:wh_1", "edit")
+async def test_removing_a_resource_removes_all_its_relationships(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    before = await spicedb_relationships(acme)
+    await add_resources(acme, "webhook:wh_1")
+    await set_grants(acme, "webhook:wh_1", grant_to(bob, "edit"))
+    assert await acme.can(bob, "edit", on="webhook:wh_1")
 
-    assert (await remove(acme, "webhook:wh_1")).status_code == 204
+    assert (await remove_resource(acme, "webhook:wh_1")).status_code == 204
 
-    assert await graph(acme) == before
-    assert not await may(acme, bob, "webhook:wh_1", "edit")
-    assert not await may(acme, acme.administrator, "webhook:wh_1", "edit")
-    shown = await acme.administrator.ask("GET", path(acme, "webhook:wh_1"))
+    assert await spicedb_relationships(acme) == before
+    assert not await acme.can(bob, "edit", on="webhook:wh_1")
+    assert not await acme.can(acme.administrator, "edit", on="webhook:wh_1")
+    shown = await acme.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
     refused(shown, 404, "unknown_resource")
-    refused(await granted(acme, "webhook:wh_1"), 404, "unknown_resource")
-    refused(await grant(acme, "webhook:wh_1", to(bob, "edit")), 404, "unknown_resource")
-    assert (await remove(acme, "webhook:wh_1")).status_code == 204
-    assert [each.kind for each in await events(acme)].count("resource_removed") == 1
-    await agreed(acme)
+    refused(await get_grants(acme, "webhook:wh_1"), 404, "unknown_resource")
+    refused(await set_grants(acme, "webhook:wh_1", grant_to(bob, "edit")), 404, "unknown_resource")
+    assert (await remove_resource(acme, "webhook:wh_1")).status_code == 204
+    assert [each.kind for each in await acme.events()].count("resource_removed") == 1
+    await assert_agreement(acme)
 
 
-async def test_a_removed_id_is_never_registered_again(acme: Team) -> None:
-    await registered(acme, "webhook:wh_1")
-    await remove(acme, "webhook:wh_1")
-    refused(await register(acme, "webhook:wh_1"), 409, "resource_removed")
-    answer = await batch(acme, [item("webhook:wh_2"), item("webhook:wh_1")])
+async def test_a_removed_id_is_never_registered_again(acme: Organization) -> None:
+    await add_resources(acme, "webhook:wh_1")
+    await remove_resource(acme, "webhook:wh_1")
+    refused(await register_resource(acme, "webhook:wh_1"), 409, "resource_removed")
+    answer = await change_resources(acme, [batch_item("webhook:wh_2"), batch_item("webhook:wh_1")])
     refused(answer, 409, "resource_removed")
-    assert not any(each.resource.type == "webhook" for each in await graph(acme))
+    assert not any(each.resource.type == "webhook" for each in await spicedb_relationships(acme))
 
 
-async def test_another_tenant_has_its_own_objects_of_the_same_name(
-    acme: Team, globex: Team
+async def test_another_tenant_may_use_the_same_resource_ids(
+    acme: Organization, globex: Organization
 ) -> None:
-    for team in (acme, globex):
-        await registered(team, "webhook:wh_1")
-    await remove(globex, "webhook:wh_1")
-    assert await may(acme, acme.administrator, "webhook:wh_1", "edit")
-    theirs = await globex.administrator.ask("GET", path(acme, "webhook:wh_1"))
+    for organization in (acme, globex):
+        await add_resources(organization, "webhook:wh_1")
+    await remove_resource(globex, "webhook:wh_1")
+    assert await acme.can(acme.administrator, "edit", on="webhook:wh_1")
+    theirs = await globex.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
     refused(theirs, 404, "unknown_organization")
-    stranger = await register(acme, "webhook:wh_2", by=globex.administrator)
+    stranger = await register_resource(acme, "webhook:wh_2", by=globex.administrator)
     refused(stranger, 404, "unknown_organization")
 
 
@@ -120,12 +121,12 @@ async def test_another_tenant_has_its_own_objects_of_the_same_name(
         ("transfer:t_1", False, 400, "creator_demanded"),
     ],
 )
-async def test_what_cannot_be_registered_is_told_apart(
-    acme: Team, name: str, creator: bool, status: int, code: str
+async def test_each_reason_that_prevents_registration_has_its_own_error(
+    acme: Organization, name: str, creator: bool, status: int, code: str
 ) -> None:
     before = await acme.ledger()
     who = acme.administrator if creator else None
-    refused(await register(acme, name, creator=who), status, code)
+    refused(await register_resource(acme, name, creator=who), status, code)
     assert await acme.ledger() == before
 
 
@@ -133,34 +134,36 @@ async def test_what_cannot_be_registered_is_told_apart(
     "body",
     [b"[]", b"{", b"0", b'{"creator": 1}', b'{"creator": ""}', b'{"unknown": 1}', b'"x"', b"\xff"],
 )
-async def test_a_body_that_makes_no_sense_registers_nothing(acme: Team, body: bytes) -> None:
-    answer = await acme.administrator.ask("PUT", path(acme, "webhook:wh_1"), content=body)
+async def test_a_malformed_body_registers_nothing(acme: Organization, body: bytes) -> None:
+    answer = await acme.administrator.ask("PUT", resource_path(acme, "webhook:wh_1"), content=body)
     refused(answer, 400, "invalid_request")
-    assert not any(each.resource.type == "webhook" for each in await graph(acme))
+    assert not any(each.resource.type == "webhook" for each in await spicedb_relationships(acme))
 
 
-async def test_registering_needs_no_body_where_nothing_is_to_be_said(acme: Team) -> None:
+async def test_registering_needs_no_body(acme: Organization) -> None:
     bodies: list[dict[str, Any]] = [{}, {"json": {}}, {"json": {"creator": None}}]
     for number, sent in enumerate(bodies):
-        name = path(acme, f"webhook:wh_{number}")
+        name = resource_path(acme, f"webhook:wh_{number}")
         assert (await acme.administrator.ask("PUT", name, **sent)).status_code == 200
 
 
-async def test_who_may_not_register_is_told_which_permission_is_missing(acme: Team) -> None:
-    dev = (await enlist(acme, {"dev": ["developer"]}))["dev"]
+async def test_a_caller_who_may_not_register_learns_the_missing_permission(
+    acme: Organization,
+) -> None:
+    dev = (await acme.add_members({"dev": ["developer"]}))["dev"]
     for answer in (
-        await register(acme, "webhook:wh_1", by=dev),
-        await remove(acme, "webhook:wh_1", by=dev),
-        await batch(acme, [item("webhook:wh_1")], by=dev),
-        await grant(acme, "webhook:wh_1", to(dev, "edit"), by=dev),
+        await register_resource(acme, "webhook:wh_1", by=dev),
+        await remove_resource(acme, "webhook:wh_1", by=dev),
+        await change_resources(acme, [batch_item("webhook:wh_1")], by=dev),
+        await set_grants(acme, "webhook:wh_1", grant_to(dev, "edit"), by=dev),
     ):
         assert refused(answer, 403, "missing_permission")["permission"] == "resources_register"
 
 
-async def test_objects_are_listed_by_type_in_pages(acme: Team) -> None:
-    sue = (await enlist(acme, {"sue": ["support"]}))["sue"]
-    await registered(acme, *(f"webhook:wh_{number}" for number in range(5)), "link:l_1")
-    await remove(acme, "webhook:wh_2")
+async def test_resources_are_listed_by_type_in_pages(acme: Organization) -> None:
+    sue = (await acme.add_members({"sue": ["support"]}))["sue"]
+    await add_resources(acme, *(f"webhook:wh_{number}" for number in range(5)), "link:l_1")
+    await remove_resource(acme, "webhook:wh_2")
     url, found, cursor = f"{acme.path}/resources/webhook?limit=2", [], ""
     while True:
         shown = (await sue.ask("GET", url + cursor)).json()
@@ -172,19 +175,19 @@ async def test_objects_are_listed_by_type_in_pages(acme: Team) -> None:
     refused(await sue.ask("GET", f"{acme.path}/resources/invoice"), 404, "unknown_resource_type")
 
 
-async def test_a_batch_tells_what_became_of_each_and_changes_nothing_the_second_time(
-    acme: Team,
+async def test_a_batch_reports_each_result_and_changes_nothing_the_second_time(
+    acme: Organization,
 ) -> None:
-    await registered(acme, "webhook:old", "webhook:kept")
+    await add_resources(acme, "webhook:old", "webhook:kept")
     wanted = [
-        item("webhook:new"),
-        item("webhook:kept"),
-        item("webhook:old", "remove"),
-        item("transfer:t_1", creator=acme.administrator),
+        batch_item("webhook:new"),
+        batch_item("webhook:kept"),
+        batch_item("webhook:old", "remove"),
+        batch_item("transfer:t_1", creator=acme.administrator),
     ]
     before = len(await acme.ledger())
 
-    first, second = [await batch(acme, wanted) for _ in range(2)]
+    first, second = [await change_resources(acme, wanted) for _ in range(2)]
 
     outcomes = [[each["outcome"] for each in answer.json()["items"]] for answer in (first, second)]
     assert outcomes == [
@@ -193,82 +196,91 @@ async def test_a_batch_tells_what_became_of_each_and_changes_nothing_the_second_
     ]
     assert [each["id"] for each in first.json()["items"]] == ["new", "kept", "old", "t_1"]
     assert len(await acme.ledger()) == before + 1
-    told = [each for each in await events(acme) if each.kind == "resources_changed"]
+    told = [each for each in await acme.events() if each.kind == "resources_changed"]
     assert [each.details for each in told] == [{"registered": 2, "removed": 1}]
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_batch_with_one_mistake_does_nothing(acme: Team) -> None:
-    await registered(acme, "webhook:wh_1")
+async def test_a_batch_with_one_mistake_changes_nothing(acme: Organization) -> None:
+    await add_resources(acme, "webhook:wh_1")
     before = await acme.ledger()
     for wrong, status, code in (
-        (item("webhook:never", "remove"), 404, "unknown_resource"),
-        (item("webhook:wh_1"), 400, "resource_twice"),
-        (item("invoice:i_1"), 404, "unknown_resource_type"),
-        (item("transfer:t_1"), 400, "creator_demanded"),
-        (item("webhook:wh_3", creator=acme.administrator), 400, "creator_refused"),
-        (item("webhook:a/b"), 400, "invalid_resource_id"),
-        (item("webhook:wh_4", "remove", acme.administrator), 400, "invalid_request"),
-        (item("webhook:wh_4", "restore"), 400, "invalid_request"),
-        (item("transfer:t_1") | {"creator": "usr_nobody"}, 404, "unknown_member"),
+        (batch_item("webhook:never", "remove"), 404, "unknown_resource"),
+        (batch_item("webhook:wh_1"), 400, "resource_twice"),
+        (batch_item("invoice:i_1"), 404, "unknown_resource_type"),
+        (batch_item("transfer:t_1"), 400, "creator_demanded"),
+        (batch_item("webhook:wh_3", creator=acme.administrator), 400, "creator_refused"),
+        (batch_item("webhook:a/b"), 400, "invalid_resource_id"),
+        (batch_item("webhook:wh_4", "remove", acme.administrator), 400, "invalid_request"),
+        (batch_item("webhook:wh_4", "restore"), 400, "invalid_request"),
+        (batch_item("transfer:t_1") | {"creator": "usr_nobody"}, 404, "unknown_member"),
     ):
-        wanted = [item("webhook:wh_1", "remove"), item("webhook:wh_2"), wrong]
-        refused(await batch(acme, wanted), status, code)
-    refused(await batch(acme, []), 400, "invalid_request")
-    refused(await batch(acme, [item(f"webhook:w{n}") for n in range(1001)]), 400, "invalid_request")
+        wanted = [batch_item("webhook:wh_1", "remove"), batch_item("webhook:wh_2"), wrong]
+        refused(await change_resources(acme, wanted), status, code)
+    refused(await change_resources(acme, []), 400, "invalid_request")
+    refused(
+        await change_resources(acme, [batch_item(f"webhook:w{n}") for n in range(1001)]),
+        400,
+        "invalid_request",
+    )
     assert await acme.ledger() == before
 
 
 async def test_a_thousand_transfers_are_registered_and_removed_in_one_change_each(
-    acme: Team,
+    acme: Organization,
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["administrator"]}))["bob"]
-    before, names = await agreed(acme), [f"transfer:{'t' * 58}{n:04}" for n in range(1000)]
+    bob = (await acme.add_members({"bob": ["administrator"]}))["bob"]
+    before, names = (
+        await assert_agreement(acme),
+        [f"transfer:{'t' * 58}{n:04}" for n in range(1000)],
+    )
     positions = len(await acme.ledger())
-    async with working(acme.world):
-        answer = await batch(acme, [item(name, creator=bob) for name in names])
+    async with running_worker(acme.deployment):
+        answer = await change_resources(acme, [batch_item(name, creator=bob) for name in names])
         assert answer.status_code in (200, 202), answer.text
         assert {each["outcome"] for each in answer.json()["items"]} == {"registered"}
-        await until(lambda: arrived(acme))
-        assert len(await agreed(acme)) == len(before) + 2000
-        assert not await may(acme, bob, names[-1], "authorize")
-        assert await may(acme, acme.administrator, names[-1], "authorize")
+        await wait_until(lambda: arrived(acme))
+        assert len(await assert_agreement(acme)) == len(before) + 2000
+        assert not await acme.can(bob, "authorize", on=names[-1])
+        assert await acme.can(acme.administrator, "authorize", on=names[-1])
 
-        half = [item(name, "remove") for name in names[:500]]
-        more = [item(f"transfer:more_{n}", creator=bob) for n in range(500)]
-        assert (await batch(acme, half + more)).is_success
-        await until(lambda: arrived(acme))
-        assert len(await agreed(acme)) == len(before) + 2000
-        rest = [item(name, "remove") for name in names[500:]]
-        last = [item(f"transfer:more_{n}", "remove") for n in range(500)]
-        assert (await batch(acme, rest + last)).is_success
-        await until(lambda: arrived(acme))
-    assert await agreed(acme) == before
+        half = [batch_item(name, "remove") for name in names[:500]]
+        more = [batch_item(f"transfer:more_{n}", creator=bob) for n in range(500)]
+        assert (await change_resources(acme, half + more)).is_success
+        await wait_until(lambda: arrived(acme))
+        assert len(await assert_agreement(acme)) == len(before) + 2000
+        rest = [batch_item(name, "remove") for name in names[500:]]
+        last = [batch_item(f"transfer:more_{n}", "remove") for n in range(500)]
+        assert (await change_resources(acme, rest + last)).is_success
+        await wait_until(lambda: arrived(acme))
+    assert await assert_agreement(acme) == before
     sizes = [len(updates) for updates in (await acme.ledger())[positions:]]
     assert sizes == [900, 900, 200, 900, 100, 900, 100, 900, 900, 200]
 
 
-async def test_the_end_of_an_organization_leaves_none_of_its_objects(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    async with working(acme.world):
+async def test_deleting_an_organization_removes_its_resources(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    async with running_worker(acme.deployment):
         for start in range(0, 3000, 1000):
-            some = [item(f"webhook:{n}") for n in range(start, start + 1000, 2)]
-            some += [item(f"transfer:{n}", creator=bob) for n in range(start, start + 1000, 2)]
-            assert (await batch(acme, some)).is_success
+            some = [batch_item(f"webhook:{n}") for n in range(start, start + 1000, 2)]
+            some += [
+                batch_item(f"transfer:{n}", creator=bob) for n in range(start, start + 1000, 2)
+            ]
+            assert (await change_resources(acme, some)).is_success
         for name in ("webhook:0", "transfer:0"):
-            await grant(acme, name, to(bob, "view"))
-        assert len(await agreed(acme)) > 4500
+            await set_grants(acme, name, grant_to(bob, "view"))
+        assert len(await assert_agreement(acme)) > 4500
         assert (await acme.administrator.ask("DELETE", acme.path)).is_success
-        await until(lambda: arrived(acme))
-    assert await graph(acme) == set()
-    assert await agreed(acme) == set()
+        await wait_until(lambda: arrived(acme))
+    assert await spicedb_relationships(acme) == set()
+    assert await assert_agreement(acme) == set()
 
 
-async def test_postgresql_itself_keeps_what_is_registered(acme: Team) -> None:
-    await registered(acme, "transfer:t_1", creator=acme.administrator)
-    await registered(acme, "webhook:gone")
-    await remove(acme, "webhook:gone")
-    connection = await asyncpg.connect(acme.world.settings.database_url)
+async def test_postgresql_refuses_to_delete_a_registered_resource(acme: Organization) -> None:
+    await add_resources(acme, "transfer:t_1", creator=acme.administrator)
+    await add_resources(acme, "webhook:gone")
+    await remove_resource(acme, "webhook:gone")
+    connection = await asyncpg.connect(acme.deployment.settings.database_url)
     try:
         for statement in (
             "UPDATE resources SET creator = NULL WHERE organization_id = $1 AND id = 't_1'",
@@ -282,6 +294,6 @@ async def test_postgresql_itself_keeps_what_is_registered(acme: Team) -> None:
         await connection.close()
 
 
-def test_the_longest_batch_fits_into_what_a_request_may_be() -> None:
+def test_the_largest_batch_fits_into_a_request() -> None:
     one = {"operation": "register", "type": "x" * 64, "id": "y" * 64, "creator": "z" * 64}
     assert len(json.dumps({"items": [one] * 1000})) <= 256 * 1024

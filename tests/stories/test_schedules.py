@@ -9,21 +9,26 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.aftermath import done_as_answered, outcome, whole
 from tests.support.concurrent_scenarios import (
     ENDS_SESSIONS,
     TOGETHER,
-    Meeting,
     Prepare,
+    TwoProcesses,
     demote_and_demote,
     found_twice_with_one_key,
     leave_and_be_demoted,
     leave_and_demote_the_other,
     remove_and_change_roles,
 )
+from tests.support.deployment import Deployment
 from tests.support.interleaving import EXAMPLES, SCHEDULES, Connection, Schedule, played, stopping
-from tests.support.spicedb_proxy import through
-from tests.support.world import Person, World
+from tests.support.invariants import (
+    assert_answers_match_records,
+    assert_consistent,
+    summarize_answer,
+)
+from tests.support.people import Person
+from tests.support.spicedb_proxy import through_proxy
 
 FINICOMS = [
     demote_and_demote,
@@ -41,7 +46,7 @@ def _name(prepare: Prepare) -> str:
 
 
 @pytest.fixture(scope="module")
-async def looking_on(fintoc: World) -> AsyncIterator[Connection]:
+async def looking_on(fintoc: Deployment) -> AsyncIterator[Connection]:
     """Whatever is played stops before each of its steps."""
     async with stopping(fintoc.settings.database_url) as observer:
         yield observer
@@ -50,42 +55,42 @@ async def looking_on(fintoc: World) -> AsyncIterator[Connection]:
 @pytest.mark.parametrize("prepare", FINTOCS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES, apart=st.booleans())
-async def test_whoever_goes_first(
-    fintoc: World,
-    fintoc_elsewhere: World,
+async def test_concurrent_requests_end_well_in_any_order(
+    fintoc: Deployment,
+    fintoc_elsewhere: Deployment,
     looking_on: Connection,
     prepare: Prepare,
     schedule: Schedule,
     apart: bool,
 ) -> None:
     elsewhere = fintoc_elsewhere if apart else fintoc
-    here = await fintoc.create("acme")
-    await _play(looking_on, Meeting(here, through(elsewhere, here)), prepare, schedule)
+    here = await fintoc.create_organization("acme")
+    await _play(looking_on, TwoProcesses(here, through_proxy(elsewhere, here)), prepare, schedule)
 
 
 @pytest.mark.parametrize("prepare", FINICOMS, ids=_name)
 @settings(max_examples=EXAMPLES)
 @given(schedule=SCHEDULES)
-async def test_whoever_goes_first_at_finicom(
-    finicom: World, looking_on: Connection, prepare: Prepare, schedule: Schedule
+async def test_concurrent_requests_end_well_in_any_order_in_finicom(
+    finicom: Deployment, looking_on: Connection, prepare: Prepare, schedule: Schedule
 ) -> None:
-    here = await finicom.create("initech")
-    await _play(looking_on, Meeting(here, here), prepare, schedule)
+    here = await finicom.create_organization("initech")
+    await _play(looking_on, TwoProcesses(here, here), prepare, schedule)
 
 
 async def _play(
-    looking_on: Connection, meeting: Meeting, prepare: Prepare, schedule: Schedule
+    looking_on: Connection, processes: TwoProcesses, prepare: Prepare, schedule: Schedule
 ) -> None:
-    world = meeting.here.world
-    answers = await played(looking_on, schedule, *await prepare(meeting))
-    told = tuple(outcome(answer) for answer in answers)
+    deployment = processes.here.deployment
+    answers = await played(looking_on, schedule, *await prepare(processes))
+    told = tuple(summarize_answer(answer) for answer in answers)
     if not any(answer.is_server_error for answer in answers):
         assert told in TOGETHER[prepare]
-    await done_as_answered(world, answers)
-    for team in (meeting.here, *meeting.others):
-        await whole(team)
+    await assert_answers_match_records(deployment, answers)
+    for organization in (processes.here, *processes.others):
+        await assert_consistent(organization)
     if prepare in ENDS_SESSIONS and told == ("200", "204"):
         accepted = answers[0].json()
-        eve = Person(world, accepted["user"], "", accepted["access_token"])
-        signed_in = outcome(await eve.ask("GET", "/v1/me"))
+        eve = Person(deployment, accepted["user"], "", accepted["access_token"])
+        signed_in = summarize_answer(await eve.ask("GET", "/v1/me"))
         assert signed_in == "401 invalid_token", "signed out, and signed in all the same"

@@ -5,18 +5,18 @@ import json
 import pytest
 from sqlalchemy import text
 
-from teamaccess.directory.invitations.secret import hash_of
+from teamaccess.common.secret import hash_of
 from teamaccess.storage import Base
-from tests.support.steps import enlist
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 NAME = "Bob of the Long Memory"
 
 
-async def everything_kept(team: Team) -> dict[str, str]:
+async def everything_kept(organization: Organization) -> dict[str, str]:
     """Every row of every table that the application can read, as text."""
     kept = {}
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         for table in Base.metadata.tables:
             if table != "ledger_notes":
                 rows = await session.execute(text(f'SELECT t::text FROM "{table}" t'))
@@ -24,24 +24,24 @@ async def everything_kept(team: Team) -> dict[str, str]:
     return kept
 
 
-async def everything_told(team: Team, by: Person) -> str:
+async def everything_told(organization: Organization, by: Person) -> str:
     """Every list and every single thing that the API tells an administrator."""
     told = []
     for path in ("", "/members", "/invitations", "/permissions", "/changes/1", f"/members/{by.id}"):
-        answer = await by.ask("GET", team.path + path)
+        answer = await by.ask("GET", organization.path + path)
         assert answer.status_code == 200
         told.append(answer.text + json.dumps(dict(answer.headers)))
     return "\n".join(told)
 
 
 async def test_the_secret_of_an_invitation_is_only_in_its_mail(
-    acme: Team, capfd: pytest.CaptureFixture[str]
+    acme: Organization, capfd: pytest.CaptureFixture[str]
 ) -> None:
     key = {"Idempotency-Key": f"invite bob {acme.id}"}
     body = {"email": acme.address("bob"), "roles": ["support"]}
     path = f"{acme.path}/invitations"
     invited = await acme.administrator.ask("POST", path, json=body, headers=key)
-    secret = acme.world.secret_for(acme.address("bob"))
+    secret = acme.deployment.invitation_token(acme.address("bob"))
     again = await acme.administrator.ask("POST", path, json=body, headers=key)
 
     assert secret not in invited.text + again.text + str(invited.headers)
@@ -64,16 +64,16 @@ async def test_the_secret_of_an_invitation_is_only_in_its_mail(
 
 
 async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_text(
-    acme: Team,
+    acme: Organization,
 ) -> None:
     before = {table: set(rows.split("\n")) for table, rows in (await everything_kept(acme)).items()}
-    await enlist(acme, {"max": ["support"]})
+    await acme.add_members({"max": ["support"]})
     await acme.invite("bob", ["support"])
-    accepted = await acme.world.http.post(
+    accepted = await acme.deployment.http.post(
         "/v1/invitations/accept",
-        json={"token": acme.world.secret_for(acme.address("bob")), "name": NAME},
+        json={"token": acme.deployment.invitation_token(acme.address("bob")), "name": NAME},
     )
-    bob = Person(acme.world, accepted.json()["user"], "", accepted.json()["access_token"])
+    bob = Person(acme.deployment, accepted.json()["user"], "", accepted.json()["access_token"])
     await acme.change_roles(bob, "developer")
     reason = "because Bob writes to eve@example.org"
     await acme.administrator.ask(
@@ -83,11 +83,11 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
     )
     await acme.administrator.ask("PATCH", acme.path, json={"name": "Eve's bob@example.org"})
     await acme.invite("bob", ["support"])
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
     await bob.ask("GET", acme.path)
     await bob.ask("GET", "/v1/organizations/eve@example.org")
     await bob.ask("POST", "/v1/organizations/eve@example.org/leave")
-    await acme.act("remove", bob)
+    await acme.remove(bob)
 
     kept = await everything_kept(acme)
 
@@ -98,8 +98,8 @@ async def test_events_and_the_ledger_hold_ids_and_neither_addresses_nor_free_tex
             assert not any(free in row for row in new), table
 
 
-async def test_answers_are_kept_out_of_caches_and_referrers_and_name_their_request(
-    acme: Team,
+async def test_responses_are_not_cached_send_no_referrer_and_have_a_request_id(
+    acme: Organization,
 ) -> None:
     for path in (acme.path, "/v1/nothing", "/healthz", "/invitations/accept?token=x"):
         answer = await acme.administrator.ask("GET", path)
@@ -109,11 +109,11 @@ async def test_answers_are_kept_out_of_caches_and_referrers_and_name_their_reque
         assert len(answer.headers["X-Request-Id"]) == 24
 
 
-async def test_opening_an_invitations_link_accepts_nothing(acme: Team) -> None:
+async def test_opening_an_invitations_link_accepts_nothing(acme: Organization) -> None:
     await acme.invite("bob", ["support"])
-    secret = acme.world.secret_for(acme.address("bob"))
+    secret = acme.deployment.invitation_token(acme.address("bob"))
 
-    page = await acme.world.http.get("/invitations/accept", params={"token": secret})
+    page = await acme.deployment.http.get("/invitations/accept", params={"token": secret})
 
     assert page.status_code == 200
     assert secret not in page.text

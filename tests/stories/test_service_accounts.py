@@ -6,36 +6,36 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.directory.service_accounts.secret import hash_of
+from teamaccess.common.secret import hash_of
 from teamaccess.storage import ApiToken, IdempotencyKey, TokenId, User
 from tests.stories.test_secrets import everything_kept
-from tests.support.machines import api_token, machine, service_account
-from tests.support.steps import PROBLEM, enlist, events, members, refused, unseen
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import PROBLEM, refused
 
 
-def path(team: Team, account: Person, token: str = "", verb: str = "") -> str:
+def path(organization: Organization, account: Person, token: str = "", verb: str = "") -> str:
     """Where the API has a machine, its tokens, or one of them."""
-    parts = [f"{team.path}/service-accounts/{account.id}"]
+    parts = [f"{organization.path}/service-accounts/{account.id}"]
     if token:
         parts += ["tokens", token]
     return "/".join([*parts, *([verb] if verb else [])])
 
 
-async def row(team: Team, token: str) -> ApiToken:
+async def row(organization: Organization, token: str) -> ApiToken:
     """A token as it is kept."""
-    async with team.world.service.reads() as session:
-        return await session.get_one(ApiToken, (team.id, TokenId(token)))
+    async with organization.deployment.service.reads() as session:
+        return await session.get_one(ApiToken, (organization.id, TokenId(token)))
 
 
-async def ended(team: Team, token: str, at: datetime) -> None:
+async def ended(organization: Organization, token: str, at: datetime) -> None:
     """Write an end into a token."""
     ends = "UPDATE api_tokens SET expires_at = $1 WHERE id = $2"
-    await unseen(team.world, ends, at, token)
+    await organization.deployment.execute_without_triggers(ends, at, token)
 
 
-async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Team) -> None:
-    job = await machine(acme, "support")
+async def test_a_service_account_does_only_what_its_role_allows(acme: Organization) -> None:
+    job = await acme.add_service_account("support")
 
     assert await acme.can(job, "refunds_create")
     assert not await acme.can(job, "webhooks_create")
@@ -45,15 +45,15 @@ async def test_a_machine_does_what_its_role_allows_and_nothing_else(acme: Team) 
     for answer in (
         await acme.invite("eve", ["support"], by=job),
         await acme.change_roles(job, "product", by=job),
-        await acme.act("suspend", acme.administrator, by=job),
+        await acme.suspend(acme.administrator, by=job),
         await job.ask("GET", f"{acme.path}/service-accounts"),
         await job.ask("POST", path(acme, job) + "/tokens", json={"name": "more"}),
     ):
         refused(answer, 403, "missing_permission")
 
 
-async def test_machines_are_listed_with_the_members_and_alone(acme: Team) -> None:
-    job = await machine(acme, "support")
+async def test_service_accounts_are_listed_among_members_and_separately(acme: Organization) -> None:
+    job = await acme.add_service_account("support")
     ana = acme.administrator
 
     listed = (await ana.ask("GET", f"{acme.path}/members")).json()["items"]
@@ -74,10 +74,10 @@ async def test_machines_are_listed_with_the_members_and_alone(acme: Team) -> Non
     )
 
 
-async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Team) -> None:
-    made = [(await service_account(acme, "support")).id for _ in range(3)]
-    job = await service_account(acme, "support")
-    tokens = [(await api_token(acme, job))["id"] for _ in range(3)]
+async def test_pages_of_service_accounts_and_tokens_list_each_once(acme: Organization) -> None:
+    made = [(await acme.create_service_account("support")).id for _ in range(3)]
+    job = await acme.create_service_account("support")
+    tokens = [(await job.create_token())["id"] for _ in range(3)]
 
     for where, wanted in (
         ("service-accounts", [*made, job.id]),
@@ -95,7 +95,9 @@ async def test_pages_of_machines_and_of_tokens_have_each_once(acme: Team) -> Non
         assert found == wanted
 
 
-async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Team) -> None:
+async def test_a_role_of_a_service_account_may_expire_and_changes_like_a_members(
+    acme: Organization,
+) -> None:
     until = (datetime.now(UTC) + timedelta(days=3)).isoformat()
     made = await acme.administrator.ask(
         "POST",
@@ -105,7 +107,7 @@ async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Team
     assert datetime.fromisoformat(made.json()["roles"][0]["expires_at"]) == (
         datetime.fromisoformat(until)
     )
-    job = Person(acme.world, made.json()["id"], "", "")
+    job = Person(acme.deployment, made.json()["id"], "", "")
     assert (await acme.change_roles(job, "developer")).status_code == 200
     assert await acme.can(job, "webhooks_create")
     for when, code in (
@@ -117,10 +119,12 @@ async def test_a_role_of_a_machine_may_end_and_is_changed_as_anybodys(acme: Team
         refused(answer, 400, code)
 
 
-async def test_nobody_makes_a_machine_beyond_themselves(branch: Team) -> None:
-    people = await enlist(branch, {"lea": ["lead"], "carl": ["clerk"]})
+async def test_members_cannot_create_a_service_account_that_may_do_more(
+    branch: Organization,
+) -> None:
+    people = await branch.add_members({"lea": ["lead"], "carl": ["clerk"]})
     lea = people["lea"]
-    before = await members(branch)
+    before = await branch.roles_by_member()
     for roles, status, code in (
         (["auditor"], 403, "role_beyond_giver"),
         (["clerk", "owner"], 403, "role_beyond_giver"),
@@ -133,14 +137,16 @@ async def test_nobody_makes_a_machine_beyond_themselves(branch: Team) -> None:
     body = {"name": "Robot", "roles": []}
     answer = await people["carl"].ask("POST", f"{branch.path}/service-accounts", json=body)
     refused(answer, 403, "missing_permission")
-    assert await members(branch) == before
-    await service_account(branch, "lead", by=lea)
+    assert await branch.roles_by_member() == before
+    await branch.create_service_account("lead", by=lea)
 
 
-async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Team) -> None:
-    lea = (await enlist(branch, {"lea": ["lead"]}))["lea"]
-    above = await service_account(branch, "auditor")
-    token = await api_token(branch, above)
+async def test_members_cannot_create_a_token_of_a_service_account_that_may_do_more(
+    branch: Organization,
+) -> None:
+    lea = (await branch.add_members({"lea": ["lead"]}))["lea"]
+    above = await branch.create_service_account("auditor")
+    token = await above.create_token()
 
     for answer in (
         await lea.ask("POST", path(branch, above) + "/tokens", json={"name": "mine"}),
@@ -150,28 +156,30 @@ async def test_nobody_is_given_a_token_for_more_than_they_hold(branch: Team) -> 
     ):
         assert refused(answer, 403, "member_above_actor")["missing"] == ["house_audit"]
     assert (await above.ask("GET", "/v1/me")).status_code == 200
-    below = await service_account(branch, "clerk", by=lea)
-    await api_token(branch, below, by=lea)
+    below = await branch.create_service_account("clerk", by=lea)
+    await below.create_token(by=lea)
     assert (await lea.ask("DELETE", path(branch, below))).status_code == 204
 
 
-async def test_a_role_that_only_operators_give_is_not_for_machines(acme: Team) -> None:
+async def test_service_accounts_cannot_hold_a_role_that_only_operators_give(
+    acme: Organization,
+) -> None:
     body = {"name": "Robot", "roles": ["administrator"]}
     answer = await acme.administrator.ask("POST", f"{acme.path}/service-accounts", json=body)
     refused(answer, 403, "operator_only_role")
-    job = await machine(acme, "support")
+    job = await acme.add_service_account("support")
     refused(await acme.change_roles(job, "administrator"), 403, "operator_only_role")
 
 
-async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
-    initech: Team,
+async def test_a_service_account_does_not_count_as_an_administrator(
+    initech: Organization,
 ) -> None:
-    robot = await machine(initech, "admin")
+    robot = await initech.add_service_account("admin")
     ana = initech.administrator
 
     for answer in (
-        await initech.act("suspend", ana, by=robot),
-        await initech.act("remove", ana, by=robot),
+        await initech.suspend(ana, by=robot),
+        await initech.remove(ana, by=robot),
         await initech.change_roles(ana, "read", by=robot),
         await ana.ask("POST", f"{initech.path}/leave"),
     ):
@@ -181,9 +189,9 @@ async def test_a_machine_is_never_the_last_administrator_nor_counted_as_one(
     assert (await ana.ask("DELETE", path(initech, robot))).status_code == 204
 
 
-async def test_a_machine_belongs_to_one_organization(initech: Team) -> None:
-    other = await initech.world.create("hooli")
-    robot = await machine(initech, "admin")
+async def test_a_service_account_belongs_to_one_organization(initech: Organization) -> None:
+    other = await initech.deployment.create_organization("hooli")
+    robot = await initech.add_service_account("admin")
 
     for where in (other.path, f"{other.path}/members", f"{other.path}/permissions"):
         refused(await robot.ask("GET", where), 404, "unknown_organization")
@@ -196,20 +204,22 @@ async def test_a_machine_belongs_to_one_organization(initech: Team) -> None:
         refused(answer, 404, "unknown_service_account")
 
 
-async def test_what_people_do_in_person_no_machine_does(acme: Team) -> None:
-    job = await machine(acme, "support")
+async def test_a_service_account_cannot_make_requests_that_people_make_in_person(
+    acme: Organization,
+) -> None:
+    job = await acme.add_service_account("support")
     await acme.invite("eve", ["support"])
-    secret = acme.world.secret_for(acme.address("eve"))
+    secret = acme.deployment.invitation_token(acme.address("eve"))
 
     refused(await job.ask("POST", "/v1/me/sign-out"), 403, "only_in_person")
     accept = await job.ask("POST", "/v1/invitations/accept", json={"token": secret})
     refused(accept, 403, "only_in_person")
-    forged = Person(acme.world, job.id, "", await acme.world.token(job.id))
+    forged = Person(acme.deployment, job.id, "", await acme.deployment.token(job.id))
     refused(await forged.ask("GET", "/v1/me"), 401, "invalid_token")
 
 
-async def test_the_secret_is_told_once_and_kept_nowhere(acme: Team) -> None:
-    job = await service_account(acme, "support")
+async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Organization) -> None:
+    job = await acme.create_service_account("support")
     where, key = path(acme, job) + "/tokens", {"Idempotency-Key": f"token {job.id}"}
     body = {"name": "on the server", "expires_in_days": 30}
     first = await acme.administrator.ask("POST", where, json=body, headers=key)
@@ -234,7 +244,7 @@ async def test_the_secret_is_told_once_and_kept_nowhere(acme: Team) -> None:
         json={},
         headers={"Idempotency-Key": f"rotate {job.id}"},
     )
-    async with acme.world.service.reads() as session:
+    async with acme.deployment.service.reads() as session:
         answers = await session.scalars(
             select(IdempotencyKey.body).where(IdempotencyKey.key.like(f"%{job.id}"))
         )
@@ -244,14 +254,14 @@ async def test_the_secret_is_told_once_and_kept_nowhere(acme: Team) -> None:
     )
 
 
-async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Team) -> None:
-    job = await service_account(acme, "support")
-    token = await api_token(acme, job, expires_in_days=1)
+async def test_a_token_is_valid_until_it_expires_or_is_revoked(acme: Organization) -> None:
+    job = await acme.create_service_account("support")
+    token = await job.create_token(expires_in_days=1)
     until = datetime.fromisoformat(token["expires_at"])
     assert until - datetime.fromisoformat(token["created_at"]) == timedelta(days=1)
     assert (await job.ask("GET", "/v1/me")).status_code == 200
 
-    await ended(acme, token["id"], await acme.world.service.now())
+    await ended(acme, token["id"], await acme.deployment.service.now())
     refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
     await ended(acme, token["id"], until)
     assert (await job.ask("GET", "/v1/me")).status_code == 200
@@ -266,27 +276,27 @@ async def test_a_token_is_good_until_it_ends_or_is_revoked(acme: Team) -> None:
     assert tokens.json()["items"][0]["revoked_at"] is not None
 
 
-async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Team) -> None:
-    job = await service_account(acme, "support")
+async def test_a_token_lasts_no_longer_than_the_catalog_allows(acme: Organization) -> None:
+    job = await acme.create_service_account("support")
     where = path(acme, job) + "/tokens"
     for days, code in ((0, "invalid_request"), (10**6, "invalid_request"), (2000, "end_too_far")):
         body = {"name": "long", "expires_in_days": days}
         refused(await acme.administrator.ask("POST", where, json=body), 400, code)
 
 
-async def test_a_rotated_token_is_good_for_the_overlap(acme: Team) -> None:
-    job = await service_account(acme, "support")
-    old = await api_token(acme, job)
+async def test_a_rotated_token_is_valid_during_the_overlap(acme: Organization) -> None:
+    job = await acme.create_service_account("support")
+    old = await job.create_token()
     rotated = await acme.administrator.ask(
         "POST", path(acme, job, old["id"], "rotate"), json={"overlap_hours": 2}
     )
     assert rotated.status_code == 201
-    new = Person(acme.world, job.id, "", rotated.json()["secret"])
+    new = Person(acme.deployment, job.id, "", rotated.json()["secret"])
     assert rotated.json()["name"] == old["name"]
 
     for each in (job, new):
         assert (await each.ask("GET", "/v1/me")).status_code == 200
-    left = (await row(acme, old["id"])).expires_at - await acme.world.service.now()
+    left = (await row(acme, old["id"])).expires_at - await acme.deployment.service.now()
     assert timedelta(hours=1.9) < left <= timedelta(hours=2)
 
     for hours in (-1, 7 * 24 + 1, None, "2"):
@@ -298,13 +308,13 @@ async def test_a_rotated_token_is_good_for_the_overlap(acme: Team) -> None:
         "POST", path(acme, job, rotated.json()["id"], "rotate"), json={"overlap_hours": 0}
     )
     refused(await new.ask("GET", "/v1/me"), 401, "invalid_api_token")
-    newest = Person(acme.world, job.id, "", at_once.json()["secret"])
+    newest = Person(acme.deployment, job.id, "", at_once.json()["secret"])
     assert (await newest.ask("GET", "/v1/me")).status_code == 200
 
 
-async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Team) -> None:
-    job = await service_account(acme, "support")
-    token = await api_token(acme, job)
+async def test_the_last_use_of_a_token_is_recorded_to_the_minute(acme: Organization) -> None:
+    job = await acme.create_service_account("support")
+    token = await job.create_token()
     assert (await row(acme, token["id"])).last_used_at is None
     await job.ask("GET", "/v1/me")
     first = (await row(acme, token["id"])).last_used_at
@@ -314,8 +324,8 @@ async def test_the_last_use_of_a_token_is_noted_to_the_minute(acme: Team) -> Non
 
 
 @pytest.mark.parametrize("end", ["deleted", "removed", "organization"])
-async def test_a_machine_ends_with_its_tokens(acme: Team, end: str) -> None:
-    job = await machine(acme, "support")
+async def test_deleting_a_service_account_ends_its_tokens(acme: Organization, end: str) -> None:
+    job = await acme.add_service_account("support")
     ways: dict[str, tuple[str, str]] = {
         "deleted": ("DELETE", path(acme, job)),
         "removed": ("DELETE", f"{acme.path}/members/{job.id}"),
@@ -325,30 +335,34 @@ async def test_a_machine_ends_with_its_tokens(acme: Team, end: str) -> None:
 
     refused(await job.ask("GET", "/v1/me"), 401, "invalid_api_token")
     assert not await acme.can(job, "refunds_create")
-    async with acme.world.service.reads() as session:
+    async with acme.deployment.service.reads() as session:
         left = await session.scalars(select(ApiToken.id).where(ApiToken.user_id == job.id))
         assert left.all() == []
         assert await session.get(User, job.id) is not None  # the chains name it
 
 
-async def test_a_suspended_machine_can_do_nothing_and_comes_back(acme: Team) -> None:
-    job = await machine(acme, "support")
-    assert (await acme.act("suspend", job)).status_code == 204
+async def test_a_suspended_service_account_can_do_nothing_until_it_is_reactivated(
+    acme: Organization,
+) -> None:
+    job = await acme.add_service_account("support")
+    assert (await acme.suspend(job)).status_code == 204
     refused(await job.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
-    assert (await acme.act("reactivate", job)).status_code == 204
+    assert (await acme.reactivate(job)).status_code == 204
     assert (await job.ask("GET", f"{acme.path}/members")).status_code == 200
 
 
-async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Team) -> None:
-    job = await service_account(acme, "support")
-    token = await api_token(acme, job)
+async def test_events_record_what_a_service_account_does_and_what_is_done_to_it(
+    acme: Organization,
+) -> None:
+    job = await acme.create_service_account("support")
+    token = await job.create_token()
     await acme.invite("eve", ["support"], by=job)
     await acme.administrator.ask("POST", path(acme, job, token["id"], "rotate"), json={})
     await acme.administrator.ask("DELETE", path(acme, job, token["id"]))
     await job.ask("GET", "/v1/me")
     await acme.administrator.ask("DELETE", path(acme, job))
 
-    told = [(each.kind, each.actor, each.subject) for each in await events(acme)][2:]
+    told = [(each.kind, each.actor, each.subject) for each in await acme.events()][2:]
     ana = f"user:{acme.administrator.id}"
     assert told == [
         ("service_account_created", ana, f"user:{job.id}"),
@@ -363,9 +377,9 @@ async def test_what_a_machine_does_and_what_is_done_to_it_is_told(acme: Team) ->
 @pytest.mark.parametrize(
     "secret", ["ta_", "ta_x", "ta_" + "x" * 43, "ta_" + "x" * 100_000, "ta_é", "TA_x", "ta_ x"]
 )
-async def test_what_is_no_token_of_anybodys_is_refused(acme: Team, secret: str) -> None:
+async def test_a_token_of_no_service_account_is_refused(acme: Organization, secret: str) -> None:
     sent: Any = {b"Authorization": f"Bearer {secret}".encode("latin-1")}
-    answer = await acme.world.http.get("/v1/me", headers=sent)
+    answer = await acme.deployment.http.get("/v1/me", headers=sent)
     assert answer.status_code == 401
     assert answer.headers["content-type"] == PROBLEM
     assert answer.headers["WWW-Authenticate"] == "Bearer"

@@ -7,38 +7,39 @@ import httpx
 import pytest
 
 from teamaccess.storage import Membership, TeamMembership, User, new_service_account_id
-from tests.support.sides import agreed, graph
-from tests.support.steps import enlist, events, members, refused
-from tests.support.teams import Crew
-from tests.support.world import Person, Team
+from tests.support.agreement import assert_agreement, spicedb_relationships
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
+from tests.support.teams import Team
 
 SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 LATER = SOON + timedelta(days=30)
 
 
 @pytest.fixture
-async def pay(acme: Team) -> Crew:
+async def pay(acme: Organization) -> Team:
     """A team of acme's that holds Support."""
-    return await Crew.made(acme, "pay", "support")
+    return await Team.create(acme, "pay", "support")
 
 
 @pytest.fixture
-async def bob(acme: Team) -> Person:
-    return (await enlist(acme, {"bob": ["developer"]}))["bob"]
+async def bob(acme: Organization) -> Person:
+    return (await acme.add_members({"bob": ["developer"]}))["bob"]
 
 
-async def held(team: Team, whom: Person) -> dict[str, Any]:
+async def held(organization: Organization, whom: Person) -> dict[str, Any]:
     """What the API shows of somebody's roles, by role."""
-    answer = await team.administrator.ask("GET", f"{team.path}/members/{whom.id}")
-    listed = await team.administrator.ask("GET", f"{team.path}/members?limit=1000")
+    answer = await organization.administrator.ask("GET", f"{organization.path}/members/{whom.id}")
+    listed = await organization.administrator.ask("GET", f"{organization.path}/members?limit=1000")
     assert answer.json() in listed.json()["items"], "a member is shown alike in both places"
     return {each["role"]: each for each in answer.json()["roles"]}
 
 
-async def test_whoever_is_in_a_team_has_its_roles(acme: Team, pay: Crew, bob: Person) -> None:
+async def test_members_of_a_team_have_its_roles(acme: Organization, pay: Team, bob: Person) -> None:
     assert not await acme.can(bob, "refunds_create")
 
-    added = await pay.put(bob)
+    added = await pay.add_member(bob)
 
     assert added.status_code == 200
     assert added.json()["user"] == bob.id
@@ -46,34 +47,34 @@ async def test_whoever_is_in_a_team_has_its_roles(acme: Team, pay: Crew, bob: Pe
     assert await acme.can(bob, "refunds_create", at=added.headers["Zed-Token"])
     assert await acme.can(bob, "webhooks_create")
     assert (await acme.ledger())[-1] == [f"TOUCH team:{acme.id}/pay#member@user:{bob.id}"]
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_member_added", f"user:{bob.id}")
     assert told.details == {"team": "pay", "expires_at": None}
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_role_that_the_team_gets_is_everybody_s_in_it_in_one_update(
-    acme: Team, pay: Crew, bob: Person
+async def test_a_role_of_a_team_reaches_all_its_members_in_one_update(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    await pay.put(bob)
+    await pay.add_member(bob)
 
-    changed = await pay.hold("support", "product")
+    changed = await pay.set_roles("support", "product")
 
     assert [each["role"] for each in changed.json()["roles"]] == ["product", "support"]
     assert (await acme.ledger())[-1] == [
         f"TOUCH organization:{acme.id}#product@team:{acme.id}/pay#member"
     ]
     assert await acme.can(bob, "webhooks_access", at=changed.headers["Zed-Token"])
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_roles_changed", "team:pay")
     assert told.details["before"] == ["support"]
     assert told.details["after"] == ["product", "support"]
 
 
 async def test_the_roles_of_a_member_are_shown_with_their_sources(
-    acme: Team, pay: Crew, bob: Person
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    await pay.put(bob, SOON)
+    await pay.add_member(bob, SOON)
     shown = await held(acme, bob)
     assert shown["developer"]["sources"] == [
         {
@@ -89,8 +90,8 @@ async def test_the_roles_of_a_member_are_shown_with_their_sources(
     assert shown["support"]["granted_at"] == support["granted_at"]
 
 
-async def test_from_a_team_a_role_lasts_until_the_earlier_of_the_two_ends(
-    acme: Team, pay: Crew, bob: Person
+async def test_a_role_from_a_team_lasts_until_the_earlier_of_the_two_expiries(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
     for place, role, end in (
         (None, None, None),
@@ -99,19 +100,19 @@ async def test_from_a_team_a_role_lasts_until_the_earlier_of_the_two_ends(
         (None, SOON, SOON),
         (SOON, None, SOON),
     ):
-        await pay.put(bob, place)
-        await pay.hold(support=role)
+        await pay.add_member(bob, place)
+        await pay.set_roles(support=role)
         [support] = (await held(acme, bob))["support"]["sources"]
         shown = support["expires_at"]
         assert (datetime.fromisoformat(shown) if shown else None) == end
 
 
-async def test_a_role_from_several_sources_shows_the_times_of_the_direct_one(
-    acme: Team, pay: Crew, bob: Person
+async def test_a_role_from_several_sources_shows_the_times_of_the_direct_assignment(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    ops = await Crew.made(acme, "ops", "support")
-    await pay.put(bob, SOON)
-    await ops.put(bob, LATER)
+    ops = await Team.create(acme, "ops", "support")
+    await pay.add_member(bob, SOON)
+    await ops.add_member(bob, LATER)
     shown = (await held(acme, bob))["support"]
     assert [each["team"] for each in shown["sources"]] == ["ops", "pay"]
     assert datetime.fromisoformat(shown["expires_at"]) == LATER
@@ -124,24 +125,24 @@ async def test_a_role_from_several_sources_shows_the_times_of_the_direct_one(
     assert shown["granted_at"] == shown["sources"][0]["granted_at"]
 
 
-async def test_the_answer_to_a_change_of_roles_has_those_from_teams_and_leaves_them_there(
-    acme: Team, pay: Crew, bob: Person
+async def test_the_answer_to_a_role_change_includes_roles_from_teams(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    await pay.put(bob)
+    await pay.add_member(bob)
 
     changed = await acme.change_roles(bob, "product")
 
     kinds = {each["role"]: each["sources"][0]["kind"] for each in changed.json()["roles"]}
     assert kinds == {"product": "direct", "support": "team"}
-    assert (await members(acme))[bob.id] == ["product"]
+    assert (await acme.roles_by_member())[bob.id] == ["product"]
 
 
-async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
-    acme: Team, pay: Crew, bob: Person
+async def test_members_are_filtered_by_team_and_by_roles_from_teams(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    people = await enlist(acme, {"eve": ["support"], "max": []})
-    await pay.put(bob)
-    await pay.put(people["max"])
+    people = await acme.add_members({"eve": ["support"], "max": []})
+    await pay.add_member(bob)
+    await pay.add_member(people["max"])
     ended = datetime.now(UTC) - timedelta(seconds=1)
 
     async def found(**wanted: str) -> set[str]:
@@ -151,69 +152,71 @@ async def test_members_are_found_by_team_and_by_a_role_that_is_from_one(
     assert await found(team="pay") == {bob.id, people["max"].id}
     assert await found(role="support") == {bob.id, people["max"].id, people["eve"].id}
     assert await found(team="pay", role="developer") == {bob.id}
-    await pay.end_place(people["max"], ended)
+    await pay.set_membership_expiry(people["max"], ended)
     assert await found(team="pay") == {bob.id}
     assert await found(role="support") == {bob.id, people["eve"].id}
-    await pay.end_role("support", ended)
+    await pay.set_role_expiry("support", ended)
     assert await found(role="support") == {people["eve"].id}
     assert "support" not in await held(acme, bob)
     unknown = await acme.administrator.ask("GET", f"{acme.path}/members?team=ops")
     refused(unknown, 404, "unknown_team")
 
 
-async def test_what_is_asked_twice_is_done_once(acme: Team, pay: Crew, bob: Person) -> None:
-    first = await pay.put(bob, SOON)
-    before, told = await acme.ledger(), await events(acme)
+async def test_adding_a_member_twice_counts_once(
+    acme: Organization, pay: Team, bob: Person
+) -> None:
+    first = await pay.add_member(bob, SOON)
+    before, told = await acme.ledger(), await acme.events()
 
-    assert (await pay.put(bob, SOON)).json() == first.json()
+    assert (await pay.add_member(bob, SOON)).json() == first.json()
 
     assert await acme.ledger() == before
-    assert len(await events(acme)) == len(told)
+    assert len(await acme.events()) == len(told)
 
 
-async def test_a_place_is_put_off_brought_forward_and_freed_of_its_end(
-    acme: Team, pay: Crew, bob: Person
+async def test_the_expiry_of_a_team_membership_may_be_moved_and_removed(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
     for end in (SOON, LATER, SOON, None):
-        answer = await pay.put(bob, end)
+        answer = await pay.add_member(bob, end)
         shown = answer.json()["expires_at"]
         assert (datetime.fromisoformat(shown) if shown else None) == end
     place = f"team:{acme.id}/pay#member@user:{bob.id}"
     stamp = SOON.isoformat().replace("+00:00", "Z")
     assert (await acme.ledger())[-1] == [f"TOUCH {place} WAS {place}[expiration:{stamp}]"]
-    assert (await events(acme))[-1].kind == "team_member_changed"
+    assert (await acme.events())[-1].kind == "team_member_changed"
     for days, code in ((-1, "end_in_the_past"), (2000, "end_too_far")):
         end = datetime.now(UTC) + timedelta(days=days)
-        refused(await pay.put(bob, end), 400, code)
-        refused(await pay.hold(support=end), 400, code)
+        refused(await pay.add_member(bob, end), 400, code)
+        refused(await pay.set_roles(support=end), 400, code)
 
 
-async def out_of_the_team(pay: Crew, bob: Person) -> httpx.Response:
-    return await pay.take(bob)
+async def out_of_the_team(pay: Team, bob: Person) -> httpx.Response:
+    return await pay.remove_member(bob)
 
 
-async def leaving_the_team(pay: Crew, bob: Person) -> httpx.Response:
-    return await pay.take(bob, by=bob)
+async def leaving_the_team(pay: Team, bob: Person) -> httpx.Response:
+    return await pay.remove_member(bob, by=bob)
 
 
-async def the_team_deleted(pay: Crew, bob: Person) -> httpx.Response:
+async def the_team_deleted(pay: Team, bob: Person) -> httpx.Response:
     return await pay.delete()
 
 
-async def the_role_taken_from_it(pay: Crew, bob: Person) -> httpx.Response:
-    return await pay.hold()
+async def the_role_taken_from_it(pay: Team, bob: Person) -> httpx.Response:
+    return await pay.set_roles()
 
 
-async def out_of_the_organization(pay: Crew, bob: Person) -> httpx.Response:
-    return await pay.team.act("remove", bob)
+async def out_of_the_organization(pay: Team, bob: Person) -> httpx.Response:
+    return await pay.organization.remove(bob)
 
 
-async def leaving_the_organization(pay: Crew, bob: Person) -> httpx.Response:
-    return await bob.ask("POST", f"{pay.team.path}/leave")
+async def leaving_the_organization(pay: Team, bob: Person) -> httpx.Response:
+    return await bob.ask("POST", f"{pay.organization.path}/leave")
 
 
-async def suspended(pay: Crew, bob: Person) -> httpx.Response:
-    return await pay.team.act("suspend", bob)
+async def suspended(pay: Team, bob: Person) -> httpx.Response:
+    return await pay.organization.suspend(bob)
 
 
 ENDS = [
@@ -228,10 +231,10 @@ ENDS = [
 
 
 @pytest.mark.parametrize("end", ENDS, ids=lambda end: end.__name__)
-async def test_access_from_a_team_ends_at_once_with(
-    acme: Team, pay: Crew, bob: Person, end: Any
+async def test_access_from_a_team_ends_at_once(
+    acme: Organization, pay: Team, bob: Person, end: Any
 ) -> None:
-    await pay.put(bob)
+    await pay.add_member(bob)
     assert await acme.can(bob, "refunds_create")
 
     answer = await end(pay, bob)
@@ -240,75 +243,75 @@ async def test_access_from_a_team_ends_at_once_with(
     assert not await acme.can(bob, "refunds_create", at=answer.headers["Zed-Token"])
     stays = end not in (out_of_the_organization, leaving_the_organization, suspended)
     assert await acme.can(bob, "webhooks_create") is stays
-    await agreed(acme)
+    await assert_agreement(acme)
     if end not in (suspended, the_role_taken_from_it):
         assert not [
             each
-            for each in await graph(acme)
+            for each in await spicedb_relationships(acme)
             if f"user:{bob.id}" in str(each.subject) and each.resource.type == "team"
         ]
 
 
-async def test_who_comes_back_into_the_organization_is_in_no_team(acme: Team, pay: Crew) -> None:
+async def test_a_member_who_returns_to_the_organization_is_in_no_team(
+    acme: Organization, pay: Team
+) -> None:
     eve = await acme.member("eve", ["developer"])
-    await pay.put(eve)
-    await acme.act("remove", eve)
-    eve.token = await acme.world.token(eve.id)
+    await pay.add_member(eve)
+    await acme.remove(eve)
+    eve.token = await acme.deployment.token(eve.id)
     await acme.invite("eve", ["developer"])
     signed_in = {"Authorization": f"Bearer {eve.token}"}
     assert (await acme.accept("eve", headers=signed_in)).status_code == 200
     assert not await acme.can(eve, "refunds_create")
-    assert await pay.seated() == []
+    assert await pay.member_ids() == []
 
 
-async def test_somebody_suspended_may_be_in_a_team_which_waits_for_them(
-    acme: Team, pay: Crew
-) -> None:
-    sue = (await enlist(acme, {"sue": []}, suspended=["sue"]))["sue"]
+async def test_a_suspended_member_may_be_added_to_a_team(acme: Organization, pay: Team) -> None:
+    sue = (await acme.add_members({"sue": []}, suspended=["sue"]))["sue"]
 
-    added = await pay.put(sue)
+    added = await pay.add_member(sue)
 
     assert added.json()["status"] == "suspended"
     assert not await acme.can(sue, "refunds_create")
-    back = await acme.act("reactivate", sue)
+    back = await acme.reactivate(sue)
     assert await acme.can(sue, "refunds_create", at=back.headers["Zed-Token"])
 
 
-async def test_only_members_of_the_organization_are_in_its_teams(
-    acme: Team, globex: Team, pay: Crew
+async def test_only_members_of_the_organization_can_be_in_its_teams(
+    acme: Organization, globex: Organization, pay: Team
 ) -> None:
-    refused(await pay.put(globex.administrator), 404, "unknown_member")
+    refused(await pay.add_member(globex.administrator), 404, "unknown_member")
     stranger = await globex.administrator.ask("GET", pay.path)
     refused(stranger, 404, "unknown_organization")
-    theirs = await Crew.made(globex, "pay")
-    refused(await theirs.put(acme.administrator), 404, "unknown_member")
-    assert await pay.seated() == []
+    theirs = await Team.create(globex, "pay")
+    refused(await theirs.add_member(acme.administrator), 404, "unknown_member")
+    assert await pay.member_ids() == []
 
 
-async def test_a_deleted_team_is_gone_with_everything_and_its_id_is_free(
-    acme: Team, pay: Crew, bob: Person
+async def test_a_deleted_team_is_removed_completely_and_its_id_is_free(
+    acme: Organization, pay: Team, bob: Person
 ) -> None:
-    await pay.put(bob)
+    await pay.add_member(bob)
 
     assert (await pay.delete()).status_code == 204
 
-    assert not any("pay" in str(each) for each in await graph(acme))
-    told = (await events(acme))[-1]
+    assert not any("pay" in str(each) for each in await spicedb_relationships(acme))
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_deleted", "team:pay")
     assert told.details == {"name": "Pay", "roles": ["support"]}
-    for answer in (await pay.delete(), await pay.put(bob), await pay.hold("support")):
+    for answer in (await pay.delete(), await pay.add_member(bob), await pay.set_roles("support")):
         refused(answer, 404, "unknown_team")
     refused(await acme.administrator.ask("GET", pay.path), 404, "unknown_team")
-    again = await Crew.made(acme, "pay", "product")
-    assert await again.seated() == []
+    again = await Team.create(acme, "pay", "product")
+    assert await again.member_ids() == []
     assert "product" not in await held(acme, bob)
 
 
-async def test_teams_and_their_members_come_in_pages(acme: Team, pay: Crew) -> None:
-    people = await enlist(acme, {f"member{number}": [] for number in range(5)})
+async def test_teams_and_their_members_come_in_pages(acme: Organization, pay: Team) -> None:
+    people = await acme.add_members({f"member{number}": [] for number in range(5)})
     for person in people.values():
-        await pay.put(person)
-    await Crew.made(acme, "ops")
+        await pay.add_member(person)
+    await Team.create(acme, "ops")
     for path, key, expected in (
         (f"{acme.path}/teams", "id", ["pay", "ops"]),
         (f"{pay.path}/members", "user", [each.id for each in people.values()]),
@@ -322,53 +325,59 @@ async def test_teams_and_their_members_come_in_pages(acme: Team, pay: Crew) -> N
         assert seen == expected
 
 
-async def test_a_team_is_renamed(acme: Team, pay: Crew) -> None:
+async def test_a_team_is_renamed(acme: Organization, pay: Team) -> None:
     answer = await acme.administrator.ask("PATCH", pay.path, json={"name": "  Payments "})
     assert answer.json()["name"] == "Payments"
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.details) == ("team_renamed", {"name": "Payments"})
 
 
-async def test_ids_are_checked_and_taken_once(acme: Team, globex: Team, pay: Crew) -> None:
+async def test_team_ids_are_validated_and_unique(
+    acme: Organization, globex: Organization, pay: Team
+) -> None:
     path = f"{acme.path}/teams"
     for id, status, code in (("pay", 409, "team_exists"), ("no space", 400, "invalid_team_id")):
         answer = await acme.administrator.ask("POST", path, json={"id": id, "name": "X"})
         refused(answer, status, code)
-    await Crew.made(globex, "pay")
+    await Team.create(globex, "pay")
 
 
-async def test_roles_that_changed_meanwhile_are_not_replaced(acme: Team, pay: Crew) -> None:
+async def test_roles_of_a_team_that_changed_since_they_were_read_are_not_replaced(
+    acme: Organization, pay: Team
+) -> None:
     shown = await acme.administrator.ask("GET", pay.path)
     known = {"If-Match": shown.headers["ETag"]}
-    assert (await pay.hold("product", headers=known)).status_code == 200
-    refused(await pay.hold("developer", headers=known), 412, "team_roles_changed_meanwhile")
-    assert (await pay.hold("developer", headers={"If-Match": "*"})).status_code == 200
+    assert (await pay.set_roles("product", headers=known)).status_code == 200
+    refused(await pay.set_roles("developer", headers=known), 412, "team_roles_changed_meanwhile")
+    assert (await pay.set_roles("developer", headers={"If-Match": "*"})).status_code == 200
 
 
-async def test_a_team_holds_neither_the_administrator_s_role_nor_an_unknown_one_nor_one_twice(
-    acme: Team, initech: Team, pay: Crew
+async def test_a_team_cannot_hold_the_administrators_role_an_unknown_role_or_a_repeated_role(
+    acme: Organization, initech: Organization, pay: Team
 ) -> None:
-    refused(await pay.hold("administrator"), 409, "role_not_for_teams")
-    refused(await (await Crew.made(initech, "ops")).hold("admin"), 409, "role_not_for_teams")
-    refused(await pay.hold("wizard"), 400, "unknown_role")
+    refused(await pay.set_roles("administrator"), 409, "role_not_for_teams")
+    refused(await (await Team.create(initech, "ops")).set_roles("admin"), 409, "role_not_for_teams")
+    refused(await pay.set_roles("wizard"), 400, "unknown_role")
     twice = {"roles": [{"role": "support"}, {"role": "support"}]}
     refused(await acme.administrator.ask("PUT", f"{pay.path}/roles", json=twice), 400, "role_twice")
 
 
-async def test_a_machine_is_in_a_team_like_anybody(acme: Team, pay: Crew) -> None:
-    async with acme.world.operator(acme.id) as change:
+async def test_a_service_account_can_be_in_a_team(acme: Organization, pay: Team) -> None:
+    async with acme.deployment.operator(acme.id) as change:
         robot = User(id=new_service_account_id(), name="Robot", service_account_of=acme.id)
         change.session.add(Membership(organization_id=acme.id, user=robot, assignments=[]))
-    added = await pay.put(Person(acme.world, robot.id, "", ""))
+    added = await pay.add_member(Person(acme.deployment, robot.id, "", ""))
     assert added.json()["email"] is None
-    assert await acme.world.check(acme.id, robot.id, "refunds_create", added.headers["Zed-Token"])
+    assert await acme.deployment.check(
+        acme.id, robot.id, "refunds_create", added.headers["Zed-Token"]
+    )
 
 
-async def test_a_team_of_a_thousand_ends_for_all_of_them_with_the_first_position(
-    acme: Team, pay: Crew
+async def test_deleting_a_team_of_a_thousand_ends_access_with_the_first_position(
+    acme: Organization, pay: Team
 ) -> None:
-    people = await enlist(acme, {f"member{number}": [] for number in range(1000)})
-    async with acme.world.operator(acme.id) as change:
+    people = await acme.add_members({f"member{number}": [] for number in range(1000)})
+    async with acme.deployment.operator(acme.id) as change:
         change.session.add_all(
             TeamMembership(organization_id=acme.id, team_id=pay.id, user_id=each.id)
             for each in people.values()
@@ -377,8 +386,8 @@ async def test_a_team_of_a_thousand_ends_for_all_of_them_with_the_first_position
 
     assert (await pay.delete()).is_success
 
-    await acme.world.service.applier.catch_up(acme.id)
+    await acme.deployment.service.applier.catch_up(acme.id)
     first, second = (await acme.ledger())[before:]
     assert (len(first), len(second)) == (900, 101)
     assert first[0] == f"DELETE organization:{acme.id}#support@team:{acme.id}/pay#member"
-    await agreed(acme)
+    await assert_agreement(acme)

@@ -7,9 +7,11 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.directory.organizations.create import create
-from tests.support.steps import enlist, refused
-from tests.support.world import Person, Team, World
+from teamaccess.directory.organizations.create import create_organization
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.responses import refused
 
 ASKS: list[tuple[str, str, Any]] = [
     ("GET", "", None),
@@ -49,34 +51,36 @@ def shape(answer: httpx.Response, *names: str) -> tuple[int, str, list[tuple[str
     return answer.status_code, text, headers
 
 
-async def ask(person: Person, team: Team, ask: tuple[str, str, Any], id: str) -> httpx.Response:
+async def ask(
+    person: Person, organization: Organization, ask: tuple[str, str, Any], id: str
+) -> httpx.Response:
     """Ask of an organization what is asked of the team's."""
     method, path, body = ask
-    invitation = team.people["guest"].id
-    path = path.format(user=team.administrator.id, invitation=invitation)
+    invitation = organization.people["guest"].id
+    path = path.format(user=organization.administrator.id, invitation=invitation)
     more = {"headers": {"Idempotency-Key": "x" * 300}} if body is None else {"json": body}
     return await person.ask(method, f"/v1/organizations/{id}{path}", **more)
 
 
 @pytest.fixture(scope="module")
-async def theirs(fintoc: World) -> Team:
+async def theirs(fintoc: Deployment) -> Organization:
     """Another tenant, with an invitation and a suspended administrator."""
-    globex = await fintoc.create("globex")
+    globex = await fintoc.create_organization("globex")
     invited = await globex.invite("guest", ["support"])
-    globex.people["guest"] = Person(globex.world, invited.json()["id"], "", "")
-    await enlist(globex, {"sue": ["administrator"]}, suspended=["sue"])
+    globex.people["guest"] = Person(globex.deployment, invited.json()["id"], "", "")
+    await globex.add_members({"sue": ["administrator"]}, suspended=["sue"])
     return globex
 
 
 @pytest.fixture(scope="module")
-async def outsider(fintoc: World) -> Person:
+async def outsider(fintoc: Deployment) -> Person:
     """Who administers an organization of their own."""
-    return (await fintoc.create("acme")).administrator
+    return (await fintoc.create_organization("acme")).administrator
 
 
 @pytest.mark.parametrize("wanted", ASKS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}")
-async def test_what_is_others_looks_like_what_does_not_exist(
-    outsider: Person, theirs: Team, wanted: tuple[str, str, Any]
+async def test_ids_of_other_tenants_look_like_ids_that_do_not_exist(
+    outsider: Person, theirs: Organization, wanted: tuple[str, str, Any]
 ) -> None:
     nowhere = f"globex-{secrets.token_hex(4)}"
     before = await theirs.ledger()
@@ -90,8 +94,8 @@ async def test_what_is_others_looks_like_what_does_not_exist(
     assert await theirs.ledger() == before
 
 
-async def test_a_key_that_was_used_elsewhere_does_not_tell_that_an_organization_exists(
-    acme: Team, theirs: Team
+async def test_an_idempotency_key_used_elsewhere_does_not_reveal_that_an_organization_exists(
+    acme: Organization, theirs: Organization
 ) -> None:
     key = {"Idempotency-Key": "the same for everything"}
     body = {"email": acme.address("bob"), "roles": ["support"]}
@@ -103,8 +107,8 @@ async def test_a_key_that_was_used_elsewhere_does_not_tell_that_an_organization_
     refused(there, 404, "unknown_organization")
 
 
-async def test_members_and_invitations_of_others_are_not_in_ones_own_organization(
-    acme: Team, theirs: Team
+async def test_members_and_invitations_of_other_tenants_are_not_found(
+    acme: Organization, theirs: Organization
 ) -> None:
     ana, invitation = acme.administrator, theirs.people["guest"].id
     for method, path in (
@@ -125,26 +129,28 @@ async def test_members_and_invitations_of_others_are_not_in_ones_own_organizatio
     assert listed == []
 
 
-async def test_the_id_of_another_tenant_that_begins_with_ones_own_is_another(acme: Team) -> None:
-    async with acme.world.operator() as change:
-        await create(change, f"{acme.id}2", "Acme the second", founder=None)
+async def test_a_tenant_whose_id_begins_with_anothers_is_separate(
+    acme: Organization,
+) -> None:
+    async with acme.deployment.operator() as change:
+        await create_organization(change, f"{acme.id}2", "Acme the second", founder=None)
 
     answer = await acme.administrator.ask("GET", f"{acme.path}2")
 
     refused(answer, 404, "unknown_organization")
-    assert not await acme.world.check(f"{acme.id}2", acme.administrator.id, "membership")
+    assert not await acme.deployment.check(f"{acme.id}2", acme.administrator.id, "membership")
 
 
-async def test_the_suspended_see_nothing_and_their_other_organizations_as_before(
-    acme: Team, globex: Team
+async def test_suspended_members_see_nothing_there_and_their_other_organizations_as_before(
+    acme: Organization, globex: Organization
 ) -> None:
     bob = await acme.member("bob", roles=["developer"])
     body = {"email": bob.email, "roles": ["support"]}
     await globex.administrator.ask("POST", f"{globex.path}/invitations", json=body)
-    secret = globex.world.secret_for(bob.email)
+    secret = globex.deployment.invitation_token(bob.email)
     await bob.ask("POST", "/v1/invitations/accept", json={"token": secret})
 
-    await acme.act("suspend", bob)
+    await acme.suspend(bob)
 
     refused(await bob.ask("GET", acme.path), 404, "unknown_organization")
     assert (await bob.ask("GET", globex.path)).status_code == 200

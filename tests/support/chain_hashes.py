@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from tests.support.connections import Connection
+from tests.support.database_connections import Connection
 
 LEDGER = "SELECT * FROM ledger WHERE organization_id = $1 ORDER BY position"
 EVENTS = "SELECT *, details::text AS told FROM events WHERE chain = $1 ORDER BY position"

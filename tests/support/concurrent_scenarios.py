@@ -7,18 +7,18 @@ from datetime import UTC, datetime, timedelta
 import httpx
 
 from tests.support.interleaving import Request
-from tests.support.steps import enlist
-from tests.support.teams import Crew
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.teams import Team
 
 
 @dataclass(frozen=True)
-class Meeting:
+class TwoProcesses:
     """An organization as two processes see it, which may be one and the same."""
 
-    here: Team
-    there: Team
-    others: list[Team] = field(default_factory=list)
+    here: Organization
+    there: Organization
+    others: list[Organization] = field(default_factory=list)
 
     @property
     def lesser(self) -> str:
@@ -28,21 +28,21 @@ class Meeting:
     @property
     def administrator(self) -> str:
         """The role that holds every action."""
-        return self.here.world.service.catalog.administrator
+        return self.here.deployment.service.catalog.administrator
 
-    async def elsewhere(self, name: str = "bob") -> tuple[Team, Person]:
+    async def elsewhere(self, name: str = "bob") -> tuple[Organization, Person]:
         """Another organization with a member, whom no one knows here."""
-        other = await self.here.world.create("globex")
+        other = await self.here.deployment.create_organization("globex")
         self.others.append(other)
-        return other, (await enlist(other, {name: [self.lesser]}))[name]
+        return other, (await other.add_members({name: [self.lesser]}))[name]
 
     async def another(self, name: str = "bob") -> Person:
         """An administrator beside ana."""
-        return (await enlist(self.here, {name: [self.administrator]}))[name]
+        return (await self.here.add_members({name: [self.administrator]}))[name]
 
     async def member(self, name: str = "bob") -> Person:
         """Somebody who administrates nothing."""
-        return (await enlist(self.here, {name: [self.lesser]}))[name]
+        return (await self.here.add_members({name: [self.lesser]}))[name]
 
     @property
     def wish(self) -> dict[str, object]:
@@ -64,267 +64,342 @@ class Meeting:
             json={"email": address, "roles": [self.lesser]},
         )
         id = asked.raise_for_status().json()["id"]
-        return f"{self.here.path}/invitations/{id}", self.here.world.secret_for(address)
+        return f"{self.here.path}/invitations/{id}", self.here.deployment.invitation_token(address)
 
 
-def accept(team: Team, secret: str, by: Person | None = None) -> Request:
+def accept(organization: Organization, secret: str, by: Person | None = None) -> Request:
     """Accept an invitation, signed in or by its secret alone."""
     headers = {"Authorization": f"Bearer {by.token}"} if by else {}
 
     async def request() -> httpx.Response:
-        return await team.world.http.post(
+        return await organization.deployment.http.post(
             "/v1/invitations/accept", json={"token": secret}, headers=headers
         )
 
     return request
 
 
-def ask(team: Team, by: Person, method: str, path: str, **more: object) -> Request:
+def ask(organization: Organization, by: Person, method: str, path: str, **more: object) -> Request:
     """Ask the process of the team."""
-    person = Person(team.world, by.id, by.email, by.token)
+    person = Person(organization.deployment, by.id, by.email, by.token)
     return lambda: person.ask(method, path, **more)
 
 
-def demote(team: Team, by: Person, whom: Person, role: str) -> Request:
+def demote(organization: Organization, by: Person, whom: Person, role: str) -> Request:
     """Make somebody hold a role, and no other."""
-    path = f"{team.path}/members/{whom.id}/roles"
-    return ask(team, by, "PUT", path, json={"roles": [{"role": role}]})
+    path = f"{organization.path}/members/{whom.id}/roles"
+    return ask(organization, by, "PUT", path, json={"roles": [{"role": role}]})
 
 
-async def demote_and_demote(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
-    return [demote(m.here, ana, bob, m.lesser), demote(m.there, bob, ana, m.lesser)]
-
-
-async def demote_in_a_ring(m: Meeting) -> list[Request]:
-    ana, bob, eve = m.here.administrator, await m.another(), await m.another("eve")
+async def demote_and_demote(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
     return [
-        demote(m.here, ana, bob, m.lesser),
-        demote(m.there, bob, eve, m.lesser),
-        demote(m.here, eve, ana, m.lesser),
+        demote(processes.here, ana, bob, processes.lesser),
+        demote(processes.there, bob, ana, processes.lesser),
     ]
 
 
-async def leave_and_demote_the_other(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
+async def demote_in_a_ring(processes: TwoProcesses) -> list[Request]:
+    ana, bob, eve = (
+        processes.here.administrator,
+        await processes.another(),
+        await processes.another("eve"),
+    )
     return [
-        ask(m.here, ana, "POST", f"{m.here.path}/leave"),
-        demote(m.there, ana, bob, m.lesser),
+        demote(processes.here, ana, bob, processes.lesser),
+        demote(processes.there, bob, eve, processes.lesser),
+        demote(processes.here, eve, ana, processes.lesser),
     ]
 
 
-async def leave_and_be_demoted(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
+async def leave_and_demote_the_other(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
     return [
-        ask(m.here, ana, "POST", f"{m.here.path}/leave"),
-        demote(m.there, bob, ana, m.lesser),
+        ask(processes.here, ana, "POST", f"{processes.here.path}/leave"),
+        demote(processes.there, ana, bob, processes.lesser),
     ]
 
 
-async def remove_and_change_roles(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.member()
+async def leave_and_be_demoted(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
     return [
-        ask(m.here, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
-        demote(m.there, ana, bob, m.administrator if m.administrator == "admin" else "developer"),
+        ask(processes.here, ana, "POST", f"{processes.here.path}/leave"),
+        demote(processes.there, bob, ana, processes.lesser),
     ]
 
 
-async def remove_and_leave(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.member()
+async def remove_and_change_roles(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.member()
     return [
-        ask(m.here, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
-        ask(m.there, bob, "POST", f"{m.here.path}/leave"),
+        ask(processes.here, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),
+        demote(
+            processes.there,
+            ana,
+            bob,
+            processes.administrator if processes.administrator == "admin" else "developer",
+        ),
     ]
 
 
-async def delete_the_team_and_put_somebody_into_it(m: Meeting) -> list[Request]:
-    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
+async def remove_and_leave(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.member()
     return [
-        ask(m.here, ana, "DELETE", pay.path),
-        ask(m.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
+        ask(processes.here, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),
+        ask(processes.there, bob, "POST", f"{processes.here.path}/leave"),
     ]
 
 
-async def remove_and_put_into_a_team(m: Meeting) -> list[Request]:
-    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
+async def delete_the_team_and_put_somebody_into_it(processes: TwoProcesses) -> list[Request]:
+    ana, bob, pay = (
+        processes.here.administrator,
+        await processes.member(),
+        await Team.create(processes.here, "pay", processes.lesser),
+    )
     return [
-        ask(m.here, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
-        ask(m.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
+        ask(processes.here, ana, "DELETE", pay.path),
+        ask(processes.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
     ]
 
 
-async def make_two_teams_with_one_id(m: Meeting) -> list[Request]:
-    ana, path, body = m.here.administrator, f"{m.here.path}/teams", {"id": "pay", "name": "Pay"}
-    return [ask(each, ana, "POST", path, json=body) for each in (m.here, m.there)]
+async def remove_and_put_into_a_team(processes: TwoProcesses) -> list[Request]:
+    ana, bob, pay = (
+        processes.here.administrator,
+        await processes.member(),
+        await Team.create(processes.here, "pay", processes.lesser),
+    )
+    return [
+        ask(processes.here, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),
+        ask(processes.there, ana, "PUT", f"{pay.path}/members/{bob.id}"),
+    ]
 
 
-async def leave_the_team_and_be_put_into_it(m: Meeting) -> list[Request]:
-    ana, bob, pay = m.here.administrator, await m.member(), await Crew.made(m.here, "pay", m.lesser)
-    (await pay.put(bob)).raise_for_status()
+async def make_two_teams_with_one_id(processes: TwoProcesses) -> list[Request]:
+    ana, path, body = (
+        processes.here.administrator,
+        f"{processes.here.path}/teams",
+        {"id": "pay", "name": "Pay"},
+    )
+    return [ask(each, ana, "POST", path, json=body) for each in (processes.here, processes.there)]
+
+
+async def leave_the_team_and_be_put_into_it(processes: TwoProcesses) -> list[Request]:
+    ana, bob, pay = (
+        processes.here.administrator,
+        await processes.member(),
+        await Team.create(processes.here, "pay", processes.lesser),
+    )
+    (await pay.add_member(bob)).raise_for_status()
     path = f"{pay.path}/members/{bob.id}"
     soon = datetime.now(UTC) + timedelta(days=1)
     body = {"expires_at": soon.isoformat()}
-    return [ask(m.here, bob, "DELETE", path), ask(m.there, ana, "PUT", path, json=body)]
-
-
-async def suspend_and_reactivate(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.member()
-    path = f"{m.here.path}/members/{bob.id}"
     return [
-        ask(m.here, ana, "POST", f"{path}/suspend"),
-        ask(m.there, ana, "POST", f"{path}/reactivate"),
+        ask(processes.here, bob, "DELETE", path),
+        ask(processes.there, ana, "PUT", path, json=body),
     ]
 
 
-async def suspend_and_invite(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
-    body = {"email": m.here.address("eve"), "roles": [m.lesser]}
+async def suspend_and_reactivate(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.member()
+    path = f"{processes.here.path}/members/{bob.id}"
     return [
-        ask(m.here, ana, "POST", f"{m.here.path}/members/{bob.id}/suspend"),
-        ask(m.there, bob, "POST", f"{m.here.path}/invitations", json=body),
+        ask(processes.here, ana, "POST", f"{path}/suspend"),
+        ask(processes.there, ana, "POST", f"{path}/reactivate"),
     ]
 
 
-async def invite_and_invite(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
-    body = {"email": m.here.address("eve"), "roles": [m.lesser]}
-    path = f"{m.here.path}/invitations"
-    return [ask(m.here, ana, "POST", path, json=body), ask(m.there, bob, "POST", path, json=body)]
-
-
-async def accept_and_cancel(m: Meeting) -> list[Request]:
-    path, secret = await m.invited(m.here.address("eve"))
-    return [accept(m.here, secret), ask(m.there, m.here.administrator, "DELETE", path)]
-
-
-async def accept_and_resend(m: Meeting) -> list[Request]:
-    path, secret = await m.invited(m.here.address("eve"))
-    return [accept(m.here, secret), ask(m.there, m.here.administrator, "POST", f"{path}/resend")]
-
-
-async def accept_and_accept(m: Meeting) -> list[Request]:
-    _, secret = await m.invited(m.here.address("eve"))
-    return [accept(m.here, secret), accept(m.there, secret)]
-
-
-async def accept_and_accept_signed_in(m: Meeting) -> list[Request]:
-    _, bob = await m.elsewhere()
-    _, secret = await m.invited(bob.email)
-    return [accept(m.here, secret, bob), accept(m.there, secret, bob)]
-
-
-async def accept_and_invite(m: Meeting) -> list[Request]:
-    _, secret = await m.invited(m.here.address("eve"))
-    body = {"email": m.here.address("eve"), "roles": [m.lesser]}
-    again = ask(m.there, m.here.administrator, "POST", f"{m.here.path}/invitations", json=body)
-    return [accept(m.here, secret), again]
-
-
-async def accept_and_suspend_the_inviter(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.another()
-    _, secret = await m.invited(m.here.address("eve"), by=bob)
+async def suspend_and_invite(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
+    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
     return [
-        accept(m.here, secret),
-        ask(m.there, ana, "POST", f"{m.here.path}/members/{bob.id}/suspend"),
+        ask(processes.here, ana, "POST", f"{processes.here.path}/members/{bob.id}/suspend"),
+        ask(processes.there, bob, "POST", f"{processes.here.path}/invitations", json=body),
     ]
 
 
-async def accept_and_remove_the_accepted(m: Meeting) -> list[Request]:
-    _, bob = await m.elsewhere()
-    _, secret = await m.invited(bob.email)
-    path = f"{m.here.path}/members/{bob.id}"
-    return [accept(m.here, secret, bob), ask(m.there, m.here.administrator, "DELETE", path)]
+async def invite_and_invite(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
+    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
+    path = f"{processes.here.path}/invitations"
+    return [
+        ask(processes.here, ana, "POST", path, json=body),
+        ask(processes.there, bob, "POST", path, json=body),
+    ]
 
 
-async def accept_and_be_suspended_elsewhere(m: Meeting) -> list[Request]:
-    other, bob = await m.elsewhere()
-    _, secret = await m.invited(bob.email)
+async def accept_and_cancel(processes: TwoProcesses) -> list[Request]:
+    path, secret = await processes.invited(processes.here.address("eve"))
+    return [
+        accept(processes.here, secret),
+        ask(processes.there, processes.here.administrator, "DELETE", path),
+    ]
+
+
+async def accept_and_resend(processes: TwoProcesses) -> list[Request]:
+    path, secret = await processes.invited(processes.here.address("eve"))
+    return [
+        accept(processes.here, secret),
+        ask(processes.there, processes.here.administrator, "POST", f"{path}/resend"),
+    ]
+
+
+async def accept_and_accept(processes: TwoProcesses) -> list[Request]:
+    _, secret = await processes.invited(processes.here.address("eve"))
+    return [accept(processes.here, secret), accept(processes.there, secret)]
+
+
+async def accept_and_accept_signed_in(processes: TwoProcesses) -> list[Request]:
+    _, bob = await processes.elsewhere()
+    _, secret = await processes.invited(bob.email)
+    return [accept(processes.here, secret, bob), accept(processes.there, secret, bob)]
+
+
+async def accept_and_invite(processes: TwoProcesses) -> list[Request]:
+    _, secret = await processes.invited(processes.here.address("eve"))
+    body = {"email": processes.here.address("eve"), "roles": [processes.lesser]}
+    again = ask(
+        processes.there,
+        processes.here.administrator,
+        "POST",
+        f"{processes.here.path}/invitations",
+        json=body,
+    )
+    return [accept(processes.here, secret), again]
+
+
+async def accept_and_suspend_the_inviter(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.another()
+    _, secret = await processes.invited(processes.here.address("eve"), by=bob)
+    return [
+        accept(processes.here, secret),
+        ask(processes.there, ana, "POST", f"{processes.here.path}/members/{bob.id}/suspend"),
+    ]
+
+
+async def accept_and_remove_the_accepted(processes: TwoProcesses) -> list[Request]:
+    _, bob = await processes.elsewhere()
+    _, secret = await processes.invited(bob.email)
+    path = f"{processes.here.path}/members/{bob.id}"
+    return [
+        accept(processes.here, secret, bob),
+        ask(processes.there, processes.here.administrator, "DELETE", path),
+    ]
+
+
+async def accept_and_be_suspended_elsewhere(processes: TwoProcesses) -> list[Request]:
+    other, bob = await processes.elsewhere()
+    _, secret = await processes.invited(bob.email)
     path = f"{other.path}/members/{bob.id}/suspend"
-    return [accept(m.here, secret, bob), ask(m.there, other.administrator, "POST", path)]
+    return [
+        accept(processes.here, secret, bob),
+        ask(processes.there, other.administrator, "POST", path),
+    ]
 
 
-async def accept_and_be_removed_elsewhere(m: Meeting) -> list[Request]:
-    other, bob = await m.elsewhere()
-    _, secret = await m.invited(bob.email)
+async def accept_and_be_removed_elsewhere(processes: TwoProcesses) -> list[Request]:
+    other, bob = await processes.elsewhere()
+    _, secret = await processes.invited(bob.email)
     path = f"{other.path}/members/{bob.id}"
-    return [accept(m.here, secret, bob), ask(m.there, other.administrator, "DELETE", path)]
-
-
-async def accept_and_sign_out(m: Meeting) -> list[Request]:
-    _, bob = await m.elsewhere()
-    _, secret = await m.invited(bob.email)
-    return [accept(m.here, secret, bob), ask(m.there, bob, "POST", "/v1/me/sign-out")]
-
-
-async def accept_and_end_the_organization(m: Meeting) -> list[Request]:
-    _, secret = await m.invited(m.here.address("eve"))
-    return [accept(m.here, secret), ask(m.there, m.here.administrator, "DELETE", m.here.path)]
-
-
-async def invite_twice_with_one_key(m: Meeting) -> list[Request]:
-    return [_invite_once(m.here, "eve"), _invite_once(m.there, "eve")]
-
-
-async def invite_two_with_one_key(m: Meeting) -> list[Request]:
-    return [_invite_once(m.here, "bob"), _invite_once(m.there, "eve")]
-
-
-def _invite_once(team: Team, name: str) -> Request:
-    body = {"email": team.address(name), "roles": ["support"]}
-    path, key = f"{team.path}/invitations", {"Idempotency-Key": "k1"}
-    return ask(team, team.administrator, "POST", path, json=body, headers=key)
-
-
-async def found_twice_with_one_key(m: Meeting) -> list[Request]:
-    body, key = {"id": f"{m.here.id}-b", "name": "B"}, {"Idempotency-Key": "k1"}
-    ana = m.here.administrator
-    return 2 * [ask(m.here, ana, "POST", "/v1/organizations", json=body, headers=key)]
-
-
-async def approve_and_approve(m: Meeting) -> list[Request]:
-    eve, where = await m.another("eve"), await m.asked(await m.member())
-    return [approve(m.here, m.here.administrator, where), approve(m.there, eve, where)]
-
-
-async def approve_and_withdraw(m: Meeting) -> list[Request]:
-    bob = await m.member()
-    where = await m.asked(bob)
     return [
-        approve(m.here, m.here.administrator, where),
-        ask(m.there, bob, "POST", f"{where}/withdraw"),
+        accept(processes.here, secret, bob),
+        ask(processes.there, other.administrator, "DELETE", path),
     ]
 
 
-async def approve_and_decline(m: Meeting) -> list[Request]:
-    eve, where = await m.another("eve"), await m.asked(await m.member())
+async def accept_and_sign_out(processes: TwoProcesses) -> list[Request]:
+    _, bob = await processes.elsewhere()
+    _, secret = await processes.invited(bob.email)
     return [
-        approve(m.here, m.here.administrator, where),
-        ask(m.there, eve, "POST", f"{where}/decline", json={}),
+        accept(processes.here, secret, bob),
+        ask(processes.there, bob, "POST", "/v1/me/sign-out"),
     ]
 
 
-async def approve_and_demote_the_approver(m: Meeting) -> list[Request]:
-    eve, where = await m.another("eve"), await m.asked(await m.member())
-    return [approve(m.here, eve, where), demote(m.there, m.here.administrator, eve, m.lesser)]
-
-
-async def approve_and_remove_the_asker(m: Meeting) -> list[Request]:
-    ana, bob = m.here.administrator, await m.member()
-    where = await m.asked(bob)
+async def accept_and_end_the_organization(processes: TwoProcesses) -> list[Request]:
+    _, secret = await processes.invited(processes.here.address("eve"))
     return [
-        approve(m.here, ana, where),
-        ask(m.there, ana, "DELETE", f"{m.here.path}/members/{bob.id}"),
+        accept(processes.here, secret),
+        ask(processes.there, processes.here.administrator, "DELETE", processes.here.path),
     ]
 
 
-async def ask_and_ask(m: Meeting) -> list[Request]:
-    bob = await m.member()
-    return 2 * [ask(m.here, bob, "POST", f"{m.here.path}/access-requests", json=m.wish)]
+async def invite_twice_with_one_key(processes: TwoProcesses) -> list[Request]:
+    return [_invite_once(processes.here, "eve"), _invite_once(processes.there, "eve")]
 
 
-def approve(team: Team, by: Person, where: str) -> Request:
+async def invite_two_with_one_key(processes: TwoProcesses) -> list[Request]:
+    return [_invite_once(processes.here, "bob"), _invite_once(processes.there, "eve")]
+
+
+def _invite_once(organization: Organization, name: str) -> Request:
+    body = {"email": organization.address(name), "roles": ["support"]}
+    path, key = f"{organization.path}/invitations", {"Idempotency-Key": "k1"}
+    return ask(organization, organization.administrator, "POST", path, json=body, headers=key)
+
+
+async def found_twice_with_one_key(processes: TwoProcesses) -> list[Request]:
+    body, key = {"id": f"{processes.here.id}-b", "name": "B"}, {"Idempotency-Key": "k1"}
+    ana = processes.here.administrator
+    return 2 * [ask(processes.here, ana, "POST", "/v1/organizations", json=body, headers=key)]
+
+
+async def approve_and_approve(processes: TwoProcesses) -> list[Request]:
+    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    return [
+        approve(processes.here, processes.here.administrator, where),
+        approve(processes.there, eve, where),
+    ]
+
+
+async def approve_and_withdraw(processes: TwoProcesses) -> list[Request]:
+    bob = await processes.member()
+    where = await processes.asked(bob)
+    return [
+        approve(processes.here, processes.here.administrator, where),
+        ask(processes.there, bob, "POST", f"{where}/withdraw"),
+    ]
+
+
+async def approve_and_decline(processes: TwoProcesses) -> list[Request]:
+    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    return [
+        approve(processes.here, processes.here.administrator, where),
+        ask(processes.there, eve, "POST", f"{where}/decline", json={}),
+    ]
+
+
+async def approve_and_demote_the_approver(processes: TwoProcesses) -> list[Request]:
+    eve, where = await processes.another("eve"), await processes.asked(await processes.member())
+    return [
+        approve(processes.here, eve, where),
+        demote(processes.there, processes.here.administrator, eve, processes.lesser),
+    ]
+
+
+async def approve_and_remove_the_asker(processes: TwoProcesses) -> list[Request]:
+    ana, bob = processes.here.administrator, await processes.member()
+    where = await processes.asked(bob)
+    return [
+        approve(processes.here, ana, where),
+        ask(processes.there, ana, "DELETE", f"{processes.here.path}/members/{bob.id}"),
+    ]
+
+
+async def ask_and_ask(processes: TwoProcesses) -> list[Request]:
+    bob = await processes.member()
+    return 2 * [
+        ask(
+            processes.here,
+            bob,
+            "POST",
+            f"{processes.here.path}/access-requests",
+            json=processes.wish,
+        )
+    ]
+
+
+def approve(organization: Organization, by: Person, where: str) -> Request:
     """Give what somebody asks for."""
-    return ask(team, by, "POST", f"{where}/approve", json={})
+    return ask(organization, by, "POST", f"{where}/approve", json={})
 
 
 ENDS_SESSIONS = {
@@ -336,7 +411,7 @@ ENDS_SESSIONS = {
 
 DECIDED = "409 access_request_decided"
 
-Prepare = Callable[[Meeting], Awaitable[list[Request]]]
+Prepare = Callable[[TwoProcesses], Awaitable[list[Request]]]
 
 TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
     demote_and_demote: {("200", "403 missing_permission"), ("403 missing_permission", "200")},

@@ -48,11 +48,11 @@ BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blockin
 
 
 @dataclass(eq=False)
-class Performer:
+class InterleavedRequest:
     """One request on its way, with whatever else runs on its behalf."""
 
     number: int
-    stage: "Stage"
+    interleaving: "Interleaving"
     parked: deque[asyncio.Future[None]] = field(default_factory=deque)
     outside: list[int | None] = field(default_factory=list)
     """Where it waits for an answer: a connection's process in PostgreSQL, None for SpiceDB."""
@@ -75,13 +75,13 @@ class Performer:
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.parked.append(turn)
         self.waits = False
-        self.stage.heard()
+        self.interleaving.heard()
         try:
             await turn
         finally:
             with suppress(ValueError):
                 self.parked.remove(turn)
-        self.stage.trace.append(f"{self.number} {what}")
+        self.interleaving.trace.append(f"{self.number} {what}")
 
     @contextmanager
     def away(self, process: int | None, *, ends: bool = False) -> Iterator[None]:
@@ -93,24 +93,24 @@ class Performer:
             self.outside.remove(process)
             self.waits = False
             if ends:
-                for other in self.stage.performers:
+                for other in self.interleaving.requests:
                     other.waits = False
-            self.stage.heard()
+            self.interleaving.heard()
 
     def go_on(self) -> None:
         """Let the step that has waited longest happen."""
         self.parked.popleft().set_result(None)
 
 
-_performing: ContextVar[Performer | None] = ContextVar("performing", default=None)
+_performing: ContextVar[InterleavedRequest | None] = ContextVar("performing", default=None)
 
 
 @dataclass(eq=False)
-class Stage:
+class Interleaving:
     """Everybody who takes part, and what happened so far."""
 
     observer: Connection
-    performers: list[Performer] = field(default_factory=list)
+    requests: list[InterleavedRequest] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     open: bool = False
     """Whether everybody goes on without asking."""
@@ -122,64 +122,64 @@ class Stage:
 
     def enter(self, request: Request) -> None:
         """Begin a request; it stops before its first step."""
-        performer = Performer(len(self.performers), self)
-        self.performers.append(performer)
+        interleaved = InterleavedRequest(len(self.requests), self)
+        self.requests.append(interleaved)
 
         async def perform() -> httpx.Response:
-            _performing.set(performer)
+            _performing.set(interleaved)
             try:
                 return await request()
             finally:
                 self.heard()
 
-        performer.task = asyncio.create_task(perform())
-        performer.task.add_done_callback(lambda _: self.heard())
+        interleaved.task = asyncio.create_task(perform())
+        interleaved.task.add_done_callback(lambda _: self.heard())
 
-    async def play(self, schedule: Schedule) -> None:
+    async def run(self, schedule: Schedule) -> None:
         """Let them take turns until all are done."""
-        turns = deque((who % len(self.performers), steps) for who, steps in schedule)
-        while not all(performer.done for performer in self.performers):
+        turns = deque((who % len(self.requests), steps) for who, steps in schedule)
+        while not all(interleaved.done for interleaved in self.requests):
             await self._settle()
-            ready = [performer for performer in self.performers if performer.parked]
+            ready = [interleaved for interleaved in self.requests if interleaved.parked]
             if not ready:
                 await self._something(LOOK_SECONDS)
-                for performer in self.performers:
-                    performer.waits = False
+                for interleaved in self.requests:
+                    interleaved.waits = False
                 continue
-            while turns and self.performers[turns[0][0]] not in ready:
+            while turns and self.requests[turns[0][0]] not in ready:
                 turns.popleft()
-            performer = ready[0]
+            interleaved = ready[0]
             if turns:
                 who, steps = turns.popleft()
-                performer = self.performers[who]
+                interleaved = self.requests[who]
                 if steps > 1:
                     turns.appendleft((who, steps - 1))
-            performer.go_on()
+            interleaved.go_on()
             await asyncio.sleep(0)
 
     def leave(self) -> None:
         """Nobody is stopped any more."""
         self.open = True
-        for performer in self.performers:
-            while performer.parked:
-                performer.go_on()
+        for interleaved in self.requests:
+            while interleaved.parked:
+                interleaved.go_on()
 
     async def _settle(self) -> None:
         """Return when each of them is done, before a step, or waits for another one."""
         quiet_since = time.monotonic()
         for _ in range(5):
             await asyncio.sleep(0)  # whoever was let go by another one here is on the way by now
-        while moving := [performer for performer in self.performers if performer.moving]:
+        while moving := [interleaved for interleaved in self.requests if interleaved.moving]:
             if await self._something(LOOK_SECONDS):
                 quiet_since = time.monotonic()
                 continue
             quiet = time.monotonic() - quiet_since
             blocked = await self._blocked(moving)
-            for performer in moving:
-                if performer.outside:
-                    performer.waits = all(process in blocked for process in performer.outside)
+            for interleaved in moving:
+                if interleaved.outside:
+                    interleaved.waits = all(process in blocked for process in interleaved.outside)
                 else:
-                    performer.waits = quiet > QUIET_SECONDS
+                    interleaved.waits = quiet > QUIET_SECONDS
             if quiet > LONGEST_STEP_SECONDS:
                 raise TimeoutError(f"nothing has happened since {self.trace[-5:]}")
 
@@ -190,7 +190,7 @@ class Stage:
                 await self._heard.wait()
         return self._heard.is_set()
 
-    async def _blocked(self, performers: Sequence[Performer]) -> set[int]:
+    async def _blocked(self, performers: Sequence[InterleavedRequest]) -> set[int]:
         asking = [process for each in performers for process in each.outside if process is not None]
         if not asking:
             return set()
@@ -201,16 +201,16 @@ async def played(
     observer: Connection, schedule: Schedule, *requests: Request
 ) -> list[httpx.Response]:
     """Return the answers to requests that took turns by the schedule; what happened is noted."""
-    stage = Stage(observer)
+    interleaving = Interleaving(observer)
     for request in requests:
-        stage.enter(request)
+        interleaving.enter(request)
     try:
-        await stage.play(schedule)
+        await interleaving.run(schedule)
     finally:
-        stage.leave()
-        tasks = [each.task for each in stage.performers if each.task is not None]
+        interleaving.leave()
+        tasks = [each.task for each in interleaving.requests if each.task is not None]
         answers = await asyncio.gather(*tasks)
-        note("\n".join([f"the schedule was {list(schedule)}:", *stage.trace]))
+        note("\n".join([f"the schedule was {list(schedule)}:", *interleaving.trace]))
     return answers
 
 
@@ -237,11 +237,11 @@ def _statement(name: str) -> Callable[..., None]:
     def execute(
         dialect: PGDialect_asyncpg, cursor: Any, statement: str, *more: Any, **named: Any
     ) -> None:
-        if (performer := _stopped()) is None:
+        if (interleaved := _stopped()) is None:
             original(dialect, cursor, statement, *more, **named)
             return
-        await_(performer.park(" ".join(statement.split())[:60]))
-        with performer.away(cursor._connection.get_server_pid()):
+        await_(interleaved.park(" ".join(statement.split())[:60]))
+        with interleaved.away(cursor._connection.get_server_pid()):
             original(dialect, cursor, statement, *more, **named)
 
     return execute
@@ -251,12 +251,12 @@ def _end(name: str) -> Callable[..., None]:
     original = getattr(PGDialect_asyncpg, name)
 
     def end(dialect: PGDialect_asyncpg, connection: Any) -> None:
-        performer = _stopped()
-        if performer is None or connection._transaction is None:
+        interleaved = _stopped()
+        if interleaved is None or connection._transaction is None:
             original(dialect, connection)
             return
-        await_(performer.park(name.removeprefix("do_").upper()))
-        with performer.away(connection._connection.get_server_pid(), ends=True):
+        await_(interleaved.park(name.removeprefix("do_").upper()))
+        with interleaved.away(connection._connection.get_server_pid(), ends=True):
             original(dialect, connection)
 
     return end
@@ -266,15 +266,15 @@ def _call(name: str) -> Callable[..., Awaitable[Any]]:
     original = getattr(Engine, name)
 
     async def call(engine: Engine, *more: Any, **named: Any) -> Any:
-        if (performer := _stopped()) is None:
+        if (interleaved := _stopped()) is None:
             return await original(engine, *more, **named)
-        await performer.park(f"SpiceDB {name}")
-        with performer.away(None):
+        await interleaved.park(f"SpiceDB {name}")
+        with interleaved.away(None):
             return await original(engine, *more, **named)
 
     return call
 
 
-def _stopped() -> Performer | None:
-    performer = _performing.get()
-    return None if performer is None or performer.stage.open else performer
+def _stopped() -> InterleavedRequest | None:
+    interleaved = _performing.get()
+    return None if interleaved is None or interleaved.interleaving.open else interleaved

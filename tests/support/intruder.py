@@ -7,9 +7,9 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.heads import KeptHead, heads
-from teamaccess.ledger.chains.verify import Verification, verify
+from teamaccess.ledger.chains.verify import Verification, verify_chains
 from teamaccess.ledger.chains.walk import Fault
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 NAMES = {"ledger": "organization_id", "events": "chain"}
 """The tables of the chains, and what names a chain there."""
@@ -24,10 +24,10 @@ EVIDENCE = (
 HASHES = {"ledger": "ledger_hash(t)", "events": "event_hash(t)"}
 
 
-def of(team: Team, table: str, position: int | None = None) -> str:
+def of(organization: Organization, table: str, position: int | None = None) -> str:
     """The condition for an organization's entries in a table, or for one of them."""
     at = "" if position is None else f" AND position = {position}"
-    return f"{NAMES[table]} = '{team.id}'{at}"
+    return f"{NAMES[table]} = '{organization.id}'{at}"
 
 
 @dataclass
@@ -45,45 +45,55 @@ class Intruder:
         """The only value of the only row."""
         return (await self.connection.exec_driver_sql(query)).scalar_one()
 
-    async def last(self, team: Team, table: str) -> int:
+    async def last(self, organization: Organization, table: str) -> int:
         """The position of the last entry."""
-        return int(await self.ask(f"SELECT max(position) FROM {table} WHERE {of(team, table)}"))
+        return int(
+            await self.ask(f"SELECT max(position) FROM {table} WHERE {of(organization, table)}")
+        )
 
-    async def end_at(self, team: Team, table: str, position: int) -> None:
+    async def end_at(self, organization: Organization, table: str, position: int) -> None:
         """Have the row of the head say that the chain ends there."""
         at = ", decided_at = e.decided_at" if table == "ledger" else ""
         await self.do(
             f"UPDATE {HEADS[table]} h SET position = e.position, hash = e.hash{at} FROM {table} e"
-            f" WHERE h.{NAMES[table]} = e.{NAMES[table]} AND e.{of(team, table)}"
+            f" WHERE h.{NAMES[table]} = e.{NAMES[table]} AND e.{of(organization, table)}"
             f" AND e.position = {position}"
         )
 
-    async def write_anew(self, team: Team, table: str, start: int) -> None:
+    async def write_anew(self, organization: Organization, table: str, start: int) -> None:
         """Compute the hashes from an entry on again, and the head's, as PostgreSQL does it."""
-        name, last = NAMES[table], await self.last(team, table)
+        name, last = NAMES[table], await self.last(organization, table)
         for position in range(start, last + 1):
-            here = f"t.{name} = '{team.id}' AND t.position = {position}"
+            here = f"t.{name} = '{organization.id}' AND t.position = {position}"
             await self.do(
                 f"UPDATE {table} t SET previous_hash = p.hash FROM {table} p WHERE {here}"
                 f" AND p.{name} = t.{name} AND p.position = t.position - 1",
                 f"UPDATE {table} t SET hash = {HASHES[table]} WHERE {here}",
             )
-        await self.end_at(team, table, last)
+        await self.end_at(organization, table, last)
 
-    async def kept(self, team: Team) -> list[KeptHead]:
+    async def kept(self, organization: Organization) -> list[KeptHead]:
         """The heads of the organization, as somebody would keep them now."""
-        return [head async for head in heads(self.connection, team.id)]
+        return [head async for head in heads(self.connection, organization.id)]
 
-    async def verify(self, team: Team, kept: Iterable[KeptHead] | None = None) -> Verification:
+    async def verify(
+        self, organization: Organization, kept: Iterable[KeptHead] | None = None
+    ) -> Verification:
         """Verify the organization as the intruder left it."""
-        return await verify(self.connection, team.id, kept)
+        return await verify_chains(self.connection, organization.id, kept)
 
-    async def found(self, team: Team, kept: Iterable[KeptHead] | None = None) -> list[str]:
+    async def found(
+        self, organization: Organization, kept: Iterable[KeptHead] | None = None
+    ) -> list[str]:
         """What is found in the chains then, each as `kind position fault`."""
-        return [each for each in await self.all_found(team, kept) if not each.endswith(EVIDENCE)]
+        return [
+            each for each in await self.all_found(organization, kept) if not each.endswith(EVIDENCE)
+        ]
 
-    async def all_found(self, team: Team, kept: Iterable[KeptHead] | None = None) -> list[str]:
+    async def all_found(
+        self, organization: Organization, kept: Iterable[KeptHead] | None = None
+    ) -> list[str]:
         """The same with what does not fit the chains: rows, and entries that nothing tells of."""
-        findings = (await self.verify(team, kept)).findings
-        assert all(finding.chain == team.id for finding in findings)
+        findings = (await self.verify(organization, kept)).findings
+        assert all(finding.chain == organization.id for finding in findings)
         return [f"{each.kind} {each.position} {each.fault}" for each in findings]

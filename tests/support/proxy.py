@@ -10,7 +10,7 @@ Address = tuple[str, int] | Path
 CHUNK = 256 * 1024
 
 
-class Lane:
+class Direction:
     """One direction of the wire."""
 
     def __init__(self) -> None:
@@ -23,12 +23,12 @@ class Lane:
         """Keep everything on the way; that loses nothing, it is only late."""
         self._flowing.clear()
 
-    def flow(self) -> None:
+    def resume(self) -> None:
         """Let everything arrive, in time from now on."""
         self.seconds = 0.0
         self._flowing.set()
 
-    async def carry(self, chunk: bytes, writer: StreamWriter) -> None:
+    async def forward(self, chunk: bytes, writer: StreamWriter) -> None:
         """Hand it over, as soon as this lane allows."""
         if self.seconds:
             await asyncio.sleep(self.seconds)
@@ -43,7 +43,7 @@ class Proxy:
     def __init__(self, listens: Address, server: Address) -> None:
         self.address = listens
         self._server = server
-        self.requests, self.answers = Lane(), Lane()
+        self.requests, self.answers = Direction(), Direction()
         self._last_words: bytes | None = None
         self._torn = asyncio.Event()
         self._connections: set[asyncio.Future[None]] = set()
@@ -73,15 +73,15 @@ class Proxy:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        await self.tear()
+        await self.disconnect()
 
-    async def lead_to(self, server: Address) -> None:
+    async def connect_to(self, server: Address) -> None:
         """Lead to that server from now on; no connection to another one is left."""
         if server != self._server:
             self._server = server
-            await self.tear()
+            await self.disconnect()
 
-    async def tear(self) -> None:
+    async def disconnect(self) -> None:
         """End every connection, before anything else happens; what was held on them is lost."""
         self._torn.set()
         self._torn = asyncio.Event()
@@ -89,12 +89,12 @@ class Proxy:
             await asyncio.wait(self._connections)
         await asyncio.sleep(0)  # by now the sockets are closed
 
-    def announce(self, words: bytes) -> None:
+    def send_as_server(self, words: bytes) -> None:
         """Say something to the process on every connection, as if the server had."""
         for process in self._processes:
             process.write(words)
 
-    def fall_silent_after(self, words: bytes) -> None:
+    def hold_answers_after(self, words: bytes) -> None:
         """Hold the answers from the moment at which the process has said these words."""
         self._last_words = words
 
@@ -103,11 +103,11 @@ class Proxy:
         """The words that have not been said yet."""
         return self._last_words
 
-    async def mend(self) -> None:
+    async def repair(self) -> None:
         """Listen, and carry everything at once. What was held arrives now."""
         self._last_words = None
-        self.requests.flow()
-        self.answers.flow()
+        self.requests.resume()
+        self.answers.resume()
         await self.accept()
 
     async def _connect(self, reader: StreamReader, writer: StreamWriter) -> None:
@@ -141,12 +141,12 @@ class Proxy:
                 if self._last_words is not None and self._last_words in chunk:
                     self._last_words = None
                     self.answers.hold()
-                await self.requests.carry(chunk, writer)
+                await self.requests.forward(chunk, writer)
 
     async def _answer(self, reader: StreamReader, writer: StreamWriter) -> None:
         with suppress(OSError):
             while chunk := await reader.read(CHUNK):
-                await self.answers.carry(chunk, writer)
+                await self.answers.forward(chunk, writer)
 
 
 async def _open(server: Address) -> tuple[StreamReader, StreamWriter]:

@@ -11,9 +11,11 @@ import grpc
 import pytest
 from grpc.aio import AioRpcError, Channel, Metadata, ServicerContext, insecure_channel
 
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 from teamaccess.upkeep.worker.ends import end_due
-from tests.support.world import Person, Team, World, open_world
+from tests.support.deployment import Deployment, open_deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
 
 WRITE = "/authzed.api.v1.PermissionsService/WriteRelationships"
 STREAMS = ("ReadRelationships", "LookupResources", "LookupSubjects", "Watch")
@@ -30,19 +32,19 @@ class Writes(Enum):
     """They do not arrive, and the caller is told so."""
     LOSE_ANSWERS = auto()
     """They arrive, and the caller never learns it."""
-    LINGER = auto()
+    DELAY = auto()
     """They stay on the way, until somebody lets them arrive."""
 
 
 @dataclass(frozen=True)
-class Lingering:
+class DelayedWrite:
     """A write that its sender has long given up."""
 
     request: bytes
     metadata: Headers
 
 
-class Link(grpc.GenericRpcHandler):
+class SpiceDBProxy(grpc.GenericRpcHandler):
     """A gRPC proxy before a SpiceDB; calls pass unless it is told otherwise."""
 
     def __init__(self, channel: Channel) -> None:
@@ -56,10 +58,10 @@ class Link(grpc.GenericRpcHandler):
         """Whether anybody on the other side says a word."""
         self.seen: list[str] = []
         """The methods called, in order."""
-        self.lingering: list[Lingering] = []
-        self.came = asyncio.Condition()
+        self.delayed: list[DelayedWrite] = []
+        self.delayed_changed = asyncio.Condition()
 
-    async def up(self) -> None:
+    async def start(self) -> None:
         """Listen, at the same address every time."""
         self._server = grpc.aio.server()
         self._server.add_generic_rpc_handlers((self,))
@@ -67,21 +69,21 @@ class Link(grpc.GenericRpcHandler):
         self.endpoint = f"127.0.0.1:{port}"
         await self._server.start()
 
-    async def down(self) -> None:
+    async def stop(self) -> None:
         """End every connection and refuse new ones."""
         assert self._server is not None
         await self._server.stop(grace=None)
 
-    async def arrive(self) -> list[grpc.StatusCode]:
+    async def deliver_delayed(self) -> list[grpc.StatusCode]:
         """Let what lingers arrive, and return what SpiceDB said to each."""
         outcomes = []
-        for late in self.lingering:
+        for late in self.delayed:
             try:
                 await self._forward(WRITE, late.request, late.metadata)
                 outcomes.append(grpc.StatusCode.OK)
             except AioRpcError as error:
                 outcomes.append(error.code())
-        self.lingering.clear()
+        self.delayed.clear()
         return outcomes
 
     def service(
@@ -106,10 +108,10 @@ class Link(grpc.GenericRpcHandler):
         self.seen.append(method)
         await self._answering()
         metadata = _passed_on(context)
-        if method == WRITE and self.writes is Writes.LINGER:
-            async with self.came:
-                self.lingering.append(Lingering(request, metadata))
-                self.came.notify_all()
+        if method == WRITE and self.writes is Writes.DELAY:
+            async with self.delayed_changed:
+                self.delayed.append(DelayedWrite(request, metadata))
+                self.delayed_changed.notify_all()
             await asyncio.Event().wait()  # until the caller gives up
         if method == WRITE and self.writes is Writes.FAIL:
             await context.abort(self.code, "the link is broken")
@@ -159,33 +161,37 @@ async def _abort(context: Context, error: AioRpcError) -> None:
 
 
 @asynccontextmanager
-async def another_process(world: World, **other: object) -> AsyncIterator[World]:
+async def another_process(deployment: Deployment, **other: object) -> AsyncIterator[Deployment]:
     """A second teamaccess on the same database: its own connections and its own memory.
 
     `other` are settings in which it differs.
     """
-    settings = world.settings.model_copy(update=other)
-    async with open_world(settings, world.owner_url) as second:
+    settings = deployment.settings.model_copy(update=other)
+    async with open_deployment(settings, deployment.owner_url) as second:
         yield second
 
 
 @asynccontextmanager
-async def linked(world: World, **other: object) -> AsyncIterator[tuple[World, Link]]:
+async def linked(
+    deployment: Deployment, **other: object
+) -> AsyncIterator[tuple[Deployment, SpiceDBProxy]]:
     """A second teamaccess, whose way to SpiceDB can be broken."""
-    async with insecure_channel(world.settings.spicedb_endpoint) as channel:
-        link = Link(channel)
-        await link.up()
+    async with insecure_channel(deployment.settings.spicedb_endpoint) as channel:
+        proxy = SpiceDBProxy(channel)
+        await proxy.start()
         try:
-            async with another_process(world, spicedb_endpoint=link.endpoint, **other) as second:
-                yield second, link
+            async with another_process(
+                deployment, spicedb_endpoint=proxy.endpoint, **other
+            ) as second:
+                yield second, proxy
         finally:
-            await link.down()
+            await proxy.stop()
 
 
 @asynccontextmanager
-async def working(world: World) -> AsyncIterator[None]:
+async def running_worker(deployment: Deployment) -> AsyncIterator[None]:
     """A worker runs beside it."""
-    async with beside(work(world.service)):
+    async with beside(run_worker(deployment.service)):
         yield
 
 
@@ -200,26 +206,31 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
         await asyncio.wait([job])
 
 
-async def swept(team: Team) -> int:
+async def swept(organization: Organization) -> int:
     """End what has come to its end in one organization, as a worker does; return how many rows."""
     ended = 0
-    while now := await end_due(team.world.service.ledger, team.id):
+    while now := await end_due(organization.deployment.service.ledger, organization.id):
         ended += now
     return ended
 
 
-def through(world: World, team: Team) -> Team:
+def through_proxy(deployment: Deployment, organization: Organization) -> Organization:
     """The same organization and people, asking that process."""
-    people = {name: replace(person, world=world) for name, person in team.people.items()}
-    administrator: Person = replace(team.administrator, world=world)
-    return replace(team, world=world, administrator=administrator, people=people)
+    people = {
+        name: replace(person, deployment=deployment) for name, person in organization.people.items()
+    }
+    administrator: Person = replace(organization.administrator, deployment=deployment)
+    return replace(organization, deployment=deployment, administrator=administrator, people=people)
 
 
 def before(
-    monkeypatch: pytest.MonkeyPatch, world: World, call: str, then: Callable[[], Awaitable[None]]
+    monkeypatch: pytest.MonkeyPatch,
+    deployment: Deployment,
+    call: str,
+    then: Callable[[], Awaitable[None]],
 ) -> None:
     """Have something happen before SpiceDB is called so, once."""
-    engine, calls = world.service.engine, 0
+    engine, calls = deployment.service.engine, 0
     real = getattr(engine, call)
 
     async def calling(*args: Any, **more: Any) -> Any:
@@ -232,7 +243,7 @@ def before(
     monkeypatch.setattr(engine, call, calling)
 
 
-async def until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
+async def wait_until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
     """Wait until something that nobody announces has come about."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - there is no event to wait for

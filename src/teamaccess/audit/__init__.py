@@ -1,1 +1,1 @@
-"""Answers an auditor's questions: who can do what, why, since when, and at a past time."""
+"""Answers audit questions: who can do what, why, since when, and at a past time."""

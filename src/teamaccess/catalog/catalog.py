@@ -10,8 +10,8 @@ from typing import Any, Self
 import msgspec
 
 from teamaccess.catalog.compiler import compile_schema, definitions, proof_name
-from teamaccess.catalog.errors import UnknownRole
-from teamaccess.catalog.model import Action, Resource, ResourceType, Role
+from teamaccess.catalog.errors import RoleNotInCatalog
+from teamaccess.catalog.model import Action, CatalogResource, ResourceType, Role
 from teamaccess.relationships import Relationship
 
 
@@ -20,7 +20,7 @@ class Catalog:
     """An access model: who may do what. Two are the same when their versions are."""
 
     name: str
-    resources: Mapping[str, Resource]
+    resources: Mapping[str, CatalogResource]
     actions: Mapping[str, Action]
     roles: Mapping[str, Role]
     types: Mapping[str, ResourceType]
@@ -50,7 +50,7 @@ class Catalog:
         return msgspec.convert(meaning, cls)
 
     def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
-        """Return every action that the roles hold together; raises UnknownRole."""
+        """Return every action that the roles hold together; raises RoleNotInCatalog."""
         return frozenset().union(*(self._role(role).actions for role in roles))
 
     def schema(self) -> str:
@@ -83,7 +83,7 @@ class Catalog:
         try:
             return self.roles[role]
         except KeyError:
-            raise UnknownRole(f"the catalog {self.name} has no role {role!r}") from None
+            raise RoleNotInCatalog(f"the catalog {self.name} has no role {role!r}") from None
 
     @cached_property
     def _subjects(self) -> dict[tuple[str, str], frozenset[tuple[str, str | None, bool]]]:

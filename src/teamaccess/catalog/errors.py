@@ -66,5 +66,5 @@ class UnknownCatalog(LookupError):
     """There is no catalog of that name or at that path."""
 
 
-class UnknownRole(LookupError):
+class RoleNotInCatalog(LookupError):
     """The catalog has no such role."""

@@ -1,6 +1,6 @@
 """Opens, judges and commits changes of who may do what."""
 
-from teamaccess.changes.change import Change, Receipt, Rehearsal
+from teamaccess.changes.change import Change, OrganizationChange, Receipt, Rehearsal
 from teamaccess.changes.ledger import Ledger
 
-__all__ = ["Change", "Ledger", "Receipt", "Rehearsal"]
+__all__ = ["Change", "Ledger", "OrganizationChange", "Receipt", "Rehearsal"]

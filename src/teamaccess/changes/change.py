@@ -8,13 +8,12 @@ from datetime import datetime
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes.change_queue import Turn
+from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
 from teamaccess.engine import Engine
-from teamaccess.ledger.attribution import Attribution, OnBehalf
-from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.session import append, drain, refusing_busy
+from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
+from teamaccess.ledger.session import append, drain, recording_of, refusing_busy
 from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 
@@ -84,10 +83,10 @@ class Change:
     ) -> frozenset[str]:
         """Return which permissions the user has, as the engine says it now.
 
-        They are the organization's, or those `on` one of its objects. Of a member for whom a service
-        account makes this change, those that both of them have. Whoever runs the service may everything
-        and is no user of the engine's: named as the actor, as no user can be, they have what is asked.
-        Raises OtherHistory where the engine does not stand where the ledger does.
+        They are permissions in the organization, or on one of its objects (`on`). For a member whom a
+        service account acts for, they are the permissions that both have. Operators are allowed
+        everything and have no row in `users`: an operator's name in the ledger is no user's id, so a
+        user that equals it is the operator. Raises OtherHistory where SpiceDB and the ledger differ.
         """
         if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
             return frozenset(permissions)
@@ -152,10 +151,18 @@ class Change:
         await self.session.run_sync(append, organization, updates)
 
     @property
+    def in_person(self) -> bool:
+        """Whether the actor makes the change themselves, and no service account on their behalf."""
+        return self.attribution.on_behalf is None
+
+    def is_either_self(self, user: UserId) -> bool:
+        """Return whether the user makes the change, as the member or as the service account."""
+        return self.attribution.involves(user)
+
+    @property
     def entries(self) -> list[Entry]:
         """What has been decided."""
-        entries: list[Entry] = self.session.sync_session.info.get("entries", [])
-        return entries
+        return recording_of(self.session).entries
 
     @property
     def stopped(self) -> dict[OrganizationId, str]:
@@ -163,19 +170,9 @@ class Change:
         return {at.organization: at.stopped for at in self.standing if at.stopped is not None}
 
     def attribute(self, attribution: Attribution) -> None:
-        """Say from now on who makes the change, where that was not known when it was opened."""
+        """Set who makes the change, if that was not known when it was opened."""
         self.attribution = attribution
-        self.session.sync_session.info["attribution"] = attribution
-
-    @contextmanager
-    def judging(self, both: OnBehalf | None) -> Iterator[None]:
-        """Have the block ask what this pair may, or a member alone, whoever makes the change."""
-        making = self.attribution
-        self.attribution = replace(making, on_behalf=both)
-        try:
-            yield
-        finally:
-            self.attribution = making
+        recording_of(self.session).attribution = attribution
 
     def because(self, reason: str | None) -> bytes | None:
         """Keep the reason, and return the hash by which the ledger and the events name it."""
@@ -183,5 +180,50 @@ class Change:
             return None
         kept = Reason.of(reason)
         self.session.add(kept)
-        self.session.sync_session.info["reason_hash"] = kept.hash
+        recording_of(self.session).reason_hash = kept.hash
         return kept.hash
+
+
+@dataclass
+class OrganizationChange(Change):
+    """A change of one organization by one actor, which a use case needs no other names for.
+
+    The actor is a user: of a service account that acts on behalf of a member, the member. Every
+    permission is then asked for both (`permitted`). An operator or the system has no row in `users`;
+    for them `actor` is their name in the ledger, and SpiceDB knows nothing by that name.
+    """
+
+    organization: OrganizationId = field(kw_only=True)
+    actor: UserId = field(kw_only=True)
+
+    async def held(
+        self, permissions: Iterable[str], on: ObjectReference | None = None
+    ) -> frozenset[str]:
+        """Return which permissions the actor has here, or on one of the organization's objects."""
+        return await self.permitted(self.organization, self.actor, permissions, on)
+
+    def is_self(self, user: UserId) -> bool:
+        """Return whether the user makes this change themselves, in person.
+
+        SECURITY: what people may do to themselves takes no rank, and no service account does it on their
+        behalf. This is the only place that decides it (a test looks for others).
+        """
+        return self.actor == user and self.in_person
+
+    def is_of(self, user: UserId) -> bool:
+        """Return whether the change is the user's, in person or on their behalf."""
+        return self.actor == user
+
+    @contextmanager
+    def judging(self, member: UserId, account: UserId | None) -> Iterator[None]:
+        """Judge the block as the member's change, or as one that the account makes on their behalf.
+
+        What the block records is still attributed to the one who makes the change.
+        """
+        actor, attribution = self.actor, self.attribution
+        both = OnBehalf(member, account) if account is not None else None
+        self.actor, self.attribution = member, replace(attribution, on_behalf=both)
+        try:
+            yield
+        finally:
+            self.actor, self.attribution = actor, attribution

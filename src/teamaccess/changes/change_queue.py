@@ -1,17 +1,15 @@
 """Who of this process changes an organization next."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from time import monotonic
 from typing import Any
 from weakref import WeakValueDictionary
 
 from teamaccess.common.errors import TooMany
-from teamaccess.common.fairness import FairSlots
-from teamaccess.common.loop_share import others_ask
-from teamaccess.ledger.attribution import Attribution
+from teamaccess.common.fairness import FairSlots, Turn
+from teamaccess.ledger.entry import Attribution
 from teamaccess.ledger.errors import OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId
 
@@ -21,48 +19,15 @@ AT_ONCE = 24
 """Changes under way in a process: so many connections to PostgreSQL they take at most."""
 SHARE = 4
 """Of these one caller's, who may have many organizations."""
-REST = 2.0
-"""How many times as long as a change the rest after it lasts, if changes wait in its line and other
-tenants ask."""
-LONGEST_SECONDS = 1.0
-"""A change counts as no longer than this: a rest keeps the organization's other callers waiting, too."""
 MOST_WAITING = 200
 """Changes of one caller that wait for one organization."""
 
 
 class TooManyWaiting(TooMany):
-    """{waiting} of your changes of {organization} are waiting already. Send fewer at once."""
+    """The caller already has as many changes waiting for the organization as one caller may have."""
 
+    message = "{waiting} of your changes to {organization} are already waiting. Send fewer at once."
     retry_after = 2
-
-
-class Turn:
-    """The right to change some organizations, until it is given up."""
-
-    def __init__(self) -> None:
-        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
-        self._began = 0.0
-        """When the last slot was taken."""
-
-    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
-        """Wait for those whose turn is before; afterwards the slot rests if `rests` says so."""
-        await slots.acquire(party)
-        self._held.append((slots, party, rests))
-        self._began = monotonic()
-
-    def give_up(self) -> None:
-        """Let the next ones begin; nothing happens the second time.
-
-        Where changes wait in line and other tenants ask, the next one begins after a rest. So one
-        organization's changes have a third of the process's time at most.
-        """
-        rest = REST * min(monotonic() - self._began, LONGEST_SECONDS)
-        while self._held:
-            slots, party, rests = self._held.pop()
-            if others_ask() and rests():
-                asyncio.get_running_loop().call_later(rest, slots.release, party)
-            else:
-                slots.release(party)
 
 
 class ChangeQueue:

@@ -3,11 +3,11 @@
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, overload
 
 import structlog
 from cachetools import LRUCache
@@ -16,24 +16,30 @@ from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, ProgrammingErr
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes.change import Change, Counted, Receipt, Rehearsal
-from teamaccess.changes.change_queue import ChangeQueue, Turn
+from teamaccess.changes.change import (
+    Change,
+    Counted,
+    OrganizationChange,
+    Receipt,
+    Rehearsal,
+)
+from teamaccess.changes.change_queue import ChangeQueue
 from teamaccess.changes.commit_outcome import learn_outcome
+from teamaccess.common.fairness import Turn
 from teamaccess.common.limits import Limits
 from teamaccess.delivery import stopped
 from teamaccess.delivery.applier import Applier
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import newest_progress
 from teamaccess.engine import Engine, EngineRefused, EngineUnavailable
-from teamaccess.ledger.attribution import Attribution
-from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.entry import Attribution, Entry
 from teamaccess.ledger.errors import (
     ForeignSchemaFound,
     OrganizationBusy,
     OrganizationStopped,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import UNHURRIED, Sessions, refusing_busy
+from teamaccess.ledger.session import UNHURRIED, Sessions, recording_of, refusing_busy
 from teamaccess.relationships import Revocation
 from teamaccess.storage import OrganizationId
 
@@ -99,36 +105,69 @@ class Ledger:
         """How much one organization and one person may have and do."""
         return self._limits
 
-    @asynccontextmanager
-    async def change(
+    @overload
+    def change(
         self,
         attribution: Attribution,
+        organization: OrganizationId,
+        /,
+        *,
+        even_if_stopped: bool = False,
+        judging: bool = True,
+        asker: str = "",
+    ) -> AbstractAsyncContextManager[OrganizationChange]: ...
+
+    @overload
+    def change(
+        self,
+        attribution: Attribution,
+        /,
         *organizations: OrganizationId,
         even_if_stopped: bool = False,
         judging: bool = True,
         asker: str = "",
-    ) -> AsyncIterator[Change]:
+    ) -> AbstractAsyncContextManager[Change]: ...
+
+    def change(
+        self,
+        attribution: Attribution,
+        /,
+        *organizations: OrganizationId,
+        even_if_stopped: bool = False,
+        judging: bool = True,
+        asker: str = "",
+    ) -> AbstractAsyncContextManager[Change]:
         """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
 
-        Leaving without `commit` rolls everything back. Raises TooManyWaiting, UnknownOrganization,
-        OrganizationBusy
-        (too many came before, or what is pending could not be brought in within two seconds),
-        OrganizationStopped and ForeignSchemaFound; the last two not for a change that only takes away,
-        which is possible even then. A change that is not `judging` asks SpiceDB nothing, so nothing has
-        to be brought in first.
+        The change of one organization is an OrganizationChange. Leaving the block without `commit` rolls
+        everything back. Raises TooManyWaiting, UnknownOrganization, OrganizationBusy (too many changes
+        came before, or what is pending could not be brought in within two seconds), OrganizationStopped
+        and ForeignSchemaFound; the last two not with `even_if_stopped`, which only changes that take away
+        use. A change that is not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
         """
+        return self._change(attribution, organizations, even_if_stopped, judging, asker)
+
+    @asynccontextmanager
+    async def _change(
+        self,
+        attribution: Attribution,
+        organizations: tuple[OrganizationId, ...],
+        even_if_stopped: bool,
+        judging: bool,
+        asker: str,
+    ) -> AsyncIterator[Change]:
         async with (
             self._turns.taken(organizations, attribution, asker) as turn,
             self.sessions() as session,
         ):
-            session.sync_session.info["attribution"] = attribution
+            recording_of(session).attribution = attribution
             opened = await self._lock(session, organizations, judging=judging)
             for each in opened.standing:
                 if each.stopped is not None and not even_if_stopped:
                     raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
             if opened.foreign_schema and organizations and not even_if_stopped:
                 raise ForeignSchemaFound
-            yield Change(
+            parts = (
                 session,
                 attribution,
                 self._catalog,
@@ -137,10 +176,15 @@ class Ledger:
                 self._engine,
                 opened.standing,
                 turn,
-                limits=self.limits,
-                counted=self._counted,
-                foreign_schema=opened.foreign_schema,
             )
+            change = (
+                OrganizationChange(*parts, organization=organizations[0], actor=attribution.user)
+                if len(organizations) == 1
+                else Change(*parts)
+            )
+            change.limits, change.counted = self.limits, self._counted
+            change.foreign_schema = opened.foreign_schema
+            yield change
 
     @asynccontextmanager
     async def hold(
@@ -153,7 +197,7 @@ class Ledger:
         only before PostgreSQL's lock. Raises OrganizationBusy.
         """
         async with self.sessions() as session:
-            session.sync_session.info["attribution"] = attribution
+            recording_of(session).attribution = attribution
             await session.execute(UNHURRIED)
             await self._locked(session, organizations)
             begun = (await session.execute(BEGIN)).one()
@@ -177,7 +221,7 @@ class Ledger:
         self,
         attribution: Attribution,
         organization: OrganizationId,
-        act: Callable[[Change], Awaitable[object]],
+        act: Callable[[OrganizationChange], Awaitable[object]],
         asker: str = "",
     ) -> Rehearsal:
         """Make a change, return what it would come to, and roll it back.
@@ -235,7 +279,7 @@ class Ledger:
         """
         refused = await stopped.refused(change.session, organization)
         if refused is not None:
-            await stopped.retry(change.session, organization)
+            await stopped.retry_entry(change.session, organization)
         return refused.position if refused else None
 
     async def skip(self, change: Change, organization: OrganizationId) -> int | None:
@@ -247,7 +291,7 @@ class Ledger:
         refused = await stopped.refused(change.session, organization)
         if refused is not None:
             token = await self._applier.skip(refused)
-            await stopped.skip(change.session, refused, token)
+            await stopped.skip_entry(change.session, refused, token)
         return refused.position if refused else None
 
     async def _commit(self, change: Change) -> None:
@@ -257,12 +301,12 @@ class Ledger:
         except (DBAPIError, OSError) as cause:
             if isinstance(cause, IntegrityError | ProgrammingError | DataError):
                 raise  # PostgreSQL refuses it, and is there
-            info = change.session.sync_session.info
-            decided = info.get("committing", [])
+            recording = recording_of(change.session)
+            decided = recording.committing
             with suppress(DBAPIError, OSError):
                 await change.session.invalidate()  # what is not committed by now never will be
             await learn_outcome(self.sessions, change, decided, cause)
-            info["entries"] = decided
+            recording.entries = decided
         except asyncio.CancelledError:
             await self._leave(change)  # nobody waits any more; it may have been committed
             raise

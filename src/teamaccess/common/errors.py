@@ -1,7 +1,7 @@
-"""The product's refusals: one class a situation, its docstring the sentence a person reads.
+"""The product's refusals: one class for each situation, with the message that people read.
 
-The families below say what kind of situation it is; an edge turns a family into its own answer
-(HTTP a status, the command line an exit code) and never looks at single classes.
+A class belongs to one of the families below. An edge turns a family into its own answer (HTTP a status,
+the command line an exit code) and never looks at single classes.
 """
 
 import re
@@ -11,21 +11,34 @@ from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, bounded
 
 
 class TeamaccessError(Exception):
-    """Something that a person or a program asked for cannot be done, and why."""
+    """A request that is refused. The docstring of each class says when, and what helps."""
+
+    message: ClassVar[str] = "This can't be done."
+    """What people read: the cause, then the way out. `{name}` stands for the fact of that name."""
+
+    code: ClassVar[str] = "teamaccess_error"
+    """The stable name of the situation, such as `last_administrator`.
+
+    It is the class's name in snake case, unless the class sets another one.
+    """
 
     retry_after: int | None = None
-    """Seconds after which asking again may help, where it may."""
+    """Seconds after which a repetition may succeed; None where it cannot."""
 
     most_listed: ClassVar[int] = MOST_LISTED
-    """Entries that are kept of a fact that is a list; `{name}_left_out` says how many are not."""
+    """Entries that are kept of a fact that is a list. `{name}_left_out` counts the others."""
 
     longest_quote: ClassVar[int] = LONGEST_QUOTE
-    """Characters that are kept of a fact; more where it comes from this machine and not from a caller."""
+    """Characters that are kept of a fact. Facts of this machine, which no caller sent, may be longer."""
+
+    def __init_subclass__(cls) -> None:
+        if "code" not in vars(cls):
+            cls.code = re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
 
     def __init__(self, **facts: Any) -> None:
-        # SECURITY: facts quote what was sent, so each is cut here, where every refusal passes. What an
-        # answer, an event or the log keeps of a refusal has a fixed size whatever was refused.
-        self.facts: dict[str, Any] = {}  # plain; a sentence that quotes one says so: {name!r}
+        # SECURITY: facts quote the request, so every refusal cuts them here. Answers, events and logs
+        # then have a fixed size, whatever was sent.
+        self.facts: dict[str, Any] = {}  # plain; a message that quotes one writes {name!r}
         for name, fact in facts.items():
             self.facts[name] = bounded(fact, self.most_listed, self.longest_quote)
             if isinstance(fact, list) and len(fact) > self.most_listed:
@@ -33,53 +46,63 @@ class TeamaccessError(Exception):
         super().__init__(self.detail)
 
     @property
-    def code(self) -> str:
-        """The stable name of the situation, such as `last_administrator`."""
-        return re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-
-    @property
     def detail(self) -> str:
-        """The sentence, with the facts of this case filled in."""
-        spoken = {
+        """The message with the facts of this case."""
+        written = {
             name: self._listed(name, fact) if isinstance(fact, list) else fact
             for name, fact in self.facts.items()
         }
-        return " ".join((type(self).__doc__ or "").split()).format(**spoken)
+        return self.message.format(**written)
 
     def _listed(self, name: str, fact: list[Any]) -> str:
-        told, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")
-        return f"{told} and {left_out} more" if left_out else told
+        listed, left_out = ", ".join(map(str, fact)), self.facts.get(f"{name}_left_out")
+        return f"{listed} and {left_out} more" if left_out else listed
 
 
 class Invalid(TeamaccessError):
-    """What was sent does not make sense."""
+    """A request that does not make sense whatever the state is. Correct it."""
+
+    message = "The request is not valid."
 
 
 class Unauthenticated(TeamaccessError):
-    """Nobody knows who is asking."""
+    """The caller's identity is not proven. Sign in, or get a new token."""
+
+    message = "You are not signed in."
 
 
 class Forbidden(TeamaccessError):
-    """Who is asking may not do this."""
+    """The caller may not do this. Somebody with more access may."""
+
+    message = "You may not do this."
 
 
 class NotFound(TeamaccessError):
-    """There is no such thing, or it is not theirs to know of."""
+    """The thing does not exist, or belongs to a tenant that the caller cannot see."""
+
+    message = "Not found."
 
 
 class Conflict(TeamaccessError):
-    """The rules of the domain, or the present state, do not allow this."""
+    """A rule of the domain, or the current state, does not allow this."""
+
+    message = "The current state does not allow this."
 
 
 class PreconditionFailed(TeamaccessError):
-    """The thing has changed since it was read."""
+    """The thing has changed since the caller read it. Read it again, and decide again."""
+
+    message = "This has changed since you read it. Read it again."
 
 
 class TooMany(TeamaccessError):
-    """Asked too often."""
+    """The caller exceeds a limit on how often or how much. Wait."""
+
+    message = "You have sent too many requests. Try again later."
 
 
 class Unavailable(TeamaccessError):
-    """A part that decides does not answer; nothing is allowed without it."""
+    """A part that decides does not answer. Nothing is allowed without it."""
 
+    message = "The service is not available. Try again shortly."
     retry_after = 2

@@ -10,13 +10,22 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Hashable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from cachetools import TTLCache
 
+from teamaccess.common.loop_share import others_ask
+
 MOST_KEYS = 100_000
 """Callers whose rate is remembered; it takes some 20 MB."""
+
+TURN_REST = 2.0
+"""How many times as long as a change the rest after it lasts, if changes wait in its line and other
+tenants ask."""
+LONGEST_TURN_SECONDS = 1.0
+"""A change counts as no longer than this: a rest keeps the organization's other callers waiting, too."""
 
 LONGEST_RESERVED_SECONDS = 60.0
 """For how long turns of a caller are remembered after the newest one was given."""
@@ -168,6 +177,35 @@ class FairSlots:
         self._free -= 1
         self._held[party] += 1
         self._served[party], self._last = caller, party
+
+
+class Turn:
+    """Slots that somebody holds together, until they give them up."""
+
+    def __init__(self) -> None:
+        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._began = 0.0
+        """When the last slot was taken."""
+
+    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
+        """Wait for a slot, and hold it with the others. Afterwards it rests if `rests` says so."""
+        await slots.acquire(party)
+        self._held.append((slots, party, rests))
+        self._began = monotonic()
+
+    def give_up(self) -> None:
+        """Release all slots; a second call does nothing.
+
+        Where changes wait in line and other tenants ask, the next one begins after a rest. So one
+        organization's changes have a third of the process's time at most.
+        """
+        rest = TURN_REST * min(monotonic() - self._began, LONGEST_TURN_SECONDS)
+        while self._held:
+            slots, party, rests = self._held.pop()
+            if others_ask() and rests():
+                asyncio.get_running_loop().call_later(rest, slots.release, party)
+            else:
+                slots.release(party)
 
 
 class RateLimit:

@@ -33,14 +33,19 @@ WAYS_TO_ENCRYPT = {
 
 
 class StackNotFound(NotFound):
-    """There is no teamaccess stack to speak to: nothing runs in {home}, and these are not set: \
-    {missing}. Name the folder of one that runs with TEAMACCESS_HOME, start one with \
-    `teamaccess dev`, or set the variables."""
+    """Settings are missing, and the home folder has no running stack that they could be read from."""
+
+    message = (
+        "No teamaccess stack runs in {home}, and these settings are missing: {missing}. Start "
+        "one with `teamaccess dev`, name the folder of a running one in TEAMACCESS_HOME, or set"
+        " the variables."
+    )
 
 
 class InvalidSettings(Invalid):
-    """These settings do not make sense: {mistakes}."""
+    """Settings have invalid values, or contradict each other."""
 
+    message = "These settings are not valid: {mistakes}."
     longest_quote = LONGEST_LOCAL_QUOTE
 
 

@@ -11,7 +11,9 @@ LONGEST_REASON = 1000
 
 
 class InvalidText(Invalid):
-    """{field} must have 1 to {longest} characters, without control characters."""
+    """A name or a reason is empty, too long, or has control characters."""
+
+    message = "{field} must have 1 to {longest} characters and no control characters."
 
 
 def clean(field: str, text: str, longest: int) -> str:

@@ -7,10 +7,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.applications import newest
 from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least
-from teamaccess.ledger.attribution import OnBehalf
-from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.entry import APPLIED, HEAD, Entry, OnBehalf
 from teamaccess.ledger.errors import OtherHistory
-from teamaccess.ledger.markers import APPLIED, HEAD
 from teamaccess.relationships import ObjectReference, ledger_position, user
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, UserId

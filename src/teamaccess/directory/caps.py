@@ -2,37 +2,39 @@
 
 from sqlalchemy import Select, func, select
 
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict
-from teamaccess.ledger.drain import UPDATES_IN_ANY_CASE
-from teamaccess.storage import Channel, OrganizationId
+from teamaccess.ledger.session import UPDATES_IN_ANY_CASE
+from teamaccess.storage import Channel
 
 OF_THE_ORGANIZATION = ("objects", "grants", "members")
-"""Limits of things that an organization may have very many of, each of them in its ledger. Counting a
-million takes a quarter of a second, and the organization's other changes wait."""
+"""Limits of things of which an organization may have very many, each of them in its ledger. Counting a
+million takes a quarter of a second, and the organization's other changes wait meanwhile."""
 
 
 class LimitReached(Conflict):
-    """{organization} has reached the limit {limit} ({most}). Remove what is no longer needed, or ask whoever operates this service to raise the limit."""  # noqa: E501 - a sentence is one line
+    """The organization has as many things of one kind as the settings allow."""
+
+    message = (
+        "{organization} has reached the limit {limit} ({most}). Remove something, or ask an "
+        "operator of this service to raise the limit."
+    )
 
 
 async def refuse_full(
-    change: Change,
-    organization: OrganizationId,
-    limit: str,
-    present: Select[int],
-    adding: int = 1,
+    change: OrganizationChange, limit: str, present: Select[int], adding: int = 1
 ) -> None:
-    """Raise LimitReached where `adding` things beside those present would be too many.
+    """Raise LimitReached if `adding` more things would be too many for the organization.
 
-    `limit` names a field of `Limits`. `present` selects a constant for each thing; no more rows are read
-    than the limit allows, and none while there is room for certain. It is judged under the
-    organization's lock. Operators are not limited.
+    `limit` names a field of `Limits`. `present` selects a constant for each existing thing; no more rows
+    are read than the limit allows, and none while there is certainly room. The organization is locked, so
+    nothing is added meanwhile. Operators are not limited.
     """
+    organization = change.organization
     if adding < 1 or change.attribution.channel is Channel.OPERATOR:
         return
     most: int = getattr(change.limits, limit)
-    if limit in OF_THE_ORGANIZATION and _has_room(change, organization, limit, most - adding):
+    if limit in OF_THE_ORGANIZATION and _has_room(change, limit, most - adding):
         return
     counted = select(func.count()).select_from(present.limit(most).subquery())
     count: int = (await change.session.execute(counted)).scalar_one()
@@ -41,14 +43,16 @@ async def refuse_full(
         raise LimitReached(organization=organization, limit=limit, most=most)
 
 
-def _has_room(change: Change, organization: OrganizationId, limit: str, most: int) -> bool:
-    """Return whether there are no more than `most` for certain, by an earlier count and the ledger.
+def _has_room(change: OrganizationChange, limit: str, most: int) -> bool:
+    """Return whether there are certainly no more than `most`, by an earlier count and the ledger.
 
-    Each thing is an update of a position at least, so positions bound how many there can be by now.
+    Each thing takes at least one update of a position, so the positions since the count bound how many
+    there can be now.
     """
+    organization = change.organization
     earlier = change.counted.get((organization, limit))
     if earlier is None:
         return False
     position, count = earlier
-    positions = change.position_of(organization) - position + 1  # this change's, too
+    positions = change.position_of(organization) - position + 1  # one for this change
     return positions > 0 and count + positions * UPDATES_IN_ANY_CASE <= most

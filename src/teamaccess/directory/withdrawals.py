@@ -2,10 +2,12 @@
 
 from collections.abc import Collection
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import ColumnElement, select
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import AccessWithdrawn
 from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
@@ -18,39 +20,39 @@ from teamaccess.storage import (
 async def withdraw_with_membership(
     change: Change, organization: OrganizationId, users: Collection[UserId]
 ) -> None:
-    """Withdraw what is asked by those whose membership ends: nobody can be given it any more."""
+    """Withdraw the requests of users whose membership ends: nothing can be given to them any more."""
     await _withdraw(change, organization, AccessRequest.user_id.in_(users), "membership_ended")
 
 
 async def withdraw_with_role(change: Change, organization: OrganizationId, role: RoleId) -> None:
-    """Withdraw what asks for a role that is deleted; who asked may ask for another."""
+    """Withdraw the requests for a role that is deleted; the members may ask for another one."""
     await _withdraw(change, organization, AccessRequest.role == role, "role_deleted")
 
 
 async def _withdraw(
-    change: Change, organization: OrganizationId, which: ColumnElement[bool], because: str
+    change: Change, organization: OrganizationId, condition: ColumnElement[bool], because: str
 ) -> None:
-    asked = await change.session.scalars(
+    requests = await change.session.scalars(
         select(AccessRequest)
         .where(
             AccessRequest.organization_id == organization,
             AccessRequest.status == AccessRequestStatus.PENDING,
-            which,
+            condition,
         )
         .order_by(AccessRequest.requested_at, AccessRequest.id)
     )
-    for request in asked:
+    for request in requests:
         request.withdraw(None, change.now)
         await record_withdrawal(change, request, because=because)
 
 
-async def record_withdrawal(change: Change, request: AccessRequest, **more: str) -> None:
+async def record_withdrawal(
+    change: Change, request: AccessRequest, because: str | UnsetType = UNSET
+) -> None:
     """Record the event of a withdrawn request."""
     await record(
         change,
-        "access_withdrawn",
+        AccessWithdrawn(user=request.user_id, because=because),
         request.organization_id,
-        f"access_request:{request.id}",
-        user=request.user_id,
-        **more,
+        request.id,
     )

@@ -4,11 +4,11 @@ from authzed.api.v1 import Consistency
 
 from teamaccess.engine.bulk import IMPORT, Objects, StoredRelationship
 from teamaccess.engine.client import Engine, Question
-from teamaccess.engine.consistency import (
+from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
     at_least,
-    exactly,
+    exact_snapshot,
 )
 from teamaccess.engine.errors import (
     AlreadyThere,
@@ -35,6 +35,6 @@ __all__ = [
     "StoredRelationship",
     "TooLarge",
     "at_least",
-    "exactly",
+    "exact_snapshot",
     "sandbox",
 ]

@@ -38,8 +38,8 @@ from teamaccess.engine.bulk import (
     requests_of,
 )
 from teamaccess.engine.channel import channel
-from teamaccess.engine.consistency import FULLY_CONSISTENT
 from teamaccess.engine.convert import (
+    FULLY_CONSISTENT,
     object_message,
     relationship_of,
     subject_message,

@@ -4,14 +4,16 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from authzed.api.v1 import (
+    Consistency,
+    RelationshipUpdate,
+    WriteRelationshipsRequest,
+    ZedToken,
+)
+from authzed.api.v1 import (
     ObjectReference as ObjectMessage,
 )
 from authzed.api.v1 import (
     Relationship as RelationshipMessage,
-)
-from authzed.api.v1 import (
-    RelationshipUpdate,
-    WriteRelationshipsRequest,
 )
 from authzed.api.v1 import (
     SubjectReference as SubjectMessage,
@@ -24,6 +26,24 @@ from teamaccess.relationships import (
     SubjectReference,
     Update,
 )
+
+FULLY_CONSISTENT = Consistency(fully_consistent=True)
+
+MINIMIZE_LATENCY = Consistency(minimize_latency=True)
+"""An answer as of a recent moment, which SpiceDB chooses."""
+
+
+def exact_snapshot(zed_token: str) -> Consistency:
+    """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
+    return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
+
+
+def at_least(zed_token: str | None) -> Consistency:
+    """Return the consistency "no older than this token"; without one, the newest there is."""
+    if zed_token is None:
+        return FULLY_CONSISTENT
+    return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
+
 
 _DELETE = RelationshipUpdate.OPERATION_DELETE
 _TOUCH = RelationshipUpdate.OPERATION_TOUCH
@@ -44,11 +64,11 @@ def subject_message(reference: SubjectReference) -> SubjectMessage:
 def relationship_message(relationship: Relationship) -> RelationshipMessage:
     """Return the relationship as SpiceDB's message, with its end."""
     message = RelationshipMessage()
-    fill(message, relationship)
+    fill_message(message, relationship)
     return message
 
 
-def fill(message: RelationshipMessage, relationship: Relationship) -> None:
+def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
     """Write the relationship into a new message.
 
     In place: the parts of a message that is made of others are copied, which costs five times as much.
@@ -75,11 +95,11 @@ def write_request(
     for update in updates:
         message = request.updates.add()
         message.operation = _DELETE if isinstance(update, Revocation) else _TOUCH
-        fill(message.relationship, update.relationship)
+        fill_message(message.relationship, update.relationship)
     for relationship in create:
         message = request.updates.add()
         message.operation = RelationshipUpdate.OPERATION_CREATE
-        fill(message.relationship, relationship)
+        fill_message(message.relationship, relationship)
     return request
 
 

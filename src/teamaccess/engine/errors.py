@@ -19,12 +19,22 @@ WITHOUT_SCHEMA = "ERROR_REASON_UNKNOWN_DEFINITION"
 
 
 class EngineUnavailable(Unavailable):
-    """The permission engine does not answer ({cause}), so nothing can be allowed. Try again shortly."""
+    """SpiceDB does not answer, and an unanswered check means no."""
+
+    message = (
+        "The permission engine does not answer ({cause}), so nothing can be allowed. Try again "
+        "shortly."
+    )
 
 
 class SchemaMismatch(EngineUnavailable):
-    """The permission engine enforces another schema than this process's catalog: it has no {missing}. Nothing was changed. Run `teamaccess schema apply` with the newest catalog, or replace this process with one that uses it."""  # noqa: E501 - a sentence is one line
+    """SpiceDB's schema lacks a name that this process's catalog uses: one of the two is older."""
 
+    message = (
+        "The permission engine enforces another schema than this process's catalog: it does not"
+        " have {missing}. Nothing was changed. Run `teamaccess schema apply` with the newest "
+        "catalog, or replace this process with one that uses it."
+    )
     retry_after = 30
 
 

@@ -1,8 +1,7 @@
 """Records each change of access: notes of changed rows, entries, and the hash chains that prove them."""
 
-from teamaccess.ledger.attribution import Attribution, OnBehalf
 from teamaccess.ledger.dialect import sqlstate
-from teamaccess.ledger.entry import Entry
+from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
 from teamaccess.ledger.errors import (
     NotCommitted,
     OrganizationBusy,

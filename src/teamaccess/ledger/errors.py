@@ -5,37 +5,73 @@ from teamaccess.engine import EngineRefused
 
 
 class UnknownOrganization(NotFound):
-    """There is no organization {organization} that you can see."""
+    """There is no such organization, or the caller is not a member: the two must look the same."""
+
+    message = "There is no organization {organization} that you can see."
 
 
 class OrganizationBusy(Unavailable):
-    """Earlier changes of {organization} are under way, or have not reached the permission engine yet, so this one cannot be judged. Nothing was changed; try again shortly."""  # noqa: E501 - a sentence is one line
+    """Earlier changes are in progress, or have not reached SpiceDB. Its answers would be old."""
+
+    message = (
+        "Earlier changes of {organization} are still in progress or have not reached the "
+        "permission engine. Nothing was changed; try again shortly."
+    )
 
 
 class OrganizationStopped(Unavailable):
-    """The permission engine refuses an earlier change of {organization} for good ({refusal}). Nothing was changed; an operator must mend it."""  # noqa: E501 - a sentence is one line
+    """SpiceDB permanently refuses an earlier change of the organization.
 
+    Suspending, removing and leaving still work.
+    """
+
+    message = (
+        "The permission engine permanently refuses an earlier change of {organization} "
+        "({refusal}). Nothing was changed; an operator must repair it."
+    )
     retry_after = 60
 
 
 class OtherHistory(Unavailable):
-    """The permission engine and the ledger of {organization} have different histories: one of them was replaced or restored. Nothing was changed; an operator must run `teamaccess reconcile --rebuild`."""  # noqa: E501 - a sentence is one line
+    """SpiceDB's head relationship is not of this ledger: one of the two was replaced or restored."""
 
+    message = (
+        "The permission engine and the ledger of {organization} have different histories: one "
+        "of them was replaced or restored. Nothing was changed; an operator must run "
+        "`teamaccess reconcile --rebuild`."
+    )
     retry_after = 60
 
 
 class ForeignSchemaFound(Unavailable):
-    """The permission engine was given a schema that `teamaccess schema apply` did not record, so nothing may be given. Nothing was changed; an operator must look at it: `teamaccess findings list`."""  # noqa: E501 - a sentence is one line
+    """SpiceDB has a schema that `teamaccess schema apply` did not record.
 
+    Its answers cannot be trusted.
+    """
+
+    message = (
+        "The permission engine has a schema that `teamaccess schema apply` did not record, so "
+        "no access can be given. Nothing was changed; an operator must examine it with "
+        "`teamaccess findings list`."
+    )
     retry_after = 60
 
 
 class NotCommitted(Unavailable):
-    """The database went away before the change was made. Nothing was changed; try again."""
+    """The database went away before the commit, so the change does not exist."""
+
+    message = (
+        "The database went away before the change was committed. Nothing was changed; try again."
+    )
 
 
 class OutcomeUnknown(Unavailable):
-    """The database did not say whether the change was made. Look before you make it again, or send the same Idempotency-Key."""  # noqa: E501 - a sentence is one line
+    """The database went away during the commit, so the change may exist."""
+
+    message = (
+        "The database did not confirm the change, so it may have been made. Look before you "
+        "repeat it, or repeat it with the same Idempotency-Key."
+    )
 
 
 class PositionRefused(EngineRefused):

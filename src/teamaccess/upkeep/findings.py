@@ -1,4 +1,4 @@
-"""Keep what does not fit: found once, open until it is no more or an operator has looked at it."""
+"""Record findings. A finding stays open until the problem is gone or an operator resolves it."""
 
 import json
 from collections.abc import Sequence
@@ -12,40 +12,40 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from teamaccess.storage import Finding, FindingKind
 
 
-async def record(
+async def record_finding(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
     organization: str,
     details: dict[str, Any],
 ) -> bytes:
-    """Keep a finding, unless the same one is there; return its fingerprint.
+    """Record a finding unless the same one exists; return its fingerprint.
 
-    A state that was resolved and is found again is open again.
+    A resolved finding about a lasting state is opened again.
     """
     fingerprint = _fingerprint(kind, organization, details)
-    adding = insert(Finding).values(
+    statement = insert(Finding).values(
         kind=kind, organization_id=organization, fingerprint=fingerprint, details=details
     )
     if kind.lasts:
-        adding = adding.on_conflict_do_update(
+        statement = statement.on_conflict_do_update(
             index_elements=[Finding.fingerprint],
             set_={"resolved_at": None},
             where=Finding.resolved_at.is_not(None),
         )
     else:
-        adding = adding.on_conflict_do_nothing()
-    await connection.execute(adding)
+        statement = statement.on_conflict_do_nothing()
+    await connection.execute(statement)
     return fingerprint
 
 
-async def resolve(
+async def close_findings(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
     organization: str,
     *,
     but: Sequence[bytes] = (),
 ) -> None:
-    """Close what was found of a state that is no more, except those with these fingerprints."""
+    """Resolve an organization's open findings of a kind, except those with the fingerprints `but`."""
     await connection.execute(
         update(Finding)
         .where(
@@ -59,5 +59,5 @@ async def resolve(
 
 
 def _fingerprint(kind: FindingKind, organization: str, details: dict[str, Any]) -> bytes:
-    told = json.dumps([kind, organization, details], sort_keys=True)
-    return sha256(told.encode()).digest()
+    text = json.dumps([kind, organization, details], sort_keys=True)
+    return sha256(text.encode()).digest()

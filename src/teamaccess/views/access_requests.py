@@ -1,4 +1,4 @@
-"""What members ask for, and what is decided."""
+"""Access requests of members, and the decisions about them."""
 
 from collections.abc import Mapping
 from datetime import datetime
@@ -12,11 +12,11 @@ from teamaccess.views.request import Reason, Request, RoleName
 
 ActionName = Annotated[str, Meta(min_length=1, max_length=64)]
 Hours = Annotated[int, Meta(ge=1, le=100 * 366 * 24)]
-"""The catalog's longest time is shorter."""
+"""Only a technical limit. The catalog has a lower one."""
 
 
 class NewAccessRequest(Request):
-    """Something to ask for: a role or an action."""
+    """A request for a role or an action."""
 
     reason: Reason
     duration_hours: Hours
@@ -24,13 +24,13 @@ class NewAccessRequest(Request):
     action: ActionName | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in the body, unless it is one of them."""
+        """Raise ValueError, which makes the body invalid, unless exactly one of them is given."""
         if (self.role is None) == (self.action is None):
             raise ValueError("Ask for a role or for an action")
 
 
 class Approval(Request):
-    """What is given, where it is not just what was asked for."""
+    """An approval. Its fields replace what was requested."""
 
     duration_hours: Hours | None = None
     role: RoleName | None = None
@@ -38,13 +38,13 @@ class Approval(Request):
 
 
 class Refusal(Request):
-    """Why nothing is given."""
+    """A refusal, with an optional reason."""
 
     reason: Reason | None = None
 
 
 class AccessRequestView(msgspec.Struct):
-    """What somebody asks for, and what was decided."""
+    """An access request and the decision about it."""
 
     id: str
     user: str
@@ -52,7 +52,7 @@ class AccessRequestView(msgspec.Struct):
     action: str | None
     duration_hours: int
     reason: str | None
-    """None once it is erased."""
+    """None after it was erased."""
     status: str
     requested_at: datetime
     decided_at: datetime | None
@@ -63,7 +63,7 @@ class AccessRequestView(msgspec.Struct):
 
     @classmethod
     def of(cls, request: AccessRequest, reasons: Mapping[bytes, str]) -> "AccessRequestView":
-        """Return the request as it is shown."""
+        """Return the view of a request. `reasons` are texts by their hashes."""
         decision = request.decision_reason_hash
         return cls(
             id=request.id,

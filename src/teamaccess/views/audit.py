@@ -1,4 +1,4 @@
-"""Answers to an auditor's questions, with the remedies."""
+"""Answers to the audit questions, with the remedies."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -6,10 +6,10 @@ from typing import ClassVar
 
 import msgspec
 
+from teamaccess.audit.questions.decisions import Decision
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.matrix import Matrix
-from teamaccess.audit.questions.origins import Origin
-from teamaccess.audit.questions.people import Called, Person, called, in_words
+from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.questions.what_can import WhatCan
 from teamaccess.audit.questions.who_can import WhoCan
 from teamaccess.audit.questions.why import Why
@@ -21,7 +21,7 @@ from teamaccess.audit.state.graph import Path
 
 
 class StepView(msgspec.Struct):
-    """One change: what kind of change it is, what it is about, and the same as a sentence."""
+    """One step of a remedy: the kind of change, its objects, and the same as a sentence."""
 
     change: str
     sentence: str
@@ -33,7 +33,7 @@ class StepView(msgspec.Struct):
 
     @classmethod
     def of(cls, step: Step) -> "StepView":
-        """Return it as it is shown."""
+        """Return the view of a step."""
         return cls(
             change=step.change,
             sentence=step.sentence,
@@ -46,9 +46,9 @@ class StepView(msgspec.Struct):
 
 
 class RemedyView(msgspec.Struct):
-    """Changes that would allow it, one after the other, what else comes with them, and who may make them.
+    """A remedy: its steps in order, the other actions that they add, and the people who may make them.
 
-    `more` people have what it takes by the look of it, and were not tried.
+    `more` other people hold the guards of the steps and were not tried.
     """
 
     steps: list[StepView]
@@ -59,7 +59,7 @@ class RemedyView(msgspec.Struct):
 
     @classmethod
     def of(cls, remedy: Remedy) -> "RemedyView":
-        """Return it as it is shown."""
+        """Return the view of a remedy."""
         return cls(
             steps=[StepView.of(step) for step in remedy.steps],
             adds=list(remedy.adds),
@@ -70,7 +70,7 @@ class RemedyView(msgspec.Struct):
 
 
 class InsteadView(msgspec.Struct):
-    """Who can do what is never for the one who was asked about, and how many others can."""
+    """People who can do what the four-eyes rule always denies the user, and how many others can."""
 
     people: list[Person]
     more: int
@@ -78,11 +78,11 @@ class InsteadView(msgspec.Struct):
 
 NO_REMEDIES = Remedies()
 UNEXPLAINED = ("unexplained", "", "", "", "", "")
-"""What a spreadsheet says where the ledger knows of no way."""
+"""The cells of a row that the ledger does not explain."""
 
 
 class LinkView(msgspec.Struct):
-    """A relationship that a way to an action consists of, and the changes that made it so."""
+    """A relationship of a path, the position since which it exists, and that of its latest update."""
 
     relationship: str
     began: int
@@ -90,7 +90,7 @@ class LinkView(msgspec.Struct):
 
 
 class PathView(msgspec.Struct):
-    """A way in which somebody can; granted by whoever completed it."""
+    """A path by which a user can. `granted_by` is the actor of the decision that completed it."""
 
     role: str | None
     custom: bool
@@ -104,67 +104,67 @@ class PathView(msgspec.Struct):
     links: list[LinkView]
 
     @classmethod
-    def of(cls, path: Path, origins: Mapping[int, Origin]) -> "PathView":
-        """Return it as it is shown."""
-        completed = origins[path.since]
+    def of(cls, path: Path, decisions: Mapping[int, Decision]) -> "PathView":
+        """Return the view of a path, with the decision that completed it."""
+        completed_by = decisions[path.since]
         return cls(
             role=path.role,
             custom=path.custom,
             team=path.team,
-            since=completed.decided_at,
-            until=path.until,
-            granted_by=completed.actor,
-            channel=completed.channel,
-            reason=completed.reason,
+            since=completed_by.decided_at,
+            until=path.expires_at,
+            granted_by=completed_by.actor,
+            channel=completed_by.channel,
+            reason=completed_by.reason,
             position=path.since,
             links=[LinkView(link.text, link.began, link.position) for link in path.links],
         )
 
 
 class HolderView(Person, frozen=True):
-    """Somebody who can, and every way in which they can."""
+    """A user who can, and every path by which they can."""
 
     paths: list[PathView]
 
 
 class WhoCanView(msgspec.Struct):
-    """Everybody who can do something."""
+    """Everybody who can do an action."""
 
     evidence: Evidence
     items: list[HolderView]
-    changes: list[Origin]
+    changes: list[Decision]
     people: list[Person]
 
     @classmethod
-    def of(cls, found: WhoCan) -> "WhoCanView":
-        """Return it as it is shown."""
+    def of(cls, answer: WhoCan) -> "WhoCanView":
+        """Return the view of an answer."""
         return cls(
-            evidence=found.evidence,
+            evidence=answer.evidence,
             items=[
                 HolderView(
-                    each.person.user,
-                    each.person.email,
-                    each.person.name,
-                    [PathView.of(path, found.origins) for path in each.paths],
+                    holder.person.user,
+                    holder.person.email,
+                    holder.person.name,
+                    [PathView.of(path, answer.decisions) for path in holder.paths],
                 )
-                for each in found.holders
+                for holder in answer.holders
             ],
-            changes=_changes(found.origins),
-            people=found.people,
+            changes=_changes(answer.decisions),
+            people=answer.people,
         )
 
-    def sheet(self) -> Iterator[list[str]]:
-        """Yield the rows of a spreadsheet, a row for each way."""
-        names = called(self.people)
+    def table(self) -> Iterator[list[str]]:
+        """Yield the header and a row for each path."""
+        names = display_names(self.people)
         yield [*("user", "email", "name", "role", "team", "since", "until"), "granted_by", "reason"]
-        for each in self.items:
-            who = [each.user, each.email or "", each.name or ""]
-            for way in _ways(each.paths, names):
-                yield [*who, *way]
+        for holder in self.items:
+            person = [holder.user, holder.email or "", holder.name or ""]
+            for cells in _path_rows(holder.paths, names):
+                yield [*person, *cells]
 
 
-class CanView(msgspec.Struct):
-    """Something that somebody can do, and every way in which they can."""
+class PermittedActionView(msgspec.Struct):
+    """An action that the user can do, and every path by which they can."""
 
     action: str
     resource: str | None
@@ -172,125 +172,125 @@ class CanView(msgspec.Struct):
 
 
 class WhatCanView(msgspec.Struct):
-    """Everything that somebody can do."""
+    """Everything that a user can do."""
 
     evidence: Evidence
-    items: list[CanView]
-    changes: list[Origin]
+    items: list[PermittedActionView]
+    changes: list[Decision]
     people: list[Person]
 
     @classmethod
-    def of(cls, found: WhatCan) -> "WhatCanView":
-        """Return it as it is shown."""
+    def of(cls, answer: WhatCan) -> "WhatCanView":
+        """Return the view of an answer."""
         return cls(
-            evidence=found.evidence,
+            evidence=answer.evidence,
             items=[
-                CanView(
-                    can.action,
-                    str(can.on) if can.on else None,
-                    [PathView.of(path, found.origins) for path in can.paths],
+                PermittedActionView(
+                    item.action,
+                    str(item.on) if item.on else None,
+                    [PathView.of(path, answer.decisions) for path in item.paths],
                 )
-                for can in found.cans
+                for item in answer.permitted
             ],
-            changes=_changes(found.origins),
-            people=found.people,
+            changes=_changes(answer.decisions),
+            people=answer.people,
         )
 
-    def sheet(self) -> Iterator[list[str]]:
-        """Yield the rows of a spreadsheet, a row for each way."""
-        names = called(self.people)
+    def table(self) -> Iterator[list[str]]:
+        """Yield the header and a row for each path."""
+        names = display_names(self.people)
         yield [*("action", "resource", "role", "team", "since", "until"), "granted_by", "reason"]
-        for each in self.items:
-            for way in _ways(each.paths, names):
-                yield [each.action, each.resource or "", *way]
+        for item in self.items:
+            for cells in _path_rows(item.paths, names):
+                yield [item.action, item.resource or "", *cells]
 
 
-class RowView(Person, frozen=True):
-    """A member, and the actions that they have."""
+class MatrixRowView(Person, frozen=True):
+    """A member and their actions."""
 
     actions: list[str]
 
 
 class MatrixView(msgspec.Struct):
-    """Who can do what."""
+    """Every active member by every action."""
 
     changes: ClassVar[tuple[()]] = ()
-    """It gives no ways, and so names no changes, and nobody who made them."""
+    """The matrix has no paths, so it names no decisions and no people behind them."""
     people: ClassVar[tuple[()]] = ()
 
     evidence: Evidence
     actions: list[str]
-    items: list[RowView]
+    items: list[MatrixRowView]
 
     @classmethod
-    def of(cls, found: Matrix) -> "MatrixView":
-        """Return it as it is shown."""
+    def of(cls, answer: Matrix) -> "MatrixView":
+        """Return the view of the matrix."""
         return cls(
-            evidence=found.evidence,
-            actions=found.actions,
+            evidence=answer.evidence,
+            actions=answer.actions,
             items=[
-                RowView(
-                    each.person.user,
-                    each.person.email,
-                    each.person.name,
-                    [action for action in found.actions if action in each.actions],
+                MatrixRowView(
+                    member.person.user,
+                    member.person.email,
+                    member.person.name,
+                    [action for action in answer.actions if action in member.actions],
                 )
-                for each in found.members
+                for member in answer.members
             ],
         )
 
-    def sheet(self) -> Iterator[list[str]]:
-        """Yield the rows of a spreadsheet, a column for each action."""
+    def table(self) -> Iterator[list[str]]:
+        """Yield the header, with a column for each action, and a row for each member."""
         yield ["user", "email", "name", *self.actions]
-        for each in self.items:
-            who = [each.user, each.email or "", each.name or ""]
-            yield [*who, *("yes" if action in each.actions else "" for action in self.actions)]
+        for row in self.items:
+            person = [row.user, row.email or "", row.name or ""]
+            yield [*person, *("yes" if action in row.actions else "" for action in self.actions)]
 
 
 class ObstacleView(msgspec.Struct):
-    """What keeps somebody from it: what they had once, and the change that ended it or its own end."""
+    """Why a user cannot do it. A former relationship comes with the change or expiry that ended it."""
 
     code: str
     sentence: str
     relationship: str | None
     expired_at: datetime | None
-    change: Origin | None
+    change: Decision | None
 
 
 class WhyView(msgspec.Struct):
-    """Whether somebody can, and why or why not."""
+    """Whether a user can do an action, why or why not, and the remedies."""
 
     evidence: Evidence
     allowed: bool
     paths: list[PathView]
     obstacle: ObstacleView | None
-    changes: list[Origin]
+    changes: list[Decision]
     people: list[Person]
     remedies: list[RemedyView]
     no_remedy: str | None
     instead: InsteadView | None
 
     @classmethod
-    def of(cls, found: Why, remedies: Remedies = NO_REMEDIES) -> "WhyView":
-        """Return it as it is shown."""
-        obstacle = found.obstacle
+    def of(cls, answer: Why, remedies: Remedies = NO_REMEDIES) -> "WhyView":
+        """Return the view of an answer and its remedies."""
+        obstacle = answer.obstacle
         return cls(
-            evidence=found.evidence,
-            allowed=found.allowed,
-            paths=[PathView.of(path, found.origins) for path in found.paths],
+            evidence=answer.evidence,
+            allowed=answer.allowed,
+            paths=[PathView.of(path, answer.decisions) for path in answer.paths],
             obstacle=None
             if obstacle is None
             else ObstacleView(
                 code=obstacle.code,
                 sentence=obstacle.sentence,
                 relationship=obstacle.fact.text if obstacle.fact else None,
-                expired_at=_expired(obstacle.fact, found.evidence.at),
-                change=found.origins[obstacle.fact.position] if obstacle.fact else None,
+                expired_at=_expired(obstacle.fact, answer.evidence.at),
+                change=answer.decisions[obstacle.fact.position] if obstacle.fact else None,
             ),
-            changes=_changes(found.origins),
-            people=found.people,
+            changes=_changes(answer.decisions),
+            people=answer.people,
             remedies=[RemedyView.of(each) for each in remedies.items],
-            no_remedy=remedies.nothing,
+            no_remedy=remedies.none_because,
             instead=InsteadView(list(remedies.instead), remedies.more)
             if remedies.instead
             else None,
@@ -298,25 +298,27 @@ class WhyView(msgspec.Struct):
 
 
 def _expired(fact: Fact | None, now: datetime) -> datetime | None:
-    return fact.until if fact and fact.until is not None and fact.until <= now else None
+    if fact is None or fact.expires_at is None or fact.expires_at > now:
+        return None
+    return fact.expires_at
 
 
-def _ways(paths: list[PathView], names: Called) -> Iterator[tuple[str, ...]]:
-    yield from (_told(path, names) for path in paths)
+def _path_rows(paths: list[PathView], names: DisplayNames) -> Iterator[tuple[str, ...]]:
+    yield from (_path_cells(path, names) for path in paths)
     if not paths:
         yield UNEXPLAINED
 
 
-def _told(path: PathView, names: Called) -> tuple[str, ...]:
+def _path_cells(path: PathView, names: DisplayNames) -> tuple[str, ...]:
     return (
         path.role or "granted on it",
         path.team or "",
         path.since.isoformat(),
         path.until.isoformat() if path.until else "",
-        in_words(path.granted_by, names),
+        actor_with_names(path.granted_by, names),
         path.reason or "",
     )
 
 
-def _changes(origins: Mapping[int, Origin]) -> list[Origin]:
-    return [origins[position] for position in sorted(origins)]
+def _changes(decisions: Mapping[int, Decision]) -> list[Decision]:
+    return [decisions[position] for position in sorted(decisions)]

@@ -1,4 +1,4 @@
-"""Questions whether somebody may do something, and their answers."""
+"""Checks: may a user do an action? The questions and the answers."""
 
 from typing import Annotated
 
@@ -12,24 +12,24 @@ MOST_CHECKS = 100
 Name = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class Asked(Request):
-    """Whether a user may do an action in an organization, or on one of its objects."""
+class CheckInput(Request):
+    """The question whether a user may do an action in an organization, or on one of its objects."""
 
     organization: Name
     action: Name
     user: Name | UnsetType = UNSET
-    """The caller, where it is left out."""
+    """The caller if it is left out."""
     resource: Annotated[str, Meta(min_length=1, max_length=200)] | UnsetType = UNSET
 
 
-class ChecksAsked(Request):
-    """Several questions."""
+class ChecksInput(Request):
+    """Several questions in one request."""
 
-    checks: Annotated[list[Asked], Meta(min_length=1, max_length=MOST_CHECKS)]
+    checks: Annotated[list[CheckInput], Meta(min_length=1, max_length=MOST_CHECKS)]
 
 
 class CheckView(msgspec.Struct):
-    """An answer."""
+    """The answer to one question."""
 
     organization: str
     user: str
@@ -37,10 +37,10 @@ class CheckView(msgspec.Struct):
     resource: str | None
     allowed: bool
     zed_token: str | None
-    """A moment that the answer knows of."""
+    """A revision that the answer includes."""
 
 
 class ChecksView(msgspec.Struct):
-    """An answer to each question, in their order."""
+    """An answer to each question, in the order of the questions."""
 
     checks: list[CheckView]

@@ -1,4 +1,4 @@
-"""Invitations, and what accepting one comes to."""
+"""Invitations, and the result of accepting one."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -17,7 +17,7 @@ class RoleOffered(Request):
 
 
 class NewInvitation(Request):
-    """Somebody to invite. A role may be written as its id alone."""
+    """An invitation to send. A role may be written as its id alone."""
 
     email: Annotated[str, Meta(min_length=3, max_length=320)]
     roles: Annotated[list[RoleName | RoleOffered], Meta(min_length=1, max_length=100)]
@@ -25,7 +25,7 @@ class NewInvitation(Request):
 
 
 class AcceptInvitation(Request):
-    """The secret of an invitation's link, and how a new user wants to be called."""
+    """The secret from the link in the mail, and the name that a new user chooses."""
 
     token: Annotated[str, Meta(min_length=1, max_length=200)]
     name: Name | None = None
@@ -46,11 +46,11 @@ class InvitationView(msgspec.Struct):
     accepted_by: str | None
     cancelled_at: datetime | None
     delivery: Literal["sent", "failed"] | UnsetType = UNSET
-    """Whether the mail was taken, told to who has just caused it; a failed one can be resent."""
+    """Whether the mail server accepted the mail. Only the response to the sender has it."""
 
     @classmethod
     def of(cls, invitation: Invitation, now: datetime) -> "InvitationView":
-        """Return the invitation as it is shown."""
+        """Return the view of an invitation, with its status at `now`."""
         return cls(
             id=invitation.id,
             email=invitation.email,
@@ -67,7 +67,7 @@ class InvitationView(msgspec.Struct):
 
 
 class AcceptedView(msgspec.Struct):
-    """What an accepted invitation came to."""
+    """The result of accepting an invitation: the membership, and an access token."""
 
     organization: str
     user: str

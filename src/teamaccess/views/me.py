@@ -1,8 +1,8 @@
-"""The signed-in user, and the catalog that they may see."""
+"""The signed-in user, and the catalog."""
 
 import msgspec
 
-from teamaccess.catalog import Action, Catalog, Resource, Role
+from teamaccess.catalog import Action, Catalog, CatalogResource, Role
 from teamaccess.ledger import OnBehalf
 from teamaccess.storage import User, UserKind
 
@@ -12,13 +12,13 @@ class CatalogView(msgspec.Struct):
 
     name: str
     version: str
-    resources: list[Resource]
+    resources: list[CatalogResource]
     actions: list[Action]
     roles: list[Role]
 
     @classmethod
     def of(cls, catalog: Catalog) -> "CatalogView":
-        """Return the catalog as it is shown."""
+        """Return the view of a catalog."""
         return cls(
             name=catalog.name,
             version=catalog.version,
@@ -37,13 +37,13 @@ class MeView(msgspec.Struct):
     name: str | None
     external_id: str | None
     organization: str | None
-    """The only one that a service account belongs to."""
+    """The organization of a service account, which belongs to exactly one."""
     via: str | None
-    """The service account that acts for the user, in this request."""
+    """The service account that sent this request on behalf of the user."""
 
     @classmethod
-    def of(cls, user: User, both: OnBehalf | None) -> "MeView":
-        """Return the user as shown to themselves, or to both of them."""
+    def of(cls, user: User, on_behalf: OnBehalf | None) -> "MeView":
+        """Return the view of a user, for themselves or for the service account that acts for them."""
         return cls(
             id=user.id,
             kind=user.kind,
@@ -51,5 +51,5 @@ class MeView(msgspec.Struct):
             name=user.name,
             external_id=user.external_id,
             organization=user.service_account_of,
-            via=both.account if both is not None else None,
+            via=on_behalf.account if on_behalf is not None else None,
         )

@@ -7,40 +7,40 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import HeldRoleView, RoleOrigin
+from teamaccess.directory.members.find import HeldRoleView, RoleOrigin
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.storage import Membership, MembershipStatus, UserKind
-from teamaccess.views.request import Instant, Reason, Request, RoleName, WithEnd
+from teamaccess.views.request import Instant, Reason, Request, RoleName, WithExpiry
 
 
-class RoleWanted(WithEnd, kw_only=True):
-    """A role that somebody shall hold."""
+class RoleInput(WithExpiry, kw_only=True):
+    """A role to hold, with an optional expiry."""
 
     role: RoleName
 
 
-class RolesWanted(Request):
-    """All roles that a member shall hold from now on."""
+class RolesInput(Request):
+    """The roles that replace all roles of a member or team."""
 
-    roles: Annotated[list[RoleWanted], Meta(max_length=100)]
+    roles: Annotated[list[RoleInput], Meta(max_length=100)]
     reason: Reason | None = None
 
 
-class WithReason(Request):
-    """Why, for the auditor."""
+class ReasonInput(Request):
+    """A reason for the audit."""
 
     reason: Reason | None = None
 
 
-class MemberPatch(WithEnd, kw_only=True):
-    """Until when somebody is a member; null for no end, which has to be said."""
+class MemberPatch(WithExpiry, kw_only=True):
+    """When a membership ends; null removes the end. The field is required."""
 
     expires_at: Instant | None
     reason: Reason | None = None
 
 
 class RoleSource(msgspec.Struct, kw_only=True):
-    """Where a member has a role from: an assignment of their own, or a team they are in."""
+    """How a member comes to hold a role: by a direct assignment or through a team."""
 
     kind: Literal["direct", "team"]
     team: str | UnsetType = UNSET
@@ -49,7 +49,7 @@ class RoleSource(msgspec.Struct, kw_only=True):
 
     @classmethod
     def of(cls, source: RoleOrigin) -> "RoleSource":
-        """Return the source as it is shown."""
+        """Return the view of a source."""
         return cls(
             kind="direct" if source.team is None else "team",
             team=UNSET if source.team is None else source.team,
@@ -59,7 +59,7 @@ class RoleSource(msgspec.Struct, kw_only=True):
 
 
 class AssignedRole(msgspec.Struct):
-    """A role that a member holds; its times are the direct assignment's, where there is one."""
+    """A role that a member holds. Its times are those of the direct assignment if there is one."""
 
     role: str
     granted_at: datetime
@@ -68,7 +68,7 @@ class AssignedRole(msgspec.Struct):
 
     @classmethod
     def of(cls, held: HeldRoleView) -> "AssignedRole":
-        """Return the role as it is shown."""
+        """Return the view of a role that a member holds."""
         sources = [RoleSource.of(source) for source in held.sources]
         return cls(held.role, held.granted_at, held.expires_at, sources)
 
@@ -89,7 +89,7 @@ class MemberView(msgspec.Struct):
 
     @classmethod
     def listed(cls, member: MemberEntry) -> "MemberView":
-        """Return a member of a list."""
+        """Return the view of an entry in the list of members."""
         return cls(
             user=member.user_id,
             kind=UserKind.of(member.service_account_of),
@@ -105,7 +105,7 @@ class MemberView(msgspec.Struct):
 
     @classmethod
     def of(cls, member: Membership, roles: Sequence[HeldRoleView]) -> "MemberView":
-        """Return the member with the roles that are in force."""
+        """Return the view of a member with the roles that are in force."""
         return cls(
             user=member.user_id,
             kind=member.user.kind,

@@ -1,4 +1,4 @@
-"""Organizations, and how far their changes have come."""
+"""Organizations, and the delivery of their changes."""
 
 from datetime import datetime
 from typing import Annotated
@@ -11,21 +11,21 @@ from teamaccess.views.request import Name, Request
 
 
 class ChangeView(msgspec.Struct):
-    """How far a ledger position has come on its way into SpiceDB."""
+    """The delivery of a ledger position to SpiceDB."""
 
     status: ApplicationStatus
     zed_token: str | None
 
 
 class NewOrganization(Request):
-    """An organization to be made."""
+    """An organization to create."""
 
     id: Annotated[str, Meta(min_length=3, max_length=64)]
     name: Name
 
 
 class OrganizationPatch(Request):
-    """What to change of an organization."""
+    """The changes to an organization."""
 
     name: Name
 
@@ -39,12 +39,12 @@ class OrganizationView(msgspec.Struct):
 
     @classmethod
     def of(cls, organization: Organization) -> "OrganizationView":
-        """Return the organization as it is shown."""
+        """Return the view of an organization."""
         return cls(organization.id, organization.name, organization.created_at)
 
 
 class PermissionsView(msgspec.Struct):
-    """What the caller may do in an organization."""
+    """The actions that the caller may do in an organization."""
 
     organization: str
     user: str

@@ -1,4 +1,4 @@
-"""What requests have in common."""
+"""The base of all request bodies, and their common fields."""
 
 from datetime import UTC, datetime
 from typing import Annotated
@@ -15,20 +15,20 @@ LocalName = Annotated[str, Meta(min_length=1, max_length=64)]
 Instant = Annotated[datetime, Meta(tz=True)]
 
 INFINITY = datetime.max.replace(tzinfo=UTC)
-"""What the driver writes as PostgreSQL's `infinity`, so that it is no time any more."""
+"""The database driver writes this time as PostgreSQL's `infinity`, so it cannot be stored as a time."""
 
 
 class Request(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
-    """Something sent to us; a field that we do not know is a mistake, not a wish."""
+    """A request body. Unknown fields are refused."""
 
 
-class WithEnd(Request):
-    """Something that may end at a time."""
+class WithExpiry(Request):
+    """A body with an optional expiry."""
 
     expires_at: Instant | None = None
 
     def __post_init__(self) -> None:
-        """Keep the end in UTC; raises ValueError, which is a mistake in the body, where it has none."""
+        """Convert the expiry to UTC. Raises ValueError, so the body is invalid, if it is too late."""
         if self.expires_at is not None:
             try:
                 self.expires_at = self.expires_at.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Objects, and what is granted on a single one."""
+"""Objects, and the grants on each."""
 
 from datetime import datetime
 from typing import Annotated, Literal
@@ -8,22 +8,22 @@ from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.directory.resources.register import ResourceOperation, ResourceResult
 from teamaccess.storage import Grant, Resource, ResourceId, UserId
-from teamaccess.views.request import Request, WithEnd
+from teamaccess.views.request import Request, WithExpiry
 
 Id = Annotated[str, Meta(min_length=1, max_length=64)]
 
-MOST_ORDERS = 1000
+MOST_OPERATIONS = 1000
 MOST_GRANTS = 100
 
 
 class NewResource(Request):
-    """What is to be known of an object: who created it, where that matters."""
+    """An object to register. Its type may require the creator."""
 
     creator: Id | None = None
 
 
-class ResourceOrder(Request):
-    """An object that is to be registered or removed."""
+class ResourceOperationInput(Request):
+    """An object to register or remove."""
 
     operation: Literal["register", "remove"]
     type: Id
@@ -31,13 +31,13 @@ class ResourceOrder(Request):
     creator: Id | None = None
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in the body, for a removal that names a creator."""
+        """Raise ValueError, which makes the body invalid, for a removal that names a creator."""
         if self.operation == "remove" and self.creator is not None:
             raise ValueError("Only what is registered has a creator")
 
     @property
-    def order(self) -> ResourceOperation:
-        """The same, as the use case takes it."""
+    def resource_operation(self) -> ResourceOperation:
+        """The operation for the use case."""
         creator = UserId(self.creator) if self.creator is not None else None
         remove = self.operation == "remove"
         return ResourceOperation(self.type, ResourceId(self.id), creator, remove=remove)
@@ -46,11 +46,11 @@ class ResourceOrder(Request):
 class ResourceBatch(Request):
     """Objects to register and remove in one change, all or none."""
 
-    items: Annotated[list[ResourceOrder], Meta(min_length=1, max_length=MOST_ORDERS)]
+    items: Annotated[list[ResourceOperationInput], Meta(min_length=1, max_length=MOST_OPERATIONS)]
 
 
 class ResourceView(msgspec.Struct):
-    """An object that services have registered."""
+    """A registered object."""
 
     type: str
     id: str
@@ -59,46 +59,46 @@ class ResourceView(msgspec.Struct):
 
     @classmethod
     def of(cls, resource: Resource) -> "ResourceView":
-        """Return the object as it is shown."""
+        """Return the view of an object."""
         return cls(resource.type, resource.id, resource.creator, resource.registered_at)
 
 
-class OrderView(msgspec.Struct):
-    """What has become of an object."""
+class ResourceResultView(msgspec.Struct):
+    """The result for one object."""
 
     type: str
     id: str
     outcome: ResourceResult
 
 
-class BatchView(msgspec.Struct):
-    """What has become of each object, in the order in which they were named."""
+class ResourceResultsView(msgspec.Struct):
+    """The result for each object, in the order of the request."""
 
-    items: list[OrderView]
+    items: list[ResourceResultView]
 
 
-class GrantWanted(WithEnd, kw_only=True):
-    """An action on the object for a member, or for a team."""
+class GrantInput(WithExpiry, kw_only=True):
+    """A grant to one user or one team."""
 
     action: Id
     user: Id | UnsetType = UNSET
     team: Id | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in the body, unless it is for exactly one."""
+        """Raise ValueError, which makes the body invalid, unless exactly one holder is named."""
         super().__post_init__()
         if (self.user is UNSET) == (self.team is UNSET):
             raise ValueError("A grant is for one `user` or for one `team`")
 
 
-class GrantsWanted(Request):
-    """All that shall be granted on an object from now on."""
+class GrantsInput(Request):
+    """The grants that replace all grants on an object."""
 
-    grants: Annotated[list[GrantWanted], Meta(max_length=MOST_GRANTS)]
+    grants: Annotated[list[GrantInput], Meta(max_length=MOST_GRANTS)]
 
 
 class GrantView(msgspec.Struct):
-    """An action on an object that a member or a team has been granted."""
+    """A grant on an object."""
 
     action: str
     user: str | None
@@ -109,7 +109,7 @@ class GrantView(msgspec.Struct):
 
     @classmethod
     def of(cls, grant: Grant) -> "GrantView":
-        """Return the grant as it is shown."""
+        """Return the view of a grant."""
         return cls(
             action=grant.action,
             user=grant.holder if grant.holder_kind == "user" else None,
@@ -121,6 +121,6 @@ class GrantView(msgspec.Struct):
 
 
 class GrantsView(msgspec.Struct):
-    """All that is granted on an object."""
+    """All grants on an object."""
 
     grants: list[GrantView]

@@ -1,4 +1,4 @@
-"""Roles: the catalog's, and those that organizations make."""
+"""Predefined and custom roles."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,7 +7,7 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from teamaccess.catalog import Catalog, Level
-from teamaccess.directory.roles.find import Found
+from teamaccess.directory.roles.find import RoleEntry
 from teamaccess.directory.roles.holders import Holders
 from teamaccess.directory.roles.selection import Parts, Selector, could_add
 from teamaccess.storage import CustomRole
@@ -16,18 +16,18 @@ from teamaccess.views.request import Name, Reason, Request, RoleName
 ActionName = Annotated[str, Meta(min_length=1, max_length=64)]
 
 
-class ActionsOf(Request):
-    """All actions of a resource at a level, as the catalog has them when the role is saved."""
+class ActionsAtLevel(Request):
+    """A selector: all actions that the catalog has for a resource at a level when the role is saved."""
 
     resource: ActionName
     level: Level
 
 
-Actions = Annotated[list[ActionName | ActionsOf], Meta(min_length=1, max_length=200)]
+Actions = Annotated[list[ActionName | ActionsAtLevel], Meta(min_length=1, max_length=200)]
 
 
 class NewRole(Request, kw_only=True):
-    """A role to be made, of actions or as a clone."""
+    """A custom role to create, from actions or as a clone."""
 
     id: Annotated[str, Meta(min_length=1, max_length=64)]
     name: Name
@@ -36,13 +36,13 @@ class NewRole(Request, kw_only=True):
     clone_of: RoleName | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        """Raise ValueError, which is a mistake in the body, unless it is one of both."""
+        """Raise ValueError, which makes the body invalid, unless exactly one of them is given."""
         if (self.actions is UNSET) == (self.clone_of is UNSET):
             raise ValueError("A role is made either of `actions` or as a `clone_of` another")
 
 
-class RoleReplaced(Request, kw_only=True):
-    """What a role shall be from now on; its id stays, and may be left out."""
+class RoleReplacement(Request, kw_only=True):
+    """The new contents of a custom role. The id cannot change and may be left out."""
 
     id: RoleName | UnsetType = UNSET
     name: Name
@@ -57,24 +57,24 @@ class RoleView(msgspec.Struct):
     name: str
     description: str | None
     custom: bool
-    """Whether it is the organization's own, and not one that every organization has."""
+    """Whether it is a custom role."""
     operator_only: bool
-    """Whether only whoever operates the service gives it."""
+    """Whether only operators may give it."""
     teams: bool
     """Whether teams may hold it."""
     actions: list[str]
     selectors: list[Selector]
     could_add: list[str]
-    """What its selectors would add if it were saved today."""
+    """Actions that its selectors would add if the role were saved now."""
     holders: Holders
     created_at: datetime | None
     left_out: list[str] | UnsetType = UNSET
-    """What a clone does not have of its original, because no custom role may hold it."""
+    """Actions of the original that the clone lacks because custom roles may not contain them."""
 
     @classmethod
-    def of(cls, found: Found, catalog: Catalog) -> "RoleView":
-        """Return the role as it is shown."""
-        role = found.role
+    def of(cls, entry: RoleEntry, catalog: Catalog) -> "RoleView":
+        """Return the view of a role."""
+        role = entry.role
         if isinstance(role, CustomRole):
             return cls(
                 id=role.id,
@@ -86,7 +86,7 @@ class RoleView(msgspec.Struct):
                 actions=sorted(role.actions),
                 selectors=[Selector(**each) for each in role.selectors],
                 could_add=sorted(could_add(catalog, role)),
-                holders=found.holders,
+                holders=entry.holders,
                 created_at=role.created_at,
             )
         return cls(
@@ -99,14 +99,14 @@ class RoleView(msgspec.Struct):
             actions=sorted(role.actions),
             selectors=[],
             could_add=[],
-            holders=found.holders,
+            holders=entry.holders,
             created_at=None,
         )
 
 
 def parts_of(actions: Actions) -> Parts:
-    """Return what a role is made of, as the room of roles knows it."""
+    """Return the actions and selectors of a role for the use case."""
     return [
-        Selector(each.resource, each.level) if isinstance(each, ActionsOf) else each
+        Selector(each.resource, each.level) if isinstance(each, ActionsAtLevel) else each
         for each in actions
     ]

@@ -7,7 +7,7 @@ from typing import Annotated
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
-from teamaccess.directory.members.held import HeldRoleView
+from teamaccess.directory.members.find import HeldRoleView
 from teamaccess.directory.members.listing import MemberEntry
 from teamaccess.directory.service_accounts.tokens import (
     DEFAULT_DAYS,
@@ -15,36 +15,36 @@ from teamaccess.directory.service_accounts.tokens import (
     LONGEST_OVERLAP_HOURS,
 )
 from teamaccess.storage import ApiToken, Membership, MembershipStatus
-from teamaccess.views.members import AssignedRole, RoleWanted
+from teamaccess.views.members import AssignedRole, RoleInput
 from teamaccess.views.request import Name, Request, RoleName
 
 Days = Annotated[int, Meta(ge=1, le=36_500)]
-"""How long a token is good; the catalog's longest end holds as well."""
+"""How long a token is valid. The catalog's longest expiry is also a limit."""
 
 
 class NewServiceAccount(Request):
-    """A machine to be made a member. A role may be written as its id alone."""
+    """A service account to create. A role may be written as its id alone."""
 
     name: Name
-    roles: Annotated[list[RoleName | RoleWanted], Meta(max_length=100)]
+    roles: Annotated[list[RoleName | RoleInput], Meta(max_length=100)]
 
 
 class NewToken(Request):
-    """A token to be made; its name tells which program has it."""
+    """A token to create. Its name says which program uses it."""
 
     name: Name
     expires_in_days: Days = DEFAULT_DAYS
 
 
 class Rotation(Request):
-    """How long the old token stays good beside the new one, and how long that one is good."""
+    """How long the old token stays valid beside the new one, and how long the new one is valid."""
 
     overlap_hours: Annotated[int, Meta(ge=0, le=LONGEST_OVERLAP_HOURS)] = DEFAULT_OVERLAP_HOURS
     expires_in_days: Days = DEFAULT_DAYS
 
 
 class ServiceAccountView(msgspec.Struct):
-    """A machine that is a member."""
+    """A service account."""
 
     id: str
     name: str | None
@@ -55,7 +55,7 @@ class ServiceAccountView(msgspec.Struct):
 
     @classmethod
     def listed(cls, member: MemberEntry) -> "ServiceAccountView":
-        """Return a service account of a list."""
+        """Return the view of an entry in the list of service accounts."""
         return cls(
             id=member.user_id,
             name=member.name,
@@ -72,7 +72,7 @@ class ServiceAccountView(msgspec.Struct):
         roles: Sequence[HeldRoleView],
         last_active_at: datetime | None = None,
     ) -> "ServiceAccountView":
-        """Return the service account with the roles that are in force."""
+        """Return the view of a service account with the roles that are in force."""
         return cls(
             id=member.user_id,
             name=member.user.name,
@@ -92,14 +92,14 @@ class TokenView(msgspec.Struct):
     created_by: str
     expires_at: datetime
     last_used_at: datetime | None
-    """To the minute."""
+    """Rounded to the minute."""
     revoked_at: datetime | None
     secret: str | UnsetType = UNSET
-    """Told once, to whoever has just made it."""
+    """Only in the response to its creation."""
 
     @classmethod
     def of(cls, token: ApiToken) -> "TokenView":
-        """Return the token as it is shown, without its secret."""
+        """Return the view of a token, without its secret."""
         return cls(
             id=token.id,
             name=token.name,

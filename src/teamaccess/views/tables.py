@@ -13,25 +13,27 @@ from rich.text import Text
 from teamaccess.common.text import visible
 
 WIDE = 240
-"""Columns where there is no terminal that has a width."""
+"""Columns of a table that is not printed to a terminal."""
 
 
 def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print a table; what does not fit into a line goes on in the next one."""
+    """Print a table. Long cells continue in the next line."""
     table = Table()
     for name in head:
         table.add_column(Text(visible(name)), overflow="fold")
     for row in rows:
-        table.add_row(*(Text(visible(cell)) for cell in row))  # which people wrote: no markup
+        table.add_row(
+            *(Text(visible(cell)) for cell in row)
+        )  # Text, because users wrote it: markup is not interpreted
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 
 
 FORMULA = ("=", "+", "-", "@")
-"""What a cell begins with that spreadsheets take for a formula."""
+"""The first characters of a cell that a spreadsheet takes for a formula."""
 
 
 def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
-    """Yield each row as a line of CSV (RFC 4180); what looks like a formula begins with a quote."""
+    """Yield each row as a line of CSV (RFC 4180). Cells that look like a formula begin with a quote."""
     for row in rows:
         line = io.StringIO()
         csv.writer(line).writerow([_safe(cell) for cell in row])
@@ -39,7 +41,7 @@ def rows_as_csv(rows: Iterable[Iterable[str]]) -> Iterator[str]:
 
 
 def _safe(cell: str) -> str:
-    """Quote what is a formula, also behind what a spreadsheet skips, or in a wider spelling."""
+    """Quote a formula, also after characters that a spreadsheet skips, and in full-width characters."""
     begins = "".join(c for c in cell if unicodedata.category(c)[0] not in "CZ")[:1]
     formula = unicodedata.normalize("NFKC", begins).startswith(FORMULA)
     return f"'{cell}" if formula or cell.startswith(("\t", "\r", "\n")) else cell

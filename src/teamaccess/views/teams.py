@@ -1,29 +1,29 @@
-"""Teams, and who is in them."""
+"""Teams and their members."""
 
 from datetime import datetime
 
 import msgspec
 
-from teamaccess.directory.teams.listing import Seated
+from teamaccess.directory.teams.find import TeamMemberEntry
 from teamaccess.storage import Membership, MembershipStatus, Team, TeamMembership
-from teamaccess.views.request import LocalName, Name, Request, WithEnd
+from teamaccess.views.request import LocalName, Name, Request, WithExpiry
 
 
 class NewTeam(Request):
-    """A team to be made."""
+    """A team to create."""
 
     id: LocalName
     name: Name
 
 
 class TeamPatch(Request):
-    """What to change of a team."""
+    """The changes to a team."""
 
     name: Name
 
 
-class PlaceWanted(WithEnd, kw_only=True):
-    """How long somebody shall be in a team."""
+class TeamPlaceInput(WithExpiry, kw_only=True):
+    """A place in a team, with an optional expiry."""
 
 
 class TeamRoleView(msgspec.Struct):
@@ -35,7 +35,7 @@ class TeamRoleView(msgspec.Struct):
 
 
 class TeamView(msgspec.Struct):
-    """A team, with the roles that whoever is in it holds."""
+    """A team with the roles that its members hold through it."""
 
     id: str
     name: str
@@ -44,7 +44,7 @@ class TeamView(msgspec.Struct):
 
     @classmethod
     def of(cls, team: Team, now: datetime) -> "TeamView":
-        """Return the team with the roles that are in force."""
+        """Return the view of a team with the roles that are in force."""
         return cls(
             id=team.id,
             name=team.name,
@@ -58,7 +58,7 @@ class TeamView(msgspec.Struct):
 
 
 class TeamMemberView(msgspec.Struct):
-    """A member of the organization who is in a team; the times are those of the place in it."""
+    """A member of a team. The times are those of their place in the team."""
 
     user: str
     email: str | None
@@ -69,7 +69,7 @@ class TeamMemberView(msgspec.Struct):
 
     @classmethod
     def of(cls, member: Membership, place: TeamMembership) -> "TeamMemberView":
-        """Return a member with their place."""
+        """Return the view of a member with their place."""
         return cls(
             user=member.user_id,
             email=member.user.email,
@@ -80,13 +80,13 @@ class TeamMemberView(msgspec.Struct):
         )
 
     @classmethod
-    def listed(cls, seated: Seated) -> "TeamMemberView":
-        """Return one of a list."""
+    def listed(cls, entry: TeamMemberEntry) -> "TeamMemberView":
+        """Return the view of an entry in the list of a team's members."""
         return cls(
-            user=seated.user_id,
-            email=seated.email,
-            name=seated.name,
-            status=MembershipStatus.since(seated.suspended_at),
-            joined_at=seated.joined_at,
-            expires_at=seated.expires_at,
+            user=entry.user_id,
+            email=entry.email,
+            name=entry.name,
+            status=MembershipStatus.since(entry.suspended_at),
+            joined_at=entry.joined_at,
+            expires_at=entry.expires_at,
         )

@@ -11,18 +11,18 @@ from datetime import datetime
 
 from teamaccess.common.errors import Unavailable
 from teamaccess.storage import OrganizationId
-from tests.attacks.coalition.bodies import BODIES
-from tests.attacks.coalition.chance import Chance
-from tests.attacks.coalition.edges import Watch
-from tests.attacks.coalition.graph import Oracle
-from tests.attacks.coalition.honest import honest_move
-from tests.attacks.coalition.judge import Judge, State, Violation
-from tests.attacks.coalition.lessons import Lessons
-from tests.attacks.coalition.meaning import Meaning
-from tests.attacks.coalition.moves import attack, repeat
-from tests.attacks.coalition.opening import open_town, reopen_den
-from tests.attacks.coalition.town import Move, Town
-from tests.support.world import World
+from tests.attacks.coalition.answer_checks import AnswerChecks
+from tests.attacks.coalition.answer_records import AnswerRecords
+from tests.attacks.coalition.attempts import attack, repeat_attempt
+from tests.attacks.coalition.escalation_checks import EscalationChecks, State, Violation
+from tests.attacks.coalition.honest_administrators import honest_attempt
+from tests.attacks.coalition.relationship_effects import RelationshipEffects
+from tests.attacks.coalition.request_bodies import BODIES
+from tests.attacks.coalition.scenario import Attempt, Scenario
+from tests.attacks.coalition.seeded_choices import SeededChoices
+from tests.attacks.coalition.setup import create_scenario, recreate_own_organization
+from tests.attacks.coalition.snapshots import SpiceDBReader
+from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
 SELDOM = 2
@@ -34,7 +34,7 @@ SETTLES_SECONDS = 30.0
 
 
 @dataclass
-class Tally:
+class AttemptCounts:
     """What was tried."""
 
     steps: int = 0
@@ -43,13 +43,13 @@ class Tally:
     codes: Counter[str] = field(default_factory=Counter)
     seconds: float = 0.0
 
-    def count(self, move: Move) -> None:
+    def count(self, attempt: Attempt) -> None:
         """Count one answer."""
-        (self.accepted if move.done else self.refused)[move.route] += 1
-        if not move.done:
-            self.codes[f"{move.status} {move.code}"] += 1
+        (self.accepted if attempt.done else self.refused)[attempt.route] += 1
+        if not attempt.done:
+            self.codes[f"{attempt.status} {attempt.code}"] += 1
 
-    def add(self, other: "Tally") -> None:
+    def add(self, other: "AttemptCounts") -> None:
         """Count what was tried elsewhere, too."""
         self.steps += other.steps
         self.seconds += other.seconds
@@ -76,30 +76,30 @@ class Run:
     """One town and its steps; the same seed and steps choose the same requests."""
 
     def __init__(
-        self, town: Town, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
+        self, scenario: Scenario, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
     ) -> None:
-        self.town = town
-        self.tally = Tally()
-        self.history: list[tuple[int, Move]] = []
+        self.scenario = scenario
+        self.tally = AttemptCounts()
+        self.history: list[tuple[int, Attempt]] = []
         self._seed = seed
         self._weights = {route: BODIES[route][0] for route in sorted(routes)}
         self._honest = honest
-        self._oracle = Oracle(town.world)
-        meaning = Meaning(town.world.service.catalog)
-        self._lessons = Lessons(town, meaning)
-        self._judge = Judge(town, meaning)
-        self._watch = Watch(town)
+        self._oracle = SpiceDBReader(scenario.deployment)
+        effects = RelationshipEffects(scenario.deployment.service.catalog)
+        self._lessons = AnswerRecords(scenario, effects)
+        self._judge = EscalationChecks(scenario, effects)
+        self._watch = AnswerChecks(scenario)
         self._state: State = {}
 
     @classmethod
     async def begin(
-        cls, world: World, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
+        cls, deployment: Deployment, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
     ) -> "Run":
         """Open a town, and look at it for the first time."""
-        run = cls(await open_town(world), seed, routes, honest)
+        run = cls(await create_scenario(deployment), seed, routes, honest)
         run._state = await run._look()
         run._watch.remember(run._state)
-        await run._watch.judge(run._state, [], set())
+        await run._watch.check(run._state, [], set())
         return run
 
     async def take(self, steps: Iterable[int]) -> None:
@@ -112,104 +112,108 @@ class Run:
             self.tally.seconds += time.monotonic() - began
 
     async def _take(self, step: int) -> None:
-        chance = Chance(f"{self._seed} {step}")
-        moves = await self._choose(chance, step)
-        dead = {token for each in self.town.principals for token in each.dead}
-        await asyncio.gather(*(each.send(self.town.world) for each in moves))
+        seeded = SeededChoices(f"{self._seed} {step}")
+        attempts = await self._choose(seeded, step)
+        dead = {token for each in self.scenario.principals for token in each.dead}
+        await asyncio.gather(*(each.send(self.scenario.deployment) for each in attempts))
         self.tally.steps += 1
-        for move in moves:
-            move.about["ended"] = move.token in dead
-            self.history.append((step, move))
-            self.tally.count(move)
-            await self._settle(move)
-            await self._lessons.learn(move)
+        for attempt in attempts:
+            attempt.about["ended"] = attempt.token in dead
+            self.history.append((step, attempt))
+            self.tally.count(attempt)
+            await self._settle(attempt)
+            await self._lessons.record(attempt)
         before, after = self._state, await self._look()
         self._state = after
         self._watch.remember(after)
-        self._judge.judge(before, after, moves)
-        await self._watch.judge(before, moves, dead)
-        if not after[self.town.den].graph:
-            await reopen_den(self.town)
+        self._judge.check(before, after, attempts)
+        await self._watch.check(before, attempts, dead)
+        if not after[self.scenario.own_organization].graph:
+            await recreate_own_organization(self.scenario)
             self._state = await self._look()
 
-    async def _choose(self, chance: Chance, step: int) -> list[Move]:
+    async def _choose(self, seeded: SeededChoices, step: int) -> list[Attempt]:
         """One request, or two at once by two of the coalition."""
-        now = await self.town.world.service.now()
+        now = await self.scenario.deployment.service.now()
         if self._weights[self._dealt(step)] > SELDOM:
-            if chance.often(self._honest):
-                return [honest_move(self.town, self._state, chance, step, now)]
-            earlier = [move for _, move in self.history[-40:] if move.method != "GET"]
-            if earlier and chance.often(0.06):
-                return [repeat(chance.pick(earlier), self.town, chance)]
-        count = 2 if chance.often(0.12) else 1
-        return [self._attack(chance, step, number, now) for number in range(count)]
+            if seeded.often(self._honest):
+                return [honest_attempt(self.scenario, self._state, seeded, step, now)]
+            earlier = [attempt for _, attempt in self.history[-40:] if attempt.method != "GET"]
+            if earlier and seeded.often(0.06):
+                return [repeat_attempt(seeded.pick(earlier), self.scenario, seeded)]
+        count = 2 if seeded.often(0.12) else 1
+        return [self._attack(seeded, step, number, now) for number in range(count)]
 
-    def _attack(self, chance: Chance, step: int, number: int, now: datetime) -> Move:
+    def _attack(self, seeded: SeededChoices, step: int, number: int, now: datetime) -> Attempt:
         weights = dict(self._weights)
-        if len(self.town.organizations) >= MOST_ORGANIZATIONS and len(weights) > 1:
+        if len(self.scenario.organizations) >= MOST_ORGANIZATIONS and len(weights) > 1:
             weights.pop("POST /v1/organizations", None)
-        route = self._dealt(step) if number == 0 else chance.weighted(weights)
-        return attack(self.town, self._state, chance, route, step, now)
+        route = self._dealt(step) if number == 0 else seeded.weighted(weights)
+        return attack(self.scenario, self._state, seeded, route, step, now)
 
     def _dealt(self, step: int) -> str:
         """The route of a step: all of them come up, as often as their weights say."""
         deck = [route for route, weight in self._weights.items() for _ in range(weight)]
         hand, place = divmod(step, len(deck))
-        return Chance(f"{self._seed} deal {hand}").shuffled(deck)[place]
+        return SeededChoices(f"{self._seed} deal {hand}").shuffled(deck)[place]
 
-    async def _settle(self, move: Move) -> None:
+    async def _settle(self, attempt: Attempt) -> None:
         """Wait until a change that was committed is in force, which may take longer on a busy machine."""
-        if move.answer is None or move.status != 202:
+        if attempt.answer is None or attempt.status != 202:
             return
-        for told in move.answer.headers["Teamaccess-Change"].split(", "):
+        for told in attempt.answer.headers["Teamaccess-Change"].split(", "):
             organization = OrganizationId(told.rpartition(":")[0])
             async with asyncio.timeout(SETTLES_SECONDS):
                 while True:
                     with suppress(Unavailable):
-                        async with self.town.world.operator(organization, even_if_stopped=True):
+                        async with self.scenario.deployment.operator(
+                            organization, even_if_stopped=True
+                        ):
                             break  # opening a change has brought in what was pending
 
     async def _look(self) -> State:
-        known = self.town.organizations
+        known = self.scenario.organizations
         places = await asyncio.gather(
-            *(self._oracle.place(each, self._state.get(each)) for each in known)
+            *(self._oracle.snapshot(each, self._state.get(each)) for each in known)
         )
         return dict(zip(known, places, strict=True))
 
     async def confirm(self) -> None:
         """Check every principal against every permission everywhere, one by one."""
-        users = [each.id for each in self.town.principals]
-        for organization, place in self._state.items():
-            await self._oracle.confirm(organization, users, place)
+        users = [each.id for each in self.scenario.principals]
+        for organization, snapshot in self._state.items():
+            await self._oracle.confirm(organization, users, snapshot)
 
     def told(self, last: int | None = None) -> str:
         """The requests, one a line, with labels for what the server has named."""
         shown = self.history[-last:] if last else self.history
-        return self.labelled("\n".join(_line(step, move) for step, move in shown))
+        return self.labelled("\n".join(_line(step, attempt) for step, attempt in shown))
 
     def labelled(self, text: str) -> str:
         """The same with labels in place of generated ids."""
-        for id, label in self.town.legend().items():
+        for id, label in self.scenario.legend().items():
             text = text.replace(id, label)
         return text
 
 
-def _line(step: int, move: Move) -> str:
-    who = move.by.label if move.by is not None else "nobody"
-    ended = " with an ended token" if move.about.get("ended") else ""
-    body = f" {json.dumps(move.body)}" if move.body is not None else ""
-    asked = f"{who}{ended}: {move.method} {move.url}{body} {move.headers or ''}".rstrip()
-    return f"{step}. {asked} -> {move.status} {move.code}"
+def _line(step: int, attempt: Attempt) -> str:
+    who = attempt.by.label if attempt.by is not None else "nobody"
+    ended = " with an ended token" if attempt.about.get("ended") else ""
+    body = f" {json.dumps(attempt.body)}" if attempt.body is not None else ""
+    asked = f"{who}{ended}: {attempt.method} {attempt.url}{body} {attempt.headers or ''}".rstrip()
+    return f"{step}. {asked} -> {attempt.status} {attempt.code}"
 
 
-async def attack_for(world: World, steps: int, seed: int, say: Callable[[str], None]) -> Tally:
+async def run_attack(
+    deployment: Deployment, steps: int, seed: int, say: Callable[[str], None]
+) -> AttemptCounts:
     """Take so many steps, in one town after the other; raises Violation with all that was found.
 
     After a violation the next town begins, so that a long run tells of more than one.
     """
-    total, found = Tally(), list[str]()
+    total, found = AttemptCounts(), list[str]()
     while total.steps < steps:
-        run = await Run.begin(world, seed)
+        run = await Run.begin(deployment, seed)
         try:
             await run.take(range(min(A_TOWN, steps - total.steps)))
             await run.confirm()

@@ -2,14 +2,16 @@
 
 from collections.abc import Callable, Sequence
 
-from tests.attacks.coalition.judge import Violation
+from tests.attacks.coalition.escalation_checks import Violation
 from tests.attacks.coalition.run import Run
-from tests.support.world import World
+from tests.support.deployment import Deployment
 
 MOST_TRIES = 60
 
 
-async def shrink(world: World, seed: int, steps: int, say: Callable[[str], None]) -> list[int]:
+async def shrink(
+    deployment: Deployment, seed: int, steps: int, say: Callable[[str], None]
+) -> list[int]:
     """Leave out ever smaller parts of the steps as long as something is still found; return the rest.
 
     A step chooses by names and not by places in lists (`chance`), so it asks nearly the same without the
@@ -21,7 +23,7 @@ async def shrink(world: World, seed: int, steps: int, say: Callable[[str], None]
         for at in range(0, len(kept), size):
             tries += 1
             fewer = kept[:at] + kept[at + size :]
-            if (told := await _found(world, seed, fewer)) is not None:
+            if (told := await _found(deployment, seed, fewer)) is not None:
                 kept, parts = fewer, max(2, parts - 1)
                 say(f"{len(kept)} steps show it: {told[0]}\n{told[1]}")
                 break
@@ -32,8 +34,8 @@ async def shrink(world: World, seed: int, steps: int, say: Callable[[str], None]
     return kept
 
 
-async def _found(world: World, seed: int, steps: Sequence[int]) -> tuple[str, str] | None:
-    run = await Run.begin(world, seed)
+async def _found(deployment: Deployment, seed: int, steps: Sequence[int]) -> tuple[str, str] | None:
+    run = await Run.begin(deployment, seed)
     try:
         await run.take(steps)
     except Violation as broken:

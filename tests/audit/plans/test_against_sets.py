@@ -9,27 +9,29 @@ from copy import deepcopy
 from random import Random
 from typing import Any
 
-from tests.audit.history import History, role_id
-from tests.audit.oracle import Oracle
-from tests.support.world import Team
+from tests.audit.expected_access import ExpectedAccess
+from tests.audit.random_changes import RandomChanges, role_id
+from tests.support.organization import Organization
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 PLANS = 8
 
 
-async def test_who_gains_and_who_loses_is_what_the_sets_say_and_what_comes(acme: Team) -> None:
+async def test_gains_and_losses_match_plain_sets_and_the_state_after_the_change(
+    acme: Organization,
+) -> None:
     print(f"TEAMACCESS_SEED={SEED}")  # noqa: T201 - shown when it fails
-    history = History(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
+    history = RandomChanges(acme, Random(SEED))  # noqa: S311 - nothing secret hangs on it
     await history.begin()
     for _ in range(PLANS):
         for _ in range(3):
-            await history.go_on()
-        then = deepcopy(history.oracle)
+            await history.change_one_thing()
+        then = deepcopy(history.expected)
         proposed = [_propose(history, then) for _ in range(history.chance.randint(1, 4))]
         where, wanted = f"{acme.path}/audit/plan", {"changes": proposed}
         answer = (await acme.administrator.ask("POST", where, json=wanted)).raise_for_status()
         assert answer.json()["refusal"] is None
-        assert _told(history, answer.json()) == _expected(history, history.oracle, then)
+        assert _told(history, answer.json()) == _expected(history, history.expected, then)
         entries = len(await acme.ledger())
         made = await acme.administrator.ask(
             "POST",
@@ -41,7 +43,7 @@ async def test_who_gains_and_who_loses_is_what_the_sets_say_and_what_comes(acme:
         assert [str(each) for entry in (await acme.ledger())[entries:] for each in entry] == (
             answer.json()["updates"]
         )
-        history.oracle = then
+        history.expected = then
         matrix = (await acme.administrator.ask("GET", f"{acme.path}/audit/matrix")).json()
         names = {person.id: name for name, person in acme.people.items()}
         for row in matrix["items"]:
@@ -49,35 +51,37 @@ async def test_who_gains_and_who_loses_is_what_the_sets_say_and_what_comes(acme:
             assert held == {history.ids[each] for each in then.allowed(names[row["user"]])}
 
 
-def _propose(history: History, then: Oracle) -> dict[str, Any]:
+def _propose(history: RandomChanges, then: ExpectedAccess) -> dict[str, Any]:
     """One change, made in the oracle at once."""
     chance = history.chance
     name = chance.choice(["bob", "eve", "mal", "zoe"])
-    person, team = then.people[name], chance.choice(sorted(history.crews))
+    person, team = then.people[name], chance.choice(sorted(history.teams))
     kind = chance.choice(["set_roles", "suspend", "put", "set_team_roles", "set_role"])
     if kind == "set_roles":
         person.roles = history.some_roles()
         roles = [role_id(each) for each in sorted(person.roles)]
-        return {"change": kind, "user": history.known(name).email, "roles": roles}
+        return {"change": kind, "user": history.person(name).email, "roles": roles}
     if kind == "suspend":
         kind = "suspend" if person.active else "reactivate"
         person.active = not person.active
-        return {"change": kind, "user": history.known(name).id}
+        return {"change": kind, "user": history.person(name).id}
     if kind == "put":
         kind = "take_from_team" if team in person.teams else "put_in_team"
         person.teams ^= {team}
-        return {"change": kind, "team": history.crews[team].id, "user": history.known(name).id}
+        return {"change": kind, "team": history.teams[team].id, "user": history.person(name).id}
     if kind == "set_team_roles":
         then.teams[team] = history.some_roles()
         roles = [role_id(each) for each in sorted(then.teams[team])]
-        return {"change": kind, "team": history.crews[team].id, "roles": roles}
+        return {"change": kind, "team": history.teams[team].id, "roles": roles}
     free = [each for each in history.ids if not history.reserved(each)]
     then.custom["own"] = set(chance.sample(sorted(free), 3))
     actions = [history.ids[each] for each in sorted(then.custom["own"])]
     return {"change": "set_role", "role": "own", "actions": actions}
 
 
-def _expected(history: History, before: Oracle, after: Oracle) -> dict[str, Any]:
+def _expected(
+    history: RandomChanges, before: ExpectedAccess, after: ExpectedAccess
+) -> dict[str, Any]:
     found = {}
     for name in before.people:
         had, has = before.allowed(name), after.allowed(name)
@@ -87,9 +91,9 @@ def _expected(history: History, before: Oracle, after: Oracle) -> dict[str, Any]
     return found
 
 
-def _told(history: History, plan: dict[str, Any]) -> dict[str, Any]:
+def _told(history: RandomChanges, plan: dict[str, Any]) -> dict[str, Any]:
     """What the plan says of the table's actions; roles and reactivating touch others, too."""
-    names = {person.id: name for name, person in history.team.people.items()}
+    names = {person.id: name for name, person in history.organization.people.items()}
     table = set(history.ids.values())
     found = {}
     for each in plan["items"]:

@@ -5,29 +5,34 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.audit.plans import holdings, proposals
+from teamaccess.audit.plans import held_actions, proposals
 from teamaccess.audit.plans import plan as planning
-from teamaccess.catalog import Catalog, find, read
+from teamaccess.catalog import Catalog, find, read_catalog
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
-from tests.support.objects import grant, registered, to
-from tests.support.steps import end_role, enlist, events, refused
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources, grant_to, set_grants
+from tests.support.responses import refused
 
 
-async def plan(team: Team, *changes: dict[str, Any], **more: Any) -> httpx.Response:
+async def plan(organization: Organization, *changes: dict[str, Any], **more: Any) -> httpx.Response:
     """The answer to the administrator, or to somebody else."""
-    who: Person = more.pop("by", team.administrator)
-    return await who.ask("POST", f"{team.path}/audit/plan", json={"changes": changes, **more})
+    who: Person = more.pop("by", organization.administrator)
+    return await who.ask(
+        "POST", f"{organization.path}/audit/plan", json={"changes": changes, **more}
+    )
 
 
-async def make(team: Team, state: str | None, *changes: dict[str, Any], **more: Any) -> Any:
+async def make(
+    organization: Organization, state: str | None, *changes: dict[str, Any], **more: Any
+) -> Any:
     """Make them real."""
-    who: Person = more.pop("by", team.administrator)
+    who: Person = more.pop("by", organization.administrator)
     headers = {} if state is None else {"If-Match": state}
     body = {"changes": changes, **more}
-    return await who.ask("POST", f"{team.path}/changes", json=body, headers=headers)
+    return await who.ask("POST", f"{organization.path}/changes", json=body, headers=headers)
 
 
 def whose(answer: httpx.Response, who: Person) -> tuple[set[str], set[str]]:
@@ -49,34 +54,34 @@ def places(told: dict[str, Any], has: dict[str, Any]) -> list[str]:
     return [f"{has['action']} {each}" for each in objects]
 
 
-async def test_nothing_is_written_by_planning(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    before = await acme.ledger(), len(await events(acme))
+async def test_planning_writes_nothing(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    before = await acme.ledger(), len(await acme.events())
     answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["developer"]})
     answer.raise_for_status()
     gains, loses = whose(answer, bob)
     assert {"webhooks_create"} <= gains
     assert {"refunds_create"} <= loses
-    assert (await acme.ledger(), len(await events(acme))) == before
+    assert (await acme.ledger(), len(await acme.events())) == before
     assert await acme.can(bob, "refunds_create")
     evidence = answer.json()["evidence"]
     assert (evidence["position"], evidence["rows"]) == (len(before[0]), 1)
 
 
-async def test_removing_takes_what_is_granted_on_objects_too(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": []}))["bob"]
-    await registered(acme, "webhook:wh_1", "webhook:wh_2", "webhook:wh_3")
+async def test_removing_a_member_also_loses_grants_on_resources(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
+    await add_resources(acme, "webhook:wh_1", "webhook:wh_2", "webhook:wh_3")
     for name in ("webhook:wh_1", "webhook:wh_2"):
-        (await grant(acme, name, to(bob, "edit"))).raise_for_status()
+        (await set_grants(acme, name, grant_to(bob, "edit"))).raise_for_status()
     answer = await plan(acme, {"change": "remove", "user": bob.email})
     on = f"webhook:{acme.id}"
     assert whose(answer, bob) == (set(), {f"edit {on}/wh_1", f"edit {on}/wh_2"})
 
 
-async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Team) -> None:
+async def test_resources_with_equal_changes_are_listed_once(acme: Organization) -> None:
     names = [f"p{number}" for number in range(8)]
-    await enlist(acme, {name: ["developer"] for name in names})
-    await registered(acme, *(f"webhook:wh_{number}" for number in range(8)))
+    await acme.add_members({name: ["developer"] for name in names})
+    await add_resources(acme, *(f"webhook:wh_{number}" for number in range(8)))
     answer = await plan(
         acme, *({"change": "suspend", "user": acme.address(each)} for each in names)
     )
@@ -84,13 +89,13 @@ async def test_objects_that_are_alike_are_named_once_for_everybody(acme: Team) -
     assert answer.text.split('"updates"')[0].count(f"webhook:{acme.id}/wh_7") == 1
 
 
-async def test_what_only_looks_like_a_change_is_none(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_changes_without_effect_are_not_shown(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     answer = await plan(acme, {"change": "set_roles", "user": bob.id, "roles": ["support"]})
     assert (answer.json()["items"], answer.json()["updates"]) == ([], [])
 
 
-async def test_the_rules_refuse_in_a_plan_as_they_do_in_earnest(acme: Team) -> None:
+async def test_a_plan_is_refused_by_the_same_rules_as_the_change(acme: Organization) -> None:
     ana = acme.administrator
     refused(await plan(acme, {"change": "remove", "user": ana.id}), 409, "last_administrator")
     nobody = {"change": "remove", "user": "nobody@example.com"}
@@ -108,10 +113,10 @@ async def test_the_rules_refuse_in_a_plan_as_they_do_in_earnest(acme: Team) -> N
     refused(await plan(acme, again, again), 400, "change_twice")
 
 
-async def test_who_may_not_make_the_changes_is_told_so(acme: Team) -> None:
+async def test_a_caller_who_may_not_make_the_changes_is_refused(acme: Organization) -> None:
     body = {"id": "auditor", "name": "Auditor", "actions": ["audit_view"]}
     await acme.administrator.ask("POST", f"{acme.path}/roles", json=body)
-    people = await enlist(acme, {"bob": ["support"]})
+    people = await acme.add_members({"bob": ["support"]})
     eve = await acme.member("eve", ["auditor"])
     wanted = {"change": "suspend", "user": people["bob"].id}
     answer = await plan(acme, wanted, by=eve)
@@ -121,8 +126,8 @@ async def test_who_may_not_make_the_changes_is_told_so(acme: Team) -> None:
     refused(await plan(acme, wanted, by=people["bob"]), 403, "missing_permission")
 
 
-async def test_administrators_are_planned_and_made_by_operators_alone(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": []}))["bob"]
+async def test_only_operators_plan_and_make_administrators(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": []}))["bob"]
     wanted = {"change": "set_roles", "user": bob.id, "roles": ["administrator"]}
     answer = await plan(acme, wanted)
     assert answer.json()["refusal"]["code"] == "operator_only_role"
@@ -130,8 +135,8 @@ async def test_administrators_are_planned_and_made_by_operators_alone(acme: Team
     refused(await make(acme, answer.headers["ETag"], wanted), 403, "operator_only_role")
 
 
-async def test_changes_are_made_only_while_everything_is_as_it_was(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_planned_changes_are_made_only_if_the_state_is_unchanged(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     state = (await plan(acme, wanted)).headers["ETag"]
     refused(await make(acme, None, wanted), 400, "plan_needed")
@@ -143,7 +148,7 @@ async def test_changes_are_made_only_while_everything_is_as_it_was(acme: Team) -
     assert await acme.can(bob, "webhooks_create", at=made.headers["Zed-Token"])
 
 
-async def test_a_plan_is_one_of_those_that_a_condition_lists(acme: Team) -> None:
+async def test_a_condition_may_list_several_plans(acme: Organization) -> None:
     ana = acme.administrator.id
     last = {"change": "remove", "user": ana}
     same = {"change": "set_roles", "user": ana, "roles": ["administrator"]}
@@ -153,8 +158,10 @@ async def test_a_plan_is_one_of_those_that_a_condition_lists(acme: Team) -> None
     refused(await make(acme, state.strip('"'), last), 412, "state_moved")
 
 
-async def test_who_may_not_change_members_does_not_learn_who_is_one(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_a_caller_who_may_not_change_members_does_not_learn_who_they_are(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     state = (await plan(acme, {"change": "suspend", "user": bob.id})).headers["ETag"]
     for kind in ("suspend", "reactivate", "remove"):
         for address in (acme.administrator.email, "nobody@example.com", "nobody"):
@@ -162,27 +169,27 @@ async def test_who_may_not_change_members_does_not_learn_who_is_one(acme: Team) 
             refused(await make(acme, state, wanted, by=bob), 403, "missing_permission")
 
 
-async def test_what_can_be_nobodys_name_is_nobodys(acme: Team) -> None:
+async def test_an_impossible_user_id_is_unknown(acme: Organization) -> None:
     for name in ("\x00", "a\x00b", "é", "nobody"):
         refused(await plan(acme, {"change": "suspend", "user": name}), 404, "unknown_member")
         into = {"change": "put_in_team", "team": "pay", "user": name}
         refused(await plan(acme, into), 404, "unknown_team")
 
 
-async def test_a_plan_keeps_nobody_waiting_for_long(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_plan_does_not_block_changes_for_long(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
     monkeypatch.setattr(proposals, "LONGEST_SECONDS", 0)
     refused(await plan(acme, wanted), 409, "plan_takes_too_long")
-    assert (await acme.act("suspend", bob)).status_code == 204
+    assert (await acme.suspend(bob)).status_code == 204
 
 
-async def test_what_is_away_does_not_forbid_anything(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_an_outage_is_not_reported_as_a_refusal(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     rehearse = Ledger.rehearse
 
     async def busy(
@@ -196,8 +203,8 @@ async def test_what_is_away_does_not_forbid_anything(
     refused(await plan(acme, {"change": "suspend", "user": bob.id}), 503, "organization_busy")
 
 
-async def test_of_several_changes_all_are_made_or_none(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_several_changes_are_made_together_or_not_at_all(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     good = {"change": "set_roles", "user": bob.id, "roles": ["developer"]}
     bad = {"change": "remove", "user": acme.administrator.id}
     state = (await plan(acme, good)).headers["ETag"]
@@ -217,23 +224,23 @@ REFUNDS = """\
 def other() -> str:
     """fintoc's catalog, in which Support may not refund."""
     text = find("fintoc").read_text()
-    catalog = read(text, "fintoc")
+    catalog = read_catalog(text, "fintoc")
     assert "support" in catalog.actions["refunds_create"].roles
     return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
 
 
-async def test_another_catalog_is_planned_like_a_change(acme: Team, other: str) -> None:
-    people = await enlist(acme, {"bob": ["support"], "eve": ["developer"]})
+async def test_another_catalog_is_planned_like_a_change(acme: Organization, other: str) -> None:
+    people = await acme.add_members({"bob": ["support"], "eve": ["developer"]})
     answer = await plan(acme, catalog=other)
     answer.raise_for_status()
     assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
     assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
-    assert answer.json()["catalog"] == read(other, "fintoc").version
+    assert answer.json()["catalog"] == read_catalog(other, "fintoc").version
     assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
 
 
-async def test_what_another_catalog_has_no_place_for_is_told(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_roles_that_another_catalog_lacks_are_reported(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     without = _renamed(find("fintoc").read_text())
     answer = await plan(acme, catalog=without)
     assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
@@ -249,7 +256,7 @@ def _renamed(text: str) -> str:
     )
 
 
-async def test_a_bad_catalog_is_refused_with_its_lines(acme: Team) -> None:
+async def test_an_invalid_catalog_is_refused_with_line_numbers(acme: Organization) -> None:
     told = refused(await plan(acme, catalog="roles: [1]\n"), 400, "bad_catalog")
     assert all(each.startswith("line ") for each in told["mistakes"])
     told = refused(await plan(acme, catalog="- " * 20_000), 400, "bad_catalog")
@@ -259,35 +266,35 @@ async def test_a_bad_catalog_is_refused_with_its_lines(acme: Team) -> None:
     assert "aliases" in told["mistakes"][0]
 
 
-async def test_more_kinds_of_objects_than_it_takes_are_refused(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_plan_over_too_many_kinds_of_resources_is_refused(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    people = await enlist(acme, {"bob": [], "eve": []})
-    await registered(acme, "transfer:t1", creator=people["bob"])
-    await registered(acme, "transfer:t2", creator=people["eve"])
-    monkeypatch.setattr(holdings, "MOST_ALIKE", 1)
+    people = await acme.add_members({"bob": [], "eve": []})
+    await add_resources(acme, "transfer:t1", creator=people["bob"])
+    await add_resources(acme, "transfer:t2", creator=people["eve"])
+    monkeypatch.setattr(held_actions, "MOST_GROUPS", 1)
     wanted = {"change": "suspend", "user": people["bob"].id}
     refused(await plan(acme, wanted), 409, "too_many_objects")
 
 
-async def test_an_end_ahead_does_not_come_while_it_is_planned(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    now = await acme.world.service.now()
-    await end_role(acme, bob, RoleId("support"), now.replace(year=now.year + 1))
+async def test_an_expiry_does_not_pass_during_a_plan(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    now = await acme.deployment.service.now()
+    await acme.set_role_expiry(bob, RoleId("support"), now.replace(year=now.year + 1))
     answer = await plan(acme, {"change": "suspend", "user": bob.id})
     assert "refunds_create" in whose(answer, bob)[1]
 
 
-def test_the_fixture_says_something_else(other: str) -> None:
+def test_the_other_catalog_differs_from_the_current_one(other: str) -> None:
     """A catalog that only looks changed would prove nothing."""
-    catalog: Catalog = read(other, "fintoc")
+    catalog: Catalog = read_catalog(other, "fintoc")
     assert "support" not in catalog.actions["refunds_create"].roles
 
 
-async def test_what_takes_too_long_to_ask_is_refused_and_keeps_nobody_waiting(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_plan_that_takes_too_long_is_refused_and_blocks_nobody(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     wanted = {"change": "suspend", "user": bob.id}
     with monkeypatch.context() as impatient:
         impatient.setattr(planning, "LONGEST_ANSWER_SECONDS", 0)

@@ -11,11 +11,20 @@ from typing import Any
 
 import pytest
 
-from tests.audit.remedies.making import Remedy, by_operator, changes, held, make, named, why
-from tests.support.objects import grant, may, registered, role_of, to
-from tests.support.steps import enlist
-from tests.support.teams import Crew
-from tests.support.world import Person, Team, World
+from tests.audit.remedies.apply_remedy import (
+    Remedy,
+    apply_remedy,
+    by_operator,
+    held,
+    steps_of,
+    users_who_may_apply,
+    why,
+)
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources, grant_to, set_grants
+from tests.support.teams import Team
 
 SEED = int(os.environ.get("TEAMACCESS_SEED", secrets.randbelow(2**32)))
 ORGANIZATIONS = int(os.environ.get("TEAMACCESS_ORGANIZATIONS", "1"))
@@ -28,7 +37,7 @@ OBJECTS = ("webhook:wh_1", "link:l_1", "transfer:t_1")
 class Story:
     """One organization, and what is asked about it."""
 
-    team: Team
+    organization: Organization
     stranger: Person
     chance: Random
     crews: tuple[str, ...] = ("pay", "ship")
@@ -36,7 +45,7 @@ class Story:
     @property
     def catalog(self) -> Any:
         """The access model."""
-        return self.team.world.service.catalog
+        return self.organization.deployment.service.catalog
 
     @property
     def objects(self) -> list[str | None]:
@@ -46,14 +55,14 @@ class Story:
 
     async def begin(self) -> None:
         """Have people, some suspended, roles of the organization's own, teams, objects and grants."""
-        chance, team = self.chance, self.team
+        chance, organization = self.chance, self.organization
         roles = [
             each.id
             for each in self.catalog.roles.values()
             if each.granted_by != "operator" and each.id != self.catalog.administrator
         ]
         wanted = {name: chance.sample(roles, chance.randint(0, 2)) for name in NAMES}
-        people = await enlist(team, wanted, suspended=chance.sample(NAMES, 1))
+        people = await organization.add_members(wanted, suspended=chance.sample(NAMES, 1))
         free = [each.id for each in self.catalog.actions.values() if not each.reserved]
         operations = ("manage_teams", "register_resources", "change_roles", "invite", "reactivate")
         guards = sorted({self.catalog.guards[each] for each in operations} & set(free))
@@ -61,27 +70,27 @@ class Story:
         for name in own:
             actions = chance.sample(free, 4) + chance.sample(guards, 1)
             holders = chance.sample(list(people.values()), chance.randint(0, 2))
-            await role_of(team, name, sorted(set(actions)), *holders)
+            await organization.add_custom_role(name, *sorted(set(actions)), holders=[*holders])
         teamed = [each for each in roles if self.catalog.roles[each].teams]
         for name in self.crews:
-            crew = await Crew.made(team, name)
-            (await crew.hold(*chance.sample([*teamed, *own], 2))).raise_for_status()
-            (await crew.put(chance.choice(list(people.values())))).raise_for_status()
+            team = await Team.create(organization, name)
+            (await team.set_roles(*chance.sample([*teamed, *own], 2))).raise_for_status()
+            (await team.add_member(chance.choice(list(people.values())))).raise_for_status()
         for name in filter(None, self.objects):
             creator = people["eve"] if name.startswith("transfer") else None
-            await registered(team, name, creator=creator)
+            await add_resources(organization, name, creator=creator)
             verb = chance.choice(self._verbs(name))
             holder = chance.choice((people["mal"], None)) or "pay"
-            (await grant(team, name, to(holder, verb))).raise_for_status()
+            (await set_grants(organization, name, grant_to(holder, verb))).raise_for_status()
 
     async def go_on(self) -> str:
         """Ask one question; where the answer is no, try what the remedies say."""
-        chance, team = self.chance, self.team
+        chance, organization = self.chance, self.organization
         question = await self._question()
         if question is None:
             return "nothing left to ask"
         who, action, on = question
-        found = await why(team, who, action, on)
+        found = await why(organization, who, action, on)
         assert not found["allowed"]
         remedies: list[Remedy] = found["remedies"]
         if not remedies:
@@ -99,11 +108,11 @@ class Story:
         if not await self._is_refused_to_others(who, action, remedy):
             return "half"
         await self._does(who, action, on, remedy)
-        return "+".join(kind for kind, _ in changes(remedy))
+        return "+".join(kind for kind, _ in steps_of(remedy))
 
     async def _question(self) -> tuple[Person, str, str | None] | None:
         """Return something that somebody cannot do, None where everybody can do everything."""
-        people = [self.stranger, *map(self.team.people.__getitem__, NAMES)]
+        people = [self.stranger, *map(self.organization.people.__getitem__, NAMES)]
         questions = [
             (who, action, on)
             for who in people
@@ -120,10 +129,10 @@ class Story:
         """Whoever is named makes it, and the engine says yes, and what comes with it is told."""
         before = await self._everywhere(who)
         if remedy["operator"]:
-            await by_operator(self.team, who)
+            await by_operator(self.organization, who)
         else:
-            by = self._person(self.chance.choice(named(remedy)))
-            done = await make(self.team, who, remedy, by, action)
+            by = self._person(self.chance.choice(users_who_may_apply(remedy)))
+            done = await apply_remedy(self.organization, who, remedy, by, action)
             assert all(each.is_success for each in done), done[-1].text
         assert await self._can(who, action, on), remedy
         gained = await self._everywhere(who) - before - {action}
@@ -136,50 +145,58 @@ class Story:
         assert remedy["more"] == 0
         others = [
             person
-            for person in self.team.people.values()
-            if person.id not in named(remedy) and await self._is_active(person)
+            for person in self.organization.people.values()
+            if person.id not in users_who_may_apply(remedy) and await self._is_active(person)
         ]
-        if not others or changes(remedy)[0][0] == "accept_invitation":
+        if not others or steps_of(remedy)[0][0] == "accept_invitation":
             return True
-        done = await make(self.team, who, remedy, self.chance.choice(others), action)
+        done = await apply_remedy(
+            self.organization, who, remedy, self.chance.choice(others), action
+        )
         assert done[-1].status_code in (403, 404), done[-1].text
         return len(done) == 1
 
     async def _in_vain(self, who: Person, action: str, on: str | None) -> None:
         """Nothing that the administrator can do helps: no role, no team, no grant."""
-        team = self.team
+        organization = self.organization
         if on is not None and who is not self.stranger:
-            await grant(team, on, to(who, action))
+            await set_grants(organization, on, grant_to(who, action))
             assert not await self._can(who, action, on)
         own = ("own", "other", "third")
-        mine = await held(team, who) if who is not self.stranger else []
+        mine = await held(organization, who) if who is not self.stranger else []
         for role in (*self.catalog.roles, *own):
-            url = f"{team.path}/members/{who.id}/roles"
+            url = f"{organization.path}/members/{who.id}/roles"
             wanted = [*(each for each in mine if each["role"] != role), {"role": role}]
-            await team.administrator.ask("PUT", url, json={"roles": wanted})
+            await organization.administrator.ask("PUT", url, json={"roles": wanted})
             assert not await self._can(who, action, on), role
-        await team.administrator.ask(
-            "PUT", f"{team.path}/members/{who.id}/roles", json={"roles": mine}
+        await organization.administrator.ask(
+            "PUT", f"{organization.path}/members/{who.id}/roles", json={"roles": mine}
         )
         for name in self.crews:
-            await team.administrator.ask("PUT", f"{team.path}/teams/{name}/members/{who.id}")
+            await organization.administrator.ask(
+                "PUT", f"{organization.path}/teams/{name}/members/{who.id}"
+            )
             assert not await self._can(who, action, on), name
 
     async def _everywhere(self, who: Person) -> set[str]:
-        url, about = f"{self.team.path}/audit/what-can", {"user": who.id}
-        answer = (await self.team.administrator.ask("GET", url, params=about)).raise_for_status()
+        url, about = f"{self.organization.path}/audit/what-can", {"user": who.id}
+        answer = (
+            await self.organization.administrator.ask("GET", url, params=about)
+        ).raise_for_status()
         return {each["action"] for each in answer.json()["items"] if each["resource"] is None}
 
     async def _can(self, who: Person, action: str, on: str | None) -> bool:
         if on is None:
-            return await self.team.can(who, action)
-        return await may(self.team, who, on, action)
+            return await self.organization.can(who, action)
+        return await self.organization.can(who, action, on=on)
 
     async def _is_active(self, person: Person) -> bool:
-        return await self.team.can(person, "membership")
+        return await self.organization.can(person, "membership")
 
     def _person(self, id: str) -> Person:
-        return next(each for each in (self.stranger, *self.team.people.values()) if each.id == id)
+        return next(
+            each for each in (self.stranger, *self.organization.people.values()) if each.id == id
+        )
 
     def _actions(self) -> list[str]:
         return [each.id for each in self.catalog.actions.values() if not each.four_eyes]
@@ -189,22 +206,25 @@ class Story:
 
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
-async def test_remedies_of_fintoc_do_what_they_say(fintoc: World, number: int) -> None:
+async def test_random_remedies_of_fintoc_work_as_described(fintoc: Deployment, number: int) -> None:
     await _told(fintoc, SEED + number)
 
 
 @pytest.mark.parametrize("number", range(ORGANIZATIONS))
-async def test_remedies_do_what_they_say_where_roles_are_in_the_middle(
-    bank: World, number: int
+async def test_random_remedies_work_as_described_with_middle_roles(
+    bank: Deployment, number: int
 ) -> None:
     await _told(bank, SEED + number)
 
 
-async def _told(world: World, seed: int) -> None:
+async def _told(deployment: Deployment, seed: int) -> None:
     print(f"TEAMACCESS_SEED={seed}")  # noqa: T201 - shown when it fails
-    team, elsewhere = await world.create("acme"), await world.create("globex")
-    stranger = (await enlist(elsewhere, {"zoe": []}))["zoe"]
-    story = Story(team, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
+    organization, elsewhere = (
+        await deployment.create_organization("acme"),
+        await deployment.create_organization("globex"),
+    )
+    stranger = (await elsewhere.add_members({"zoe": []}))["zoe"]
+    story = Story(organization, stranger, Random(seed))  # noqa: S311 - nothing secret hangs on it
     await story.begin()
     for _ in range(QUESTIONS):
         print(await story.go_on())  # noqa: T201 - shown when it fails

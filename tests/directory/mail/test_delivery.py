@@ -7,8 +7,8 @@ import aiosmtplib
 import pytest
 
 from teamaccess.directory.mail import Mail
-from tests.support.steps import invitation_of, refused
-from tests.support.world import Team
+from tests.support.organization import Organization
+from tests.support.responses import refused
 
 
 class Broken:
@@ -33,16 +33,16 @@ FAILURES = [
 
 
 @pytest.fixture(params=FAILURES, ids=lambda failure: type(failure).__name__)
-def broken(acme: Team, request: pytest.FixtureRequest) -> Iterator[Broken]:
-    service = acme.world.service
+def broken(acme: Organization, request: pytest.FixtureRequest) -> Iterator[Broken]:
+    service = acme.deployment.service
     mailer = Broken(service.mailer, request.param)
     object.__setattr__(service, "mailer", mailer)
     yield mailer
     object.__setattr__(service, "mailer", mailer.works)
 
 
-async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
-    acme: Team, broken: Broken
+async def test_a_failed_mail_keeps_the_invitation_and_marks_its_delivery_as_failed(
+    acme: Organization, broken: Broken
 ) -> None:
     invited = await acme.invite("bob", ["support"])
 
@@ -50,11 +50,11 @@ async def test_the_invitation_stays_and_its_delivery_is_told_as_failed(
     assert invited.json()["status"] == "pending"
     assert invited.json()["delivery"] == "failed"
     assert invited.headers["Zed-Token"]
-    assert (await invitation_of(acme, invited.json()["id"])).times_sent == 1
+    assert (await acme.invitation(invited.json()["id"])).times_sent == 1
     refused(await acme.invite("bob", ["support"]), 409, "already_invited")
 
 
-async def test_it_is_sent_again_when_mails_leave_again(acme: Team, broken: Broken) -> None:
+async def test_a_failed_mail_can_be_resent(acme: Organization, broken: Broken) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
     path = f"{acme.path}/invitations/{id}/resend"
     assert (await acme.administrator.ask("POST", path)).json()["delivery"] == "failed"
@@ -65,7 +65,7 @@ async def test_it_is_sent_again_when_mails_leave_again(acme: Team, broken: Broke
     assert (await acme.accept("bob")).status_code == 200
 
 
-async def test_no_mail_leaves_for_an_invitation_that_is_refused(acme: Team) -> None:
+async def test_a_refused_invitation_sends_no_mail(acme: Organization) -> None:
     await acme.invite("bob", ["administrator"])
     await acme.invite("bob", ["wizard"])
     await acme.administrator.ask(
@@ -74,11 +74,11 @@ async def test_no_mail_leaves_for_an_invitation_that_is_refused(acme: Team) -> N
         json={"email": acme.address("bob"), "roles": ["support"]},
         headers={"Idempotency-Key": "x" * 300},
     )
-    assert acme.world.mails_to(acme.address("bob")) == []
+    assert acme.deployment.mails_to(acme.address("bob")) == []
 
 
-async def test_the_log_says_what_failed_and_neither_the_secret_nor_the_address(
-    acme: Team, broken: Broken, capsys: pytest.CaptureFixture[str]
+async def test_the_log_contains_the_failure_but_no_secret_and_no_address(
+    acme: Organization, broken: Broken, capsys: pytest.CaptureFixture[str]
 ) -> None:
     broken.failure = OSError(f"<{acme.address('bob')}> is nobody here")
     id = (await acme.invite("bob", ["support"])).json()["id"]

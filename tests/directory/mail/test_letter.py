@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.access.role_set import RoleSet
+from teamaccess.access.holdings import RoleSet
 from teamaccess.catalog import load
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose, spoken
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.mail import sealed
+from teamaccess.directory.mail import serialize_verified
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import Invitation, InvitationRole, OrganizationId, RoleId
 
@@ -35,7 +35,7 @@ def letter_to(
         offers=[InvitationRole(role=RoleId(role)) for role in ("support", "developer")],
     )
     mail = compose(Letter(invitation, SECRET, RoleSet(FINTOC, {})), organization, url)
-    content = sealed(mail, readable=True)
+    content = serialize_verified(mail, readable=True)
     beyond_ascii = not address.isascii()
     if (
         beyond_ascii
@@ -47,7 +47,7 @@ def letter_to(
     return read
 
 
-def test_it_says_who_invites_to_what_until_when_and_where_to_accept() -> None:
+def test_a_mail_names_the_organization_the_roles_the_expiry_and_the_link() -> None:
     read = letter_to("bob@example.com")
     text = read.get_content()
 
@@ -62,7 +62,7 @@ def test_it_says_who_invites_to_what_until_when_and_where_to_accept() -> None:
 
 
 @given(st.text(max_size=30), st.sampled_from(["example.com", "Bücher.example"]))
-def test_it_goes_to_the_invited_address_and_to_nobody_else(local: str, domain: str) -> None:
+def test_a_mail_goes_only_to_the_invited_address(local: str, domain: str) -> None:
     try:
         address = normalise(f"{local}@{domain}")
     except InvalidEmail:
@@ -73,7 +73,7 @@ def test_it_goes_to_the_invited_address_and_to_nobody_else(local: str, domain: s
 
 
 @given(st.text(min_size=1, max_size=100))
-def test_an_organizations_name_stays_in_its_place(name: str) -> None:
+def test_an_organizations_name_cannot_add_lines_to_the_mail(name: str) -> None:
     try:
         name = clean("name", name, 100)
     except InvalidText:
@@ -96,7 +96,7 @@ def test_an_organizations_name_stays_in_its_place(name: str) -> None:
         ("https://team.example/app/", "no-reply@team.example", "https://team.example/app/inv"),
     ],
 )
-def test_it_comes_from_where_the_link_leads(url: str, sender: str, link: str) -> None:
+def test_a_mail_comes_from_the_domain_of_its_link(url: str, sender: str, link: str) -> None:
     read = letter_to("bob@example.com", url=url)
     assert str(read["From"]) == f"teamaccess <{sender}>"
     assert f"\n  {link}itations/accept?token=" in read.get_content()

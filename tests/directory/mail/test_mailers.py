@@ -41,7 +41,7 @@ def letter(to: str = "bob@example.com", subject: str = "Join Acme") -> Mail:
     )
 
 
-async def test_a_mail_becomes_a_file_that_its_owner_alone_can_read(tmp_path: Path) -> None:
+async def test_a_mail_becomes_a_file_that_only_its_owner_can_read(tmp_path: Path) -> None:
     folder = tmp_path / "home" / "mail"
     for number in range(3):
         await FileMailer(folder).send(letter(subject=f"Mail {number}"))
@@ -57,7 +57,7 @@ async def test_a_mail_becomes_a_file_that_its_owner_alone_can_read(tmp_path: Pat
     assert all("?token=" + "x" * 90 in each.read_text() for each in files)
 
 
-async def test_a_server_is_handed_the_mail_as_it_is(server: Controller, inbox: Inbox) -> None:
+async def test_a_server_gets_the_mail_unchanged(server: Controller, inbox: Inbox) -> None:
     await SmtpMailer(url(server)).send(letter())
 
     assert inbox.envelopes[-1].rcpt_tos == ["bob@example.com"]
@@ -67,7 +67,7 @@ async def test_a_server_is_handed_the_mail_as_it_is(server: Controller, inbox: I
     assert "Größe" in inbox.newest().get_content()
 
 
-async def test_an_address_beyond_ascii_needs_a_server_that_knows_them(
+async def test_an_address_beyond_ascii_needs_a_server_that_supports_them(
     server: Controller, inbox: Inbox
 ) -> None:
     to_zoe = letter("zoë@example.com")
@@ -80,18 +80,18 @@ async def test_an_address_beyond_ascii_needs_a_server_that_knows_them(
         assert inbox.envelopes == []
 
 
-async def test_a_mail_that_is_not_taken_is_an_error(server: Controller, inbox: Inbox) -> None:
+async def test_a_mail_that_the_server_refuses_is_an_error(server: Controller, inbox: Inbox) -> None:
     inbox.refuses = True
     with pytest.raises(aiosmtplib.SMTPException):
         await SmtpMailer(url(server)).send(letter())
 
 
-async def test_a_server_that_is_away_is_an_error() -> None:
+async def test_an_unavailable_server_is_an_error() -> None:
     with pytest.raises((OSError, aiosmtplib.SMTPException)):
         await SmtpMailer("smtp://127.0.0.1:1").send(letter())
 
 
-async def test_name_and_password_are_said_and_may_hold_any_character(inbox: Inbox) -> None:
+async def test_user_name_and_password_are_sent_and_may_contain_any_character(inbox: Inbox) -> None:
     said = []
 
     def authenticate(server: object, session: object, *rest: object) -> AuthResult:
@@ -106,7 +106,7 @@ async def test_name_and_password_are_said_and_may_hold_any_character(inbox: Inbo
     assert len(inbox.envelopes) == 1
 
 
-def test_the_settings_say_which_way_mails_leave(tmp_path: Path) -> None:
+def test_the_settings_choose_the_mailer(tmp_path: Path) -> None:
     settings = Settings(
         home=tmp_path,
         database_url="postgresql:///none",

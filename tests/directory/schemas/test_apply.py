@@ -10,99 +10,108 @@ from sqlalchemy import select
 from teamaccess.catalog import Catalog
 from teamaccess.directory.roles.ids import RoleIdsTaken
 from teamaccess.directory.schemas.apply import SchemaRefused, apply_schema
-from teamaccess.relationships import Touch, organization, user
+from teamaccess.relationships import Touch, user
+from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import Event, SchemaVersion
-from tests.stories.roles import made
-from tests.support.connections import Connection
-from tests.support.steps import enlist
-from tests.support.world import OPERATOR, World
-from tests.upkeep.reconciliation.apart import Ground
+from tests.stories.custom_roles import made
+from tests.support.database_connections import Connection
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.isolated_deployments import IsolatedDeployments
 from tests.upkeep.reconciliation.test_rebuilding import rebuild
 
 
-async def apply(world: World, catalog: Catalog | None = None) -> list[str]:
+async def apply(deployment: Deployment, catalog: Catalog | None = None) -> list[str]:
     """What the command does."""
-    service = world.service
+    service = deployment.service
     return await apply_schema(service.ledger, service.engine, catalog or service.catalog, OPERATOR)
 
 
-async def kept(world: World) -> Sequence[SchemaVersion]:
+async def kept(deployment: Deployment) -> Sequence[SchemaVersion]:
     """The rows, the oldest first."""
-    async with world.service.reads() as session:
+    async with deployment.service.reads() as session:
         rows = select(SchemaVersion).order_by(SchemaVersion.applied_at)
         return (await session.scalars(rows)).all()
 
 
-async def test_a_schema_is_kept_once_and_the_next_one_beside_it(
-    apart: World, grown: Catalog
+async def test_each_applied_schema_is_recorded_once(
+    isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    catalog = apart.service.catalog
-    assert await apply(apart) == []
-    [first] = await kept(apart)
+    catalog = isolated.service.catalog
+    assert await apply(isolated) == []
+    [first] = await kept(isolated)
     assert (first.catalog_version, first.schema) == (catalog.version, catalog.schema())
     assert first.applied_by == OPERATOR.actor
 
-    assert "relation_added" in await apply(apart, grown)
-    assert await apply(apart, grown) == []
-    versions = [row.catalog_version for row in await kept(apart)]
-    assert versions == [catalog.version, grown.version]
-    async with apart.service.reads() as session:
+    assert "relation_added" in await apply(isolated, catalog_with_cashier)
+    assert await apply(isolated, catalog_with_cashier) == []
+    versions = [row.catalog_version for row in await kept(isolated)]
+    assert versions == [catalog.version, catalog_with_cashier.version]
+    async with isolated.service.reads() as session:
         events = select(Event).where(Event.kind == "schema_applied").order_by(Event.position)
         told = [(each.chain, each.subject) for each in await session.scalars(events)]
     assert told == [(Event.PLATFORM, f"schema:{version}") for version in versions]
 
 
-async def test_an_earlier_schema_that_comes_back_is_kept_again(
-    apart: World, grown: Catalog
+async def test_an_earlier_schema_that_is_applied_again_is_recorded_again(
+    isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    await apply(apart, grown)
-    await apply(apart)
-    versions = [row.catalog_version for row in await kept(apart)]
-    old = apart.service.catalog.version
-    assert versions == [old, grown.version, old]
+    await apply(isolated, catalog_with_cashier)
+    await apply(isolated)
+    versions = [row.catalog_version for row in await kept(isolated)]
+    old = isolated.service.catalog.version
+    assert versions == [old, catalog_with_cashier.version, old]
 
 
-async def test_what_spicedb_was_given_before_a_crash_is_kept_by_the_next_run(
-    apart: World, grown: Catalog
+async def test_a_schema_applied_before_a_crash_is_recorded_by_the_next_run(
+    isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    await apart.service.engine.write_schema(grown.schema())
-    assert await apply(apart, grown) == []
-    assert [row.schema for row in await kept(apart)][1:] == [grown.schema()]
+    await isolated.service.engine.write_schema(catalog_with_cashier.schema())
+    assert await apply(isolated, catalog_with_cashier) == []
+    assert [row.schema for row in await kept(isolated)][1:] == [catalog_with_cashier.schema()]
 
 
-async def test_what_is_refused_was_never_in_force(apart: World, grown: Catalog) -> None:
-    await made(await apart.create("acme"), "cashier", "transfers_view")
+async def test_a_refused_schema_was_never_in_force(
+    isolated: Deployment, catalog_with_cashier: Catalog
+) -> None:
+    await made(await isolated.create_organization("acme"), "cashier", "transfers_view")
     with pytest.raises(RoleIdsTaken):
-        await apply(apart, grown)
-    assert len(await kept(apart)) == 1
+        await apply(isolated, catalog_with_cashier)
+    assert len(await kept(isolated)) == 1
 
 
-async def test_what_spicedb_does_not_take_is_told_and_not_kept(
-    apart: World, grown: Catalog
+async def test_a_schema_that_spicedb_refuses_is_reported_and_not_recorded(
+    isolated: Deployment, catalog_with_cashier: Catalog
 ) -> None:
-    team = await apart.create("acme")
-    bob = (await enlist(team, {"bob": ["support"]}))["bob"]
-    await apply(apart, grown)
-    relationship = organization(team.id).relates("cashier", user(bob.id))
-    await apart.service.engine.write([Touch(relationship)])
+    organization = await isolated.create_organization("acme")
+    bob = (await organization.add_members({"bob": ["support"]}))["bob"]
+    await apply(isolated, catalog_with_cashier)
+    relationship = organization_object(organization.id).relates("cashier", user(bob.id))
+    await isolated.service.engine.write([Touch(relationship)])
     with pytest.raises(SchemaRefused, match="cashier"):
-        await apply(apart)
-    assert [row.catalog_version for row in await kept(apart)][-1] == grown.version
+        await apply(isolated)
+    assert [row.catalog_version for row in await kept(isolated)][-1] == catalog_with_cashier.version
 
 
-async def test_of_two_at_once_one_keeps_it(apart: World, grown: Catalog) -> None:
-    differences = await asyncio.gather(*(apply(apart, grown) for _ in range(4)))
+async def test_of_two_concurrent_runs_one_records_the_schema(
+    isolated: Deployment, catalog_with_cashier: Catalog
+) -> None:
+    differences = await asyncio.gather(*(apply(isolated, catalog_with_cashier) for _ in range(4)))
     assert len([each for each in differences if each]) == 1
-    assert len(await kept(apart)) == 2
+    assert len(await kept(isolated)) == 2
 
 
-async def test_what_a_new_spicedb_is_given_by_a_rebuild_is_kept_too(ground: Ground) -> None:
-    database, (_, spicedb) = await ground.database(), await ground.spicedb()
-    async with ground.world(database, spicedb) as world:
-        await rebuild(world)
-        [row] = await kept(world)
-        assert row.catalog_version == world.service.catalog.version
-    await ground.stop(spicedb)
+async def test_a_schema_applied_by_a_rebuild_is_recorded_too(
+    isolated_deployments: IsolatedDeployments,
+) -> None:
+    database, (_, spicedb) = (
+        await isolated_deployments.database(),
+        await isolated_deployments.spicedb(),
+    )
+    async with isolated_deployments.deployment(database, spicedb) as deployment:
+        await rebuild(deployment)
+        [row] = await kept(deployment)
+        assert row.catalog_version == deployment.service.catalog.version
+    await isolated_deployments.stop(spicedb)
 
 
 FORGED = """
@@ -111,8 +120,8 @@ VALUES ('2020-01-01', '', '{}', '', '')
 """
 
 
-async def test_nothing_of_it_can_be_altered(
-    fintoc: World, application: Connection, owner: Connection
+async def test_recorded_schemas_cannot_be_altered(
+    fintoc: Deployment, application_connection: Connection, owner_connection: Connection
 ) -> None:
     for statement in (
         "UPDATE schema_versions SET schema = ''",
@@ -120,8 +129,8 @@ async def test_nothing_of_it_can_be_altered(
         "DELETE FROM schema_versions",
         "TRUNCATE schema_versions",
     ):
-        for connection in (application, owner):
+        for connection in (application_connection, owner_connection):
             with pytest.raises(InsufficientPrivilegeError):
                 await connection.execute(statement)
     with pytest.raises(InsufficientPrivilegeError):
-        await application.execute(FORGED)
+        await application_connection.execute(FORGED)

@@ -17,13 +17,13 @@ domains = st.lists(labels, min_size=2, max_size=4).map(".".join)
 
 
 @given(locals_, domains)
-def test_an_ordinary_address_is_kept_but_for_its_case(local: str, domain: str) -> None:
+def test_an_ordinary_address_changes_only_its_case(local: str, domain: str) -> None:
     assume(not any(label.lower().startswith("xn--") for label in domain.split(".")))
     assert normalise(f"{local}@{domain}") == f"{local}@{domain}".lower()
 
 
 @given(locals_, domains, st.sampled_from(["", " ", "\t", "\n", "\u00a0"]))
-def test_space_around_it_and_a_dot_behind_it_do_not_make_another_address(
+def test_surrounding_space_and_a_trailing_dot_do_not_make_another_address(
     local: str, domain: str, space: str
 ) -> None:
     plain = normalise(f"{local}@{domain}")
@@ -37,7 +37,7 @@ def test_space_around_it_and_a_dot_behind_it_do_not_make_another_address(
 @example("a@\ud800.com")
 @example("a@xn--\u0301.com")
 @example("a@" + "\u0e33" * 200)
-def test_whatever_is_typed_is_refused_or_spelt_in_the_one_way(typed: str) -> None:
+def test_any_input_is_refused_or_has_one_canonical_spelling(typed: str) -> None:
     try:
         address = normalise(typed)
     except InvalidEmail:
@@ -78,7 +78,7 @@ def test_case_is_ascii_and_domains_are_idna(typed: str, kept: str) -> None:
 
 
 @given(st.binary(min_size=16, max_size=32), locals_, locals_)
-def test_an_invitee_is_known_by_64_hex_digits_that_tell_addresses_apart(
+def test_an_invitee_id_is_64_hex_digits_and_differs_for_each_address(
     key: bytes, one: str, other: str
 ) -> None:
     assume(one.lower() != other.lower())

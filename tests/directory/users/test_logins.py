@@ -9,22 +9,21 @@ from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import SignInAgain, first_sign_in, known
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel
-from tests.support.steps import enlist
-from tests.support.world import Team
+from tests.support.organization import Organization
 
 HOUR = timedelta(hours=1)
 WHO = Attribution("anonymous", Channel.API, "tests")
 
 
-async def test_a_login_with_and_without_its_address_at_once_is_told_to_sign_in_again(
-    acme: Team,
+async def test_concurrent_sign_ins_with_and_without_an_address_must_be_repeated(
+    acme: Organization,
 ) -> None:
     """One token of a login may vouch for the address and another one not."""
-    eve = (await enlist(acme, {"eve": ["support"]}))["eve"]
-    now = await acme.world.service.now()
+    eve = (await acme.add_members({"eve": ["support"]}))["eve"]
+    now = await acme.deployment.service.now()
     bare = Login("https://login.example", f"sub-{acme.id}", now, now + HOUR, None, None)
     whole = Login(bare.issuer, bare.subject, now, now + HOUR, eve.email, None)
-    ledger = acme.world.service.ledger
+    ledger = acme.deployment.service.ledger
 
     async def slower() -> None:
         async with ledger.change(WHO) as change:
@@ -38,7 +37,7 @@ async def test_a_login_with_and_without_its_address_at_once_is_told_to_sign_in_a
         await ledger.commit(change)
     with pytest.raises(SignInAgain):
         await waiting
-    async with acme.world.service.reads() as session:
+    async with acme.deployment.service.reads() as session:
         found = await known(session, whole)
     assert found is not None
     assert found.id == made.id != eve.id

@@ -5,9 +5,10 @@ import pytest
 from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import NothingKept, verify
+from teamaccess.ledger.chains.verify import NothingKept, verify_chains
+from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
-from tests.support.world import Team, World
+from tests.support.organization import Organization
 
 HEAD = (
     '{"kind":"ledger","chain":"acme","position":1,"hash":"' + "0" * 64 + '","at":null,'
@@ -15,30 +16,32 @@ HEAD = (
 )
 
 
-async def test_every_head_that_is_kept_is_found_again(history: Team, fintoc: World) -> None:
+async def test_every_kept_head_is_found_again(history: Organization, fintoc: Deployment) -> None:
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
-        found = await verify(connection, kept=kept)
+        found = await verify_chains(connection, kept=kept)
     assert [each for each in found.findings if each.fault.startswith("kept_")] == []
     assert found.kept_heads == found.chains == len(kept)
     chains = {(head.kind, head.chain) for head in kept}
     assert chains >= {(kind, history.id) for kind in ChainKind}
 
 
-async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(acme: Team) -> None:
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
+    acme: Organization,
+) -> None:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection, acme.id)]
     await acme.member("bob", roles=["support"])
-    async with snapshot(acme.world.settings.sqlalchemy_url) as connection:
+    async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
-        found = await verify(connection, acme.id, kept)
+        found = await verify_chains(connection, acme.id, kept)
     assert (found.holds, found.kept_heads) == (True, 4)
     assert kept[0].position < kept[2].position
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_cut_off_together_with_its_head_is_missing(
-    history: Team, intruder: Intruder, table: str
+async def test_entries_truncated_with_their_head_are_missing(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, last)}")
@@ -50,8 +53,8 @@ async def test_what_was_cut_off_together_with_its_head_is_missing(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_written_anew_is_another_entry(
-    history: Team, intruder: Intruder, table: str
+async def test_a_rewritten_entry_differs_from_the_kept_head(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     kept, last = await intruder.kept(history), await intruder.last(history, table)
     await intruder.do(f"UPDATE {table} SET actor = 'user:nobody' WHERE {of(history, table, 3)}")
@@ -60,8 +63,8 @@ async def test_what_was_written_anew_is_another_entry(
     assert await intruder.found(history, kept) == [f"{table} {last} kept_head_differs"]
 
 
-async def test_an_organization_that_vanished_whole_is_missed(
-    history: Team, intruder: Intruder
+async def test_an_organization_that_vanished_is_detected(
+    history: Organization, intruder: Intruder
 ) -> None:
     kept = await intruder.kept(history)
     for table, name in NAMES.items():
@@ -76,30 +79,32 @@ async def test_an_organization_that_vanished_whole_is_missed(
     ]
 
 
-async def test_an_organization_without_any_entry_is_missed_too(intruder: Intruder) -> None:
+async def test_an_organization_without_any_entry_is_detected_too(intruder: Intruder) -> None:
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
-    assert (await verify(intruder.connection, "empty-one", kept)).holds
+    assert (await verify_chains(intruder.connection, "empty-one", kept)).holds
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
     )
-    [finding] = (await verify(intruder.connection, "empty-one", kept)).findings
+    [finding] = (await verify_chains(intruder.connection, "empty-one", kept)).findings
     assert finding.fault == "chain_missing"
 
 
-async def test_heads_of_nothing_prove_nothing(history: Team, intruder: Intruder) -> None:
-    with pytest.raises(NothingKept, match="none was kept of any chain"):
-        await verify(intruder.connection, kept=[])
+async def test_an_empty_list_of_heads_proves_nothing(
+    history: Organization, intruder: Intruder
+) -> None:
+    with pytest.raises(NothingKept, match="has no chain head of any chain"):
+        await verify_chains(intruder.connection, kept=[])
     others = list(kept_in([HEAD.encode()], "a file"))
-    with pytest.raises(NothingKept, match=f"none was kept of {history.id}"):
+    with pytest.raises(NothingKept, match=f"has no chain head of {history.id}"):
         await intruder.verify(history, others)
 
 
-def test_a_file_of_heads_is_read_by_the_line() -> None:
+def test_a_file_of_heads_is_read_line_by_line() -> None:
     [first, second] = kept_in([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
     assert isinstance(first, KeptHead)
     assert first == second
@@ -120,6 +125,6 @@ def test_a_file_of_heads_is_read_by_the_line() -> None:
         HEAD.replace('"hash":"0', '"hash":"'),
     ],
 )
-def test_what_is_no_head_is_told_with_its_line(line: str) -> None:
-    with pytest.raises(InvalidHeads, match=r"a file, line 2: that is no head"):
+def test_a_malformed_head_is_reported_with_its_line(line: str) -> None:
+    with pytest.raises(InvalidHeads, match=r"a file, line 2: this is not a chain head"):
         list(kept_in([HEAD.encode(), line.encode()], "a file"))

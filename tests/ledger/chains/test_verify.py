@@ -8,10 +8,11 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.ledger.chains.read_chains import PAGE, snapshot
-from teamaccess.ledger.chains.verify import entries_to_verify, verify
+from teamaccess.ledger.chains.verify import entries_to_verify, verify_chains
 from teamaccess.storage import Event, LedgerEntry
+from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
-from tests.support.world import Team, World
+from tests.support.organization import Organization
 
 ANOTHER = {
     Text: "coalesce({0}, '') || 'x'",
@@ -38,10 +39,12 @@ def columns() -> Iterator[tuple[str, str, str]]:
             yield table.name, column.name, ANOTHER[type(column.type)].format(column.name)
 
 
-async def test_everything_holds_in_the_whole_database(history: Team, fintoc: World) -> None:
+async def test_everything_holds_in_the_whole_database(
+    history: Organization, fintoc: Deployment
+) -> None:
     counted: list[int] = []
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
-        found = await verify(connection, progress=counted.append)
+        found = await verify_chains(connection, progress=counted.append)
         expected = await entries_to_verify(connection)
     assert [each for each in found.findings if each.fault not in UNTOLD] == []
     assert found.chains >= 2
@@ -50,7 +53,7 @@ async def test_everything_holds_in_the_whole_database(history: Team, fintoc: Wor
 
 @pytest.mark.parametrize(("table", "column", "value"), list(columns()))
 async def test_no_column_can_be_altered(
-    history: Team, intruder: Intruder, table: str, column: str, value: str
+    history: Organization, intruder: Intruder, table: str, column: str, value: str
 ) -> None:
     await intruder.do(f"UPDATE {table} SET {column} = {value} WHERE {of(history, table, 3)}")
     fault = {
@@ -75,14 +78,14 @@ async def test_no_column_can_be_altered(
         ("events", "subject = NULL"),
     ],
 )
-async def test_neither_can_it_become_something_odd(
-    history: Team, intruder: Intruder, table: str, alteration: str
+async def test_no_column_can_become_an_odd_value(
+    history: Organization, intruder: Intruder, table: str, alteration: str
 ) -> None:
     await intruder.do(f"UPDATE {table} SET {alteration} WHERE {of(history, table, 3)}")
     assert await intruder.found(history) == [f"{table} 3 altered"]
 
 
-async def test_nothing_is_not_the_same_as_an_empty_text(history: Team, intruder: Intruder) -> None:
+async def test_null_differs_from_an_empty_text(history: Organization, intruder: Intruder) -> None:
     """Their hashes are; but no empty text is ever written there."""
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
@@ -106,8 +109,8 @@ async def test_nothing_is_not_the_same_as_an_empty_text(history: Team, intruder:
         ("ARRAY[updates]", None),  # which PostgreSQL's own function does not take
     ],
 )
-async def test_updates_are_told_apart_even_where_the_table_takes_any(
-    history: Team, intruder: Intruder, updates: str, hashed_alike: bool | None
+async def test_updates_are_distinguished_even_without_the_constraint(
+    history: Organization, intruder: Intruder, updates: str, hashed_alike: bool | None
 ) -> None:
     here = of(history, "ledger", 1)
     await intruder.do(
@@ -124,8 +127,8 @@ async def test_updates_are_told_apart_even_where_the_table_takes_any(
 @pytest.mark.parametrize(
     ("table", "column"), [("ledger", "actor"), ("events", "kind")], ids=["ledger", "events"]
 )
-async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
-    history: Team, intruder: Intruder, table: str, column: str
+async def test_a_value_that_cannot_be_hashed_is_altered(
+    history: Organization, intruder: Intruder, table: str, column: str
 ) -> None:
     last = await intruder.last(history, table)
     await intruder.do(
@@ -138,8 +141,8 @@ async def test_what_cannot_be_hashed_is_not_as_it_was_also_without_any_hash(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_an_entry_taken_out_of_the_middle_is_missing(
-    history: Team, intruder: Intruder, table: str
+async def test_an_entry_removed_from_the_middle_is_missing(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
     alone = ["ledger 3 application_alone"] if table == "ledger" else []
@@ -147,8 +150,8 @@ async def test_an_entry_taken_out_of_the_middle_is_missing(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_an_entry_taken_out_shows_also_when_the_others_move_up(
-    history: Team, intruder: Intruder, table: str
+async def test_a_removed_entry_is_detected_even_if_later_ones_are_renumbered(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     last = await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table, 3)}")
@@ -159,8 +162,8 @@ async def test_an_entry_taken_out_shows_also_when_the_others_move_up(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_entries_that_change_places_do_not_follow(
-    history: Team, intruder: Intruder, table: str
+async def test_entries_that_swap_positions_do_not_follow(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     for here, there in ((3, -1), (4, 3), (-1, 4)):
         await intruder.do(f"UPDATE {table} SET position = {there} WHERE {of(history, table, here)}")
@@ -174,8 +177,8 @@ async def test_entries_that_change_places_do_not_follow(
         ("events", ["kind", "actor", "request_id", "subject", "details", "occurred_at"]),
     ],
 )
-async def test_entries_that_change_contents_are_altered(
-    history: Team, intruder: Intruder, table: str, contents: list[str]
+async def test_entries_that_swap_contents_are_altered(
+    history: Organization, intruder: Intruder, table: str, contents: list[str]
 ) -> None:
     await intruder.do(
         f"UPDATE {table} t SET {', '.join(f'{column} = o.{column}' for column in contents)}"
@@ -192,14 +195,14 @@ INSERT INTO ledger SELECT organization_id, {0}, updates, actor, channel, request
 
 
 async def test_a_forged_entry_before_all_others_does_not_follow(
-    history: Team, intruder: Intruder
+    history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(FORGED.format(0, "''", of(history, "ledger", 1)))
     assert "ledger 0 does_not_follow" in await intruder.found(history)
 
 
 async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
-    history: Team, intruder: Intruder
+    history: Organization, intruder: Intruder
 ) -> None:
     """With hashes that fit it and the one before it; those behind it have moved on."""
     last = await intruder.last(history, "ledger")
@@ -213,8 +216,8 @@ async def test_a_forged_entry_in_the_middle_breaks_what_comes_after_it(
     assert "ledger 4 does_not_follow" in await intruder.found(history)
 
 
-async def test_a_forged_entry_behind_all_others_is_none_of_the_heads(
-    history: Team, intruder: Intruder
+async def test_a_forged_entry_at_the_end_does_not_match_the_head(
+    history: Organization, intruder: Intruder
 ) -> None:
     last = await intruder.last(history, "ledger")
     forged = last + 1
@@ -229,8 +232,8 @@ async def test_a_forged_entry_behind_all_others_is_none_of_the_heads(
     ]
 
 
-async def test_a_time_that_goes_back_shows_although_every_hash_fits(
-    history: Team, intruder: Intruder
+async def test_a_time_that_goes_back_is_detected_although_every_hash_matches(
+    history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(
         "UPDATE ledger SET decided_at = decided_at - '1 day'::interval"
@@ -241,8 +244,8 @@ async def test_a_time_that_goes_back_shows_although_every_hash_fits(
 
 
 @pytest.mark.parametrize("table", NAMES)
-async def test_what_was_cut_off_is_missing_as_long_as_the_head_tells_of_it(
-    history: Team, intruder: Intruder, table: str
+async def test_truncated_entries_are_missing_as_long_as_the_head_remains(
+    history: Organization, intruder: Intruder, table: str
 ) -> None:
     last = await intruder.last(history, table)
     await intruder.do(f"DELETE FROM {table} WHERE {of(history, table)} AND position >= {last - 1}")
@@ -259,16 +262,16 @@ async def test_what_was_cut_off_is_missing_as_long_as_the_head_tells_of_it(
         ("DELETE FROM ledger_heads WHERE {}", "head_missing"),
     ],
 )
-async def test_the_row_of_a_head_fits_the_last_entry(
-    history: Team, intruder: Intruder, alteration: str, fault: str
+async def test_the_row_of_a_head_matches_the_last_entry(
+    history: Organization, intruder: Intruder, alteration: str, fault: str
 ) -> None:
     last = await intruder.last(history, "ledger")
     await intruder.do(alteration.format(of(history, "ledger")))
     assert await intruder.found(history) == [f"ledger {last} {fault}"]
 
 
-async def test_an_entry_that_nobody_would_bring_into_the_engine_shows(
-    history: Team, intruder: Intruder
+async def test_an_entry_without_a_delivery_is_detected(
+    history: Organization, intruder: Intruder
 ) -> None:
     await intruder.do(
         f"DELETE FROM ledger_applications WHERE {of(history, 'ledger')} AND position IN (2, 4)"
@@ -276,15 +279,15 @@ async def test_an_entry_that_nobody_would_bring_into_the_engine_shows(
     assert await intruder.found(history) == ["ledger 2 application_missing"]
 
 
-async def test_chains_that_only_an_entry_knows_of_are_looked_at(
-    history: Team, intruder: Intruder
+async def test_chains_that_only_an_entry_mentions_are_verified(
+    history: Organization, intruder: Intruder
 ) -> None:
     """Among all others: in front of them and behind them."""
     for table, name in NAMES.items():
         for position, chain in ((3, "!!!"), (4, "~~~")):
             here = of(history, table, position)
             await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
-    found = await verify(intruder.connection)
+    found = await verify_chains(intruder.connection)
     told = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
     for table in NAMES:
         assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(told)
@@ -296,20 +299,22 @@ async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> No
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
-    found = await verify(intruder.connection, "empty-one")
+    found = await verify_chains(intruder.connection, "empty-one")
     assert (found.holds, found.chains, found.entries) == (True, 1, 0)
     await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
-    assert not (await verify(intruder.connection, "empty-one")).holds
+    assert not (await verify_chains(intruder.connection, "empty-one")).holds
 
 
-async def test_an_organization_that_nobody_knows_of_does_not_hold_by_that(
+async def test_an_unknown_organization_is_not_reported_as_intact(
     intruder: Intruder,
 ) -> None:
     with pytest.raises(UnknownOrganization):
-        await verify(intruder.connection, "no-such-one")
+        await verify_chains(intruder.connection, "no-such-one")
 
 
-async def test_a_reason_can_be_erased_and_not_altered(history: Team, intruder: Intruder) -> None:
+async def test_a_reason_can_be_erased_but_not_altered(
+    history: Organization, intruder: Intruder
+) -> None:
     mine = f"hash IN (SELECT reason_hash FROM ledger WHERE {of(history, 'ledger')})"
     before = await intruder.verify(history)
     assert (before.holds, before.reasons, before.reasons_erased) == (True, 1, 0)
@@ -320,7 +325,9 @@ async def test_a_reason_can_be_erased_and_not_altered(history: Team, intruder: I
     assert (after.holds, after.reasons, after.reasons_erased) == (True, 1, 1)
 
 
-async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: Intruder) -> None:
+async def test_a_long_chain_is_never_in_memory_at_once(
+    history: Organization, intruder: Intruder
+) -> None:
     before, more = await intruder.verify(history), 2 * PAGE
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
@@ -329,6 +336,6 @@ async def test_a_long_chain_is_never_in_memory_whole(history: Team, intruder: In
         f" FROM generate_series(1, {more})",
     )
     counted: list[int] = []
-    found = await verify(intruder.connection, history.id, progress=counted.append)
+    found = await verify_chains(intruder.connection, history.id, progress=counted.append)
     assert (found.holds, found.entries) == (True, before.entries + more)
     assert max(counted) == PAGE

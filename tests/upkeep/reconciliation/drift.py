@@ -5,47 +5,52 @@ from collections.abc import Iterable
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.upkeep.reconciliation import DeleteBudget, Inspector, ReconcileResult
 from teamaccess.upkeep.worker.watcher import ASK_FOR
-from tests.support.sides import graph
-from tests.support.world import OPERATOR, Team, World
+from tests.support.agreement import spicedb_relationships
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
 
 
-async def put(world: World, *texts: str) -> None:
+async def add_to_spicedb(deployment: Deployment, *texts: str) -> None:
     """Write relationships straight into SpiceDB."""
-    await world.service.engine.write([Touch(Relationship.parse(text)) for text in texts])
+    await deployment.service.engine.write([Touch(Relationship.parse(text)) for text in texts])
 
 
-async def lose(world: World, *texts: str) -> None:
+async def delete_from_spicedb(deployment: Deployment, *texts: str) -> None:
     """Delete relationships straight from SpiceDB."""
-    await world.service.engine.write([Delete(Relationship.parse(text)) for text in texts])
+    await deployment.service.engine.write([Delete(Relationship.parse(text)) for text in texts])
 
 
-async def ask_for(team: Team) -> None:
+async def request_comparison(organization: Organization) -> None:
     """Have it compared before all others."""
-    async with team.world.service.reads() as session:
-        await session.execute(ASK_FOR, {"organization": team.id})
+    async with organization.deployment.service.reads() as session:
+        await session.execute(ASK_FOR, {"organization": organization.id})
 
 
-def inspector(world: World, max_deletes: int | None = None) -> Inspector:
+def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:
     """What the command makes; with a number of deletes it mends."""
-    service = world.service
-    allowance = None if max_deletes is None else DeleteBudget(max_deletes)
-    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, allowance)
+    service = deployment.service
+    budget = None if max_deletes is None else DeleteBudget(max_deletes)
+    return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, budget)
 
 
-async def everything(world: World, max_deletes: int | None = None) -> dict[str, ReconcileResult]:
+async def compare_all(
+    deployment: Deployment, max_deletes: int | None = None
+) -> dict[str, ReconcileResult]:
     """Look at everything; return what differs by its name."""
-    looking = inspector(world, max_deletes).everything(lambda seen: None)
+    looking = inspector(deployment, max_deletes).reconcile_all(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
 
-async def one(team: Team, max_deletes: int | None = None) -> ReconcileResult:
+async def compare_one(
+    organization: Organization, max_deletes: int | None = None
+) -> ReconcileResult:
     """Look at one organization."""
-    return await inspector(team.world, max_deletes).one(team.id)
+    return await inspector(organization.deployment, max_deletes).reconcile_tenant(organization.id)
 
 
-async def texts(team: Team) -> list[str]:
+async def spicedb_texts(organization: Organization) -> list[str]:
     """What SpiceDB holds of the organization, markers aside, in order."""
-    return _sorted(await graph(team))
+    return _sorted(await spicedb_relationships(organization))
 
 
 def _sorted(relationships: Iterable[Relationship]) -> list[str]:

@@ -7,9 +7,10 @@ from sqlalchemy import func, select, text
 
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.worker.reconciler import ADVISORY, PAUSE_SECONDS, Reconciler
-from tests.support.spicedb_proxy import another_process, before, linked, until, working
-from tests.support.world import Team, World
-from tests.upkeep.reconciliation.drift import ask_for, inspector, put
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import another_process, before, linked, running_worker, wait_until
+from tests.upkeep.reconciliation.drift import add_to_spicedb, inspector, request_comparison
 
 OVERLORD = "organization:aaa#overlord@user:eve"
 FORGED = text(
@@ -18,13 +19,17 @@ FORGED = text(
 )
 
 
-async def test_workers_find_drift_and_keep_when_they_looked(apart: World) -> None:
-    teams = [await apart.create(f"team{number}") for number in range(4)]
-    drifted = teams[2]
-    await put(apart, f"organization:{drifted.id}#support@user:stranger")
-    async with another_process(apart) as second, working(apart), working(second):
-        await until(lambda: _all_looked_at(apart, teams))
-    async with apart.service.reads() as session:
+async def test_workers_find_drift_and_record_when_they_compared(isolated: Deployment) -> None:
+    organizations = [await isolated.create_organization(f"team{number}") for number in range(4)]
+    drifted = organizations[2]
+    await add_to_spicedb(isolated, f"organization:{drifted.id}#support@user:stranger")
+    async with (
+        another_process(isolated) as second,
+        running_worker(isolated),
+        running_worker(second),
+    ):
+        await wait_until(lambda: _all_looked_at(isolated, organizations))
+    async with isolated.service.reads() as session:
         looked = dict(
             (
                 await session.execute(
@@ -34,59 +39,69 @@ async def test_workers_find_drift_and_keep_when_they_looked(apart: World) -> Non
         )
         drift = select(Finding.organization_id).where(Finding.kind == FindingKind.DRIFT)
         about = list(await session.scalars(drift))
-    assert looked == {team.id: int(team is drifted) for team in teams}
+    assert looked == {
+        organization.id: int(organization is drifted) for organization in organizations
+    }
     assert about == [drifted.id]
 
 
-async def test_a_worker_goes_on_after_an_outage(apart: World) -> None:
-    teams = [await apart.create("acme"), await apart.create("globex")]
-    async with linked(apart) as (second, link):
-        link.answers = False
-        async with working(second):
-            await until(lambda: _asked(link.seen))
-            assert await _looked_at(apart) == 0
-            link.answers = True
-            await until(lambda: _all_looked_at(apart, teams))
+async def test_a_worker_continues_after_an_outage(isolated: Deployment) -> None:
+    organizations = [
+        await isolated.create_organization("acme"),
+        await isolated.create_organization("globex"),
+    ]
+    async with linked(isolated) as (second, proxy):
+        proxy.answers = False
+        async with running_worker(second):
+            await wait_until(lambda: _asked(proxy.seen))
+            assert await _looked_at(isolated) == 0
+            proxy.answers = True
+            await wait_until(lambda: _all_looked_at(isolated, organizations))
 
 
-async def test_an_organization_that_cannot_be_judged_keeps_nobody_waiting(apart: World) -> None:
-    teams = [await apart.create("acme"), await apart.create("globex")]
-    stopped = await apart.create("aaa")
-    async with apart.service.sessions() as session:
+async def test_an_organization_that_cannot_be_compared_does_not_delay_others(
+    isolated: Deployment,
+) -> None:
+    organizations = [
+        await isolated.create_organization("acme"),
+        await isolated.create_organization("globex"),
+    ]
+    stopped = await isolated.create_organization("aaa")
+    async with isolated.service.sessions() as session:
         await session.execute(FORGED, {"id": stopped.id, "update": f"TOUCH {OVERLORD}"})
         await session.commit()
     assert (await stopped.invite("eve", ["product"])).status_code == 503
-    async with working(apart):
-        await until(lambda: _all_looked_at(apart, teams))
-    assert await _looked_at(apart) == len(teams)
+    async with running_worker(isolated):
+        await wait_until(lambda: _all_looked_at(isolated, organizations))
+    assert await _looked_at(isolated) == len(organizations)
 
 
-async def test_who_asks_during_a_comparison_is_not_answered_by_it(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_request_during_a_comparison_is_not_answered_by_it(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looking = inspector(acme.world)
-    await ask_for(acme)
+    looking = inspector(acme.deployment)
+    await request_comparison(acme)
     assert await _is_wanted(acme)
-    await looking.organization(acme.id)
+    await looking.reconcile_organization(acme.id)
     assert not await _is_wanted(acme)
     with monkeypatch.context() as patch:
-        before(patch, acme.world, "answers", lambda: ask_for(acme))
-        await looking.organization(acme.id)
+        before(patch, acme.deployment, "answers", lambda: request_comparison(acme))
+        await looking.reconcile_organization(acme.id)
     assert await _is_wanted(acme)
 
 
-async def test_what_another_worker_compares_is_not_looked_at_without_a_pause(
-    apart: World, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_waits_for_an_organization_that_another_worker_compares(
+    isolated: Deployment, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    acme = await apart.create("acme")
-    worker, pauses = Reconciler(apart.service), asyncio.Queue[float]()
+    acme = await isolated.create_organization("acme")
+    worker, pauses = Reconciler(isolated.service), asyncio.Queue[float]()
     sleep = asyncio.sleep
 
     async def pausing(seconds: float) -> None:
         pauses.put_nowait(seconds)
         await sleep(seconds)
 
-    async with apart.service.sessions() as session:
+    async with isolated.service.sessions() as session:
         another = func.pg_advisory_xact_lock(ADVISORY, func.hashtext(acme.id))
         await session.execute(select(another))
         monkeypatch.setattr(asyncio, "sleep", pausing)
@@ -96,9 +111,9 @@ async def test_what_another_worker_compares_is_not_looked_at_without_a_pause(
         await asyncio.wait({looking})
 
 
-async def _is_wanted(team: Team) -> bool:
-    async with team.world.service.reads() as session:
-        mine = Reconciliation.organization_id == team.id
+async def _is_wanted(organization: Organization) -> bool:
+    async with organization.deployment.service.reads() as session:
+        mine = Reconciliation.organization_id == organization.id
         return await session.scalar(select(Reconciliation.asked_at).where(mine)) is not None
 
 
@@ -106,11 +121,11 @@ async def _asked(seen: list[str]) -> bool:
     return any(method.endswith("CheckBulkPermissions") for method in seen)
 
 
-async def _all_looked_at(world: World, teams: list[Team]) -> bool:
-    return await _looked_at(world) == len(teams)
+async def _all_looked_at(deployment: Deployment, organizations: list[Organization]) -> bool:
+    return await _looked_at(deployment) == len(organizations)
 
 
-async def _looked_at(world: World) -> int:
-    async with world.service.reads() as session:
+async def _looked_at(deployment: Deployment) -> int:
+    async with deployment.service.reads() as session:
         count: int = (await session.scalars(select(func.count()).select_from(Reconciliation))).one()
         return count

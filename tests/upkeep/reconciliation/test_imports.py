@@ -18,7 +18,7 @@ END = "[expiration:2027-01-01T00:00:00.123456Z]"
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
-def test_watch_tells_of_an_import_of_the_longest_ids_in_a_message_that_every_client_takes(
+def test_watch_reports_an_import_of_the_longest_ids_within_the_message_limit(
     name: str,
 ) -> None:
     longest = max(_bytes(each) for each in _longest(load(name)))

@@ -8,241 +8,286 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.batch import metadata
+from teamaccess.delivery.writer import metadata
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import create
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.create import create_organization
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
 from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
 from teamaccess.relationships import Relationship
-from teamaccess.relationships.expiration import format_instant
+from teamaccess.relationships.relationship import format_instant
 from teamaccess.storage import Event, OrganizationId
-from teamaccess.upkeep import Rebuilder, Rebuilt
+from teamaccess.upkeep import Rebuilder, RebuildResult
 from teamaccess.upkeep.rebuild import fill as filling
-from tests.support.sides import agreed, entries, graph, holdings, markers, newest
-from tests.support.spicedb_proxy import through, until
-from tests.support.steps import chain, enlist, events, refused
-from tests.support.world import OPERATOR, Team, World
-from tests.upkeep.reconciliation.apart import Ground
-from tests.upkeep.reconciliation.drift import everything, lose, put
+from tests.support.agreement import (
+    applied_positions,
+    assert_agreement,
+    head_position,
+    ledger_entries,
+    spicedb_contents,
+    spicedb_relationships,
+)
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.isolated_deployments import IsolatedDeployments
+from tests.support.organization import Organization
+from tests.support.responses import refused
+from tests.support.spicedb_proxy import through_proxy, wait_until
+from tests.upkeep.reconciliation.drift import add_to_spicedb, compare_all, delete_from_spicedb
 
 
-def rebuilder(world: World) -> Rebuilder:
+def rebuilder(deployment: Deployment) -> Rebuilder:
     """What the command makes."""
-    service = world.service
+    service = deployment.service
     return Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
 
 
-async def rebuild(world: World) -> Rebuilt:
+async def rebuild(deployment: Deployment) -> RebuildResult:
     """What the command does."""
-    making = rebuilder(world)
-    await making.give_schema()
-    return await making.everything(lambda seen: None)
+    making = rebuilder(deployment)
+    await making.ensure_schema()
+    return await making.rebuild_all(lambda seen: None)
 
 
-async def _denied(team: Team, code: str = "other_history") -> None:
+async def _denied(organization: Organization, code: str = "other_history") -> None:
     """Whatever is asked of it is refused, and nothing is changed."""
 
     async def unseen() -> bool:
         """Until half a second has passed SpiceDB may answer as it was at the token it is asked with."""
-        looked = await team.administrator.ask("GET", f"{team.path}/members")
+        looked = await organization.administrator.ask("GET", f"{organization.path}/members")
         return (looked.status_code, looked.json().get("code")) == (503, code)
 
-    await until(unseen)
-    await _unchangeable(team, code)
+    await wait_until(unseen)
+    await _unchangeable(organization, code)
 
 
-async def _unchangeable(team: Team, code: str = "other_history") -> None:
+async def _unchangeable(organization: Organization, code: str = "other_history") -> None:
     """Every change of it is refused."""
-    before = await team.ledger()
-    refused(await team.invite("eve", ["product"]), 503, code)
-    named = await team.administrator.ask("PATCH", team.path, json={"name": "Another"})
+    before = await organization.ledger()
+    refused(await organization.invite("eve", ["product"]), 503, code)
+    named = await organization.administrator.ask(
+        "PATCH", organization.path, json={"name": "Another"}
+    )
     refused(named, 503, code)
-    assert await team.ledger() == before
+    assert await organization.ledger() == before
 
 
-async def _as_it_should_be(team: Team) -> None:
-    await agreed(team)
-    ledger = await entries(team)
-    assert newest(await holdings(team)) == {
+async def _as_it_should_be(organization: Organization) -> None:
+    await assert_agreement(organization)
+    ledger = await ledger_entries(organization)
+    assert head_position(await spicedb_contents(organization)) == {
         entry.position: entry.hash.hex()[:12] for entry in ledger[-1:]
     }
-    assert await markers(team) == {entry.position: entry.hash.hex()[:12] for entry in ledger}
-    assert (await team.invite("late", ["product"])).status_code == 201
-    await agreed(team)
+    assert await applied_positions(organization) == {
+        entry.position: entry.hash.hex()[:12] for entry in ledger
+    }
+    assert (await organization.invite("late", ["product"])).status_code == 201
+    await assert_agreement(organization)
 
 
-async def test_an_empty_spicedb_is_filled_from_the_rows(ground: Ground) -> None:
-    database, (_, first) = await ground.database(), await ground.spicedb()
-    async with ground.world(database, first) as world:
-        await world.give_schema()
-        acme, globex, ended = [await world.create(name) for name in ("acme", "globex", "ended")]
+async def test_an_empty_spicedb_is_filled_from_the_rows(
+    isolated_deployments: IsolatedDeployments,
+) -> None:
+    database, (_, first) = (
+        await isolated_deployments.database(),
+        await isolated_deployments.spicedb(),
+    )
+    async with isolated_deployments.deployment(database, first) as deployment:
+        await deployment.apply_schema()
+        acme, globex, ended = [
+            await deployment.create_organization(name) for name in ("acme", "globex", "ended")
+        ]
         bob = await acme.member("bob", ["support"])
         await globex.invite("eve", ["product"])
         await ended.administrator.ask("DELETE", ended.path)
-        before = {team.id: await agreed(team) for team in (acme, globex)}
-    await ground.stop(first)
-    _, second = await ground.spicedb()
-    async with ground.world(database, second) as world:
-        acme, globex, ended = [through(world, team) for team in (acme, globex, ended)]
+        before = {
+            organization.id: await assert_agreement(organization) for organization in (acme, globex)
+        }
+    await isolated_deployments.stop(first)
+    _, second = await isolated_deployments.spicedb()
+    async with isolated_deployments.deployment(database, second) as deployment:
+        acme, globex, ended = [
+            through_proxy(deployment, organization) for organization in (acme, globex, ended)
+        ]
         await _denied(acme, "engine_unavailable")
-        await world.give_schema()
+        await deployment.apply_schema()
         await _denied(acme)
-        found = await everything(world)
+        found = await compare_all(deployment)
         assert {each.problem for each in found.values()} == {"other_history"}
 
-        done = await rebuild(world)
+        done = await rebuild(deployment)
 
         assert sorted(done.organizations) == sorted([acme.id, globex.id, ended.id])
-        for team in (acme, globex):
-            assert await agreed(team) == before[team.id]
-            await _as_it_should_be(team)
+        for organization in (acme, globex):
+            assert await assert_agreement(organization) == before[organization.id]
+            await _as_it_should_be(organization)
         assert await acme.can(bob, "refunds_create")
-        assert await graph(ended) == set()
-        assert (await events(acme))[-2].kind == "engine_rebuilt"
-        assert await everything(world) == {}
-        assert (await rebuild(world)).organizations == []
-    await ground.stop(second)
+        assert await spicedb_relationships(ended) == set()
+        assert (await acme.events())[-2].kind == "engine_rebuilt"
+        assert await compare_all(deployment) == {}
+        assert (await rebuild(deployment)).organizations == []
+    await isolated_deployments.stop(second)
 
 
-async def test_a_spicedb_restored_from_an_older_backup_is_brought_to_where_the_rows_are(
-    ground: Ground,
+async def test_a_spicedb_restored_from_an_older_backup_is_brought_up_to_the_rows(
+    isolated_deployments: IsolatedDeployments,
 ) -> None:
-    database, (graph_now, first) = await ground.database(), await ground.spicedb()
-    async with ground.world(database, first) as world:
-        await world.give_schema()
-        acme, idle = await world.create("acme"), await world.create("idle")
-        people = await enlist(acme, {"bob": ["support"], "eve": ["product"]})
-    await ground.stop(first)
-    older = await ground.copy(graph_now, SPICEDB_ROLE)
-    _, again = await ground.spicedb(graph_now)
-    async with ground.world(database, again) as world:
-        acme, idle = through(world, acme), through(world, idle)
-        late = await world.create("late")
-        assert (await acme.act("remove", people["bob"])).status_code == 204
+    database, (graph_now, first) = (
+        await isolated_deployments.database(),
+        await isolated_deployments.spicedb(),
+    )
+    async with isolated_deployments.deployment(database, first) as deployment:
+        await deployment.apply_schema()
+        acme, idle = (
+            await deployment.create_organization("acme"),
+            await deployment.create_organization("idle"),
+        )
+        people = await acme.add_members({"bob": ["support"], "eve": ["product"]})
+    await isolated_deployments.stop(first)
+    older = await isolated_deployments.copy(graph_now, SPICEDB_ROLE)
+    _, again = await isolated_deployments.spicedb(graph_now)
+    async with isolated_deployments.deployment(database, again) as deployment:
+        acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
+        late = await deployment.create_organization("late")
+        assert (await acme.remove(people["bob"])).status_code == 204
         assert (await acme.change_roles(people["eve"], "developer")).status_code == 200
-    await ground.stop(again)
-    _, restored = await ground.spicedb(older)
-    async with ground.world(database, restored) as world:
-        acme, idle, late = [through(world, team) for team in (acme, idle, late)]
+    await isolated_deployments.stop(again)
+    _, restored = await isolated_deployments.spicedb(older)
+    async with isolated_deployments.deployment(database, restored) as deployment:
+        acme, idle, late = [
+            through_proxy(deployment, organization) for organization in (acme, idle, late)
+        ]
         bob = people["bob"]
         # What services ask SpiceDB itself is answered as it was then; what they ask us is refused.
         assert await acme.can(bob, "refunds_create")
         await _denied(acme)
         await _denied(late)
         assert (await idle.invite("zoe", ["product"])).status_code == 201
-        done = await rebuild(world)
+        done = await rebuild(deployment)
         assert sorted(done.organizations) == sorted([acme.id, late.id])
         assert not await acme.can(bob, "refunds_create")
-        for team in (acme, idle, late):
-            await _as_it_should_be(team)
-        assert await everything(world) == {}
-    await ground.stop(restored)
+        for organization in (acme, idle, late):
+            await _as_it_should_be(organization)
+        assert await compare_all(deployment) == {}
+    await isolated_deployments.stop(restored)
 
 
-async def test_a_database_restored_from_an_older_backup_is_what_counts(ground: Ground) -> None:
-    database, (_, spicedb) = await ground.database(), await ground.spicedb()
-    async with ground.world(database, spicedb) as world:
-        await world.give_schema()
-        acme, idle = await world.create("acme"), await world.create("idle")
-        [bob] = (await enlist(acme, {"bob": ["support"]})).values()
-        dump = await ground.dump(database)
+async def test_a_database_restored_from_an_older_backup_takes_precedence(
+    isolated_deployments: IsolatedDeployments,
+) -> None:
+    database, (_, spicedb) = (
+        await isolated_deployments.database(),
+        await isolated_deployments.spicedb(),
+    )
+    async with isolated_deployments.deployment(database, spicedb) as deployment:
+        await deployment.apply_schema()
+        acme, idle = (
+            await deployment.create_organization("acme"),
+            await deployment.create_organization("idle"),
+        )
+        [bob] = (await acme.add_members({"bob": ["support"]})).values()
+        dump = await isolated_deployments.dump(database)
         assert (await acme.change_roles(bob, "developer")).status_code == 200
-        late = await world.create("late")
-    older = await ground.restore(dump)
-    async with ground.world(older, spicedb) as world:
-        acme, idle = through(world, acme), through(world, idle)
+        late = await deployment.create_organization("late")
+    older = await isolated_deployments.restore(dump)
+    async with isolated_deployments.deployment(older, spicedb) as deployment:
+        acme, idle = through_proxy(deployment, acme), through_proxy(deployment, idle)
         await _unchangeable(acme)
-        assert (await rebuild(world)).organizations == [acme.id]
+        assert (await rebuild(deployment)).organizations == [acme.id]
         assert await acme.can(bob, "refunds_create")
         assert not await acme.can(bob, "webhooks_create")
-        for team in (acme, idle):
-            await _as_it_should_be(team)
+        for organization in (acme, idle):
+            await _as_it_should_be(organization)
         # SpiceDB alone knows what was founded since.
-        assert list(await everything(world)) == [late.id]
-        await everything(world, max_deletes=100)
-        assert await everything(world) == {}
-    await ground.stop(spicedb)
+        assert list(await compare_all(deployment)) == [late.id]
+        await compare_all(deployment, max_deletes=100)
+        assert await compare_all(deployment) == {}
+    await isolated_deployments.stop(spicedb)
 
 
-async def test_an_organization_at_its_beginning_meets_what_another_history_left(
-    apart: World,
+async def test_a_new_organization_removes_what_another_history_left_in_spicedb(
+    isolated: Deployment,
 ) -> None:
-    acme = await apart.create("acme")
-    async with apart.operator() as change:
-        await create(change, f"{acme.id}-new", "New", founder=None)
+    acme = await isolated.create_organization("acme")
+    async with isolated.operator() as change:
+        await create_organization(change, f"{acme.id}-new", "New", founder=None)
     position = "ledger_position:7-0123456789ab"
-    await put(
-        apart,
+    await add_to_spicedb(
+        isolated,
         f"organization:{acme.id}-new#member@user:eve",
         f"organization:{acme.id}-new#administrator@user:eve",
         f"organization:{acme.id}-new#head@{position}",
     )
-    [verdict] = (await everything(apart)).values()
+    [verdict] = (await compare_all(isolated)).values()
     assert verdict.problem == "other_history"
-    assert (await rebuild(apart)).organizations == [f"{acme.id}-new"]
-    assert await everything(apart) == {}
+    assert (await rebuild(isolated)).organizations == [f"{acme.id}-new"]
+    assert await compare_all(isolated) == {}
 
 
-async def test_who_was_in_an_organization_that_a_restored_database_has_lost_is_not_in_the_next(
-    apart: World,
+async def test_members_of_an_organization_lost_in_a_restore_are_not_in_the_next_one(
+    isolated: Deployment,
 ) -> None:
-    globex = await apart.create("globex")
-    eve = (await enlist(globex, {"eve": ["product"]}))["eve"]
+    globex = await isolated.create_organization("globex")
+    eve = (await globex.add_members({"eve": ["product"]}))["eve"]
     id = OrganizationId("lost-and-founded-again")
-    await put(
-        apart,
+    await add_to_spicedb(
+        isolated,
         f"organization:{id}#member@user:{eve.id}",
         f"organization:{id}#administrator@user:{eve.id}",
         f"organization:{id}#head@ledger_position:7-0123456789ab",
     )
-    async with apart.operator() as change:
-        await create(change, id, "Again", founder=None)
+    async with isolated.operator() as change:
+        await create_organization(change, id, "Again", founder=None)
     offer = {"email": "mallory@example.com", "roles": ["developer"]}
     refused(
         await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
         404,
         "unknown_organization",
     )
-    async with apart.operator(id) as change:
+    async with isolated.operator(id) as change:
         membership = await grant_administrator(change, id, "ana@example.com", "the first")
     assert (await eve.ask("GET", f"/v1/organizations/{id}/members")).status_code != 200
-    assert id in (await rebuild(apart)).organizations
-    assert not await apart.check(id, eve.id, "membership")
-    assert await apart.check(id, membership.user_id, "users_invite")
+    assert id in (await rebuild(isolated)).organizations
+    assert not await isolated.check(id, eve.id, "membership")
+    assert await isolated.check(id, membership.user_id, "users_invite")
     refused(await eve.ask("GET", f"/v1/organizations/{id}/members"), 404, "unknown_organization")
 
 
-async def test_a_head_that_is_no_position_keeps_nobody_from_rebuilding(apart: World) -> None:
-    team = await apart.create("acme")
-    [ledger] = (await entries(team))[-1:]
+async def test_a_malformed_head_does_not_prevent_a_rebuild(
+    isolated: Deployment,
+) -> None:
+    organization = await isolated.create_organization("acme")
+    [ledger] = (await ledger_entries(organization))[-1:]
     newest_one = f"{ledger.position}-{ledger.hash.hex()[:12]}"
-    await lose(apart, f"organization:{team.id}#head@ledger_position:{newest_one}")
-    await put(apart, f"organization:{team.id}#head@ledger_position:rubbish")
-    assert (await rebuild(apart)).organizations == [team.id]
-    await _as_it_should_be(team)
+    await delete_from_spicedb(
+        isolated, f"organization:{organization.id}#head@ledger_position:{newest_one}"
+    )
+    await add_to_spicedb(isolated, f"organization:{organization.id}#head@ledger_position:rubbish")
+    assert (await rebuild(isolated)).organizations == [organization.id]
+    await _as_it_should_be(organization)
 
 
 @pytest.mark.parametrize("way", ["import_", "write"])
-async def test_a_rebuilding_that_is_interrupted_can_be_run_again(
-    apart: World, monkeypatch: pytest.MonkeyPatch, way: str
+async def test_an_interrupted_rebuild_can_be_repeated(
+    isolated: Deployment, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    acme = await apart.create("acme")
-    people = await enlist(acme, {f"p{number}": ["support"] for number in range(8)})
-    before, ledger = await agreed(acme), await acme.ledger()
-    await _forget_head(apart, acme)
+    acme = await isolated.create_organization("acme")
+    people = await acme.add_members({f"p{number}": ["support"] for number in range(8)})
+    before, ledger = await assert_agreement(acme), await acme.ledger()
+    await _forget_head(isolated, acme)
     monkeypatch.setattr(filling, "IMPORT", 3)
     with monkeypatch.context() as plug:
         at = 4 if way == "import_" else 1  # all but the newest positions is imported
-        plug.setattr(apart.service.engine, way, _dying(getattr(apart.service.engine, way), at))
+        plug.setattr(
+            isolated.service.engine, way, _dying(getattr(isolated.service.engine, way), at)
+        )
         with pytest.raises(ConnectionError):
-            await rebuild(apart)
-    held = {str(each) for each in await graph(acme)}
+            await rebuild(isolated)
+    held = {str(each) for each in await spicedb_relationships(acme)}
     assert held < before if way == "import_" else held == before
     await _denied(acme)
-    assert (await rebuild(apart)).organizations == [acme.id]
-    assert await agreed(acme) == before
+    assert (await rebuild(isolated)).organizations == [acme.id]
+    assert await assert_agreement(acme) == before
     assert await acme.ledger() == ledger
     assert await acme.can(people["p0"], "refunds_create")
     await _as_it_should_be(acme)
@@ -264,30 +309,33 @@ def _dying(call: Callable[..., Awaitable[Any]], at: int) -> Callable[..., Awaita
     ("position", "before", "arrives"),
     [(3, 1, True), (3, 2, True), (3, None, False), (5, 1, True), (5, None, True)],
 )
-async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
-    apart: World,
+async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
+    isolated: Deployment,
     monkeypatch: pytest.MonkeyPatch,
     position: int,
     before: int | None,
     arrives: bool,
 ) -> None:
     """Before an import, or before the write of the newest positions, where none is numbered."""
-    acme, globex = await apart.create("acme"), await apart.create("globex")
+    acme, globex = (
+        await isolated.create_organization("acme"),
+        await isolated.create_organization("globex"),
+    )
     bob = await acme.member("bob", ["support"])
     assert (await acme.change_roles(bob, "product")).status_code == 200
-    assert (await acme.act("remove", bob)).status_code == 204
-    ledger = [Entry.of(row) for row in await entries(acme)]
+    assert (await acme.remove(bob)).status_code == 204
+    ledger = [Entry.of(row) for row in await ledger_entries(acme)]
     assert len(ledger) == 5
     late = ledger[position - 1]
-    for team in (acme, globex):
-        await _forget_head(apart, team)
-    engine = apart.service.engine
+    for organization in (acme, globex):
+        await _forget_head(isolated, organization)
+    engine = isolated.service.engine
     calls, import_, write, came = itertools.count(1), engine.import_, engine.write, list[bool]()
 
     async def send() -> None:
         """As its sender has sent it, who is asleep since."""
         updates = [*late.updates, *late.head_updates(since=late)]
-        marker = late.marker(await apart.service.now())
+        marker = late.marker(await isolated.service.now())
         try:
             await write(updates, create=[marker], metadata=metadata([late]))
         except AlreadyThere:
@@ -309,26 +357,26 @@ async def test_a_late_write_that_comes_while_it_is_filled_leaves_nothing_behind(
     monkeypatch.setattr(engine, "import_", importing)
     monkeypatch.setattr(engine, "write", closing)
 
-    done = await rebuild(apart)
+    done = await rebuild(isolated)
 
     assert came == [arrives]
     assert (sorted(done.organizations), done.busy) == (sorted([acme.id, globex.id]), [])
     assert not await acme.can(bob, "refunds_create")
-    for team in (acme, globex):
-        await _as_it_should_be(team)
+    for organization in (acme, globex):
+        await _as_it_should_be(organization)
 
 
-async def test_what_was_refused_for_good_is_there_after_rebuilding(
-    apart: World,
+async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
+    isolated: Deployment,
 ) -> None:
-    acme = await apart.create("acme")
-    await _append(apart, acme, f"TOUCH organization:{acme.id}#overlord@user:eve")
+    acme = await isolated.create_organization("acme")
+    await _append(isolated, acme, f"TOUCH organization:{acme.id}#overlord@user:eve")
     assert (await acme.invite("eve", ["product"])).status_code == 503
-    assert (await rebuild(apart)).organizations == [acme.id]
+    assert (await rebuild(isolated)).organizations == [acme.id]
     assert (await acme.invite("eve", ["product"])).status_code == 201
-    assert await everything(apart) == {}
-    await _forget_head(apart, acme)
-    assert (await rebuild(apart)).organizations == [acme.id]
+    assert await compare_all(isolated) == {}
+    await _forget_head(isolated, acme)
+    assert (await rebuild(isolated)).organizations == [acme.id]
 
 
 @pytest.mark.parametrize(
@@ -344,41 +392,43 @@ async def test_what_was_refused_for_good_is_there_after_rebuilding(
         ),
     ],
 )
-async def test_rows_that_somebody_changed_behind_the_ledger_s_back_are_not_enforced(
-    ground: Ground, apart: World, meddling: str, told: str
+async def test_rows_changed_past_the_ledger_are_not_enforced(
+    isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, told: str
 ) -> None:
-    acme, globex = [await apart.create(name) for name in ("acme", "globex")]
+    acme, globex = [await isolated.create_organization(name) for name in ("acme", "globex")]
     bob = await acme.member("bob", ["support"])
     names = {"acme": acme.id, "bob": bob.id}
-    await ground.behind(apart, meddling.format(**names))
-    for team in (acme, globex):
-        await _forget_head(apart, team)
+    await isolated_deployments.execute_without_triggers(isolated, meddling.format(**names))
+    for organization in (acme, globex):
+        await _forget_head(isolated, organization)
 
-    done = await rebuild(apart)
+    done = await rebuild(isolated)
 
     assert done.organizations == [globex.id]
     assert done.disagreeing == {acme.id: [told.format(**names)]}
     assert not await acme.can(acme.administrator, "users_access")
     [refusal] = [
-        each for each in await chain(acme, Event.PLATFORM) if each.kind == "rebuild_refused"
+        each
+        for each in await acme.deployment.events(Event.PLATFORM)
+        if each.kind == "rebuild_refused"
     ]
     assert refusal.details == {"closed": True, "differences": [told.format(**names)]}
     await _as_it_should_be(globex)
 
 
-async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_rebuilt(
-    apart: World,
+async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
+    isolated: Deployment,
 ) -> None:
-    acme = await apart.create("acme")
+    acme = await isolated.create_organization("acme")
     bob = await acme.member("bob", ["support"])
     forged = f"organization:{acme.id}#administrator@user:{bob.id}"
-    await _append(apart, acme, f"TOUCH {forged}")
-    await _forget_head(apart, acme)
-    assert (await rebuild(apart)).disagreeing == {acme.id: [f"only the ledger has {forged}"]}
-    await _append(apart, acme, f"DELETE {forged}")
-    assert (await rebuild(apart)).organizations == [acme.id]
+    await _append(isolated, acme, f"TOUCH {forged}")
+    await _forget_head(isolated, acme)
+    assert (await rebuild(isolated)).disagreeing == {acme.id: [f"only the ledger has {forged}"]}
+    await _append(isolated, acme, f"DELETE {forged}")
+    assert (await rebuild(isolated)).organizations == [acme.id]
     assert not await acme.can(bob, "users_invite")
-    assert await everything(apart) == {}
+    assert await compare_all(isolated) == {}
 
 
 @pytest.mark.parametrize(
@@ -394,12 +444,12 @@ async def test_an_entry_that_was_forged_is_taken_back_by_another_before_it_is_re
         ),
     ],
 )
-async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
-    apart: World, forged: list[str], told: str
+async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
+    isolated: Deployment, forged: list[str], told: str
 ) -> None:
-    acme = await apart.create("acme")
-    people = await enlist(acme, {"bob": ["support"], "eve": ["support"]})
-    me, later = f"organization:{acme.id}", await apart.service.now() + timedelta(days=30)
+    acme = await isolated.create_organization("acme")
+    people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
+    me, later = f"organization:{acme.id}", await isolated.service.now() + timedelta(days=30)
     until = format_instant(later)
     body = {"roles": [{"role": "support", "expires_at": until}]}
     path = f"{acme.path}/members/{people['eve'].id}/roles"
@@ -411,53 +461,53 @@ async def test_the_ledger_s_last_word_on_each_relationship_is_what_counts(
         "other": f"{me}#administrator@user:{people['bob'].id}",
     }
     for each in forged:
-        await _append(apart, acme, each.format(**names))
-    await _forget_head(apart, acme)
-    assert (await rebuild(apart)).disagreeing == {acme.id: [told.format(**names)]}
+        await _append(isolated, acme, each.format(**names))
+    await _forget_head(isolated, acme)
+    assert (await rebuild(isolated)).disagreeing == {acme.id: [told.format(**names)]}
 
 
-async def test_what_an_operator_has_given_up_is_as_the_rows_have_it(apart: World) -> None:
-    acme = await apart.create("acme")
+async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) -> None:
+    acme = await isolated.create_organization("acme")
     bob = await acme.member("bob", ["support"])
     me = f"organization:{acme.id}"
     forged = f"{me}#administrator@user:{bob.id}"
-    await _append(apart, acme, f"TOUCH {forged}", f"TOUCH {me}#overlord@user:eve")
+    await _append(isolated, acme, f"TOUCH {forged}", f"TOUCH {me}#overlord@user:eve")
     assert (await acme.invite("eve", ["product"])).status_code == 503
-    assert acme.id in (await rebuild(apart)).disagreeing
+    assert acme.id in (await rebuild(isolated)).disagreeing
     assert await acme.can(bob, "refunds_create"), "it has only stopped, and nothing is closed"
-    async with apart.operator(acme.id, even_if_stopped=True) as change:
-        await skip(apart.service.ledger, change, acme.id, "forged")
-    await _forget_head(apart, acme)
-    assert (await rebuild(apart)).organizations == [acme.id]
+    async with isolated.operator(acme.id, even_if_stopped=True) as change:
+        await skip_stopped(isolated.service.ledger, change, acme.id, "forged")
+    await _forget_head(isolated, acme)
+    assert (await rebuild(isolated)).organizations == [acme.id]
     assert not await acme.can(bob, "users_invite")
-    assert await everything(apart) == {}
+    assert await compare_all(isolated) == {}
 
 
-async def _append(world: World, team: Team, *updates: str) -> None:
+async def _append(deployment: Deployment, organization: Organization, *updates: str) -> None:
     """Append an entry that no row has led to, as who has the application's key can."""
-    async with world.service.sessions() as session:
+    async with deployment.service.sessions() as session:
         await session.execute(
             text(
                 "INSERT INTO ledger (organization_id, updates, actor, channel, request_id,"
                 " catalog_version) VALUES (:id, :told, 'user:eve', 'api', 'x', 'none')"
             ),
-            {"id": team.id, "told": list(updates)},
+            {"id": organization.id, "told": list(updates)},
         )
         await session.commit()
 
 
-async def test_what_only_has_not_arrived_yet_is_no_other_history(apart: World) -> None:
-    acme = await apart.create("acme")
-    async with apart.service.ledger.change(OPERATOR, acme.id) as change:
+async def test_pending_positions_are_not_another_history(isolated: Deployment) -> None:
+    acme = await isolated.create_organization("acme")
+    async with isolated.service.ledger.change(OPERATOR, acme.id) as change:
         giving = "INSERT INTO role_assignments VALUES (:acme, :ana, 'support')"
         keys = {"acme": acme.id, "ana": acme.administrator.id}
         await change.session.execute(text(giving), keys)
         await change.session.commit()  # and nobody tells SpiceDB
-    assert (await rebuild(apart)).organizations == []
+    assert (await rebuild(isolated)).organizations == []
     assert (await acme.invite("eve", ["product"])).status_code == 201
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def _forget_head(world: World, team: Team) -> None:
-    heads = [str(each) for each in await holdings(team) if each.relation == "head"]
-    await lose(world, *heads)
+async def _forget_head(deployment: Deployment, organization: Organization) -> None:
+    heads = [str(each) for each in await spicedb_contents(organization) if each.relation == "head"]
+    await delete_from_spicedb(deployment, *heads)

@@ -11,91 +11,99 @@ from teamaccess.delivery.provenance.runs import unsettled
 from teamaccess.storage import Finding, FindingKind, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from teamaccess.upkeep.worker import reconciler
-from tests.support.sides import agreed, holdings
-from tests.support.spicedb_proxy import before, until, working
-from tests.support.steps import enlist
-from tests.support.world import OPERATOR, Team, World
-from tests.upkeep.reconciliation.drift import ask_for, lose, put
+from tests.support.agreement import assert_agreement, spicedb_contents
+from tests.support.deployment import OPERATOR, Deployment
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import before, running_worker, wait_until
+from tests.upkeep.reconciliation.drift import (
+    add_to_spicedb,
+    delete_from_spicedb,
+    request_comparison,
+)
 
 
 @pytest.fixture
-async def acme(apart: World) -> Team:
+async def acme(isolated: Deployment) -> Organization:
     """An organization with some members."""
-    team = await apart.create("acme")
-    await enlist(team, {f"p{number}": ["support"] for number in range(8)})
-    return team
+    organization = await isolated.create_organization("acme")
+    await organization.add_members({f"p{number}": ["support"] for number in range(8)})
+    return organization
 
 
 @pytest.fixture
-async def globex(apart: World) -> Team:
+async def globex(isolated: Deployment) -> Organization:
     """One that is not rebuilt, and in which a stranger shows how far the worker has read."""
-    return await apart.create("globex")
+    return await isolated.create_organization("globex")
 
 
 @pytest.fixture
-async def worker(apart: World, acme: Team, globex: Team) -> AsyncIterator[None]:
+async def worker(
+    isolated: Deployment, acme: Organization, globex: Organization
+) -> AsyncIterator[None]:
     """A worker that watches."""
-    async with working(apart):
-        await until(lambda: _begun(apart))
+    async with running_worker(isolated):
+        await wait_until(lambda: _begun(isolated))
         yield
 
 
-async def _begun(world: World) -> bool:
-    async with world.service.reads() as session:
+async def _begun(deployment: Deployment) -> bool:
+    async with deployment.service.reads() as session:
         return bool(await session.scalar(select(WatchCursor.zed_token)))
 
 
-async def needs(team: Team) -> None:
+async def needs(organization: Organization) -> None:
     """Have it rebuilt the next time."""
-    heads = [str(each) for each in await holdings(team) if each.relation == "head"]
-    await lose(team.world, *heads)
+    heads = [str(each) for each in await spicedb_contents(organization) if each.relation == "head"]
+    await delete_from_spicedb(organization.deployment, *heads)
 
 
-async def rebuild(team: Team) -> None:
+async def rebuild(organization: Organization) -> None:
     """What the command does."""
-    service = team.world.service
+    service = organization.deployment.service
     rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, OPERATOR)
-    done = await rebuilder.some([team.id], lambda seen: None)
-    assert done.organizations == [team.id]
+    done = await rebuilder.rebuild([organization.id], lambda seen: None)
+    assert done.organizations == [organization.id]
 
 
-async def found(team: Team, kind: FindingKind = FindingKind.FOREIGN_WRITE) -> list[dict[str, Any]]:
+async def found(
+    organization: Organization, kind: FindingKind = FindingKind.FOREIGN_WRITE
+) -> list[dict[str, Any]]:
     """What was found about it, the oldest first."""
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
-            .where(Finding.organization_id == team.id, Finding.kind == kind)
+            .where(Finding.organization_id == organization.id, Finding.kind == kind)
             .order_by(Finding.id)
         )
         return list(rows)
 
 
-async def strangers(team: Team) -> list[str]:
+async def strangers(organization: Organization) -> list[str]:
     """What somebody has done there, heads aside: these are lost to have it rebuilt."""
-    told = [text for details in await found(team) for text in details["updates"]]
+    told = [text for details in await found(organization) for text in details["updates"]]
     return [text for text in told if "#head@" not in text]
 
 
-async def read_so_far(other: Team) -> None:
+async def read_so_far(other: Organization) -> None:
     """Wait until the worker has read all that was written before this."""
     written = f"organization:{other.id}#product@user:after-{len(await found(other))}"
-    await put(other.world, written)
-    await until(lambda: _told(other, written))
+    await add_to_spicedb(other.deployment, written)
+    await wait_until(lambda: _told(other, written))
 
 
-async def _told(team: Team, text: str) -> bool:
-    return f"TOUCH {text}" in await strangers(team)
+async def _told(organization: Organization, text: str) -> bool:
+    return f"TOUCH {text}" in await strangers(organization)
 
 
-async def importing(team: Team) -> bool:
+async def importing(organization: Organization) -> bool:
     """Whether a rebuild of it may still have written something that nobody has seen."""
-    async with team.world.service.reads() as session:
-        return bool(await unsettled(session, [team.id]))
+    async with organization.deployment.service.reads() as session:
+        return bool(await unsettled(session, [organization.id]))
 
 
-async def over(team: Team) -> bool:
+async def over(organization: Organization) -> bool:
     """Whether the end of its import has been seen."""
-    return not await importing(team)
+    return not await importing(organization)
 
 
 async def _pulled() -> None:
@@ -103,61 +111,65 @@ async def _pulled() -> None:
 
 
 @pytest.mark.usefixtures("worker")
-async def test_what_a_rebuilding_imports_is_no_finding(acme: Team, globex: Team) -> None:
+async def test_the_import_of_a_rebuild_is_not_a_finding(
+    acme: Organization, globex: Organization
+) -> None:
     await needs(acme)
     await rebuild(acme)
     await read_so_far(globex)
     assert await strangers(acme) == []
     assert await over(acme)
-    await agreed(acme)
+    await assert_agreement(acme)
     forged = f"organization:{acme.id}#administrator@user:eve"
-    await put(acme.world, forged)
-    await until(lambda: _told(acme, forged))
+    await add_to_spicedb(acme.deployment, forged)
+    await wait_until(lambda: _told(acme, forged))
 
 
 @pytest.mark.usefixtures("worker")
-async def test_a_strangers_write_during_a_rebuilding_is_found(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_foreign_write_during_a_rebuild_is_found(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    forged, other = [f"organization:{team.id}#administrator@user:eve" for team in (acme, globex)]
+    forged, other = [
+        f"organization:{organization.id}#administrator@user:eve" for organization in (acme, globex)
+    ]
 
     async def eve() -> None:
-        await put(acme.world, forged)
-        await put(globex.world, other)
+        await add_to_spicedb(acme.deployment, forged)
+        await add_to_spicedb(globex.deployment, other)
 
     # nothing can be compared before it is rebuilt, and then nobody looks there again unasked
     monkeypatch.setattr(reconciler, "POSTPONED_SECONDS", 3600)
     await needs(acme)
-    await ask_for(acme)
-    await until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
+    await request_comparison(acme)
+    await wait_until(lambda: _found(acme, FindingKind.OTHER_HISTORY))
     with monkeypatch.context() as patch:
-        before(patch, acme.world, "import_", eve)
+        before(patch, acme.deployment, "import_", eve)
         await rebuild(acme)
-    await until(lambda: _told(globex, other))
-    await until(lambda: _found(acme, FindingKind.DRIFT))
+    await wait_until(lambda: _told(globex, other))
+    await wait_until(lambda: _found(acme, FindingKind.DRIFT))
     [drift] = await found(acme, FindingKind.DRIFT)
     assert (drift["extra"], drift["counts"]) == ([forged], {"extra": 1})
-    await until(lambda: over(acme))
+    await wait_until(lambda: over(acme))
 
 
-async def _found(team: Team, kind: FindingKind) -> bool:
-    return bool(await found(team, kind))
+async def _found(organization: Organization, kind: FindingKind) -> bool:
+    return bool(await found(organization, kind))
 
 
-async def test_a_worker_that_lags_behind_knows_one_rebuilding_from_the_next(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_that_lags_behind_distinguishes_two_rebuilds(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async with working(acme.world):
-        await until(lambda: _begun(acme.world))
+    async with running_worker(acme.deployment):
+        await wait_until(lambda: _begun(acme.deployment))
         await read_so_far(globex)
     await needs(acme)
     await rebuild(acme)
     await needs(acme)
     with monkeypatch.context() as plug:
-        before(plug, acme.world, "write", _pulled)
+        before(plug, acme.deployment, "write", _pulled)
         with pytest.raises(ConnectionError):
             await rebuild(acme)
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         await read_so_far(globex)
         assert await strangers(acme) == []
         assert await importing(acme)
@@ -165,11 +177,11 @@ async def test_a_worker_that_lags_behind_knows_one_rebuilding_from_the_next(
         await read_so_far(globex)
         assert await over(acme)
     assert await strangers(acme) == []
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_worker_that_begins_at_the_present_waits_for_no_end_that_it_will_not_see(
-    acme: Team, globex: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_worker_that_starts_at_the_present_does_not_wait_for_the_end_of_an_earlier_rebuild(
+    acme: Organization, globex: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await needs(acme)
     await rebuild(acme)
@@ -178,10 +190,10 @@ async def test_a_worker_that_begins_at_the_present_waits_for_no_end_that_it_will
     async with AsyncExitStack() as workers:
 
         async def begins() -> None:
-            await workers.enter_async_context(working(acme.world))
-            await until(lambda: _begun(acme.world))
+            await workers.enter_async_context(running_worker(acme.deployment))
+            await wait_until(lambda: _begun(acme.deployment))
 
-        before(monkeypatch, acme.world, "import_", begins)
+        before(monkeypatch, acme.deployment, "import_", begins)
         await rebuild(globex)
         assert await over(acme)
         await read_so_far(acme)

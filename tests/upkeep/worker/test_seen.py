@@ -18,9 +18,9 @@ from authzed.api.v1 import (
     ZedToken,
 )
 
-from tests.support.spicedb_proxy import working
-from tests.support.steps import end_membership, end_role, enlist
-from tests.support.world import Person, Team
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.spicedb_proxy import running_worker
 
 PROMISED = 1.5
 LENIENCE = 3.5
@@ -31,11 +31,11 @@ AHEAD = timedelta(seconds=2)
 class Asking:
     """A service that asks the same question again and again, until it is told no for a while."""
 
-    def __init__(self, team: Team, whom: Person, fresh: Consistency) -> None:
-        self._team = team
+    def __init__(self, organization: Organization, whom: Person, fresh: Consistency) -> None:
+        self._team = organization
         self._question = CheckPermissionRequest(
             consistency=fresh,
-            resource=ObjectReference(object_type="organization", object_id=team.id),
+            resource=ObjectReference(object_type="organization", object_id=organization.id),
             permission="refunds_create",
             subject=SubjectReference(
                 object=ObjectReference(object_type="user", object_id=whom.id),
@@ -56,8 +56,8 @@ class Asking:
             await asyncio.sleep(0.02)
 
     async def _ask(self) -> bool:
-        key = self._team.world.settings.spicedb_preshared_key.get_secret_value()
-        answer = await self._team.world.engine.CheckPermission(
+        key = self._team.deployment.settings.spicedb_preshared_key.get_secret_value()
+        answer = await self._team.deployment.engine.CheckPermission(
             self._question, metadata=(("authorization", f"Bearer {key}"),)
         )
         has = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
@@ -65,13 +65,15 @@ class Asking:
 
 
 @pytest.mark.parametrize("what", ["role", "membership"])
-async def test_at_every_freshness_an_end_is_seen_in_time(acme: Team, what: str) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    end = await acme.world.service.now() + AHEAD
+async def test_an_expiry_is_visible_in_time_at_every_freshness(
+    acme: Organization, what: str
+) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    end = await acme.deployment.service.now() + AHEAD
     if what == "role":
-        await end_role(acme, bob, "support", end)
+        await acme.set_role_expiry(bob, "support", end)
     else:
-        await end_membership(acme, bob, end)
+        await acme.set_membership_expiry(bob, end)
     old = (await acme.administrator.ask("PATCH", acme.path, json={"name": "A"})).headers[
         "Zed-Token"
     ]
@@ -80,7 +82,7 @@ async def test_at_every_freshness_an_end_is_seen_in_time(acme: Team, what: str) 
         "at_least_as_fresh": Asking(acme, bob, Consistency(at_least_as_fresh=ZedToken(token=old))),
         "fully_consistent": Asking(acme, bob, Consistency(fully_consistent=True)),
     }
-    async with working(acme.world), asyncio.timeout(AHEAD.total_seconds() + 15):
+    async with running_worker(acme.deployment), asyncio.timeout(AHEAD.total_seconds() + 15):
         await asyncio.gather(*(each.run() for each in asking.values()))
     for name, each in asking.items():
         assert each.yes > 10, name

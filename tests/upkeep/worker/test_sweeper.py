@@ -3,18 +3,10 @@
 from datetime import datetime, timedelta
 
 from teamaccess.storage import InvitationId, LedgerEntry
-from tests.support.sides import agreed, entries, graph
-from tests.support.spicedb_proxy import swept, until, working
-from tests.support.steps import (
-    end_invitation,
-    end_membership,
-    end_role,
-    enlist,
-    events,
-    invitation_of,
-    members,
-)
-from tests.support.world import Team, World
+from tests.support.agreement import assert_agreement, ledger_entries, spicedb_relationships
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import running_worker, swept, wait_until
 
 SOON = timedelta(seconds=1.2)
 LATER = timedelta(days=1)
@@ -23,9 +15,9 @@ LENIENCE = timedelta(seconds=4)
 """What a machine that does other things as well may add."""
 
 
-async def ends_in(world: World, more: timedelta) -> datetime:
+async def ends_in(deployment: Deployment, more: timedelta) -> datetime:
     """A time so far ahead."""
-    return await world.service.now() + more
+    return await deployment.service.now() + more
 
 
 def on_time(entry: LedgerEntry, end: datetime) -> bool:
@@ -33,100 +25,104 @@ def on_time(entry: LedgerEntry, end: datetime) -> bool:
     return end <= entry.decided_at <= end + PROMISED + LENIENCE
 
 
-async def test_a_role_ends_at_its_end_and_the_ledger_says_that_nobody_did_it(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support", "developer"]}))["bob"]
-    end = await ends_in(acme.world, SOON)
-    await end_role(acme, bob, "developer", end)
+async def test_a_role_ends_at_its_expiry_and_the_ledger_names_the_system(
+    acme: Organization,
+) -> None:
+    bob = (await acme.add_members({"bob": ["support", "developer"]}))["bob"]
+    end = await ends_in(acme.deployment, SOON)
+    await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         assert await acme.can(bob, "webhooks_create")
-        await until(lambda: has_grown(acme, before))
+        await wait_until(lambda: has_grown(acme, before))
 
-    [entry] = (await entries(acme))[before:]
+    [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     assert (entry.actor, entry.channel) == ("system", "system")
     [update] = entry.updates
     assert update.startswith(f"DELETE organization:{acme.id}#developer@user:{bob.id}[expiration:")
-    assert (await members(acme))[bob.id] == ["support"]
-    told = (await events(acme))[-1]
+    assert (await acme.roles_by_member())[bob.id] == ["support"]
+    told = (await acme.events())[-1]
     assert (told.kind, told.actor, told.channel) == ("role_ended", "system", "system")
     assert told.request_id == entry.request_id
     assert told.subject == f"user:{bob.id}"
     assert told.details == {"role": "developer", "expires_at": end.isoformat()}
-    assert "developer" not in {each.relation for each in await graph(acme)}
+    assert "developer" not in {each.relation for each in await spicedb_relationships(acme)}
     assert await acme.can(bob, "refunds_create")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_membership_ends_as_by_a_removal(acme: Team) -> None:
+async def test_an_expired_membership_ends_like_a_removal(acme: Organization) -> None:
     bob = await acme.member("bob", roles=["support", "developer"])
-    end = await ends_in(acme.world, SOON)
-    await end_membership(acme, bob, end)
-    await end_role(acme, bob, "developer", end)
+    end = await ends_in(acme.deployment, SOON)
+    await acme.set_membership_expiry(bob, end)
+    await acme.set_role_expiry(bob, "developer", end)
     before = len(await acme.ledger())
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         assert await acme.can(bob, "refunds_create")
-        await until(lambda: has_grown(acme, before))
+        await wait_until(lambda: has_grown(acme, before))
 
-    [entry] = (await entries(acme))[before:]
+    [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     assert [each.partition("[")[0] for each in entry.updates] == [
         f"DELETE organization:{acme.id}#{relation}@user:{bob.id}"
         for relation in ("developer", "member", "support")
     ]
-    assert bob.id not in await members(acme)
+    assert bob.id not in await acme.roles_by_member()
     assert (await bob.ask("GET", "/v1/me")).status_code == 401
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("membership_ended", f"user:{bob.id}")
     assert told.details == {"roles": ["developer", "support"], "expires_at": end.isoformat()}
-    assert "role_ended" not in {each.kind for each in await events(acme)}
-    await agreed(acme)
+    assert "role_ended" not in {each.kind for each in await acme.events()}
+    await assert_agreement(acme)
 
 
-async def test_an_old_link_does_not_bring_back_whose_membership_has_ended(acme: Team) -> None:
+async def test_an_old_link_does_not_bring_back_a_member_whose_membership_expired(
+    acme: Organization,
+) -> None:
     await acme.invite("bob", ["support"])
-    bob = (await enlist(acme, {"bob": ["product"]}))["bob"]
-    await end_membership(acme, bob, await ends_in(acme.world, -SOON))
+    bob = (await acme.add_members({"bob": ["product"]}))["bob"]
+    await acme.set_membership_expiry(bob, await ends_in(acme.deployment, -SOON))
 
     assert await swept(acme) == 1
 
     late = await acme.accept("bob", headers={"Authorization": f"Bearer {bob.token}"})
     assert late.status_code == 401  # the sessions have ended, too
-    token = await acme.world.token(bob.id)
+    token = await acme.deployment.token(bob.id)
     late = await acme.accept("bob", headers={"Authorization": f"Bearer {token}"})
     assert (late.status_code, late.json()["code"]) == (409, "invitation_ended")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_an_invitation_lapses_and_stays_listed_as_expired(acme: Team) -> None:
+async def test_an_expired_invitation_stays_listed(acme: Organization) -> None:
     id = (await acme.invite("bob", ["support"])).json()["id"]
-    end = await ends_in(acme.world, SOON)
-    await end_invitation(acme, id, end)
+    end = await ends_in(acme.deployment, SOON)
+    await acme.set_invitation_expiry(id, end)
     before = len(await acme.ledger())
-    async with working(acme.world):
-        await until(lambda: has_grown(acme, before))
+    async with running_worker(acme.deployment):
+        await wait_until(lambda: has_grown(acme, before))
 
-    [entry] = (await entries(acme))[before:]
+    [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     assert entry.actor == "system"
-    assert (await invitation_of(acme, id)).lapsed_at == end
-    told = (await events(acme))[-1]
+    assert (await acme.invitation(id)).lapsed_at == end
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("invitation_expired", f"invitation:{id}")
     path = f"{acme.path}/invitations?status=expired"
     expired = (await acme.administrator.ask("GET", path)).json()["items"]
     assert [each["id"] for each in expired] == [id]
-    assert not any(each.relation == "invitee" for each in await graph(acme))
+    assert not any(each.relation == "invitee" for each in await spicedb_relationships(acme))
     late = await acme.accept("bob")
     assert (late.status_code, late.json()["code"]) == (409, "invitation_ended")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_lapsed_invitation_can_be_sent_again_cancelled_or_followed_by_another(
-    acme: Team,
+async def test_an_expired_invitation_can_be_resent_cancelled_or_followed_by_another(
+    acme: Organization,
 ) -> None:
     ids = [(await acme.invite(each, ["support"])).json()["id"] for each in ("bob", "eve", "fay")]
     for id in ids:
-        await end_invitation(acme, id, await ends_in(acme.world, -SOON))
+        await acme.set_invitation_expiry(id, await ends_in(acme.deployment, -SOON))
     assert await swept(acme) == 3
     assert await swept(acme) == 0
 
@@ -136,37 +132,51 @@ async def test_a_lapsed_invitation_can_be_sent_again_cancelled_or_followed_by_an
     assert (await acme.invite("fay", ["product"])).status_code == 201
     for name in ("bob", "fay"):
         (await acme.accept(name)).raise_for_status()
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_has_not_come_to_its_end_stays_here_and_elsewhere(
-    acme: Team, globex: Team
+async def test_rows_that_have_not_expired_stay_in_all_organizations(
+    acme: Organization, globex: Organization
 ) -> None:
     everywhere = {}
-    for team in (acme, globex):
-        people = await enlist(team, {"bob": ["support", "developer"], "eve": ["product"]})
-        await end_role(team, people["bob"], "developer", await ends_in(team.world, LATER))
-        await end_membership(team, people["eve"], await ends_in(team.world, LATER))
-        await team.invite("fay", ["support"])
-        everywhere[team.id] = (await members(team), await agreed(team), len(await events(team)))
-    gone = (await enlist(acme, {"gone": ["support"]}))["gone"]
-    await end_membership(acme, gone, await ends_in(acme.world, SOON))
+    for organization in (acme, globex):
+        people = await organization.add_members(
+            {"bob": ["support", "developer"], "eve": ["product"]}
+        )
+        await organization.set_role_expiry(
+            people["bob"], "developer", await ends_in(organization.deployment, LATER)
+        )
+        await organization.set_membership_expiry(
+            people["eve"], await ends_in(organization.deployment, LATER)
+        )
+        await organization.invite("fay", ["support"])
+        everywhere[organization.id] = (
+            await organization.roles_by_member(),
+            await assert_agreement(organization),
+            len(await organization.events()),
+        )
+    gone = (await acme.add_members({"gone": ["support"]}))["gone"]
+    await acme.set_membership_expiry(gone, await ends_in(acme.deployment, SOON))
     ledgers = len(await acme.ledger()), len(await globex.ledger())
-    async with working(acme.world):
-        await until(lambda: has_grown(acme, ledgers[0]))
+    async with running_worker(acme.deployment):
+        await wait_until(lambda: has_grown(acme, ledgers[0]))
 
     assert (len(await acme.ledger()), len(await globex.ledger())) == (ledgers[0] + 1, ledgers[1])
-    for team, more in ((acme, 1), (globex, 0)):
-        found = (await members(team), await agreed(team), len(await events(team)) - more)
-        assert found == everywhere[team.id]
+    for organization, more in ((acme, 1), (globex, 0)):
+        found = (
+            await organization.roles_by_member(),
+            await assert_agreement(organization),
+            len(await organization.events()) - more,
+        )
+        assert found == everywhere[organization.id]
 
 
-async def test_an_end_that_was_put_off_is_no_end(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
+async def test_an_extended_expiry_ends_nothing(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
     id = (await acme.invite("eve", ["product"])).json()["id"]
-    end = await ends_in(acme.world, -SOON)
-    await end_role(acme, bob, "support", end)
-    await end_invitation(acme, id, end)
+    end = await ends_in(acme.deployment, -SOON)
+    await acme.set_role_expiry(bob, "support", end)
+    await acme.set_invitation_expiry(id, end)
     await acme.change_roles(bob, "support")
     await acme.administrator.ask("POST", f"{acme.path}/invitations/{id}/resend")
     before = await acme.ledger()
@@ -175,34 +185,38 @@ async def test_an_end_that_was_put_off_is_no_end(acme: Team) -> None:
 
     assert await acme.ledger() == before
     assert await acme.can(bob, "refunds_create")
-    assert (await invitation_of(acme, InvitationId(id))).lapsed_at is None
+    assert (await acme.invitation(InvitationId(id))).lapsed_at is None
 
 
-async def test_a_suspended_member_s_ends_come_too_and_nothing_of_it_returns(acme: Team) -> None:
-    people = await enlist(acme, {"bob": ["support", "product"], "eve": ["support"]}, ["bob", "eve"])
-    end = await ends_in(acme.world, -SOON)
-    await end_role(acme, people["bob"], "support", end)
-    await end_membership(acme, people["eve"], end)
+async def test_expiries_of_a_suspended_member_take_effect_and_do_not_return(
+    acme: Organization,
+) -> None:
+    people = await acme.add_members(
+        {"bob": ["support", "product"], "eve": ["support"]}, ["bob", "eve"]
+    )
+    end = await ends_in(acme.deployment, -SOON)
+    await acme.set_role_expiry(people["bob"], "support", end)
+    await acme.set_membership_expiry(people["eve"], end)
 
     assert await swept(acme) == 2
 
-    assert (await acme.act("reactivate", people["bob"])).status_code == 204
-    assert (await acme.act("reactivate", people["eve"])).status_code == 404
+    assert (await acme.reactivate(people["bob"])).status_code == 204
+    assert (await acme.reactivate(people["eve"])).status_code == 404
     assert not await acme.can(people["bob"], "refunds_create")
     assert await acme.can(people["bob"], "webhooks_send_test")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_member_is_shown_with_their_end(acme: Team) -> None:
-    bob = (await enlist(acme, {"bob": ["support"]}))["bob"]
-    end = await ends_in(acme.world, LATER)
-    await end_membership(acme, bob, end)
+async def test_a_member_is_shown_with_their_expiry(acme: Organization) -> None:
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    end = await ends_in(acme.deployment, LATER)
+    await acme.set_membership_expiry(bob, end)
     shown = await acme.administrator.ask("GET", f"{acme.path}/members/{bob.id}")
     assert datetime.fromisoformat(shown.json()["expires_at"]) == end
     ana = await acme.administrator.ask("GET", f"{acme.path}/members/{acme.administrator.id}")
     assert ana.json()["expires_at"] is None
 
 
-async def has_grown(team: Team, before: int) -> bool:
+async def has_grown(organization: Organization, before: int) -> bool:
     """Whether the ledger is longer than it was."""
-    return len(await team.ledger()) > before
+    return len(await organization.ledger()) > before

@@ -1,77 +1,78 @@
 """A place in a team and a role of a team end when their end comes, by PostgreSQL's clock."""
 
-from tests.support.sides import agreed, entries
-from tests.support.spicedb_proxy import swept, until, working
-from tests.support.steps import enlist, events
-from tests.support.teams import Crew
-from tests.support.world import Team
+from tests.support.agreement import assert_agreement, ledger_entries
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import running_worker, swept, wait_until
+from tests.support.teams import Team
 from tests.upkeep.worker.test_sweeper import LATER, SOON, ends_in, has_grown, on_time
 
 
-async def test_a_place_in_a_team_ends_at_its_end(acme: Team) -> None:
-    bob, eve = (await enlist(acme, {"bob": ["product"], "eve": []})).values()
-    pay = await Crew.made(acme, "pay", "support")
-    await pay.put(eve, await ends_in(acme.world, LATER))
-    end = await ends_in(acme.world, SOON)
-    await pay.put(bob, end)
+async def test_a_team_membership_ends_at_its_expiry(acme: Organization) -> None:
+    bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
+    pay = await Team.create(acme, "pay", "support")
+    await pay.add_member(eve, await ends_in(acme.deployment, LATER))
+    end = await ends_in(acme.deployment, SOON)
+    await pay.add_member(bob, end)
     before = len(await acme.ledger())
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         assert await acme.can(bob, "refunds_create")
-        await until(lambda: has_grown(acme, before))
+        await wait_until(lambda: has_grown(acme, before))
 
-    [entry] = (await entries(acme))[before:]
+    [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     assert entry.actor == "system"
     [update] = entry.updates
     assert update.startswith(f"DELETE team:{acme.id}/pay#member@user:{bob.id}[expiration:")
-    assert await pay.seated() == [eve.id]
-    told = (await events(acme))[-1]
+    assert await pay.member_ids() == [eve.id]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_place_ended", f"user:{bob.id}")
     assert told.details == {"team": "pay", "expires_at": end.isoformat()}
     assert not await acme.can(bob, "refunds_create")
     assert await acme.can(bob, "webhooks_access")
     assert await acme.can(eve, "refunds_create")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_a_role_of_a_team_ends_for_everybody_in_it(acme: Team) -> None:
-    bob, eve = (await enlist(acme, {"bob": ["product"], "eve": []})).values()
-    end = await ends_in(acme.world, SOON)
-    pay = await Crew.made(acme, "pay", "support")
-    await pay.hold("developer", support=end)
+async def test_a_role_of_a_team_expires_for_all_its_members(acme: Organization) -> None:
+    bob, eve = (await acme.add_members({"bob": ["product"], "eve": []})).values()
+    end = await ends_in(acme.deployment, SOON)
+    pay = await Team.create(acme, "pay", "support")
+    await pay.set_roles("developer", support=end)
     for person in (bob, eve):
-        await pay.put(person)
+        await pay.add_member(person)
     before = len(await acme.ledger())
-    async with working(acme.world):
+    async with running_worker(acme.deployment):
         assert await acme.can(bob, "refunds_create")
-        await until(lambda: has_grown(acme, before))
+        await wait_until(lambda: has_grown(acme, before))
 
-    [entry] = (await entries(acme))[before:]
+    [entry] = (await ledger_entries(acme))[before:]
     assert on_time(entry, end)
     [update] = entry.updates
     relation = f"organization:{acme.id}#support@team:{acme.id}/pay#member"
     assert update.startswith(f"DELETE {relation}[expiration:")
-    told = (await events(acme))[-1]
+    told = (await acme.events())[-1]
     assert (told.kind, told.subject) == ("team_role_ended", "team:pay")
     assert told.details == {"role": "support", "expires_at": end.isoformat()}
     for person in (bob, eve):
         assert not await acme.can(person, "refunds_create")
         assert await acme.can(person, "webhooks_create")
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_what_has_ended_is_swept_once_and_with_its_team_not_at_all(acme: Team) -> None:
-    bob, eve = (await enlist(acme, {"bob": [], "eve": []})).values()
-    pay, ops = await Crew.made(acme, "pay", "support"), await Crew.made(acme, "ops", "support")
-    past = await ends_in(acme.world, -SOON)
-    for crew in (pay, ops):
+async def test_an_expired_row_is_swept_once_and_not_after_its_team_was_deleted(
+    acme: Organization,
+) -> None:
+    bob, eve = (await acme.add_members({"bob": [], "eve": []})).values()
+    pay, ops = await Team.create(acme, "pay", "support"), await Team.create(acme, "ops", "support")
+    past = await ends_in(acme.deployment, -SOON)
+    for team in (pay, ops):
         for person in (bob, eve):
-            await crew.put(person)
-            await crew.end_place(person, past)
-        await crew.end_role("support", past)
+            await team.add_member(person)
+            await team.set_membership_expiry(person, past)
+        await team.set_role_expiry("support", past)
     await ops.delete()
 
     assert await swept(acme) == 3
     assert await swept(acme) == 0
-    assert await pay.seated() == []
-    await agreed(acme)
+    assert await pay.member_ids() == []
+    await assert_agreement(acme)

@@ -10,94 +10,101 @@ import pytest
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId
-from tests.support.connections import Connection
-from tests.support.sides import agreed, entries, seat
-from tests.support.spicedb_proxy import another_process, until
-from tests.support.steps import has_stopped
-from tests.support.world import Team, World
-from tests.upkeep.reconciliation.drift import ask_for
+from tests.support.agreement import assert_agreement, ledger_entries
+from tests.support.database_connections import Connection
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.spicedb_proxy import another_process, wait_until
+from tests.upkeep.reconciliation.drift import request_comparison
 from tests.upkeep.worker.test_troubles import FORGED
 
 pytestmark = pytest.mark.usefixtures("worker")
 
 
-async def found(team: Team) -> list[dict[str, Any]]:
+async def found(organization: Organization) -> list[dict[str, Any]]:
     """What was found about the organization, the oldest first."""
-    async with team.world.service.reads() as session:
+    async with organization.deployment.service.reads() as session:
         rows = await session.scalars(
             select(Finding.details)
-            .where(Finding.organization_id == team.id, Finding.kind == FindingKind.FOREIGN_WRITE)
+            .where(
+                Finding.organization_id == organization.id,
+                Finding.kind == FindingKind.FOREIGN_WRITE,
+            )
             .order_by(Finding.id)
         )
         return list(rows)
 
 
-async def write(world: World, *updates: Update, **metadata: Any) -> None:
+async def write(deployment: Deployment, *updates: Update, **metadata: Any) -> None:
     """Write to SpiceDB as somebody who has the key and goes round us."""
-    await world.service.engine.write(updates, metadata=metadata)
+    await deployment.service.engine.write(updates, metadata=metadata)
 
 
-async def watching(team: Team) -> None:
+async def watching(organization: Organization) -> None:
     """Wait until the worker sees what is written: it finds a first write of somebody else's."""
-    probe = Touch(Relationship.parse(f"organization:{team.id}#product@user:probe"))
-    await until(lambda: _seen(team, probe))
+    probe = Touch(Relationship.parse(f"organization:{organization.id}#product@user:probe"))
+    await wait_until(lambda: _seen(organization, probe))
 
 
-async def _seen(team: Team, probe: Touch) -> bool:
-    await write(team.world, probe)
-    await write(team.world, Delete(probe.relationship))
+async def _seen(organization: Organization, probe: Touch) -> bool:
+    await write(organization.deployment, probe)
+    await write(organization.deployment, Delete(probe.relationship))
     await asyncio.sleep(0.1)
-    return bool(await found(team))
+    return bool(await found(organization))
 
 
 async def test_a_write_past_the_ledger_is_found_with_what_it_changed(
-    acme: Team, globex: Team
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     forged = f"organization:{acme.id}#administrator@user:eve"
-    await write(acme.world, Touch(Relationship.parse(forged)))
-    await until(lambda: _anything(acme))
+    await write(acme.deployment, Touch(Relationship.parse(forged)))
+    await wait_until(lambda: _anything(acme))
     [finding] = await found(acme)
     assert finding["updates"] == [f"TOUCH {forged}"]
     assert finding["metadata"] == {}
 
 
-async def test_what_goes_through_the_ledger_is_no_finding(acme: Team, globex: Team) -> None:
+async def test_changes_through_the_ledger_are_not_findings(
+    acme: Organization, globex: Organization
+) -> None:
     await watching(globex)
     bob = await acme.member("bob", roles=["product"])
     await acme.change_roles(bob, "support")
-    await acme.act("suspend", bob)
-    await acme.act("remove", bob)
-    await seat(acme, eve=["support"], dan=["product"])
+    await acme.suspend(bob)
+    await acme.remove(bob)
+    await acme.add_users(eve=["support"], dan=["product"])
     before = len(await found(globex))
-    await write(globex.world, Touch(Relationship.parse(f"organization:{globex.id}#product@user:z")))
-    await until(lambda: _more(globex, before))
+    await write(
+        globex.deployment, Touch(Relationship.parse(f"organization:{globex.id}#product@user:z"))
+    )
+    await wait_until(lambda: _more(globex, before))
     assert await found(acme) == []
-    await agreed(acme)
+    await assert_agreement(acme)
 
 
-async def test_somebody_who_names_a_position_of_the_ledger_is_found_all_the_same(
-    acme: Team, globex: Team
+async def test_a_foreign_write_that_names_a_ledger_position_is_found(
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     bob = await acme.member("bob", roles=["support"])
     await acme.change_roles(bob, "product")
-    given = (await entries(acme))[-2]
+    given = (await ledger_entries(acme))[-2]
     claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
     again = f"organization:{acme.id}#support@user:{bob.id}"
-    await write(acme.world, Touch(Relationship.parse(again)), teamaccess=claimed)
-    await until(lambda: _anything(acme))
+    await write(acme.deployment, Touch(Relationship.parse(again)), teamaccess=claimed)
+    await wait_until(lambda: _anything(acme))
     [finding] = await found(acme)
     assert finding["updates"] == [f"TOUCH {again}"]
 
 
-async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_own_updates_alone(
-    acme: Team, globex: Team
+async def test_a_write_about_several_tenants_is_one_finding_for_each_with_only_its_updates(
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     ghost = replace(globex, id=OrganizationId(f"ghost-{globex.id}"))
@@ -106,8 +113,8 @@ async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_ow
         f"team:{acme.id}/pay#member@user:eve",
         f"organization:{ghost.id}#member@user:eve",
     ]
-    await write(acme.world, *(Touch(Relationship.parse(each)) for each in given))
-    await until(lambda: _anything(ghost))
+    await write(acme.deployment, *(Touch(Relationship.parse(each)) for each in given))
+    await wait_until(lambda: _anything(ghost))
     [about_acme], [about_ghost] = await found(acme), await found(ghost)
     assert sorted(about_acme["updates"]) == [f"TOUCH {each}" for each in given[:2]]
     assert about_ghost["updates"] == [f"TOUCH {given[2]}"]
@@ -115,48 +122,50 @@ async def test_a_write_about_several_tenants_is_a_finding_about_each_with_its_ow
     assert about_acme["zed_token"] == about_ghost["zed_token"]
 
 
-async def test_an_old_position_s_marker_that_is_touched_passes_nothing_off(
-    acme: Team, globex: Team
+async def test_touching_an_old_marker_does_not_hide_a_write(
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     bob = await acme.member("bob", roles=["support"])
-    await acme.act("remove", bob)
-    given = (await entries(acme))[-2]
+    await acme.remove(bob)
+    given = (await ledger_entries(acme))[-2]
     claimed = {"changes": [{"organization": acme.id, "position": str(given.position)}]}
     gate = f"organization:{acme.id}#member@user:{bob.id}"
     marker = f"organization:{acme.id}#applied@ledger_position:{given.position}"
     marker += f"-{given.hash.hex()[:12]}[expiration:2099-01-01T00:00:00Z]"
     again = [Touch(Relationship.parse(each)) for each in (gate, marker)]
-    await write(acme.world, *again, teamaccess=claimed)
-    await until(lambda: _anything(acme))
+    await write(acme.deployment, *again, teamaccess=claimed)
+    await wait_until(lambda: _anything(acme))
     [finding] = await found(acme)
     assert sorted(finding["updates"]) == sorted(f"TOUCH {each.relationship}" for each in again)
 
 
-async def test_a_write_that_claims_what_no_position_can_be_hides_nothing_that_follows(
-    acme: Team, globex: Team
+async def test_a_write_that_claims_an_impossible_position_does_not_hide_later_ones(
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     claimed = {"changes": [{"organization": acme.id, "position": "99999999999999999999"}]}
     forged = f"organization:{acme.id}#administrator@user:eve"
-    await write(acme.world, Touch(Relationship.parse(forged)), teamaccess=claimed)
-    await until(lambda: _anything(acme))
+    await write(acme.deployment, Touch(Relationship.parse(forged)), teamaccess=claimed)
+    await wait_until(lambda: _anything(acme))
     await _still_watching(globex)
 
 
-async def test_an_import_past_the_ledger_is_found_however_large(acme: Team, globex: Team) -> None:
+async def test_an_import_past_the_ledger_is_found_however_large(
+    acme: Organization, globex: Organization
+) -> None:
     await watching(globex)
     await _import(acme, 40_000)
-    await until(lambda: _anything(acme))
+    await wait_until(lambda: _anything(acme))
     assert (await found(acme))[0]["count"] == 40_000
     await _still_watching(globex)
 
 
-async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
-    acme: Team, monkeypatch: pytest.MonkeyPatch
+async def test_a_message_over_the_size_limit_is_distinguished_from_an_outage(
+    acme: Organization, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(channel, "LARGEST_MESSAGE", 100_000)
-    async with another_process(acme.world) as second:
+    async with another_process(acme.deployment) as second:
         engine = second.service.engine
         probe = Touch(Relationship.parse(f"organization:{acme.id}#product@user:probe"))
         since = await engine.write([probe])
@@ -165,72 +174,77 @@ async def test_what_no_message_can_hold_is_told_apart_from_an_outage(
             await asyncio.wait_for(anext(engine.watch(since)), 10)
 
 
-async def test_an_entry_that_nobody_can_read_and_was_given_up_hides_nothing_that_follows(
-    acme: Team, globex: Team, application: Connection
+async def test_an_unreadable_skipped_entry_does_not_hide_later_writes(
+    acme: Organization, globex: Organization, application_connection: Connection
 ) -> None:
     await watching(globex)
-    await application.execute(FORGED, acme.id, "what nobody can read")
-    await has_stopped(acme)
-    async with acme.world.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.world.service.ledger, change, acme.id, "forged")
+    await application_connection.execute(FORGED, acme.id, "what nobody can read")
+    await acme.wait_until_stopped()
+    async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")
     await _still_watching(globex)
     assert await found(acme) == []
 
 
-async def _still_watching(team: Team) -> None:
-    before = len(await found(team))
-    await write(team.world, Touch(Relationship.parse(f"organization:{team.id}#product@user:late")))
-    await until(lambda: _more(team, before))
+async def _still_watching(organization: Organization) -> None:
+    before = len(await found(organization))
+    await write(
+        organization.deployment,
+        Touch(Relationship.parse(f"organization:{organization.id}#product@user:late")),
+    )
+    await wait_until(lambda: _more(organization, before))
 
 
-async def _import(team: Team, count: int) -> None:
+async def _import(organization: Organization, count: int) -> None:
     """Write so much at once as nobody can with WriteRelationships."""
-    members = (f"organization:{team.id}#product@user:{number:0100}" for number in range(count))
+    members = (
+        f"organization:{organization.id}#product@user:{number:0100}" for number in range(count)
+    )
 
     async def pages() -> AsyncIterator[ImportBulkRelationshipsRequest]:
         while page := [relationship_message(Relationship.parse(e)) for e in islice(members, 1000)]:
             yield ImportBulkRelationshipsRequest(relationships=page)
 
-    key = team.world.settings.spicedb_preshared_key.get_secret_value()
+    key = organization.deployment.settings.spicedb_preshared_key.get_secret_value()
     signed = (("authorization", f"Bearer {key}"),)
-    await team.world.engine.ImportBulkRelationships(pages(), metadata=signed)
+    await organization.deployment.engine.ImportBulkRelationships(pages(), metadata=signed)
 
 
-async def _anything(team: Team) -> bool:
-    return bool(await found(team))
+async def _anything(organization: Organization) -> bool:
+    return bool(await found(organization))
 
 
-async def _more(team: Team, before: int) -> bool:
-    return len(await found(team)) > before
+async def _more(organization: Organization, before: int) -> bool:
+    return len(await found(organization)) > before
 
 
-async def test_a_write_that_says_it_rebuilds_is_found_and_the_organization_has_drifted(
-    acme: Team, globex: Team
+async def test_a_write_that_claims_to_rebuild_is_found_as_drift(
+    acme: Organization, globex: Organization
 ) -> None:
     await watching(globex)
     claimed = {"rebuild": [{"organization": acme.id, "position": "1"}]}
     forged = f"organization:{acme.id}#administrator@user:eve"
-    await write(acme.world, Touch(Relationship.parse(forged)), teamaccess=claimed)
-    await until(lambda: _anything(acme))
-    await ask_for(acme)
-    await until(lambda: _drifted(acme))
+    await write(acme.deployment, Touch(Relationship.parse(forged)), teamaccess=claimed)
+    await wait_until(lambda: _anything(acme))
+    await request_comparison(acme)
+    await wait_until(lambda: _drifted(acme))
 
 
-async def test_a_write_that_says_it_removes_a_tenant_is_found(globex: Team) -> None:
+async def test_a_write_that_claims_to_remove_a_tenant_is_found(globex: Organization) -> None:
     await watching(globex)
     claimed = {"purge": [{"organization": "nobody", "request_id": "1"}]}
     forged = Relationship.parse("organization:nobody#administrator@user:eve")
-    await write(globex.world, Touch(forged), teamaccess=claimed)
+    await write(globex.deployment, Touch(forged), teamaccess=claimed)
     nobody = replace(globex, id=OrganizationId("nobody"))
-    await until(lambda: _anything(nobody))
+    await wait_until(lambda: _anything(nobody))
     told = len(await found(nobody))
-    await write(globex.world, Delete(forged), teamaccess=claimed)
-    await until(lambda: _more(nobody, told))
+    await write(globex.deployment, Delete(forged), teamaccess=claimed)
+    await wait_until(lambda: _more(nobody, told))
 
 
-async def _drifted(team: Team) -> bool:
-    async with team.world.service.reads() as session:
+async def _drifted(organization: Organization) -> bool:
+    async with organization.deployment.service.reads() as session:
         drift = select(Finding.id).where(
-            Finding.organization_id == team.id, Finding.kind == FindingKind.DRIFT
+            Finding.organization_id == organization.id, Finding.kind == FindingKind.DRIFT
         )
         return (await session.scalar(drift)) is not None

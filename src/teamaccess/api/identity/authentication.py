@@ -1,7 +1,5 @@
-"""Who is asking, and for whom."""
+"""Find out who sends a request, and for which member a service account acts."""
 
-import secrets
-from dataclasses import replace
 from typing import Any
 
 from litestar.connection import ASGIConnection, Request
@@ -9,14 +7,13 @@ from litestar.middleware.authentication import (
     AbstractAuthenticationMiddleware,
     AuthenticationResult,
 )
-from litestar.types import Scope
 
 from teamaccess.access.authorize import MissingPermission
-from teamaccess.api.identity.callers import Caller, Operator, Shown
-from teamaccess.api.identity.credentials import authenticate_token, refuse_ended
-from teamaccess.changes import Change
+from teamaccess.api.identity.callers import Caller, Operator, request_id, service_for
+from teamaccess.api.identity.credentials import authenticate_token
+from teamaccess.changes.events.users import Refused
 from teamaccess.common.errors import Forbidden, Unauthenticated
-from teamaccess.directory.users.acted_for import NobodyToActFor, person_in
+from teamaccess.directory.users.find import NobodyToActFor, person_in
 from teamaccess.directory.users.tokens import InvalidToken
 from teamaccess.ledger import Attribution, OnBehalf, UnknownOrganization
 from teamaccess.service import Service
@@ -27,115 +24,86 @@ ON_BEHALF_OF = "Teamaccess-On-Behalf-Of"
 
 
 class SignInRequired(Unauthenticated):
-    """This needs a signed-in user: send an access token as `Authorization: Bearer <token>`."""
+    """The route needs a signed-in user, and the request has no access token."""
+
+    message = "Sign in first: send an access token as `Authorization: Bearer <token>`."
 
 
 class OnlyServiceAccountsAct(Forbidden):
-    """Only a service account acts for somebody else: leave the header Teamaccess-On-Behalf-Of out."""
+    """A caller other than a service account sent `Teamaccess-On-Behalf-Of`."""
+
+    message = (
+        "Only a service account can act for another user. Leave the header "
+        "Teamaccess-On-Behalf-Of out."
+    )
 
 
 class UsersOnly(Forbidden):
-    """This takes a user, and you are an operator. An operator's token creates organizations and lists them (POST and GET /v1/organizations), checks and audits; what else operators do, they do by the command `teamaccess`."""  # noqa: E501 - a sentence is one line
+    """The route needs a user, and the token is an operator's."""
+
+    message = (
+        "This needs a user, and your token is an operator's. Operators can create and list "
+        "organizations (POST and GET /v1/organizations), check and audit here; use the command "
+        "`teamaccess` for everything else."
+    )
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Reads the bearer token. Nobody is fine here; the routes say whom they need."""
+    """Reads the bearer token. Anonymous requests pass. Each route enforces its own requirement."""
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """Return the user or operator of the token, None without one; raises InvalidToken.
+        """Return the token's user or operator with the credential, or None without a token.
 
-        Of a service account that acts for a member the member, and both of them besides.
+        For a service account that acts for a member, the user is the member, and the credential names
+        both. Raises InvalidToken and InvalidApiToken.
         """
         service: Service = connection.app.state.service
         name = request_id(connection.scope)
-        caller, shown = None, None
+        caller, credential = None, None
         if (header := connection.headers.get("Authorization")) is not None:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != SCHEME:
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
-            caller, shown = await authenticate_token(service, token.strip(), name)
-        connection.scope["state"]["shown"] = shown
-        if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
-            member, both = await _acted_for(service, caller, whom, name)
+            caller, credential = await authenticate_token(service, token.strip(), name)
+        connection.scope["state"]["credential"] = credential
+        if (user := connection.headers.get(ON_BEHALF_OF)) is not None:
+            member, both = await _member_acted_for(service, caller, user, name)
             return AuthenticationResult(user=member, auth=both)
-        return AuthenticationResult(user=caller, auth=shown)
+        return AuthenticationResult(user=caller, auth=credential)
 
 
-async def _acted_for(
-    service: Service, caller: Caller, whom: str, request_id: str
+async def _member_acted_for(
+    service: Service, caller: Caller, user: str, request_id: str
 ) -> tuple[User, OnBehalf]:
     """Return the member for whom a service account acts.
 
-    Whether it may is asked here for a clear answer, and again with every permission that is needed.
+    The check of `act_on_behalf` here gives a clear error. Every later permission check repeats it.
     """
     if caller is None:
         raise SignInRequired
     if not isinstance(caller, User) or caller.service_account_of is None:
         raise OnlyServiceAccountsAct
-    here = caller.service_account_of
+    organization = caller.service_account_of
     try:
-        await service.reading.require(here, caller.id, "act_on_behalf")
+        await service.reading.require(organization, caller.id, "act_on_behalf")
         async with service.reads() as session:
-            member = await person_in(session, here, whom)
+            member = await person_in(session, organization, user)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, "refused", here, code=refused.code)
+        await service.refusals.record(account, Refused(code=refused.code), organization)
         raise
     return member, OnBehalf(member.id, caller.id)
 
 
-def request_id(scope: Scope) -> str:
-    """Return the id under which the ledger, the events and the answer know this request."""
-    return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
-
-
-async def judge_again(request: Request[Any, Any, Any], change: Change) -> None:
-    """Judge the caller's credential again, in the change that it is used for.
-
-    SECURITY: the request has waited for its turn and for the organization's lock since the credential
-    was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
-    Raises InvalidToken and InvalidApiToken.
-    """
-    await refuse_ended(change.session, shown_by(request), change.now)
-
-
-def shown_by(request: Request[Any, Any, Any]) -> Shown:
-    """Return what the caller signed in with; of a service account that acts for others its own token."""
-    shown: Shown = request.scope["state"].get("shown")
-    return shown
-
-
-def attribution(request: Request[Any, Any, Any]) -> Attribution:
-    """Return who asks, for the ledger and the events."""
-    name = request_id(request.scope)
-    match request.user, request.auth:
-        case User(), OnBehalf() as both:
-            return Attribution(str(both), Channel.API, name, both)
-        case User(id=id), _:
-            return Attribution(f"user:{id}", Channel.API, name)
-        case Operator(name=operator), _:
-            return Attribution(f"operator:{operator}", Channel.OPERATOR, name)
-        case _:
-            return Attribution("anonymous", Channel.API, name)
-
-
-def service_for(request: Request[Any, Any, Any]) -> Service:
-    """Return the process's connections; where a service account acts for a member, for both of them."""
-    service: Service = request.app.state.service
-    if isinstance(request.auth, OnBehalf):
-        return replace(service, reading=service.reading.on_behalf(request.auth))
-    return service
-
-
 async def provide_service(request: Request[Any, Any, Any]) -> Service:
-    """Return what `service_for` does."""
+    """Provide `service_for` to the routes."""
     return service_for(request)
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:
-    """Return the signed-in user; raises SignInRequired, and UsersOnly for an operator."""
+    """Return the signed-in user. Raises SignInRequired, and UsersOnly for an operator."""
     if isinstance(request.user, Operator):
         raise UsersOnly
     if not isinstance(request.user, User):

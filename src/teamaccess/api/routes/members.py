@@ -1,4 +1,4 @@
-"""Members: who they are, what they hold, and what administrators do to that."""
+"""Members: list them, change their roles, suspend, reactivate and remove them."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,41 +7,42 @@ from litestar import Response, delete, get, patch, post, put
 from litestar.params import FromQuery, JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 
-from teamaccess.access.giving import RoleTwice
-from teamaccess.access.role_set import role_set_of
+from teamaccess.access.giving import RoleTwice, ends_of
+from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.api.requests.preconditions import IfMatch, etag, matches
-from teamaccess.changes import Change
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members import act
-from teamaccess.directory.members.find import find_member, get_member
-from teamaccess.directory.members.held import roles_held
+from teamaccess.directory.members.find import get_member, roles_held
 from teamaccess.directory.members.listing import MemberEntry, MemberFilter, list_members
 from teamaccess.directory.teams.find import get_team
-from teamaccess.storage import MembershipStatus, OrganizationId, RoleId, TeamId, UserId
+from teamaccess.storage import Membership, MembershipStatus, OrganizationId, RoleId, TeamId, UserId
 from teamaccess.views.members import (
     MemberPatch,
     MemberView,
-    RolesWanted,
-    RoleWanted,
-    WithReason,
+    ReasonInput,
+    RoleInput,
+    RolesInput,
 )
 
 InactiveDays = Annotated[int | None, QueryParameter(ge=1, le=36_500)]
 
 
 class RolesChangedMeanwhile(PreconditionFailed):
-    """The roles of {user} have changed since you read them. Read them again."""
+    """The `If-Match` of the request is not the current ETag of the member's roles."""
+
+    message = "The roles of {user} have changed since you read them. Read them again."
 
 
 @get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
     team: Annotated[str | None, QueryParameter(max_length=64)] = None,
@@ -49,11 +50,11 @@ async def show_members(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[MemberView]:
-    """List members in the order they joined, with roles, status and last activity."""
+    """List members in the order in which they joined, with roles, status and last activity."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
-    wanted = MemberFilter(
+    criteria = MemberFilter(
         RoleId(role) if role is not None else None,
         TeamId(team) if team is not None else None,
         status,
@@ -62,21 +63,21 @@ async def show_members(
     after = decode(cursor)
     async with service.reads() as session:
         if role is not None:
-            known = await role_set_of(session, service.catalog, id, [RoleId(role)])
-            known.refuse_unknown([RoleId(role)])
+            role_set = await role_set_of(session, service.catalog, id, [RoleId(role)])
+            role_set.refuse_unknown([RoleId(role)])
         if team is not None:
             await get_team(session, id, TeamId(team))
         rows = await list_members(
-            session, id, wanted, now, (after[0], UserId(after[1])) if after else None, limit + 1
+            session, id, criteria, now, (after[0], UserId(after[1])) if after else None, limit + 1
         )
     return page(rows, limit, _key, MemberView.listed)
 
 
 @get("/v1/organizations/{organization:str}/members/{user:str}", operation_id="get_member")
 async def show_member(
-    organization: InPath, user: InPath, actor: SignedIn, service: TheService
+    organization: PathId, user: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[MemberView]:
-    """Return a member; the ETag names the roles."""
+    """Return a member. The ETag identifies their roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -84,7 +85,7 @@ async def show_member(
         member = await get_member(session, id, UserId(user))
         held = await roles_held(session, id, [member.user_id], now)
     view = MemberView.of(member, held.get(member.user_id, ()))
-    return Response(view, headers={"ETag": etag(member.assignments)})
+    return Response(view, headers={"ETag": etag_of_roles(ends_of(member.assignments))})
 
 
 @put(
@@ -93,23 +94,16 @@ async def show_member(
 )
 @changes
 async def change_member_roles(
-    organization: InPath,
-    user: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[RolesWanted],
+    user: PathId,
+    change: OrganizationChange,
+    data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> MemberView:
-    """Give a member exactly these roles; what they keep is in force throughout."""
-    id, whom = OrganizationId(organization), UserId(user)
-    before = await find_member(change.session, id, whom)
-    known = etag(before.assignments) if before else ""
-    roles = once_each(data.roles)
-    member = await act.change_roles(change, actor.id, id, whom, roles, _why(data))
-    if not matches(if_match, known):
-        raise RolesChangedMeanwhile(user=user)
-    held = await roles_held(change.session, id, [whom], change.now)
-    return MemberView.of(member, held.get(whom, ()))
+    """Replace a member's roles. Roles that stay remain in force throughout."""
+    roles = expiry_by_role(data.roles)
+    member, before = await act.change_member_roles(change, UserId(user), roles, _reason(data))
+    refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
+    return await _view(change, member)
 
 
 @patch(
@@ -117,17 +111,11 @@ async def change_member_roles(
 )
 @changes
 async def change_membership(
-    organization: InPath,
-    user: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[MemberPatch],
+    user: PathId, change: OrganizationChange, data: JSONBody[MemberPatch]
 ) -> MemberView:
-    """Let a membership end at a time, or without an end."""
-    id, whom = OrganizationId(organization), UserId(user)
-    member = await act.change_end(change, actor.id, id, whom, data.expires_at, _why(data))
-    held = await roles_held(change.session, id, [whom], change.now)
-    return MemberView.of(member, held.get(whom, ()))
+    """Set or remove the expiry of a membership."""
+    member = await act.change_end(change, UserId(user), data.expires_at, _reason(data))
+    return await _view(change, member)
 
 
 @post(
@@ -137,14 +125,10 @@ async def change_membership(
 )
 @revokes
 async def suspend_member(
-    organization: InPath,
-    user: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """Take away everything a member can do, keeping the roles for their return."""
-    await act.suspend(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
+    """Take away everything a member can do. Their roles are kept for when they return."""
+    await act.suspend(change, UserId(user), _reason(data))
 
 
 @post(
@@ -154,14 +138,10 @@ async def suspend_member(
 )
 @changes
 async def reactivate_member(
-    organization: InPath,
-    user: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """Give a suspended member everything back."""
-    await act.reactivate(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
+    """Reactivate a suspended member with the roles they had."""
+    await act.reactivate(change, UserId(user), _reason(data))
 
 
 @delete(
@@ -171,14 +151,10 @@ async def reactivate_member(
 )
 @revokes
 async def remove_member(
-    organization: InPath,
-    user: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[WithReason | None] = None,
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """End a membership, everything that hangs on it, and the sessions of the removed."""
-    await act.remove(change, actor.id, OrganizationId(organization), UserId(user), _why(data))
+    """Remove a member, with everything that depends on the membership, and end their sessions."""
+    await act.remove_member(change, UserId(user), _reason(data))
 
 
 @post(
@@ -187,25 +163,32 @@ async def remove_member(
     operation_id="leave_organization",
 )
 @revokes
-async def leave(organization: InPath, change: Change, actor: SignedIn) -> None:
-    """End one's own membership."""
-    await act.leave(change, OrganizationId(organization), actor.id)
+async def leave(change: OrganizationChange) -> None:
+    """End the caller's own membership."""
+    await act.leave(change)
 
 
-def once_each(roles: list[RoleWanted]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
-    wanted: dict[RoleId, datetime | None] = {}
+def expiry_by_role(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
+    """Return each role's expiry. Raises RoleTwice."""
+    ends: dict[RoleId, datetime | None] = {}
     for each in roles:
-        if each.role in wanted:
+        if each.role in ends:
             raise RoleTwice(role=each.role)
-        wanted[RoleId(each.role)] = each.expires_at
-    return wanted
+        ends[RoleId(each.role)] = each.expires_at
+    return ends
 
 
-def _why(wanted: RolesWanted | MemberPatch | WithReason | None) -> str | None:
-    if wanted is None or wanted.reason is None:
+async def _view(change: OrganizationChange, member: Membership) -> MemberView:
+    """Return the member as they are in the change."""
+    users = [member.user_id]
+    held = await roles_held(change.session, change.organization, users, change.now)
+    return MemberView.of(member, held.get(member.user_id, ()))
+
+
+def _reason(data: RolesInput | MemberPatch | ReasonInput | None) -> str | None:
+    if data is None or data.reason is None:
         return None
-    return clean("reason", wanted.reason, LONGEST_REASON)
+    return clean("reason", data.reason, LONGEST_REASON)
 
 
 def _key(member: MemberEntry) -> tuple[datetime, str]:

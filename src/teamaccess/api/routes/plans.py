@@ -1,4 +1,4 @@
-"""What would change, before anything is written; and making it real, if nothing has changed since."""
+"""Plan changes before anything is written, and make them if nothing has changed since."""
 
 import asyncio
 
@@ -6,31 +6,34 @@ from litestar import Response, post
 from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
-from teamaccess.api.identity.authentication import attribution
-from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.identity.callers import attribution
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.edge import changes
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
-from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean
-from teamaccess.storage import OrganizationId, User
-from teamaccess.views.plans import ChangesMade, ChangesWanted, PlanView, PlanWanted
+from teamaccess.storage import User
+from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
 
 
 class BadCatalog(Invalid):
-    """The catalog says something wrong: {mistakes}."""
+    """The catalog that a plan proposes has mistakes."""
 
+    message = "The catalog has mistakes: {mistakes}."
     most_listed = MOST_MISTAKES + 1  # and how many more there are
 
 
 class PlanNeeded(Invalid):
-    """Changes are made as they were planned: send the `ETag` of the plan as `If-Match`."""
+    """The request applies changes and does not name the plan that it was read from."""
+
+    message = "Make a plan first, and send its ETag as If-Match."
 
 
 @post(
@@ -39,26 +42,28 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanWanted]
+    request: AnyRequest, organization: PathId, service: ServiceDependency, data: JSONBody[PlanInput]
 ) -> Response[PlanView]:
-    """Say who would gain and who would lose which action; nothing is written.
+    """Show who would gain and lose which action. Nothing is written.
 
-    The ETag names the state that the plan was made of.
+    The ETag identifies the state for which the plan was made.
     """
-    id = await auditable(request, service, organization)
-    give_up_slot(request)
+    id = await authorize_audit(request, service, organization)
+    release_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
         # SECURITY: a catalog takes up to a second of the processor, so callers take turns with them
-        async with service.audit.sandbox_turns.taken(id, caller):
+        async with service.audit.sources.sandbox_queue.turn(id, caller):
             catalog = await asyncio.to_thread(_catalog, service.catalog.name, data.catalog)
     asker = None
     if isinstance(request.user, User) and data.changes:
-        asker = (attribution(request), request.user.id)
-    found = await plan(service.audit, service.ledger, id, data.changes, catalog, asker, caller)
+        asker = attribution(request)
+    found = await plan(
+        service.audit.sources, service.ledger, id, data.changes, catalog, asker, caller
+    )
     view = await asyncio.to_thread(PlanView.of, found)
-    await still_auditable(request, service, id)
+    await recheck_audit_access(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
@@ -69,30 +74,26 @@ async def make_plan(
 )
 @changes
 async def make_changes(
-    organization: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[ChangesWanted],
-    if_match: IfMatch = None,
+    change: OrganizationChange, data: JSONBody[ChangesInput], if_match: IfMatch = None
 ) -> ChangesMade:
-    """Make changes together, all or nothing, if the organization is as it was when they were planned."""
-    if if_match is None or "*" in if_match:  # any state is not the one that was planned
+    """Make changes together, all or none, if the organization has not changed since their plan."""
+    if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
         change.because(clean("reason", data.reason, LONGEST_REASON))
-    await make_all(data.changes, change, actor.id, OrganizationId(organization))
+    await make_all(data.changes, change)
     return ChangesMade(len(data.changes))
 
 
 def _catalog(name: str, text: str) -> Catalog:
     try:
-        return read(text, name)
+        return read_catalog(text, name)
     except InvalidCatalog as invalid:
-        told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        mistakes = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
         if invalid.left_out:
-            told.append(f"and {invalid.left_out} more")
-        raise BadCatalog(mistakes=told) from invalid
+            mistakes.append(f"and {invalid.left_out} more")
+        raise BadCatalog(mistakes=mistakes) from invalid
 
 
 routes = [make_plan, make_changes]

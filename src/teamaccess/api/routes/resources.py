@@ -1,34 +1,39 @@
-"""Objects that services register, and grants on them."""
+"""Objects that services register, and the grants on them."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated
 
 from litestar import Response, delete, get, post, put
-from litestar.params import HeaderParameter, JSONBody
+from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.directory.resources import register
 from teamaccess.directory.resources.find import get_resource, list_resources, type_of
-from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import (
+    GrantEnds,
+    GrantKey,
+    grant_key_of,
+    grants_on,
+    replace_grants,
+)
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
 from teamaccess.views.resources import (
-    BatchView,
+    GrantInput,
+    GrantsInput,
     GrantsView,
-    GrantsWanted,
     GrantView,
-    GrantWanted,
     NewResource,
-    OrderView,
     ResourceBatch,
+    ResourceResultsView,
+    ResourceResultView,
     ResourceView,
 )
 
@@ -39,24 +44,23 @@ ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
 @put(ONE, operation_id="register_resource")
 @changes
 async def register_resource(
-    organization: InPath,
-    type: InPath,
-    resource: InPath,
-    change: Change,
-    actor: SignedIn,
+    type: PathId,
+    resource: PathId,
+    change: OrganizationChange,
     data: JSONBody[NewResource | None] = None,
 ) -> ResourceView:
-    """Register an object; one that is registered just so stays as it is."""
+    """Register an object. Registering it again with the same values changes nothing."""
     creator = UserId(data.creator) if data is not None and data.creator is not None else None
-    found = await register.register(
-        change, actor.id, OrganizationId(organization), type, ResourceId(resource), creator
-    )
-    return ResourceView.of(found)
+    return ResourceView.of(await register.register(change, type, ResourceId(resource), creator))
 
 
 @get(ONE, operation_id="get_resource")
 async def show_resource(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> ResourceView:
     """Return an object."""
     id = OrganizationId(organization)
@@ -68,25 +72,21 @@ async def show_resource(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
-async def remove_resource(
-    organization: InPath, type: InPath, resource: InPath, change: Change, actor: SignedIn
-) -> None:
-    """Remove an object with all that was granted on it; its id is never registered again."""
-    await register.remove(
-        change, actor.id, OrganizationId(organization), type, ResourceId(resource)
-    )
+async def remove_resource(type: PathId, resource: PathId, change: OrganizationChange) -> None:
+    """Remove an object with all grants on it. Its id can never be registered again."""
+    await register.remove_resource(change, type, ResourceId(resource))
 
 
 @get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
-    organization: InPath,
-    type: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    type: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ResourceView]:
-    """List the objects of a type in the order in which they were registered."""
+    """List the objects of a type, in the order of their registration."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     kind, after = type_of(service.catalog, type), decode(cursor)
@@ -103,64 +103,72 @@ async def show_resources(
 )
 @changes
 async def change_resources(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[ResourceBatch]
-) -> BatchView:
-    """Register and remove up to a thousand objects in one change: all of them, or none."""
-    orders = [each.order for each in data.items]
-    outcomes = await register.order(change, actor.id, OrganizationId(organization), orders)
-    told = zip(orders, outcomes, strict=True)
-    return BatchView([OrderView(each.type, each.id, outcome) for each, outcome in told])
+    change: OrganizationChange, data: JSONBody[ResourceBatch]
+) -> ResourceResultsView:
+    """Register and remove up to a thousand objects in one change, all or none."""
+    operations = [item.resource_operation for item in data.items]
+    results = await register.apply(change, operations)
+    return ResourceResultsView(
+        [
+            ResourceResultView(operation.type, operation.id, result)
+            for operation, result in zip(operations, results, strict=True)
+        ]
+    )
 
 
 GRANTS = f"{ONE}/grants"
 
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
-
 
 class GrantTwice(Invalid):
-    """{grant!r} is named twice; name each grant once."""
+    """A request names the same grant twice."""
+
+    message = "The grant {grant!r} is listed twice. List each grant once."
 
 
 class GrantsChangedMeanwhile(PreconditionFailed):
-    """What is granted on {resource} has changed since you read it. Read it again."""
+    """The `If-Match` of the request is not the current ETag of the resource's grants."""
+
+    message = "The grants on {resource} have changed since you read them. Read them again."
 
 
 @get(GRANTS, operation_id="list_grants")
 async def show_grants(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> Response[GrantsView]:
-    """Return all that is granted on an object; the ETag names it."""
+    """List the grants on an object. The ETag identifies them."""
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
     async with service.reads() as session:
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
-    return Response(view(found, now), headers={"ETag": etag(found)})
+    ends = {grant_key_of(grant): grant.expires_at for grant in found}
+    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
 @changes
 async def change_grants(
-    organization: InPath,
-    type: InPath,
-    resource: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[GrantsWanted],
+    type: PathId,
+    resource: PathId,
+    change: OrganizationChange,
+    data: JSONBody[GrantsInput],
     if_match: IfMatch = None,
 ) -> GrantsView:
-    """Have exactly this granted on an object; what is kept is in force throughout."""
-    id, key = OrganizationId(organization), (type, ResourceId(resource))
-    known = etag(await grants_on(change.session, id, key)) if if_match is not None else None
-    now = await replace_grants(change, actor.id, id, key, once_each(data.grants))
-    if if_match is not None and not {"*", known} & {tag.strip() for tag in if_match.split(",")}:
-        raise GrantsChangedMeanwhile(resource=f"{type}:{resource}")
-    return view(now, change.now)
+    """Replace the grants on an object. Grants that stay remain in force throughout."""
+    key = (type, ResourceId(resource))
+    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
+    name = f"{type}:{resource}"
+    refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
+    return view(grants, change.now)
 
 
-def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
-    """Return the grants with their ends; raises GrantTwice."""
+def expiry_by_grant(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
+    """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
         if each.user is not UNSET:
@@ -174,14 +182,13 @@ def once_each(grants: Sequence[GrantWanted]) -> dict[GrantKey, datetime | None]:
 
 
 def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
-    """Return those that are in force."""
+    """Return the view of the grants that are in force at `now`."""
     return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
 
 
-def etag(grants: Sequence[Grant]) -> str:
-    """Return the ETag of what is granted on an object, with the ends."""
-    held = [f"{what(each)} {each.expires_at}" for each in grants]
-    return f'"{hashlib.sha256(repr(held).encode()).hexdigest()[:16]}"'
+def etag_of_grants(grants: GrantEnds) -> str:
+    """Return the ETag of the grants on an object, with their ends."""
+    return etag([f"{grant} {end}" for grant, end in grants.items()])
 
 
 routes = [

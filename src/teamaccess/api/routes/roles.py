@@ -1,52 +1,57 @@
-"""Roles: the catalog's, and those that an organization makes itself."""
+"""Roles: the catalog's predefined roles, and an organization's custom roles."""
 
-import hashlib
 from typing import Annotated
 
 from litestar import Response, delete, get, post, put
-from litestar.params import HeaderParameter, JSONBody, QueryParameter
+from litestar.params import JSONBody, QueryParameter
 from litestar.status_codes import HTTP_204_NO_CONTENT
 from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.changes import Change
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
-from teamaccess.directory.roles.find import Found, find_own, get_role, list_roles
+from teamaccess.directory.roles import remove
+from teamaccess.directory.roles.find import RoleEntry, get_role, list_roles
 from teamaccess.directory.roles.holders import Holders
-from teamaccess.directory.roles.make import Description, clone, make, replace
-from teamaccess.directory.roles.remove import remove
+from teamaccess.directory.roles.make import Description, RoleState, clone, create_role, replace
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
-from teamaccess.views.roles import NewRole, RoleReplaced, RoleView, parts_of
+from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
-IfMatch = Annotated[str | None, HeaderParameter(name="If-Match", max_length=200)]
-Instead = Annotated[
+ReassignTo = Annotated[
     str | None,
     QueryParameter(
-        min_length=1, max_length=64, description="The role that holders get instead, or `none`."
+        min_length=1,
+        max_length=64,
+        description="The role that its holders get instead, or `none` to give them no other role.",
     ),
 ]
 
 
 class RoleChangedMeanwhile(PreconditionFailed):
-    """The role {role} has changed since you read it. Read it again."""
+    """The `If-Match` of the request is not the current ETag of the role."""
+
+    message = "The role {role} has changed since you read it. Read it again."
 
 
 class RoleIdStays(Invalid):
-    """The id of {role} cannot be changed; make another role for that."""
+    """A request changes the id of a role. Relationships and the ledger name roles by id."""
+
+    message = "The id of the role {role} can't change. Create another role instead."
 
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
-    """List the roles, the predefined ones first, with how many hold each."""
+    """List the roles with the number of their holders, predefined roles first."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now, after = await service.now(), decode(cursor)
@@ -66,32 +71,36 @@ async def show_roles(
 
 @get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
-    organization: InPath, role: InPath, actor: SignedIn, service: TheService
+    organization: PathId, role: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[RoleView]:
-    """Return a role, and what its selectors would add by now; the ETag names what PUT replaces."""
+    """Return a role, and the actions that its selectors would add today.
+
+    The ETag identifies everything that PUT replaces.
+    """
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
     async with service.reads() as session:
         found = await get_role(session, service.catalog, id, RoleId(role), now)
-    headers = {"ETag": etag(found.role)} if isinstance(found.role, CustomRole) else None
+    headers = (
+        {"ETag": etag_of_role(RoleState.of(found.role))}
+        if isinstance(found.role, CustomRole)
+        else None
+    )
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
 
 @post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
-async def make_role(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewRole]
-) -> RoleView:
-    """Make a role of actions that the caller holds, or clone one."""
-    here, about = OrganizationId(organization), described(data)
+async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> RoleView:
+    """Create a custom role from actions that the caller has, or clone a role."""
+    about = described(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
-        made = await make(change, actor.id, here, data.id, about, parts_of(data.actions))
-        return RoleView.of(Found(made, Holders()), change.catalog)
-    original = RoleId(data.clone_of)
-    made, left_out = await clone(change, actor.id, here, data.id, about, original)
-    view = RoleView.of(Found(made, Holders()), change.catalog)
+        role = await create_role(change, data.id, about, parts_of(data.actions))
+        return RoleView.of(RoleEntry(role, Holders()), change.catalog)
+    role, left_out = await clone(change, data.id, about, RoleId(data.clone_of))
+    view = RoleView.of(RoleEntry(role, Holders()), change.catalog)
     view.left_out = sorted(left_out)
     return view
 
@@ -99,23 +108,18 @@ async def make_role(
 @put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
-    organization: InPath,
-    role: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[RoleReplaced],
+    role: PathId,
+    change: OrganizationChange,
+    data: JSONBody[RoleReplacement],
     if_match: IfMatch = None,
 ) -> RoleView:
-    """Have a role be just this, for all who hold it at once."""
-    here, id = OrganizationId(organization), RoleId(role)
-    before = await find_own(change.session, here, id)
-    known = etag(before) if before else None
-    await replace(change, actor.id, here, id, described(data), parts_of(data.actions))
+    """Replace a custom role. The change takes effect for all its holders at once."""
+    id = RoleId(role)
+    _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    if if_match is not None and not {"*", known} & {tag.strip() for tag in if_match.split(",")}:
-        raise RoleChangedMeanwhile(role=role)
-    found = await get_role(change.session, change.catalog, here, id, change.now)
+    refuse_changed(if_match, etag_of_role(before), RoleChangedMeanwhile, role=role)
+    found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 
 
@@ -126,18 +130,14 @@ async def replace_role(
 )
 @revokes
 async def delete_role(
-    organization: InPath,
-    role: InPath,
-    change: Change,
-    actor: SignedIn,
-    reassign: Instead = None,
+    role: PathId, change: OrganizationChange, reassign: ReassignTo = None
 ) -> None:
-    """Delete a role; one in use only if it is said what its holders get instead."""
-    await remove(change, actor.id, OrganizationId(organization), RoleId(role), reassign)
+    """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
+    await remove.delete_role(change, RoleId(role), reassign)
 
 
-def described(data: NewRole | RoleReplaced) -> Description:
-    """Return what people are told of the role; raises InvalidText."""
+def described(data: NewRole | RoleReplacement) -> Description:
+    """Return the role's cleaned name and description. Raises InvalidText."""
     text = data.description
     return Description(
         clean("name", data.name, LONGEST_NAME),
@@ -145,10 +145,9 @@ def described(data: NewRole | RoleReplaced) -> Description:
     )
 
 
-def etag(role: CustomRole) -> str:
-    """Return the ETag of all that is replaced of a role."""
-    said = (role.name, role.description, sorted(role.actions), role.selectors)
-    return f'"{hashlib.sha256(repr(said).encode()).hexdigest()[:16]}"'
+def etag_of_role(role: RoleState) -> str:
+    """Return the ETag of everything about a role that PUT replaces."""
+    return etag((role.name, role.description, sorted(role.actions), role.selectors))
 
 
 routes = [show_roles, show_role, make_role, replace_role, delete_role]

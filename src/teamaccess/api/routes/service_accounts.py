@@ -1,4 +1,4 @@
-"""Service accounts: machines that are members, and the tokens that they sign in with."""
+"""Service accounts: programs that are members, and their API tokens."""
 
 from datetime import datetime, timedelta
 
@@ -8,14 +8,14 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.api.routes.members import once_each
-from teamaccess.changes import Change
-from teamaccess.directory.members.held import roles_held
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.routes.members import expiry_by_role
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
 from teamaccess.directory.service_accounts import keep, tokens
 from teamaccess.storage import ApiToken, OrganizationId, RoleId, TokenId, UserId, UserKind
-from teamaccess.views.members import RoleWanted
+from teamaccess.views.members import RoleInput
 from teamaccess.views.service_accounts import (
     NewServiceAccount,
     NewToken,
@@ -33,20 +33,20 @@ TOKEN = TOKENS + "/{api_token:str}"
 @post(ALL, operation_id="create_service_account")
 @changes
 async def create_service_account(
-    organization: InPath, change: Change, actor: SignedIn, data: JSONBody[NewServiceAccount]
+    change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
-    """Make a service account with these roles; it signs in with tokens that are made for it."""
-    id, roles = OrganizationId(organization), wanted(data.roles)
-    made = await keep.create(change, actor.id, id, data.name, roles)
-    held = await roles_held(change.session, id, [made.user_id], change.now)
-    return ServiceAccountView.of(made, held.get(made.user_id, ()))
+    """Create a service account with these roles. It signs in with its own API tokens."""
+    account = await keep.create_service_account(change, data.name, expiry_by_role_or_id(data.roles))
+    users = [account.user_id]
+    held = await roles_held(change.session, change.organization, users, change.now)
+    return ServiceAccountView.of(account, held.get(account.user_id, ()))
 
 
 @get(ALL, operation_id="list_service_accounts")
 async def show_service_accounts(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ServiceAccountView]:
@@ -64,7 +64,7 @@ async def show_service_accounts(
 
 @get(ONE, operation_id="get_service_account")
 async def show_service_account(
-    organization: InPath, account: InPath, actor: SignedIn, service: TheService
+    organization: PathId, account: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> ServiceAccountView:
     """Return a service account."""
     id = OrganizationId(organization)
@@ -78,87 +78,66 @@ async def show_service_account(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
-async def delete_service_account(
-    organization: InPath, account: InPath, change: Change, actor: SignedIn
-) -> None:
-    """End a service account, its roles and its tokens."""
-    await keep.delete(change, actor.id, OrganizationId(organization), UserId(account))
+async def delete_service_account(account: PathId, change: OrganizationChange) -> None:
+    """Delete a service account with its roles and tokens."""
+    await keep.delete(change, UserId(account))
 
 
 @post(TOKENS, operation_id="create_token")
 @changes
 async def create_token(
-    organization: InPath,
-    account: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[NewToken],
+    account: PathId, change: OrganizationChange, data: JSONBody[NewToken]
 ) -> TokenView:
-    """Make a token for a service account. Its secret is told in this answer and never again."""
-    issued = await tokens.issue(
-        change,
-        actor.id,
-        OrganizationId(organization),
-        UserId(account),
-        data.name,
-        timedelta(days=data.expires_in_days),
+    """Create a token for a service account. Only this answer contains its secret."""
+    life = timedelta(days=data.expires_in_days)
+    return reveal_secret_once(
+        change, await tokens.issue_api_token(change, UserId(account), data.name, life)
     )
-    return told_once(change, issued)
 
 
 @get(TOKENS, operation_id="list_tokens")
 async def show_tokens(
-    organization: InPath,
-    account: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    account: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TokenView]:
-    """List a service account's tokens without their secrets, ended ones too, the oldest first."""
-    id, whose = OrganizationId(organization), UserId(account)
+    """List a service account's tokens, the oldest first, with ended ones and without secrets."""
+    id, account_id = OrganizationId(organization), UserId(account)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     async with service.reads() as session:
-        await keep.get_account(session, id, whose)
-        rows = await tokens.list_tokens(session, id, whose, decode(cursor), limit + 1)
+        await keep.get_account(session, id, account_id)
+        rows = await tokens.list_tokens(session, id, account_id, decode(cursor), limit + 1)
     return page(rows, limit, _key, TokenView.of)
 
 
 @delete(TOKEN, status_code=HTTP_204_NO_CONTENT, operation_id="revoke_token")
 @revokes
-async def revoke_token(
-    organization: InPath, account: InPath, api_token: InPath, change: Change, actor: SignedIn
-) -> None:
-    """End a token at once."""
-    id, whose = OrganizationId(organization), UserId(account)
-    await tokens.revoke(change, actor.id, id, whose, TokenId(api_token))
+async def revoke_token(account: PathId, api_token: PathId, change: OrganizationChange) -> None:
+    """Revoke a token at once."""
+    await tokens.revoke(change, UserId(account), TokenId(api_token))
 
 
 @post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
-    organization: InPath,
-    account: InPath,
-    api_token: InPath,
-    change: Change,
-    actor: SignedIn,
-    data: JSONBody[Rotation],
+    account: PathId, api_token: PathId, change: OrganizationChange, data: JSONBody[Rotation]
 ) -> TokenView:
-    """Make a token in place of another, which stays good for the overlap."""
+    """Create a token that replaces another. The old token stays valid for the overlap."""
     issued = await tokens.rotate(
         change,
-        actor.id,
-        OrganizationId(organization),
         UserId(account),
         TokenId(api_token),
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return told_once(change, issued)
+    return reveal_secret_once(change, issued)
 
 
-def told_once(change: Change, issued: tokens.Issued) -> TokenView:
-    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
+def reveal_secret_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
+    """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
     view = TokenView.of(issued.token)
 
     async def after_commit() -> None:
@@ -168,9 +147,11 @@ def told_once(change: Change, issued: tokens.Issued) -> TokenView:
     return view
 
 
-def wanted(roles: list[str | RoleWanted]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
-    return once_each([RoleWanted(role=each) if isinstance(each, str) else each for each in roles])
+def expiry_by_role_or_id(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
+    """Return each role's expiry. Raises RoleTwice."""
+    return expiry_by_role(
+        [RoleInput(role=each) if isinstance(each, str) else each for each in roles]
+    )
 
 
 def _key(token: ApiToken) -> tuple[datetime, str]:

@@ -1,4 +1,4 @@
-"""What the server refuses before the application sees a request, as problem details (RFC 9457)."""
+"""Errors that the server answers before the application sees a request (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -9,55 +9,70 @@ from teamaccess.common.errors import TeamaccessError
 
 
 class ConnectionRefusal(TeamaccessError):
-    """The server ends this connection."""
+    """A refusal after which the server closes the connection; `status` is what it answers."""
+
+    message = "The server closes this connection."
 
     status: ClassVar[HTTPStatus]
 
 
 class InvalidRequest(ConnectionRefusal):
-    """This is not a valid HTTP/1.1 request."""
+    """The received bytes cannot be parsed as HTTP/1.1."""
 
+    message = "This is not a valid HTTP/1.1 request."
     status = HTTPStatus.BAD_REQUEST
 
 
 class RequestTimeout(ConnectionRefusal):
-    """The request did not arrive in time. Headers and body must arrive within {seconds} seconds."""
+    """Headers and body did not arrive within the limit."""
 
+    message = "The request took too long to arrive. Send headers and body within {seconds} seconds."
     status = HTTPStatus.REQUEST_TIMEOUT
 
 
 class BodyTooLarge(ConnectionRefusal):
-    """A request's body has at most {bytes} bytes."""
+    """The body exceeds the route's limit."""
 
+    message = "The request body is too large. At most {bytes} bytes are allowed."
     status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class TargetTooLong(ConnectionRefusal):
-    """A request's path and query have at most {bytes} bytes together."""
+    """Path and query exceed the server's limit."""
 
+    message = (
+        "The request's path and query are too long. At most {bytes} bytes are allowed for both."
+    )
     status = HTTPStatus.REQUEST_URI_TOO_LONG
 
 
 class HeadersTooLarge(ConnectionRefusal):
-    """A request has at most {count} headers, of {bytes} bytes altogether."""
+    """The request has too many headers, or too many bytes of them."""
 
+    message = (
+        "The request headers are too large. At most {count} headers with {bytes} bytes in total"
+        " are allowed."
+    )
     status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
 
 
 class TooManyConnections(ConnectionRefusal):
-    """Too many connections are open, altogether or from your address. Reuse connections, or try again \
-    shortly."""
+    """The server, or the caller's address, has as many open connections as allowed."""
 
+    message = (
+        "Too many connections are open, in total or from your address. Reuse connections, or "
+        "try again shortly."
+    )
     status = HTTPStatus.SERVICE_UNAVAILABLE
     retry_after = 5
 
 
 SLOW_READER = "slow_reader"
-"""The code under which connections are counted that do not read their answer; they get no other."""
+"""The metric's code for connections that do not read their answer. They get no error answer."""
 
 
-def rendered(refusal: ConnectionRefusal, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the whole answer, the last one of its connection."""
+def render_refusal(refusal: ConnectionRefusal, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of the answer, which is the last one of its connection."""
     status = refusal.status
     problem: dict[str, Any] = {
         "status": status.value,

@@ -1,1 +1,1 @@
-"""Auditors of every organization, whom operators name."""
+"""Auditors of all organizations, appointed by operators."""

@@ -11,7 +11,7 @@ from teamaccess.storage import Auditor, User, UserId
 
 
 class AuditorEntry(NamedTuple):
-    """One of them."""
+    """An auditor of all organizations."""
 
     user: UserId
     email: str | None
@@ -22,12 +22,12 @@ class AuditorEntry(NamedTuple):
 
 async def is_auditor(session: AsyncSession, user: UserId, now: datetime) -> bool:
     """Return whether the user may audit every organization."""
-    found = exists().where(Auditor.user_id == user, Auditor.active(now))
-    return bool(await session.scalar(select(found)))
+    granted = exists().where(Auditor.user_id == user, Auditor.active(now))
+    return bool(await session.scalar(select(granted)))
 
 
-async def auditors(session: AsyncSession, now: datetime) -> Sequence[AuditorEntry]:
-    """Return everybody who may, in the order in which they were named."""
+async def list_auditors(session: AsyncSession, now: datetime) -> Sequence[AuditorEntry]:
+    """Return the active auditors of all organizations, in the order of their appointment."""
     rows = await session.execute(
         select(
             Auditor.user_id, User.email, Auditor.granted_at, Auditor.expires_at, Auditor.granted_by

@@ -1,4 +1,4 @@
-"""Name auditors of all organizations, as an operator."""
+"""Appoint auditors of all organizations, as an operator."""
 
 from datetime import datetime
 
@@ -8,32 +8,36 @@ from sqlalchemy.dialects.postgresql import insert
 from teamaccess.access.giving import refuse_bad_end
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.users import AuditorGranted, AuditorRevoked
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import normalise
-from teamaccess.directory.users.find import find_user
-from teamaccess.directory.users.make import user_with
+from teamaccess.directory.users.find import find_user, user_with
 from teamaccess.storage import Auditor, Event, User, UserId
 
 
 class NoAuditor(NotFound):
-    """{user} is no auditor of all organizations: `teamaccess operator auditors` tells who is."""
+    """The user has no right to audit all organizations that could be taken away."""
+
+    message = (
+        "{user} is not an auditor of all organizations. `teamaccess operator auditors` lists "
+        "the auditors."
+    )
 
 
 async def grant_auditor(change: Change, email: str, reason: str, until: datetime | None) -> User:
-    """Let somebody audit every organization, until a time or without an end; return the user.
+    """Let a person audit every organization, until a time or without an end; return the user.
 
-    Whoever is new becomes a user, and a member of nothing. Of who is an auditor already this replaces
-    the end. Raises InvalidEmail, EndInThePast and EndTooFar.
+    An unknown address becomes a user without memberships. The end of an existing auditor is replaced.
+    Raises InvalidEmail, EndInThePast and EndTooFar.
     """
     refuse_bad_end(change.catalog, until, change.now)
     user = await user_with(change, normalise(email))
-    end = until.isoformat() if until is not None else None
-    told = change.because(reason)
-    assert told is not None  # noqa: S101 - there is a reason
+    reason_hash = change.because(reason)
+    assert reason_hash is not None  # noqa: S101 - there is a reason
     row = {
         "granted_at": change.now,
         "granted_by": change.attribution.actor,
-        "reason_hash": told,
+        "reason_hash": reason_hash,
         "expires_at": until,
     }
     await change.session.execute(
@@ -41,12 +45,12 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
         .values(user_id=user.id, **row)
         .on_conflict_do_update(index_elements=[Auditor.user_id], set_=row)
     )
-    await record(change, "auditor_granted", Event.PLATFORM, f"user:{user.id}", told, until=end)
+    await record(change, AuditorGranted(until=until), Event.PLATFORM, user.id, reason_hash)
     return user
 
 
 async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
-    """Let somebody audit nothing any more but what they may as a member; return the user.
+    """End an appointment; return the user, who keeps what they may audit as a member.
 
     Raises UnknownUser and NoAuditor.
     """
@@ -56,5 +60,5 @@ async def revoke_auditor(change: Change, id_or_email: str, reason: str) -> User:
     )
     if ended is None:
         raise NoAuditor(user=id_or_email)
-    await record(change, "auditor_revoked", Event.PLATFORM, f"user:{user.id}", reason)
+    await record(change, AuditorRevoked(), Event.PLATFORM, user.id, reason)
     return user

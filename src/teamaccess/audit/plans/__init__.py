@@ -1,1 +1,1 @@
-"""What would change: who gains and who loses which action, before anything is written."""
+"""Plans: who would gain and lose which actions by proposed changes, before anything is written."""

@@ -1,4 +1,4 @@
-"""Plan changes: who gains and who loses which action, before anything is written."""
+"""Plan changes: who would gain and lose which actions, before anything is written."""
 
 import asyncio
 from collections.abc import Callable
@@ -6,15 +6,22 @@ from dataclasses import dataclass
 
 import msgspec
 
-from teamaccess.audit.audit import Audit
-from teamaccess.audit.plans.holdings import Alike, Holding, Holdings, alike, gained, holdings
+from teamaccess.audit.plans.held_actions import (
+    HeldAction,
+    HoldersByAction,
+    ObjectGroups,
+    find_holders_by_action,
+    gained,
+    group_objects,
+)
 from teamaccess.audit.plans.proposals import Proposal, make_all
 from teamaccess.audit.questions.evidence import Evidence, query
-from teamaccess.audit.questions.people import Person, people
+from teamaccess.audit.questions.people import Person, find_people
+from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.facts import Facts, facts_at
-from teamaccess.audit.state.sandboxes import State
+from teamaccess.audit.state.sandboxes import SandboxState
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import (
     Conflict,
     Invalid,
@@ -27,153 +34,171 @@ from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
 from teamaccess.ledger import Attribution, clock
 from teamaccess.relationships import Relationship
-from teamaccess.storage import Channel, OrganizationId, UserId
+from teamaccess.storage import Channel, OrganizationId
 
 
 class StateMoved(PreconditionFailed):
-    """{organization} has changed since the plan was made: it stands at {state}. Plan again."""
+    """The organization changed after the plan was made, so the plan's results may be wrong."""
+
+    message = (
+        "{organization} has changed since the plan was made. Its state is now {state}. Plan again."
+    )
 
 
-def state_of(standing: LedgerPosition, catalog: Catalog) -> str:
-    """Return how the state of an organization is named to who comes back to it.
+def state_of(position: LedgerPosition, catalog: Catalog) -> str:
+    """Return the name of an organization's state, which a caller sends to apply a plan.
 
-    The catalog is a part of it: the same roles would mean something else under another one.
+    The catalog is a part of it, because the same roles mean something else under another catalog.
     """
-    return f"{standing.position}-{standing.hash.hex()}@{catalog.version}"
+    return f"{position.position}-{position.hash.hex()}@{catalog.version}"
 
 
-def refuse_moved(change: Change, planned: Callable[[str], bool]) -> None:
-    """Raise StateMoved unless the organization that is changed stands where it was planned."""
-    [standing] = change.standing
-    now = state_of(standing, change.catalog)
-    if not planned(now):
-        raise StateMoved(organization=standing.organization, state=now)
+def refuse_moved(change: OrganizationChange, is_planned: Callable[[str], bool]) -> None:
+    """Raise StateMoved unless the organization under change is in the planned state."""
+    [position] = change.standing
+    state = state_of(position, change.catalog)
+    if not is_planned(state):
+        raise StateMoved(organization=position.organization, state=state)
 
 
-NOBODY = UserId("operator:plan")
-AS_IF = Attribution(str(NOBODY), Channel.OPERATOR, "plan")
-"""A plan is about what would come of it; who may bring it about is another question."""
+PLANNER = Attribution("operator:plan", Channel.OPERATOR, "plan")
+"""An operator rehearses the changes, so that the plan shows their effect whatever the caller may do."""
 
 
 LONGEST_ANSWER_SECONDS = 60
-"""How long a plan keeps the next one waiting: objects that differ, and actions, take a question each."""
+"""How long one plan may delay the next. Each group of objects and each action takes a question."""
 
 
 class PlanTooLarge(Conflict):
-    """What everybody in {organization} would have could not be asked within {seconds} seconds."""
+    """The access of all members could not be computed within the time limit of a plan."""
+
+    message = (
+        "Computing the access of everybody in {organization} took longer than {seconds} "
+        "seconds. Propose less at once."
+    )
 
 
 class NothingProposed(Invalid):
-    """A plan is about something: propose changes, another catalog, or both."""
+    """A plan has neither changes nor a catalog."""
+
+    message = "The plan is empty. Propose changes, a catalog, or both."
 
 
 @dataclass(frozen=True)
-class Shift:
-    """What somebody would gain and lose."""
+class AccessChange:
+    """What one user would gain and lose."""
 
     person: Person
-    gains: list[Holding]
-    loses: list[Holding]
+    gains: list[HeldAction]
+    loses: list[HeldAction]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What would come of it."""
+    """The effect of proposed changes."""
 
     evidence: Evidence
     state: str
-    """What it was made of."""
+    """The state from which the plan was made (`state_of`)."""
     catalog: str
     """The version of the catalog that would be in force."""
     updates: list[str]
-    """What would be written, as the ledger spells it."""
+    """The updates that would be written, as the ledger spells them."""
     orphans: list[str]
-    """Relationships that the other catalog has no place for; SpiceDB refuses it while they stand."""
-    shifts: list[Shift]
-    """Of everybody for whom something changes, in the order of their ids."""
-    alike: Alike
-    """The objects that those in the shifts stand for."""
+    """Relationships that the other catalog does not allow. SpiceDB refuses it while they exist."""
+    changes: list[AccessChange]
+    """The users who gain or lose something, in the order of their ids."""
+    object_groups: ObjectGroups
+    """The groups behind the objects in the changes."""
     refusal: TeamaccessError | None
-    """Why whoever asks may not make the changes themselves; None where they may."""
+    """Why the caller may not make the changes; None if they may."""
 
 
 async def plan(
-    audit: Audit,
+    sources: AuditSources,
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
     catalog: Catalog | None = None,
-    asker: tuple[Attribution, UserId] | None = None,
+    asker: Attribution | None = None,
     caller: str = "",
 ) -> Plan:
-    """Return who would gain and who would lose which action by the changes, under the catalog if given.
+    """Return who would gain and lose which actions by the changes, under the catalog if one is given.
 
-    They are made as if, under every rule but those about who makes them; then both states are put into an
-    engine each, and it is asked for everything that everybody has. Raises NothingProposed, what refuses
-    the changes, PlanTakesTooLong, PlanTooLarge, and what `Sandboxes.ask` does.
+    The changes are rehearsed under every rule except those about the caller's own rights. Then the states
+    before and after are put into one sandbox each, and each sandbox is asked who has which action.
+
+    Raises NothingProposed, the refusals of the changes, PlanTakesTooLong, PlanTooLarge, and what
+    `SandboxPool.ask` does.
     """
     if not proposals and catalog is None:
         raise NothingProposed
-    then = catalog or audit.catalog
-    async with audit.sandbox_turns.taken(organization, caller):
-        rehearsal = await _rehearsed(ledger, organization, proposals, (AS_IF, NOBODY), caller)
+    new_catalog = catalog or sources.catalog
+    async with sources.sandbox_queue.turn(organization, caller):
+        rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
         refusal = await _refusal(ledger, organization, proposals, asker, caller)
-        position, permits = rehearsal.standing.position, audit.catalog.permits
-        facts = await facts_at(audit.reads, organization, position, permits=permits)
-        before = await asyncio.to_thread(_before, audit.catalog, organization, facts, rehearsal)
-        after, orphans = await asyncio.to_thread(_after, then, organization, facts, rehearsal)
-        groups = await asyncio.to_thread(alike, organization, before.facts, after.facts)
+        position, permits = rehearsal.standing.position, sources.catalog.permits
+        facts = await facts_at(sources.reads, organization, position, permits=permits)
+        before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
+        after, orphans = await asyncio.to_thread(
+            _after, new_catalog, organization, facts, rehearsal
+        )
+        groups = await asyncio.to_thread(group_objects, organization, before.facts, after.facts)
         try:
             async with asyncio.timeout(LONGEST_ANSWER_SECONDS):
-                had = await _asked(audit, before, audit.catalog, groups)
-                would_have = await _asked(audit, after, then, groups)
+                holders_before = await _ask(sources, before, sources.catalog, groups)
+                holders_after = await _ask(sources, after, new_catalog, groups)
         except TimeoutError as late:
             raise PlanTooLarge(organization=organization, seconds=LONGEST_ANSWER_SECONDS) from late
-    shifts = await _shifts(audit, had, would_have)
-    asked = query("plan", changes=msgspec.json.encode(proposals).decode(), catalog=then.version)
+    changes = await _access_changes(sources, holders_before, holders_after)
+    question = query(
+        "plan", changes=msgspec.json.encode(proposals).decode(), catalog=new_catalog.version
+    )
     return Plan(
-        evidence=await _evidence(audit, rehearsal, asked, len(shifts)),
-        state=state_of(rehearsal.standing, audit.catalog),
-        catalog=then.version,
+        evidence=await _evidence(sources, rehearsal, question, len(changes)),
+        state=state_of(rehearsal.standing, sources.catalog),
+        catalog=new_catalog.version,
         updates=[str(update) for update in rehearsal.updates],
         orphans=orphans,
-        shifts=shifts,
-        alike=groups,
+        changes=changes,
+        object_groups=groups,
         refusal=refusal,
     )
 
 
 def _before(
     catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
-) -> State:
-    return State.of(organization, catalog.schema(), facts, rehearsal.now)
+) -> SandboxState:
+    return SandboxState.of(organization, catalog.schema(), facts, rehearsal.now)
 
 
 def _after(
     catalog: Catalog, organization: OrganizationId, facts: Facts, rehearsal: Rehearsal
-) -> tuple[State, list[str]]:
-    """Return the state that it leads to, and what the catalog has no place for; the facts are changed."""
+) -> tuple[SandboxState, list[str]]:
+    """Apply the rehearsal to the facts; return the new state, and what the catalog does not allow."""
     for update in rehearsal.updates:
-        facts.take(str(update), rehearsal.standing.position + 1, rehearsal.now)
-    parsed = {identity: Relationship.parse(fact.text) for identity, fact in facts.standing.items()}
+        facts.apply(str(update), rehearsal.standing.position + 1, rehearsal.now)
+    relationships = {
+        identity: Relationship.parse(fact.text) for identity, fact in facts.current.items()
+    }
     orphans = [
-        identity for identity, relationship in parsed.items() if not catalog.permits(relationship)
+        identity
+        for identity, relationship in relationships.items()
+        if not catalog.permits(relationship)
     ]
-    told = sorted(facts.standing.pop(identity).text for identity in orphans)
-    return State.of(organization, catalog.schema(), facts, rehearsal.now), told
+    texts = sorted(facts.current.pop(identity).text for identity in orphans)
+    return SandboxState.of(organization, catalog.schema(), facts, rehearsal.now), texts
 
 
-async def _rehearsed(
+async def _rehearse(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    maker: tuple[Attribution, UserId],
+    attribution: Attribution,
     caller: str,
 ) -> Rehearsal:
-    attribution, actor = maker
-
-    async def act(change: Change) -> None:
-        await make_all(proposals, change, actor, organization)
+    async def act(change: OrganizationChange) -> None:
+        await make_all(proposals, change)
 
     async with resting_after():
         return await ledger.rehearse(attribution, organization, act, caller)
@@ -183,49 +208,55 @@ async def _refusal(
     ledger: Ledger,
     organization: OrganizationId,
     proposals: list[Proposal],
-    asker: tuple[Attribution, UserId] | None,
+    asker: Attribution | None,
     caller: str,
 ) -> TeamaccessError | None:
+    """Return the error with which the asker's own rehearsal is refused, None if it is allowed."""
     if asker is None:
         return None
     try:
-        await _rehearsed(ledger, organization, proposals, asker, caller)
+        await _rehearse(ledger, organization, proposals, asker, caller)
     except Unavailable:
-        raise  # which says nothing about who asks
+        raise  # an outage says nothing about the asker's rights
     except TeamaccessError as refused:
         return refused
     return None
 
 
-async def _asked(audit: Audit, state: State, catalog: Catalog, groups: Alike) -> Holdings:
-    async def ask(engine: Engine, at: Consistency) -> Holdings:
-        return await holdings(engine, at, catalog, state.organization, groups)
+async def _ask(
+    sources: AuditSources, state: SandboxState, catalog: Catalog, groups: ObjectGroups
+) -> HoldersByAction:
+    async def ask(engine: Engine, at: Consistency) -> HoldersByAction:
+        return await find_holders_by_action(engine, at, catalog, state.organization, groups)
 
-    return await audit.sandboxes.ask(state, ask)
+    return await sources.sandboxes.ask(state, ask)
 
 
-async def _shifts(audit: Audit, before: Holdings, after: Holdings) -> list[Shift]:
+async def _access_changes(
+    sources: AuditSources, before: HoldersByAction, after: HoldersByAction
+) -> list[AccessChange]:
     gains, loses = gained(before, after), gained(after, before)
-    async with audit.reads() as session:
-        affected = await people(session, {*gains, *loses})
+    async with sources.reads() as session:
+        affected = await find_people(session, {*gains, *loses})
     return [
-        Shift(person, gains.get(user, []), loses.get(user, [])) for user, person in affected.items()
+        AccessChange(person, gains.get(user, []), loses.get(user, []))
+        for user, person in affected.items()
     ]
 
 
 async def _evidence(
-    audit: Audit, rehearsal: Rehearsal, asked: dict[str, str], rows: int
+    sources: AuditSources, rehearsal: Rehearsal, question: dict[str, str], rows: int
 ) -> Evidence:
-    async with audit.reads() as session:
+    async with sources.reads() as session:
         now = await clock(session)
     return Evidence(
-        query=asked,
+        query=question,
         organization=rehearsal.standing.organization,
         asked_at=now,
         at=rehearsal.now,
         position=rehearsal.standing.position,
         hash=rehearsal.standing.hash.hex(),
-        catalog=audit.catalog.version,
+        catalog=sources.catalog.version,
         rows=rows,
         unexplained=0,
         missing=0,

@@ -1,4 +1,4 @@
-"""Everybody who has something, asked about many things."""
+"""Asks the engine who has each of many permissions."""
 
 import asyncio
 from collections.abc import Sequence
@@ -9,12 +9,12 @@ from teamaccess.relationships import ObjectReference
 from teamaccess.storage import UserId
 
 AT_ONCE = 8
-"""Questions under way: what one costs is mostly waiting where few people have something."""
-AMONG_OTHERS = 2
+"""Concurrent lookups. Where few people have a permission, a lookup is mostly waiting."""
+WHILE_OTHERS_ASK = 2
 """The same while other tenants ask: SpiceDB would work on all eight before it works on theirs."""
 
-Place = tuple[ObjectReference, str]
-"""An object, and a permission of it."""
+ObjectPermission = tuple[ObjectReference, str]
+"""An object and one of its permissions."""
 
 
 async def users_with(
@@ -24,31 +24,31 @@ async def users_with(
     at: Consistency = FULLY_CONSISTENT,
 ) -> set[UserId]:
     """Return who has a permission, letting other tenants' requests go first. Raises EngineUnavailable."""
-    found: set[UserId] = set()
+    users: set[UserId] = set()
     async for id in engine.subjects(resource, permission, "user", at):
-        found.add(UserId(id))
+        users.add(UserId(id))
         await give_way()
-    return found
+    return users
 
 
-async def holders(
-    engine: Engine, at: Consistency, places: Sequence[Place]
-) -> dict[Place, set[UserId]]:
-    """Return who has each permission (LookupSubjects), in the order of the places.
+async def find_holders(
+    engine: Engine, at: Consistency, permissions: Sequence[ObjectPermission]
+) -> dict[ObjectPermission, set[UserId]]:
+    """Return who has each permission (LookupSubjects), in the order of the permissions.
 
     Raises EngineUnavailable.
     """
-    found: dict[Place, set[UserId]] = {place: set() for place in places}
-    waiting = iter(found)
+    holders: dict[ObjectPermission, set[UserId]] = {key: set() for key in permissions}
+    remaining = iter(holders)
 
-    async def work() -> None:
-        for resource, permission in waiting:
-            found[resource, permission] = await users_with(engine, resource, permission, at)
+    async def look_up() -> None:
+        for resource, permission in remaining:
+            holders[resource, permission] = await users_with(engine, resource, permission, at)
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(AMONG_OTHERS if others_ask() else AT_ONCE):
-                group.create_task(work())
-    except ExceptionGroup as failures:  # one ends the others, and is what went wrong
+            for _ in range(WHILE_OTHERS_ASK if others_ask() else AT_ONCE):
+                group.create_task(look_up())
+    except ExceptionGroup as failures:  # the first failure cancels the other lookups
         raise failures.exceptions[0] from failures
-    return found
+    return holders

@@ -1,89 +1,98 @@
-"""What somebody can do: actions throughout the organization, and objects one by one."""
+"""What a user can do: actions throughout the organization, and actions on single objects."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from teamaccess.audit.questions.decisions import Decision, find_decisions
 from teamaccess.audit.questions.evidence import Evidence, query
-from teamaccess.audit.questions.origins import Origin, origins
-from teamaccess.audit.questions.people import Person, people, users_in
-from teamaccess.audit.state.graph import Path, positions
-from teamaccess.audit.state.view import AuditSource
+from teamaccess.audit.questions.people import Person, find_people, users_in_actors
+from teamaccess.audit.state.graph import Path, positions_in
+from teamaccess.audit.state.snapshot import AuditSource
 from teamaccess.engine import Consistency, Engine
-from teamaccess.relationships import ObjectReference, user
+from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
+from teamaccess.relationships import user as user_object
 from teamaccess.storage import UserId
 
-SECONDS = 60.0
+LOOKUP_SECONDS = 60.0
 """How long the engine may take to name the objects of one type."""
 
+ActionOn = tuple[str, ObjectReference | None]
+"""An action, and the object; None for an action throughout the organization."""
 
-class Can(NamedTuple):
-    """Something that somebody can do."""
+
+class PermittedAction(NamedTuple):
+    """An action that the user can do."""
 
     action: str
     on: ObjectReference | None
     """The object; None for an action throughout the organization."""
     paths: list[Path]
-    """Every way in which they can; empty where the ledger knows of none."""
+    """Every path by which the user has it; empty if the ledger explains none."""
 
 
 @dataclass(frozen=True)
 class WhatCan:
-    """Everything that somebody can do."""
+    """Everything that a user can do."""
 
     evidence: Evidence
-    cans: list[Can]
-    """Actions throughout the organization in the catalog's order, then objects."""
-    origins: dict[int, Origin]
-    """Of every position that the paths name."""
+    permitted: list[PermittedAction]
+    """Actions throughout the organization in the catalog's order, then actions on objects."""
+    decisions: dict[int, Decision]
+    """The decisions behind the paths, by position."""
     people: list[Person]
-    """Whom the origins name."""
+    """The people in the decisions' actors."""
 
 
-async def what_can(source: AuditSource, who: UserId) -> WhatCan:
-    """Return everything that a user can do: nothing for who is no member.
+async def what_can(source: AuditSource, user: UserId) -> WhatCan:
+    """Return everything that a user can do: nothing for a user who is not a member.
 
-    Raises what the source's `view` does.
+    Raises what the source's `snapshot` does.
     """
-    catalog, here = source.catalog, organization_object(source.organization)
-    actions = [each.id for each in catalog.actions.values() if not each.four_eyes]
+    catalog, organization = source.catalog, organization_object(source.organization)
+    actions = [action.id for action in catalog.actions.values() if not action.four_eyes]
 
-    async def ask(engine: Engine, at: Consistency) -> list[tuple[str, ObjectReference | None]]:
-        held = await engine.permitted(here, actions, user(who), at)
-        everywhere: list[tuple[str, ObjectReference | None]] = [
-            (action, None) for action in actions if action in held
-        ]
-        return everywhere + [each async for each in _objects(source, engine, at, who)]
+    async def ask(engine: Engine, at: Consistency) -> list[ActionOn]:
+        held = await engine.permitted(organization, actions, user_object(user), at)
+        everywhere: list[ActionOn] = [(action, None) for action in actions if action in held]
+        return everywhere + [item async for item in _on_objects(source, engine, at, user)]
 
-    view = await source.view(ask, about=who)
-    graph, known = view.graph, set(view.answer)
-    cans = [Can(action, on, graph.paths(who, action, on)) for action, on in view.answer]
-    expected: set[tuple[str, ObjectReference | None]] = {(action, None) for action in actions}
-    expected |= await asyncio.to_thread(graph.objects, who)
-    missing = sum(1 for each in expected - known if view.lasting(graph.paths(who, *each)))
+    snapshot = await source.snapshot(ask, about=user)
+    graph = snapshot.graph
+    permitted = [
+        PermittedAction(action, on, graph.paths(user, action, on)) for action, on in snapshot.answer
+    ]
+    recorded: set[ActionOn] = {(action, None) for action in actions}
+    recorded |= await asyncio.to_thread(graph.object_actions, user)
+    missing = sum(
+        snapshot.has_unexpired(graph.paths(user, action, on))
+        for action, on in recorded - set(snapshot.answer)
+    )
     async with source.reads() as session:
-        told = await origins(session, source.organization, positions(can.paths for can in cans))
-        deciding = users_in(origin.actor for origin in told.values())
-        names = await people(session, deciding)
+        positions = positions_in(item.paths for item in permitted)
+        decisions = await find_decisions(session, source.organization, positions)
+        deciders = users_in_actors(decision.actor for decision in decisions.values())
+        names = await find_people(session, deciders)
     evidence = Evidence.of(
-        view,
+        snapshot,
         catalog,
-        query("what_can", user=who),
-        rows=len(cans),
-        unexplained=sum(1 for can in cans if not can.paths),
+        query("what_can", user=user),
+        rows=len(permitted),
+        unexplained=sum(not item.paths for item in permitted),
         missing=missing,
     )
-    return WhatCan(evidence, cans, told, list(names.values()))
+    return WhatCan(evidence, permitted, decisions, list(names.values()))
 
 
-async def _objects(
-    source: AuditSource, engine: Engine, at: Consistency, who: UserId
-) -> AsyncIterator[tuple[str, ObjectReference]]:
-    """Yield what the user can do on which of the organization's objects."""
-    for kind in source.catalog.types.values():
-        for verb in kind.actions:
-            async for id in engine.lookup(kind.id, verb, user(who), at, SECONDS):
+async def _on_objects(
+    source: AuditSource, engine: Engine, at: Consistency, user: UserId
+) -> AsyncIterator[ActionOn]:
+    """Yield the user's actions on each of the organization's objects."""
+    for type in source.catalog.types.values():
+        for action in type.actions:
+            ids = engine.lookup(type.id, action, user_object(user), at, LOOKUP_SECONDS)
+            async for id in ids:
                 if id.startswith(f"{source.organization}/"):
-                    yield verb, ObjectReference(kind.id, id)
+                    yield action, ObjectReference(type.id, id)

@@ -1,16 +1,16 @@
-"""Who can do something, and why each of them."""
+"""Who can do an action, and why each of them can."""
 
 import asyncio
 from dataclasses import dataclass
 
+from teamaccess.audit.questions.decisions import Decision, find_decisions
 from teamaccess.audit.questions.evidence import Evidence, query
 from teamaccess.audit.questions.holders import users_with
-from teamaccess.audit.questions.origins import Origin, origins
-from teamaccess.audit.questions.people import Person, people, users_in
-from teamaccess.audit.state.graph import Path, positions
-from teamaccess.audit.state.view import AuditSource, View
+from teamaccess.audit.questions.people import Person, find_people, users_in_actors
+from teamaccess.audit.state.graph import Path, positions_in
+from teamaccess.audit.state.snapshot import AuditSource, Snapshot
 from teamaccess.common.errors import NotFound
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
 from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
@@ -18,68 +18,76 @@ from teamaccess.storage import UserId
 
 
 class NotRegistered(NotFound):
-    """{resource} is not registered, so nobody can do anything to it."""
+    """The question is about a resource that is not registered, so nobody has access to it."""
+
+    message = "{resource} is not registered, so nobody has access to it. Register it first."
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Somebody who can."""
+    """A user who can do the action."""
 
     person: Person
     paths: list[Path]
-    """Every way in which they can; empty where the ledger knows of none."""
+    """Every path by which they can; empty if the ledger explains none."""
 
 
 @dataclass(frozen=True)
 class WhoCan:
-    """Everybody who can do something."""
+    """Everybody who can do an action."""
 
     evidence: Evidence
     holders: list[Holder]
     """In the order of their ids."""
-    origins: dict[int, Origin]
-    """Of every position that the paths name."""
+    decisions: dict[int, Decision]
+    """The decisions behind the paths, by position."""
     people: list[Person]
-    """Whom the origins name."""
+    """The people in the decisions' actors."""
 
 
 async def who_can(source: AuditSource, action: str, resource: str | None = None) -> WhoCan:
     """Return everybody who can do an action, in the organization or on one of its objects.
 
-    Raises what `resources.questions.asked` and the source's `view` do, and NotRegistered.
+    Raises NotRegistered, and what `resources.questions.question_about` and the source's `snapshot` do.
     """
-    on, permission = asked(source.catalog, source.organization, action, resource)
+    on, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> set[UserId]:
         return await users_with(engine, on, permission, at)
 
-    view = await source.view(ask)
-    place = None if resource is None else on
-    here = organization_object(source.organization)
-    if place is not None and not view.answer and not view.graph.fact(place, "organization", here):
-        raise NotRegistered(resource=place)  # a slip is no "nobody"
-    allowed, missing = await asyncio.to_thread(_explained, view, action, place)
+    snapshot = await source.snapshot(ask)
+    resource_object = None if resource is None else on
+    if resource_object is not None and not snapshot.answer:
+        organization = organization_object(source.organization)
+        if not snapshot.graph.fact(resource_object, "organization", organization):
+            raise NotRegistered(
+                resource=resource_object
+            )  # a mistyped id must not be answered with "nobody"
+    paths, missing = await asyncio.to_thread(_explain, snapshot, action, resource_object)
     async with source.reads() as session:
-        told = await origins(session, source.organization, positions(allowed.values()))
-        deciding = users_in(origin.actor for origin in told.values())
-        names = await people(session, {*allowed, *deciding})
+        decisions = await find_decisions(session, source.organization, positions_in(paths.values()))
+        deciders = users_in_actors(decision.actor for decision in decisions.values())
+        names = await find_people(session, {*paths, *deciders})
     evidence = Evidence.of(
-        view,
+        snapshot,
         source.catalog,
-        query("who_can", action=action, resource=place),
-        rows=len(allowed),
-        unexplained=sum(1 for paths in allowed.values() if not paths),
+        query("who_can", action=action, resource=resource_object),
+        rows=len(paths),
+        unexplained=sum(not paths_of_user for paths_of_user in paths.values()),
         missing=missing,
     )
-    holders = [Holder(names[user], paths) for user, paths in allowed.items()]
-    return WhoCan(evidence, holders, told, [names[user] for user in sorted(deciding)])
+    holders = [Holder(names[user], paths_of_user) for user, paths_of_user in paths.items()]
+    return WhoCan(evidence, holders, decisions, [names[user] for user in sorted(deciders)])
 
 
-def _explained(
-    view: View[set[UserId]], action: str, on: ObjectReference | None
+def _explain(
+    snapshot: Snapshot[set[UserId]], action: str, on: ObjectReference | None
 ) -> tuple[dict[UserId, list[Path]], int]:
-    """Return the ways of everybody whom the engine named, and how many it should have named, too."""
-    graph = view.graph
-    others = (graph.members if on is not None else graph.who(action)) - view.answer
-    missing = sum(1 for user in others if view.lasting(graph.paths(user, action, on)))
-    return {user: graph.paths(user, action, on) for user in sorted(view.answer)}, missing
+    """Return the paths of all users that the engine named, and how many users it should also name."""
+    graph = snapshot.graph
+    candidates = graph.members if on is not None else graph.users_with(action)
+    missing = sum(
+        snapshot.has_unexpired(graph.paths(user, action, on))
+        for user in candidates - snapshot.answer
+    )
+    return {user: graph.paths(user, action, on) for user in sorted(snapshot.answer)}, missing

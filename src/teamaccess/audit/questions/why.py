@@ -1,31 +1,49 @@
-"""Why somebody can do something, or why not."""
+"""Why a user can do an action, or why not."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.audit.questions.decisions import Decision, find_decisions
 from teamaccess.audit.questions.evidence import Evidence, query
-from teamaccess.audit.questions.origins import Origin, origins
-from teamaccess.audit.questions.people import Person, people, users_in
+from teamaccess.audit.questions.people import Person, find_people, users_in_actors
 from teamaccess.audit.state.facts import Fact
-from teamaccess.audit.state.graph import Graph, Path, positions
-from teamaccess.audit.state.view import AuditSource, View
+from teamaccess.audit.state.graph import Graph, Path, positions_in
+from teamaccess.audit.state.snapshot import AuditSource, Snapshot
 from teamaccess.catalog import Catalog
-from teamaccess.directory.resources.questions import asked
+from teamaccess.directory.resources.questions import question_about
 from teamaccess.engine import Consistency, Engine
-from teamaccess.relationships import ObjectReference, user
+from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
+from teamaccess.relationships import user as user_object
 from teamaccess.storage import OrganizationId, UserId
 
 
 class Obstacle(NamedTuple):
-    """The first link that is broken."""
+    """The first condition that is not met."""
 
     code: str
     sentence: str
     fact: Fact | None
-    """What stood once, or what stands in the way; None where there is no such thing."""
+    """The relationship that ended, or the one that stands in the way; None if there is neither."""
+
+
+@dataclass(frozen=True)
+class WhyQuestion:
+    """The question about one user and one action."""
+
+    organization: OrganizationId
+    user: UserId
+    display_name: str
+    """The user's name in sentences; their id if they have never been a member here."""
+    action: str
+    on: ObjectReference | None
+    """The object; None for an action throughout the organization."""
+
+    def catalog_action(self, catalog: Catalog) -> str:
+        """Return the catalog's action that allows it throughout the organization."""
+        return catalog.types[self.on.type].actions[self.action] if self.on else self.action
 
 
 @dataclass(frozen=True)
@@ -35,108 +53,126 @@ class Why:
     evidence: Evidence
     allowed: bool
     paths: list[Path]
-    """Every way in which they can; empty where they cannot."""
+    """Every path by which the user can; empty if they cannot."""
     obstacle: Obstacle | None
-    """Why they cannot."""
-    origins: dict[int, Origin]
-    """Of every position that the rest names."""
+    """Why the user cannot."""
+    decisions: dict[int, Decision]
+    """The decisions behind the paths and the obstacle, by position."""
     people: list[Person]
-    """Whom the origins name."""
-    asked: "WhyQuestion"
-    view: View[bool]
+    """The people in the decisions' actors."""
+    question: WhyQuestion
+    snapshot: Snapshot[bool]
 
 
-@dataclass(frozen=True)
-class WhyQuestion:
-    """The question."""
+async def why(source: AuditSource, user: UserId, action: str, resource: str | None = None) -> Why:
+    """Return whether a user can do an action, and why.
 
-    organization: OrganizationId
-    who: UserId
-    called: str
-    """What they are called; their id, where they have never been here."""
-    action: str
-    on: ObjectReference | None
-    """The object; None for an action throughout the organization."""
-
-    def behind(self, catalog: Catalog) -> str:
-        """Return the catalog's action that it takes throughout the organization."""
-        return catalog.types[self.on.type].actions[self.action] if self.on else self.action
-
-
-async def why(source: AuditSource, who: UserId, action: str, resource: str | None = None) -> Why:
-    """Return whether a user can do an action, and why. Raises what `who_can` does."""
-    place, permission = asked(source.catalog, source.organization, action, resource)
+    Raises what `resources.questions.question_about` and the source's `snapshot` do.
+    """
+    place, permission = question_about(source.catalog, source.organization, action, resource)
 
     async def ask(engine: Engine, at: Consistency) -> bool:
-        return await engine.check(place, permission, user(who), at)
+        return await engine.check(place, permission, user_object(user), at)
 
-    view = await source.view(ask, about=who)
+    snapshot = await source.snapshot(ask, about=user)
     on = place if resource is not None else None
-    found = view.graph.paths(who, action, on)
+    paths = snapshot.graph.paths(user, action, on)
     async with source.reads() as session:
-        called = await _called(session, view, who)
-        question = WhyQuestion(source.organization, who, called, action, on)
-        obstacle = None if view.answer else _obstacle(source.catalog, view, question, found)
-        named = positions([found])
-        if obstacle is not None and obstacle.fact is not None:
-            named |= {obstacle.fact.began, obstacle.fact.position}
-        told = await origins(session, source.organization, named)
-        deciding = await people(session, users_in(origin.actor for origin in told.values()))
+        display_name = await _display_name(session, snapshot, user)
+        question = WhyQuestion(source.organization, user, display_name, action, on)
+        obstacle = None
+        positions = positions_in([paths])
+        if not snapshot.answer:
+            obstacle = _obstacle(source.catalog, snapshot, question, paths)
+            if obstacle.fact is not None:
+                positions |= {obstacle.fact.began, obstacle.fact.position}
+        decisions = await find_decisions(session, source.organization, positions)
+        deciders = users_in_actors(decision.actor for decision in decisions.values())
+        people = await find_people(session, deciders)
     evidence = Evidence.of(
-        view,
+        snapshot,
         source.catalog,
-        query("why", user=who, action=action, resource=on),
+        query("why", user=user, action=action, resource=on),
         rows=1,
-        unexplained=int(view.answer and not found),
-        missing=int(not view.answer and view.lasting(found)),
+        unexplained=int(snapshot.answer and not paths),
+        missing=int(not snapshot.answer and snapshot.has_unexpired(paths)),
     )
-    paths = found if view.answer else []
-    whom = list(deciding.values())
-    return Why(evidence, view.answer, paths, obstacle, told, whom, question, view)
+    return Why(
+        evidence,
+        snapshot.answer,
+        paths if snapshot.answer else [],
+        obstacle,
+        decisions,
+        list(people.values()),
+        question,
+        snapshot,
+    )
 
 
-async def _called(session: AsyncSession, view: View[bool], who: UserId) -> str:
-    graph, here = view.graph, organization_object(view.standing.organization)
-    place = here, "member", user(who)
-    if graph.fact(*place) is None and graph.lost(*place) is None:
-        return who
-    return (await people(session, [who]))[who].called
+async def _display_name(session: AsyncSession, snapshot: Snapshot[bool], user: UserId) -> str:
+    """Return the user's display name, or the id of a user who was never a member here.
+
+    SECURITY: an organization must not learn the address of a user it never had.
+    """
+    graph = snapshot.graph
+    organization = organization_object(snapshot.ledger_position.organization)
+    membership = organization, "member", user_object(user)
+    if graph.fact(*membership) is None and graph.ended(*membership) is None:
+        return user
+    return (await find_people(session, [user]))[user].display_name
 
 
 def _obstacle(
-    catalog: Catalog, view: View[bool], question: WhyQuestion, found: list[Path]
+    catalog: Catalog, snapshot: Snapshot[bool], question: WhyQuestion, paths: list[Path]
 ) -> Obstacle:
-    """Return what keeps them from it, looked for from the membership on."""
-    graph, who, called = view.graph, question.who, question.called
-    if view.lasting(found):
-        return Obstacle("not_enforced", "The ledger has a way, and SpiceDB has lost it.", None)
-    here, behind = organization_object(question.organization), question.behind(catalog)
-    gate = graph.fact(here, "member", user(who))
-    if gate is None or graph.membership_over(who, view.now):
-        was = gate or graph.lost(here, "member", user(who))
-        if was is None:
-            return Obstacle("not_a_member", f"{called} has never been a member.", None)
-        return Obstacle("no_active_member", f"{called} is no active member any more.", was)
-    if question.on is not None:
-        if graph.fact(question.on, "organization", here) is None:
-            was = graph.lost(question.on, "organization", here)
-            return Obstacle("no_such_object", f"{question.on} is not registered.", was)
-        creator = graph.fact(question.on, "creator", user(who))
-        if catalog.actions[behind].four_eyes and creator is not None:
-            sentence = f"{called} created {question.on}, and {question.action} takes somebody else."
-            return Obstacle("four_eyes", sentence, creator)
-    return _no_role(graph, question, behind)
+    """Return the first condition that is not met: membership, then the object, then the role."""
+    if snapshot.has_unexpired(paths):
+        return Obstacle(
+            "not_enforced", "The ledger allows it, but SpiceDB has lost a relationship.", None
+        )
+    return (
+        _membership_obstacle(snapshot, question)
+        or _object_obstacle(catalog, snapshot.graph, question)
+        or _role_obstacle(snapshot.graph, question, question.catalog_action(catalog))
+    )
 
 
-def _no_role(graph: Graph, question: WhyQuestion, behind: str) -> Obstacle:
-    who = question.who
-    roles = ", ".join(graph.role_set_of(who)) or "none"
-    theirs = f"No role of {question.called}'s has {behind}; theirs are: {roles}."
-    lost = graph.lost_ways(who, behind)
+def _membership_obstacle(snapshot: Snapshot[bool], question: WhyQuestion) -> Obstacle | None:
+    graph, name = snapshot.graph, question.display_name
+    organization, subject = organization_object(question.organization), user_object(question.user)
+    membership = graph.fact(organization, "member", subject)
+    if membership is not None and not graph.membership_expired(question.user, snapshot.now):
+        return None
+    former = membership or graph.ended(organization, "member", subject)
+    if former is None:
+        return Obstacle("not_a_member", f"{name} has never been a member.", None)
+    return Obstacle("no_active_member", f"{name} is no longer an active member.", former)
+
+
+def _object_obstacle(catalog: Catalog, graph: Graph, question: WhyQuestion) -> Obstacle | None:
+    if question.on is None:
+        return None
+    organization = organization_object(question.organization)
+    if graph.fact(question.on, "organization", organization) is None:
+        former = graph.ended(question.on, "organization", organization)
+        return Obstacle("no_such_object", f"{question.on} is not registered.", former)
+    creator = graph.fact(question.on, "creator", user_object(question.user))
+    if creator is None or not catalog.actions[question.catalog_action(catalog)].four_eyes:
+        return None
+    name = question.display_name
+    sentence = f"{name} created {question.on}, so somebody else must do {question.action}."
+    return Obstacle("four_eyes", sentence, creator)
+
+
+def _role_obstacle(graph: Graph, question: WhyQuestion, catalog_action: str) -> Obstacle:
+    user = question.user
+    roles = ", ".join(graph.roles_of(user)) or "none"
+    sentence = f"No role of {question.display_name} has {catalog_action}. Their roles: {roles}."
+    ended = graph.ended_paths(user, catalog_action)
     if question.on is not None:
-        granted = graph.lost(question.on, f"granted_{question.action}", user(who))
-        lost = [*lost, *([granted] if granted else [])]
-    if lost:
-        newest = max(lost, key=lambda fact: fact.position)
-        return Obstacle("ended", f"{theirs} They had it by {newest.text}.", newest)
-    return Obstacle("role_lacks_action", theirs, None)
+        grant = graph.ended(question.on, f"granted_{question.action}", user_object(user))
+        ended = [*ended, *([grant] if grant else [])]
+    if ended:
+        newest = max(ended, key=lambda fact: fact.position)
+        return Obstacle("ended", f"{sentence} They had it through {newest.text}.", newest)
+    return Obstacle("role_lacks_action", sentence, None)

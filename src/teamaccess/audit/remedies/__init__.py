@@ -1,1 +1,1 @@
-"""What would allow what somebody cannot do, and who may make it."""
+"""Remedies for a denied action: the smallest changes that would allow it, and who may make them."""

@@ -1,4 +1,4 @@
-"""The least changes that should allow somebody an action, by what stands: nobody was asked yet."""
+"""The smallest changes that should allow a user an action, computed before any is rehearsed."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,132 +6,144 @@ from datetime import datetime
 from typing import NamedTuple
 
 from teamaccess.audit.questions.why import WhyQuestion
-from teamaccess.audit.remedies.reach import NOTHING, Bundles, Gain, beyond, least, reach
+from teamaccess.audit.remedies.action_sets import (
+    NO_ACTIONS,
+    ActionSet,
+    RoleAndTeamActions,
+    action_set_of,
+    new_actions,
+    smallest_gains,
+)
 from teamaccess.audit.remedies.steps import RemedyTarget, Step
-from teamaccess.audit.state.facts import Facts, changed
+from teamaccess.audit.state.facts import Facts, with_updates
 from teamaccess.audit.state.graph import Graph
 from teamaccess.catalog import Catalog
 from teamaccess.storage import Invitation, InvitationStatus, Membership
 
 
 class Candidate(NamedTuple):
-    """Steps that should do."""
+    """Steps that should allow the action."""
 
     steps: Sequence[Step]
     accepted: Sequence[str] = ()
-    """The updates that come with the acceptance of an invitation."""
+    """The updates that the acceptance of an invitation would add."""
 
 
 @dataclass(frozen=True)
-class Case:
-    """Somebody who lacks an action, as they stand."""
+class RemedyCase:
+    """A user who lacks an action, and the state of their membership and invitation."""
 
     catalog: Catalog
-    asked: WhyQuestion
-    whom: RemedyTarget
+    question: WhyQuestion
+    target: RemedyTarget
     member: Membership | None
     invitation: Invitation | None
-    """What they are offered already."""
+    """Their open invitation, if they have one."""
     invitees: bytes
-    """The key by which SpiceDB knows addresses."""
+    """The key by which SpiceDB knows the addresses of invitations."""
 
     @property
-    def wanted(self) -> str:
-        """What they lack, as `reach` spells it."""
-        on = self.asked.on
-        return self.asked.action if on is None else f"{self.asked.action} {on}"
+    def missing_action(self) -> str:
+        """The action that they lack, as an `ActionSet` spells it."""
+        action, on = self.question.action, self.question.on
+        return action if on is None else f"{action} {on}"
 
     def graph(self, facts: Facts, now: datetime) -> Graph:
-        """Return what stands then."""
-        return Graph(self.catalog, self.asked.organization, facts, now)
+        """Return the graph of these facts."""
+        return Graph(self.catalog, self.question.organization, facts, now)
 
-    def has_way(self, graph: Graph) -> bool:
-        """Return whether they have the action there."""
-        return bool(graph.paths(self.asked.who, self.asked.action, self.asked.on))
+    def has_path(self, graph: Graph) -> bool:
+        """Return whether the graph has a path by which they have the action."""
+        return bool(graph.paths(self.question.user, self.question.action, self.question.on))
 
-    def reach(self, graph: Graph) -> Gain:
-        """Return everything that they can do there."""
-        return reach(self.catalog, graph, self.asked.who)
+    def actions(self, graph: Graph) -> ActionSet:
+        """Return everything that they can do by the graph."""
+        return action_set_of(self.catalog, graph, self.question.user)
 
     def candidates(self, facts: Facts, position: int, now: datetime) -> list[Candidate]:
-        """Return what should do, what adds least first.
+        """Return the candidates, those that add the fewest other actions first.
 
-        Of roles, and of teams, those are left out that give more than another one does.
+        A role or a team is left out if another one adds only a part of what it adds.
         """
         if self.member is None:
-            return self._by_invitation(self._bundles(self.graph(facts, now)), now)
-        gate = self._gate(self.member, now)
-        if gate:
-            facts = changed(facts, self.whom.joined(self.catalog, []), position, now)
+            return self._by_invitation(self._role_and_team_actions(self.graph(facts, now)), now)
+        activation = self._activate(self.member, now)
+        if activation:
+            updates = self.target.membership_updates(self.catalog, [])
+            facts = with_updates(facts, updates, position, now)
         graph = self.graph(facts, now)
-        if self.has_way(graph):
-            return [Candidate(gate)]
-        return [Candidate([*gate, way]) for way in self._ways(graph)]
+        if self.has_path(graph):
+            return [Candidate(activation)]
+        return [Candidate([*activation, step]) for step in self._single_steps(graph)]
 
     def last_resort(self, facts: Facts, now: datetime) -> Candidate | None:
-        """Return that they become administrator, which whoever runs the service makes anybody.
+        """Return that an operator makes them an administrator.
 
-        None where another role has the action, unless they have this one already.
+        None if another role has the action, unless they hold the administrator's role already.
         """
         graph = self.graph(facts, now)
-        others = self._gains(self._givable(self._bundles(graph)), NOTHING)
-        role, email = self.catalog.administrator, self.whom.email
-        if email is None or (others and role not in graph.role_set_of(self.asked.who)):
+        others = self._gains(self._givable(self._role_and_team_actions(graph)), NO_ACTIONS)
+        role, email = self.catalog.administrator, self.target.email
+        if email is None or (others and role not in graph.roles_of(self.question.user)):
             return None
-        return Candidate([self.whom.made_administrator(email, role)])
+        return Candidate([self.target.make_administrator(email, role)])
 
-    def _gate(self, member: Membership, now: datetime) -> list[Step]:
-        """Return what makes them an active member again."""
-        ended = member.expires_at is not None and member.expires_at <= now
+    def _activate(self, member: Membership, now: datetime) -> list[Step]:
+        """Return the steps that make them an active member again."""
+        expired = member.expires_at is not None and member.expires_at <= now
         suspended = member.suspended_at is not None
-        return [self.whom.kept()] * ended + [self.whom.reactivated()] * suspended
+        return [self.target.remove_end()] * expired + [self.target.reactivate()] * suspended
 
-    def _ways(self, graph: Graph) -> list[Step]:
-        """Return what gives an active member the action, what adds least first."""
-        held, bundles = self.reach(graph), self._bundles(graph)
-        roles = self._gains(self._givable(bundles), held)
-        teams = self._gains(bundles.teams, held)
-        ways = [(len(roles[each]), self.whom.given(each)) for each in least(self.catalog, roles)]
-        ways += [
-            (len(teams[each]), self.whom.put_into(each)) for each in least(self.catalog, teams)
+    def _single_steps(self, graph: Graph) -> list[Step]:
+        """Return the steps of which each gives an active member the action."""
+        held, available = self.actions(graph), self._role_and_team_actions(graph)
+        roles = self._gains(self._givable(available), held)
+        teams = self._gains(available.teams, held)
+        steps = [
+            (len(roles[role]), self.target.give_role(role))
+            for role in smallest_gains(self.catalog, roles)
         ]
-        if self.asked.on is not None:
-            ways.append((0, self.whom.granted(self.asked.action, self.asked.on)))
-        return [step for _, step in sorted(ways, key=lambda way: way[0])]
+        steps += [
+            (len(teams[team]), self.target.join_team(team))
+            for team in smallest_gains(self.catalog, teams)
+        ]
+        if self.question.on is not None:
+            steps.append((0, self.target.grant(self.question.action, self.question.on)))
+        return [step for _, step in sorted(steps, key=lambda added_and_step: added_and_step[0])]
 
-    def _by_invitation(self, bundles: Bundles, now: datetime) -> list[Candidate]:
-        email, offered = self.whom.email, self.invitation
+    def _by_invitation(self, available: RoleAndTeamActions, now: datetime) -> list[Candidate]:
+        email, invitation = self.target.email, self.invitation
         if email is None:
             return []
-        found: list[Candidate] = []
-        before: list[Step] = []
-        if offered is not None and offered.status(now) is InvitationStatus.PENDING:
-            accepted = self.whom.joined(self.catalog, offered.roles)
-            found.append(Candidate([self.whom.accepting(offered)], accepted))
-            before = [self.whom.uninvited(offered)]
-        for role in least(self.catalog, self._gains(self._givable(bundles), NOTHING)):
-            invited = self.whom.invited(email, role, self.invitees)
-            accepted = self.whom.joined(self.catalog, [role])
-            found.append(Candidate([*before, invited], accepted))
-        return found
+        candidates: list[Candidate] = []
+        withdrawal: list[Step] = []
+        if invitation is not None and invitation.status(now) is InvitationStatus.PENDING:
+            accepted = self.target.membership_updates(self.catalog, invitation.roles)
+            candidates.append(Candidate([self.target.accept_invitation(invitation)], accepted))
+            withdrawal = [self.target.cancel_invitation(invitation)]
+        for role in smallest_gains(self.catalog, self._gains(self._givable(available), NO_ACTIONS)):
+            step = self.target.invite(email, role, self.invitees)
+            accepted = self.target.membership_updates(self.catalog, [role])
+            candidates.append(Candidate([*withdrawal, step], accepted))
+        return candidates
 
-    def _bundles(self, graph: Graph) -> Bundles:
-        return Bundles.of(self.catalog, self.asked.organization, graph)
+    def _role_and_team_actions(self, graph: Graph) -> RoleAndTeamActions:
+        return RoleAndTeamActions.of(self.catalog, self.question.organization, graph)
 
-    def _givable(self, bundles: Bundles) -> Mapping[str, Gain]:
-        """Return the roles that not only operators give."""
-        known = self.catalog.roles
+    def _givable(self, available: RoleAndTeamActions) -> Mapping[str, ActionSet]:
+        """Return the actions of the roles that members may give, not only operators."""
+        predefined = self.catalog.roles
         return {
             role: actions
-            for role, actions in bundles.roles.items()
-            if role not in known or known[role].granted_by != "operator"
+            for role, actions in available.roles.items()
+            if role not in predefined or predefined[role].granted_by != "operator"
         }
 
-    def _gains(self, given: Mapping[str, Gain], held: Gain) -> dict[str, Gain]:
-        """Return what else each would add, of those that have the action."""
-        having = {self.wanted, self.asked.behind(self.catalog)}
+    def _gains(self, offers: Mapping[str, ActionSet], held: ActionSet) -> dict[str, ActionSet]:
+        """Return the other actions that each offer would add, for the offers with the action."""
+        sufficient = {self.missing_action, self.question.catalog_action(self.catalog)}
         return {
-            each: beyond(self.catalog, gain - {self.wanted}, held)
-            for each, gain in given.items()
-            if having & gain
+            key: new_actions(self.catalog, actions - {self.missing_action}, held)
+            for key, actions in offers.items()
+            if sufficient & actions
         }

@@ -1,4 +1,4 @@
-"""Who may make a change: whoever makes it as if and is not refused."""
+"""Find out whether a person may make a change: rehearse it as that person."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, Text, any_, bindparam, select
 
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.remedies.steps import Step
-from teamaccess.changes import Change, Ledger, Rehearsal
+from teamaccess.changes import Ledger, OrganizationChange, Rehearsal
 from teamaccess.common.errors import TeamaccessError, Unavailable
 from teamaccess.common.loop_share import resting_after
 from teamaccess.ledger import Attribution, Sessions
@@ -15,16 +15,15 @@ from teamaccess.storage import Channel, OrganizationId, User, UserId
 
 REQUEST = "rehearsal"
 OPERATOR = Attribution("operator:rehearsal", Channel.OPERATOR, REQUEST)
-NOBODY = UserId("operator:rehearsal")
 PEOPLE = select(User.id, User.email, User.name).where(
     User.id == any_(bindparam("users", type_=ARRAY(Text))), User.service_account_of.is_(None)
 )
 MOST_FOR_ONE = 50
-"""Rehearsals for one question: each keeps the organization's other changes waiting for some 30 ms."""
+"""Rehearsals for one question. Each delays the organization's other changes by about 30 ms."""
 
 
-async def deciders(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
-    """Return those who are people, in the order of their ids: machines decide nothing."""
+async def only_people(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
+    """Return the people among the users, in the order of their ids, without service accounts."""
     async with reads() as session:
         rows = await session.execute(PEOPLE, {"users": list(users)})
         return sorted(Person(*row) for row in rows)
@@ -32,39 +31,37 @@ async def deciders(reads: Sessions, users: Iterable[UserId]) -> list[Person]:
 
 @dataclass
 class Rehearsals:
-    """Changes made as if, as many as one question may cost."""
+    """Rehearses changes, up to a number for one question."""
 
     ledger: Ledger
     organization: OrganizationId
-    asker: str = ""
-    """The caller whose turns they take."""
-    left: int = MOST_FOR_ONE
+    caller: str = ""
+    """The caller whose turns the rehearsals take."""
+    remaining: int = MOST_FOR_ONE
 
-    async def by(self, person: UserId, steps: Sequence[Step]) -> Rehearsal | None:
-        """Return what it would come to if somebody took the steps, None where they may not.
+    async def as_person(self, person: UserId, steps: Sequence[Step]) -> Rehearsal | None:
+        """Return the rehearsal of the steps by a person, None if they may not make them.
 
-        Raises what is no judgement of theirs: OrganizationBusy, OrganizationStopped, OtherHistory and
-        EngineUnavailable.
+        Raises the errors that do not concern the person: OrganizationBusy, OrganizationStopped,
+        OtherHistory and EngineUnavailable.
         """
         attribution = Attribution(f"user:{person}", Channel.API, REQUEST)
-        return await self._made(attribution, person, steps)
+        return await self._rehearse(attribution, steps)
 
-    async def by_operator(self, steps: Sequence[Step]) -> Rehearsal | None:
-        """Return the same for whoever runs the service."""
-        return await self._made(OPERATOR, NOBODY, steps)
+    async def as_operator(self, steps: Sequence[Step]) -> Rehearsal | None:
+        """Return the rehearsal of the steps by an operator, None if operators may not make them."""
+        return await self._rehearse(OPERATOR, steps)
 
-    async def _made(
-        self, attribution: Attribution, actor: UserId, steps: Sequence[Step]
-    ) -> Rehearsal | None:
-        async def act(change: Change) -> None:
+    async def _rehearse(self, attribution: Attribution, steps: Sequence[Step]) -> Rehearsal | None:
+        async def act(change: OrganizationChange) -> None:
             for step in steps:
-                await step.act(change, actor)
+                await step.act(change)
                 await change.session.flush()
 
-        self.left -= 1
+        self.remaining -= 1
         try:
             async with resting_after():
-                return await self.ledger.rehearse(attribution, self.organization, act, self.asker)
+                return await self.ledger.rehearse(attribution, self.organization, act, self.caller)
         except Unavailable:
             raise
         except TeamaccessError:

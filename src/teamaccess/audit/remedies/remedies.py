@@ -1,111 +1,121 @@
-"""What would allow what somebody cannot do: the least changes, and who may make each.
+"""Remedies: the smallest changes that would allow a denied action, and the people who may make them.
 
-Nothing is named that was not rehearsed: see `trial`.
+Every remedy in an answer was rehearsed (see `trial`).
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.questions.holders import users_with
 from teamaccess.audit.questions.people import Person
 from teamaccess.audit.questions.why import Why
-from teamaccess.audit.remedies.candidates import Case
-from teamaccess.audit.remedies.reach import concerning
-from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
+from teamaccess.audit.remedies.action_sets import facts_about
+from teamaccess.audit.remedies.candidates import RemedyCase
+from teamaccess.audit.remedies.rehearsals import Rehearsals, only_people
 from teamaccess.audit.remedies.steps import RemedyTarget
 from teamaccess.audit.remedies.trial import MOST_PEOPLE, Remedy, Trial
+from teamaccess.audit.sources import AuditSources
 from teamaccess.changes import Ledger
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.members.find import find_member
 from teamaccess.ledger import OrganizationStopped
-from teamaccess.relationships import ObjectReference, user
+from teamaccess.relationships import ObjectReference
 from teamaccess.relationships import organization as organization_object
+from teamaccess.relationships import user as user_object
 from teamaccess.storage import User
 
 MOST = 5
-"""Remedies that are named."""
+"""Remedies in one answer."""
 
 
 @dataclass(frozen=True)
 class Remedies:
-    """What would allow it."""
+    """The remedies for one denied action, or the reason why there are none."""
 
     items: Sequence[Remedy] = ()
-    """What adds least first."""
-    nothing: str | None = None
-    """Why there is none."""
+    """The one that adds the fewest other actions is the first."""
+    none_because: str | None = None
+    """Why there are no remedies."""
     instead: Sequence[Person] = ()
-    """Who can do it now, where it is never for the one who was asked about."""
+    """People who can do it now, if the four-eyes rule always denies it to the user."""
     more: int = 0
-    """How many others can."""
+    """How many other people can."""
 
 
 async def remedies_for(
-    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str = ""
+    sources: AuditSources, ledger: Ledger, invitees: bytes, answer: Why, caller: str = ""
 ) -> Remedies:
-    """Return what would allow what was found to be refused; nothing where it is allowed, or was.
+    """Return the remedies for a denied action: none if it is allowed, or if the answer is about the past.
 
-    `invitees` is the key by which SpiceDB knows addresses. Nothing is changed, but the organization's
-    other changes wait for each rehearsal, `rehearsals.MOST_FOR_ONE` of them at most. Raises
-    OrganizationBusy, OtherHistory and EngineUnavailable.
+    `invitees` is the key by which SpiceDB knows the addresses of invitations. Nothing is changed, but
+    each rehearsal delays the organization's other changes. There are at most `rehearsals.MOST_FOR_ONE`.
+    Raises OrganizationBusy, OtherHistory and EngineUnavailable.
     """
-    question, graph = found.asked, found.view.graph
-    if found.allowed or found.view.moment is not None:
+    question, graph = answer.question, answer.snapshot.graph
+    if answer.allowed or answer.snapshot.moment is not None:
         return Remedies()
-    if found.obstacle is not None and found.obstacle.code == "not_enforced":
-        return Remedies(nothing="Nothing has to be decided: `teamaccess reconcile` brings it back.")
+    if answer.obstacle is not None and answer.obstacle.code == "not_enforced":
+        return Remedies(
+            none_because="No change is needed: `teamaccess reconcile --apply` restores it."
+        )
     if (on := question.on) is not None:
-        here = organization_object(question.organization)
-        if graph.fact(on, "organization", here) is None:
-            return Remedies(nothing=f"No change helps while {on} is not registered.")
-        four_eyes = audit.catalog.actions[question.behind(audit.catalog)].four_eyes
-        if four_eyes and graph.fact(on, "creator", user(question.who)) is not None:
-            return await _instead(audit, on, question.action)
+        organization = organization_object(question.organization)
+        if graph.fact(on, "organization", organization) is None:
+            return Remedies(none_because=f"No change helps while {on} is not registered.")
+        four_eyes = sources.catalog.actions[question.catalog_action(sources.catalog)].four_eyes
+        if four_eyes and graph.fact(on, "creator", user_object(question.user)) is not None:
+            return await _people_instead(sources, on, question.action)
     try:
-        async with audit.turns.taken(question.organization, asker):
-            items = await _searched(audit, ledger, invitees, found, asker)
+        async with sources.queue.turn(question.organization, caller):
+            items = await _search(sources, ledger, invitees, answer, caller)
     except OrganizationStopped as stopped:
-        return Remedies(nothing=stopped.detail)
-    return Remedies(items, None if items else "No change that somebody may make would allow it.")
+        return Remedies(none_because=stopped.detail)
+    if not items:
+        return Remedies(none_because="No change that anybody may make would allow it.")
+    return Remedies(items)
 
 
-async def _instead(audit: Audit, on: ObjectReference, action: str) -> Remedies:
-    able = await users_with(audit.engine, on, action)
-    others = await deciders(audit.reads, able)
-    told = f"No change helps: {action} on {on} takes somebody else."
-    return Remedies((), told, others[:MOST_PEOPLE], len(others[MOST_PEOPLE:]))
+async def _people_instead(sources: AuditSources, on: ObjectReference, action: str) -> Remedies:
+    able = await users_with(sources.engine, on, action)
+    people = await only_people(sources.reads, able)
+    none_because = f"No change helps: somebody else must do {action} on {on}."
+    return Remedies((), none_because, people[:MOST_PEOPLE], len(people[MOST_PEOPLE:]))
 
 
-async def _searched(
-    audit: Audit, ledger: Ledger, invitees: bytes, found: Why, asker: str
+async def _search(
+    sources: AuditSources, ledger: Ledger, invitees: bytes, answer: Why, caller: str
 ) -> list[Remedy]:
-    """Return the remedies, what adds least first."""
-    view, here = found.view, found.asked.organization
-    facts = await asyncio.to_thread(concerning, view.graph.facts, found.asked.who, found.asked.on)
-    case = await _case(audit, invitees, found)
-    trial = Trial(audit, case, Rehearsals(ledger, here, asker), facts, view.standing.position)
-    candidates = await asyncio.to_thread(case.candidates, facts, trial.position, view.now)
+    """Return the remedies. The one that adds the fewest other actions is the first."""
+    snapshot, question = answer.snapshot, answer.question
+    facts = await asyncio.to_thread(facts_about, snapshot.graph.facts, question.user, question.on)
+    case = await _case(sources, invitees, answer)
+    rehearsals = Rehearsals(ledger, question.organization, caller)
+    trial = Trial(sources, case, rehearsals, facts, snapshot.ledger_position.position)
+    candidates = await asyncio.to_thread(case.candidates, facts, trial.position, snapshot.now)
     remedies: list[Remedy] = []
     for candidate in candidates:
         if len(remedies) < MOST and (remedy := await trial.of(candidate)) is not None:
             remedies.append(remedy)
-    if not remedies and (last := case.last_resort(facts, view.now)) is not None:
-        by_operator = await trial.by_operator(last)
+    if not remedies and (last_resort := case.last_resort(facts, snapshot.now)) is not None:
+        by_operator = await trial.by_operator(last_resort)
         remedies += [by_operator] if by_operator is not None else []
-    if not remedies:  # a SpiceDB of another history would have named nobody
-        await view.standing.prove(audit.engine, or_later=True)
-    return sorted(remedies, key=lambda each: (len(each.adds), each.steps[-1].sentence))
+    if not remedies:  # a SpiceDB with another history would also have named nobody
+        await snapshot.ledger_position.prove(sources.engine, or_later=True)
+    return sorted(remedies, key=lambda remedy: (len(remedy.adds), remedy.steps[-1].sentence))
 
 
-async def _case(audit: Audit, invitees: bytes, found: Why) -> Case:
-    here, who = found.asked.organization, found.asked.who
-    async with audit.reads() as session:
-        member = await find_member(session, here, who)
-        person = await session.get(User, who)
-        email = person.email if person is not None else None
-        offered = await open_invitation(session, here, email) if email is not None else None
-    called = email if offered is not None and email is not None else found.asked.called
-    whom = RemedyTarget(here, who, email, called)
-    return Case(audit.catalog, found.asked, whom, member, offered, invitees)
+async def _case(sources: AuditSources, invitees: bytes, answer: Why) -> RemedyCase:
+    organization, user_id = answer.question.organization, answer.question.user
+    async with sources.reads() as session:
+        member = await find_member(session, organization, user_id)
+        user = await session.get(User, user_id)
+        email = user.email if user is not None else None
+        invitation = (
+            await open_invitation(session, organization, email) if email is not None else None
+        )
+    display_name = answer.question.display_name
+    if invitation is not None and email is not None:  # the organization knows the address then
+        display_name = email
+    target = RemedyTarget(organization, user_id, email, display_name)
+    return RemedyCase(sources.catalog, answer.question, target, member, invitation, invitees)

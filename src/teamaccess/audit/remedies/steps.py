@@ -1,16 +1,16 @@
-"""The single changes that can give somebody an action, each made as the API makes it."""
+"""The single changes that can give a user an action. Each runs the same code as the API."""
 
 import shlex
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 
 from teamaccess.catalog import Catalog
-from teamaccess.changes import Change
-from teamaccess.directory.invitations.offer import ask_about_inviter, cancel, invite
+from teamaccess.changes import OrganizationChange
+from teamaccess.directory.invitations.offer import authorize_inviter, cancel, invite
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grants import GrantKey, grants_on, replace_grants, what
+from teamaccess.directory.resources.grants import GrantKey, grant_key_of, grants_on, replace_grants
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (
@@ -25,8 +25,8 @@ from teamaccess.storage import (
     UserId,
 )
 
-Act = Callable[[Change, UserId], Awaitable[object]]
-"""What makes the change, as somebody; raises what refuses it."""
+Act = Callable[[OrganizationChange], Awaitable[object]]
+"""Makes the change as its actor; raises the error with which it is refused."""
 
 
 @dataclass(frozen=True)
@@ -34,99 +34,103 @@ class Step:
     """One change."""
 
     change: str
-    """What kind of change it is."""
+    """The kind of change."""
     sentence: str
     operation: str | None
-    """The operation whose guard it takes; None where it is nobody's to decide but their own."""
+    """The operation whose guard the actor needs; None if only the user themselves can take the step."""
     act: Act
     role: str | None = None
     team: str | None = None
     resource: ObjectReference | None = None
     invitation: str | None = None
     command: str | None = None
-    """How whoever runs the service makes it."""
+    """The command with which an operator makes it."""
 
 
 @dataclass(frozen=True)
 class RemedyTarget:
-    """Somebody who lacks an action, and where."""
+    """The user who lacks an action in an organization. Its methods return the steps that can help."""
 
     organization: OrganizationId
     user: UserId
     email: str | None
-    called: str
-    """What they are called in this organization: an id, where it knows no more of them."""
+    display_name: str
+    """The user's name in sentences; an id if the organization never had the user."""
 
     def __str__(self) -> str:
-        return self.called
+        return self.display_name
 
-    def reactivated(self) -> Step:
-        """They are suspended, and no longer."""
+    def reactivate(self) -> Step:
+        """Return the step that ends their suspension."""
 
-        async def reactivate(change: Change, actor: UserId) -> None:
-            await act.reactivate(change, actor, self.organization, self.user)
+        async def reactivate(change: OrganizationChange) -> None:
+            await act.reactivate(change, self.user)
 
         return Step("reactivate", f"Reactivate {self}.", "reactivate", reactivate)
 
-    def kept(self) -> Step:
-        """Their membership has come to its end, and has none any more."""
+    def remove_end(self) -> Step:
+        """Return the step that removes the end of their expired membership."""
 
-        async def keep(change: Change, actor: UserId) -> None:
-            await act.change_end(change, actor, self.organization, self.user, None)
+        async def remove_end(change: OrganizationChange) -> None:
+            await act.change_end(change, self.user, None)
 
-        sentence = f"Let the membership of {self} go on without an end."
-        return Step("change_end", sentence, "change_roles", keep)
+        sentence = f"Remove the end of the membership of {self}."
+        return Step("change_end", sentence, "change_roles", remove_end)
 
-    def given(self, role: str) -> Step:
-        """They have a role beside those that they have, which keep their ends."""
+    def give_role(self, role: str) -> Step:
+        """Return the step that adds a role. Their other roles keep their expiries."""
 
-        async def give(change: Change, actor: UserId) -> None:
+        async def give_role(change: OrganizationChange) -> None:
             member = await get_member(change.session, self.organization, self.user)
             held = {
                 each.role: each.expires_at for each in member.assignments if each.active(change.now)
             }
             roles = {**held, RoleId(role): None}
-            await act.change_roles(change, actor, self.organization, self.user, roles)
-
-        return Step("give_role", f"Give {self} the role {role}.", "change_roles", give, role=role)
-
-    def put_into(self, team: str) -> Step:
-        """They are in a team."""
-
-        async def join(change: Change, actor: UserId) -> None:
-            await put(change, actor, self.organization, TeamId(team), self.user, None)
+            await act.change_member_roles(change, self.user, roles)
 
         return Step(
-            "join_team", f"Put {self} into the team {team}.", "manage_teams", join, team=team
+            "give_role", f"Give {self} the role {role}.", "change_roles", give_role, role=role
         )
 
-    def granted(self, verb: str, on: ObjectReference) -> Step:
-        """They have one action on one object, beside what is granted there already."""
+    def join_team(self, team: str) -> Step:
+        """Return the step that puts them into a team."""
+
+        async def join_team(change: OrganizationChange) -> None:
+            await put(change, TeamId(team), self.user, None)
+
+        return Step(
+            "join_team", f"Put {self} into the team {team}.", "manage_teams", join_team, team=team
+        )
+
+    def grant(self, action: str, on: ObjectReference) -> Step:
+        """Return the step that grants one action on one object, in addition to the existing grants."""
         key = on.type, ResourceId(on.id.partition("/")[2])
 
-        async def grant(change: Change, actor: UserId) -> None:
+        async def grant(change: OrganizationChange) -> None:
             before = await grants_on(change.session, self.organization, key)
-            ends = {what(each): each.expires_at for each in before if each.active(change.now)}
-            wanted = {**ends, GrantKey(verb, HolderKind.USER, self.user): None}
-            await replace_grants(change, actor, self.organization, key, wanted)
+            ends = {
+                grant_key_of(each): each.expires_at for each in before if each.active(change.now)
+            }
+            grants = {**ends, GrantKey(action, HolderKind.USER, self.user): None}
+            await replace_grants(change, key, grants)
 
-        sentence = f"Grant {self} {verb} on {on}."
+        sentence = f"Grant {self} {action} on {on}."
         return Step("grant", sentence, "register_resources", grant, resource=on)
 
-    def invited(self, email: str, role: str, key: bytes) -> Step:
-        """They are no member, and become one with a role once they accept."""
+    def invite(self, email: str, role: str, key: bytes) -> Step:
+        """Return the step that invites them with a role."""
 
-        async def offer(change: Change, actor: UserId) -> None:
-            await invite(change, actor, self.organization, email, [RoleId(role)], key)
+        async def offer(change: OrganizationChange) -> None:
+            await invite(change, email, [RoleId(role)], key)
 
         sentence = f"Invite {self} with the role {role}, and have them accept."
         return Step("invite", sentence, "invite", offer, role=role)
 
-    def uninvited(self, invitation: Invitation) -> Step:
-        """What they are offered is withdrawn, so that they can be offered something else."""
+    def cancel_invitation(self, invitation: Invitation) -> Step:
+        """Return the step that cancels their invitation, so that they can be invited again."""
 
-        async def withdraw(change: Change, actor: UserId) -> None:
-            await cancel(change, actor, self.organization, invitation.id)
+        async def withdraw(change: OrganizationChange) -> None:
+            await cancel(change, invitation.id)
 
         sentence = f"Cancel the invitation {invitation.id} of {self}."
         return Step(
@@ -137,34 +141,34 @@ class RemedyTarget:
             invitation=invitation.id,
         )
 
-    def accepting(self, invitation: Invitation) -> Step:
-        """They accept what they are offered; the inviter is asked about again, as it will be then."""
+    def accept_invitation(self, invitation: Invitation) -> Step:
+        """Return the step that accepts the invitation. It checks the inviter again."""
 
-        async def accept(change: Change, _: UserId) -> None:
+        async def accept(change: OrganizationChange) -> None:
             invitation.refuse_unless_pending(change.now)
-            await ask_about_inviter(change, invitation)
+            await authorize_inviter(change, invitation)
 
         sentence = f"Have {self} accept the invitation {invitation.id}."
         return Step("accept_invitation", sentence, None, accept, invitation=invitation.id)
 
-    def made_administrator(self, email: str, role: str) -> Step:
-        """They are administrator, which whoever runs the service can make anybody."""
+    def make_administrator(self, email: str, role: str) -> Step:
+        """Return the step with which an operator makes them an administrator."""
 
-        async def make(change: Change, _: UserId) -> None:
+        async def make(change: OrganizationChange) -> None:
             await grant_administrator(change, self.organization, email, "rehearsed")
 
         where = shlex.join(["teamaccess", "operator", "grant-administrator", self.organization])
-        address = shlex.quote(email) if self.called == email else "EMAIL"
+        address = shlex.quote(email) if self.display_name == email else "EMAIL"
         command = f"{where} {address} --reason TEXT"
         sentence = f"Make {self} administrator."
         return Step("grant_administrator", sentence, None, make, role=role, command=command)
 
-    def joined(self, catalog: Catalog, roles: Iterable[str]) -> list[str]:
-        """Return the updates that an acceptance comes to."""
-        here = {"organization_id": self.organization, "user_id": self.user, "expires_at": None}
-        rows: list[Membership | RoleAssignment] = [Membership(**here, suspended_at=None)]
+    def membership_updates(self, catalog: Catalog, roles: Iterable[str]) -> list[str]:
+        """Return the updates that add the membership and these roles."""
+        columns = {"organization_id": self.organization, "user_id": self.user, "expires_at": None}
+        rows: list[Membership | RoleAssignment] = [Membership(**columns, suspended_at=None)]
         rows += [
-            RoleAssignment(**here, role=RoleId(role), custom=role not in catalog.roles)
+            RoleAssignment(**columns, role=RoleId(role), custom=role not in catalog.roles)
             for role in roles
         ]
         return [str(Touch(each)) for row in rows for each in row.relationships()]

@@ -1,6 +1,7 @@
-"""Whether a change would allow it, and who may make it: whoever makes it as if is told.
+"""Tests whether a candidate would allow the action, and who may make it, by rehearsing it.
 
-A remedy is sufficient because what came of its rehearsal gives a way, and nobody is named who is refused.
+A remedy is sufficient because the result of its rehearsal contains a path to the action. Nobody is named
+whose own rehearsal was refused.
 """
 
 import asyncio
@@ -9,65 +10,65 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from teamaccess.access.authorize import ADMINISTRATION
-from teamaccess.audit.audit import Audit
 from teamaccess.audit.questions.holders import users_with
 from teamaccess.audit.questions.people import Person
-from teamaccess.audit.remedies.candidates import Candidate, Case
-from teamaccess.audit.remedies.reach import beyond
-from teamaccess.audit.remedies.rehearsals import Rehearsals, deciders
+from teamaccess.audit.remedies.action_sets import new_actions
+from teamaccess.audit.remedies.candidates import Candidate, RemedyCase
+from teamaccess.audit.remedies.rehearsals import Rehearsals, only_people
 from teamaccess.audit.remedies.steps import Step
-from teamaccess.audit.state.facts import Facts, changed, forward
+from teamaccess.audit.sources import AuditSources
+from teamaccess.audit.state.facts import Facts, advance, with_updates
 from teamaccess.changes import Rehearsal
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import UserId
 
 MOST_PEOPLE = 10
-"""People who are tried for each remedy, and who are named where somebody else has to do it."""
+"""People who are tried for each remedy, and people who are named if somebody else has to do it."""
 
 
 @dataclass(frozen=True)
 class Remedy:
-    """Changes, in this order, that would allow it."""
+    """Changes that would allow the action, in this order."""
 
     steps: Sequence[Step]
     adds: Sequence[str]
-    """What else comes with it: actions, and on single objects `edit webhook:acme/wh_1`."""
+    """The other actions that they add; on single objects as in `edit webhook:acme/wh_1`."""
     by: Sequence[Person]
-    """Who may make all of them."""
+    """The people who may make all of them."""
     more: int = 0
-    """How many have what guards them, too, and were not tried."""
+    """How many other people hold the guards of the steps. They were not tried."""
     operator: bool = False
-    """Whether only whoever runs the service may."""
+    """Whether only an operator may make them."""
 
 
 @dataclass
 class Trial:
-    """Candidates, put to the test one after the other while the organization goes on."""
+    """Tests candidates one after another, while the organization goes on changing."""
 
-    audit: Audit
-    case: Case
+    sources: AuditSources
+    case: RemedyCase
     rehearsals: Rehearsals
     facts: Facts
-    """What their actions depend on, as it stands at `position`."""
+    """The facts on which the user's actions depend, at `position`."""
     position: int
-    _guarding: dict[frozenset[str], list[Person]] = field(default_factory=dict)
-    """Who has all of these actions, in the order in which they are tried."""
+    _by_guards: dict[frozenset[str], list[Person]] = field(default_factory=dict)
+    """People who hold all of these guards, in the order in which they are tried."""
 
     async def of(self, candidate: Candidate) -> Remedy | None:
-        """Return the candidate with everybody who may make it, None where nobody may or it fails.
+        """Return the candidate with the people who may make it, None if nobody may or it fails.
 
-        Of those who have what guards it administrators are tried first: they are the likeliest.
+        Administrators are tried first, because they are the most likely to be allowed.
         """
-        able = await self._able(candidate) if self.rehearsals.left else []
+        able = await self._able(candidate) if self.rehearsals.remaining else []
         tried, adds, by = 0, None, []
         for person in able[:MOST_PEOPLE]:
-            if self.rehearsals.left == 0:
+            if self.rehearsals.remaining == 0:
                 break
             tried += 1
-            made = await self.rehearsals.by(person.user, candidate.steps)
-            if made is None:
+            rehearsal = await self.rehearsals.as_person(person.user, candidate.steps)
+            if rehearsal is None:
                 continue
-            if adds is None and (adds := await self._adds(candidate, made)) is None:
+            if adds is None and (adds := await self._adds(candidate, rehearsal)) is None:
                 return None
             by.append(person)
         if adds is None:
@@ -75,49 +76,52 @@ class Trial:
         return Remedy(candidate.steps, adds, sorted(by), len(able) - tried)
 
     async def by_operator(self, candidate: Candidate) -> Remedy | None:
-        """Return the candidate as whoever runs the service may make it, None where it fails."""
-        made = await self.rehearsals.by_operator(candidate.steps)
-        adds = await self._adds(candidate, made) if made is not None else None
+        """Return the candidate as an operator may make it, None if it fails."""
+        rehearsal = await self.rehearsals.as_operator(candidate.steps)
+        adds = await self._adds(candidate, rehearsal) if rehearsal is not None else None
         return Remedy(candidate.steps, adds, (), operator=True) if adds is not None else None
 
     async def _able(self, candidate: Candidate) -> list[Person]:
-        """Return everybody who has what guards the steps, in the order in which they are tried."""
+        """Return the people who hold the guards of all steps, in the order in which they are tried."""
         operations = {step.operation for step in candidate.steps if step.operation is not None}
         if not operations:
-            whom = self.case.whom
-            return [Person(whom.user, whom.email, None)]  # whose name they have not told here yet
-        guards = frozenset(self.case.catalog.guards[each] for each in operations)
-        if guards not in self._guarding:
-            self._guarding[guards] = await self._having(guards)
-        return self._guarding[guards]
+            target = self.case.target
+            return [Person(target.user, target.email, None)]  # no name: they have not joined yet
+        guards = frozenset(self.case.catalog.guards[operation] for operation in operations)
+        if guards not in self._by_guards:
+            self._by_guards[guards] = await self._people_with_all(guards)
+        return self._by_guards[guards]
 
-    async def _having(self, guards: Iterable[str]) -> list[Person]:
+    async def _people_with_all(self, guards: Iterable[str]) -> list[Person]:
         actions = self.case.catalog.actions
-        able = set.intersection(*[await self._who(actions[each].permission) for each in guards])
-        found, first = await deciders(self.audit.reads, able), await self._who(ADMINISTRATION)
-        return sorted(found, key=lambda each: (each.user not in first, each.user))
+        able = set.intersection(
+            *[await self._users_with(actions[guard].permission) for guard in guards]
+        )
+        people = await only_people(self.sources.reads, able)
+        administrators = await self._users_with(ADMINISTRATION)
+        return sorted(people, key=lambda person: (person.user not in administrators, person.user))
 
-    async def _who(self, permission: str) -> set[UserId]:
-        """Return everybody who has it throughout the organization, as the engine says it."""
-        here = organization_object(self.case.asked.organization)
-        return await users_with(self.audit.engine, here, permission)
+    async def _users_with(self, permission: str) -> set[UserId]:
+        """Return the users who have a permission throughout the organization, by the engine's answer."""
+        organization = organization_object(self.case.question.organization)
+        return await users_with(self.sources.engine, organization, permission)
 
-    async def _adds(self, candidate: Candidate, made: Rehearsal) -> list[str] | None:
-        """Return what else would come with what was made, None where it would not allow it."""
-        await self._catch_up(made.standing.position)
-        updates = [*map(str, made.updates), *candidate.accepted]
-        return await asyncio.to_thread(self._difference, updates, made.now)
+    async def _adds(self, candidate: Candidate, rehearsal: Rehearsal) -> list[str] | None:
+        """Return the other actions that the rehearsal adds, None if it would not allow the action."""
+        await self._advance_to(rehearsal.standing.position)
+        updates = [*map(str, rehearsal.updates), *candidate.accepted]
+        return await asyncio.to_thread(self._added_by, updates, rehearsal.now)
 
-    def _difference(self, updates: list[str], now: datetime) -> list[str] | None:
-        then = changed(self.facts, updates, self.position + 1, now)
-        before, after = self.case.graph(self.facts, now), self.case.graph(then, now)
-        if not self.case.has_way(after):
+    def _added_by(self, updates: list[str], now: datetime) -> list[str] | None:
+        facts_after = with_updates(self.facts, updates, self.position + 1, now)
+        before, after = self.case.graph(self.facts, now), self.case.graph(facts_after, now)
+        if not self.case.has_path(after):
             return None
-        gained = beyond(self.case.catalog, self.case.reach(after), self.case.reach(before))
-        return sorted(gained - {self.case.wanted})
+        added = new_actions(self.case.catalog, self.case.actions(after), self.case.actions(before))
+        return sorted(added - {self.case.missing_action})
 
-    async def _catch_up(self, position: int) -> None:
-        """Bring the facts to where the organization stood at the rehearsal."""
-        here, after = self.case.asked.organization, self.position
-        await forward(self.audit.reads, here, self.facts, after, position)
+    async def _advance_to(self, position: int) -> None:
+        """Advance the facts to the organization's position at the rehearsal."""
+        organization = self.case.question.organization
+        await advance(self.sources.reads, organization, self.facts, self.position, position)
         self.position = position

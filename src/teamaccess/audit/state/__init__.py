@@ -1,1 +1,1 @@
-"""The state that questions are answered from: the present in SpiceDB, the past in a sandbox."""
+"""The state that answers a question: the present in SpiceDB, the past in a sandbox."""

@@ -1,4 +1,4 @@
-"""What stands in an organization's graph at a position, and since which position, by its ledger alone."""
+"""The relationships of an organization at a ledger position, replayed from its ledger alone."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Sequence
@@ -11,14 +11,14 @@ from teamaccess.audit.state.moment import Basis
 from teamaccess.common.loop_share import give_way
 from teamaccess.ledger import Sessions
 from teamaccess.relationships import ENDING, InvalidRelationship, Relationship, user
-from teamaccess.relationships.expiration import parse_instant
+from teamaccess.relationships.relationship import parse_instant
 from teamaccess.relationships.updates import WAS, parse_update
 from teamaccess.storage import ApplicationStatus, OrganizationId, UserId
 
-FEW, MANY = 20, 500
-"""Entries in one page: each has up to 1,000 updates, and most have one."""
-ENOUGH = 5000
-"""Updates in one page, about: between pages others have their turn."""
+SMALLEST_PAGE, LARGEST_PAGE = 20, 500
+"""Entries in one page. An entry has up to 1,000 updates, and most have one."""
+UPDATES_PER_PAGE = 5000
+"""The number of updates that a page aims at. Other tasks run between pages."""
 PAGE = """
 SELECT position, decided_at, said.updates, status
 FROM ledger JOIN ledger_applications USING (organization_id, position)
@@ -27,69 +27,69 @@ WHERE organization_id = :organization AND position > :after AND position <= :unt
   AND cardinality(said.updates) > 0
 ORDER BY position LIMIT :entries
 """
-EVERYBODYS = text(PAGE.format("ledger.updates"))
-ONES = text(
+PAGE_OF_ALL_USERS = text(PAGE.format("ledger.updates"))
+PAGE_OF_ONE_USER = text(
     PAGE.format("""ARRAY(
       SELECT said FROM unnest(ledger.updates) WITH ORDINALITY AS each (said, nth)
       WHERE strpos(said, '@user:') = 0 OR strpos(said, :about) > 0 ORDER BY nth
     )""")
 )
-"""Without what is said of other users, but those whose id begins with this one's."""
-GIVING = {Basis.DECIDED: ("TOUCH",), Basis.ENFORCED: ("TOUCH", "RESTORE")}
-TAKING = {Basis.DECIDED: ("DELETE",), Basis.ENFORCED: ("DELETE", "PURGE")}
-"""What mends SpiceDB brings it back to what was decided, and is no decision."""
+"""Leaves out the updates about other users, except users whose ids begin with this user's id."""
+ADDING = {Basis.DECIDED: ("TOUCH",), Basis.ENFORCED: ("TOUCH", "RESTORE")}
+REMOVING = {Basis.DECIDED: ("DELETE",), Basis.ENFORCED: ("DELETE", "PURGE")}
+"""A repair (RESTORE, PURGE) brings SpiceDB back to what was decided. It decides nothing itself."""
 REFUSED = (ApplicationStatus.REFUSED, ApplicationStatus.SKIPPED)
-"""What SpiceDB would not take."""
+"""Entries that SpiceDB did not accept."""
 Permits = Callable[[Relationship], bool]
-"""Whether a schema has a place for a relationship."""
+"""Returns whether a schema allows a relationship."""
 
 
 class Fact(NamedTuple):
-    """A relationship that stands, or stood."""
+    """A relationship as the ledger records it: it exists now, or it existed once."""
 
     identity: str
     """Its text without the expiration."""
     expiration: str
-    """As the text has it; empty where it has none."""
+    """The expiration as the text has it; empty without one."""
     began: int
-    """The position that gave it; it has stood since then."""
+    """The position since which it has existed."""
     position: int
-    """The position that says it as it stands, or that ended it: a later one where that was moved."""
+    """The position of its latest update: the one that gave its current expiration, or that ended it."""
 
     @property
     def text(self) -> str:
-        """The relationship as the ledger has it."""
+        """The relationship as the ledger spells it."""
         return self.identity + self.expiration
 
     @property
-    def until(self) -> datetime | None:
+    def expires_at(self) -> datetime | None:
         """When it ends by itself."""
         return parse_instant(self.expiration[len(ENDING) : -1]) if self.expiration else None
 
 
 class Facts(NamedTuple):
-    """What a ledger says at a position, by identity."""
+    """The relationships that a ledger records up to a position, by identity."""
 
-    standing: dict[str, Fact]
-    """What has expired is still among it: an entry ends it, soon after."""
-    lost: dict[str, Fact]
-    """What stood once and does not any more, with the position that ended it."""
+    current: dict[str, Fact]
+    """An expired relationship stays here until an entry ends it, soon afterwards."""
+    ended: dict[str, Fact]
+    """Relationships that existed once, with the position that ended them."""
 
-    def take(
+    def apply(
         self, update: str, position: int, decided_at: datetime, basis: Basis = Basis.DECIDED
     ) -> None:
-        """Bring the state forward by one update, as the ledger spells it."""
+        """Apply one update, as the ledger spells it."""
         operation, _, rest = update.partition(" ")
-        if operation in GIVING[basis]:
+        if operation in ADDING[basis]:
             identity, expiration = _split(rest.partition(WAS)[0])
-            began = _began(self.standing.get(identity), position, decided_at)
-            self.standing[identity] = Fact(identity, expiration, began, position)
-            self.lost.pop(identity, None)
-        elif operation in TAKING[basis]:
+            began = _began(self.current.get(identity), position, decided_at)
+            self.current[identity] = Fact(identity, expiration, began, position)
+            self.ended.pop(identity, None)
+        elif operation in REMOVING[basis]:
             identity, expiration = _split(rest)
-            known = self.standing.pop(identity, None)
-            began = position if known is None else known.began
-            self.lost[identity] = Fact(identity, expiration, began, position)
+            previous = self.current.pop(identity, None)
+            began = position if previous is None else previous.began
+            self.ended[identity] = Fact(identity, expiration, began, position)
 
 
 async def facts_at(
@@ -100,18 +100,18 @@ async def facts_at(
     permits: Permits | None = None,
     about: UserId | None = None,
 ) -> Facts:
-    """Return what stands after the entry at this position, replayed from the first one.
+    """Return the relationships after the entry at this position, replayed from the first entry.
 
-    Nothing is believed of the rows, only of the ledger, whose chain can be verified. Where what counts
-    is what SpiceDB had, an entry that was given up counts for nothing, and what mended SpiceDB does.
-    Where the facts are for a sandbox, which is to take what SpiceDB took, `permits` leaves out what
-    stopped an organization because the schema has no place for it. For who asks `about` one user, what
-    is said of others is not read.
+    Only the ledger is read, because its chain can be verified. The rows are not. With the basis
+    `enforced`, skipped entries do not count and repairs do.
+
+    `permits` is for facts that fill a sandbox. It leaves out refused relationships that the schema does
+    not allow, because the sandbox would refuse them too. `about` leaves out updates about other users.
     """
-    return await forward(reads, organization, Facts({}, {}), 0, position, basis, permits, about)
+    return await advance(reads, organization, Facts({}, {}), 0, position, basis, permits, about)
 
 
-async def forward(
+async def advance(
     reads: Sessions,
     organization: OrganizationId,
     facts: Facts,
@@ -121,35 +121,39 @@ async def forward(
     permits: Permits | None = None,
     about: UserId | None = None,
 ) -> Facts:
-    """Return what stood after one entry, brought forward to a later one; the facts are changed."""
+    """Apply the entries after one position up to another to `facts`, and return them."""
     async for page in _pages(reads, organization, after, until, about):
-        for at, decided_at, updates, status in page:
+        for position, decided_at, updates, status in page:
             if basis is Basis.ENFORCED and status == ApplicationStatus.SKIPPED:
                 continue
             for update in updates:
-                if permits is None or status not in REFUSED or _has_place(update, permits):
-                    facts.take(update, at, decided_at, basis)
+                if permits is None or status not in REFUSED or _is_permitted(update, permits):
+                    facts.apply(update, position, decided_at, basis)
             await give_way()
         await asyncio.sleep(0)
     return facts
 
 
-def changed(facts: Facts, updates: Iterable[str], position: int, decided_at: datetime) -> Facts:
-    """Return what would stand if these were decided next; the facts are left as they are."""
-    facts = Facts(dict(facts.standing), dict(facts.lost))
+def with_updates(
+    facts: Facts, updates: Iterable[str], position: int, decided_at: datetime
+) -> Facts:
+    """Return a copy of the facts to which these updates were applied."""
+    facts = Facts(dict(facts.current), dict(facts.ended))
     for update in updates:
-        facts.take(update, position, decided_at)
+        facts.apply(update, position, decided_at)
     return facts
 
 
-def _began(known: Fact | None, position: int, decided_at: datetime) -> int:
-    """Return since when it stands: anew, if it was not there or had come to its end."""
-    if known is None or (known.until is not None and known.until <= decided_at):
+def _began(previous: Fact | None, position: int, decided_at: datetime) -> int:
+    """Return since when the relationship exists. An expired one begins again."""
+    if previous is None:
         return position
-    return known.began
+    if previous.expires_at is not None and previous.expires_at <= decided_at:
+        return position
+    return previous.began
 
 
-def _has_place(update: str, permits: Permits) -> bool:
+def _is_permitted(update: str, permits: Permits) -> bool:
     try:
         return permits(parse_update(update).relationship)
     except InvalidRelationship:
@@ -164,13 +168,18 @@ def _split(text: str) -> tuple[str, str]:
 async def _pages(
     reads: Sessions, organization: OrganizationId, after: int, until: int, about: UserId | None
 ) -> AsyncIterator[Sequence[Row[int, datetime, list[str], str]]]:
-    entries = FEW
-    statement, of_whom = (EVERYBODYS, {}) if about is None else (ONES, {"about": f"@{user(about)}"})
+    entries = SMALLEST_PAGE
+    statement, filters = (
+        (PAGE_OF_ALL_USERS, {})
+        if about is None
+        else (PAGE_OF_ONE_USER, {"about": f"@{user(about)}"})
+    )
     while after < until:
-        names = {"organization": organization, "after": after, "until": until, "entries": entries}
+        range_ = {"organization": organization, "after": after, "until": until, "entries": entries}
         async with reads() as session:
-            page = (await session.execute(statement, {**names, **of_whom})).all()
+            page = (await session.execute(statement, {**range_, **filters})).all()
         yield page
         after = page[-1].position if page else until
         updates = sum(len(entry.updates) for entry in page)
-        entries = min(MANY, max(FEW, ENOUGH * len(page) // max(1, updates)))
+        per_page = UPDATES_PER_PAGE * len(page) // max(1, updates)
+        entries = min(LARGEST_PAGE, max(SMALLEST_PAGE, per_page))

@@ -1,4 +1,4 @@
-"""Every way in which somebody has an action, found in what stands."""
+"""Finds every path by which a user has an action, from the relationships that the ledger records."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -7,116 +7,124 @@ from typing import NamedTuple
 
 from teamaccess.audit.state.facts import Fact, Facts
 from teamaccess.catalog import Catalog
-from teamaccess.relationships import ObjectReference, SubjectReference, team, user
+from teamaccess.relationships import ObjectReference, SubjectReference, team
 from teamaccess.relationships import organization as organization_object
+from teamaccess.relationships import user as user_object
 from teamaccess.storage import OrganizationId, UserId
 
-Held = Iterator[tuple[str | None, tuple[Fact, ...]]]
-"""Through which team, and by which facts, somebody has a relation; None for no team."""
+RelationPaths = Iterator[tuple[str | None, tuple[Fact, ...]]]
+"""The team through which a user has a relation (None if directly), and the facts that give it."""
 
 
 class Path(NamedTuple):
-    """One way in which somebody has an action."""
+    """One way in which a user has an action."""
 
     role: str | None
-    """The role that holds the action; None for a grant on one object."""
+    """The role that contains the action; None for a grant on one object."""
     custom: bool
-    """Whether the role is one of the organization's own."""
+    """Whether the role is a custom role."""
     team: str | None
-    """The team that has it, where the user does through a team."""
+    """The team that holds the role or the grant, if the user has it through a team."""
     links: tuple[Fact, ...]
-    """What it consists of, from the membership to the action: all of it has to stand."""
+    """Its relationships, from the membership to the action. All of them are necessary."""
 
     @property
     def since(self) -> int:
-        """The position since which all of it has stood."""
+        """The position since which all of its relationships have existed."""
         return max(link.began for link in self.links)
 
     @property
-    def until(self) -> datetime | None:
-        """When the first part of it ends by itself; None where none does."""
-        return min((end for link in self.links if (end := link.until) is not None), default=None)
+    def expires_at(self) -> datetime | None:
+        """When the first of its relationships ends by itself; None if none does."""
+        ends = (link.expires_at for link in self.links)
+        return min((end for end in ends if end is not None), default=None)
 
-    def over(self, now: datetime) -> bool:
-        """Return whether a part of it has come to its end."""
-        return self.until is not None and self.until <= now
+    def expired(self, now: datetime) -> bool:
+        """Return whether one of its relationships has expired."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
-def positions(paths: Iterable[Sequence[Path]]) -> set[int]:
-    """Return every position that the paths name."""
+def positions_in(paths: Iterable[Sequence[Path]]) -> set[int]:
+    """Return every ledger position that the paths name."""
     return {
         position
-        for each in paths
-        for path in each
+        for paths_of_one in paths
+        for path in paths_of_one
         for link in path.links
         for position in (link.began, link.position)
     }
 
 
 class Graph:
-    """What stands in one organization at a time."""
+    """The relationships of one organization at one time."""
 
     def __init__(
         self, catalog: Catalog, organization: OrganizationId, facts: Facts, now: datetime
     ) -> None:
-        self._catalog, self._organization = catalog, organization
-        self._here = organization_object(organization)
-        self._lost = dict(facts.lost)
-        self._facts: dict[str, Fact] = {}
-        self._holders: dict[str, list[str]] = defaultdict(list)
-        """Subjects by resource and relation, as `team:acme/pay#member` has them."""
+        self._catalog, self._organization_id = catalog, organization
+        self._organization = organization_object(organization)
+        self._ended = dict(facts.ended)
+        self._current: dict[str, Fact] = {}
+        self._subjects: dict[str, list[str]] = defaultdict(list)
+        """Subjects by resource and relation, such as `team:acme/pay#member`."""
         self._teams: dict[str, list[str]] = defaultdict(list)
-        """The teams that somebody is in."""
+        """Team ids by user id."""
         self._objects: dict[str, list[str]] = defaultdict(list)
-        """The registered objects of a type."""
-        for identity, fact in facts.standing.items():
-            if (end := fact.until) is None or end > now:
-                self._facts[identity] = fact
-                self._sort_in(identity)
+        """Registered objects by type."""
+        for identity, fact in facts.current.items():
+            if (end := fact.expires_at) is None or end > now:
+                self._current[identity] = fact
+                self._index(identity)
             else:
-                self._lost[identity] = fact
+                self._ended[identity] = fact
 
     @property
     def facts(self) -> Facts:
-        """What it is made of; changing that changes nothing here."""
-        return Facts(dict(self._facts), dict(self._lost))
+        """A copy of the graph's relationships."""
+        return Facts(dict(self._current), dict(self._ended))
 
     @property
     def members(self) -> set[UserId]:
-        """Everybody for whom the gate is open."""
-        return self._users(f"{self._here}#member")
+        """All active members: the membership gate is open for them."""
+        return self._users(f"{self._organization}#member")
 
-    def who(self, action: str) -> set[UserId]:
+    def users_with(self, action: str) -> set[UserId]:
         """Return everybody who has an action throughout the organization."""
         about = self._catalog.actions[action]
-        held = [self._everybody(f"{self._here}#{predefined}") for predefined in about.roles]
-        held += [self._everybody(f"{own}#member") for own in self._roles_with(action)]
-        return set().union(*held) & self.members
+        predefined = [self._all_users(f"{self._organization}#{role}") for role in about.roles]
+        custom = [self._all_users(f"{role}#member") for role in self._custom_roles_with(action)]
+        return set().union(*predefined, *custom) & self.members
 
-    def membership_over(self, who: UserId, now: datetime) -> bool:
-        """Return whether somebody's membership has come to its end by then."""
-        gate = self.fact(self._here, "member", user(who))
-        return gate is not None and gate.until is not None and gate.until <= now
+    def membership_expired(self, user: UserId, now: datetime) -> bool:
+        """Return whether the user has a membership that has expired."""
+        gate = self.fact(self._organization, "member", user_object(user))
+        return gate is not None and gate.expires_at is not None and gate.expires_at <= now
 
-    def objects(self, who: UserId) -> set[tuple[str, ObjectReference]]:
-        """Return what somebody has on which of the registered objects."""
+    def object_actions(self, user: UserId) -> set[tuple[str, ObjectReference]]:
+        """Return the actions that a user has on each registered object."""
         return {
-            (verb, on)
-            for kind in self._catalog.types.values()
-            for on in (ObjectReference.parse(each) for each in self._objects[kind.id])
-            for verb in kind.actions
-            if self.paths(who, verb, on)
+            (action, on)
+            for type in self._catalog.types.values()
+            for on in (ObjectReference.parse(text) for text in self._objects[type.id])
+            for action in type.actions
+            if self.paths(user, action, on)
         }
 
-    def paths(self, who: UserId, action: str, on: ObjectReference | None = None) -> list[Path]:
-        """Return every way in which a user has an action.
+    def paths(self, user: UserId, action: str, on: ObjectReference | None = None) -> list[Path]:
+        """Return every path by which a user has an action.
 
-        Throughout the organization it is an action of the catalog's, `on` an object one of its type's.
+        Without `on` it is an action of the catalog, throughout the organization. With `on` it is an
+        action of that object's type.
         """
-        if (gate := self.fact(self._here, "member", user(who))) is None:
+        gate = self.fact(self._organization, "member", user_object(user))
+        if gate is None:
             return []
-        ways = self._everywhere(who, action) if on is None else self._on(who, action, on)
-        return [way._replace(links=(gate, *way.links)) for way in ways]
+        paths = (
+            self._organization_paths(user, action)
+            if on is None
+            else self._object_paths(user, action, on)
+        )
+        return [path._replace(links=(gate, *path.links)) for path in paths]
 
     def fact(
         self,
@@ -124,117 +132,130 @@ class Graph:
         relation: str,
         subject: ObjectReference | SubjectReference,
     ) -> Fact | None:
-        """Return the relationship, if it stands."""
-        return self._facts.get(f"{resource}#{relation}@{subject}")
+        """Return the relationship if it exists at this time."""
+        return self._current.get(f"{resource}#{relation}@{subject}")
 
-    def lost(
+    def ended(
         self,
         resource: ObjectReference,
         relation: str,
         subject: ObjectReference | SubjectReference,
     ) -> Fact | None:
-        """Return the relationship, if it stood once and does not any more."""
-        return self._lost.get(f"{resource}#{relation}@{subject}")
+        """Return the relationship if it existed once and has ended."""
+        return self._ended.get(f"{resource}#{relation}@{subject}")
 
-    def role_set_of(self, who: UserId) -> list[str]:
-        """Return the roles that somebody has, themselves or through a team."""
-        found = [each for each in self._catalog.roles if any(self._held(self._here, each, who))]
-        for key in self._holders:
+    def roles_of(self, user: UserId) -> list[str]:
+        """Return the ids of the roles that a user holds, directly or through a team."""
+        roles = [
+            role
+            for role in self._catalog.roles
+            if any(self._relation_paths(self._organization, role, user))
+        ]
+        for key in self._subjects:
             if key.startswith("role:") and key.endswith("#member"):
-                mine = ObjectReference.parse(key.removesuffix("#member"))
-                if any(self._held(mine, "member", who)):
-                    found.append(mine.id.partition("/")[2])
-        return found
+                custom = ObjectReference.parse(key.removesuffix("#member"))
+                if any(self._relation_paths(custom, "member", user)):
+                    roles.append(custom.id.partition("/")[2])
+        return roles
 
-    def lost_ways(self, who: UserId, action: str) -> list[Fact]:
-        """Return what somebody lost that would have given them an action, the newest loss first.
+    def ended_paths(self, user: UserId, action: str) -> list[Fact]:
+        """Return the relationships that a user lost and that would give the action, newest first.
 
-        A role, a place in a team that has one, or a role of a team that they are in.
+        Each is a role of the user, a place in a team that holds a role, or a role of a team of the user.
         """
         about = self._catalog.actions[action]
-        places = [(self._here, predefined) for predefined in about.roles]
-        places += [(ObjectReference.parse(own), "member") for own in self._roles_with(action)]
-        mine = {*self._teams[who], *self._former_teams(who)}
-        gone = []
-        for resource, relation in places:
-            gone.append(self.lost(resource, relation, user(who)))
-            for id in mine:
-                theirs = team(self._organization, id)
-                holds = self.fact(resource, relation, theirs.subject("member"))
-                gone.append(self.lost(resource, relation, theirs.subject("member")))
-                gone.append(self.lost(theirs, "member", user(who)) if holds else None)
-        return sorted((each for each in gone if each), key=_position, reverse=True)
+        holdable = [(self._organization, role) for role in about.roles]
+        holdable += [
+            (ObjectReference.parse(role), "member") for role in self._custom_roles_with(action)
+        ]
+        team_ids = {*self._teams[user], *self._former_teams(user)}
+        subject = user_object(user)
+        ended = []
+        for resource, relation in holdable:
+            ended.append(self.ended(resource, relation, subject))
+            for team_id in team_ids:
+                of_team = team(self._organization_id, team_id)
+                team_holds = self.fact(resource, relation, of_team.subject("member"))
+                ended.append(self.ended(resource, relation, of_team.subject("member")))
+                ended.append(self.ended(of_team, "member", subject) if team_holds else None)
+        return sorted((fact for fact in ended if fact), key=_position, reverse=True)
 
-    def _former_teams(self, who: UserId) -> list[str]:
-        end = f"#member@{user(who)}"
+    def _former_teams(self, user: UserId) -> list[str]:
+        suffix = f"#member@{user_object(user)}"
         return [
-            identity.removesuffix(end).partition("/")[2]
-            for identity in self._lost
-            if identity.startswith("team:") and identity.endswith(end)
+            identity.removesuffix(suffix).partition("/")[2]
+            for identity in self._ended
+            if identity.startswith("team:") and identity.endswith(suffix)
         ]
 
-    def _everywhere(self, who: UserId, action: str) -> Iterator[Path]:
+    def _organization_paths(self, user: UserId, action: str) -> Iterator[Path]:
         about = self._catalog.actions[action]
-        for predefined in about.roles:
-            for team_id, links in self._held(self._here, predefined, who):
-                yield Path(predefined, False, team_id, links)
-        for own in self._roles_with(action):
-            mine = ObjectReference.parse(own)
-            granted = self.fact(self._here, about.grant_relation, mine.subject("member"))
-            for team_id, links in self._held(mine, "member", who):
+        for role in about.roles:
+            for team_id, links in self._relation_paths(self._organization, role, user):
+                yield Path(role, False, team_id, links)
+        for text in self._custom_roles_with(action):
+            role_object = ObjectReference.parse(text)
+            granted = self.fact(
+                self._organization, about.grant_relation, role_object.subject("member")
+            )
+            for team_id, links in self._relation_paths(role_object, "member", user):
                 if granted is not None:
-                    yield Path(mine.id.partition("/")[2], True, team_id, (*links, granted))
+                    yield Path(role_object.id.partition("/")[2], True, team_id, (*links, granted))
 
-    def _on(self, who: UserId, verb: str, on: ObjectReference) -> Iterator[Path]:
-        behind = self._catalog.types[on.type].actions[verb]
-        if self._catalog.actions[behind].four_eyes and self.fact(on, "creator", user(who)):
+    def _object_paths(self, user: UserId, action: str, on: ObjectReference) -> Iterator[Path]:
+        catalog_action = self._catalog.types[on.type].actions[action]
+        four_eyes = self._catalog.actions[catalog_action].four_eyes
+        if four_eyes and self.fact(on, "creator", user_object(user)):
             return
-        belongs = self.fact(on, "organization", self._here)
-        if belongs is None:
+        registered = self.fact(on, "organization", self._organization)
+        if registered is None:
             return
-        for way in self._everywhere(who, behind):
-            yield way._replace(links=(*way.links, belongs))
-        for team_id, links in self._held(on, f"granted_{verb}", who):
-            yield Path(None, False, team_id, (*links, belongs))
+        for path in self._organization_paths(user, catalog_action):
+            yield path._replace(links=(*path.links, registered))
+        for team_id, links in self._relation_paths(on, f"granted_{action}", user):
+            yield Path(None, False, team_id, (*links, registered))
 
-    def _held(self, resource: ObjectReference, relation: str, who: UserId) -> Held:
-        """Yield each way in which a user has a relation: themselves, or through a team."""
-        if (direct := self.fact(resource, relation, user(who))) is not None:
+    def _relation_paths(
+        self, resource: ObjectReference, relation: str, user: UserId
+    ) -> RelationPaths:
+        """Yield each way in which a user has a relation: directly, or through a team."""
+        if (direct := self.fact(resource, relation, user_object(user))) is not None:
             yield None, (direct,)
-        for team_id in self._teams[who]:
-            theirs = team(self._organization, team_id)
-            held = self.fact(resource, relation, theirs.subject("member"))
-            place = self.fact(theirs, "member", user(who))
-            if held is not None and place is not None:
-                yield team_id, (place, held)
+        for team_id in self._teams[user]:
+            of_team = team(self._organization_id, team_id)
+            team_holds = self.fact(resource, relation, of_team.subject("member"))
+            place = self.fact(of_team, "member", user_object(user))
+            if team_holds is not None and place is not None:
+                yield team_id, (place, team_holds)
 
-    def _roles_with(self, action: str) -> list[str]:
-        """Return the organization's own roles that have an action, as objects."""
+    def _custom_roles_with(self, action: str) -> list[str]:
+        """Return the custom roles that contain an action, as objects."""
         relation = self._catalog.actions[action].grant_relation
-        return [each.removesuffix("#member") for each in self._holders[f"{self._here}#{relation}"]]
+        subjects = self._subjects[f"{self._organization}#{relation}"]
+        return [subject.removesuffix("#member") for subject in subjects]
 
-    def _everybody(self, place: str) -> set[UserId]:
-        """Return the users who have a relation, themselves or through a team."""
-        teams = [each for each in self._holders[place] if each.startswith("team:")]
-        return self._users(place).union(*(self._users(each) for each in teams))
+    def _all_users(self, place: str) -> set[UserId]:
+        """Return the users who have a relation, directly or through a team."""
+        teams = [subject for subject in self._subjects[place] if subject.startswith("team:")]
+        return self._users(place).union(*(self._users(team_members) for team_members in teams))
 
     def _users(self, place: str) -> set[UserId]:
         return {
-            UserId(each.removeprefix("user:"))
-            for each in self._holders[place]
-            if each.startswith("user:")
+            UserId(subject.removeprefix("user:"))
+            for subject in self._subjects[place]
+            if subject.startswith("user:")
         }
 
-    def _sort_in(self, identity: str) -> None:
-        """Keep it by its ends, for who knows only one of them."""
+    def _index(self, identity: str) -> None:
+        """Index the relationship by its resource, its team or its object."""
         place, _, subject = identity.partition("@")
         resource, _, relation = place.partition("#")
-        kind, _, id = resource.partition(":")
-        self._holders[place].append(subject)
-        if kind == "team" and relation == "member":
+        type, _, id = resource.partition(":")
+        self._subjects[place].append(subject)
+        if type == "team" and relation == "member":
             self._teams[subject.removeprefix("user:")].append(id.partition("/")[2])
-        elif relation == "organization" and kind in self._catalog.types:
-            self._objects[kind].append(resource)
+        elif relation == "organization" and type in self._catalog.types:
+            self._objects[type].append(resource)
 
 
 def _position(fact: Fact) -> int:

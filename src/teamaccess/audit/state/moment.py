@@ -1,4 +1,4 @@
-"""Of which time a question is, and where a ledger stood then."""
+"""The past time of a question, and the position of a ledger at that time."""
 
 import asyncio
 from datetime import UTC, datetime, timedelta
@@ -21,21 +21,21 @@ from teamaccess.storage import (
 )
 from teamaccess.storage.records.ledger import DONE
 
-SETTLED = text("SELECT FROM ledger_lock(ARRAY[:organization])")
-"""Waits for the change that holds the organization: it may be decided already, and is not visible yet."""
+AWAIT_RUNNING_CHANGE = text("SELECT FROM ledger_lock(ARRAY[:organization])")
+"""Waits for the change that holds the lock: it may be decided already, and not be visible yet."""
 LONGEST_CHANGE = timedelta(minutes=15)
-"""No transaction stays open for so long; what was decided before that is visible."""
+"""No transaction stays open longer, so every change decided before that is visible."""
 MARKED_WITHIN = timedelta(seconds=1)
-"""How long SpiceDB's confirmation takes to be visible to others."""
+"""How long it takes at most until a confirmation by SpiceDB is visible to other connections."""
 
 
 class Basis(StrEnum):
-    """What counts of a past time."""
+    """What an answer about the past counts."""
 
     DECIDED = "decided"
-    """What had been decided by then."""
+    """The changes that had been decided by then."""
     ENFORCED = "enforced"
-    """What SpiceDB had confirmed by then: it answers as services were answered."""
+    """The changes that SpiceDB had confirmed by then, so the answer is what services were told."""
 
 
 class Moment(NamedTuple):
@@ -45,42 +45,62 @@ class Moment(NamedTuple):
     basis: Basis = Basis.DECIDED
 
     def in_utc(self) -> "Moment":
-        """Return the same in UTC, whatever zone it was named in; raises OutOfCalendar."""
+        """Return the same time in UTC. Raises TimeWithoutZone and OutOfCalendar."""
+        if self.at.utcoffset() is None:
+            raise TimeWithoutZone(at=self.at.isoformat())
         try:
             return self._replace(at=self.at.astimezone(UTC))
         except OverflowError:
             raise OutOfCalendar(at=self.at.isoformat()) from None
 
 
+class TimeWithoutZone(Invalid):
+    """`at` has no time zone, so it names no instant."""
+
+    message = (
+        "The time {at} has no time zone. Write {at}Z for UTC, or add an offset such as +02:00 "
+        "(%2B02:00 in a URL)."
+    )
+
+
 class OutOfCalendar(Invalid):
-    """{at} is no time of the years 1 to 9999 in UTC."""
+    """The time in UTC is outside what the database can store."""
+
+    message = "{at} is outside the years 1 to 9999 in UTC. Choose another time."
 
 
 class NotYet(Invalid):
-    """{at} has not come yet: it is {now}. Leave `at` out for what is so now."""
+    """The question is about a time in the future."""
+
+    message = "{at} is in the future; it is {now}. Leave `at` out to ask about the present."
 
 
 class BeforeItBegan(Invalid):
-    """By {at} nothing was {basis} of {organization} yet; its first change was at {began}."""
+    """The question is about a time before the organization's first ledger entry."""
+
+    message = (
+        "{organization} had no {basis} changes by {at}. Its first change was at {began}; ask "
+        "about a later time."
+    )
 
 
 class PositionAt(NamedTuple):
-    """Where a ledger stood at a moment."""
+    """The newest position of a ledger at a moment."""
 
-    standing: LedgerPosition
+    ledger_position: LedgerPosition
     catalog_version: str
-    """The one that the newest entry was decided by."""
+    """The version of the catalog by which the entry at that position was decided."""
 
 
-async def standing_at(
+async def position_at(
     session: AsyncSession, organization: OrganizationId, moment: Moment
 ) -> PositionAt:
-    """Return where an organization's ledger stood, the same whenever it is asked.
+    """Return the newest position of a ledger at a moment. The answer is the same whenever it is asked.
 
-    Of an organization that has ended since, too. Raises UnknownOrganization, NotYet, BeforeItBegan, and
-    OrganizationBusy where a change holds it for too long.
+    The organization may have ended since. Raises UnknownOrganization, NotYet, BeforeItBegan, and
+    OrganizationBusy if a change holds the organization's lock for too long.
     """
-    await _settled(session, organization, moment)
+    await _wait_until_final(session, organization, moment)
     entries = _entries(organization)
     if moment.basis is Basis.ENFORCED:
         enforced = LedgerApplication.enforced_at <= moment.at
@@ -88,16 +108,18 @@ async def standing_at(
     else:
         entries = entries.where(LedgerEntry.decided_at <= moment.at)
     newest = entries.order_by(LedgerEntry.position.desc()).limit(1)
-    found = (await session.execute(newest)).one_or_none()
-    if found is None:
+    entry = (await session.execute(newest)).one_or_none()
+    if entry is None:
         raise await _too_early(session, organization, moment)
     return PositionAt(
-        LedgerPosition(organization, found.position, found.hash, None), str(found.catalog_version)
+        LedgerPosition(organization, entry.position, entry.hash, None), str(entry.catalog_version)
     )
 
 
-async def _settled(session: AsyncSession, organization: OrganizationId, moment: Moment) -> None:
-    """Wait until nothing of that time can come to light any more; raises NotYet and OrganizationBusy."""
+async def _wait_until_final(
+    session: AsyncSession, organization: OrganizationId, moment: Moment
+) -> None:
+    """Wait until no more entries of that time can become visible. Raises NotYet and OrganizationBusy."""
     now = await clock(session)
     if moment.at > now:
         raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
@@ -105,7 +127,7 @@ async def _settled(session: AsyncSession, organization: OrganizationId, moment: 
         await asyncio.sleep(late.total_seconds())
     elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
         with refusing_busy(organization):
-            await session.execute(SETTLED, {"organization": organization})
+            await session.execute(AWAIT_RUNNING_CHANGE, {"organization": organization})
 
 
 async def _too_early(

@@ -1,4 +1,4 @@
-"""An organization as it is: SpiceDB answers."""
+"""An organization as it is now: SpiceDB answers."""
 
 import asyncio
 from dataclasses import dataclass
@@ -8,8 +8,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.audit.state.facts import facts_at
 from teamaccess.audit.state.graph import Graph
-from teamaccess.audit.state.turns import AuditTurns
-from teamaccess.audit.state.view import Answer, Ask, View
+from teamaccess.audit.state.queue import AuditQueue
+from teamaccess.audit.state.snapshot import Answer, EngineQuestion, Snapshot
 from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition, position_of
 from teamaccess.directory.organizations.find import get_organization
@@ -18,57 +18,67 @@ from teamaccess.ledger import OrganizationBusy, Sessions, clock
 from teamaccess.storage import LedgerHead, OrganizationId, UserId
 
 ATTEMPTS = 5
-"""Times that the engine is asked because the organization has changed meanwhile."""
+"""How often the engine is asked again because the organization changed meanwhile."""
 PAUSE_SECONDS = 0.2
 SWEPT_WITHIN = timedelta(seconds=5)
-"""What has come to its end SpiceDB may still remember for so long, until it is swept."""
+"""How long SpiceDB may still count an expired relationship, until the sweeper has ended it."""
 
 
 @dataclass(frozen=True)
-class Present:
+class PresentSource:
     """One organization now."""
 
     organization: OrganizationId
     reads: Sessions
     catalog: Catalog
     _engine: Engine
-    _turns: AuditTurns
+    _queue: AuditQueue
     _caller: str
 
-    async def view(self, ask: Ask[Answer], about: UserId | None = None) -> View[Answer]:
-        """Ask the engine for the newest, and read what the ledger says at the same position.
+    async def snapshot(
+        self, ask: EngineQuestion[Answer], about: UserId | None = None
+    ) -> Snapshot[Answer]:
+        """Ask the engine fully consistently, and read what the ledger records at the same position.
 
-        The engine stands there before it is asked and after it has answered. Raises UnknownOrganization;
-        OtherHistory where SpiceDB does not stand where the ledger does; OrganizationBusy where changes
-        follow each other faster than the engine answers, or none has arrived yet.
+        The engine is at that position before it is asked and after it has answered. Raises
+        UnknownOrganization; OtherHistory if SpiceDB and the ledger are at different positions;
+        OrganizationBusy if changes follow each other faster than the engine answers, or if no position
+        has reached SpiceDB yet.
         """
-        async with self._turns.taken(self.organization, self._caller):
-            answer, standing = await self._settled(ask)
+        async with self._queue.turn(self.organization, self._caller):
+            answer, ledger_position = await self._ask_between_changes(ask)
             async with self.reads() as session:
                 now = await clock(session)
-            here, position = self.organization, standing.position
-            facts = await facts_at(self.reads, here, position, about=about)
-            graph = await asyncio.to_thread(Graph, self.catalog, here, facts, now - SWEPT_WITHIN)
-        return View(answer, standing, graph, now, asked_at=now)
+            facts = await facts_at(
+                self.reads, self.organization, ledger_position.position, about=about
+            )
+            graph = await asyncio.to_thread(
+                Graph, self.catalog, self.organization, facts, now - SWEPT_WITHIN
+            )
+        return Snapshot(answer, ledger_position, graph, now, asked_at=now)
 
-    async def _settled(self, ask: Ask[Answer]) -> tuple[Answer, LedgerPosition]:
-        """Return an answer during which nothing has changed, and the position that it was given at."""
+    async def _ask_between_changes(
+        self, ask: EngineQuestion[Answer]
+    ) -> tuple[Answer, LedgerPosition]:
+        """Return an answer during which nothing changed, and the position of that answer."""
         for _ in range(ATTEMPTS):
             async with self.reads() as session:
                 await get_organization(session, self.organization)
-                standing = await position_of(session, self.organization)
-                standing = standing or await _untouched(session, self.organization)
-            if standing is not None:
-                await standing.prove(self._engine, or_later=True)
+                position = await position_of(session, self.organization)
+                position = position or await _position_zero(session, self.organization)
+            if position is not None:
+                await position.prove(self._engine, or_later=True)
                 answer = await ask(self._engine, FULLY_CONSISTENT)
-                if await standing.is_newest(self._engine):
-                    return answer, standing
+                if await position.is_newest(self._engine):
+                    return answer, position
             await asyncio.sleep(PAUSE_SECONDS)
         raise OrganizationBusy(organization=self.organization)
 
 
-async def _untouched(session: AsyncSession, organization: OrganizationId) -> LedgerPosition | None:
-    """Return where an organization stands in which nothing was decided yet, None if something was."""
+async def _position_zero(
+    session: AsyncSession, organization: OrganizationId
+) -> LedgerPosition | None:
+    """Return position 0 of an organization whose ledger is empty, otherwise None."""
     head = await session.get(LedgerHead, organization)
     if head is None or head.position > 0:
         return None

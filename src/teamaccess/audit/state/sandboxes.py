@@ -1,4 +1,4 @@
-"""Engines for states that are not the present one: kept for a while, a few at a time."""
+"""Sandboxes for past and planned states. A process keeps a few of them for a while."""
 
 import asyncio
 import time
@@ -8,77 +8,94 @@ from hashlib import sha256
 from typing import NamedTuple
 
 from teamaccess.audit.state.facts import Fact, Facts
-from teamaccess.audit.state.view import Answer, Ask
+from teamaccess.audit.state.snapshot import Answer, EngineQuestion
 from teamaccess.common.errors import Conflict, Unavailable
 from teamaccess.engine import (
     FULLY_CONSISTENT,
     Engine,
     EngineRefused,
     EngineUnavailable,
-    sandbox,
 )
+from teamaccess.engine import sandbox as open_sandbox
 from teamaccess.relationships import Relationship
 from teamaccess.storage import OrganizationId
 
-KEPT = 8
-"""Sandboxes that a process keeps for who asks the same state again."""
-LIFE = timedelta(hours=1)
-"""How long it keeps one."""
-MOST = 50_000
-"""Relationships of the largest organization that a sandbox takes: it looks through all of them for every
+MOST_KEPT = 8
+"""Sandboxes that a process keeps for further questions about the same state."""
+LIFETIME = timedelta(hours=1)
+"""How long a process keeps a sandbox."""
+MOST_RELATIONSHIPS = 50_000
+"""The largest organization that fits a sandbox, in relationships. A sandbox reads all of them for every
 step of an answer (docs/explanation/benchmarks.md)."""
-LAST = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
+LATEST_EXPIRY = datetime.max.replace(tzinfo=UTC) - timedelta(days=2)
 
 
 class NoSandbox(Unavailable):
-    """This takes a sandbox, and there is none. Run `spicedb serve-testing` on this machine's loopback, \
-    and name it with TEAMACCESS_SANDBOX_ENDPOINT."""
+    """The question needs a sandbox, and no server for sandboxes is configured."""
+
+    message = (
+        "This needs a sandbox, and none is configured. Run `spicedb serve-testing` on this "
+        "machine's loopback interface, and set TEAMACCESS_SANDBOX_ENDPOINT to its address."
+    )
 
 
 class SandboxUnavailable(Unavailable):
-    """This takes a sandbox, and the server for them does not answer: {cause}."""
+    """The server for sandboxes does not answer."""
+
+    message = "The server for sandboxes does not answer ({cause}). Try again shortly."
 
 
 class TooLargeForSandbox(Conflict):
-    """{organization} had {relationships} relationships then, and a sandbox takes {most} at most."""
+    """The organization has more relationships than a sandbox may hold in memory."""
+
+    message = (
+        "{organization} had {relationships} relationships then; a sandbox can hold {most}. Ask "
+        "about the present."
+    )
 
 
 class OtherSchema(Conflict):
-    """What stood in {organization} does not fit the schema that was in force by the records: {cause}. \
-    Schemas get into SpiceDB by `teamaccess schema apply` alone, which keeps the records."""
+    """The ledger's relationships do not fit the recorded schema: SpiceDB got a schema in another way."""
+
+    message = (
+        "The relationships of {organization} do not fit the schema recorded for that time: "
+        "{cause}. An operator must find out who changed SpiceDB's schema without `teamaccess "
+        "schema apply`."
+    )
 
 
-class State(NamedTuple):
-    """What an engine is to have: a schema, and relationships whose ends are all still ahead."""
+class SandboxState(NamedTuple):
+    """The contents of a sandbox: a schema, and relationships that had not expired."""
 
     organization: OrganizationId
     key: bytes
-    """The same for the same state."""
+    """Equal states have equal keys."""
     schema: str
     facts: list[Fact]
     at: datetime
-    """The time that it is the state of."""
+    """The time of the state."""
 
     @classmethod
-    def of(cls, organization: OrganizationId, schema: str, facts: Facts, at: datetime) -> "State":
-        """Return what stood at a time; what had come to its end is left out."""
-        standing = [
+    def of(
+        cls, organization: OrganizationId, schema: str, facts: Facts, at: datetime
+    ) -> "SandboxState":
+        """Return the state at a time, without the relationships that had expired."""
+        unexpired = [
             fact
-            for fact in facts.standing.values()
-            if not fact.expiration or (fact.until or at) > at
+            for fact in facts.current.values()
+            if not fact.expiration or (fact.expires_at or at) > at
         ]
         digest = sha256(schema.encode())
-        for text in sorted(fact.text for fact in standing):
+        for text in sorted(fact.text for fact in unexpired):
             digest.update(f"\n{text}".encode())
-        return cls(organization, digest.digest(), schema, standing, at)
+        return cls(organization, digest.digest(), schema, unexpired, at)
 
     def relationships(self, now: datetime) -> list[Relationship]:
-        """Return them with their ends moved on, so that none comes while the sandbox is kept.
+        """Return the relationships with later expiries, so that none expires while the sandbox is kept.
 
-        An end that was still ahead stays ahead: a relationship without one may not be allowed where one
-        with an end is.
+        An expiry is moved and not removed, because the schema may require one.
         """
-        later = now - self.at + LIFE * 2
+        later = now - self.at + LIFETIME * 2
         return [_moved(Relationship.parse(fact.text), later) for fact in self.facts]
 
 
@@ -86,105 +103,109 @@ def _moved(relationship: Relationship, later: timedelta) -> Relationship:
     end = relationship.expiration
     if end is None:
         return relationship
-    moved = end + later if end < LAST - later else LAST
+    moved = end + later if end < LATEST_EXPIRY - later else LATEST_EXPIRY
     return Relationship(relationship.resource, relationship.relation, relationship.subject, moved)
 
 
 @dataclass
-class _Kept:
+class _Sandbox:
     key: bytes
     engine: Engine
-    since: float
-    users: int = 0
+    opened_at: float
+    questions: int = 0
+    """Questions that are running in it."""
 
     @property
     def old(self) -> bool:
-        """Whether an end may come soon."""
-        return time.monotonic() - self.since > LIFE.total_seconds()
+        """Whether one of its relationships may expire soon."""
+        return time.monotonic() - self.opened_at > LIFETIME.total_seconds()
 
 
 @dataclass
-class Sandboxes:
-    """The sandboxes of one process; `endpoint` is where the server for them listens."""
+class SandboxPool:
+    """The sandboxes of one process."""
 
     endpoint: str | None
-    _kept: dict[bytes, _Kept] = field(default_factory=dict)
-    """The one that was used last is the last."""
+    """host:port of the sandbox server; None without one."""
+    _kept: dict[bytes, _Sandbox] = field(default_factory=dict)
+    """By key. The most recently used one is the last."""
     _opening: asyncio.Lock = field(default_factory=asyncio.Lock)
 
-    async def ask(self, state: State, question: Ask[Answer]) -> Answer:
-        """Return what an engine in this state answers.
+    async def ask(self, state: SandboxState, question: EngineQuestion[Answer]) -> Answer:
+        """Return the answer of a sandbox with this state.
 
-        The server may have begun anew and forgotten it: then it is told once more. Raises NoSandbox,
+        If the server restarted and lost the sandbox, it is filled once more. Raises NoSandbox,
         TooLargeForSandbox, OtherSchema and SandboxUnavailable.
         """
         try:
-            return await self._asked(state, question)
+            return await self._ask_once(state, question)
         except EngineUnavailable:
             try:
-                return await self._asked(state, question)
-            except EngineUnavailable as silent:
-                raise _unavailable(silent) from silent
+                return await self._ask_once(state, question)
+            except EngineUnavailable as cause:
+                raise _unavailable(cause) from cause
 
     async def close(self) -> None:
         """Close the connections."""
         while self._kept:
             await self._kept.popitem()[1].engine.close()
 
-    async def _asked(self, state: State, question: Ask[Answer]) -> Answer:
-        kept = await self._opened(state)
+    async def _ask_once(self, state: SandboxState, question: EngineQuestion[Answer]) -> Answer:
+        sandbox = await self._acquire(state)
         try:
-            return await question(kept.engine, FULLY_CONSISTENT)
+            return await question(sandbox.engine, FULLY_CONSISTENT)
         except EngineUnavailable:
-            if self._kept.get(state.key) is kept:
+            if self._kept.get(state.key) is sandbox:
                 del self._kept[state.key]
             raise
         finally:
-            await self._leave(kept)
+            await self._release(sandbox)
 
-    async def _opened(self, state: State) -> _Kept:
-        """Return the state's sandbox, which stays open until it is left."""
+    async def _acquire(self, state: SandboxState) -> _Sandbox:
+        """Return the state's sandbox, which stays open until it is released."""
         async with self._opening:
-            kept = self._kept.pop(state.key, None)
-            if kept is not None and kept.old:
-                await self._close_unused(kept)
-                kept = None
-            kept = kept or await self._open(state)
-            kept.users += 1
-            self._kept[state.key] = kept
-            return kept
+            sandbox = self._kept.pop(state.key, None)
+            if sandbox is not None and sandbox.old:
+                await self._close_unused(sandbox)
+                sandbox = None
+            sandbox = sandbox or await self._open(state)
+            sandbox.questions += 1
+            self._kept[state.key] = sandbox
+            return sandbox
 
-    async def _open(self, state: State) -> _Kept:
+    async def _open(self, state: SandboxState) -> _Sandbox:
         if self.endpoint is None:
             raise NoSandbox
-        if len(state.facts) > MOST:
+        if len(state.facts) > MOST_RELATIONSHIPS:
             raise TooLargeForSandbox(
-                organization=state.organization, relationships=len(state.facts), most=MOST
+                organization=state.organization,
+                relationships=len(state.facts),
+                most=MOST_RELATIONSHIPS,
             )
         relationships = await asyncio.to_thread(state.relationships, datetime.now(UTC))
         try:
-            engine = await sandbox(self.endpoint, state.schema, relationships)
-        except EngineUnavailable as silent:
-            raise _unavailable(silent) from silent
+            engine = await open_sandbox(self.endpoint, state.schema, relationships)
+        except EngineUnavailable as cause:
+            raise _unavailable(cause) from cause
         except EngineRefused as refused:
             raise OtherSchema(organization=state.organization, cause=refused) from refused
-        return _Kept(state.key, engine, time.monotonic())
+        return _Sandbox(state.key, engine, time.monotonic())
 
-    async def _leave(self, kept: _Kept) -> None:
-        """Close it if nobody can find it any more, and those that nobody has used for the longest."""
-        kept.users -= 1
-        if self._kept.get(kept.key) is not kept:
-            await self._close_unused(kept)
-        unused = [each for each in self._kept.values() if not each.users]
-        for each in unused[: max(0, len(self._kept) - KEPT)]:
-            del self._kept[each.key]
-            await each.engine.close()
-
-    async def _close_unused(self, kept: _Kept) -> None:
-        """Closing a connection would end the questions of those who use it; the last of them does it."""
-        if not kept.users:
+    async def _release(self, sandbox: _Sandbox) -> None:
+        """Close the sandbox if the pool no longer keeps it, and the least recently used surplus ones."""
+        sandbox.questions -= 1
+        if self._kept.get(sandbox.key) is not sandbox:
+            await self._close_unused(sandbox)
+        unused = [kept for kept in self._kept.values() if not kept.questions]
+        for kept in unused[: max(0, len(self._kept) - MOST_KEPT)]:
+            del self._kept[kept.key]
             await kept.engine.close()
 
+    async def _close_unused(self, sandbox: _Sandbox) -> None:
+        """Close the connection unless questions use it. The last of them closes it then."""
+        if not sandbox.questions:
+            await sandbox.engine.close()
 
-def _unavailable(silent: EngineUnavailable) -> SandboxUnavailable:
-    return SandboxUnavailable(cause=silent.facts["cause"])
+
+def _unavailable(cause: EngineUnavailable) -> SandboxUnavailable:
+    return SandboxUnavailable(cause=cause.facts["cause"])

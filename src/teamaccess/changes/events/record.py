@@ -1,34 +1,35 @@
-"""Write events: with the change they tell of, or alone when nothing was changed."""
+"""Write events: in the transaction of a change, or in one of their own where nothing was changed."""
 
 from typing import Any, cast
 
 from sqlalchemy import Table, insert
 
 from teamaccess.changes.change import Change
+from teamaccess.changes.events.kind import EventDetails
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-TELL = insert(cast(Table, Event.__table__)).inline()
-"""Built once, and nothing of it is read back: an event is never changed."""
+INSERT = insert(cast(Table, Event.__table__)).inline()
+"""Built once. Nothing is read back: an event never changes."""
 
 
 async def record(
     change: Change,
-    kind: str,
+    details: EventDetails,
     chain: str,
     subject: str | None = None,
     reason: str | bytes | None = None,
-    **details: Any,
 ) -> bytes | None:
-    """Tell what this change does, in the same transaction. `chain` is the organization's id.
+    """Record the event of a change in the change's transaction; return the hash of the reason.
 
-    Returns the hash by which it names the reason, which may be given instead of the reason. PostgreSQL
-    adds to the event what the rows are that it is about, so they are written first.
+    `chain` is the organization's id, or `Event.PLATFORM`. `subject` is the id of the thing; its type
+    belongs to the kind of event. `reason` is the text, or the hash of a text that is stored already.
+    PostgreSQL adds the state of the changed rows to the event, so they are flushed first.
     """
     reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
     await change.session.flush()
-    event = _event(change.attribution, kind, chain, subject, details, reason_hash)
-    await change.session.execute(TELL, event)
+    row = _row(change.attribution, details, chain, subject, reason_hash)
+    await change.session.execute(INSERT, row)
     change.told.add(chain)
     return reason_hash
 
@@ -36,30 +37,28 @@ async def record(
 async def record_alone(
     sessions: Sessions,
     attribution: Attribution,
-    kind: str,
-    chain: str = Event.PLATFORM,
+    details: EventDetails,
     subject: str | None = None,
-    **details: Any,
+    chain: str = Event.PLATFORM,
 ) -> None:
-    """Tell what came to nothing, or concerned no organization, in a transaction of its own."""
+    """Record an event in a transaction of its own, where nothing else is changed."""
     async with sessions() as session:
-        await session.execute(TELL, _event(attribution, kind, chain, subject, details))
+        await session.execute(INSERT, _row(attribution, details, chain, subject))
         await session.commit()
 
 
-def _event(
+def _row(
     attribution: Attribution,
-    kind: str,
+    details: EventDetails,
     chain: str,
     subject: str | None,
-    details: dict[str, Any],
     reason_hash: bytes | None = None,
 ) -> dict[str, Any]:
     return {
         "chain": chain,
-        "kind": kind,
-        "subject": subject,
-        "details": details,
+        "kind": details.kind.value,
+        "subject": details.subject.named(subject),
+        "details": details.stored(),
         "reason_hash": reason_hash,
         "actor": attribution.actor,
         "channel": attribution.channel,

@@ -3,16 +3,18 @@
 import asyncio
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
+from msgspec import structs
 from sqlalchemy import ARRAY, Text, bindparam, text
 from sqlalchemy.dialects.postgresql import JSONB
 
+from teamaccess.changes.events.kind import EventKind
+from teamaccess.changes.events.users import RefusalDetails
 from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-KINDS = ("refused", "sign_in_refused", "acceptance_refused")
+KINDS = (EventKind.REFUSED, EventKind.SIGN_IN_REFUSED, EventKind.ACCEPTANCE_REFUSED)
 """The kinds of events that this module writes, and that count against its limits."""
 GRAIN_SECONDS = 60.0
 AT_ONCE = 2
@@ -73,10 +75,9 @@ class Refusals:
     async def record(
         self,
         attribution: Attribution,
-        kind: str,
+        refusal: RefusalDetails,
         chain: str = Event.PLATFORM,
         subject: str | None = None,
-        **details: Any,
     ) -> None:
         """Record a refusal in a transaction of its own, or count it where it is one too many.
 
@@ -84,15 +85,16 @@ class Refusals:
         something that there is, the others have few values, and callers choose none of them freely.
         """
         who = (chain, attribution.actor)
-        about = (details.get(each) for each in ("code", "cause", "method", "route"))
-        same = (*who, kind, subject, *about)
+        stored = refusal.stored()
+        about = (stored.get(each) for each in ("code", "cause", "method", "route"))
+        same = (*who, refusal.kind, subject, *about)
         if self._waiting >= MOST_WAITING or not self._due.allows(same):
             self._suppress(who)
             return
         self._waiting += 1
         try:
             async with self._turn:
-                told = await self._tell(attribution, kind, chain, subject, details)
+                told = await self._tell(attribution, refusal, chain, subject)
         finally:
             self._waiting -= 1
         if not told:
@@ -101,27 +103,27 @@ class Refusals:
     async def _tell(
         self,
         attribution: Attribution,
-        kind: str,
+        refusal: RefusalDetails,
         chain: str,
         subject: str | None,
-        details: dict[str, Any],
     ) -> bool:
         """Return whether the refusal is recorded, which the limits may forbid."""
         who = (chain, attribution.actor)
         suppressed = self._suppressed.pop(who, 0)
-        about = {**details, "suppressed": suppressed} if suppressed else details
+        if suppressed:
+            refusal = structs.replace(refusal, suppressed=suppressed)
         async with self._sessions() as session:
             await session.execute(ONE_AFTER_THE_OTHER, {"chain": chain})
             told = await session.scalar(
                 TELL_WITHIN_LIMITS,
                 {
                     "chain": chain,
-                    "kind": kind,
+                    "kind": refusal.kind.value,
                     "actor": attribution.actor,
                     "channel": attribution.channel,
                     "request_id": attribution.request_id,
-                    "subject": subject,
-                    "details": about,
+                    "subject": refusal.subject.named(subject),
+                    "details": refusal.stored(),
                     "kinds": list(KINDS),
                     "theirs": self._limits.from_one_actor,
                     "everybody": self._limits.from_everybody,

@@ -1,4 +1,4 @@
-"""`teamaccess worker`: what goes on without anybody asking."""
+"""`teamaccess worker`: run the background work."""
 
 import asyncio
 import signal
@@ -9,7 +9,7 @@ import typer
 from teamaccess.common import logs, process
 from teamaccess.common.settings import Settings
 from teamaccess.service import open_service
-from teamaccess.upkeep.worker import work
+from teamaccess.upkeep.worker import run_worker
 
 app = typer.Typer(add_completion=False)
 
@@ -18,18 +18,18 @@ log = structlog.get_logger()
 
 @app.command()
 def worker() -> None:
-    """Bring in what requests left behind, and end what has ended, until SIGTERM or Ctrl-C.
+    """Deliver pending changes to SpiceDB, end expired access, and compare SpiceDB with the rows.
 
-    Any number of workers may run side by side, and at least one should.
+    The worker runs until SIGTERM or Ctrl-C. Run at least one. Several can run side by side.
     """
     settings = Settings.discover()
     logs.configure(settings)
-    process.run(_until_stopped(settings))
+    process.run_to_end(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:
     async with open_service(settings) as service:
-        working = asyncio.create_task(work(service))
+        working = asyncio.create_task(run_worker(service))
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, working.cancel)
         log.info("worker_started")

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.markers import LIFE, applied, head, is_marker
+from teamaccess.ledger.entry import LIFE, applied, head, is_marker
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.updates import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId

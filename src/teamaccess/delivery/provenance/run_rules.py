@@ -3,8 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from teamaccess.delivery.provenance.writes import ANY_TIME
-from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.markers import APPLIED, HEAD
+from teamaccess.ledger.entry import APPLIED, HEAD, Entry
 from teamaccess.relationships import Relationship, Revocation, Update
 from teamaccess.storage import EngineRun, RunKind, RunPhase
 
@@ -16,7 +15,7 @@ Beyond = Callable[
 ]
 
 
-def beyond(
+def updates_beyond(
     run: EngineRun,
     updates: Sequence[Update],
     stood_for: Collection[Relationship],

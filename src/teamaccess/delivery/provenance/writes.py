@@ -6,8 +6,7 @@ from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
-from teamaccess.ledger.entry import Entry
-from teamaccess.ledger.markers import is_marker
+from teamaccess.ledger.entry import Entry, is_marker
 from teamaccess.relationships import Revocation, Touch, Update
 from teamaccess.storage import OrganizationId
 

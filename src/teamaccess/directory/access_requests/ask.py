@@ -1,42 +1,63 @@
-"""Ask for a role or an action, for a while."""
+"""Ask for a role or an action for a while, and take the request back."""
 
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import select
+from msgspec import UNSET
+from sqlalchemy import func, select
 
-from teamaccess.access.authorize import MEMBERSHIP, require_held
+from teamaccess.access.authorize import require_membership
 from teamaccess.access.giving import refuse_bad_end, refuse_operator_only
-from teamaccess.access.role_set import role_set_of
-from teamaccess.changes import Change
+from teamaccess.access.holdings import roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
-from teamaccess.common.errors import Conflict, Forbidden
-from teamaccess.directory.access_requests.limits import refuse_flood
-from teamaccess.directory.members.assign import refuse_held
+from teamaccess.changes.events.members import AccessRequested
+from teamaccess.common.errors import Conflict, Forbidden, TooMany
+from teamaccess.directory.access_requests.find import UnknownAccessRequest, find_request
+from teamaccess.directory.members.act import refuse_held
 from teamaccess.directory.members.find import get_member
 from teamaccess.directory.roles.selection import UnknownAction
+from teamaccess.directory.withdrawals import record_withdrawal
 from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
-    OrganizationId,
     RequestId,
     RoleId,
-    UserId,
     new_request_id,
 )
 
 
 class OperatorOnlyAction(Forbidden):
-    """The action {action} cannot be granted here; ask whoever operates this service."""
+    """Only a role that operators give has the requested action."""
+
+    message = "Only operators of this service can give the permission {action}. Ask one of them."
 
 
 class AlreadyRequested(Conflict):
-    """You have asked for {wanted} already, {request}; withdraw that one first."""
+    """The requester has an open request for the same role or action."""
+
+    message = "You already have an open request for {wanted} ({request}). Withdraw it first."
+
+
+class TooManyOpenRequests(TooMany):
+    """The member has as many open requests as the settings allow."""
+
+    message = (
+        "{user} has {open} open access requests in {organization}, which is the limit. Withdraw"
+        " one, or wait for a decision."
+    )
+
+
+class AskedTooOften(TooMany):
+    """The member has made as many requests within a day as the settings allow."""
+
+    message = "{user} has reached the limit of access requests per day. Try again tomorrow."
+    retry_after = 86_400
 
 
 @dataclass(frozen=True)
 class AccessRequestInput:
-    """What is asked for; a role or an action."""
+    """What a member asks for: a role or an action, for some hours."""
 
     role: RoleId | None
     action: str | None
@@ -44,92 +65,115 @@ class AccessRequestInput:
     reason: str
 
 
-async def ask(
-    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
-) -> AccessRequest:
-    """Write down what a member asks for; nothing is given by that.
+async def ask(change: OrganizationChange, request: AccessRequestInput) -> AccessRequest:
+    """Record what the actor asks for; that gives nothing.
 
-    What nobody here could ever give is refused at once. Raises UnknownOrganization for who is no active
-    member, UnknownRole, OperatorOnlyRole, RoleHeldLonger, UnknownAction, OperatorOnlyAction,
-    EndTooFar, AlreadyRequested, TooManyOpenRequests and AskedTooOften.
+    What nobody in the organization could ever give is refused at once. Raises UnknownOrganization,
+    UnknownRole, OperatorOnlyRole, RoleHeldLonger, UnknownAction, OperatorOnlyAction, EndTooFar,
+    AlreadyRequested, TooManyOpenRequests and AskedTooOften.
     """
-    held = await change.permitted(organization, actor, [MEMBERSHIP])
-    require_held(held, organization, MEMBERSHIP)
-    if wish.role is not None:
-        await _refuse_role(change, actor, organization, wish.role)
-    if wish.action is not None:
-        _refuse_action(change, wish.action)
-    refuse_bad_end(change.catalog, change.now + timedelta(hours=wish.hours), change.now)
-    await _refuse_twice(change, actor, organization, wish)
-    await refuse_flood(change, organization, actor)
-    return await _write(change, actor, organization, wish)
+    await require_membership(change)
+    if request.role is not None:
+        await _refuse_role(change, request.role)
+    if request.action is not None:
+        _refuse_action(change, request.action)
+    refuse_bad_end(change.catalog, change.now + timedelta(hours=request.hours), change.now)
+    await _refuse_twice(change, request)
+    await _refuse_flood(change)
+    return await _write(change, request)
 
 
-async def _refuse_role(
-    change: Change, actor: UserId, organization: OrganizationId, role: RoleId
-) -> None:
-    known = await role_set_of(change.session, change.catalog, organization, [role])
-    known.refuse_unknown([role])
-    refuse_operator_only(change, [role], known)
-    member = await get_member(change.session, organization, actor)
+async def withdraw(change: OrganizationChange, id: RequestId) -> AccessRequest:
+    """Take back one of the actor's own requests.
+
+    Raises UnknownOrganization, UnknownAccessRequest (also for another member's request) and
+    AccessRequestDecided.
+    """
+    await require_membership(change)
+    request = await find_request(change.session, change.organization, id)
+    if request is None or not change.is_of(request.user_id):
+        raise UnknownAccessRequest(request=id, organization=change.organization)
+    request.withdraw(change.actor, change.now)
+    await record_withdrawal(change, request)
+    return request
+
+
+async def _refuse_role(change: OrganizationChange, role: RoleId) -> None:
+    role_set = await roles_here(change, [role])
+    role_set.refuse_unknown([role])
+    refuse_operator_only(change, [role], role_set)
+    member = await get_member(change.session, change.organization, change.actor)
     refuse_held(member, role, None, change.now)
 
 
-def _refuse_action(change: Change, action: str) -> None:
-    """Raise OperatorOnlyAction for what no custom role may hold and only operators' roles do."""
-    known = change.catalog.actions.get(action)
-    if known is None:
-        raise UnknownAction(action=action)
-    given_here = [
-        each
-        for each in change.catalog.roles.values()
-        if action in each.actions and each.granted_by == "dashboard"
+def _refuse_action(change: OrganizationChange, id: str) -> None:
+    """Raise OperatorOnlyAction for an action that only roles of operators allow."""
+    action = change.catalog.actions.get(id)
+    if action is None:
+        raise UnknownAction(action=id)
+    givable = [
+        role
+        for role in change.catalog.roles.values()
+        if id in role.actions and role.granted_by == "dashboard"
     ]
-    if known.reserved and not given_here:
-        raise OperatorOnlyAction(action=action)
+    if action.reserved and not givable:
+        raise OperatorOnlyAction(action=id)
 
 
-async def _refuse_twice(
-    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
-) -> None:
-    same = AccessRequest.role == wish.role if wish.role else AccessRequest.action == wish.action
-    asked: RequestId | None = await change.session.scalar(
+async def _refuse_twice(change: OrganizationChange, request: AccessRequestInput) -> None:
+    same_thing = (
+        AccessRequest.role == request.role
+        if request.role
+        else AccessRequest.action == request.action
+    )
+    earlier: RequestId | None = await change.session.scalar(
         select(AccessRequest.id).where(
-            AccessRequest.organization_id == organization,
-            AccessRequest.user_id == actor,
+            AccessRequest.organization_id == change.organization,
+            AccessRequest.user_id == change.actor,
             AccessRequest.status == AccessRequestStatus.PENDING,
-            same,
+            same_thing,
         )
     )
-    if asked is not None:
-        raise AlreadyRequested(wanted=wish.role or wish.action, request=asked)
+    if earlier is not None:
+        raise AlreadyRequested(wanted=request.role or request.action, request=earlier)
 
 
-async def _write(
-    change: Change, actor: UserId, organization: OrganizationId, wish: AccessRequestInput
-) -> AccessRequest:
-    id = new_request_id()
-    wanted = {"role": wish.role} if wish.role else {"action": wish.action}
-    told = await record(
-        change,
-        "access_requested",
-        organization,
-        f"access_request:{id}",
-        wish.reason,
-        **wanted,
-        hours=wish.hours,
+async def _refuse_flood(change: OrganizationChange) -> None:
+    """Raise TooManyOpenRequests or AskedTooOften if one more request is too many."""
+    organization, user = change.organization, change.actor
+    pending = AccessRequest.status == AccessRequestStatus.PENDING
+    today = AccessRequest.requested_at > change.now - timedelta(days=1)
+    counts = await change.session.execute(
+        select(func.count().filter(pending), func.count().filter(today)).where(
+            AccessRequest.organization_id == organization, AccessRequest.user_id == user
+        )
     )
-    assert told is not None  # noqa: S101 - there is a reason
-    request = AccessRequest(
-        organization_id=organization,
+    open_now, within_day = counts.one()
+    if open_now >= change.limits.open_access_requests:
+        raise TooManyOpenRequests(user=user, organization=organization, open=open_now)
+    if within_day >= change.limits.access_requests_a_day:
+        raise AskedTooOften(user=user)
+
+
+async def _write(change: OrganizationChange, request: AccessRequestInput) -> AccessRequest:
+    id = new_request_id()
+    details = AccessRequested(
+        role=request.role or UNSET,
+        action=UNSET if request.role else request.action or UNSET,
+        hours=request.hours,
+    )
+    reason_hash = await record(change, details, change.organization, id, request.reason)
+    assert reason_hash is not None  # noqa: S101 - there is a reason
+    row = AccessRequest(
+        organization_id=change.organization,
         id=id,
-        user_id=actor,
-        role=wish.role,
-        action=wish.action,
-        hours=wish.hours,
-        reason_hash=told,
+        user_id=change.actor,
+        role=request.role,
+        action=request.action,
+        hours=request.hours,
+        reason_hash=reason_hash,
         requested_at=change.now,
         status=AccessRequestStatus.PENDING,
     )
-    change.session.add(request)
-    return request
+    change.session.add(row)
+    return row

@@ -1,132 +1,137 @@
-"""Approve or decline what somebody else asks for."""
+"""Approve or decline what another member asks for."""
 
 from datetime import timedelta
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import refuse_beyond
-from teamaccess.access.role_set import role_set_of
-from teamaccess.access.selves import is_either_self
-from teamaccess.changes import Change
+from teamaccess.access.giving import Gift, Target, authorize_giving
+from teamaccess.access.holdings import NO_ACTIONS, roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
-from teamaccess.common.errors import Conflict, Forbidden, Invalid
+from teamaccess.changes.events.members import AccessApproved, AccessDeclined
+from teamaccess.common.errors import Conflict, Forbidden, Invalid, TeamaccessError
 from teamaccess.directory.access_requests.find import UnknownAccessRequest, find_request
 from teamaccess.directory.access_requests.which_role import role_to_give
-from teamaccess.directory.members.assign import give_role
+from teamaccess.directory.members.act import give_role
 from teamaccess.directory.members.find import find_member
 from teamaccess.storage import (
     AccessRequest,
     AccessRequestStatus,
     Membership,
-    OrganizationId,
     RequestId,
     RoleId,
     User,
-    UserId,
 )
 
 
 class OwnAccessRequest(Forbidden):
-    """Nobody decides on their own request; ask somebody else, or withdraw it."""
+    """The caller decides on their own request."""
+
+    message = "You can't decide on your own request. Ask somebody else, or withdraw it."
 
 
 class PeopleDecide(Forbidden):
-    """Requests are decided by people, in their own name or through a backend: a machine of the asker's own would be the asker."""  # noqa: E501 - a sentence is one line
+    """A service account decides in its own name.
+
+    A requester could own it and so approve their own request.
+    """
+
+    message = (
+        "Only a person can decide on a request: a service account can do it only on behalf of a"
+        " member."
+    )
 
 
 class AskerInactive(Conflict):
-    """{user} is no active member of {organization} at present, so nothing can be given to them."""
+    """The requester was suspended or removed after they made the request."""
+
+    message = (
+        "{user} is not an active member of {organization}, so they can't be given access. "
+        "Reactivate them first."
+    )
 
 
 class LongerThanAsked(Invalid):
-    """{hours} hours are more than the {asked} that were asked for."""
+    """The approval gives more hours than requested."""
+
+    message = "{hours} hours are more than the {asked} that were requested. Give {asked} at most."
 
 
 async def approve(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
+    change: OrganizationChange,
     id: RequestId,
     hours: int | None = None,
-    named: RoleId | None = None,
+    role: RoleId | None = None,
     reason: str | None = None,
 ) -> AccessRequest:
-    """Give what was asked for from now on, for as long or shorter; return the request.
+    """Give what was asked for from now on, for as long as asked or for fewer `hours`; return the request.
 
-    It is giving like any other: raises what `members.assign.give_role` and `role_to_give` do,
-    UnknownAccessRequest, OwnAccessRequest, PeopleDecide, AccessRequestDecided, AskerInactive and
-    LongerThanAsked.
+    It is giving like any other. Raises what `give_role` and `role_to_give` do, UnknownAccessRequest,
+    OwnAccessRequest, PeopleDecide, AccessRequestDecided, AskerInactive and LongerThanAsked.
     """
-    request = await _judged(change, actor, organization, id, AccessRequestStatus.APPROVED)
-    member = await _asker(change, request)
+    request = await _authorized(change, id, AccessRequestStatus.APPROVED)
+    member = await _active_asker(change, request)
     if hours is not None and hours > request.hours:
         raise LongerThanAsked(hours=hours, asked=request.hours)
-    role = await role_to_give(change, actor, request, named)
+    given = await role_to_give(change, request, role)
     until = change.now + (timedelta(hours=hours) if hours is not None else request.duration)
-    await give_role(change, actor, member, role, until)
-    request.approve(actor, change.now, role, until)
-    details = {"user": request.user_id, "role": role, "until": until.isoformat()}
-    request.decision_reason_hash = await record(
-        change, "access_approved", organization, f"access_request:{id}", reason, **details
-    )
+    await give_role(change, member, given, until)
+    request.approve(change.actor, change.now, given, until)
+    details = AccessApproved(user=request.user_id, role=given, until=until)
+    request.decision_reason_hash = await record(change, details, change.organization, id, reason)
     return request
 
 
 async def decline(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: RequestId,
-    reason: str | None = None,
+    change: OrganizationChange, id: RequestId, reason: str | None = None
 ) -> AccessRequest:
-    """Give nothing; who decides that must be able to give it. Returns the request."""
-    request = await _judged(change, actor, organization, id, AccessRequestStatus.DECLINED)
-    request.decline(actor, change.now)
+    """Give nothing; return the request. It takes the same rights as giving what was asked for.
+
+    Raises what `authorize_giving` does, UnknownAccessRequest, OwnAccessRequest, PeopleDecide and
+    AccessRequestDecided.
+    """
+    request = await _authorized(change, id, AccessRequestStatus.DECLINED)
+    request.decline(change.actor, change.now)
     request.decision_reason_hash = await record(
-        change,
-        "access_declined",
-        organization,
-        f"access_request:{id}",
-        reason,
-        user=request.user_id,
+        change, AccessDeclined(user=request.user_id), change.organization, id, reason
     )
     return request
 
 
-async def _judged(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: RequestId,
-    wanted: AccessRequestStatus,
+async def _authorized(
+    change: OrganizationChange, id: RequestId, decision: AccessRequestStatus
 ) -> AccessRequest:
-    """Return the pending request if the actor may decide on it."""
-    request = await find_request(change.session, organization, id)
-    actions = await _asked_for(change, request) if request else frozenset()
-    held = await authorize(change, actor, organization, "change_roles", holding=actions)
-    if request is None:
-        raise UnknownAccessRequest(request=id, organization=organization)
-    if is_either_self(change, request.user_id):
-        raise OwnAccessRequest
-    if (await change.session.get_one(User, actor)).is_service_account:
-        raise PeopleDecide
-    refuse_beyond(actions, held)
-    request.refuse_unless_pending(wanted)
+    """Return the pending request, if the actor may decide on it."""
+    found = await find_request(change.session, change.organization, id)
+    actions = await _actions_asked_for(change, found) if found else NO_ACTIONS
+    target = Target(found, await _refusal(change, id, found))
+    request = await authorize_giving(change, "change_roles", Gift(actions), target)
+    request.refuse_unless_pending(decision)
     return request
 
 
-async def _asked_for(change: Change, request: AccessRequest) -> frozenset[str]:
-    """Return the actions that are asked for, as far as there still are such."""
+async def _refusal(
+    change: OrganizationChange, id: RequestId, request: AccessRequest | None
+) -> TeamaccessError | None:
+    """Return why the actor can never decide on the request, whatever they hold."""
+    if request is None:
+        return UnknownAccessRequest(request=id, organization=change.organization)
+    if change.is_either_self(request.user_id):
+        return OwnAccessRequest()
+    decider = await change.session.get(User, change.actor)
+    return PeopleDecide() if decider is not None and decider.is_service_account else None
+
+
+async def _actions_asked_for(change: OrganizationChange, request: AccessRequest) -> frozenset[str]:
+    """Return the actions that are asked for, as far as the catalog still has them."""
     if request.role is None:
         return frozenset(change.catalog.actions.keys() & {request.action})
-    known = await role_set_of(
-        change.session, change.catalog, request.organization_id, [request.role]
+    return (await roles_here(change, [request.role])).actions_of([request.role])
+
+
+async def _active_asker(change: OrganizationChange, request: AccessRequest) -> Membership:
+    member = await find_member(change.session, change.organization, request.user_id)
+    has_ended = (
+        member is not None and member.expires_at is not None and member.expires_at <= change.now
     )
-    return known.actions_of([request.role])
-
-
-async def _asker(change: Change, request: AccessRequest) -> Membership:
-    member = await find_member(change.session, request.organization_id, request.user_id)
-    gone = member is None or (member.expires_at is not None and member.expires_at <= change.now)
-    if member is None or gone or member.suspended_at is not None:
-        raise AskerInactive(user=request.user_id, organization=request.organization_id)
+    if member is None or has_ended or member.suspended_at is not None:
+        raise AskerInactive(user=request.user_id, organization=change.organization)
     return member

@@ -1,4 +1,4 @@
-"""Find access requests: one's own, and those that one may decide on."""
+"""Find access requests: a user's own, and those that they may decide on."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,46 +23,48 @@ from teamaccess.storage import (
 
 
 class UnknownAccessRequest(NotFound):
-    """There is no access request {request} in {organization}, or it is not yours to see."""
+    """The organization has no such request, or the caller may not see it."""
+
+    message = "{organization} has no access request {request} that you can see."
 
 
 @dataclass(frozen=True)
 class Sight:
-    """Which requests of an organization somebody sees."""
+    """The requests of an organization that a user may see."""
 
     organization: OrganizationId
     user: UserId
     held: frozenset[str]
-    """Every action that they hold."""
+    """Every action that the user holds."""
 
     def of(self, catalog: Catalog) -> ColumnElement[bool]:
-        """Return what a row has to be: their own, or asking for what they may give.
+        """Return the condition for a row: the user's own, or for something that they may give.
 
-        Nobody gives what they do not have, so nobody is shown a request for it.
+        Nobody gives what they do not have, so nobody sees a request for it.
         """
         here, mine = AccessRequest.organization_id == self.organization, self.mine
         if catalog.guards["change_roles"] not in self.held:
             return here & mine
         if self.held >= catalog.actions.keys():
             return here
-        predefined = [each.id for each in catalog.roles.values() if each.actions <= self.held]
+        predefined = [role.id for role in catalog.roles.values() if role.actions <= self.held]
         beyond = select(CustomRoleAction.role).where(
             CustomRoleAction.organization_id == self.organization,
             CustomRoleAction.action.not_in(self.held),
         )
-        own = select(CustomRole.id).where(
+        custom = select(CustomRole.id).where(
             CustomRole.organization_id == self.organization, CustomRole.id.not_in(beyond)
         )
         return here & or_(
             mine,
             AccessRequest.role.in_(predefined),
-            AccessRequest.role.in_(own),
+            AccessRequest.role.in_(custom),
             AccessRequest.action.in_(self.held),
         )
 
     @property
     def mine(self) -> ColumnElement[bool]:
-        """What a row of their own is."""
+        """The condition for the user's own requests."""
         return AccessRequest.user_id == self.user
 
 
@@ -76,15 +78,15 @@ async def find_request(
 async def get_request(
     session: AsyncSession, catalog: Catalog, sight: Sight, id: RequestId
 ) -> AccessRequest:
-    """Return the request; raises UnknownAccessRequest for what is not theirs to see."""
-    found = None
+    """Return the request; raises UnknownAccessRequest for one that the user may not see."""
+    request = None
     if is_local_id(id):
-        found = await session.scalar(
+        request = await session.scalar(
             select(AccessRequest).where(sight.of(catalog), AccessRequest.id == id)
         )
-    if found is None:
+    if request is None:
         raise UnknownAccessRequest(request=id, organization=sight.organization)
-    return found
+    return request
 
 
 async def list_requests(
@@ -113,9 +115,9 @@ async def list_requests(
 
 
 async def reasons_of(session: AsyncSession, requests: Sequence[AccessRequest]) -> dict[bytes, str]:
-    """Return the texts of the requests' reasons by their hashes; erased ones are not there."""
+    """Return the texts of the requests' reasons by their hashes, without erased ones."""
     hashes = {each.reason_hash for each in requests} | {
         each.decision_reason_hash for each in requests if each.decision_reason_hash is not None
     }
-    found = await session.execute(select(Reason.hash, Reason.text).where(Reason.hash.in_(hashes)))
-    return {row.hash: row.text for row in found}
+    rows = await session.execute(select(Reason.hash, Reason.text).where(Reason.hash.in_(hashes)))
+    return {row.hash: row.text for row in rows}

@@ -3,67 +3,84 @@
 from sqlalchemy import select
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.role_set import RoleSet, role_set_of
-from teamaccess.changes import Change
+from teamaccess.access.holdings import RoleSet, roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
-from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId, UserId
+from teamaccess.storage import AccessRequest, CustomRole, CustomRoleAction, RoleId
 
 
 class OtherRoleAsked(Invalid):
-    """{role!r} is not what was asked for, which is {asked}. Approve that, or decline."""
+    """The approval names another role than the requested one."""
+
+    message = (
+        "{role!r} is not the requested role, which is {asked}. Approve {asked}, or decline the "
+        "request."
+    )
 
 
 class RoleNeeded(Invalid):
-    """Say which `role` to give. Of those that you may give, these allow {action}: {roles}."""
+    """The request asks for an action, and the approval does not name the role that gives it."""
+
+    message = "Name the `role` to give. These roles allow {action}, and you can give them: {roles}."
 
 
 class NoRoleAllows(Conflict):
-    """None of the roles that you may give allows {action}. Make a role with it, if you may, or leave this request to somebody who holds more."""  # noqa: E501 - a sentence is one line
+    """No role that the approver may give has the requested action."""
+
+    message = (
+        "None of the roles that you can give allows {action}. Create a role with it, or leave "
+        "the request to somebody with more permissions."
+    )
 
 
 class RoleWithoutAction(Invalid):
-    """The role {role} does not allow {action}, which was asked for."""
+    """The approval names a role that does not have the requested action."""
+
+    message = "The role {role} does not allow {action}, which was requested. Name another role."
 
 
 async def role_to_give(
-    change: Change, actor: UserId, request: AccessRequest, named: RoleId | None
+    change: OrganizationChange, request: AccessRequest, role: RoleId | None
 ) -> RoleId:
-    """Return the role that the approver gives; who names none for an action is told which there are.
+    """Return the role that an approval gives: the one asked for, or `role` for a requested action.
 
-    Raises OtherRoleAsked, UnknownRole, RoleWithoutAction, RoleNeeded and NoRoleAllows.
+    Raises OtherRoleAsked, UnknownRole, RoleWithoutAction, and without a `role` for an action RoleNeeded
+    or NoRoleAllows.
     """
     if request.role is not None:
-        if named not in (None, request.role):
-            raise OtherRoleAsked(role=named, asked=request.role)
+        if role not in (None, request.role):
+            raise OtherRoleAsked(role=role, asked=request.role)
         return request.role
-    if named is None:
-        raise await _there_are(change, actor, request)
-    here = request.organization_id
-    known = await role_set_of(change.session, change.catalog, here, [named])
-    known.refuse_unknown([named])
-    if request.action not in known.actions_of([named]):
-        raise RoleWithoutAction(role=named, action=request.action)
-    return named
+    if role is None:
+        raise await _choice_of_roles(change, request)
+    role_set = await roles_here(change, [role])
+    role_set.refuse_unknown([role])
+    if request.action not in role_set.actions_of([role]):
+        raise RoleWithoutAction(role=role, action=request.action)
+    return role
 
 
-async def _there_are(change: Change, actor: UserId, request: AccessRequest) -> Invalid | Conflict:
-    here, action = request.organization_id, request.action
-    own = await change.session.scalars(
+async def _choice_of_roles(
+    change: OrganizationChange, request: AccessRequest
+) -> Invalid | Conflict:
+    """Return the refusal that names the roles with the action that the actor may give."""
+    action = request.action
+    custom = await change.session.scalars(
         select(CustomRole)
         .join(CustomRole.allowed)
-        .where(CustomRole.organization_id == here, CustomRoleAction.action == action)
+        .where(CustomRole.organization_id == change.organization, CustomRoleAction.action == action)
     )
-    known = RoleSet(change.catalog, {role.id: role for role in own})
+    role_set = RoleSet(change.catalog, {role.id: role for role in custom})
     allowing = [
-        *(RoleId(each.id) for each in change.catalog.roles.values() if action in each.actions),
-        *sorted(known.own),
+        *(RoleId(role.id) for role in change.catalog.roles.values() if action in role.actions),
+        *sorted(role_set.custom),
     ]
-    held = await authorize(change, actor, here, "change_roles", holding=known.actions_of(allowing))
-    mine = [
+    held = await authorize(change, "change_roles", holding=role_set.actions_of(allowing))
+    givable = [
         role
         for role in allowing
-        if known.actions_of([role]) <= held and not known.operators_grant(role)
+        if role_set.actions_of([role]) <= held and not role_set.operators_grant(role)
     ]
-    if not mine:
+    if not givable:
         return NoRoleAllows(action=action)
-    return RoleNeeded(action=action, roles=list(mine))
+    return RoleNeeded(action=action, roles=list(givable))

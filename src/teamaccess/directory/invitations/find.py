@@ -12,8 +12,8 @@ from teamaccess.storage import Invitation, InvitationId, InvitationStatus, Organ
 async def open_invitation(
     session: AsyncSession, organization: OrganizationId, email: str
 ) -> Invitation | None:
-    """Return what waits for an address, also where it has expired; there is one at most."""
-    found: Invitation | None = await session.scalar(
+    """Return the open invitation to an address, pending or expired; there is one at most."""
+    invitation: Invitation | None = await session.scalar(
         select(Invitation).where(
             Invitation.organization_id == organization,
             Invitation.email == email,
@@ -22,7 +22,7 @@ async def open_invitation(
             Invitation.lapsed_at.is_(None),
         )
     )
-    return found
+    return invitation
 
 
 async def list_invitations(
@@ -33,7 +33,7 @@ async def list_invitations(
     before: tuple[datetime, InvitationId] | None,
     limit: int,
 ) -> Sequence[Invitation]:
-    """Return at most `limit` invitations, the newest first, in two queries however many."""
+    """Return at most `limit` invitations, the newest first, always in two queries."""
     page = (
         select(Invitation)
         .where(Invitation.organization_id == organization)
@@ -48,7 +48,7 @@ async def list_invitations(
 
 
 def _is(status: InvitationStatus, now: datetime) -> ColumnElement[bool]:
-    """The same as `Invitation.status`, for PostgreSQL; a test compares the two."""
+    """Return the condition that `Invitation.status` stands for; a test compares the two."""
     undecided = and_(Invitation.accepted_at.is_(None), Invitation.cancelled_at.is_(None))
     expired = or_(Invitation.lapsed_at.is_not(None), Invitation.expires_at <= now)
     match status:

@@ -1,6 +1,5 @@
-"""Invite people, and change one's mind about it."""
+"""Invite people, send invitations again, and cancel them."""
 
-import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -9,26 +8,24 @@ from sqlalchemy import select
 from sqlalchemy.orm import joinedload
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import refuse_beyond, refuse_operator_only
-from teamaccess.access.role_set import RoleSet, role_set_of
-from teamaccess.changes import Change
+from teamaccess.access.giving import Target, authorize_giving, gift_of_roles
+from teamaccess.access.holdings import RoleSet, roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationCancelled, InvitationResent, MemberInvited
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.invitations.limits import refuse_flood, refuse_pile
-from teamaccess.directory.invitations.secret import hash_of, new_secret
 from teamaccess.directory.users.addresses import invitee, normalise
-from teamaccess.ledger import OnBehalf
 from teamaccess.storage import (
     Invitation,
     InvitationId,
     InvitationRole,
     InvitationStatus,
     Membership,
-    OrganizationId,
     RoleId,
     User,
-    UserId,
     is_local_id,
     new_invitation_id,
 )
@@ -38,31 +35,35 @@ LONGEST_LIFE = timedelta(days=30)
 
 
 class AlreadyMember(Conflict):
-    """{email} is already a member of {organization}; change the roles there instead."""
+    """The address already belongs to a member."""
+
+    message = "{email} is already a member of {organization}. Change their roles instead."
 
 
 class AlreadyInvited(Conflict):
-    """{email} already has a pending invitation, {invitation}; resend or cancel that one."""
+    """The address has an open invitation."""
+
+    message = "{email} already has an open invitation ({invitation}). Resend or cancel it."
 
 
 class UnknownInvitation(NotFound):
-    """There is no invitation {invitation} in {organization}."""
+    """The organization has no such invitation."""
+
+    message = "{organization} has no invitation {invitation}."
 
 
 @dataclass(frozen=True)
 class Letter:
-    """An invitation with the secret that its mail carries; the only place where the secret is."""
+    """An invitation with the secret that its mail carries; the secret is kept nowhere else."""
 
     invitation: Invitation
     secret: str = field(repr=False)
     roles: RoleSet
-    """What the offered roles are."""
+    """The organization's roles, for the names of the offered ones."""
 
 
 async def invite(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
+    change: OrganizationChange,
     email: str,
     roles: Sequence[RoleId],
     invitee_key: bytes,
@@ -70,126 +71,24 @@ async def invite(
 ) -> Letter:
     """Offer membership with roles to an address; return what to send there.
 
-    An expired invitation to the same address is put away. Raises InvalidEmail, what `members.rules`
-    says of giving, AlreadyMember, AlreadyInvited and what `invitations.limits` says.
+    An expired invitation to the same address is put away. Raises InvalidEmail, what `authorize_giving`
+    does, AlreadyMember, AlreadyInvited, LimitReached and what `refuse_flood` does.
     """
     address = normalise(email)
-    known = await refuse_giving(change, actor, organization, roles)
-    await _refuse_members(change, organization, address)
-    await _make_room(change, organization, address)
-    await refuse_pile(change, organization)
-    await refuse_flood(change, actor, organization, address)
-    letter = _write(change, actor, organization, address, invitee_key, roles, life, known)
-    # ids only: the address is in the invitation's row, which can be erased
-    await record(
-        change,
-        "member_invited",
-        organization,
-        f"invitation:{letter.invitation.id}",
-        roles=sorted(roles),
-        expires_at=letter.invitation.expires_at.isoformat(),
-    )
-    return letter
-
-
-async def resend(
-    change: Change, actor: UserId, organization: OrganizationId, id: InvitationId
-) -> Letter:
-    """Send an invitation again with a new secret, for as long as the first time.
-
-    The secret sent before is dead. It counts as giving, and whoever resends is the inviter now.
-    """
-    invitation = await find_invitation(change, organization, id)
-    roles = invitation.roles if invitation else []
-    known = await refuse_giving(change, actor, organization, roles)
-    invitation = _known(invitation, organization, id)
-    await _refuse_members(change, organization, invitation.email)
-    if invitation.lapsed_at is not None:
-        await _make_room(change, organization, invitation.email)
-        await refuse_pile(change, organization)
-    await refuse_flood(change, actor, organization, invitation.email)
-    secret = new_secret()
-    via = change.attribution.account
-    invitation.renew(hash_of(secret), by=actor, via=via, at=change.now)
-    ends = invitation.expires_at.isoformat()
-    await record(change, "invitation_resent", organization, f"invitation:{id}", expires_at=ends)
-    return Letter(invitation, secret, known)
-
-
-async def cancel(
-    change: Change, actor: UserId, organization: OrganizationId, id: InvitationId
-) -> Invitation:
-    """Withdraw an invitation, pending or expired; its link is dead from now on."""
-    invitation = await find_invitation(change, organization, id)
-    await authorize(change, actor, organization, "cancel_invitation")
-    invitation = _known(invitation, organization, id)
-    invitation.cancel(change.now)
-    await record(change, "invitation_cancelled", organization, f"invitation:{id}")
-    return invitation
-
-
-async def refuse_giving(
-    change: Change, inviter: UserId, organization: OrganizationId, roles: Sequence[RoleId]
-) -> RoleSet:
-    """Return what the roles are, if the inviter may give them.
-
-    Raises what `authorize` does, UnknownRole, OperatorOnlyRole and RoleBeyondGiver.
-    """
-    known = await role_set_of(change.session, change.catalog, organization, roles)
-    actions = known.actions_of(roles)
-    held = await authorize(change, inviter, organization, "invite", holding=actions)
-    known.refuse_unknown(roles)
-    refuse_operator_only(change, roles, known)
-    refuse_beyond(actions, held)
-    return known
-
-
-async def ask_about_inviter(change: Change, invitation: Invitation) -> RoleSet:
-    """Return what the offered roles are, if whoever invited may still give them.
-
-    SECURITY: where a service account invited on a member's behalf, both are asked again. Deleting the
-    account ends what it has offered, and neither of them gives what the other lacks.
-    """
-    inviter, via = invitation.invited_by, invitation.invited_via
-    both = OnBehalf(inviter, via) if via is not None else None
-    with change.judging(both):
-        return await refuse_giving(change, inviter, invitation.organization_id, invitation.roles)
-
-
-async def find_invitation(
-    change: Change, organization: OrganizationId, id: InvitationId
-) -> Invitation | None:
-    """Return the invitation with its roles, or None."""
-    if not is_local_id(id):
-        return None
-    return await change.session.get(
-        Invitation, (organization, id), options=[joinedload(Invitation.offers)]
-    )
-
-
-def same_secret(invitation: Invitation, secret: str) -> bool:
-    """Compare in constant time."""
-    return hmac.compare_digest(invitation.token_hash, hash_of(secret))
-
-
-def _write(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    address: str,
-    invitee_key: bytes,
-    roles: Sequence[RoleId],
-    life: timedelta,
-    known: RoleSet,
-) -> Letter:
+    role_set = await roles_here(change, roles)
+    await authorize_giving(change, "invite", gift_of_roles(role_set, roles))
+    await _refuse_member(change, address)
+    await _make_room(change, address)
+    await refuse_pile(change)
+    await refuse_flood(change, address)
     secret = new_secret()
     invitation = Invitation(
-        organization_id=organization,
+        organization_id=change.organization,
         id=new_invitation_id(),
         email=address,
         invitee=invitee(invitee_key, address),
         token_hash=hash_of(secret),
-        invited_by=actor,
+        invited_by=change.actor,
         invited_via=change.attribution.account,
         created_at=change.now,
         sent_at=change.now,
@@ -198,33 +97,100 @@ def _write(
         offers=[InvitationRole(role=role) for role in roles],
     )
     change.session.add(invitation)
-    return Letter(invitation, secret, known)
+    # ids only: the address is in the invitation's row, which can be erased
+    await record(
+        change,
+        MemberInvited(roles=sorted(roles), expires_at=invitation.expires_at),
+        change.organization,
+        invitation.id,
+    )
+    return Letter(invitation, secret, role_set)
 
 
-async def _refuse_members(change: Change, organization: OrganizationId, address: str) -> None:
+async def resend(change: OrganizationChange, id: InvitationId) -> Letter:
+    """Send an invitation again with a new secret, for as long as the first time.
+
+    The secret that was sent before is dead. Sending again is giving, and the actor is the inviter from
+    now on. Raises what `authorize_giving` does, UnknownInvitation, AlreadyMember, AlreadyInvited,
+    LimitReached, InvitationEnded and what `refuse_flood` does.
+    """
+    found = await find_invitation(change, id)
+    roles = found.roles if found else []
+    role_set = await roles_here(change, roles)
+    gift = gift_of_roles(role_set, roles)
+    invitation = await authorize_giving(change, "invite", gift, _target(change, found, id))
+    await _refuse_member(change, invitation.email)
+    if invitation.lapsed_at is not None:
+        await _make_room(change, invitation.email)
+        await refuse_pile(change)
+    await refuse_flood(change, invitation.email)
+    secret = new_secret()
+    account = change.attribution.account
+    invitation.renew(hash_of(secret), by=change.actor, via=account, at=change.now)
+    details = InvitationResent(expires_at=invitation.expires_at)
+    await record(change, details, change.organization, id)
+    return Letter(invitation, secret, role_set)
+
+
+async def cancel(change: OrganizationChange, id: InvitationId) -> Invitation:
+    """Cancel an invitation, pending or expired; its link is dead from now on.
+
+    Raises what `authorize` does, UnknownInvitation and InvitationEnded.
+    """
+    found = await find_invitation(change, id)
+    await authorize(change, "cancel_invitation")
+    if found is None:
+        raise UnknownInvitation(invitation=id, organization=change.organization)
+    found.cancel(change.now)
+    await record(change, InvitationCancelled(), change.organization, id)
+    return found
+
+
+async def authorize_inviter(change: OrganizationChange, invitation: Invitation) -> None:
+    """Return if the inviter may still give the offered roles; raises what `authorize_giving` does.
+
+    SECURITY: if a service account invited on a member's behalf, both are asked again. Deleting the
+    account ends what it has offered, and neither of them gives what the other lacks.
+    """
+    roles = invitation.roles
+    gift = gift_of_roles(await roles_here(change, roles), roles)
+    with change.judging(invitation.invited_by, invitation.invited_via):
+        await authorize_giving(change, "invite", gift)
+
+
+async def find_invitation(change: OrganizationChange, id: InvitationId) -> Invitation | None:
+    """Return the invitation with its roles, or None."""
+    if not is_local_id(id):
+        return None
+    return await change.session.get(
+        Invitation, (change.organization, id), options=[joinedload(Invitation.offers)]
+    )
+
+
+async def _refuse_member(change: OrganizationChange, address: str) -> None:
     member = await change.session.scalar(
         select(Membership.user_id)
         .join(User, User.id == Membership.user_id)
-        .where(Membership.organization_id == organization, User.email == address)
+        .where(Membership.organization_id == change.organization, User.email == address)
     )
     if member is not None:
-        raise AlreadyMember(email=address, organization=organization)
+        raise AlreadyMember(email=address, organization=change.organization)
 
 
-async def _make_room(change: Change, organization: OrganizationId, address: str) -> None:
-    """Put an expired invitation to the address away; refuse when one is pending."""
-    open_one = await open_invitation(change.session, organization, address)
-    if open_one is None:
+async def _make_room(change: OrganizationChange, address: str) -> None:
+    """Put an expired invitation to the address away; raises AlreadyInvited if one is pending."""
+    invitation = await open_invitation(change.session, change.organization, address)
+    if invitation is None:
         return
-    if open_one.status(change.now) is InvitationStatus.PENDING:
-        raise AlreadyInvited(email=address, invitation=open_one.id)
-    open_one.lapse()
+    if invitation.status(change.now) is InvitationStatus.PENDING:
+        raise AlreadyInvited(email=address, invitation=invitation.id)
+    invitation.lapse()
     await change.session.flush()
 
 
-def _known(
-    invitation: Invitation | None, organization: OrganizationId, id: InvitationId
-) -> Invitation:
-    if invitation is None:
-        raise UnknownInvitation(invitation=id, organization=organization)
-    return invitation
+def _target(
+    change: OrganizationChange, invitation: Invitation | None, id: InvitationId
+) -> Target[Invitation]:
+    if invitation is not None:
+        return Target(invitation)
+    return Target(None, UnknownInvitation(invitation=id, organization=change.organization))

@@ -1,4 +1,4 @@
-"""Remember when members were last active. No decision rests on it."""
+"""Remember when members were last active. No decision depends on it."""
 
 import asyncio
 
@@ -19,7 +19,7 @@ log = structlog.get_logger()
 GRAIN_SECONDS = 60.0
 REMEMBERED_SECONDS = 600.0
 PATIENCE_SECONDS = 1.0
-"""How long whoever did something waits for it to be noted."""
+"""How long a request waits until its activity is noted."""
 
 
 class ActivityLog:
@@ -31,26 +31,26 @@ class ActivityLog:
         self._tenants: TTLCache[UserId, OrganizationId] = TTLCache(MOST_KEYS, REMEMBERED_SECONDS)
 
     def tenant_of(self, user: UserId) -> OrganizationId | None:
-        """Return the organization that the user was last seen in by this process, if lately.
+        """Return the organization in which this process last saw the user, None after ten minutes.
 
-        For turns between tenants, and for nothing that allows anything.
+        It decides whose turn it is between tenants, and allows nothing.
         """
         return self._tenants.get(user)
 
     async def seen(self, organization: OrganizationId, user: UserId) -> None:
-        """Note that the member has just done something, unless that is known to the minute."""
+        """Note that the member has just done something, unless the last minute is noted already."""
         self._tenants[user] = organization
         if not self._due.allows((organization, user)):
             return
         at = func.clock_timestamp()
-        # selected from the memberships, so that somebody just removed leaves nothing behind
-        mine = select(Membership.organization_id, Membership.user_id, at).where(
+        # selected from the memberships, so that nothing is written for a removed member
+        membership = select(Membership.organization_id, Membership.user_id, at).where(
             Membership.organization_id == organization, Membership.user_id == user
         )
         columns = ["organization_id", "user_id", "last_active_at"]
         write = (
             insert(Activity)
-            .from_select(columns, mine)
+            .from_select(columns, membership)
             .on_conflict_do_update(
                 index_elements=["organization_id", "user_id"], set_={"last_active_at": at}
             )
@@ -59,5 +59,5 @@ class ActivityLog:
             async with asyncio.timeout(PATIENCE_SECONDS), self._sessions.begin() as session:
                 await session.execute(write)
         except (SQLAlchemyError, OSError) as cause:
-            # what the member did is done; that we cannot note when must not make it fail
-            log.warning("activity_not_noted", cause=repr(cause))
+            # the request has done its work, and must not fail because its time cannot be noted
+            log.warning("activity_not_recorded", cause=repr(cause))

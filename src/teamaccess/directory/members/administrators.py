@@ -2,20 +2,21 @@
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
-from teamaccess.directory.members.end import withdraw
+from teamaccess.changes.events.members import AdministratorGranted
+from teamaccess.directory.members.end import cancel_invitations
 from teamaccess.directory.users.addresses import normalise
-from teamaccess.directory.users.make import user_with
+from teamaccess.directory.users.find import user_with
 from teamaccess.storage import Membership, OrganizationId, RoleId
 
 
 async def grant_administrator(
     change: Change, organization: OrganizationId, email: str, reason: str
 ) -> Membership:
-    """Make somebody administrator without an end, as an operator; return the membership.
+    """Make the user with the address administrator without an end; return the membership.
 
-    Whoever is new becomes a user and a member; whoever is suspended is active again, and whose
-    membership has an end stays. "If you need
-    to assign Administrator privileges to a user, please contact us" (fintoc's page).
+    Only operators do this: "If you need to assign Administrator privileges to a user, please contact us"
+    (fintoc's page). A new address becomes a user and a member. A suspended member is active again, and
+    the end of a membership is taken away. Raises InvalidEmail.
     """
     user = await user_with(change, normalise(email))
     role = RoleId(change.catalog.administrator)
@@ -28,6 +29,6 @@ async def grant_administrator(
         membership.suspended_at = membership.expires_at = None
         ends = {assignment.role: assignment.expires_at for assignment in membership.assignments}
         membership.replace_roles({**ends, role: None}, change.now)
-    await withdraw(change, organization, [normalise(email)])
-    await record(change, "administrator_granted", organization, f"user:{user.id}", reason)
+    await cancel_invitations(change, organization, [normalise(email)])
+    await record(change, AdministratorGranted(), organization, user.id, reason)
     return membership

@@ -9,12 +9,14 @@ from teamaccess.directory.withdrawals import withdraw_with_membership
 from teamaccess.storage import Invitation, Membership, OrganizationId
 
 
-async def withdraw(change: Change, organization: OrganizationId, emails: Collection[str]) -> None:
-    """Cancel what is on offer to addresses whose membership has begun or ended otherwise.
+async def cancel_invitations(
+    change: Change, organization: OrganizationId, emails: Collection[str]
+) -> None:
+    """Cancel the open invitations to addresses whose membership has begun otherwise, or ended.
 
     An old link must not bring back somebody who was removed after it was sent.
     """
-    offers = await change.session.scalars(
+    invitations = await change.session.scalars(
         select(Invitation).where(
             Invitation.organization_id == organization,
             Invitation.email.in_(emails),
@@ -22,18 +24,17 @@ async def withdraw(change: Change, organization: OrganizationId, emails: Collect
             Invitation.cancelled_at.is_(None),
         )
     )
-    for invitation in offers:
+    for invitation in invitations:
         invitation.cancel(change.now)
 
 
 async def end_memberships(
     change: Change, organization: OrganizationId, members: Sequence[Membership]
 ) -> None:
-    """End memberships with everything that hangs on them, and these people's sessions."""
-    await withdraw(
-        change, organization, [each.user.email for each in members if each.user.email is not None]
-    )
-    await withdraw_with_membership(change, organization, [each.user_id for each in members])
+    """End memberships with everything that depends on them, and the sessions of these users."""
+    emails = [member.user.email for member in members if member.user.email is not None]
+    await cancel_invitations(change, organization, emails)
+    await withdraw_with_membership(change, organization, [member.user_id for member in members])
     for member in members:
         change.end_sessions(member.user)
         await change.session.delete(member)

@@ -1,4 +1,4 @@
-"""Bring many members into an organization, as an operator does who moves a customer here."""
+"""Import many members into an organization: an operator moves a customer to this service."""
 
 import asyncio
 import time
@@ -11,9 +11,10 @@ import msgspec
 from sqlalchemy import text
 
 from teamaccess.access.giving import OperatorOnlyRole
-from teamaccess.access.role_set import RoleSet
+from teamaccess.access.holdings import RoleSet
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import MembersImported
 from teamaccess.delivery import Applier
 from teamaccess.ledger import Attribution, Entry, OrganizationBusy
 from teamaccess.ledger.session import refusing_busy
@@ -22,9 +23,9 @@ from teamaccess.storage import OrganizationId, RoleId, new_user_id
 BATCH = 450
 """Members in one change: with a role each they make one write to SpiceDB."""
 AHEAD = 2
-"""Batches that are written while another one is on its way into SpiceDB."""
+"""Batches that are written while another one is delivered to SpiceDB."""
 PATIENCE_SECONDS = 30.0
-"""How long a batch is written again: others may keep the organization, or make the same people users."""
+"""How long a batch is retried: others may hold the lock, or create the same users."""
 PAUSE_SECONDS = 0.2
 
 JOIN = text("""
@@ -57,16 +58,16 @@ WITH wanted AS (
 )
 SELECT (SELECT count(*) FROM known), (SELECT count(*) FROM joined)
 """)
-"""One statement is read and answered in less time than one for each table would be.
+"""One statement takes less time than one for each table.
 
-Whom another transaction makes a user meanwhile it does not know yet, and is said again. What is on offer
-to somebody whose membership has begun otherwise is taken back.
+Users created concurrently are not visible yet, so the statement is retried. Open invitations to the new
+members are cancelled.
 """
 
 
 @dataclass(frozen=True)
 class Newcomer:
-    """Somebody to bring in."""
+    """Somebody to import."""
 
     email: str
     """Normalised."""
@@ -81,13 +82,13 @@ async def import_members(
     organization: OrganizationId,
     newcomers: Iterable[Newcomer],
 ) -> AsyncIterator[tuple[int, int]]:
-    """Make members of them, yielding after each batch how many it had and how many of them were new.
+    """Import the newcomers; yield after each batch how many it had, and how many of them were new.
 
-    Who is a member already stays as they are, so an import that was interrupted can be run again. While
-    one batch is on its way into SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole
-    (also for operators: administrators are made one by one), OrganizationBusy where others keep what it
-    needs for long, and EngineUnavailable where SpiceDB does not answer: what was yielded before is
-    committed, and will arrive.
+    Existing members stay as they are, so an interrupted import can be run again. While one batch is
+    delivered to SpiceDB the next ones are written. Raises UnknownRole, OperatorOnlyRole (also for
+    operators: administrators are made one by one), OrganizationBusy if others hold a lock for too long,
+    and EngineUnavailable if SpiceDB does not answer. Batches that were yielded before an error are
+    committed, and will be delivered.
     """
     arriving: deque[asyncio.Task[None]] = deque()
     until = -1
@@ -112,7 +113,7 @@ async def _write(
     organization: OrganizationId,
     batch: Sequence[Newcomer],
 ) -> tuple[Sequence[Entry], int]:
-    """Decide on one batch; return what was decided, and how many were no members."""
+    """Commit one batch; return the entries, and how many of the newcomers were not members."""
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
@@ -134,7 +135,7 @@ async def _bring_in(
     arrived: int,
     after: asyncio.Task[None] | None,
 ) -> None:
-    """Bring into SpiceDB what was decided, where it follows on what has arrived; else all that waits."""
+    """Deliver the entries to SpiceDB if they follow the newest one there, else all that is pending."""
     if after is not None:
         await after
     if decided and decided[0].position == arrived + 1:
@@ -144,28 +145,27 @@ async def _bring_in(
 
 
 async def _join(change: Change, organization: OrganizationId, batch: Sequence[Newcomer]) -> int:
-    """Make members of the batch; return how many of them were none."""
-    wanted = RoleSet(change.catalog, {})
-    for role in sorted({each.role for each in batch}):
-        wanted.refuse_unknown([role])
-        if wanted.operators_grant(role):
+    """Make the batch members; return how many of them were not members."""
+    role_set = RoleSet(change.catalog, {})
+    for role in sorted({newcomer.role for newcomer in batch}):
+        role_set.refuse_unknown([role])
+        if role_set.operators_grant(role):
             raise OperatorOnlyRole(role=role)
-    people = {each.email: each for each in batch}
+    by_email = {newcomer.email: newcomer for newcomer in batch}
     newcomers = [
         {"id": new_user_id(), "email": each.email, "name": each.name, "role": each.role}
-        for each in people.values()
+        for each in by_email.values()
     ]
-    told = {
+    parameters = {
         "newcomers": msgspec.json.encode(newcomers).decode(),
         "organization": organization,
         "now": change.now,
     }
     joined = known = 0
-    while known < len(people):
-        known, new = (await change.session.execute(JOIN, told)).one()
+    while known < len(by_email):
+        known, new = (await change.session.execute(JOIN, parameters)).one()
         joined += new
-    about = f"organization:{organization}"
-    await record(change, "members_imported", organization, about, members=joined)
+    await record(change, MembersImported(members=joined), organization, organization)
     return joined
 
 

@@ -1,7 +1,7 @@
 """List members, page by page.
 
-A page is read as columns. As objects of a session a thousand members would be four thousand, which take
-several times as long and which nobody is going to change.
+A page is read as columns. A thousand members would be four thousand objects of a session, which take
+several times as long, and nothing changes them.
 """
 
 from collections.abc import Sequence
@@ -12,7 +12,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, bindparam, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.directory.members.held import HeldRoleView, holds, is_in, roles_held
+from teamaccess.directory.members.find import HeldRoleView, holds, is_in, roles_held
 from teamaccess.storage import (
     Activity,
     Membership,
@@ -25,7 +25,7 @@ from teamaccess.storage import (
     UserKind,
 )
 
-PEOPLE = (
+MEMBERS = (
     select(
         Membership.user_id,
         User.email,
@@ -67,40 +67,42 @@ class MemberFilter:
     team: TeamId | None = None
     status: MembershipStatus | None = None
     inactive_days: int | None = None
-    """Those who did nothing for so many days, whoever never did anything among them."""
+    """Members without activity for so many days; a member without any activity counts, too."""
     kind: UserKind | None = None
 
     def of(self, now: datetime) -> list[ColumnElement[bool]]:
-        """Return what a row has to be."""
-        wanted: list[ColumnElement[bool]] = []
+        """Return the conditions for a row."""
+        conditions: list[ColumnElement[bool]] = []
         if self.status is not None:
             suspended = Membership.suspended_at.is_not(None)
-            wanted.append(suspended if self.status is MembershipStatus.SUSPENDED else ~suspended)
+            conditions.append(
+                suspended if self.status is MembershipStatus.SUSPENDED else ~suspended
+            )
         if self.role is not None:
-            wanted.append(holds(self.role))
+            conditions.append(holds(self.role))
         if self.team is not None:
-            wanted.append(is_in(self.team))
+            conditions.append(is_in(self.team))
         if self.inactive_days is not None:
             since = now - timedelta(days=self.inactive_days)
-            wanted.append(~Membership.activity.has(Activity.last_active_at > since))
+            conditions.append(~Membership.activity.has(Activity.last_active_at > since))
         if self.kind is not None:
             person = User.service_account_of.is_(None)
-            wanted.append(person if self.kind is UserKind.PERSON else ~person)
-        return wanted
+            conditions.append(person if self.kind is UserKind.PERSON else ~person)
+        return conditions
 
 
 async def list_members(
     session: AsyncSession,
     organization: OrganizationId,
-    wanted: MemberFilter,
+    criteria: MemberFilter,
     now: datetime,
     after: tuple[datetime, UserId] | None,
     limit: int,
 ) -> list[MemberEntry]:
-    """Return at most `limit` members in the order they joined, in two queries however many."""
-    page = PEOPLE.where(*wanted.of(now)).limit(limit)
+    """Return at most `limit` members in the order they joined, always in two queries."""
+    page = MEMBERS.where(*criteria.of(now)).limit(limit)
     if after is not None:
         page = page.where(tuple_(Membership.joined_at, Membership.user_id) > after)
-    people = (await session.execute(page, {"organization": organization, "now": now})).all()
-    roles = await roles_held(session, organization, [person.user_id for person in people], now)
-    return [MemberEntry(*person, roles.get(person.user_id, ())) for person in people]
+    rows = (await session.execute(page, {"organization": organization, "now": now})).all()
+    roles = await roles_held(session, organization, [row.user_id for row in rows], now)
+    return [MemberEntry(*row, roles.get(row.user_id, ())) for row in rows]

@@ -1,1 +1,1 @@
-"""Customers' teams: founding, renaming, ending them, and who may do what in them."""
+"""Organizations: create, rename and end them, and deal with stopped ones and with findings."""

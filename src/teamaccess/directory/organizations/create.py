@@ -1,14 +1,18 @@
-"""Found, rename and end organizations."""
+"""Create, rename and end organizations."""
 
 from datetime import timedelta
 
 from sqlalchemy import delete, not_, update
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.selves import OnlyInPerson, is_in_person
-from teamaccess.changes import Change
+from teamaccess.access.authorize import OnlyInPerson, authorize
+from teamaccess.changes import Change, OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import (
+    OrganizationCreated,
+    OrganizationDeleted,
+    OrganizationRenamed,
+)
 from teamaccess.common.errors import Conflict, Forbidden, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.organizations.founding import refuse_serial_founder
@@ -20,40 +24,46 @@ from teamaccess.storage import (
     Invitation,
     Membership,
     Organization,
-    OrganizationId,
     Resource,
     RoleId,
     Team,
     User,
-    UserId,
     is_organization_id,
 )
 
 
 class InvalidOrganizationId(Invalid):
-    """{id!r} cannot be the id of an organization: 3 to 64 characters of a-z, 0-9 and hyphen."""
+    """The id has a form that neither SpiceDB nor a URL takes."""
+
+    message = (
+        "{id!r} is not a valid organization id. Use 3 to 64 characters of a-z, 0-9 and hyphen."
+    )
 
 
 class OrganizationExists(Conflict):
-    """The id {id} is taken, or was once; ids are never used again."""
+    """The id is, or was, the id of an organization. Ids are never used again."""
+
+    message = "The organization id {id} is taken, or was used before. Choose another id."
 
 
 class OnlyOperatorsFound(Forbidden):
-    """Organizations are created by whoever operates this service; ask there."""
+    """The deployment's catalog lets only operators create organizations."""
+
+    message = "Only operators of this service can create organizations. Ask one of them."
 
 
-async def create(
+async def create_organization(
     change: Change, id: str, name: str, founder: User | None, reason: str | None = None
 ) -> Organization:
-    """Make an organization; a founder becomes its administrator where the catalog says so.
+    """Create an organization; a founder becomes its administrator if the catalog says so.
 
-    Without a founder an operator makes it. Raises InvalidOrganizationId, InvalidText,
-    OrganizationExists, OnlyOperatorsFound where the catalog leaves it to them, OnlyInPerson for a
-    service account, which is of one organization, SchemaMismatch, and what `founding` says of who creates
-    many.
+    Without a founder an operator creates it. Raises InvalidOrganizationId, InvalidText,
+    OrganizationExists, OnlyOperatorsFound if the catalog leaves it to operators, OnlyInPerson for a
+    service account, which belongs to one organization, SchemaMismatch, and what `refuse_serial_founder`
+    does.
     """
     role = change.catalog.founder_role
-    if founder is not None and (founder.is_service_account or not is_in_person(change)):
+    if founder is not None and (founder.is_service_account or not change.in_person):
         raise OnlyInPerson
     if founder is not None and role is None:
         raise OnlyOperatorsFound
@@ -62,7 +72,7 @@ async def create(
     if founder is not None:
         await change.prove_schema()
         await refuse_serial_founder(change, founder)
-    made: Organization | None = await change.session.scalar(
+    organization: Organization | None = await change.session.scalar(
         insert(Organization)
         .values(
             id=id,
@@ -73,32 +83,32 @@ async def create(
         .on_conflict_do_nothing()
         .returning(Organization)
     )
-    if made is None:
+    if organization is None:
         raise OrganizationExists(id=id)
     if founder is not None and role is not None:
-        change.session.add(Membership.begin(made.id, founder, [RoleId(role)], change.now))
-    await record(change, "organization_created", made.id, f"organization:{made.id}", reason)
-    return made
+        founding = Membership.begin(organization.id, founder, [RoleId(role)], change.now)
+        change.session.add(founding)
+    await record(change, OrganizationCreated(), organization.id, organization.id, reason)
+    return organization
 
 
-async def rename(
-    change: Change, actor: UserId, organization: OrganizationId, name: str
-) -> Organization:
-    """Give the organization another display name."""
-    await authorize(change, actor, organization, "change_settings")
-    found_one = await change.session.get_one(Organization, organization)
-    before = found_one.name
-    found_one.rename(clean("name", name, LONGEST_NAME))
-    if found_one.name == before:
-        return found_one  # nothing happened, so there is nothing to record
-    await record(change, "organization_renamed", organization, f"organization:{organization}")
-    return found_one
+async def rename_organization(change: OrganizationChange, name: str) -> Organization:
+    """Give the organization another name; raises what `authorize` does and InvalidText."""
+    await authorize(change, "change_settings")
+    organization = await change.session.get_one(Organization, change.organization)
+    before = organization.name
+    organization.rename(clean("name", name, LONGEST_NAME))
+    if organization.name == before:
+        return organization  # nothing has changed, so there is nothing to record
+    await record(change, OrganizationRenamed(), organization.id, organization.id)
+    return organization
 
 
-async def end(change: Change, actor: UserId, organization: OrganizationId) -> None:
+async def delete_organization(change: OrganizationChange) -> None:
     """End the organization with everything that belongs to it. Its id is never used again."""
-    await authorize(change, actor, organization, "delete_organization")
-    await _withdraw_invitations(change, organization)
+    organization = change.organization
+    await authorize(change, "delete_organization")
+    await _delete_invitations(change)
     for source in (Grant, Membership, Team, CustomRole):
         await change.session.execute(delete(source).where(source.organization_id == organization))
     await change.session.execute(
@@ -115,20 +125,20 @@ async def end(change: Change, actor: UserId, organization: OrganizationId) -> No
         .values(status=AccessRequestStatus.WITHDRAWN, decided_at=change.now)
     )
     (await change.session.get_one(Organization, organization)).end(change.now)
-    await record(change, "organization_deleted", organization, f"organization:{organization}")
+    await record(change, OrganizationDeleted(), organization, organization)
 
 
-async def _withdraw_invitations(change: Change, organization: OrganizationId) -> None:
+async def _delete_invitations(change: OrganizationChange) -> None:
     """Delete all invitations, but keep those of the last day as cancelled.
 
-    SECURITY: they count for whoever sent them. Otherwise one person could send mails without end by
-    ending each organization that has sent its share.
+    SECURITY: they count for the person who sent them. Otherwise one person could send any number of
+    mails: found an organization, use up what it may send, end it, and found the next one.
     """
-    theirs = Invitation.organization_id == organization
+    ours = Invitation.organization_id == change.organization
     recent = Invitation.sent_at > change.now - timedelta(days=1)
-    await change.session.execute(delete(Invitation).where(theirs, not_(recent)))
+    await change.session.execute(delete(Invitation).where(ours, not_(recent)))
     await change.session.execute(
         update(Invitation)
-        .where(theirs, Invitation.accepted_at.is_(None), Invitation.cancelled_at.is_(None))
+        .where(ours, Invitation.accepted_at.is_(None), Invitation.cancelled_at.is_(None))
         .values(cancelled_at=change.now)
     )

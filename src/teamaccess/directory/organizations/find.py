@@ -12,10 +12,10 @@ from teamaccess.storage import Organization, OrganizationId
 
 async def get_organization(session: AsyncSession, id: OrganizationId) -> Organization:
     """Return the organization; raises UnknownOrganization also for one that has ended."""
-    found = await session.get(Organization, id)
-    if found is None or found.deleted_at is not None:
+    organization = await session.get(Organization, id)
+    if organization is None or organization.deleted_at is not None:
         raise UnknownOrganization(organization=id)
-    return found
+    return organization
 
 
 async def list_organizations(

@@ -1,4 +1,4 @@
-"""What was found about organizations, for the operator who has to look at it."""
+"""Findings about organizations, which an operator has to look at."""
 
 from collections.abc import Collection, Sequence
 
@@ -7,20 +7,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import FindingResolved
 from teamaccess.common.errors import NotFound
-from teamaccess.storage import Event, Finding, Organization
+from teamaccess.storage import Event, Finding, FindingKind, Organization
 
 MOST_LISTED = 1000
 
 
 class UnknownFinding(NotFound):
-    """There is no finding {finding}: `teamaccess findings list --all` tells which there are."""
+    """There is no finding with this number."""
+
+    message = "There is no finding {finding}. `teamaccess findings list --all` lists all findings."
 
 
-async def newest(
+async def newest_findings(
     session: AsyncSession, organization: str | None = None, *, resolved: bool = False
 ) -> Sequence[Finding]:
-    """Return the newest findings first, at most MOST_LISTED: the open ones, or the resolved ones too."""
+    """Return at most MOST_LISTED findings, the newest first: the open ones, or with `resolved` all."""
     found = select(Finding).order_by(Finding.id.desc()).limit(MOST_LISTED)
     if organization is not None:
         found = found.where(Finding.organization_id == organization)
@@ -29,11 +32,11 @@ async def newest(
     return (await session.scalars(found)).all()
 
 
-async def resolve(change: Change, ids: Collection[int], reason: str) -> Sequence[Finding]:
-    """Close findings as looked at, all of them or none; return them.
+async def resolve_findings(change: Change, ids: Collection[int], reason: str) -> Sequence[Finding]:
+    """Resolve findings, all of them or none; return them.
 
-    It asks SpiceDB nothing and locks no organization: one that has stopped, or that only SpiceDB knows,
-    can be dealt with too. Raises UnknownFinding, AlreadyResolved and EndsByItself.
+    It asks SpiceDB nothing and locks no organization, so it works for an organization that is stopped, or
+    that only SpiceDB has. Raises UnknownFinding, AlreadyResolved and EndsByItself.
     """
     wanted = select(Finding).where(Finding.id.in_(ids)).order_by(Finding.id).with_for_update()
     found = (await change.session.scalars(wanted)).all()
@@ -41,20 +44,18 @@ async def resolve(change: Change, ids: Collection[int], reason: str) -> Sequence
         raise UnknownFinding(finding=id)
     for finding in found:
         finding.resolve(change.attribution.actor, change.now)
-        await _tell(change, finding, reason)
+        await _record(change, finding, reason)
     return found
 
 
-async def _tell(change: Change, finding: Finding, reason: str) -> None:
-    """Record it where it belongs: a tenant that no row knows has no chain of its own."""
-    about = finding.organization_id
-    known = select(Organization.id).where(Organization.id == about)
+async def _record(change: Change, finding: Finding, reason: str) -> None:
+    """Record it in the organization's chain; a tenant without a row has no chain of its own."""
+    tenant = finding.organization_id
+    existing = select(Organization.id).where(Organization.id == tenant)
     await record(
         change,
-        "finding_resolved",
-        await change.session.scalar(known) or Event.PLATFORM,
-        f"finding:{finding.id}",
+        FindingResolved(found=FindingKind(finding.kind), organization=tenant),
+        await change.session.scalar(existing) or Event.PLATFORM,
+        str(finding.id),
         reason,
-        found=finding.kind,
-        organization=about,
     )

@@ -1,39 +1,44 @@
-"""The ways out for an organization that SpiceDB's refusal of an entry has stopped."""
+"""Two ways out for an organization that is stopped, because SpiceDB refuses one of its entries."""
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import LedgerRetried, LedgerSkipped
 from teamaccess.common.errors import Conflict
 from teamaccess.storage import OrganizationId
 
 
 class NotStopped(Conflict):
-    """No entry stops {organization}, so there is nothing to retry or to skip."""
+    """No ledger entry stops the organization, so there is nothing to retry or to skip."""
+
+    message = "{organization} is not stopped: there is no entry to retry or to skip."
 
 
-async def retry(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
-    """Have the refused entry sent again, as after mending SpiceDB's schema; return its position.
+async def retry_stopped(
+    ledger: Ledger, change: Change, organization: OrganizationId, reason: str
+) -> int:
+    """Have the refused entry sent again, for example after a schema was repaired; return its position.
 
-    Everything waiting behind it follows. Raises NotStopped.
+    The entries that wait behind it follow. Raises NotStopped.
     """
     position = await ledger.retry(change, organization)
-    return await _told(change, "ledger_retried", organization, position, reason)
+    if position is None:
+        raise NotStopped(organization=organization)
+    details = LedgerRetried(position=position)
+    await record(change, details, organization, organization, reason)
+    return position
 
 
-async def skip(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
-    """Give the refused entry up, so that the ones behind it can follow; return its position.
+async def skip_stopped(
+    ledger: Ledger, change: Change, organization: OrganizationId, reason: str
+) -> int:
+    """Give the refused entry up, so that the entries behind it can follow; return its position.
 
-    What it says stays in the ledger and in the rows, and is missing from SpiceDB, as a comparison will
+    The entry stays in the ledger and in the rows. It is missing from SpiceDB, which a comparison will
     find. Raises NotStopped.
     """
     position = await ledger.skip(change, organization)
-    return await _told(change, "ledger_skipped", organization, position, reason)
-
-
-async def _told(
-    change: Change, kind: str, organization: OrganizationId, position: int | None, reason: str
-) -> int:
     if position is None:
         raise NotStopped(organization=organization)
-    about = f"organization:{organization}"
-    await record(change, kind, organization, about, reason, position=position)
+    details = LedgerSkipped(position=position)
+    await record(change, details, organization, organization, reason)
     return position

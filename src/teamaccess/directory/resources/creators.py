@@ -1,31 +1,43 @@
-"""Who created an object: four eyes are judged by it, so it is said once and for all."""
+"""The creator of an object. Four-eyes actions depend on it, so it never changes."""
 
 from collections.abc import Collection
 
 from sqlalchemy import select
 
 from teamaccess.catalog import ResourceType
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.ledger import Attribution
-from teamaccess.storage import Membership, OrganizationId, Resource, UserId, is_local_id
+from teamaccess.storage import Membership, Resource, UserId, is_local_id
 
 
 class CreatorDemanded(Invalid):
-    """A {type} has an action that is never for whoever created it: say who that is, as `creator`."""
+    """An action on resources of this type excludes their creator, so the creator must be known."""
+
+    message = "A {type} needs a creator, because one of its actions excludes them. Send `creator`."
 
 
 class CreatorRefused(Invalid):
-    """Nothing that can be done to a {type} depends on who created it: leave `creator` out."""
+    """No action on resources of this type depends on their creator."""
+
+    message = (
+        "A {type} has no creator, because none of its actions depends on one. Leave `creator` out."
+    )
 
 
 class CreatorIsMember(Invalid):
-    """You act for {member}, who is then the creator: say so, or leave `creator` out."""
+    """A service account acts for a member and names another creator."""
+
+    message = (
+        "You act for {member}, so they are the creator. Name them as `creator`, or leave it out."
+    )
 
 
 class CreatorKept(Conflict):
-    """Who created {resource} was said when it was registered, and does not change."""
+    """The resource was registered with another creator. Changing it would evade the four-eyes rule."""
+
+    message = "The creator of {resource} can't change after registration. Send the first one."
 
 
 def creator_of(
@@ -33,10 +45,10 @@ def creator_of(
     kind: ResourceType,
     named: UserId | None,
 ) -> UserId | None:
-    """Return who created an object of the type, as whoever registers it says.
+    """Return the creator of an object of the type, as the caller names them.
 
-    They vouch for it: the ledger keeps who did. A service account that acts for a member registers what
-    that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
+    The caller vouches for it: the ledger records the caller. A service account on behalf of a member
+    registers what that member has created. Raises CreatorDemanded, CreatorRefused and CreatorIsMember.
     """
     both = attribution.on_behalf
     if kind.demands_creator and both is not None:
@@ -50,25 +62,23 @@ def creator_of(
     return named
 
 
-def refuse_another(registered: Resource, creator: UserId | None) -> None:
-    """Raise CreatorKept where an object that is there is said to be somebody else's creation."""
+def refuse_other_creator(registered: Resource, creator: UserId | None) -> None:
+    """Raise CreatorKept if a registered object has another creator."""
     if registered.creator != creator:
         raise CreatorKept(resource=registered.reference)
 
 
-async def refuse_strangers(
-    change: Change, organization: OrganizationId, creators: Collection[UserId]
-) -> None:
-    """Raise UnknownMember for a creator who is no member; one who is suspended still is."""
+async def refuse_unknown_creators(change: OrganizationChange, creators: Collection[UserId]) -> None:
+    """Raise UnknownMember for a creator who is not a member; a suspended member is one."""
     for creator in creators:
         if not is_local_id(creator):
-            raise UnknownMember(user=creator, organization=organization)
+            raise UnknownMember(user=creator, organization=change.organization)
     if not creators:
         return
     members = await change.session.scalars(
         select(Membership.user_id).where(
-            Membership.organization_id == organization, Membership.user_id.in_(creators)
+            Membership.organization_id == change.organization, Membership.user_id.in_(creators)
         )
     )
     for creator in sorted(set(creators) - set(members)):
-        raise UnknownMember(user=creator, organization=organization)
+        raise UnknownMember(user=creator, organization=change.organization)

@@ -11,7 +11,7 @@ from teamaccess.common.errors import NotFound
 from teamaccess.storage import OrganizationId, Resource, ResourceId, is_local_id
 
 Key = tuple[str, ResourceId]
-"""The type and the id of an object, which are its name inside an organization."""
+"""The type and the id of an object: its name inside an organization."""
 
 NAMED = select(Resource).where(
     Resource.organization_id == bindparam("organization"),
@@ -21,15 +21,19 @@ NAMED = select(Resource).where(
 
 
 class UnknownResource(NotFound):
-    """{organization} has no {type} {resource!r}."""
+    """The organization has no such resource, or it was removed."""
+
+    message = "{organization} has no {type} {resource!r}."
 
 
 class UnknownResourceType(NotFound):
-    """There is no type {type!r}. The types are: {types}."""
+    """The catalog has no such resource type."""
+
+    message = "There is no resource type {type!r}. The types are: {types}."
 
 
 def type_of(catalog: Catalog, type: str) -> ResourceType:
-    """Return what the catalog says of a type; raises UnknownResourceType."""
+    """Return a type of the catalog; raises UnknownResourceType."""
     if type not in catalog.types:
         raise UnknownResourceType(type=type, types=list(catalog.types))
     return catalog.types[type]
@@ -38,21 +42,21 @@ def type_of(catalog: Catalog, type: str) -> ResourceType:
 async def find_resources(
     session: AsyncSession, organization: OrganizationId, keys: Iterable[Key]
 ) -> Mapping[Key, Resource]:
-    """Return those of the objects that are or were registered."""
+    """Return the objects among the keys that are or were registered."""
     types, ids = {type for type, _ in keys}, {id for _, id in keys}
-    named = {"organization": organization, "types": list(types), "ids": list(ids)}
-    return {(each.type, each.id): each for each in await session.scalars(NAMED, named)}
+    parameters = {"organization": organization, "types": list(types), "ids": list(ids)}
+    return {(row.type, row.id): row for row in await session.scalars(NAMED, parameters)}
 
 
 async def get_resource(
     session: AsyncSession, catalog: Catalog, organization: OrganizationId, key: Key
 ) -> Resource:
-    """Return an object that is there; raises UnknownResourceType and UnknownResource."""
+    """Return a registered object; raises UnknownResourceType and UnknownResource."""
     type_of(catalog, key[0])
-    found = await session.get(Resource, (organization, *key)) if is_local_id(key[1]) else None
-    if found is None or found.removed_at is not None:
+    resource = await session.get(Resource, (organization, *key)) if is_local_id(key[1]) else None
+    if resource is None or resource.removed_at is not None:
         raise UnknownResource(organization=organization, type=key[0], resource=key[1])
-    return found
+    return resource
 
 
 async def list_resources(
@@ -62,7 +66,7 @@ async def list_resources(
     after: tuple[datetime, str] | None,
     limit: int,
 ) -> Sequence[Resource]:
-    """Return at most `limit` objects of a type that are there, the oldest first."""
+    """Return at most `limit` registered objects of a type, the oldest first."""
     rows = (
         select(Resource)
         .where(

@@ -8,15 +8,14 @@ from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import refuse_bad_end
-from teamaccess.access.selves import is_self
-from teamaccess.changes import Change
+from teamaccess.access.giving import Gift, GrantsOnObject, authorize_giving, is_later
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
-from teamaccess.common.errors import Forbidden
+from teamaccess.changes.events.resources import GrantsChanged
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember
 from teamaccess.directory.resources.find import Key, get_resource, type_of
-from teamaccess.directory.resources.questions import UnknownAction
+from teamaccess.directory.resources.questions import UnknownResourceAction
 from teamaccess.directory.teams.find import UnknownTeam
 from teamaccess.storage import (
     Grant,
@@ -31,16 +30,8 @@ from teamaccess.storage import (
 )
 
 
-class GrantBeyondGiver(Forbidden):
-    """Nobody gives what they do not have: to {resource} you may not {missing}."""
-
-
-class GrantAboveActor(Forbidden):
-    """Nobody takes away what they do not have: to {resource} you may not {missing}."""
-
-
 class GrantKey(NamedTuple):
-    """An action on the object, and who may do it."""
+    """An action on an object, and the member or team that may do it."""
 
     action: str
     kind: HolderKind
@@ -50,15 +41,22 @@ class GrantKey(NamedTuple):
         return f"{self.action} {self.kind}:{self.holder}"
 
 
-Wanted = Mapping[GrantKey, datetime | None]
-"""Grants with their ends; None for one without."""
+GrantEnds = Mapping[GrantKey, datetime | None]
+"""Grants with their ends; None for a grant without one."""
+
+
+class GrantsReplaced(NamedTuple):
+    """What is granted on an object now, and what was before."""
+
+    grants: Sequence[Grant]
+    before: GrantEnds
 
 
 async def grants_on(
     session: AsyncSession, organization: OrganizationId, key: Key
 ) -> Sequence[Grant]:
-    """Return what is granted on an object, also what has ended and nobody has swept yet."""
-    found = await session.scalars(
+    """Return the grants on an object, also those that have ended and are not swept yet."""
+    rows = await session.scalars(
         select(Grant)
         .where(
             Grant.organization_id == organization,
@@ -67,113 +65,96 @@ async def grants_on(
         )
         .order_by(Grant.action, Grant.holder_kind, Grant.holder)
     )
-    return found.all()
+    return rows.all()
 
 
-async def replace_grants(
-    change: Change, actor: UserId, organization: OrganizationId, key: Key, wanted: Wanted
-) -> Sequence[Grant]:
-    """Have exactly this granted on an object, and return it.
+async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds) -> GrantsReplaced:
+    """Have exactly these grants on an object; return them, and the grants before.
 
-    Raises UnknownResource, UnknownAction, UnknownMember, UnknownTeam, what `roles.rules` says of ends,
-    GrantBeyondGiver and GrantAboveActor.
+    Raises what `authorize_giving` does, UnknownResourceType, UnknownResource, UnknownResourceAction,
+    UnknownMember, UnknownTeam and LimitReached.
     """
-    await authorize(change, actor, organization, "register_resources")
+    organization = change.organization
+    # SECURITY: the guard first, so that nothing is revealed of what the request names
+    await authorize(change, "register_resources")
     resource = await get_resource(change.session, change.catalog, organization, key)
     _refuse_unknown_actions(change, resource, wanted)
-    await _refuse_strangers(change, organization, wanted)
-    for until in wanted.values():
-        refuse_bad_end(change.catalog, until, change.now)
-    before = {what(each): each for each in await grants_on(change.session, organization, key)}
-    await _judge(change, actor, resource, before, wanted)
-    here = select(literal(1)).where(Grant.organization_id == organization)
-    more = len(wanted) - len(before)
-    await refuse_full(change, organization, "grants", here, adding=more)
-    was = [_told(each, grant.expires_at) for each, grant in before.items()]
-    for each, grant in before.items():
-        if each not in wanted:
-            await change.session.delete(grant)
-    for each, until in wanted.items():
-        if each not in before:
-            change.session.add(_granted(change, actor, resource, each, until))
+    await _refuse_unknown_holders(change, wanted)
+    rows = {grant_key_of(row): row for row in await grants_on(change.session, organization, key)}
+    before = {grant: row.expires_at for grant, row in rows.items()}
+    await authorize_giving(change, "register_resources", _gift(change, resource, rows, wanted))
+    present = select(literal(1)).where(Grant.organization_id == organization)
+    await refuse_full(change, "grants", present, adding=len(wanted) - len(rows))
+    for grant, row in rows.items():
+        if grant not in wanted:
+            await change.session.delete(row)
+    for grant, end in wanted.items():
+        if grant not in rows:
+            change.session.add(_row(change, resource, grant, end))
             continue
-        grant = before[each]
-        if not grant.active(change.now):  # nobody has it any more, so it is given anew
-            grant.granted_at, grant.granted_by = change.now, actor
-        grant.expires_at = until
+        row = rows[grant]
+        if not row.active(change.now):  # it has ended, so it is given again
+            row.granted_at, row.granted_by = change.now, change.actor
+        row.expires_at = end
     await change.session.flush()
-    now = [_told(each, wanted[each]) for each in sorted(wanted)]
+    was = [_text(grant, end) for grant, end in before.items()]
+    now = [_text(grant, wanted[grant]) for grant in sorted(wanted)]
     if now != was:
-        about = str(resource.reference)
-        await record(change, "grants_changed", organization, about, before=was, after=now)
-    return await grants_on(change.session, organization, key)
+        subject = str(resource.reference)
+        await record(change, GrantsChanged(before=was, after=now), organization, subject)
+    return GrantsReplaced(await grants_on(change.session, organization, key), before)
 
 
-def what(grant: Grant) -> GrantKey:
-    """Return what a row grants to whom."""
-    return GrantKey(grant.action, HolderKind(grant.holder_kind), grant.holder)
+def grant_key_of(row: Grant) -> GrantKey:
+    """Return the action and the holder of a row."""
+    return GrantKey(row.action, HolderKind(row.holder_kind), row.holder)
 
 
-async def _judge(
-    change: Change,
-    actor: UserId,
+def _gift(
+    change: OrganizationChange,
     resource: Resource,
-    before: Mapping[GrantKey, Grant],
-    wanted: Wanted,
-) -> None:
-    """Refuse to give what the actor may not do to this very object, or to take it from others.
-
-    The object is asked, not the organization: who holds the action there may do it to the object, and
-    so may who was granted it, but never the object's creator where that takes four eyes.
-    """
-    ends = {each: grant.expires_at for each, grant in before.items() if grant.active(change.now)}
-    giving = {each.action for each, until in wanted.items() if _gives(each, until, ends)}
-    taking = {
-        each.action
-        for each, end in ends.items()
-        if not (each.kind is HolderKind.USER and is_self(change, actor, UserId(each.holder)))
-        and (each not in wanted or _later(end, wanted[each]))
+    rows: Mapping[GrantKey, Grant],
+    wanted: GrantEnds,
+) -> Gift:
+    """Return what the new grants give, and what they take from others than the actor in person."""
+    in_force = {grant: row.expires_at for grant, row in rows.items() if row.active(change.now)}
+    given = {
+        grant.action
+        for grant, end in wanted.items()
+        if grant not in in_force or is_later(end, in_force[grant])
     }
-    verbs = type_of(change.catalog, resource.type).actions
-    asked = (giving | taking) & verbs.keys()
-    here = resource.organization_id
-    held = await change.permitted(here, actor, asked, on=resource.reference)
-    if missing := sorted(giving - held):
-        raise GrantBeyondGiver(resource=resource.reference, missing=missing)
-    # Whoever could take the action away everywhere may take it away here: also what they created.
-    above = await authorize(
-        change,
-        actor,
-        here,
-        "register_resources",
-        holding={verbs[verb] for verb in asked & taking - held},
-    )
-    if missing := sorted(verb for verb in asked & taking - held if verbs[verb] not in above):
-        raise GrantAboveActor(resource=resource.reference, missing=missing)
+    taken = {
+        grant.action
+        for grant, end in in_force.items()
+        if not (grant.kind is HolderKind.USER and change.is_self(UserId(grant.holder)))
+        and (grant not in wanted or is_later(end, wanted[grant]))
+    }
+    behind = type_of(change.catalog, resource.type).actions
+    ends = [
+        end for grant, end in wanted.items() if grant not in rows or end != rows[grant].expires_at
+    ]
+    # a grant of an action that the catalog no longer has can be taken away by every registrar
+    known = frozenset(taken & behind.keys())
+    grants = GrantsOnObject(resource.reference, frozenset(given), known, behind)
+    return Gift(ends=ends, grants=grants)
 
 
-def _gives(wanted: GrantKey, until: datetime | None, ends: Wanted) -> bool:
-    """Whether it is new, or longer than what is there."""
-    return wanted not in ends or _later(until, ends[wanted])
-
-
-def _later(until: datetime | None, before: datetime | None) -> bool:
-    return before is not None and (until is None or until > before)
-
-
-def _refuse_unknown_actions(change: Change, resource: Resource, wanted: Wanted) -> None:
-    known = type_of(change.catalog, resource.type).actions
-    for each in wanted:
-        if each.action not in known:
-            raise UnknownAction(
-                action=each.action, resource=resource.reference, actions=list(known)
+def _refuse_unknown_actions(
+    change: OrganizationChange, resource: Resource, wanted: GrantEnds
+) -> None:
+    actions = type_of(change.catalog, resource.type).actions
+    for grant in wanted:
+        if grant.action not in actions:
+            raise UnknownResourceAction(
+                action=grant.action, resource=resource.reference, actions=list(actions)
             )
 
 
-async def _refuse_strangers(change: Change, organization: OrganizationId, wanted: Wanted) -> None:
-    """Raise UnknownMember and UnknownTeam for holders who are not the organization's."""
-    users = {UserId(each.holder) for each in wanted if each.kind is HolderKind.USER}
-    teams = {TeamId(each.holder) for each in wanted if each.kind is HolderKind.TEAM}
+async def _refuse_unknown_holders(change: OrganizationChange, wanted: GrantEnds) -> None:
+    """Raise UnknownMember and UnknownTeam for holders that the organization does not have."""
+    organization = change.organization
+    users = {UserId(grant.holder) for grant in wanted if grant.kind is HolderKind.USER}
+    teams = {TeamId(grant.holder) for grant in wanted if grant.kind is HolderKind.TEAM}
     members = await change.session.scalars(
         select(Membership.user_id).where(
             Membership.organization_id == organization,
@@ -182,30 +163,30 @@ async def _refuse_strangers(change: Change, organization: OrganizationId, wanted
     )
     for user in sorted(users - set(members)):
         raise UnknownMember(user=user, organization=organization)
-    here = await change.session.scalars(
+    existing = await change.session.scalars(
         select(Team.id).where(
             Team.organization_id == organization, Team.id.in_(filter(is_local_id, teams))
         )
     )
-    for team in sorted(teams - set(here)):
+    for team in sorted(teams - set(existing)):
         raise UnknownTeam(team=team, organization=organization)
 
 
-def _granted(
-    change: Change, actor: UserId, resource: Resource, wanted: GrantKey, until: datetime | None
+def _row(
+    change: OrganizationChange, resource: Resource, grant: GrantKey, end: datetime | None
 ) -> Grant:
     return Grant(
         organization_id=resource.organization_id,
         type=resource.type,
         resource_id=resource.id,
-        action=wanted.action,
-        holder_kind=wanted.kind,
-        holder=wanted.holder,
+        action=grant.action,
+        holder_kind=grant.kind,
+        holder=grant.holder,
         granted_at=change.now,
-        granted_by=actor,
-        expires_at=until,
+        granted_by=change.actor,
+        expires_at=end,
     )
 
 
-def _told(grant: GrantKey, until: datetime | None) -> str:
-    return f"{grant} until {until.isoformat()}" if until is not None else str(grant)
+def _text(grant: GrantKey, end: datetime | None) -> str:
+    return f"{grant} until {end.isoformat()}" if end is not None else str(grant)

@@ -1,4 +1,4 @@
-"""What can be asked of the engine: an action in the organization, or on one of its objects."""
+"""Questions to SpiceDB: about an action in the organization, or on one of its objects."""
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid
@@ -7,38 +7,51 @@ from teamaccess.ledger import UnknownOrganization
 from teamaccess.relationships import InvalidRelationship, ObjectReference
 from teamaccess.relationships import organization as organization_object
 from teamaccess.storage import OrganizationId, is_organization_id
-from teamaccess.storage.source import local_id
+from teamaccess.storage.base import local_id
 
 
-class UnknownAction(Invalid):
-    """There is no action {action!r} on {resource}. The actions there are: {actions}."""
+class UnknownResourceAction(Invalid):
+    """The type of the resource, or the catalog, has no such action."""
+
+    code = "unknown_action"
+    message = "There is no action {action!r} on {resource}. Its actions are: {actions}."
 
 
 class OnlyOnTheObject(Invalid):
-    """{action} is never for whoever created the object, so it is decided on the object alone: name it, as in `{example}`."""  # noqa: E501 - a sentence is one line
+    """The action excludes the creator, so it is decided for one resource and not for the organization."""
+
+    message = (
+        "{action} excludes the creator of the resource, so it is decided per resource. Name "
+        "one, for example `{example}`."
+    )
 
 
 class InvalidResource(Invalid):
-    """{resource!r} is no object of {organization}: write type:id, as in webhook:wh_1."""
+    """The text does not name a resource of the organization."""
+
+    message = (
+        "{resource!r} does not name a resource of {organization}. Write type:id, for example "
+        "webhook:wh_1."
+    )
 
 
-def asked(
+def question_about(
     catalog: Catalog, organization: OrganizationId, action: str, resource: str | None = None
 ) -> tuple[ObjectReference, str]:
-    """Return the object in the graph and its permission that a question is about.
+    """Return the object in SpiceDB and the permission that a question is about.
 
-    A resource is named with or without its organization: `webhook:acme/wh_1`, `webhook:wh_1`. Raises
-    UnknownOrganization, UnknownAction, OnlyOnTheObject and InvalidResource.
+    A resource is named with or without its organization: `webhook:acme/wh_1` or `webhook:wh_1`. Raises
+    UnknownOrganization, UnknownResourceAction, OnlyOnTheObject and InvalidResource.
     """
     if not is_organization_id(organization):
         raise UnknownOrganization(organization=organization)
     if resource is None:
-        on, known = organization_object(organization), _everywhere(catalog, organization, action)
+        on, actions = organization_object(organization), _everywhere(catalog, organization, action)
     else:
         on = _object(catalog, organization, resource)
-        known = list(catalog.types[on.type].actions)
-    if action not in known:
-        raise UnknownAction(action=action, resource=on, actions=known)
+        actions = list(catalog.types[on.type].actions)
+    if action not in actions:
+        raise UnknownResourceAction(action=action, resource=on, actions=actions)
     return on, action
 
 
@@ -51,19 +64,19 @@ def _everywhere(catalog: Catalog, organization: OrganizationId, action: str) -> 
             if behind == action
         )
         raise OnlyOnTheObject(action=action, example=example)
-    return [each.id for each in catalog.actions.values() if not each.four_eyes]
+    return [known.id for known in catalog.actions.values() if not known.four_eyes]
 
 
 def _object(catalog: Catalog, organization: OrganizationId, resource: str) -> ObjectReference:
-    wrong = InvalidResource(resource=resource, organization=organization)
+    invalid = InvalidResource(resource=resource, organization=organization)
     try:
         on = ObjectReference.parse(resource)
         if "/" not in on.id:
             on = ObjectReference(on.type, f"{organization}/{on.id}")
     except InvalidRelationship:
-        raise wrong from None
+        raise invalid from None
     if on.type not in catalog.types:
         raise UnknownResourceType(type=on.type, types=list(catalog.types))
     if local_id(on, organization) is None:
-        raise wrong
+        raise invalid
     return on

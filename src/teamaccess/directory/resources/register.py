@@ -1,6 +1,6 @@
 """Register and remove objects, one or a thousand in one change.
 
-Whoever may register hands nobody anything that they would not have: an object only says whose it is.
+Registering gives nobody anything that they do not have: it records the object's organization and creator.
 """
 
 from collections import defaultdict
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, cast
 
+from msgspec import UNSET
 from sqlalchemy import (
     ARRAY,
     BindParameter,
@@ -24,11 +25,20 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import insert
 
 from teamaccess.access.authorize import authorize
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.resources import (
+    ResourceRegistered,
+    ResourcesChanged,
+    ResourceUnregistered,
+)
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.resources.creators import creator_of, refuse_another, refuse_strangers
+from teamaccess.directory.resources.creators import (
+    creator_of,
+    refuse_other_creator,
+    refuse_unknown_creators,
+)
 from teamaccess.directory.resources.find import (
     Key,
     UnknownResource,
@@ -47,20 +57,28 @@ from teamaccess.storage import (
 
 
 class InvalidResourceId(Invalid):
-    """{id!r} cannot be the id of an object: 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."""
+    """The id has a form that SpiceDB does not take."""
+
+    message = (
+        "{id!r} is not a valid resource id. Use 1 to 64 characters of A-Z, a-z, 0-9, _ and hyphen."
+    )
 
 
 class ResourceTwice(Invalid):
-    """{resource} is named twice; say once what shall become of it."""
+    """A batch names the same resource twice, so the order of its operations would matter."""
+
+    message = "{resource} is listed twice. List each resource once."
 
 
 class ResourceRemoved(Conflict):
-    """{resource} was removed, and the id of a removed object is never registered again."""
+    """The resource was removed. Its id is never registered again, because old grants must not return."""
+
+    message = "{resource} was removed, and its id can't be registered again. Choose another id."
 
 
 @dataclass(frozen=True)
 class ResourceOperation:
-    """What shall become of an object: that it is registered, or that it is removed."""
+    """An object that is to be registered, or removed."""
 
     type: str
     id: ResourceId
@@ -74,7 +92,7 @@ class ResourceOperation:
 
 
 class ResourceResult(StrEnum):
-    """What has become of an object; what was so already has changed nothing."""
+    """What became of an object. If it was so already, nothing has changed."""
 
     REGISTERED = "registered"
     ALREADY_REGISTERED = "already_registered"
@@ -83,147 +101,148 @@ class ResourceResult(StrEnum):
 
 
 async def register(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    type: str,
-    id: ResourceId,
-    creator: UserId | None,
+    change: OrganizationChange, type: str, id: ResourceId, creator: UserId | None
 ) -> Resource:
-    """Register an object, and return it; one that is registered just so stays as it is.
+    """Register an object, and return it; one that is registered in the same way stays as it is.
 
-    Raises what `order` does.
+    Raises what `apply` does.
     """
-    one = ResourceOperation(type, id, creator)
-    [outcome] = await _carry_out(change, actor, organization, [one])
-    found = await get_resource(change.session, change.catalog, organization, one.key)
-    if outcome is ResourceResult.REGISTERED:
-        about = {"creator": found.creator} if found.creator else {}
-        await record(change, "resource_registered", organization, str(found.reference), **about)
-    return found
+    operation = ResourceOperation(type, id, creator)
+    [result] = await _apply(change, [operation])
+    resource = await get_resource(
+        change.session, change.catalog, change.organization, operation.key
+    )
+    if result is ResourceResult.REGISTERED:
+        await record(
+            change,
+            ResourceRegistered(creator=resource.creator or UNSET),
+            change.organization,
+            str(resource.reference),
+        )
+    return resource
 
 
-async def remove(
-    change: Change, actor: UserId, organization: OrganizationId, type: str, id: ResourceId
-) -> None:
+async def remove_resource(change: OrganizationChange, type: str, id: ResourceId) -> None:
     """Remove an object with everything that was granted on it; its id is never registered again.
 
-    Raises what `order` does.
+    Raises what `apply` does.
     """
-    one = ResourceOperation(type, id, remove=True)
-    [outcome] = await _carry_out(change, actor, organization, [one])
-    if outcome is ResourceResult.REMOVED:
-        about = str(Resource(organization_id=organization, type=type, id=id).reference)
-        await record(change, "resource_removed", organization, about)
+    [result] = await _apply(change, [ResourceOperation(type, id, remove=True)])
+    if result is ResourceResult.REMOVED:
+        row = Resource(organization_id=change.organization, type=type, id=id)
+        await record(change, ResourceUnregistered(), change.organization, str(row.reference))
 
 
-async def order(
-    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[ResourceOperation]
+async def apply(
+    change: OrganizationChange, operations: Sequence[ResourceOperation]
 ) -> list[ResourceResult]:
-    """Carry out all orders or none, and return what became of each.
+    """Carry out all operations or none; return the result of each.
 
-    Raises UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved, UnknownResource for
-    the removal of what was never there, LimitReached, and what `creators` says.
+    Raises what `authorize` does, UnknownResourceType, InvalidResourceId, ResourceTwice, ResourceRemoved,
+    UnknownResource for the removal of an object that was never registered, UnknownMember, LimitReached,
+    and what `creators` says.
     """
-    outcomes = await _carry_out(change, actor, organization, orders)
-    registered, removed = map(outcomes.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
+    results = await _apply(change, operations)
+    registered, removed = map(results.count, (ResourceResult.REGISTERED, ResourceResult.REMOVED))
     if registered or removed:
-        about = f"organization:{organization}"
-        told = {"registered": registered, "removed": removed}
-        await record(change, "resources_changed", organization, about, None, **told)
-    return outcomes
-
-
-async def _carry_out(
-    change: Change, actor: UserId, organization: OrganizationId, orders: Sequence[ResourceOperation]
-) -> list[ResourceResult]:
-    await authorize(change, actor, organization, "register_resources")
-    orders = [_sensible(change, organization, each) for each in orders]
-    _refuse_twice(orders)
-    known = await find_resources(change.session, organization, [each.key for each in orders])
-    outcomes = [_judge(organization, each, known.get(each.key)) for each in orders]
-    by_outcome: dict[ResourceResult, list[ResourceOperation]] = defaultdict(list)
-    for each, outcome in zip(orders, outcomes, strict=True):
-        by_outcome[outcome].append(each)
-    await _register(change, organization, by_outcome[ResourceResult.REGISTERED])
-    await _remove(change, organization, by_outcome[ResourceResult.REMOVED])
-    return outcomes
-
-
-def _sensible(
-    change: Change, organization: OrganizationId, wanted: ResourceOperation
-) -> ResourceOperation:
-    """Return the order with the creator that it stands for, if there can be such an object."""
-    kind = type_of(change.catalog, wanted.type)
-    if wanted.remove:
-        if not is_local_id(wanted.id):
-            raise UnknownResource(organization=organization, type=wanted.type, resource=wanted.id)
-        return wanted
-    if not is_local_id(wanted.id):
-        raise InvalidResourceId(id=wanted.id)
-    return ResourceOperation(
-        wanted.type, wanted.id, creator_of(change.attribution, kind, wanted.creator), remove=False
-    )
-
-
-def _refuse_twice(orders: Iterable[ResourceOperation]) -> None:
-    seen: set[Key] = set()
-    for each in orders:
-        if each.key in seen:
-            raise ResourceTwice(resource=f"{each.type}:{each.id}")
-        seen.add(each.key)
-
-
-def _judge(
-    organization: OrganizationId, wanted: ResourceOperation, known: Resource | None
-) -> ResourceResult:
-    """Return what becomes of an object under an order."""
-    if known is None:
-        if wanted.remove:
-            raise UnknownResource(organization=organization, type=wanted.type, resource=wanted.id)
-        return ResourceResult.REGISTERED
-    if wanted.remove:
-        return (
-            ResourceResult.ALREADY_REMOVED
-            if known.removed_at is not None
-            else ResourceResult.REMOVED
+        await record(
+            change,
+            ResourcesChanged(registered=registered, removed=removed),
+            change.organization,
+            change.organization,
         )
-    if known.removed_at is not None:
-        raise ResourceRemoved(resource=known.reference)
-    refuse_another(known, wanted.creator)
+    return results
+
+
+async def _apply(
+    change: OrganizationChange, operations: Sequence[ResourceOperation]
+) -> list[ResourceResult]:
+    await authorize(change, "register_resources")
+    operations = [_checked(change, operation) for operation in operations]
+    _refuse_twice(operations)
+    keys = [operation.key for operation in operations]
+    rows = await find_resources(change.session, change.organization, keys)
+    results = [
+        _result(change.organization, operation, rows.get(operation.key)) for operation in operations
+    ]
+    by_result: dict[ResourceResult, list[ResourceOperation]] = defaultdict(list)
+    for operation, result in zip(operations, results, strict=True):
+        by_result[result].append(operation)
+    await _register(change, by_result[ResourceResult.REGISTERED])
+    await _remove(change, by_result[ResourceResult.REMOVED])
+    return results
+
+
+def _checked(change: OrganizationChange, operation: ResourceOperation) -> ResourceOperation:
+    """Return the operation with the object's creator, if there can be such an object."""
+    type, id = operation.type, operation.id
+    kind = type_of(change.catalog, type)
+    if operation.remove:
+        if not is_local_id(id):
+            raise UnknownResource(organization=change.organization, type=type, resource=id)
+        return operation
+    if not is_local_id(id):
+        raise InvalidResourceId(id=id)
+    return ResourceOperation(type, id, creator_of(change.attribution, kind, operation.creator))
+
+
+def _refuse_twice(operations: Iterable[ResourceOperation]) -> None:
+    seen: set[Key] = set()
+    for operation in operations:
+        if operation.key in seen:
+            raise ResourceTwice(resource=f"{operation.type}:{operation.id}")
+        seen.add(operation.key)
+
+
+def _result(
+    organization: OrganizationId, operation: ResourceOperation, row: Resource | None
+) -> ResourceResult:
+    """Return what an operation does to an object."""
+    if row is None:
+        if operation.remove:
+            raise UnknownResource(
+                organization=organization, type=operation.type, resource=operation.id
+            )
+        return ResourceResult.REGISTERED
+    is_removed = row.removed_at is not None
+    if operation.remove:
+        return ResourceResult.ALREADY_REMOVED if is_removed else ResourceResult.REMOVED
+    if is_removed:
+        raise ResourceRemoved(resource=row.reference)
+    refuse_other_creator(row, operation.creator)
     return ResourceResult.ALREADY_REGISTERED
 
 
-async def _register(
-    change: Change, organization: OrganizationId, new: Sequence[ResourceOperation]
-) -> None:
-    creators = {each.creator for each in new if each.creator is not None}
-    await refuse_strangers(change, organization, creators)
+async def _register(change: OrganizationChange, new: Sequence[ResourceOperation]) -> None:
+    creators = {operation.creator for operation in new if operation.creator is not None}
+    await refuse_unknown_creators(change, creators)
     if new:
         present = select(literal(1)).where(
-            Resource.organization_id == organization, Resource.removed_at.is_(None)
+            Resource.organization_id == change.organization, Resource.removed_at.is_(None)
         )
-        await refuse_full(change, organization, "objects", present, adding=len(new))
+        await refuse_full(change, "objects", present, adding=len(new))
         await change.session.execute(
             REGISTER,
             {
-                "organization": organization,
+                "organization": change.organization,
                 "now": change.now,
-                "types": [each.type for each in new],
-                "ids": [each.id for each in new],
-                "creators": [each.creator for each in new],
+                "types": [operation.type for operation in new],
+                "ids": [operation.id for operation in new],
+                "creators": [operation.creator for operation in new],
             },
         )
 
 
-async def _remove(
-    change: Change, organization: OrganizationId, gone: Sequence[ResourceOperation]
-) -> None:
-    for type in sorted({each.type for each in gone}):
-        ids = [each.id for each in gone if each.type == type]
-        names = {"organization": organization, "kind": type, "ids": ids, "now": change.now}
-        await change.session.execute(TAKE_BACK, names)
-        await change.session.execute(REMOVE, names)
+async def _remove(change: OrganizationChange, removed: Sequence[ResourceOperation]) -> None:
+    for type in sorted({operation.type for operation in removed}):
+        keys = {
+            "organization": change.organization,
+            "kind": type,
+            "ids": [operation.id for operation in removed if operation.type == type],
+            "now": change.now,
+        }
+        await change.session.execute(DELETE_GRANTS, keys)
+        await change.session.execute(REMOVE, keys)
 
 
 def _texts(name: str) -> BindParameter[Any]:
@@ -254,7 +273,7 @@ REMOVE = (
     .values(removed_at=_now)
     .execution_options(synchronize_session=False)
 )
-TAKE_BACK = (
+DELETE_GRANTS = (
     delete(Grant)
     .where(
         Grant.organization_id == _here,

@@ -1,4 +1,4 @@
-"""Find the roles of an organization: the catalog's and its own."""
+"""Find the roles of an organization: the catalog's and its custom roles."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,31 +14,33 @@ from teamaccess.directory.roles.holders import Holders, holders_of
 from teamaccess.storage import CustomRole, OrganizationId, RoleId, is_role_id
 
 BEFORE_ALL = datetime(1970, 1, 1, tzinfo=UTC)
-"""When the catalog's roles were made, for their place in a list."""
+"""The creation time of the catalog's roles, which puts them first in a list."""
 
 
 class RoleNotFound(NotFound):
-    """{organization} has no role {role!r}."""
+    """The organization has no such role."""
+
+    message = "{organization} has no role {role!r}."
 
 
 @dataclass(frozen=True)
-class Found:
-    """A role and who holds it."""
+class RoleEntry:
+    """A role as a list shows it, with the number of its holders."""
 
     role: Role | CustomRole
     holders: Holders
 
     @property
     def key(self) -> tuple[datetime, str]:
-        """Its place in a list."""
-        made = self.role.created_at if isinstance(self.role, CustomRole) else BEFORE_ALL
-        return made, self.role.id
+        """The key that orders a list."""
+        created_at = self.role.created_at if isinstance(self.role, CustomRole) else BEFORE_ALL
+        return created_at, self.role.id
 
 
-async def find_own(
+async def find_custom_role(
     session: AsyncSession, organization: OrganizationId, role: RoleId
 ) -> CustomRole | None:
-    """Return a role of the organization's own, or None."""
+    """Return a custom role, or None."""
     return await session.get(CustomRole, (organization, role)) if is_role_id(role) else None
 
 
@@ -48,12 +50,12 @@ async def get_role(
     organization: OrganizationId,
     role: RoleId,
     now: datetime,
-) -> Found:
+) -> RoleEntry:
     """Return a role of either kind; raises RoleNotFound."""
-    known = catalog.roles.get(role) or await find_own(session, organization, role)
-    if known is None:
+    found = catalog.roles.get(role) or await find_custom_role(session, organization, role)
+    if found is None:
         raise RoleNotFound(role=role, organization=organization)
-    return Found(known, (await holders_of(session, organization, [role], now))[role])
+    return RoleEntry(found, (await holders_of(session, organization, [role], now))[role])
 
 
 async def list_roles(
@@ -63,25 +65,25 @@ async def list_roles(
     after: tuple[datetime, RoleId] | None,
     limit: int,
     now: datetime,
-) -> list[Found]:
-    """Return at most `limit` roles: the catalog's in its order, then the organization's by age."""
+) -> list[RoleEntry]:
+    """Return at most `limit` roles: the catalog's in its order, then custom roles, the oldest first."""
     roles: list[Role | CustomRole] = list(islice(_predefined(catalog, after), limit))
     if len(roles) < limit:
-        own = (
+        custom = (
             select(CustomRole)
             .where(CustomRole.organization_id == organization)
             .order_by(CustomRole.created_at, CustomRole.id)
             .limit(limit - len(roles))
         )
         if after is not None:
-            own = own.where(tuple_(CustomRole.created_at, CustomRole.id) > after)
-        roles.extend(await session.scalars(own))
+            custom = custom.where(tuple_(CustomRole.created_at, CustomRole.id) > after)
+        roles.extend(await session.scalars(custom))
     held = await holders_of(session, organization, [RoleId(role.id) for role in roles], now)
-    return [Found(role, held[RoleId(role.id)]) for role in roles]
+    return [RoleEntry(role, held[RoleId(role.id)]) for role in roles]
 
 
 def _predefined(catalog: Catalog, after: tuple[datetime, RoleId] | None) -> Iterator[Role]:
-    """Yield those that come after a place in the list."""
+    """Yield the catalog's roles that come after a key in the list."""
     if after is not None and (after[0] != BEFORE_ALL or after[1] not in catalog.roles):
         return
     reached = after is None

@@ -1,4 +1,4 @@
-"""How many hold a role, are offered it or ask for it."""
+"""How many members and teams hold a role, invitations offer it and access requests ask for it."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
@@ -40,15 +40,15 @@ WANTED = any_(bindparam("roles", type_=ARRAY(Text)))
 
 @dataclass
 class Holders:
-    """Who would notice if the role were no more."""
+    """How many things depend on a role."""
 
     members: int = 0
-    """Those to whom it is assigned themselves, suspended ones too."""
+    """Members to whom it is assigned directly, suspended ones too."""
     teams: int = 0
     invitations: int = 0
-    """The pending ones that offer it."""
+    """Pending invitations that offer it."""
     access_requests: int = 0
-    """The undecided ones that ask for it."""
+    """Pending access requests that ask for it."""
 
     def __bool__(self) -> bool:
         return any((self.members, self.teams, self.invitations, self.access_requests))
@@ -97,9 +97,9 @@ COUNTED: CompoundSelect[str, RoleId, int] = union_all(
 async def holders_of(
     session: AsyncSession, organization: OrganizationId, roles: Iterable[RoleId], now: datetime
 ) -> Mapping[RoleId, Holders]:
-    """Return who holds each of the roles, in one query; what has ended counts no more."""
-    found: defaultdict[RoleId, Holders] = defaultdict(Holders)
+    """Return the holders of each role, in one query; a role that has ended does not count."""
+    holders: defaultdict[RoleId, Holders] = defaultdict(Holders)
     keys = {"organization": organization, "roles": list(roles), "now": now}
     for kind, role, count in await session.execute(COUNTED, keys):
-        setattr(found[role], kind, count)
-    return found
+        setattr(holders[role], kind, count)
+    return holders

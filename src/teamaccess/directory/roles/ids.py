@@ -1,4 +1,4 @@
-"""What a role of an organization's own may be called in the graph."""
+"""The ids that custom roles may have."""
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -8,19 +8,31 @@ from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.storage import CustomRole, RoleId, is_role_id
 
 NOBODY = "none"
-"""What says, where a role is expected, that it is to be none."""
+"""Stands for no role where a role is expected."""
 
 
 class InvalidRoleId(Invalid):
-    """{id!r} cannot be the id of a role: 3 to 64 characters of a-z, 0-9 and _, first a letter, last no _."""  # noqa: E501 - a sentence is one line
+    """The id has a form that SpiceDB does not take as a name."""
+
+    message = (
+        "{id!r} is not a valid role id. Use 3 to 64 characters of a-z, 0-9 and _; start with a "
+        "letter, and don't end with _."
+    )
 
 
 class RoleIdReserved(Conflict):
-    """The id {id} already means something in every organization; choose another."""
+    """The id has a meaning in every organization: the catalog or the schema uses it."""
+
+    message = "The role id {id} is reserved. Choose another id."
 
 
 class RoleIdsTaken(Conflict):
-    """Organizations have roles of their own with the ids {roles}, so the catalog cannot call roles of everybody's so: choose other ids in it."""  # noqa: E501 - a sentence is one line
+    """A proposed catalog names roles that organizations already have as custom roles."""
+
+    message = (
+        "Organizations already have custom roles with the ids {roles}. Choose other ids in the "
+        "catalog."
+    )
 
 
 def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
@@ -33,16 +45,15 @@ def refuse_bad_id(catalog: Catalog, id: str) -> RoleId:
 
 
 async def refuse_taken(session: AsyncSession, catalog: Catalog) -> None:
-    """Raise RoleIdsTaken for a role of the catalog that would hide an organization's own.
+    """Raise RoleIdsTaken for a role of the catalog that has the id of a custom role.
 
-    Whoever holds the own one would be taken for a holder of the catalog's, with more or less than that
-    allows.
+    Holders of the custom role would count as holders of the catalog's role, which may allow more or less.
     """
-    found = await session.scalars(
+    rows = await session.scalars(
         select(CustomRole.id)
         .where(CustomRole.id.in_(catalog.roles))
         .distinct()
         .order_by(CustomRole.id)
     )
-    if taken := found.all():
+    if taken := rows.all():
         raise RoleIdsTaken(roles=list(taken))

@@ -1,24 +1,25 @@
-"""Make, change and clone roles of an organization's own.
+"""Create, change and clone custom roles.
 
-Putting an action into a role gives it to whoever holds the role, now or later, and taking one out takes
-it from them. So both are for those who hold it, and a role is changed only by who holds all that it was
-and all that it becomes. What its holders have besides is not touched, and is not asked about.
+Adding an action to a role gives it to every holder of the role, now and later. Removing an action takes
+it away from them. So an actor changes a role only if they hold everything that it allows, before and
+after. The other roles of its holders are not touched and do not matter.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import NamedTuple
 
+from msgspec import UNSET, UnsetType
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import refuse_beyond
-from teamaccess.access.role_set import role_set_of
-from teamaccess.changes import Change
+from teamaccess.access.giving import Gift, Target, authorize_giving
+from teamaccess.access.holdings import roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
-from teamaccess.common.errors import Conflict, Forbidden
+from teamaccess.changes.events.roles import RoleChanged, RoleCreated
+from teamaccess.common.errors import Conflict, Forbidden, TeamaccessError
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.roles.find import RoleNotFound, find_own
+from teamaccess.directory.roles.find import RoleNotFound, find_custom_role
 from teamaccess.directory.roles.ids import refuse_bad_id
 from teamaccess.directory.roles.selection import (
     Parts,
@@ -27,147 +28,150 @@ from teamaccess.directory.roles.selection import (
     refuse_reserved,
     selectors_among,
 )
-from teamaccess.storage import CustomRole, OrganizationId, RoleId, UserId
+from teamaccess.storage import CustomRole, RoleId
 
 
 class RoleExists(Conflict):
-    """{organization} already has a role {role}."""
+    """The organization already has a role with this id."""
+
+    message = "{organization} already has a role {role}. Choose another id."
 
 
 class PredefinedRole(Conflict):
-    """{role} is one of the roles that every organization has; clone it to have one of your own."""
+    """The role belongs to the catalog, so an organization can neither change nor delete it."""
+
+    message = "The role {role} is predefined and can't be changed. Clone it to make a custom role."
 
 
 class RoleAboveActor(Forbidden):
-    """Nobody changes a role that allows what they lack: {role} allows {missing}."""
+    """The role to be changed allows actions that the caller lacks."""
+
+    message = (
+        "You can't change the role {role}: it includes permissions you don't have ({missing})."
+    )
 
 
 @dataclass(frozen=True)
 class Description:
-    """What people are told of a role."""
+    """The name and the description of a role."""
 
     name: str
     text: str | None
 
 
-async def make(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: str,
-    about: Description,
-    parts: Parts,
-) -> CustomRole:
-    """Make a role of the actions that the parts come to, and return it.
+class RoleState(NamedTuple):
+    """Everything about a custom role that a replacement changes."""
 
-    Raises what `selection` and `ids` do, RoleExists and RoleBeyondGiver.
+    name: str
+    description: str | None
+    actions: frozenset[str]
+    selectors: list[dict[str, str]]
+
+    @classmethod
+    def of(cls, role: CustomRole) -> "RoleState":
+        """Return the role's present state."""
+        return cls(role.name, role.description, role.actions, role.selectors)
+
+
+class ReplacedRole(NamedTuple):
+    """A custom role that was replaced, and its state before."""
+
+    role: CustomRole
+    before: RoleState
+
+
+async def create_role(
+    change: OrganizationChange, id: str, about: Description, parts: Parts
+) -> CustomRole:
+    """Create a role with the actions that the parts stand for; return it.
+
+    Raises what `authorize_giving`, `selection` and `ids` do, RoleExists and LimitReached.
     """
     actions = actions_of(change.catalog, parts)
-    held = await authorize(change, actor, organization, "manage_roles", holding=actions)
-    role = await _begin(change, organization, id, about)
-    refuse_beyond(actions, held)
+    await authorize_giving(change, "manage_roles", Gift(actions))
+    role = await _begin(change, id, about)
     return await _fill(change, role, actions, selectors_among(parts))
 
 
 async def clone(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: str,
-    about: Description,
-    original: RoleId,
+    change: OrganizationChange, id: str, about: Description, original: RoleId
 ) -> tuple[CustomRole, frozenset[str]]:
-    """Make a role that allows what another one does, of either kind.
+    """Create a role that allows what another role does, predefined or custom.
 
-    Returns it, and what was left out because no role of an organization's own may hold it. That alone is
-    left out: what the actor lacks is refused. Raises UnknownRole, ReservedAction where nothing else is
-    left, and what `make` does.
+    Returns the role, and the actions that were left out because no custom role may hold them. An action
+    that the actor lacks is not left out but refused. Raises UnknownRole, ReservedAction if no action
+    would be left, and what `create_role` does.
     """
-    known = await role_set_of(change.session, change.catalog, organization, [original])
-    everything = [change.catalog.actions[each] for each in known.actions_of([original])]
-    actions = frozenset(each.id for each in everything if not each.reserved)
-    held = await authorize(change, actor, organization, "manage_roles", holding=actions)
-    known.refuse_unknown([original])
-    role = await _begin(change, organization, id, about)
+    role_set = await roles_here(change, [original])
+    all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
+    actions = frozenset(action.id for action in all_actions if not action.reserved)
+    gift = Gift(actions, named=[original], role_set=role_set)
+    await authorize_giving(change, "manage_roles", gift)
+    role = await _begin(change, id, about)
     if not actions:
-        refuse_reserved(everything)
-    refuse_beyond(actions, held)
-    own = known.own.get(original)
-    selectors = [Selector(**each) for each in own.selectors] if own else []
-    left_out = frozenset(each.id for each in everything) - actions
+        refuse_reserved(all_actions)
+    custom = role_set.custom.get(original)
+    selectors = [Selector(**selector) for selector in custom.selectors] if custom else []
+    left_out = frozenset(action.id for action in all_actions) - actions
     return await _fill(change, role, actions, selectors, clone_of=original), left_out
 
 
 async def replace(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: RoleId,
-    about: Description,
-    parts: Parts,
-) -> CustomRole:
-    """Have a role allow exactly what the parts come to, and return it; it holds for all holders at once.
+    change: OrganizationChange, id: RoleId, about: Description, parts: Parts
+) -> ReplacedRole:
+    """Have a role allow exactly what the parts stand for, for all its holders at once.
 
-    Raises what `selection` does, RoleNotFound, PredefinedRole, RoleAboveActor and RoleBeyondGiver.
+    Returns the role and its state before. Raises what `authorize_giving` and `selection` do,
+    RoleNotFound, PredefinedRole and RoleAboveActor.
     """
-    wanted = actions_of(change.catalog, parts)
-    role, held = await authorize_edit(change, actor, organization, id, wanted)
-    refuse_beyond(wanted, held)
-    before = role.actions
-    renamed = role.name != about.name
-    was = (before, role.name, role.description, role.selectors)
+    actions = actions_of(change.catalog, parts)
+    target = await role_target(change, id)
+    gift = Gift(actions - target.actions)  # an action that stays in the role gives nothing
+    role = await authorize_giving(change, "manage_roles", gift, target)
+    before = RoleState.of(role)
     role.name, role.description = about.name, about.text
-    role.selectors = [asdict(each) for each in selectors_among(parts)]
-    role.allow_exactly(wanted)
-    if (wanted, role.name, role.description, role.selectors) == was:
-        return role  # nothing happened, so there is nothing to record
-    await record(
-        change,
-        "role_changed",
-        organization,
-        f"role:{id}",
-        added=sorted(wanted - before),
-        removed=sorted(before - wanted),
-        renamed=renamed,
+    role.selectors = [asdict(selector) for selector in selectors_among(parts)]
+    role.allow_exactly(actions)
+    after = RoleState(role.name, role.description, actions, role.selectors)
+    if after == before:
+        return ReplacedRole(role, before)  # nothing has changed, so there is nothing to record
+    details = RoleChanged(
+        added=sorted(actions - before.actions),
+        removed=sorted(before.actions - actions),
+        renamed=after.name != before.name,
     )
-    return role
+    await record(change, details, change.organization, id)
+    return ReplacedRole(role, before)
 
 
-async def authorize_edit(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: RoleId,
-    besides: frozenset[str] = frozenset(),
-) -> tuple[CustomRole, frozenset[str]]:
-    """Return a role that the actor may change or delete, and what they hold of it and of `besides`.
+async def role_target(change: OrganizationChange, id: RoleId) -> Target[CustomRole]:
+    """Return a custom role that is to be changed or deleted.
 
-    Raises what `authorize` does, RoleNotFound, PredefinedRole and RoleAboveActor.
+    It refuses with PredefinedRole, RoleNotFound and RoleAboveActor.
     """
-    known = await role_set_of(change.session, change.catalog, organization, [id])
-    allowed = known.actions_of([id])
-    held = await authorize(change, actor, organization, "manage_roles", holding=allowed | besides)
+    role_set = await roles_here(change, [id])
+    refusal: TeamaccessError | None = None
     if id in change.catalog.roles:
-        raise PredefinedRole(role=id)
-    if id not in known:
-        raise RoleNotFound(role=id, organization=organization)
-    if missing := sorted(allowed - held):
-        raise RoleAboveActor(role=id, missing=missing)
-    return known.own[id], held
+        refusal = PredefinedRole(role=id)
+    elif id not in role_set:
+        refusal = RoleNotFound(role=id, organization=change.organization)
+
+    def above(missing: list[str]) -> TeamaccessError:
+        return RoleAboveActor(role=id, missing=missing)
+
+    return Target(role_set.custom.get(id), refusal, role_set.actions_of([id]), above)
 
 
-async def _begin(
-    change: Change, organization: OrganizationId, id: str, about: Description
-) -> CustomRole:
-    """Return a role that allows nothing yet and is not in the session."""
-    free = refuse_bad_id(change.catalog, id)
-    if await find_own(change.session, organization, free) is not None:
-        raise RoleExists(role=free, organization=organization)
-    present = select(literal(1)).where(CustomRole.organization_id == organization)
-    await refuse_full(change, organization, "roles", present)
+async def _begin(change: OrganizationChange, id: str, about: Description) -> CustomRole:
+    """Return a new role that allows nothing yet and is not in the session."""
+    role = refuse_bad_id(change.catalog, id)
+    if await find_custom_role(change.session, change.organization, role) is not None:
+        raise RoleExists(role=role, organization=change.organization)
+    present = select(literal(1)).where(CustomRole.organization_id == change.organization)
+    await refuse_full(change, "roles", present)
     return CustomRole(
-        organization_id=organization,
-        id=free,
+        organization_id=change.organization,
+        id=role,
         name=about.name,
         description=about.text,
         created_at=change.now,
@@ -176,21 +180,15 @@ async def _begin(
 
 
 async def _fill(
-    change: Change,
+    change: OrganizationChange,
     role: CustomRole,
     actions: frozenset[str],
     selectors: Sequence[Selector],
-    **details: Any,
+    clone_of: RoleId | UnsetType = UNSET,
 ) -> CustomRole:
-    role.selectors = [asdict(each) for each in selectors]
+    role.selectors = [asdict(selector) for selector in selectors]
     role.allow_exactly(actions)
     change.session.add(role)
-    await record(
-        change,
-        "role_created",
-        role.organization_id,
-        f"role:{role.id}",
-        actions=sorted(actions),
-        **details,
-    )
+    details = RoleCreated(actions=sorted(actions), clone_of=clone_of)
+    await record(change, details, role.organization_id, role.id)
     return role

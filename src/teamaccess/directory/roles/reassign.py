@@ -1,6 +1,6 @@
-"""What becomes of those who hold a role or are offered it, when it is no more.
+"""Replace a deleted role for its holders, and in invitations that offer it.
 
-In statements for all of them at once: there may be thousands.
+Each statement covers all holders at once, because there may be thousands.
 """
 
 from typing import cast
@@ -8,12 +8,12 @@ from typing import cast
 from sqlalchemy import Table, case, delete, func, literal, null, or_, select
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.members import InvitationCancelled, InvitationOfferChanged
 from teamaccess.storage import (
     Invitation,
     InvitationRole,
-    OrganizationId,
     RoleAssignment,
     RoleId,
     TeamRole,
@@ -26,21 +26,23 @@ HOLDERS: dict[type[RoleAssignment | TeamRole], str] = {
 
 
 async def give_instead(
-    change: Change, organization: OrganizationId, role: RoleId, to: RoleId, *, custom: bool
+    change: OrganizationChange, role: RoleId, to: RoleId, *, custom: bool
 ) -> None:
-    """Give another role to whoever holds the role, until their end of it.
+    """Give the role `to` to the holders of `role`, until their end of it.
 
-    Who holds the other one already holds it until the later of both ends. What has ended is given to
-    nobody.
+    A holder who has `to` already keeps it until the later of both ends. A role that has ended is not
+    replaced.
     """
     for source, holder in HOLDERS.items():
         table = cast(Table, source.__table__)
-        kept = [table.c.organization_id, table.c[holder]]
-        own = [literal(to), literal(custom), literal(change.now), table.c.expires_at]
+        key_columns = [table.c.organization_id, table.c[holder]]
+        values = [literal(to), literal(custom), literal(change.now), table.c.expires_at]
         columns = ["organization_id", holder, "role", "custom", "granted_at", "expires_at"]
         in_force = or_(table.c.expires_at.is_(None), table.c.expires_at > change.now)
-        mine = (table.c.organization_id == organization, table.c.role == role)
-        given = insert(table).from_select(columns, select(*kept, *own).where(*mine, in_force))
+        held = (table.c.organization_id == change.organization, table.c.role == role)
+        given = insert(table).from_select(
+            columns, select(*key_columns, *values).where(*held, in_force)
+        )
         later = case(
             (or_(table.c.expires_at.is_(None), given.excluded.expires_at.is_(None)), null()),
             else_=func.greatest(table.c.expires_at, given.excluded.expires_at),
@@ -51,25 +53,24 @@ async def give_instead(
         )
 
 
-async def take_away(change: Change, organization: OrganizationId, role: RoleId) -> None:
-    """Let nobody hold the role any more."""
+async def take_away(change: OrganizationChange, role: RoleId) -> None:
+    """Take the role away from all its holders."""
     for source in HOLDERS:
         await change.session.execute(
-            delete(source).where(source.organization_id == organization, source.role == role)
+            delete(source).where(source.organization_id == change.organization, source.role == role)
         )
 
 
-async def offer_instead(
-    change: Change, organization: OrganizationId, role: RoleId, to: RoleId | None
-) -> None:
-    """Offer another role instead, or none, wherever the role is on offer, also in what has expired.
+async def offer_instead(change: OrganizationChange, role: RoleId, to: RoleId | None) -> None:
+    """Offer the role `to`, or none, in the open invitations that offer `role`, also in expired ones.
 
-    An invitation that offered nothing else is cancelled then: it would be one to nothing.
+    Without `to`, an invitation that offers nothing else is cancelled.
     """
+    organization = change.organization
     offering = select(InvitationRole.invitation_id).where(
         InvitationRole.organization_id == organization, InvitationRole.role == role
     )
-    open_ones = await change.session.scalars(
+    invitations = await change.session.scalars(
         select(Invitation).where(
             Invitation.organization_id == organization,
             Invitation.id.in_(offering),
@@ -77,18 +78,17 @@ async def offer_instead(
             Invitation.cancelled_at.is_(None),
         )
     )
-    for invitation in open_ones:
+    for invitation in invitations:
         if to is None and invitation.roles == [role]:
             invitation.cancel(change.now)
-            subject = f"invitation:{invitation.id}"
-            await record(change, "invitation_cancelled", organization, subject, deleted_role=role)
+            await record(
+                change, InvitationCancelled(deleted_role=role), organization, invitation.id
+            )
         else:
             invitation.offer_instead(role, to)
             await record(
                 change,
-                "invitation_offer_changed",
+                InvitationOfferChanged(roles=invitation.roles, deleted_role=role),
                 organization,
-                f"invitation:{invitation.id}",
-                roles=invitation.roles,
-                deleted_role=role,
+                invitation.id,
             )

@@ -1,85 +1,75 @@
-"""Delete a role of an organization's own."""
+"""Delete a custom role."""
 
 from dataclasses import asdict
 
-from teamaccess.access.giving import refuse_beyond, refuse_operator_only
-from teamaccess.access.role_set import role_set_of
-from teamaccess.access.team_rules import refuse_not_for_teams
-from teamaccess.changes import Change
+from teamaccess.access.giving import NO_GIFT, authorize_giving, gift_of_roles
+from teamaccess.access.holdings import roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import RoleDeleted
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.directory.roles.holders import Holders, holders_of
 from teamaccess.directory.roles.ids import NOBODY
-from teamaccess.directory.roles.make import authorize_edit
+from teamaccess.directory.roles.make import role_target
 from teamaccess.directory.roles.reassign import give_instead, offer_instead, take_away
 from teamaccess.directory.withdrawals import withdraw_with_role
-from teamaccess.storage import OrganizationId, RoleId, UserId
+from teamaccess.storage import RoleId
 
 MANY = 200
-"""Holders that certainly pass from one role to the other in one position with the role's end."""
+"""Holders that certainly get the other role in the position in which the role ends."""
 
 
 class RoleInUse(Conflict):
-    """The role {role} is in use: {members} members and {teams} teams hold it, {invitations} invitations offer it, {access_requests} requests ask for it. Say which role they get instead, or `none`."""  # noqa: E501 - a sentence is one line
+    """The role to be deleted is held, offered or requested, and the request names no replacement."""
+
+    message = (
+        "The role {role} is in use: by {members} members, {teams} teams, {invitations} "
+        "invitations and {access_requests} access requests. Name the role that replaces it, or "
+        "`none`."
+    )
 
 
 class ReassignedToItself(Invalid):
-    """The holders of {role} cannot get it instead of itself."""
+    """The role to be deleted is named as its own replacement."""
+
+    message = "The role {role} can't replace itself. Name another role, or `none`."
 
 
-async def remove(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: RoleId,
-    instead: str | None = None,
-) -> None:
-    """Delete a role, `instead` giving its holders another one, or `none`.
+async def delete_role(change: OrganizationChange, id: RoleId, instead: str | None = None) -> None:
+    """Delete a role; its holders get the role `instead`, or nothing if that is `none`.
 
-    Nothing of it remains in the graph. Giving another one is giving: the actor must hold all of it.
-    Raises what `authorize_edit` does, RoleInUse where `instead` is not said, ReassignedToItself,
-    UnknownRole, OperatorOnlyRole, RoleBeyondGiver and RoleNotForTeams.
+    Nothing of the role remains in SpiceDB. Giving another role is giving: the actor must hold all of it.
+    Raises what `authorize_giving` does, RoleNotFound, PredefinedRole, RoleAboveActor, ReassignedToItself,
+    and RoleInUse for a role with holders if `instead` is missing.
     """
     to = RoleId(instead) if instead not in (None, NOBODY) else None
-    targets = [to] if to is not None else []
-    known = await role_set_of(change.session, change.catalog, organization, targets)
-    giving = known.actions_of(targets)
-    role, held = await authorize_edit(change, actor, organization, id, giving)
-    holders = (await holders_of(change.session, organization, [id], change.now))[id]
+    holders = (await holders_of(change.session, change.organization, [id], change.now))[id]
+    gift = NO_GIFT
+    if to is not None and to != id:
+        role_set = await roles_here(change, [to])
+        gift = gift_of_roles(role_set, [to], to_team=holders.teams > 0)
+    role = await authorize_giving(change, "manage_roles", gift, await role_target(change, id))
     if instead is None and holders:
         raise RoleInUse(role=id, **asdict(holders))
-    known.refuse_unknown(targets)
+    if to == id:
+        raise ReassignedToItself(role=id)
     if to is not None:
-        if to == id:
-            raise ReassignedToItself(role=id)
-        refuse_operator_only(change, targets, known)
-        refuse_beyond(giving, held)
-        if holders.teams:
-            refuse_not_for_teams(targets, known)
-        await _pass_on(change, organization, id, to, holders, custom=to in known.own)
-    await take_away(change, organization, id)
-    await offer_instead(change, organization, id, to)
-    await withdraw_with_role(change, organization, id)
+        await _reassign(change, id, to, holders)
+    await take_away(change, id)
+    await offer_instead(change, id, to)
+    await withdraw_with_role(change, change.organization, id)
     await change.session.delete(role)
-    told = {"actions": sorted(role.actions), "instead": to, **asdict(holders)}
-    await record(change, "role_deleted", organization, f"role:{id}", **told)
+    details = RoleDeleted(actions=sorted(role.actions), instead=to, **asdict(holders))
+    await record(change, details, change.organization, id)
 
 
-async def _pass_on(
-    change: Change,
-    organization: OrganizationId,
-    id: RoleId,
-    to: RoleId,
-    holders: Holders,
-    *,
-    custom: bool,
-) -> None:
-    """Give the other role first, where the role itself will end in a later position.
+async def _reassign(change: OrganizationChange, id: RoleId, to: RoleId, holders: Holders) -> None:
+    """Give the other role first, if the deleted one may end in a later position.
 
-    What takes several positions begins with what only takes away, and so would leave those whose turn
-    comes later without either role meanwhile.
+    A change of several positions begins with those that only take away. Holders whose turn comes later
+    would have neither role meanwhile.
     """
-    await give_instead(change, organization, id, to, custom=custom)
+    await give_instead(change, id, to, custom=to not in change.catalog.roles)
     if holders.members + holders.teams > MANY:
-        await take_away(change, organization, id)
+        await take_away(change, id)
         await change.decide()

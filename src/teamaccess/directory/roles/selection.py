@@ -1,8 +1,8 @@
-"""From what somebody asks a role to allow, to actions: by their ids, or by a resource and a level.
+"""The actions of a custom role, which a request names by their ids or by a resource and a level.
 
 A selector stands for the actions of its resource at its level that custom roles may hold, at the moment
-when the role is saved. An action that the catalog has later is nobody's by that: it is only shown as one
-that could be added.
+when the role is saved. An action that the catalog gets later is not added by itself: it is only shown as
+one that could be added.
 """
 
 from collections.abc import Iterable, Sequence
@@ -14,19 +14,33 @@ from teamaccess.storage import CustomRole
 
 
 class UnknownAction(Invalid):
-    """The catalog has no action {action!r}."""
+    """The catalog has no such action."""
+
+    message = "The catalog has no action {action!r}."
 
 
 class ActionTwice(Invalid):
-    """{action!r} is named twice; name each once."""
+    """A request names the same action twice."""
+
+    message = "The action {action!r} is listed twice. List each action once."
 
 
 class ReservedAction(Invalid):
-    """No role of an organization's own may hold {actions}; only the catalog's roles do."""
+    """The catalog reserves the actions for its own roles."""
+
+    message = (
+        "A custom role can't include {actions}: they are reserved for predefined roles. Leave "
+        "them out."
+    )
 
 
 class NothingSelected(Invalid):
-    """The catalog has no action of the resource {resource!r} at the level {level} that a role of an organization's own may hold."""  # noqa: E501 - a sentence is one line
+    """The catalog's resource has no action at this level that a custom role may have."""
+
+    message = (
+        "The resource {resource!r} has no action at the level {level} that a custom role can "
+        "include. Choose another level or resource."
+    )
 
 
 @dataclass(frozen=True)
@@ -40,7 +54,7 @@ class Selector:
         return f"{self.resource} {self.level}"
 
     def of(self, catalog: Catalog) -> frozenset[str]:
-        """Return what it stands for in the catalog."""
+        """Return the actions that it stands for in the catalog."""
         return frozenset(
             action.id
             for action in catalog.actions.values()
@@ -50,13 +64,13 @@ class Selector:
 
 
 Parts = Sequence[str | Selector]
-"""What a role is made of."""
+"""The actions and selectors that a request names."""
 
 
 def actions_of(catalog: Catalog, parts: Parts) -> frozenset[str]:
-    """Return the actions that the parts come to.
+    """Return the actions that the parts stand for.
 
-    Raises ActionTwice, UnknownAction, ReservedAction, and NothingSelected for a selector in vain.
+    Raises ActionTwice, UnknownAction, ReservedAction, and NothingSelected for a selector without actions.
     """
     for part in parts:
         if parts.count(part) > 1:
@@ -73,13 +87,13 @@ def selectors_among(parts: Parts) -> list[Selector]:
 
 
 def could_add(catalog: Catalog, role: CustomRole) -> frozenset[str]:
-    """Return what the role's selectors would add to it if it were saved today."""
-    today = (Selector(**each).of(catalog) for each in role.selectors)
-    return frozenset().union(*today) - role.actions
+    """Return the actions that the role's selectors would add if it were saved now."""
+    selected = (Selector(**each).of(catalog) for each in role.selectors)
+    return frozenset().union(*selected) - role.actions
 
 
 def refuse_reserved(actions: Iterable[Action]) -> None:
-    """Raise ReservedAction if one of them is for the catalog's roles alone."""
+    """Raise ReservedAction if one of the actions is only for the catalog's roles."""
     if reserved := sorted(action.id for action in actions if action.reserved):
         raise ReservedAction(actions=reserved)
 

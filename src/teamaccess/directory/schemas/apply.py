@@ -6,6 +6,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record
+from teamaccess.changes.events.organizations import SchemaApplied
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
@@ -16,9 +17,9 @@ from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
 """SpiceDB may take half of that for a schema."""
 APPLYING = "hashtext('teamaccess/schema')"
-"""The advisory lock of whoever gives SpiceDB a schema, until it is recorded."""
+"""The advisory lock that is held from writing a schema to SpiceDB until it is recorded."""
 ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
-"""So that the rows follow one another as the schemas did."""
+"""Keeps the rows in the order in which the schemas were written."""
 NEWEST = (
     select(SchemaVersion.catalog_version, SchemaVersion.schema)
     .order_by(SchemaVersion.applied_at.desc())
@@ -27,17 +28,22 @@ NEWEST = (
 
 
 class SchemaRefused(Conflict):
-    """SpiceDB does not take the schema: {cause}. What stands in its way has to go first; `teamaccess schema plan` names it as what the catalog has no place for."""  # noqa: E501 - a sentence is one line
+    """SpiceDB refuses the schema, usually because relationships exist that it has no place for."""
+
+    message = (
+        "SpiceDB refuses the schema: {cause}. Remove what `teamaccess schema plan` lists as "
+        "orphans, and try again."
+    )
 
 
 async def apply_schema(
     ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
 ) -> list[str]:
-    """Give SpiceDB the catalog's schema where it has another one; return how the two differed.
+    """Write the catalog's schema to SpiceDB if it has another one; return how the two differed.
 
-    It is kept as in force from now on unless the newest row says so already: also where SpiceDB has had
-    it since somebody was stopped before the commit. SpiceDB itself refuses a schema that would orphan
-    relationships. Raises RoleIdsTaken and SchemaRefused.
+    The schema is recorded as in force from now on, unless the newest row says so already. That repairs an
+    earlier attempt that was stopped between SpiceDB and the commit. SpiceDB itself refuses a schema that
+    would orphan relationships. Raises RoleIdsTaken and SchemaRefused.
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
@@ -45,7 +51,7 @@ async def apply_schema(
             await change.session.execute(preparing)
         differences, token = await engine.lacks(schema), None
         if differences:
-            if await engine.has_schema():  # before the first one nobody has roles
+            if await engine.has_schema():  # before the first schema nobody has roles
                 await refuse_taken(change.session, catalog)
             try:
                 token = await engine.write_schema(schema)
@@ -72,11 +78,16 @@ async def _keep(change: Change, catalog: Catalog, schema: str, token: str | None
             applied_by=change.attribution.actor,
         )
     )
-    await record(change, "schema_applied", Event.PLATFORM, f"schema:{catalog.version}")
+    await record(change, SchemaApplied(), Event.PLATFORM, catalog.version)
 
 
 class SchemaStillForeign(Conflict):
-    """SpiceDB enforces another schema than the recorded one ({differences}), so the finding stands. Run `teamaccess schema apply` first."""  # noqa: E501 - a sentence is one line
+    """SpiceDB still enforces a schema that was not recorded, so the finding cannot be resolved."""
+
+    message = (
+        "SpiceDB enforces another schema than the recorded one ({differences}), so the finding "
+        "stays open. Run `teamaccess schema apply` first."
+    )
 
 
 async def refuse_while_foreign(session: AsyncSession, engine: Engine, ids: set[int]) -> None:

@@ -1,15 +1,23 @@
-"""Make service accounts, find them, and end them."""
+"""Create service accounts, find them, and delete them."""
+
+from collections.abc import Collection
+from datetime import datetime
 
 from sqlalchemy import literal, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
-from teamaccess.access.holdings import actions_held
-from teamaccess.access.member_rules import refuse_above
-from teamaccess.access.role_set import role_set_of
-from teamaccess.changes import Change
+from teamaccess.access.giving import (
+    Ends,
+    Gift,
+    Target,
+    authorize_giving,
+    gift_of_roles,
+    member_target,
+)
+from teamaccess.access.holdings import custom_among, roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.service_accounts import ServiceAccountCreated, ServiceAccountDeleted
 from teamaccess.common.errors import NotFound
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
@@ -25,31 +33,26 @@ from teamaccess.storage import (
 
 
 class UnknownServiceAccount(NotFound):
-    """There is no service account {account} in {organization}."""
+    """The organization has no such service account."""
+
+    message = "{organization} has no service account {account}."
 
 
-async def create(
-    change: Change, actor: UserId, organization: OrganizationId, name: str, roles: Ends
-) -> Membership:
-    """Make a machine a member with these roles, and return it; it has no token yet.
+async def create_service_account(change: OrganizationChange, name: str, roles: Ends) -> Membership:
+    """Create a service account with these roles, and return it; it has no token yet.
 
-    Raises what `roles.rules` says of giving, UnknownRole, InvalidText and LimitReached.
+    Raises what `authorize_giving` does, InvalidText and LimitReached.
     """
-    known = await role_set_of(change.session, change.catalog, organization, roles)
-    giving = known.actions_of(roles)
-    held = await authorize(change, actor, organization, "manage_service_accounts", holding=giving)
-    known.refuse_unknown(roles)
-    for until in roles.values():
-        refuse_bad_end(change.catalog, until, change.now)
-    refuse_operator_only(change, roles, known)
-    refuse_beyond(giving, held)
+    organization = change.organization
+    gift = gift_of_roles(await roles_here(change, roles), roles.keys(), roles.values())
+    await authorize_giving(change, "manage_service_accounts", gift)
     present = (
         select(literal(1))
         .select_from(Membership)
         .join(User, User.id == Membership.user_id)
         .where(Membership.organization_id == organization, User.service_account_of == organization)
     )
-    await refuse_full(change, organization, "service_accounts", present)
+    await refuse_full(change, "service_accounts", present)
     account = User(
         id=new_service_account_id(),
         name=clean("name", name, LONGEST_NAME),
@@ -58,47 +61,48 @@ async def create(
         tokens_valid_from=change.now,
     )
     member = Membership.begin(organization, account, (), change.now)
-    member.replace_roles(roles, change.now, custom=known.are_custom(roles))
+    member.replace_roles(roles, change.now, custom=custom_among(change.catalog, roles))
     change.session.add(member)
-    ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
-    about = f"user:{account.id}"
-    await record(
-        change, "service_account_created", organization, about, roles=member.roles, ends=ends
-    )
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = ServiceAccountCreated(roles=member.roles, ends=ends)
+    await record(change, details, organization, account.id)
     return member
 
 
-async def delete(
-    change: Change, actor: UserId, organization: OrganizationId, account: UserId
-) -> None:
-    """End a service account: its membership, its roles and its tokens."""
-    member = await under(change, actor, organization, account)
-    roles = member.roles
-    await end_memberships(change, organization, [member])
-    await record(change, "service_account_deleted", organization, f"user:{account}", roles=roles)
+async def delete(change: OrganizationChange, account: UserId) -> None:
+    """Delete a service account: its membership, its roles and its tokens.
 
-
-async def under(
-    change: Change, actor: UserId, organization: OrganizationId, account: UserId
-) -> Membership:
-    """Return the service account, if the actor may manage it.
-
-    Whoever makes a token for a machine can do all that the machine can, so they must hold all of it;
-    and nobody acts on what is above them. Raises UnknownServiceAccount and MemberAboveActor.
+    Raises what `authorize_on_account` does.
     """
-    member = await find_account(change.session, organization, account)
-    theirs = await actions_held(change, member) if member else frozenset()
-    held = await authorize(change, actor, organization, "manage_service_accounts", holding=theirs)
-    if member is None:
-        raise UnknownServiceAccount(account=account, organization=organization)
-    refuse_above(member, theirs, held)
-    return member
+    member = await authorize_on_account(change, account)
+    roles = member.roles
+    await end_memberships(change, change.organization, [member])
+    await record(change, ServiceAccountDeleted(roles=roles), change.organization, account)
+
+
+async def authorize_on_account(
+    change: OrganizationChange, account: UserId, ends: Collection[datetime] = ()
+) -> Membership:
+    """Return the service account, if the actor may manage it and its tokens with these ends.
+
+    A token lets its holder do everything that the service account can do, so the actor must hold all of
+    it, also where a service account manages itself. Raises what `authorize_giving` does,
+    UnknownServiceAccount and MemberAboveActor.
+    """
+    found = await find_account(change.session, change.organization, account)
+    target: Target[Membership]
+    if found is None:
+        refusal = UnknownServiceAccount(account=account, organization=change.organization)
+        target = Target(None, refusal)
+    else:
+        target = await member_target(change, found, exempt_self=False)
+    return await authorize_giving(change, "manage_service_accounts", Gift(ends=ends), target)
 
 
 async def find_account(
     session: AsyncSession, organization: OrganizationId, account: UserId
 ) -> Membership | None:
-    """Return the service account as a member, or None; a person is none."""
+    """Return the service account as a member, or None; also for a person."""
     member = await find_member(session, organization, account)
     return member if member is not None and member.user.is_service_account else None
 

@@ -8,42 +8,47 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Unauthenticated
+from teamaccess.common.secret import hash_of, is_secret_of
 from teamaccess.common.throttle import Throttle
-from teamaccess.directory.service_accounts.secret import hash_of, is_secret_of
 from teamaccess.ledger import Sessions
 from teamaccess.storage import ApiToken, User
 
 log = structlog.get_logger()
 
+PREFIX = "ta_"
+"""Marks a leaked token, for people and for programs that search for secrets."""
+
 GRAIN_SECONDS = 60.0
-FOUND = (
+BY_HASH = (
     select(ApiToken, User, func.clock_timestamp())
     .join(User, User.id == ApiToken.user_id)
     .where(ApiToken.hash == bindparam("hash"))
 )
-"""Built once: every request with a token asks it."""
+"""Built once, because every request with a token executes it."""
 
 
 class InvalidApiToken(Unauthenticated):
-    """The API token is not valid ({cause}). Make a new one for the service account."""
+    """The API token is unknown, expired or revoked; `cause` says which."""
+
+    message = "The API token is not valid ({cause}). Make a new one for the service account."
 
 
 @dataclass(frozen=True)
 class SignedIn:
-    """A service account and the token that it has shown."""
+    """A service account, and the token that it has sent."""
 
     account: User
     token: ApiToken
     ended: str | None
-    """Why the token is good no longer, if it is not."""
+    """Why the token is no longer valid; None if it is valid."""
 
 
 async def signed_in(session: AsyncSession, secret: str) -> SignedIn:
-    """Return whose secret it is; raises InvalidApiToken if it is nobody's."""
-    found = (await session.execute(FOUND, {"hash": hash_of(secret)})).one_or_none()
-    if found is None or not is_secret_of(found[0].hash, secret):
+    """Return the service account with the secret; raises InvalidApiToken if there is none."""
+    row = (await session.execute(BY_HASH, {"hash": hash_of(secret)})).one_or_none()
+    if row is None or not is_secret_of(row[0].hash, secret):
         raise InvalidApiToken(cause="nobody has it")
-    token, account, now = found
+    token, account, now = row
     if token.valid(now):
         return SignedIn(account, token, None)
     return SignedIn(
@@ -52,21 +57,23 @@ async def signed_in(session: AsyncSession, secret: str) -> SignedIn:
 
 
 class TokenUse:
-    """Notes when tokens are used, each at most once a minute. No decision rests on it."""
+    """Notes when tokens are used, each at most once a minute. No decision depends on it."""
 
     def __init__(self, sessions: Sessions) -> None:
         self._sessions = sessions
         self._due = Throttle(GRAIN_SECONDS)
 
     async def seen(self, token: ApiToken) -> None:
-        """Note that the token was just used, unless that is known to the minute."""
+        """Note that the token was just used, unless the last minute is noted already."""
         key = (token.organization_id, token.id)
         if not self._due.allows(key):
             return
-        mine = update(ApiToken).where(ApiToken.organization_id == key[0], ApiToken.id == key[1])
+        statement = update(ApiToken).where(
+            ApiToken.organization_id == key[0], ApiToken.id == key[1]
+        )
         try:
             async with self._sessions.begin() as session:
-                await session.execute(mine.values(last_used_at=func.clock_timestamp()))
+                await session.execute(statement.values(last_used_at=func.clock_timestamp()))
         except (SQLAlchemyError, OSError) as cause:
-            # who asks is known all the same
-            log.warning("token_use_not_noted", cause=repr(cause))
+            # the service account is signed in all the same
+            log.warning("token_use_not_recorded", cause=repr(cause))

@@ -1,4 +1,4 @@
-"""The tokens of service accounts: made, listed, replaced, revoked."""
+"""The tokens of service accounts: create, list, rotate and revoke them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,14 +7,15 @@ from datetime import datetime, timedelta
 from sqlalchemy import literal, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.access.giving import refuse_bad_end
-from teamaccess.changes import Change
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.service_accounts import TokenCreated, TokenRevoked, TokenRotated
 from teamaccess.common.errors import Conflict, NotFound
+from teamaccess.common.secret import hash_of, new_secret
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.service_accounts.keep import under
-from teamaccess.directory.service_accounts.secret import hash_of, new_secret
+from teamaccess.directory.service_accounts.keep import authorize_on_account
+from teamaccess.directory.service_accounts.sign_in import PREFIX
 from teamaccess.storage import (
     ApiToken,
     OrganizationId,
@@ -30,75 +31,79 @@ LONGEST_OVERLAP_HOURS = 7 * 24
 
 
 class UnknownToken(NotFound):
-    """The service account {account} of {organization} has no token {token}."""
+    """The service account has no such token."""
+
+    message = "The service account {account} of {organization} has no token {token}."
 
 
 class TokenEnded(Conflict):
-    """The token {token} has ended already; make a new one."""
+    """The token has expired or was revoked."""
+
+    message = "The token {token} has expired or was revoked. Make a new one."
 
 
 @dataclass(frozen=True, repr=False)
-class Issued:
-    """A token with its secret; the only place where the secret is."""
+class IssuedToken:
+    """A token with its secret; the secret is kept nowhere else."""
 
     token: ApiToken
     secret: str
 
 
-async def issue(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    account: UserId,
-    name: str,
-    life: timedelta,
-) -> Issued:
-    """Make a token with which one is the service account; return it with its secret.
+async def issue_api_token(
+    change: OrganizationChange, account: UserId, name: str, life: timedelta
+) -> IssuedToken:
+    """Create a token of a service account; return it with its secret.
 
-    Raises what `keep.under` does, EndTooFar, InvalidText and LimitReached.
+    Raises what `authorize_on_account` does, InvalidText and LimitReached.
     """
-    await under(change, actor, organization, account)
+    await authorize_on_account(change, account, [change.now + life])
     name = clean("name", name, LONGEST_NAME)
-    await _refuse_full(change, organization, account)
-    issued = _make(change, organization, account, name, life)
-    await _told(change, "token_created", issued.token)
+    await _refuse_full(change, account)
+    issued = _create(change, account, name, life)
+    details = TokenCreated(token=issued.token.id, expires_at=issued.token.expires_at)
+    await record(change, details, change.organization, account)
     return issued
 
 
 async def rotate(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
+    change: OrganizationChange,
     account: UserId,
     id: TokenId,
     overlap: timedelta,
     life: timedelta,
-) -> Issued:
-    """Make a token in place of another, which ends after the overlap; return the new one.
+) -> IssuedToken:
+    """Create a token that replaces another one, which ends after the overlap; return the new one.
 
-    It is giving, as making one is. Raises TokenEnded for one that has ended already.
+    It is giving, as creating a token is. Raises what `authorize_on_account` does, UnknownToken,
+    LimitReached, and TokenEnded for a token that has ended already.
     """
-    await under(change, actor, organization, account)
-    old = await _get(change.session, organization, account, id)
+    await authorize_on_account(change, account, [change.now + life])
+    old = await _get(change, account, id)
     if not old.valid(change.now):
         raise TokenEnded(token=id)
-    await _refuse_full(change, organization, account)
-    issued = _make(change, organization, account, old.name, life)
+    await _refuse_full(change, account)
+    issued = _create(change, account, old.name, life)
     old.expires_at = min(old.expires_at, change.now + overlap)
-    await _told(change, "token_rotated", issued.token, replaces=id, until=old.expires_at)
+    details = TokenRotated(
+        token=issued.token.id,
+        expires_at=issued.token.expires_at,
+        replaces=id,
+        replaced_until=old.expires_at,
+    )
+    await record(change, details, change.organization, account)
     return issued
 
 
-async def revoke(
-    change: Change, actor: UserId, organization: OrganizationId, account: UserId, id: TokenId
-) -> None:
-    """End a token at once."""
-    await under(change, actor, organization, account)
-    token = await _get(change.session, organization, account, id)
+async def revoke(change: OrganizationChange, account: UserId, id: TokenId) -> None:
+    """End a token at once; raises what `authorize_on_account` does, UnknownToken and TokenEnded."""
+    await authorize_on_account(change, account)
+    token = await _get(change, account, id)
     if token.revoked_at is not None:
         raise TokenEnded(token=id)
     token.revoked_at = change.now
-    await _told(change, "token_revoked", token)
+    details = TokenRevoked(token=token.id, expires_at=token.expires_at)
+    await record(change, details, change.organization, account)
 
 
 async def list_tokens(
@@ -120,55 +125,38 @@ async def list_tokens(
     return (await session.scalars(rows)).all()
 
 
-async def _refuse_full(change: Change, organization: OrganizationId, account: UserId) -> None:
+async def _refuse_full(change: OrganizationChange, account: UserId) -> None:
     valid = select(literal(1)).where(
-        ApiToken.organization_id == organization,
+        ApiToken.organization_id == change.organization,
         ApiToken.user_id == account,
         ApiToken.revoked_at.is_(None),
         ApiToken.expires_at > change.now,
     )
-    await refuse_full(change, organization, "tokens_per_service_account", valid)
+    await refuse_full(change, "tokens_per_service_account", valid)
 
 
-def _make(
-    change: Change, organization: OrganizationId, account: UserId, name: str, life: timedelta
-) -> Issued:
-    until = change.now + life
-    refuse_bad_end(change.catalog, until, change.now)
-    secret = new_secret()
+def _create(change: OrganizationChange, account: UserId, name: str, life: timedelta) -> IssuedToken:
+    secret = new_secret(PREFIX)
     token = ApiToken(
-        organization_id=organization,
+        organization_id=change.organization,
         id=new_token_id(),
         user_id=account,
         name=name,
         hash=hash_of(secret),
         created_at=change.now,
         created_by=change.attribution.actor,
-        expires_at=until,
+        expires_at=change.now + life,
         last_used_at=None,
         revoked_at=None,
     )
     change.session.add(token)
-    return Issued(token, secret)
+    return IssuedToken(token, secret)
 
 
-async def _get(
-    session: AsyncSession, organization: OrganizationId, account: UserId, id: TokenId
-) -> ApiToken:
-    token = await session.get(ApiToken, (organization, id)) if is_local_id(id) else None
+async def _get(change: OrganizationChange, account: UserId, id: TokenId) -> ApiToken:
+    token: ApiToken | None = None
+    if is_local_id(id):
+        token = await change.session.get(ApiToken, (change.organization, id))
     if token is None or token.user_id != account:
-        raise UnknownToken(token=id, account=account, organization=organization)
+        raise UnknownToken(token=id, account=account, organization=change.organization)
     return token
-
-
-async def _told(
-    change: Change,
-    kind: str,
-    token: ApiToken,
-    replaces: TokenId | None = None,
-    until: datetime | None = None,
-) -> None:
-    details = {"token": token.id, "expires_at": token.expires_at.isoformat()}
-    if replaces is not None and until is not None:
-        details |= {"replaces": replaces, "replaced_until": until.isoformat()}
-    await record(change, kind, token.organization_id, f"user:{token.user_id}", **details)

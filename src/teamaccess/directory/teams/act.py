@@ -1,117 +1,122 @@
-"""Make teams, rename them, say what they hold, and end them."""
+"""Create teams, rename them, change the roles that they hold, and delete them."""
+
+from typing import NamedTuple
 
 from sqlalchemy import literal, select
 
 from teamaccess.access.authorize import authorize
-from teamaccess.access.giving import Ends, refuse_bad_end, refuse_beyond, refuse_operator_only
-from teamaccess.access.member_rules import given
-from teamaccess.access.role_set import role_set_of
-from teamaccess.access.team_rules import (
-    actions_through,
-    concerns_others,
-    refuse_above,
-    refuse_not_for_teams,
+from teamaccess.access.giving import (
+    Ends,
+    Target,
+    authorize_giving,
+    authorize_on,
+    ends_of,
+    gift_of_replacement,
+    team_target,
 )
-from teamaccess.changes import Change
+from teamaccess.access.holdings import custom_among, roles_here
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import TeamCreated, TeamDeleted, TeamRenamed, TeamRolesChanged
 from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.caps import refuse_full
-from teamaccess.directory.teams.find import find_team, get_team, known
-from teamaccess.storage import OrganizationId, Team, TeamId, UserId, is_local_id
+from teamaccess.directory.teams.find import UnknownTeam, find_team, get_team
+from teamaccess.storage import Team, TeamId, is_local_id
 
 
 class InvalidTeamId(Invalid):
-    """{id!r} cannot be the id of a team: 1 to 64 characters of A-Z, a-z, 0-9, hyphen and underscore."""
+    """The id has a form that SpiceDB does not take."""
+
+    message = (
+        "{id!r} is not a valid team id. Use 1 to 64 characters of A-Z, a-z, 0-9, hyphen and "
+        "underscore."
+    )
 
 
 class TeamExists(Conflict):
-    """{organization} has a team {team} already."""
+    """The organization already has a team with this id."""
+
+    message = "{organization} already has a team {team}. Choose another id."
 
 
-async def make(
-    change: Change, actor: UserId, organization: OrganizationId, id: str, name: str
-) -> Team:
-    """Make a team that nobody is in and that holds nothing; return it.
+class TeamRolesReplaced(NamedTuple):
+    """A team whose roles were replaced, and the roles that it held before."""
 
-    Raises InvalidTeamId, InvalidText, TeamExists and LimitReached.
+    team: Team
+    before: Ends
+
+
+async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
+    """Create a team without members and roles; return it.
+
+    Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists and LimitReached.
     """
-    await authorize(change, actor, organization, "manage_teams")
+    organization = change.organization
+    await authorize(change, "manage_teams")
     if not is_local_id(id):
         raise InvalidTeamId(id=id)
     name = clean("name", name, LONGEST_NAME)
     if await find_team(change.session, organization, TeamId(id)) is not None:
         raise TeamExists(team=id, organization=organization)
     present = select(literal(1)).where(Team.organization_id == organization)
-    await refuse_full(change, organization, "teams", present)
-    made = Team(
+    await refuse_full(change, "teams", present)
+    team = Team(
         organization_id=organization, id=TeamId(id), name=name, created_at=change.now, roles=[]
     )
-    change.session.add(made)
-    await record(change, "team_created", organization, f"team:{id}", name=name)
-    return made
+    change.session.add(team)
+    await record(change, TeamCreated(name=name), organization, id)
+    return team
 
 
-async def rename(
-    change: Change, actor: UserId, organization: OrganizationId, id: TeamId, name: str
-) -> Team:
-    """Call the team something else; raises UnknownTeam and InvalidText."""
-    await authorize(change, actor, organization, "manage_teams")
-    team = await get_team(change.session, organization, id)
+async def rename_team(change: OrganizationChange, id: TeamId, name: str) -> Team:
+    """Give the team another name; raises what `authorize` does, UnknownTeam and InvalidText."""
+    await authorize(change, "manage_teams")
+    team = await get_team(change.session, change.organization, id)
     before = team.name
     team.name = clean("name", name, LONGEST_NAME)
     if team.name == before:
-        return team  # nothing happened, so there is nothing to record
-    await record(change, "team_renamed", organization, f"team:{id}", name=team.name)
+        return team  # nothing has changed, so there is nothing to record
+    await record(change, TeamRenamed(name=team.name), change.organization, id)
     return team
 
 
-async def change_roles(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: TeamId,
-    roles: Ends,
-    reason: str | None = None,
-) -> Team:
-    """Have a team hold exactly these roles, and return the team.
+async def change_team_roles(
+    change: OrganizationChange, id: TeamId, roles: Ends, reason: str | None = None
+) -> TeamRolesReplaced:
+    """Have a team hold exactly these roles; return the team and the roles held before.
 
-    It gives them to everybody in the team, now and later. Raises what `roles.rules` and `teams.rules`
-    say, UnknownRole and UnknownTeam.
+    It gives them to every member of the team, now and later. Raises what `authorize_giving` does, and
+    UnknownTeam.
     """
-    allowed = await role_set_of(change.session, change.catalog, organization, roles)
-    found = await find_team(change.session, organization, id)
-    through = await actions_through(change, found) if found else frozenset()
-    new = given(found.roles if found else (), roles, change.now)
-    giving = allowed.actions_of(new)
-    held = await authorize(change, actor, organization, "manage_teams", holding=giving | through)
-    allowed.refuse_unknown(roles)
-    team = known(found, organization, id)
-    for until in roles.values():
-        refuse_bad_end(change.catalog, until, change.now)
-    refuse_not_for_teams(roles, allowed)
-    refuse_operator_only(change, new, allowed)
-    refuse_beyond(giving, held)
-    if await concerns_others(change, team, actor):
-        refuse_above(team, through, held)
-    if {each.role: each.expires_at for each in team.roles} == dict(roles):
-        return team  # nothing happened, so there is nothing to record
-    before = [each.role for each in team.roles]
-    team.replace_roles(roles, change.now, custom=allowed.are_custom(roles))
-    ends = {role: until.isoformat() for role, until in roles.items() if until is not None}
-    about = {"before": before, "after": sorted(roles), "ends": ends}
-    await record(change, "team_roles_changed", organization, f"team:{id}", reason, **about)
-    return team
+    found = await find_team(change.session, change.organization, id)
+    role_set = await roles_here(change, roles)
+    held = found.roles if found else ()
+    gift = gift_of_replacement(role_set, held, roles, change.now, to_team=True)
+    team = await authorize_giving(change, "manage_teams", gift, await _target(change, id, found))
+    before = ends_of(team.roles)
+    if before == dict(roles):
+        return TeamRolesReplaced(team, before)  # nothing has changed, so there is nothing to record
+    team.replace_roles(roles, change.now, custom=custom_among(change.catalog, roles))
+    ends = {role: end for role, end in roles.items() if end is not None}
+    details = TeamRolesChanged(before=list(before), after=sorted(roles), ends=ends)
+    await record(change, details, change.organization, id, reason)
+    return TeamRolesReplaced(team, before)
 
 
-async def end(change: Change, actor: UserId, organization: OrganizationId, id: TeamId) -> None:
-    """End a team with everything that its members had through it; raises UnknownTeam, TeamAboveActor."""
-    found = await find_team(change.session, organization, id)
-    through = await actions_through(change, found) if found else frozenset()
-    held = await authorize(change, actor, organization, "manage_teams", holding=through)
-    team = known(found, organization, id)
-    if await concerns_others(change, team, actor):
-        refuse_above(team, through, held)
-    roles = [each.role for each in team.roles]
+async def delete_team(change: OrganizationChange, id: TeamId) -> None:
+    """Delete a team with everything that its members had through it.
+
+    Raises what `authorize_on` does, and UnknownTeam.
+    """
+    found = await find_team(change.session, change.organization, id)
+    team = await authorize_on(change, "manage_teams", await _target(change, id, found))
+    roles = [held.role for held in team.roles]
     await change.session.delete(team)
-    await record(change, "team_deleted", organization, f"team:{id}", name=team.name, roles=roles)
+    await record(change, TeamDeleted(name=team.name, roles=roles), change.organization, id)
+
+
+async def _target(change: OrganizationChange, id: TeamId, team: Team | None) -> Target[Team]:
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
+    return await team_target(change, team)

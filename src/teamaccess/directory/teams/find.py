@@ -1,25 +1,66 @@
-"""Find teams, and who is in them."""
+"""Find teams, and list their members page by page."""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import bindparam, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import selectinload
 
 from teamaccess.common.errors import NotFound
 from teamaccess.storage import (
+    Membership,
     OrganizationId,
     Team,
     TeamId,
     TeamMembership,
+    User,
     UserId,
     is_local_id,
 )
 
+MEMBERS = (
+    select(
+        TeamMembership.user_id,
+        User.email,
+        User.name,
+        Membership.suspended_at,
+        TeamMembership.joined_at,
+        TeamMembership.expires_at,
+    )
+    .join(
+        Membership,
+        (Membership.organization_id == TeamMembership.organization_id)
+        & (Membership.user_id == TeamMembership.user_id),
+    )
+    .join(User, User.id == TeamMembership.user_id)
+    .where(
+        TeamMembership.organization_id == bindparam("organization"),
+        TeamMembership.team_id == bindparam("team"),
+        or_(TeamMembership.expires_at.is_(None), TeamMembership.expires_at > bindparam("now")),
+    )
+    .order_by(TeamMembership.joined_at, TeamMembership.user_id)
+)
+
 
 class UnknownTeam(NotFound):
-    """There is no team {team} in {organization}."""
+    """The organization has no such team."""
+
+    message = "{organization} has no team {team}."
+
+
+class TeamMemberEntry(NamedTuple):
+    """A member of a team as a list shows them."""
+
+    user_id: UserId
+    email: str | None
+    name: str | None
+    suspended_at: datetime | None
+    joined_at: datetime
+    """When they joined the team."""
+    expires_at: datetime | None
+    """When their place in the team ends."""
 
 
 async def find_team(session: AsyncSession, organization: OrganizationId, id: TeamId) -> Team | None:
@@ -31,11 +72,7 @@ async def find_team(session: AsyncSession, organization: OrganizationId, id: Tea
 
 async def get_team(session: AsyncSession, organization: OrganizationId, id: TeamId) -> Team:
     """Return the team with its roles; raises UnknownTeam."""
-    return known(await find_team(session, organization, id), organization, id)
-
-
-def known(team: Team | None, organization: OrganizationId, id: TeamId) -> Team:
-    """Return the team; raises UnknownTeam where there is none."""
+    team = await find_team(session, organization, id)
     if team is None:
         raise UnknownTeam(team=id, organization=organization)
     return team
@@ -44,7 +81,7 @@ def known(team: Team | None, organization: OrganizationId, id: TeamId) -> Team:
 async def find_place(
     session: AsyncSession, organization: OrganizationId, team: TeamId, user: UserId
 ) -> TeamMembership | None:
-    """Return somebody's place in a team, or None."""
+    """Return a user's place in a team, or None."""
     if not (is_local_id(team) and is_local_id(user)):
         return None
     return await session.get(TeamMembership, (organization, team, user))
@@ -67,3 +104,18 @@ async def list_teams(
     if after is not None:
         rows = rows.where(tuple_(Team.created_at, Team.id) > after)
     return (await session.scalars(rows)).all()
+
+
+async def list_team_members(
+    session: AsyncSession,
+    team: Team,
+    now: datetime,
+    after: tuple[datetime, UserId] | None,
+    limit: int,
+) -> Sequence[TeamMemberEntry]:
+    """Return at most `limit` members of the team, in the order in which they joined it."""
+    page = MEMBERS.limit(limit)
+    if after is not None:
+        page = page.where(tuple_(TeamMembership.joined_at, TeamMembership.user_id) > after)
+    keys = {"organization": team.organization_id, "team": team.id, "now": now}
+    return [TeamMemberEntry(*row) for row in await session.execute(page, keys)]

@@ -4,88 +4,106 @@ from datetime import datetime
 
 from sqlalchemy import literal, select
 
-from teamaccess.access.authorize import MEMBERSHIP, authorize, require_held
-from teamaccess.access.giving import refuse_bad_end, refuse_beyond
-from teamaccess.access.member_rules import later
-from teamaccess.access.selves import is_self
-from teamaccess.access.team_rules import actions_through, refuse_above
-from teamaccess.changes import Change
+from teamaccess.access.authorize import require_membership
+from teamaccess.access.giving import (
+    Gift,
+    Target,
+    authorize_giving,
+    authorize_on,
+    is_later,
+    team_target,
+)
+from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
+from teamaccess.changes.events.roles import (
+    TeamLeft,
+    TeamMemberAdded,
+    TeamMemberChanged,
+    TeamMemberRemoved,
+)
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.members.find import UnknownMember, find_member
-from teamaccess.directory.teams.find import find_place, find_team, known
-from teamaccess.storage import Membership, OrganizationId, TeamId, TeamMembership, UserId
+from teamaccess.directory.teams.find import UnknownTeam, find_place, find_team
+from teamaccess.storage import Membership, Team, TeamId, TeamMembership, UserId
 
 
 class NotInTeam(NotFound):
-    """{user} is not in the team {team}."""
+    """The user has no place in the team."""
+
+    message = "{user} is not in the team {team}."
 
 
 async def put(
-    change: Change,
-    actor: UserId,
-    organization: OrganizationId,
-    id: TeamId,
-    user: UserId,
-    until: datetime | None,
+    change: OrganizationChange, id: TeamId, user: UserId, until: datetime | None
 ) -> tuple[Membership, TeamMembership]:
-    """Have a member be in the team until then, None for without an end; return member and place.
+    """Put a member into the team until a time, None for no end; return the member and the place.
 
-    A new place, and one that ends later than it did, is giving everything that the team holds. Raises
-    UnknownTeam, UnknownMember, TeamAboveActor and what `roles.rules` says.
+    A new place, and a later end of a place, give everything that the team holds. An earlier end takes it
+    away. Raises what `authorize_giving` does, UnknownTeam, UnknownMember and LimitReached.
     """
-    found = await find_team(change.session, organization, id)
+    organization = change.organization
     member = await find_member(change.session, organization, user)
     place = await find_place(change.session, organization, id, user)
-    through = await actions_through(change, found) if found else frozenset()
-    held = await authorize(change, actor, organization, "manage_teams", holding=through)
-    team = known(found, organization, id)
-    if member is None:
-        raise UnknownMember(user=user, organization=organization)
-    refuse_bad_end(change.catalog, until, change.now)
-    if place is not None and place.expires_at == until:
+    is_unchanged = place is not None and place.expires_at == until
+    target = await _target(change, id, user, exempt=is_unchanged)
+    gives = not is_unchanged and (
+        place is None or not place.active(change.now) or is_later(until, place.expires_at)
+    )
+    gift = Gift(target.actions if gives else frozenset(), [] if is_unchanged else [until])
+    if member is None and target.refusal is None:
+        target = Target(None, UnknownMember(user=user, organization=organization))
+    await authorize_giving(change, "manage_teams", gift, target)
+    assert member is not None  # noqa: S101 - authorized, so there is one
+    if place is not None and is_unchanged:
         return member, place
-    if place is None or not place.active(change.now) or later(until, place.expires_at):
-        refuse_beyond(through, held)
-    elif not is_self(change, actor, user):
-        refuse_above(team, through, held)
-    kind = "team_member_added" if place is None else "team_member_changed"
+    kind = TeamMemberAdded if place is None else TeamMemberChanged
     if place is None:
         present = select(literal(1)).where(
             TeamMembership.organization_id == organization, TeamMembership.team_id == id
         )
-        await refuse_full(change, organization, "team_members", present)
+        await refuse_full(change, "team_members", present)
         place = TeamMembership(
             organization_id=organization, team_id=id, user_id=user, joined_at=change.now
         )
         change.session.add(place)
     place.expires_at = until
-    ends = until.isoformat() if until is not None else None
-    await record(change, kind, organization, f"user:{user}", team=id, expires_at=ends)
+    await record(change, kind(team=id, expires_at=until), organization, user)
     return member, place
 
 
-async def take(
-    change: Change, actor: UserId, organization: OrganizationId, id: TeamId, user: UserId
-) -> None:
-    """End a member's place in the team; whose own it is needs no permission for that.
+async def take(change: OrganizationChange, id: TeamId, user: UserId) -> None:
+    """End a member's place in the team. Leaving a team in person takes no permission.
 
-    Raises UnknownTeam, NotInTeam and TeamAboveActor.
+    Raises what `authorize_on` does, UnknownTeam and NotInTeam.
     """
+    organization = change.organization
     place = await find_place(change.session, organization, id, user)
-    if place is not None and is_self(change, actor, user):
-        held = await change.permitted(organization, user, [MEMBERSHIP])
-        require_held(held, organization, MEMBERSHIP)
+    if place is not None and change.is_self(user):
+        await require_membership(change)
         await change.session.delete(place)
-        await record(change, "team_left", organization, f"user:{user}", team=id)
+        await record(change, TeamLeft(team=id), organization, user)
         return
-    found = await find_team(change.session, organization, id)
-    through = await actions_through(change, found) if found else frozenset()
-    held = await authorize(change, actor, organization, "manage_teams", holding=through)
-    team = known(found, organization, id)
-    if place is None:
-        raise NotInTeam(user=user, team=id)
-    refuse_above(team, through, held)
+    target = await _target(change, id, user)
+    if place is None and target.refusal is None:
+        target = Target(None, NotInTeam(user=user, team=id))
+    await authorize_on(change, "manage_teams", target)
     await change.session.delete(place)
-    await record(change, "team_member_removed", organization, f"user:{user}", team=id)
+    await record(change, TeamMemberRemoved(team=id), organization, user)
+
+
+async def _target(
+    change: OrganizationChange, id: TeamId, user: UserId, *, exempt: bool = False
+) -> Target[Team]:
+    """Return the team, for what is done to a user's place in it.
+
+    The actor needs no rank if nothing changes (`exempt`), or if it is their own place, in person.
+    """
+    team = await find_team(change.session, change.organization, id)
+    if team is None:
+        return Target(None, UnknownTeam(team=id, organization=change.organization))
+
+    async def is_exempt() -> bool:
+        return exempt or change.is_self(user)
+
+    return await team_target(change, team, is_exempt)

@@ -15,7 +15,9 @@ LONGEST_LOCAL_PART = 64
 
 
 class InvalidEmail(Invalid):
-    """{email!r} is not an e-mail address that a mail could be sent to."""
+    """The text is not an address that mail can be sent to."""
+
+    message = "{email!r} is not a valid e-mail address."
 
 
 def normalise(email: str) -> str:

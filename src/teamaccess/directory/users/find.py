@@ -1,23 +1,36 @@
-"""Find users."""
+"""Find users by id, address, mailbox or membership; an operator may name a new address."""
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, func, or_, select
+from sqlalchemy import Select, bindparam, func, literal_column, or_, select, text
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
-from teamaccess.storage import User, UserId
+from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
+from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
 
 BY_ID = select(User).where(User.id == bindparam("id"))
-"""Built once: every request with a token asks it."""
-
-
+"""Built once, because every request with a token executes it."""
 WITH_CLOCK = BY_ID.add_columns(func.clock_timestamp())
+TAGGED_USERS = TAGGED.replace("email", "users.email", 1)
+LONGEST = 255
 
 
 class UnknownUser(NotFound):
-    """There is no user {user}."""
+    """There is no user with this id or address."""
+
+    message = "There is no user {user}."
+
+
+class NobodyToActFor(NotFound):
+    """The organization has no person with the id or external id that the header names."""
+
+    message = (
+        "{organization} has no person with this id or external id. Correct Teamaccess-On-Behalf-Of."
+    )
 
 
 async def user_now(session: AsyncSession, id: UserId) -> User | None:
@@ -26,9 +39,9 @@ async def user_now(session: AsyncSession, id: UserId) -> User | None:
 
 
 async def user_and_clock(session: AsyncSession, id: UserId) -> tuple[User, datetime] | None:
-    """Return the user and PostgreSQL's clock at this moment, or None where there is no such user."""
-    found = (await session.execute(WITH_CLOCK, {"id": id})).one_or_none()
-    return (found[0], found[1]) if found is not None else None
+    """Return the user and PostgreSQL's clock at this moment; None if there is no such user."""
+    row = (await session.execute(WITH_CLOCK, {"id": id})).one_or_none()
+    return (row[0], row[1]) if row is not None else None
 
 
 async def find_user(session: AsyncSession, id_or_email: str) -> User:
@@ -37,8 +50,54 @@ async def find_user(session: AsyncSession, id_or_email: str) -> User:
         address = normalise(id_or_email)
     except InvalidEmail:
         address = ""
-    wanted = or_(User.id == UserId(id_or_email), User.email == address)
-    user = (await session.scalars(select(User).where(wanted))).one_or_none()
+    condition = or_(User.id == UserId(id_or_email), User.email == address)
+    user = (await session.scalars(select(User).where(condition))).one_or_none()
     if user is None:
         raise UnknownUser(user=id_or_email)
     return user
+
+
+async def person_in(session: AsyncSession, organization: OrganizationId, id: str) -> User:
+    """Return the person of the organization with the id or the external id; raises NobodyToActFor.
+
+    A service account is not a person.
+    """
+    person: User | None = None
+    if 0 < len(id) <= LONGEST and id.isprintable():
+        person = await session.scalar(
+            select(User)
+            .join(Membership, Membership.user_id == User.id)
+            .where(
+                Membership.organization_id == organization,
+                User.service_account_of.is_(None),
+                or_(User.id == UserId(id), User.external_id == id),
+            )
+            .order_by(User.id != id)  # an id comes before another person's external id
+            .limit(1)
+        )
+    if person is None:
+        raise NobodyToActFor(organization=organization)
+    return person
+
+
+def same_person(user: User) -> Select[UserId]:
+    """Select the ids of the user, and of all other users with the same mailbox."""
+    if user.email is None:
+        return select(User.id).where(User.id == user.id)
+    box = mailbox(user.email)
+    same_box = literal_column(IN_SQL.format(email="users.email")) == box
+    return select(User.id).where(
+        or_(User.id == user.id, User.email == box, text(TAGGED_USERS) & same_box)
+    )
+
+
+async def user_with(change: Change, address: str) -> User:
+    """Return the user with the normalised address; a new address becomes a user."""
+    await change.session.execute(
+        insert(User)
+        .values(
+            id=new_user_id(), email=address, created_at=change.now, tokens_valid_from=change.now
+        )
+        .on_conflict_do_nothing(index_elements=[User.email])
+    )
+    return (await change.session.scalars(select(User).where(User.email == address))).one()

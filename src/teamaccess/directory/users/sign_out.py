@@ -1,11 +1,12 @@
-"""Sign out: end every session of one's own."""
+"""Sign out: end every session of a user, at their own request."""
 
 from datetime import timedelta
 
 from sqlalchemy import func, select
 
 from teamaccess.changes import Change
-from teamaccess.changes.events import record
+from teamaccess.changes.events import EventKind, record
+from teamaccess.changes.events.users import UserSignedOut
 from teamaccess.storage import Event, User, UserId
 
 MOST_RECORDED = 10
@@ -24,9 +25,9 @@ async def end_own_sessions(change: Change, id: UserId) -> None:
     recorded = await change.session.scalar(
         select(func.count()).where(
             Event.actor == about,
-            Event.kind == "signed_out",
+            Event.kind == EventKind.SIGNED_OUT,
             Event.occurred_at > change.now - timedelta(hours=1),
         )
     )
     if recorded is not None and recorded < MOST_RECORDED:
-        await record(change, "signed_out", Event.PLATFORM, about)
+        await record(change, UserSignedOut(), Event.PLATFORM, id)

@@ -34,7 +34,12 @@ Jwk = dict[str, Any]
 
 
 class LoginUnavailable(Unavailable):
-    """The login {issuer} does not answer, so nobody can be known by its tokens at present."""
+    """The OpenID issuer's keys cannot be fetched, so its tokens cannot be verified."""
+
+    message = (
+        "The OpenID issuer {issuer} does not answer, so its tokens can't be verified. Try again"
+        " shortly."
+    )
 
 
 class NotTheIssuer(Exception):
@@ -59,7 +64,7 @@ class SigningKeys:
         busy = self._lock.locked() and kid in self._keys  # then what is known does for now
         if self._is_due(kid) and not busy:
             async with self._lock:
-                if self._is_due(kid):  # whoever was first has asked for us, too
+                if self._is_due(kid):  # another request may have asked meanwhile
                     await self._ask()
         age = time.monotonic() - self._known_at
         if age > GRACE_SECONDS or (kid not in self._keys and self._known_at < self._asked_at):

@@ -43,7 +43,12 @@ ORDER BY number
 
 
 class InvalidHeads(Invalid):
-    """{source}, line {line}: that is no head as `teamaccess ledger heads` writes it ({mistake})."""
+    """A line of the file is not a chain head."""
+
+    message = (
+        "{source}, line {line}: this is not a chain head ({mistake}). Use the output of "
+        "`teamaccess ledger heads`."
+    )
 
 
 class KeptHead(Struct, frozen=True):

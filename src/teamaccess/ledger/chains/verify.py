@@ -26,7 +26,9 @@ Progress = Callable[[int], None]
 
 
 class NothingKept(Invalid):
-    """There is no head to compare with: none was kept of {what}."""
+    """The file has no chain head to compare with."""
+
+    message = "The file has no chain head of {what} to compare with. Use a file that has one."
 
 
 class OrderUnclear(RuntimeError):
@@ -62,7 +64,7 @@ async def entries_to_verify(connection: AsyncConnection, organization: str | Non
     return int((await connection.execute(ENTRIES, {"chain": organization})).scalar_one())
 
 
-async def verify(
+async def verify_chains(
     connection: AsyncConnection,
     organization: str | None = None,
     kept: Iterable[KeptHead] | None = None,

@@ -7,8 +7,7 @@ from sqlalchemy import CheckConstraint, ForeignKey, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.common.errors import Conflict
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, RequestId, RoleId, UserId
+from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, RequestId, RoleId, UserId
 
 PENDING = "status = 'pending'"
 
@@ -23,7 +22,11 @@ class AccessRequestStatus(StrEnum):
 
 
 class AccessRequestDecided(Conflict):
-    """Access request {request} is {status}, so it cannot be {wanted}."""
+    """The request was approved, declined or withdrawn, so its status is final."""
+
+    message = (
+        "The access request {request} is {status}, so it can't be {wanted}. Make a new request."
+    )
 
 
 class AccessRequest(Base):

@@ -6,8 +6,7 @@ from typing import Any
 from sqlalchemy import CheckConstraint, ForeignKeyConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, TokenId, UserId
+from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, TokenId, UserId
 
 
 class ApiToken(Base):

@@ -10,15 +10,16 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship, SubjectReference, organization, role
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
     ROLE_PATTERN,
+    Base,
     OrganizationId,
+    RelationshipSource,
     RoleId,
     is_organization_id,
     is_role_id,
+    local_id,
 )
-from teamaccess.storage.source import RelationshipSource, local_id
 
 
 class CustomRoleAction(RelationshipSource):

@@ -20,19 +20,21 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, email, invitation
-from teamaccess.storage.base import Base
-from teamaccess.storage.directory.user import IN_SQL
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
+    IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
+    Base,
+    Instant,
     InvitationId,
     OrganizationId,
+    RelationshipSource,
     RoleId,
     UserId,
     is_local_id,
     is_organization_id,
 )
-from teamaccess.storage.source import IN_RANGE, Instant, RelationshipSource
+from teamaccess.storage.directory.user import IN_SQL
 
 
 class InvitationRole(Base):
@@ -66,7 +68,9 @@ class InvitationStatus(StrEnum):
 
 
 class InvitationEnded(Conflict):
-    """Invitation {invitation} is {status}, so it cannot be {wanted}."""
+    """The invitation was accepted, cancelled, or has expired."""
+
+    message = "The invitation {invitation} is {status}, so it can't be {wanted}. Invite again."
 
 
 class Invitation(RelationshipSource):

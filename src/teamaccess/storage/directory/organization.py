@@ -5,8 +5,7 @@ from datetime import datetime
 from sqlalchemy import CheckConstraint, Index, func
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import ORGANIZATION_PATTERN, OrganizationId, UserId
+from teamaccess.storage.base import ORGANIZATION_PATTERN, Base, OrganizationId, UserId
 
 
 class Organization(Base):

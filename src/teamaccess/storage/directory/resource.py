@@ -24,18 +24,16 @@ from teamaccess.relationships import (
     team,
     user,
 )
-from teamaccess.storage.ids import (
+from teamaccess.storage.base import (
+    IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
+    Instant,
     OrganizationId,
+    RelationshipSource,
     ResourceId,
     TeamId,
     UserId,
-)
-from teamaccess.storage.source import (
-    IN_RANGE,
-    Instant,
-    RelationshipSource,
     is_team,
     is_user,
     local_id,

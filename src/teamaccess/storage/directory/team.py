@@ -9,17 +9,27 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship, SubjectReference, team, user
-from teamaccess.storage.base import Base
-from teamaccess.storage.directory.held_role import HeldRole, exactly, holding, role_held, rows_about
-from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, RoleId, TeamId, UserId
-from teamaccess.storage.source import (
+from teamaccess.storage.base import (
     IN_RANGE,
+    LOCAL_PATTERN,
+    Base,
     Instant,
+    OrganizationId,
     RelationshipSource,
+    RoleId,
+    TeamId,
+    UserId,
     is_team,
     is_user,
     local_id,
     tenant_of,
+)
+from teamaccess.storage.directory.membership import (
+    HeldRole,
+    held_rows,
+    holding,
+    role_held,
+    rows_about,
 )
 
 
@@ -158,7 +168,7 @@ class Team(Base):
         custom: Collection[RoleId] = (),
     ) -> None:
         """Hold exactly these roles; those that are `custom` are the organization's own."""
-        self.roles = exactly(
+        self.roles = held_rows(
             self.roles,
             roles,
             lambda role: TeamRole(role=role, custom=role in custom, granted_at=at),

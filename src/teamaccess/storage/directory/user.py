@@ -7,8 +7,7 @@ from enum import StrEnum
 from sqlalchemy import CheckConstraint, ColumnElement, ForeignKey, Index, func, or_, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import LOCAL_PATTERN, OrganizationId, UserId
+from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, UserId
 
 TAG = "^([^+@]+)[+][^@]*@"
 DOT_AT_GMAIL = "[.](?=[^@]*@(gmail|googlemail)[.]com$)"

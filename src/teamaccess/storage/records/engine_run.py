@@ -7,8 +7,7 @@ from typing import Any
 from sqlalchemy import JSON, BigInteger, CheckConstraint, Identity, Index, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import OrganizationId
+from teamaccess.storage.base import Base, OrganizationId
 
 
 class RunKind(StrEnum):

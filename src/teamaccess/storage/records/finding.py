@@ -8,16 +8,22 @@ from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Identity, Index,
 from sqlalchemy.orm import Mapped, mapped_column
 
 from teamaccess.common.errors import Conflict
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import OrganizationId
+from teamaccess.storage.base import Base, OrganizationId
 
 
 class AlreadyResolved(Conflict):
-    """Finding {finding} was resolved by {by} at {at}."""
+    """The finding was resolved before."""
+
+    message = "The finding {finding} was already resolved by {by} at {at}."
 
 
 class EndsByItself(Conflict):
-    """Finding {finding} ({kind}) is open for as long as it is so of {organization}: `teamaccess reconcile --organization {organization}` tells, and how to mend it."""  # noqa: E501 - a sentence is one line
+    """A finding of this kind cannot be resolved by hand. It closes when its cause is gone."""
+
+    message = (
+        "The finding {finding} ({kind}) closes when its cause is gone. Run `teamaccess "
+        "reconcile --organization {organization}` to see the cause and how to repair it."
+    )
 
 
 class FindingKind(StrEnum):

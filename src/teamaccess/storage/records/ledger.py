@@ -21,8 +21,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 from sqlalchemy.types import UserDefinedType
 
-from teamaccess.storage.base import Base
-from teamaccess.storage.ids import OrganizationId
+from teamaccess.storage.base import Base, OrganizationId
 
 
 class TransactionId(UserDefinedType[str]):

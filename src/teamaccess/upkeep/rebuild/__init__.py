@@ -1,1 +1,1 @@
-"""Fills SpiceDB again from the rows, and compares the result."""
+"""Rebuilds organizations in SpiceDB: empties them, and fills them from the rows."""

@@ -1,8 +1,8 @@
-"""Whether the rows of an organization stand for what its ledger led to.
+"""Compares the rows of an organization with the result of its ledger.
 
-Both are summed up, so that memory is used for a page of each. Only where the sums differ, or an operator
-has given an entry up, they are held against each other whole. The sums are of 64-bit hashes, which Python
-seeds anew in each process.
+Both sides are summed as 64-bit hashes, so that memory holds one page of each side. The relationships
+themselves are compared only if the sums differ or an operator skipped an entry. Python seeds the hashes
+differently in each process.
 """
 
 from collections.abc import AsyncIterator
@@ -15,12 +15,12 @@ from teamaccess.catalog import Catalog
 from teamaccess.relationships import ENDING
 from teamaccess.relationships.updates import WAS
 from teamaccess.storage import OrganizationId, RelationshipSource
-from teamaccess.upkeep.reconciliation.comparison import could_be_made, parsed
-from teamaccess.upkeep.reconciliation.rows import PAGE, meant
+from teamaccess.upkeep.reconciliation.comparison import parse_or_none, some_row_could_make
+from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships
 
 EXAMPLES = 10
-"""How many differences of a kind are told."""
-LAST_WORDS = sql(f"""
+"""The most differences of one kind in an answer."""
+LAST_UPDATES = sql(f"""
 SELECT DISTINCT ON (identity) said, skipped FROM (
   SELECT position, nth, said, status = 'skipped' AS skipped,
     split_part(split_part(said, ' ', 2), '{ENDING}', 1) AS identity
@@ -31,62 +31,69 @@ SELECT DISTINCT ON (identity) said, skipped FROM (
 ) AS told
 ORDER BY identity, position DESC, nth DESC
 """)  # noqa: S608 - a constant of ours
-"""What the ledger says last of each relationship; RESTORE and PURGE say nothing new."""
+"""The last update of each relationship. RESTORE and PURGE are left out because they decide nothing."""
 
 
-async def disagreement(
+async def find_disagreements(
     session: AsyncSession, catalog: Catalog, organization: OrganizationId
 ) -> list[str]:
-    """Return what only the rows have and what only the ledger has, some of each; nothing if they agree.
+    """Return examples of what only the rows have and what only the ledger has; nothing if they agree.
 
-    Where an operator has given up what the ledger says last of something, the rows count. What no row
-    could have made is left out: it was never in one, and SpiceDB refused it.
+    The rows count for a relationship whose last update an operator skipped. Relationships that no row
+    could make are left out: no row ever had them, and SpiceDB refused them.
     """
-    total, given_up = 0, False
-    async for text in _of_rows(session, organization):
+    total, any_skipped = 0, False
+    async for text in _row_texts(session, organization):
         total += hash(text)
-    async for said, skipped in _of_ledger(session, organization):
-        total -= hash(said)
-        given_up |= skipped
-    return await _differences(session, catalog, organization) if total or given_up else []
+    async for text, skipped in _ledger_texts(session, organization):
+        total -= hash(text)
+        any_skipped |= skipped
+    if not total and not any_skipped:
+        return []
+    return await _differences(session, catalog, organization)
 
 
 async def _differences(
     session: AsyncSession, catalog: Catalog, organization: OrganizationId
 ) -> list[str]:
-    rows = {text async for text in _of_rows(session, organization)}
+    rows = {text async for text in _row_texts(session, organization)}
     ledger: set[str] = set()
-    given_up: set[str] = set()
-    async for said, skipped in _of_ledger(session, organization):
-        (given_up if skipped else ledger).add(_identity(said) if skipped else said)
-    found = (text for text in sorted(rows - ledger) if _identity(text) not in given_up)
-    lost = (
+    skipped_identities: set[str] = set()
+    async for text, skipped in _ledger_texts(session, organization):
+        if skipped:
+            skipped_identities.add(_identity(text))
+        else:
+            ledger.add(text)
+    only_rows = (
+        text for text in sorted(rows - ledger) if _identity(text) not in skipped_identities
+    )
+    only_ledger = (
         text
         for text in sorted(ledger - rows)
-        if (relationship := parsed(text)) and could_be_made(relationship, catalog)
+        if (relationship := parse_or_none(text)) and some_row_could_make(relationship, catalog)
     )
     return [
-        *(f"only the rows have {text}" for text in islice(found, EXAMPLES)),
-        *(f"only the ledger has {text}" for text in islice(lost, EXAMPLES)),
+        *(f"only the rows have {text}" for text in islice(only_rows, EXAMPLES)),
+        *(f"only the ledger has {text}" for text in islice(only_ledger, EXAMPLES)),
     ]
 
 
-async def _of_rows(session: AsyncSession, organization: OrganizationId) -> AsyncIterator[str]:
+async def _row_texts(session: AsyncSession, organization: OrganizationId) -> AsyncIterator[str]:
     for source in RelationshipSource.tables().values():
-        async for page in meant(session, source, organization):
+        async for page in expected_relationships(session, source, organization):
             for relationship in page:
                 yield str(relationship)
 
 
-async def _of_ledger(
+async def _ledger_texts(
     session: AsyncSession, organization: OrganizationId
 ) -> AsyncIterator[tuple[str, bool]]:
-    """Yield what stands by the ledger, and what would if its entry had not been skipped."""
-    last = await session.stream(
-        LAST_WORDS, {"organization": organization}, execution_options={"yield_per": PAGE}
+    """Yield each relationship whose last update adds it or was skipped, and whether it was skipped."""
+    updates = await session.stream(
+        LAST_UPDATES, {"organization": organization}, execution_options={"yield_per": PAGE}
     )
-    async for said, skipped in last:
-        operation, _, rest = said.partition(" ")
+    async for update, skipped in updates:
+        operation, _, rest = update.partition(" ")
         if operation == "TOUCH" or skipped:
             yield rest.partition(WAS)[0], skipped
 

@@ -1,4 +1,4 @@
-"""Bring what the rows of emptied organizations stand for into SpiceDB, the markers last."""
+"""Import the relationships of emptied organizations into SpiceDB, and their markers last."""
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from typing import NamedTuple
@@ -7,10 +7,10 @@ from sqlalchemy import or_, select
 
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
-from teamaccess.delivery.batch import of_run
 from teamaccess.delivery.progress import LedgerProgress
+from teamaccess.delivery.writer import of_run
 from teamaccess.engine import IMPORT, Engine
-from teamaccess.ledger.markers import LIFE, applied, head
+from teamaccess.ledger.entry import LIFE, applied, head
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,
@@ -19,57 +19,61 @@ from teamaccess.storage import (
     RelationshipSource,
     RunKind,
 )
-from teamaccess.upkeep.reconciliation.rows import PAGE, meant
-from teamaccess.upkeep.reconciliation.scan import Seen
+from teamaccess.upkeep.reconciliation.rows import PAGE, expected_relationships
+from teamaccess.upkeep.reconciliation.scan import OnProgress
 
 WRITE_SECONDS = 30.0
 
 
-class Filled(NamedTuple):
-    """How much was brought there, and the ZedToken at which it holds; none where there was nothing."""
+class FillResult(NamedTuple):
+    """The number of imported relationships, and the ZedToken of the last write; None without a write."""
 
     relationships: int
     zed_token: str | None
 
 
-async def fill(
+async def import_relationships(
     engine: Engine,
     change: Change,
-    places: Iterable[LedgerProgress],
+    targets: Iterable[LedgerProgress],
     runs: Mapping[str, int],
-    seen: Seen,
-) -> Filled:
-    """Import it, and at last write the newest positions: only then anything is decided there again.
+    on_progress: OnProgress,
+) -> FillResult:
+    """Import the relationships, then write the newest positions. Only then are changes decided again.
 
-    `runs` are what our database says of it, by organization.
+    `targets` are the organizations with their progress, and `runs` the ids of their recorded runs.
+    `on_progress` gets the size of each batch.
 
-    Raises AlreadyThere where somebody's late write has come since they were emptied: it may have brought
-    more than it meets. (The newest position, sent late, brings nothing that is not there at last.)
+    Raises AlreadyThere if a late write arrived after the organizations were emptied, because that write
+    may have added more than the import collides with. A late write of the newest position adds nothing
+    that the import does not add.
     """
-    begun = [place for place in places if place.position > 0]
-    if not begun:
-        return Filled(0, None)
+    with_entries = [progress for progress in targets if progress.position > 0]
+    if not with_entries:
+        return FillResult(0, None)
     imported = 0
-    async for batch in _batches(change, begun):
+    async for batch in _batches(change, with_entries):
         await engine.import_(batch)
         imported += len(batch)
-        seen(len(batch))
-    newest = [(place.organization, place.position, place.hash) for place in begun]
+        on_progress(len(batch))
+    newest = [
+        (progress.organization, progress.position, progress.hash) for progress in with_entries
+    ]
     token = await engine.write(
         [Touch(each) for at in newest for each in (applied(*at, change.now), head(*at))],
         metadata=of_run(RunKind.REBUILD, runs, change.attribution.request_id),
         seconds=WRITE_SECONDS,
     )
-    return Filled(imported + 2 * len(newest), token)
+    return FillResult(imported + 2 * len(newest), token)
 
 
 async def _batches(
-    change: Change, places: Sequence[LedgerProgress]
+    change: Change, targets: Sequence[LedgerProgress]
 ) -> AsyncIterator[list[Relationship]]:
-    """Yield as much at once as one import takes; small organizations travel together."""
+    """Yield batches of the size of one import. Small organizations share a batch."""
     batch: list[Relationship] = []
-    for place in places:
-        async for relationship in _relationships(change, place):
+    for progress in targets:
+        async for relationship in _relationships(change, progress):
             batch.append(relationship)
             if len(batch) == IMPORT:
                 yield batch
@@ -78,25 +82,25 @@ async def _batches(
         yield batch
 
 
-async def _relationships(change: Change, place: LedgerProgress) -> AsyncIterator[Relationship]:
-    """Yield what SpiceDB should hold of an organization but its newest position, the markers last."""
+async def _relationships(change: Change, progress: LedgerProgress) -> AsyncIterator[Relationship]:
+    """Yield what SpiceDB should hold for an organization except its newest position, the markers last."""
     for source in RelationshipSource.tables().values():
-        async for page in meant(change.session, source, place.organization):
+        async for page in expected_relationships(change.session, source, progress.organization):
             for relationship in page:
                 if not relationship.expired(change.now):
                     yield relationship
-    async for marker in _markers(change, place):
+    async for marker in _markers(change, progress):
         yield marker
 
 
-async def _markers(change: Change, place: LedgerProgress) -> AsyncIterator[Relationship]:
-    """Yield the marker of each position that somebody may still try to write, but the newest."""
+async def _markers(change: Change, progress: LedgerProgress) -> AsyncIterator[Relationship]:
+    """Yield the marker of each position, except the newest, that a late write may still bring."""
     rows = await change.session.stream(
         select(LedgerEntry.position, LedgerEntry.hash)
         .join(LedgerApplication, SAME_POSITION)
         .where(
-            LedgerEntry.organization_id == place.organization,
-            LedgerEntry.position < place.position,
+            LedgerEntry.organization_id == progress.organization,
+            LedgerEntry.position < progress.position,
             or_(
                 LedgerEntry.decided_at > change.now - LIFE,
                 LedgerApplication.status.not_in(DONE),
@@ -106,4 +110,4 @@ async def _markers(change: Change, place: LedgerProgress) -> AsyncIterator[Relat
         execution_options={"yield_per": PAGE},
     )
     async for row in rows:
-        yield applied(place.organization, row.position, row.hash, change.now)
+        yield applied(progress.organization, row.position, row.hash, change.now)

@@ -1,4 +1,4 @@
-"""Which organizations have another history in SpiceDB than in their ledgers."""
+"""Finds the organizations whose history in SpiceDB is not the history in their ledger."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -8,18 +8,18 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine, Objects, Question
 from teamaccess.ledger import Sessions
-from teamaccess.ledger.markers import HEAD
+from teamaccess.ledger.entry import HEAD
 from teamaccess.relationships import ledger_position, organization
 from teamaccess.storage import LedgerEntry, LedgerHead, OrganizationId
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION
 
 BATCH = 50
-LONGEST_NUMBER = 19
-"""PostgreSQL's bigint has all numbers that are shorter."""
+BIGINT_DIGITS = 19
+"""Every number with fewer digits fits PostgreSQL's bigint."""
 
 
-async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
-    """Yield the ids of all organizations, ended ones too, in batches."""
+async def organization_batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
+    """Yield the ids of all organizations in batches, including ended ones."""
     last: OrganizationId | None = None
     while True:
         ids = select(LedgerHead.organization_id).order_by(LedgerHead.organization_id).limit(BATCH)
@@ -32,53 +32,57 @@ async def batches(sessions: Sessions) -> AsyncIterator[list[OrganizationId]]:
         last = batch[-1]
 
 
-async def doubtful(engine: Engine, places: Sequence[LedgerProgress]) -> list[LedgerProgress]:
-    """Return those of whose newest position SpiceDB does not say that it is the newest."""
+async def with_unconfirmed_head(
+    engine: Engine, candidates: Sequence[LedgerProgress]
+) -> list[LedgerProgress]:
+    """Return the organizations whose newest position SpiceDB refused or does not confirm as the head."""
     newest = [
         Question(
             organization(each.organization), HEAD, ledger_position(each.position, each.hash.hex())
         )
-        for each in places
+        for each in candidates
     ]
     answers = await engine.answers(newest)
     return [
-        place
-        for place, answer in zip(places, answers, strict=True)
-        if not answer or place.refusal is not None
+        progress
+        for progress, answer in zip(candidates, answers, strict=True)
+        if not answer or progress.refusal is not None
     ]
 
 
-async def differs(session: AsyncSession, engine: Engine, place: LedgerProgress) -> bool:
-    """Return whether what SpiceDB has is no beginning of the ledger, or one that it had gone beyond.
+async def needs_rebuild(session: AsyncSession, engine: Engine, progress: LedgerProgress) -> bool:
+    """Return whether SpiceDB has another history, or refused a position for good.
 
-    Positions that only have not arrived yet make no difference, unless SpiceDB refused one for good.
+    Positions that are still pending are not a reason to rebuild.
     """
-    return place.refusal is not None or await is_another(session, engine, place)
+    return progress.refusal is not None or await has_other_history(session, engine, progress)
 
 
-async def is_another(session: AsyncSession, engine: Engine, place: LedgerProgress) -> bool:
-    """Return the same for what SpiceDB has, whatever it has refused."""
-    held = await _heads(engine, place.organization)
-    if not held:
-        return place.confirmed > 0
+async def has_other_history(
+    session: AsyncSession, engine: Engine, progress: LedgerProgress
+) -> bool:
+    """Return whether SpiceDB's head is not in the ledger, or is older than a confirmed position."""
+    heads = await _heads(engine, progress.organization)
+    if not heads:
+        return progress.confirmed > 0
     rows = await session.execute(
         select(LedgerEntry.position, LedgerEntry.hash).where(
-            LedgerEntry.organization_id == place.organization,
-            LedgerEntry.position.in_(_positions(held)),
-            LedgerEntry.position >= place.confirmed,
+            LedgerEntry.organization_id == progress.organization,
+            LedgerEntry.position.in_(_positions(heads)),
+            LedgerEntry.position >= progress.confirmed,
         )
     )
-    return not held & {ledger_position(row.position, row.hash.hex()).id for row in rows}
+    return not heads & {ledger_position(row.position, row.hash.hex()).id for row in rows}
 
 
 def _positions(ids: set[str]) -> list[int]:
-    """Return the numbers in them; what somebody else wrote there may have none."""
+    """Return the positions in head ids. An id that somebody else wrote may contain none."""
     numbers = (id.partition("-")[0] for id in ids)
-    return [int(each) for each in numbers if each.isdigit() and len(each) < LONGEST_NUMBER]
+    return [int(number) for number in numbers if number.isdigit() and len(number) < BIGINT_DIGITS]
 
 
 async def _heads(engine: Engine, id: OrganizationId) -> set[str]:
-    """Return which positions SpiceDB calls the newest; there is never more than one of ours."""
+    """Return the ids of the heads that SpiceDB holds. We never write more than one."""
     return {
         held.text.rpartition(":")[2]
         async for page in engine.export(Objects(ORGANIZATION, id=id, relation=HEAD))

@@ -1,4 +1,4 @@
-"""Fill a SpiceDB that is empty, restored or another one from the rows."""
+"""Fill a SpiceDB from the rows, after it was emptied, restored or replaced."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing, suppress
@@ -10,10 +10,11 @@ from sqlalchemy import case, func, update
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Change, Ledger
 from teamaccess.changes.events import record, record_alone
-from teamaccess.delivery.batch import of_run
+from teamaccess.changes.events.organizations import EngineRebuilt, RebuildRefused
 from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
 from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.writer import of_run
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import AlreadyThere, Engine, Objects
 from teamaccess.ledger import Attribution, OrganizationBusy, UnknownOrganization
@@ -26,30 +27,35 @@ from teamaccess.storage import (
     RunPhase,
 )
 from teamaccess.upkeep import findings
-from teamaccess.upkeep.rebuild.agreement import disagreement
-from teamaccess.upkeep.rebuild.fill import Filled, fill
-from teamaccess.upkeep.rebuild.histories import batches, differs, doubtful, is_another
-from teamaccess.upkeep.reconciliation.scan import Seen
+from teamaccess.upkeep.rebuild.agreement import find_disagreements
+from teamaccess.upkeep.rebuild.fill import FillResult, import_relationships
+from teamaccess.upkeep.rebuild.histories import (
+    has_other_history,
+    needs_rebuild,
+    organization_batches,
+    with_unconfirmed_head,
+)
+from teamaccess.upkeep.reconciliation.scan import OnProgress
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, objects_of
 
 ATTEMPTS = 5
-"""Each late write that comes in between costs one, and none can come twice."""
+"""Each late write that interferes costs one attempt, and none can arrive twice."""
 
 
 @dataclass
-class Rebuilt:
-    """How much was done."""
+class RebuildResult:
+    """What was rebuilt, and what was not."""
 
     organizations: list[OrganizationId] = field(default_factory=list)
     relationships: int = 0
     busy: list[OrganizationId] = field(default_factory=list)
-    """Those that were being changed: they are as they were, or refused until they are rebuilt."""
+    """Organizations that were locked by changes. Their access is unchanged, or denied until a rebuild."""
     disagreeing: dict[OrganizationId, list[str]] = field(default_factory=dict)
-    """Those whose rows are not what their ledger led to, with some differences: they are not filled."""
+    """Organizations whose rows disagree with their ledger, with examples. They are not filled."""
 
 
 class Rebuilder:
-    """Rebuilds organizations. Stopped at any moment, it can be run again."""
+    """Rebuilds organizations. It can be interrupted at any moment and run again."""
 
     def __init__(
         self, ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
@@ -57,101 +63,105 @@ class Rebuilder:
         self._ledger, self._engine, self._catalog = ledger, engine, catalog
         self._attribution = attribution
         self._from_nothing = False
-        self.done = Rebuilt()
+        self.result = RebuildResult()
 
-    async def everything(self, seen: Seen) -> Rebuilt:
-        """Rebuild every organization that has another history in SpiceDB."""
+    async def rebuild_all(self, on_progress: OnProgress) -> RebuildResult:
+        """Rebuild every organization whose history in SpiceDB differs from its ledger."""
         self._from_nothing = await self._is_empty()
-        async for ids in batches(self._ledger.sessions):
-            await self.some(ids, seen)
-        return self.done
+        async for ids in organization_batches(self._ledger.sessions):
+            await self.rebuild(ids, on_progress)
+        return self.result
 
-    async def give_schema(self) -> None:
-        """Write the catalog's schema where SpiceDB has none at all."""
+    async def ensure_schema(self) -> None:
+        """Write the catalog's schema if SpiceDB has no schema."""
         if not await self._engine.has_schema():
             await apply_schema(self._ledger, self._engine, self._catalog, self._attribution)
 
-    async def some(self, ids: Sequence[OrganizationId], seen: Seen) -> Rebuilt:
-        """Rebuild those of a batch that need it; raises UnknownOrganization where there are none."""
+    async def rebuild(
+        self, ids: Sequence[OrganizationId], on_progress: OnProgress
+    ) -> RebuildResult:
+        """Rebuild those of the organizations that need it. Raises UnknownOrganization if none exists."""
         async with self._ledger.sessions() as session:
-            places = await newest_progress(session, ids)
-        if not places:
+            targets = await newest_progress(session, ids)
+        if not targets:
             raise UnknownOrganization(organization=", ".join(ids))
-        needing = [each.organization for each in await doubtful(self._engine, places)]
-        if not needing:
-            return self.done
+        ids_to_rebuild = [
+            progress.organization for progress in await with_unconfirmed_head(self._engine, targets)
+        ]
+        if not ids_to_rebuild:
+            return self.result
         try:
-            await self._locked(needing, seen)
+            await self._rebuild_locked(ids_to_rebuild, on_progress)
         except OrganizationBusy:
-            for id in needing:
+            for id in ids_to_rebuild:
                 try:
-                    await self._locked([id], seen)
+                    await self._rebuild_locked([id], on_progress)
                 except OrganizationBusy:
-                    self.done.busy.append(id)
-        return self.done
+                    self.result.busy.append(id)
+        return self.result
 
-    async def _locked(self, ids: Sequence[OrganizationId], seen: Seen) -> None:
-        """Rebuild those of them that need it, which nobody changes meanwhile."""
+    async def _rebuild_locked(self, ids: Sequence[OrganizationId], on_progress: OnProgress) -> None:
+        """Lock the organizations, and rebuild those that need it."""
         async with self._ledger.hold(self._attribution, *ids) as change:
-            places = [
-                place
-                for place in await newest_progress(change.session, ids)
-                if await differs(change.session, self._engine, place)
-                and await self._agrees(change, place)
+            targets = [
+                progress
+                for progress in await newest_progress(change.session, ids)
+                if await needs_rebuild(change.session, self._engine, progress)
+                and await self._agrees(change, progress)
             ]
-            if not places:
+            if not targets:
                 return
-            rebuilt = [place.organization for place in places]
-            # The others have only not arrived yet, which is no reason to refuse the commit.
+            rebuilt = [progress.organization for progress in targets]
+            # The positions of the others are only pending, which must not refuse the commit.
             change.standing = [at for at in change.standing if at.organization in rebuilt]
-            filled = await self._replace(change, places, seen)
-            await self._keep(change, places, filled.zed_token)
-            await self._ledger.commit(change)  # which asks once more where SpiceDB stands
-        self.done.organizations += rebuilt
-        self.done.relationships += filled.relationships
+            filled = await self._replace(change, targets, on_progress)
+            await self._mark_applied(change, targets, filled.zed_token)
+            await self._ledger.commit(change)  # the commit checks SpiceDB's position once more
+        self.result.organizations += rebuilt
+        self.result.relationships += filled.relationships
 
-    async def _agrees(self, change: Change, place: LedgerProgress) -> bool:
-        """Return whether the rows may be enforced: nobody has changed them behind the ledger's back.
+    async def _agrees(self, change: Change, progress: LedgerProgress) -> bool:
+        """Return whether the rows agree with the ledger, so that they may be enforced.
 
-        If somebody has, nobody can do anything where SpiceDB has another history: it may hold what was
-        taken away since.
+        If somebody changed the rows directly and SpiceDB has another history, all access there is closed:
+        SpiceDB may hold relationships that were removed since.
         """
-        id = place.organization
-        differences = await disagreement(change.session, self._catalog, id)
+        id = progress.organization
+        differences = await find_disagreements(change.session, self._catalog, id)
         if not differences:
             return True
-        self.done.disagreeing[id] = differences
-        if closed := await is_another(change.session, self._engine, place):
-            runs = await self._begin(change, RunKind.CLOSE, [place])
-            await self._close(RunKind.CLOSE, place, runs)
+        self.result.disagreeing[id] = differences
+        if closed := await has_other_history(change.session, self._engine, progress):
+            runs = await self._begin(change, RunKind.CLOSE, [progress])
+            await self._close(RunKind.CLOSE, progress, runs)
         await record_alone(
             self._ledger.sessions,
             self._attribution,
-            "rebuild_refused",
-            subject=f"organization:{id}",
-            closed=closed,
-            differences=differences,
+            RebuildRefused(closed=closed, differences=differences),
+            id,
         )
         return False
 
     async def _replace(
-        self, change: Change, places: Sequence[LedgerProgress], seen: Seen
-    ) -> Filled:
-        """Empty them and fill them, and again if somebody's late write comes in between.
+        self, change: Change, targets: Sequence[LedgerProgress], on_progress: OnProgress
+    ) -> FillResult:
+        """Empty the organizations and fill them; repeat if a late write interferes.
 
-        A SpiceDB in which there was nothing at all is not emptied first: a late write that has come
-        since then has brought its marker, which an import meets.
+        A SpiceDB that held nothing at all is not emptied first: a late write since then has brought its
+        marker, and the import collides with that.
         """
         for attempt in range(ATTEMPTS):
             empties = attempt > 0 or not self._from_nothing
             phase = RunPhase.EMPTYING if empties else RunPhase.FILLING
-            runs = await self._begin(change, RunKind.REBUILD, places, phase)
+            runs = await self._begin(change, RunKind.REBUILD, targets, phase)
             if empties:
-                for place in places:
-                    await self._empty(place, runs)
+                for progress in targets:
+                    await self._empty(progress, runs)
             with suppress(AlreadyThere):
-                return await fill(self._engine, change, places, runs, seen)
-        raise OrganizationBusy(organization=", ".join(place.organization for place in places))
+                return await import_relationships(self._engine, change, targets, runs, on_progress)
+        raise OrganizationBusy(
+            organization=", ".join(progress.organization for progress in targets)
+        )
 
     async def _is_empty(self) -> bool:
         """Return whether SpiceDB holds nothing at all."""
@@ -166,52 +176,55 @@ class Rebuilder:
         self,
         change: Change,
         kind: RunKind,
-        places: Sequence[LedgerProgress],
+        targets: Sequence[LedgerProgress],
         phase: RunPhase = RunPhase.EMPTYING,
     ) -> dict[str, int]:
-        """Say in our database what will be written, in a transaction of its own, before it is.
+        """Record the runs in a transaction of their own, before anything is written.
 
-        SECURITY: the watcher judges what SpiceDB tells by these rows alone.
+        SECURITY: the watcher judges the writes that SpiceDB reports by these rows alone.
         """
         async with self._ledger.sessions.begin() as session:
             return await begin(
                 session,
                 kind,
-                [(place.organization, place.position) for place in places],
+                [(progress.organization, progress.position) for progress in targets],
                 request_id=self._attribution.request_id,
                 transaction=change.transaction,
                 phase=phase,
             )
 
-    async def _empty(self, place: LedgerProgress, runs: Mapping[str, int]) -> None:
-        """Delete all that SpiceDB holds of it: first what lets anybody do anything."""
-        await self._close(RunKind.REBUILD, place, runs)
-        for objects in objects_of(place.organization, self._catalog):
-            await self._engine.delete(objects, self._said(RunKind.REBUILD, place, runs))
+    async def _empty(self, progress: LedgerProgress, runs: Mapping[str, int]) -> None:
+        """Delete everything that SpiceDB holds for an organization, the membership gate first."""
+        await self._close(RunKind.REBUILD, progress, runs)
+        for objects in objects_of(progress.organization, self._catalog):
+            await self._engine.delete(objects, self._metadata(RunKind.REBUILD, progress, runs))
 
-    async def _close(self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]) -> None:
-        """Delete what lets anybody do anything there."""
-        gate = Objects(ORGANIZATION, place.organization, relation=GATE)
-        await self._engine.delete(gate, self._said(kind, place, runs))
-
-    def _said(
-        self, kind: RunKind, place: LedgerProgress, runs: Mapping[str, int]
-    ) -> dict[str, Any]:
-        mine: dict[str, int] = {place.organization: runs[place.organization]}
-        return of_run(kind, mine, self._attribution.request_id)
-
-    async def _keep(
-        self, change: Change, places: Sequence[LedgerProgress], token: str | None
+    async def _close(
+        self, kind: RunKind, progress: LedgerProgress, runs: Mapping[str, int]
     ) -> None:
-        """Keep that every position is there, pending and refused ones too: the rows had them all.
+        """Delete the membership gate, so that nobody can do anything."""
+        gate = Objects(ORGANIZATION, progress.organization, relation=GATE)
+        await self._engine.delete(gate, self._metadata(kind, progress, runs))
 
-        The tokens of a SpiceDB that was replaced mean nothing to this one.
+    def _metadata(
+        self, kind: RunKind, progress: LedgerProgress, runs: Mapping[str, int]
+    ) -> dict[str, Any]:
+        """Return the metadata that names the run in a write."""
+        run: dict[str, int] = {progress.organization: runs[progress.organization]}
+        return of_run(kind, run, self._attribution.request_id)
+
+    async def _mark_applied(
+        self, change: Change, targets: Sequence[LedgerProgress], token: str | None
+    ) -> None:
+        """Record that every position is applied, also pending and refused ones: the rows include them.
+
+        The tokens of a replaced SpiceDB mean nothing to the new one, so they are overwritten.
         """
         status = LedgerApplication.status
         skipped = ApplicationStatus.SKIPPED
         await change.session.execute(
             update(LedgerApplication)
-            .where(LedgerApplication.organization_id.in_([each.organization for each in places]))
+            .where(LedgerApplication.organization_id.in_([each.organization for each in targets]))
             .values(
                 status=case((status == skipped, skipped), else_=ApplicationStatus.APPLIED),
                 zed_token=token,
@@ -219,9 +232,7 @@ class Rebuilder:
                 refusal=None,
             )
         )
-        for place in places:
-            id = place.organization
-            await record(
-                change, "engine_rebuilt", id, f"organization:{id}", position=place.position
-            )
-            await findings.resolve(change.session, FindingKind.OTHER_HISTORY, id)
+        for progress in targets:
+            id = progress.organization
+            await record(change, EngineRebuilt(position=progress.position), id, id)
+            await findings.close_findings(change.session, FindingKind.OTHER_HISTORY, id)

@@ -1,6 +1,10 @@
-"""What the rows stand for against what SpiceDB holds: compared, mended, and filled anew."""
+"""Reconciles the rows with SpiceDB: compares them, and repairs differences."""
 
 from teamaccess.upkeep.reconciliation.inspector import Inspector
-from teamaccess.upkeep.reconciliation.result import UNASKED, DeleteBudget, ReconcileResult
+from teamaccess.upkeep.reconciliation.result import (
+    DEFAULT_MOST_DELETES,
+    DeleteBudget,
+    ReconcileResult,
+)
 
-__all__ = ["UNASKED", "DeleteBudget", "Inspector", "ReconcileResult"]
+__all__ = ["DEFAULT_MOST_DELETES", "DeleteBudget", "Inspector", "ReconcileResult"]

@@ -1,4 +1,4 @@
-"""Whether one organization has really drifted, however much it changes meanwhile."""
+"""Compares one organization with SpiceDB, also while it changes."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -26,20 +26,20 @@ PAUSE_SECONDS = 0.3
 
 
 class Moved(Exception):
-    """The organization was changed meanwhile, so that a difference need not be one."""
+    """The organization was changed during the comparison, so a difference may not be drift."""
 
 
-class Examiner:
-    """Compares single organizations."""
+class OrganizationComparer:
+    """Compares the rows of an organization with SpiceDB."""
 
     def __init__(self, ledger: Ledger, engine: Engine, catalog: Catalog) -> None:
         self.ledger, self.engine, self.catalog = ledger, engine, catalog
 
-    async def examine(self, attribution: Attribution, id: OrganizationId) -> Comparison:
+    async def compare(self, attribution: Attribution, id: OrganizationId) -> Comparison:
         """Return how SpiceDB differs from the rows.
 
-        Changes go on meanwhile; only where they leave no moment between them the organization is locked.
-        Raises OtherHistory, OrganizationStopped, and OrganizationBusy where something stays pending.
+        The organization is compared between changes. It is locked only if changes leave no pause.
+        Raises OtherHistory, OrganizationStopped, and OrganizationBusy if positions stay pending.
         """
         for _ in range(ATTEMPTS):
             with suppress(Moved):
@@ -50,48 +50,51 @@ class Examiner:
 
     @asynccontextmanager
     async def locked(self, attribution: Attribution, id: OrganizationId) -> AsyncIterator[Change]:
-        """Open a change under the organization's lock; one that has ended can be locked as well."""
+        """Open a change under the lock of an organization, which may have ended."""
         async with self.ledger.sessions() as session:
-            [place] = await newest_progress(session, [id])
-        opening = self.ledger.hold if place.ended else self.ledger.change
+            [progress] = await newest_progress(session, [id])
+        opening = self.ledger.hold if progress.ended else self.ledger.change
         async with opening(attribution, id) as change:
             yield change
 
     async def under_lock(self, session: AsyncSession, id: OrganizationId) -> Comparison:
         """Return how SpiceDB differs from the rows of an organization that this session has locked."""
         await session.execute(UNHURRIED)
-        place = await _settled(session, id)
-        if place is None:
+        progress = await _settled(session, id)
+        if progress is None:
             raise OrganizationBusy(organization=id)
-        return await compare(session, self.engine, self.catalog, place)
+        return await compare(session, self.engine, self.catalog, progress)
 
     async def _between_changes(self, id: OrganizationId) -> Comparison:
-        """Compare rows as one snapshot has them; raises Moved if they did not stay so."""
+        """Compare the rows of one snapshot. Raises Moved if the organization changed meanwhile."""
         async with self.ledger.sessions() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
             await session.execute(UNHURRIED)
-            place = await _settled(session, id)
-            if place is None:
+            progress = await _settled(session, id)
+            if progress is None:
                 raise Moved
             try:
-                comparison = await compare(session, self.engine, self.catalog, place)
+                comparison = await compare(session, self.engine, self.catalog, progress)
             except OtherHistory:
-                await self._refuse_moved(place)
+                await self._refuse_moved(progress)
                 raise
         if comparison.differences:
-            await self._refuse_moved(place)
+            await self._refuse_moved(progress)
         return comparison
 
-    async def _refuse_moved(self, place: LedgerProgress) -> None:
-        """Raise Moved if the organization does not stand there any more."""
+    async def _refuse_moved(self, progress: LedgerProgress) -> None:
+        """Raise Moved if the organization's progress has changed."""
         async with self.ledger.sessions() as session:
-            if await _settled(session, place.organization) != place:
+            if await _settled(session, progress.organization) != progress:
                 raise Moved
 
 
 async def _settled(session: AsyncSession, id: OrganizationId) -> LedgerProgress | None:
-    """Return where the organization stands if SpiceDB is known to have it all, else None."""
-    [place] = await newest_progress(session, [id])
-    if place.refusal is not None:
-        raise OrganizationStopped(organization=id, refusal=place.refusal)
-    return place if place.settled else None
+    """Return the organization's progress if SpiceDB confirmed every position, otherwise None.
+
+    Raises OrganizationStopped.
+    """
+    [progress] = await newest_progress(session, [id])
+    if progress.refusal is not None:
+        raise OrganizationStopped(organization=id, refusal=progress.refusal)
+    return progress if progress.settled else None

@@ -1,4 +1,4 @@
-"""The difference between what one organization's rows stand for and what SpiceDB holds of it."""
+"""The differences between the rows of one organization and the relationships in SpiceDB."""
 
 import json
 from dataclasses import dataclass, field
@@ -11,91 +11,91 @@ from teamaccess.relationships import InvalidRelationship, Purge, Relationship, R
 from teamaccess.storage import OrganizationId, RelationshipSource
 
 EXAMPLES = 100
-"""How many differences of a kind are kept in a finding."""
+"""The most differences of one kind in a finding."""
 
 
-class Differing(NamedTuple):
-    """A relationship that both sides have, with another end."""
+class ExpiryDifference(NamedTuple):
+    """A relationship that both sides have, with different expiries."""
 
-    meant: Relationship
+    expected: Relationship
     held: str
 
 
 @dataclass
 class Comparison:
-    """How SpiceDB differs from the rows of one organization, all judged at one instant."""
+    """How SpiceDB differs from the rows of one organization at one instant."""
 
     organization: OrganizationId
     compared: int = 0
-    """How many relationships were looked at."""
+    """The number of relationships that SpiceDB holds."""
     missing: list[Relationship] = field(default_factory=list)
-    """A row stands for it, and SpiceDB lacks it."""
+    """Relationships of rows that SpiceDB lacks."""
     extra: list[Relationship] = field(default_factory=list)
-    """SpiceDB has it, and no row stands for it, though one could."""
-    differing: list[Differing] = field(default_factory=list)
+    """Relationships in SpiceDB that a row could make, and no row makes."""
+    differing: list[ExpiryDifference] = field(default_factory=list)
     foreign: list[str] = field(default_factory=list)
-    """SpiceDB has it, and no row of any table could stand for it."""
+    """Relationships in SpiceDB that no row of any table could make."""
 
     @property
     def differences(self) -> int:
-        """How many there are."""
+        """The number of differences."""
         return len(self.missing) + len(self.extra) + len(self.differing) + len(self.foreign)
 
-    def found(self, text: str, catalog: Catalog, now: datetime) -> None:
-        """Take in what SpiceDB holds and no row stands for, unless it has ended."""
-        relationship = parsed(text)
+    def add_unmatched(self, text: str, catalog: Catalog, now: datetime) -> None:
+        """Add a relationship that SpiceDB holds and no row makes, unless it has expired."""
+        relationship = parse_or_none(text)
         if relationship and relationship.expired(now):
             return
-        if relationship and could_be_made(relationship, catalog):
+        if relationship and some_row_could_make(relationship, catalog):
             self.extra.append(relationship)
         else:
             self.foreign.append(text)
 
     def deletes(self, catalog: Catalog) -> list[Update]:
-        """Return what must go from SpiceDB, as far as the schema has a place for it."""
+        """Return the deletes that a repair needs, for relationships that the schema allows."""
         foreign = [
-            each for text in self.foreign if (each := parsed(text)) and catalog.permits(each)
+            each for text in self.foreign if (each := parse_or_none(text)) and catalog.permits(each)
         ]
         return [Purge(each) for each in sorted([*self.extra, *foreign])]
 
     def touches(self) -> list[Update]:
-        """Return what must come back to SpiceDB."""
-        back = [*self.missing, *(each.meant for each in self.differing)]
+        """Return the writes that a repair needs."""
+        back = [*self.missing, *(each.expected for each in self.differing)]
         return [Restore(each) for each in sorted(back)]
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return how many there are of each kind."""
-        return {kind: len(all_of_it) for kind, all_of_it in self.told().items() if all_of_it}
+        """Return the number of differences of each kind, without kinds that have none."""
+        return {kind: len(of_kind) for kind, of_kind in self.as_texts().items() if of_kind}
 
     def details(self) -> dict[str, Any]:
-        """Return what a finding keeps: some of each kind, how many there are, and a hash of all."""
-        told = self.told()
-        digest = sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        some = {kind: all_of_it[:EXAMPLES] for kind, all_of_it in told.items() if all_of_it}
+        """Return the details of a finding: examples and counts of each kind, and a hash of all."""
+        texts = self.as_texts()
+        digest = sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
+        some = {kind: of_kind[:EXAMPLES] for kind, of_kind in texts.items() if of_kind}
         return {**some, "counts": self.counts, "digest": digest}
 
-    def told(self) -> dict[str, list[Any]]:
-        """Return all differences as text, in order."""
+    def as_texts(self) -> dict[str, list[Any]]:
+        """Return all differences as sorted text, by kind."""
         return {
             "missing": sorted(map(str, self.missing)),
             "extra": sorted(map(str, self.extra)),
             "different_expiration": sorted(
-                [{"meant": str(each.meant), "held": each.held} for each in self.differing],
+                [{"meant": str(each.expected), "held": each.held} for each in self.differing],
                 key=lambda each: each["held"],
             ),
             "foreign": sorted(self.foreign),
         }
 
 
-def could_be_made(relationship: Relationship, catalog: Catalog) -> bool:
-    """Return whether a row of some table could stand for it."""
+def some_row_could_make(relationship: Relationship, catalog: Catalog) -> bool:
+    """Return whether a row of some table could make the relationship."""
     makers = RelationshipSource.tables().values()
     return any(each.could_make(relationship, catalog) for each in makers)
 
 
-def parsed(text: str) -> Relationship | None:
-    """Return the relationship, None for one that our vocabulary has no words for."""
+def parse_or_none(text: str) -> Relationship | None:
+    """Return the relationship; None if it is not in our vocabulary."""
     try:
         return Relationship.parse(text)
     except InvalidRelationship:

@@ -1,4 +1,4 @@
-"""Look at one tenant or at all, and mend what has drifted if that is wanted."""
+"""Reconcile one tenant or all of them: compare, record findings, and repair drift on request."""
 
 from collections.abc import AsyncIterator, Iterable
 
@@ -16,28 +16,33 @@ from teamaccess.ledger import (
     clock,
 )
 from teamaccess.storage import Organization, OrganizationId
-from teamaccess.upkeep.reconciliation.comparer import Examiner
+from teamaccess.upkeep.reconciliation.comparer import OrganizationComparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.ledger_check import LedgerDisagrees
-from teamaccess.upkeep.reconciliation.repair import mend
+from teamaccess.upkeep.reconciliation.repair import repair
 from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult, TooManyDeletes
 from teamaccess.upkeep.reconciliation.results import (
-    asked_at,
-    keep,
-    keep_agreement,
-    keep_other_history,
-    keep_stranger,
+    requested_at,
+    save_agreement,
+    save_other_history,
+    save_result,
+    save_unknown_tenant,
 )
-from teamaccess.upkeep.reconciliation.scan import Seen, suspicious
+from teamaccess.upkeep.reconciliation.scan import OnProgress, find_suspects
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, Tenant
-from teamaccess.upkeep.reconciliation.unknown_tenants import Stranger, look, purge, strangers
+from teamaccess.upkeep.reconciliation.unknown_tenants import (
+    UnknownTenant,
+    group_by_name,
+    inspect_tenant,
+    purge_tenant,
+)
 
-HINDRANCES = (OtherHistory, OrganizationBusy, OrganizationStopped)
-"""What keeps one organization from being compared; the others still are."""
+BLOCKING_ERRORS = (OtherHistory, OrganizationBusy, OrganizationStopped)
+"""Errors because of which one organization cannot be compared. The others still are."""
 
 
 class Inspector:
-    """Compares rows with SpiceDB; with an allowance it mends what differs."""
+    """Compares rows with SpiceDB. With a delete budget it also repairs the differences."""
 
     def __init__(
         self,
@@ -45,100 +50,103 @@ class Inspector:
         engine: Engine,
         catalog: Catalog,
         attribution: Attribution,
-        allowance: DeleteBudget | None = None,
+        budget: DeleteBudget | None = None,
     ) -> None:
         self._sessions, self._engine, self._catalog = ledger.sessions, engine, catalog
-        self._examiner = Examiner(ledger, engine, catalog)
-        self._attribution, self._allowance = attribution, allowance
+        self._comparer = OrganizationComparer(ledger, engine, catalog)
+        self._attribution, self._budget = attribution, budget
 
-    async def everything(self, seen: Seen) -> AsyncIterator[ReconcileResult]:
-        """Yield a verdict for each tenant that differs; all others agree, which is kept."""
+    async def reconcile_all(self, on_progress: OnProgress) -> AsyncIterator[ReconcileResult]:
+        """Yield a result for each tenant that differs, and record that all others agree."""
         async with self._sessions() as session:
             since = await clock(session)
         suspects = [
-            tenant async for tenant in suspicious(self._sessions, self._engine, self._catalog, seen)
+            tenant
+            async for tenant in find_suspects(
+                self._sessions, self._engine, self._catalog, on_progress
+            )
         ]
-        known = await self._known(suspects)
-        for id in sorted(known):
-            verdict = await self.organization(id)
-            if verdict.found or verdict.problem:
-                yield verdict
-        unknown = [each for each in suspects if each.organization not in known]
-        for stranger in strangers(unknown):
-            verdict = await self._stranger(stranger)
-            if verdict.found:
-                yield verdict
-        names = {*known, *(each.name for each in unknown)}
-        await keep_agreement(self._sessions, since, names)
+        organizations = await self._organizations(suspects)
+        for id in sorted(organizations):
+            result = await self.reconcile_organization(id)
+            if result.found or result.problem:
+                yield result
+        unknown = [each for each in suspects if each.organization not in organizations]
+        for unknown_tenant in group_by_name(unknown):
+            result = await self._reconcile_unknown_tenant(unknown_tenant)
+            if result.found:
+                yield result
+        names = {*organizations, *(each.name for each in unknown)}
+        await save_agreement(self._sessions, since, names)
 
-    async def one(self, name: str) -> ReconcileResult:
-        """Return the verdict for one tenant, which may be one that only SpiceDB knows.
+    async def reconcile_tenant(self, name: str) -> ReconcileResult:
+        """Return the result for one tenant, which may exist in SpiceDB alone.
 
-        Raises UnknownOrganization where nobody does.
+        Raises UnknownOrganization if it exists nowhere.
         """
         tenants = [
             Tenant(each, name if each == ORGANIZATION else f"{name}/")
             for each in self._catalog.resource_types
         ]
-        if await self._known(tenants):
-            return await self.organization(OrganizationId(name))
-        verdict = await self._stranger((name, tenants))
-        if not verdict.found:
+        if await self._organizations(tenants):
+            return await self.reconcile_organization(OrganizationId(name))
+        result = await self._reconcile_unknown_tenant((name, tenants))
+        if not result.found:
             raise UnknownOrganization(organization=name)
-        return verdict
+        return result
 
-    async def organization(self, id: OrganizationId) -> ReconcileResult:
-        """Return the verdict for an organization, ended ones too, and keep it."""
+    async def reconcile_organization(self, id: OrganizationId) -> ReconcileResult:
+        """Compare an organization, which may have ended; record and return the result."""
         async with self._sessions() as session:
-            asked = await asked_at(session, id)
+            requested = await requested_at(session, id)
         try:
-            comparison = await self._examiner.examine(self._attribution, id)
-        except HINDRANCES as problem:
+            comparison = await self._comparer.compare(self._attribution, id)
+        except BLOCKING_ERRORS as problem:
             if isinstance(problem, OtherHistory):
-                await keep_other_history(self._sessions, id)
+                await save_other_history(self._sessions, id)
             return ReconcileResult(id).with_problem(problem)
-        verdict = await self._mended(id, comparison)
-        await keep(self._sessions, verdict, comparison, asked)
-        return verdict
+        result = await self._repair(id, comparison)
+        await save_result(self._sessions, result, comparison, requested)
+        return result
 
-    async def _mended(self, id: OrganizationId, comparison: Comparison) -> ReconcileResult:
-        verdict = ReconcileResult.of(comparison)
-        if self._allowance is None or not verdict.found:
-            return verdict
+    async def _repair(self, id: OrganizationId, comparison: Comparison) -> ReconcileResult:
+        result = ReconcileResult.of(comparison)
+        if self._budget is None or not result.found:
+            return result
         try:
-            return await mend(self._examiner, self._attribution, id, self._allowance)
-        except TooManyDeletes as many:
-            verdict.needed = len(comparison.deletes(self._catalog))
-            return verdict.with_problem(many)
-        except (LedgerDisagrees, *HINDRANCES) as problem:
-            return verdict.with_problem(problem)
+            return await repair(self._comparer, self._attribution, id, self._budget)
+        except TooManyDeletes as too_many:
+            result.needed = len(comparison.deletes(self._catalog))
+            return result.with_problem(too_many)
+        except (LedgerDisagrees, *BLOCKING_ERRORS) as problem:
+            return result.with_problem(problem)
 
-    async def _stranger(self, stranger: Stranger) -> ReconcileResult:
-        verdict = await look(self._engine, stranger)
-        name, tenants = stranger
-        if await self._known(tenants):  # founded since
-            return await self.organization(OrganizationId(name))
-        if verdict.found and self._allowance is not None:
+    async def _reconcile_unknown_tenant(self, unknown_tenant: UnknownTenant) -> ReconcileResult:
+        result = await inspect_tenant(self._engine, unknown_tenant)
+        name, tenants = unknown_tenant
+        if await self._organizations(tenants):  # created since the scan
+            return await self.reconcile_organization(OrganizationId(name))
+        if result.found and self._budget is not None:
             try:
-                await purge(
+                await purge_tenant(
                     self._sessions,
                     self._engine,
                     self._attribution,
-                    stranger,
-                    verdict,
-                    self._allowance,
+                    unknown_tenant,
+                    result,
+                    self._budget,
                 )
-            except TooManyDeletes as many:
-                verdict.needed = verdict.found
-                verdict.with_problem(many)
-        if verdict.found:
-            await keep_stranger(self._sessions, verdict)
-        return verdict
+            except TooManyDeletes as too_many:
+                result.needed = result.found
+                result.with_problem(too_many)
+        if result.found:
+            await save_unknown_tenant(self._sessions, result)
+        return result
 
-    async def _known(self, tenants: Iterable[Tenant]) -> set[OrganizationId]:
-        """Return the organizations among them, the ended ones too."""
+    async def _organizations(self, tenants: Iterable[Tenant]) -> set[OrganizationId]:
+        """Return the tenants that are organizations, including ended ones."""
         ids = {id for tenant in tenants if (id := tenant.organization) is not None}
-        # one parameter, for there may be more of them than PostgreSQL takes parameters
+        # an array, because there may be more ids than PostgreSQL allows parameters
         among = Organization.id == any_(literal(list(ids), ARRAY(Text)))
         async with self._sessions() as session:
             return set(await session.scalars(select(Organization.id).where(among)))

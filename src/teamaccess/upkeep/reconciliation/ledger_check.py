@@ -1,4 +1,4 @@
-"""Whether what RESTORE and PURGE claim of the ledger is so."""
+"""Checks that a repair agrees with the ledger."""
 
 from collections.abc import Iterable
 
@@ -12,15 +12,20 @@ from teamaccess.storage import LedgerEntry, OrganizationId
 
 
 class LedgerDisagrees(Conflict):
-    """The rows of {organization} do not mean what its ledger says ({conflict}): somebody has changed them behind its back. Nothing of it was mended; an operator must find out which of them is right."""  # noqa: E501 - a sentence is one line
+    """The rows contradict the ledger: somebody changed them in the database, past the triggers."""
+
+    message = (
+        "The rows of {organization} contradict its ledger ({conflict}): somebody changed them "
+        "in the database. Nothing was repaired; an operator must find out which side is right."
+    )
 
 
 async def refuse_false_claims(
     session: AsyncSession, id: OrganizationId, updates: Iterable[Update]
 ) -> None:
-    """Raise LedgerDisagrees where the ledger, replayed, does not bear these updates."""
-    claims = {update.relationship.identity: update for update in updates}
-    told: dict[str, list[Update]] = {identity: [] for identity in claims}
+    """Raise LedgerDisagrees if the replayed ledger contradicts a RESTORE or PURGE."""
+    by_identity = {update.relationship.identity: update for update in updates}
+    histories: dict[str, list[Update]] = {identity: [] for identity in by_identity}
     entries = await session.stream_scalars(
         select(LedgerEntry.updates)
         .where(LedgerEntry.organization_id == id)
@@ -29,16 +34,16 @@ async def refuse_false_claims(
     )
     async for texts in entries:
         for text in texts:
-            if (history := told.get(_identity(text))) is not None:
+            if (history := histories.get(_identity(text))) is not None:
                 history.append(parse_update(text))
     try:
-        for identity, update in claims.items():
-            replay([*told[identity], update])
+        for identity, update in by_identity.items():
+            replay([*histories[identity], update])
     except ReplayConflict as conflict:
         raise LedgerDisagrees(organization=id, conflict=conflict) from conflict
 
 
 def _identity(update: str) -> str:
-    """Return what an update is about, without the cost of reading all of it."""
+    """Return the identity of an update's relationship, without the cost of parsing it."""
     _, _, rest = update.partition(" ")
     return rest.partition(WAS)[0].partition(ENDING)[0]

@@ -6,21 +6,28 @@ from typing import Any
 from teamaccess.common.errors import Conflict, TeamaccessError
 from teamaccess.upkeep.reconciliation.comparison import Comparison
 
-UNASKED = 100
+DEFAULT_MOST_DELETES = 100
+"""Deletes that a repair may make unless the operator allows more."""
 
 
 class TooManyDeletes(Conflict):
-    """Mending {organization} takes {needed} deletes, and of the {allowed} that --max-deletes allows {left} are left. Nothing of it was mended."""  # noqa: E501 - a sentence is one line
+    """The repair needs more deletes than `--max-deletes` has left."""
+
+    message = (
+        "Repairing {organization} takes {needed} deletes, and {left} of the {allowed} that "
+        "--max-deletes allows are left. Nothing was repaired. Check the differences, then raise"
+        " it."
+    )
 
 
 class DeleteBudget:
-    """Counts deletes up to a limit, over all tenants."""
+    """The number of deletes that repairs may make, over all tenants."""
 
-    def __init__(self, deletes: int = UNASKED) -> None:
+    def __init__(self, deletes: int = DEFAULT_MOST_DELETES) -> None:
         self.allowed = self.left = deletes
 
     def spend(self, organization: str, deletes: int) -> None:
-        """Take so many; raises TooManyDeletes, and takes none, where they are not left."""
+        """Take deletes from the budget. Raises TooManyDeletes, and takes none, if too few are left."""
         if deletes > self.left:
             raise TooManyDeletes(
                 organization=organization, needed=deletes, allowed=self.allowed, left=self.left
@@ -30,46 +37,46 @@ class DeleteBudget:
 
 @dataclass
 class ReconcileResult:
-    """How a tenant stood, and what was done about it."""
+    """The differences of one tenant, and what was repaired."""
 
     organization: str
     known: bool = True
-    """Whether there is, or was, such an organization; else SpiceDB alone knows it."""
+    """Whether the organization exists or existed. Otherwise only SpiceDB knows the tenant."""
     compared: int = 0
     counts: dict[str, int] = field(default_factory=dict)
     differences: dict[str, list[Any]] = field(default_factory=dict)
-    """All of them by kind, as text; of a tenant that nobody knows only some."""
+    """All differences by kind, as text. For an unknown tenant only some."""
     mended: int = 0
     pending: bool = False
-    """Whether what mends it is decided, and SpiceDB has not confirmed it yet."""
+    """Whether the repair is decided and SpiceDB has not confirmed it yet."""
     needed: int = 0
-    """How many deletes it would have taken, where they were more than are allowed."""
+    """The number of deletes that the repair needs, if the budget is too small."""
     problem: str | None = None
-    """The code of what kept it from being compared or mended."""
+    """The code of the error because of which it was not compared or repaired."""
     detail: str | None = None
 
     @classmethod
     def of(cls, comparison: Comparison) -> "ReconcileResult":
-        """Return what a comparison says."""
-        told = {kind: texts for kind, texts in comparison.told().items() if texts}
+        """Return the result of a comparison."""
+        differences = {kind: texts for kind, texts in comparison.as_texts().items() if texts}
         return cls(
             comparison.organization,
             compared=comparison.compared,
             counts=comparison.counts,
-            differences=told,
+            differences=differences,
         )
 
     def with_problem(self, problem: TeamaccessError) -> "ReconcileResult":
-        """Return it with what stood in the way."""
+        """Record the error because of which it was not compared or repaired, and return the result."""
         self.problem, self.detail = problem.code, problem.detail
         return self
 
     @property
     def found(self) -> int:
-        """How many differences there were."""
+        """The number of differences that were found."""
         return sum(self.counts.values())
 
     @property
     def left(self) -> int:
-        """How many differences there are still."""
+        """The number of differences that are left."""
         return self.found - self.mended

@@ -1,4 +1,4 @@
-"""Keep what a comparison came to: when it was, how much it found, and the finding itself."""
+"""Save the result of a comparison: its time, the number of differences, and the finding."""
 
 from datetime import datetime
 
@@ -19,64 +19,66 @@ from teamaccess.upkeep.reconciliation.comparison import Comparison
 from teamaccess.upkeep.reconciliation.result import ReconcileResult
 
 
-async def asked_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
-    """Return when somebody asked for an organization to be compared, None where nobody waits for it."""
-    mine = Reconciliation.organization_id == id
-    asked: datetime | None = await session.scalar(select(Reconciliation.asked_at).where(mine))
-    return asked
+async def requested_at(session: AsyncSession, id: OrganizationId) -> datetime | None:
+    """Return when a comparison of the organization was requested; None if no request is open."""
+    of_organization = Reconciliation.organization_id == id
+    requested: datetime | None = await session.scalar(
+        select(Reconciliation.asked_at).where(of_organization)
+    )
+    return requested
 
 
-async def keep(
-    sessions: Sessions, verdict: ReconcileResult, comparison: Comparison, asked: datetime | None
+async def save_result(
+    sessions: Sessions, result: ReconcileResult, comparison: Comparison, requested: datetime | None
 ) -> None:
-    """Keep the result of a comparison; what was mended is resolved.
+    """Save the result of a comparison. Findings about repaired differences are resolved.
 
-    It answers who had `asked` when it began. Who has asked since then waits on.
+    The result answers the request of the time `requested`. A later request stays open.
     """
-    id = OrganizationId(verdict.organization)
+    id = OrganizationId(result.organization)
     async with sessions.begin() as session:
-        await _checked(session, id, verdict.left)
-        answered = Reconciliation.organization_id == id, Reconciliation.asked_at == asked
+        await _checked(session, id, result.left)
+        answered = Reconciliation.organization_id == id, Reconciliation.asked_at == requested
         await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
-            [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
-            if verdict.found
+            [await findings.record_finding(session, FindingKind.DRIFT, id, comparison.details())]
+            if result.found
             else []
         )
-        left = found if verdict.left else []
-        await findings.resolve(session, FindingKind.DRIFT, id, but=left)
-        await findings.resolve(session, FindingKind.OTHER_HISTORY, id)
+        left = found if result.left else []
+        await findings.close_findings(session, FindingKind.DRIFT, id, but=left)
+        await findings.close_findings(session, FindingKind.OTHER_HISTORY, id)
 
 
-async def keep_other_history(sessions: Sessions, id: OrganizationId) -> None:
-    """Keep that the ledger and SpiceDB have different histories, so that nothing can be compared.
+async def save_other_history(sessions: Sessions, id: OrganizationId) -> None:
+    """Save that the ledger and SpiceDB have different histories, so that they cannot be compared.
 
-    Who asked for it waits until something can.
+    An open request stays open until they can.
     """
     async with sessions.begin() as session:
         await _checked(session, id, 1)
-        await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
+        await findings.record_finding(session, FindingKind.OTHER_HISTORY, id, {})
 
 
-async def keep_stranger(sessions: Sessions, verdict: ReconcileResult) -> None:
-    """Keep that SpiceDB holds something of a tenant that nobody knows."""
-    details = {"counts": verdict.counts, **verdict.differences}
-    name = verdict.organization
+async def save_unknown_tenant(sessions: Sessions, result: ReconcileResult) -> None:
+    """Save that SpiceDB holds relationships of an unknown tenant."""
+    details = {"counts": result.counts, **result.differences}
+    name = result.organization
     async with sessions.begin() as session:
-        found = [await findings.record(session, FindingKind.DRIFT, name, details)]
-        left = found if verdict.left else []
-        await findings.resolve(session, FindingKind.DRIFT, name, but=left)
+        found = [await findings.record_finding(session, FindingKind.DRIFT, name, details)]
+        left = found if result.left else []
+        await findings.close_findings(session, FindingKind.DRIFT, name, but=left)
 
 
-async def keep_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:
-    """Keep that all others agreed: every organization there was, but those that were suspected."""
-    # one parameter, for there may be more of them than PostgreSQL takes parameters
+async def save_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:
+    """Save that all organizations created before `since` agreed, except the suspected ones."""
+    # an array, because there may be more ids than PostgreSQL allows parameters
     each_suspect = all_(literal(list(suspected), ARRAY(Text)))
     others = Organization.id != each_suspect
     checked = (
         select(Organization.id, literal(since), literal(0))
         .where(others, Organization.created_at <= since)
-        .order_by(Organization.id)  # as a rebuilding does, so that neither waits for the other
+        .order_by(Organization.id)  # the order of a rebuild, so that the two cannot deadlock
     )
     columns = ["organization_id", "checked_at", "differences"]
     agreeing = insert(Reconciliation).from_select(columns, checked)

@@ -1,4 +1,4 @@
-"""What the rows stand for, table by table, without keeping more of it than a page."""
+"""The relationships of the rows, table by table, with one page in memory."""
 
 from collections.abc import AsyncIterator
 from typing import Any, cast
@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Select, Table, collate, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.markers import head
+from teamaccess.ledger.entry import head
 from teamaccess.relationships import Relationship
 from teamaccess.storage import LedgerHead, OrganizationId, RelationshipSource
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION
@@ -14,18 +14,16 @@ from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION
 PAGE = 1000
 
 
-async def meant(
+async def expected_relationships(
     session: AsyncSession,
     source: type[RelationshipSource],
     organization: OrganizationId | None = None,
     resource_type: str = ORGANIZATION,
 ) -> AsyncIterator[list[Relationship]]:
-    """Yield what the rows of one table stand for, in pages.
+    """Yield the relationships of the rows of one table, in pages.
 
-    Of one organization that is everything; of all it is what is about resources of the type, in the
-    order of their tenants.
-
-    The session's transaction stays open meanwhile.
+    For one organization these are all relationships. Without an organization they are the relationships
+    of resources of the type, ordered by tenant. The session's transaction stays open meanwhile.
     """
     table = cast(Table, source.__table__)
     statement: Select[Any] = select(table)
@@ -36,13 +34,13 @@ async def meant(
         statement = statement.where(table.c.organization_id == organization)
     rows = await session.stream(statement, execution_options={"yield_per": PAGE})
     async for page in rows.partitions():
-        # The columns are all it looks at; to make mapped objects of them would take twice as long.
-        mine = (cast(RelationshipSource, row) for row in page)
-        yield [relationship for row in mine for relationship in source.relationships(row)]
+        # `relationships` reads only columns. Building mapped objects would take twice as long.
+        sources = (cast(RelationshipSource, row) for row in page)
+        yield [relationship for row in sources for relationship in source.relationships(row)]
 
 
 async def newest_markers(session: AsyncSession) -> AsyncIterator[list[Relationship]]:
-    """Yield the marker of each organization's newest position, in pages, in their tenants' order."""
+    """Yield the head relationship of each organization, in pages, ordered by tenant."""
     rows = await session.stream(
         select(LedgerHead.organization_id, LedgerHead.position, LedgerHead.hash)
         .where(LedgerHead.position > 0)
@@ -54,7 +52,7 @@ async def newest_markers(session: AsyncSession) -> AsyncIterator[list[Relationsh
 
 
 async def count(session: AsyncSession, organization: OrganizationId) -> int:
-    """Return how many rows there are that may stand for something."""
+    """Return the number of rows that may have relationships."""
     counts = [
         select(func.count())
         .select_from(table)
@@ -69,6 +67,6 @@ async def count(session: AsyncSession, organization: OrganizationId) -> int:
 
 
 def _in_order(resource_type: str, organization: Any) -> ColumnElement[str]:
-    """As SpiceDB sorts the ids of resources, bytewise; the slash after a tenant's name counts."""
+    """Return SpiceDB's order of resource ids: bytewise, including the slash after a tenant's name."""
     alone = resource_type == ORGANIZATION
     return collate(organization if alone else func.concat(organization, "/"), "C")

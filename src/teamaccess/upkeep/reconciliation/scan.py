@@ -1,8 +1,8 @@
-"""One pass over everything: which tenants may have drifted.
+"""One pass over all relationships, which finds the tenants that may have drifted.
 
-Both sides are summed up by tenant and the sums compared, so that memory is used for one page of each,
-however large the largest organization is and however many there are. A sum adds up 64-bit hashes, which
-Python seeds anew in each process: nobody can prepare relationships that cancel each other.
+Each side is summed by tenant, and the sums are compared. So memory holds one page of each side, whatever
+the number and the size of the organizations. A sum adds 64-bit hashes. Python seeds them differently in
+each process, so nobody can prepare relationships that cancel each other.
 """
 
 from collections.abc import AsyncIterator, Callable, Iterable
@@ -16,32 +16,37 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Unavailable
 from teamaccess.engine import Engine, Objects, StoredRelationship
 from teamaccess.ledger import Sessions, clock
-from teamaccess.ledger.markers import APPLIED
+from teamaccess.ledger.entry import APPLIED
 from teamaccess.ledger.session import UNHURRIED
 from teamaccess.relationships import Relationship
 from teamaccess.storage import RelationshipSource
-from teamaccess.upkeep.reconciliation.rows import meant, newest_markers
+from teamaccess.upkeep.reconciliation.rows import expected_relationships, newest_markers
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION, Tenant, key_of
 
-Seen = Callable[[int], None]
-"""Is told how many relationships have been looked at since it was last told."""
+OnProgress = Callable[[int], None]
+"""Called with the number of relationships that were read since the last call."""
 
 
 class Unsorted(Unavailable):
-    """The permission engine tells {type} in another order than bytewise ({before} before {after}): its database needs the collation C."""  # noqa: E501 - a sentence is one line
+    """SpiceDB's database does not sort bytewise, so its relationships cannot be compared in one pass."""
+
+    message = (
+        "The permission engine does not list {type} in bytewise order ({before} came before "
+        "{after}). Give its database the collation C."
+    )
 
 
-class Sum(NamedTuple):
-    """What one side has of a tenant."""
+class TenantSum(NamedTuple):
+    """One side's sum for a tenant."""
 
     key: str
     sum: int
 
 
-async def suspicious(
-    sessions: Sessions, engine: Engine, catalog: Catalog, seen: Seen
+async def find_suspects(
+    sessions: Sessions, engine: Engine, catalog: Catalog, on_progress: OnProgress
 ) -> AsyncIterator[Tenant]:
-    """Yield the tenants of which rows and SpiceDB seem to differ, while both go on changing."""
+    """Yield the tenants whose rows and SpiceDB seem to differ, while both go on changing."""
     for resource_type in catalog.resource_types:
         async with sessions() as session:
             await session.execute(UNHURRIED)
@@ -49,18 +54,20 @@ async def suspicious(
             sides = [
                 *(
                     _summed(resource_type, _texts(pages, now))
-                    for pages in _meant(session, resource_type)
+                    for pages in _expected_pages(session, resource_type)
                 ),
-                _summed(resource_type, _held(engine, resource_type, seen), sign=-1),
+                _summed(resource_type, _stored(engine, resource_type, on_progress), sign=-1),
             ]
             async for key in _unbalanced(sides):
                 yield Tenant(resource_type, key)
 
 
-def _meant(session: AsyncSession, resource_type: str) -> list[AsyncIterator[list[Relationship]]]:
+def _expected_pages(
+    session: AsyncSession, resource_type: str
+) -> list[AsyncIterator[list[Relationship]]]:
     sources = RelationshipSource.tables().values()
-    pages = [meant(session, each, resource_type=resource_type) for each in sources]
-    # Markers do not count as relationships, but a SpiceDB without the newest one was replaced.
+    pages = [expected_relationships(session, each, resource_type=resource_type) for each in sources]
+    # Markers do not count, but heads do: a SpiceDB without an organization's head was replaced.
     return [*pages, newest_markers(session)] if resource_type == ORGANIZATION else pages
 
 
@@ -71,47 +78,47 @@ async def _texts(
         yield [(each.resource.id, str(each)) for each in page if not each.expired(now)]
 
 
-async def _held(
-    engine: Engine, resource_type: str, seen: Seen
+async def _stored(
+    engine: Engine, resource_type: str, on_progress: OnProgress
 ) -> AsyncIterator[Iterable[tuple[str, str]]]:
     async with aclosing(engine.export(Objects(resource_type))) as pages:
         async for page in pages:
-            seen(len(page))
-            yield [(each.resource_id, each.text) for each in page if not _is_old_marker(each)]
+            on_progress(len(page))
+            yield [(each.resource_id, each.text) for each in page if not _is_marker(each)]
 
 
-def _is_old_marker(held: StoredRelationship) -> bool:
-    return held.relation == APPLIED
+def _is_marker(stored: StoredRelationship) -> bool:
+    return stored.relation == APPLIED
 
 
 async def _summed(
     resource_type: str, pages: AsyncIterator[Iterable[tuple[str, str]]], sign: int = 1
-) -> AsyncIterator[Sum]:
-    """Yield one sum for each tenant; raises Unsorted for what is not in the order of tenants."""
-    at, total = "", 0
+) -> AsyncIterator[TenantSum]:
+    """Yield one sum for each tenant. Raises Unsorted if the pages are not ordered by tenant."""
+    current, total = "", 0
     async for page in pages:
         for id, text in page:
             key = key_of(resource_type, id)
-            if key != at:
-                if key < at:
-                    raise Unsorted(type=resource_type, before=at, after=key)
-                if at:
-                    yield Sum(at, total)
-                at, total = key, 0
+            if key != current:
+                if key < current:
+                    raise Unsorted(type=resource_type, before=current, after=key)
+                if current:
+                    yield TenantSum(current, total)
+                current, total = key, 0
             total += sign * hash(text)
-    if at:
-        yield Sum(at, total)
+    if current:
+        yield TenantSum(current, total)
 
 
-async def _unbalanced(sides: list[AsyncIterator[Sum]]) -> AsyncIterator[str]:
-    """Yield the keys whose sums over all sides are not zero; each side is in the order of keys."""
+async def _unbalanced(sides: list[AsyncIterator[TenantSum]]) -> AsyncIterator[str]:
+    """Yield the keys whose sums over all sides are not zero. Each side is ordered by key."""
     fronts = {side: front for side in sides if (front := await anext(side, None))}
     while fronts:
         key = min(front.key for front in fronts.values())
-        mine = [side for side, front in fronts.items() if front.key == key]
-        if sum(fronts[side].sum for side in mine) != 0:
+        sides_with_key = [side for side, front in fronts.items() if front.key == key]
+        if sum(fronts[side].sum for side in sides_with_key) != 0:
             yield key
-        for side in mine:
+        for side in sides_with_key:
             if following := await anext(side, None):
                 fronts[side] = following
             else:

@@ -1,4 +1,4 @@
-"""Which objects of the graph belong to which tenant."""
+"""Maps the objects in SpiceDB to tenants."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -11,22 +11,22 @@ ORGANIZATION = "organization"
 
 
 class Tenant(NamedTuple):
-    """A group of objects of one type that belong together, by what their ids have in common."""
+    """The objects of one type that belong to one tenant, by the common part of their ids."""
 
     type: str
     key: str
-    """The id of an organization; of other objects all up to the first slash, the slash included."""
+    """The id of an organization; for other objects the id up to and including the first slash."""
 
     @property
     def organization(self) -> OrganizationId | None:
-        """The organization that has such objects, if it exists; None for a name that is nobody's."""
+        """The id of the organization that such objects would belong to; None if the ids name none."""
         if self.type == ORGANIZATION:
             return OrganizationId(self.key)
         return OrganizationId(self.key[:-1]) if self.key.endswith("/") else None
 
     @property
     def name(self) -> str:
-        """What people are told of it."""
+        """The tenant's name for people."""
         return self.organization or f"{self.type}:{self.key}"
 
     @property
@@ -38,7 +38,7 @@ class Tenant(NamedTuple):
 
 
 def key_of(resource_type: str, resource_id: str) -> str:
-    """Return the tenant's key; keys are in the same order as the ids that they are of."""
+    """Return the key of an object's tenant. Keys sort like the ids of the objects."""
     if resource_type == ORGANIZATION:
         return resource_id
     before, slash, _ = resource_id.partition("/")
@@ -46,7 +46,7 @@ def key_of(resource_type: str, resource_id: str) -> str:
 
 
 def objects_of(organization: str, catalog: Catalog) -> Iterator[Objects]:
-    """Yield where everything is that an organization can have."""
+    """Yield filters for all objects that an organization can have."""
     for resource_type in catalog.resource_types:
         key = organization if resource_type == ORGANIZATION else f"{organization}/"
         yield Tenant(resource_type, key).objects

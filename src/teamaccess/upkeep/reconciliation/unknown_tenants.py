@@ -1,4 +1,4 @@
-"""Tenants that SpiceDB knows and SQL does not: nobody decided anything that it holds of them."""
+"""Tenants that SpiceDB has and our database does not: nobody decided their relationships."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager
@@ -11,8 +11,9 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
-from teamaccess.delivery.batch import of_run
+from teamaccess.changes.events.organizations import ForeignTenantPurged
 from teamaccess.delivery.provenance.runs import begin
+from teamaccess.delivery.writer import of_run
 from teamaccess.engine import Engine
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.ledger.session import UNHURRIED
@@ -22,68 +23,64 @@ from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResul
 from teamaccess.upkeep.reconciliation.tenants import Tenant
 
 TRANSACTION = text("SELECT pg_current_xact_id()::text")
-Stranger = tuple[str, list[Tenant]]
-"""A name, and where SpiceDB holds something of it."""
+UnknownTenant = tuple[str, list[Tenant]]
+"""A name, and the groups of objects that SpiceDB holds under it."""
 
 
-def strangers(tenants: Iterable[Tenant]) -> list[Stranger]:
-    """Put what belongs to one name together."""
+def group_by_name(tenants: Iterable[Tenant]) -> list[UnknownTenant]:
+    """Group the tenants by name."""
     by_name = attrgetter("name")
     return [(name, list(all)) for name, all in groupby(sorted(tenants, key=by_name), by_name)]
 
 
-async def look(engine: Engine, stranger: Stranger) -> ReconcileResult:
-    """Return what SpiceDB holds of it: how much, and some of it."""
-    name, tenants = stranger
-    verdict, some = ReconcileResult(name, known=False), list[str]()
+async def inspect_tenant(engine: Engine, unknown_tenant: UnknownTenant) -> ReconcileResult:
+    """Return the number of relationships that SpiceDB holds for the tenant, and examples."""
+    name, tenants = unknown_tenant
+    result, examples = ReconcileResult(name, known=False), list[str]()
     for tenant in tenants:
         async with aclosing(engine.export(tenant.objects)) as pages:
             async for page in pages:
-                verdict.compared += len(page)
-                some += [held.text for held in page[: EXAMPLES - len(some)]]
-    if verdict.compared:
-        verdict.counts, verdict.differences = {"foreign": verdict.compared}, {"foreign": some}
-    return verdict
+                result.compared += len(page)
+                examples += [stored.text for stored in page[: EXAMPLES - len(examples)]]
+    if result.compared:
+        result.counts, result.differences = {"foreign": result.compared}, {"foreign": examples}
+    return result
 
 
-async def purge(
+async def purge_tenant(
     sessions: Sessions,
     engine: Engine,
     attribution: Attribution,
-    stranger: Stranger,
-    verdict: ReconcileResult,
-    allowance: DeleteBudget,
+    unknown_tenant: UnknownTenant,
+    result: ReconcileResult,
+    budget: DeleteBudget,
 ) -> None:
-    """Delete all of it, unless an organization of that name was founded meanwhile.
+    """Delete all relationships of the tenant, unless an organization of that name was created meanwhile.
 
-    As with every change it is told first and then done. Raises TooManyDeletes.
+    The event is recorded before the deletes. Raises TooManyDeletes.
     """
-    name, tenants = stranger
-    allowance.spend(name, verdict.found)
-    async with _kept_from_being_founded(sessions, name) as transaction:
+    name, tenants = unknown_tenant
+    budget.spend(name, result.found)
+    async with _reserve_id(sessions, name) as transaction:
         if transaction is None:
             return
         await record_alone(
-            sessions,
-            attribution,
-            "foreign_tenant_purged",
-            subject=f"organization:{name}",
-            relationships=verdict.found,
+            sessions, attribution, ForeignTenantPurged(relationships=result.found), name
         )
-        purging = await _begin(sessions, attribution, name, transaction)
+        metadata = await _begin(sessions, attribution, name, transaction)
         for tenant in tenants:
-            await engine.delete(tenant.objects, purging)
-    verdict.mended = verdict.found
+            await engine.delete(tenant.objects, metadata)
+    result.mended = result.found
 
 
 async def _begin(
     sessions: Sessions, attribution: Attribution, name: str, transaction: str
 ) -> dict[str, Any]:
-    """Say in our database that this tenant will be deleted; return what its writes say.
+    """Record the purge in our database; return the metadata of its writes.
 
-    SECURITY: the watcher judges what SpiceDB tells by this row alone.
+    SECURITY: the watcher judges the writes that SpiceDB reports by this row alone.
     """
-    # what SpiceDB tells of other objects than an organization is named by what is before the slash
+    # the watcher names objects other than organizations by the part of their id before the slash
     tenant = name.rpartition(":")[2].partition("/")[0]
     async with sessions.begin() as session:
         runs = await begin(
@@ -97,21 +94,21 @@ async def _begin(
 
 
 @asynccontextmanager
-async def _kept_from_being_founded(sessions: Sessions, name: str) -> AsyncIterator[str | None]:
-    """Take the id for as long as this lasts, and give it back; None where it could not be had.
+async def _reserve_id(sessions: Sessions, name: str) -> AsyncIterator[str | None]:
+    """Reserve the id while the block runs, so that no organization of that name can be created.
 
-    Yields the transaction in which it is taken.
+    Yields the id of the reserving transaction; None if the id could not be reserved.
     """
     async with sessions() as session:
         await session.execute(UNHURRIED)
         transaction = str((await session.execute(TRANSACTION)).scalar_one())
-        yield transaction if await _take(session, name) else None
+        yield transaction if await _reserve(session, name) else None
         await session.rollback()
 
 
-async def _take(session: AsyncSession, name: str) -> bool:
-    """Return whether nobody has the id, and nobody can have it before the transaction ends."""
+async def _reserve(session: AsyncSession, name: str) -> bool:
+    """Return whether the id is free, and reserve it until the transaction ends."""
     if not is_organization_id(name):
-        return True  # nobody can found that
-    taking = insert(Organization).values(id=name, name=name).on_conflict_do_nothing()
-    return bool((await session.execute(taking.returning(Organization.id))).all())
+        return True  # no organization can have this id
+    reservation = insert(Organization).values(id=name, name=name).on_conflict_do_nothing()
+    return bool((await session.execute(reservation.returning(Organization.id))).all())

@@ -1,5 +1,5 @@
-"""What goes on without anybody asking: bringing in what is pending, ending what has ended, looking."""
+"""The worker: delivers pending entries, ends expired access, watches SpiceDB and compares."""
 
-from teamaccess.upkeep.worker.run import work
+from teamaccess.upkeep.worker.run import run_worker
 
-__all__ = ["work"]
+__all__ = ["run_worker"]

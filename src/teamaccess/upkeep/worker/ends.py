@@ -1,4 +1,4 @@
-"""What ends by itself, and how."""
+"""Ends the rows whose expiry has come."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -8,10 +8,14 @@ from sqlalchemy import Select, func, select, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes import Change, Ledger
-from teamaccess.directory.invitations.expire import expire_invitations
-from teamaccess.directory.members.expire import expire_memberships, expire_roles
-from teamaccess.directory.resources.expire import expire_grants
-from teamaccess.directory.teams.expire import expire_places, expire_team_roles
+from teamaccess.directory.expiry import (
+    expire_grants,
+    expire_invitations,
+    expire_memberships,
+    expire_places,
+    expire_roles,
+    expire_team_roles,
+)
 from teamaccess.ledger import Attribution
 from teamaccess.storage import (
     Channel,
@@ -25,55 +29,59 @@ from teamaccess.storage import (
 )
 
 BATCH = 200
-"""Rows that one change ends: others wait for the organization meanwhile, so not for long."""
+"""The most rows that one change ends. It is small because other changes of the organization wait."""
 
 NOW = func.statement_timestamp()
-"""PostgreSQL's clock, in a form for which it uses an index."""
+"""PostgreSQL's clock, in a form with which it can use an index."""
 
 
-class Kind(NamedTuple):
-    """A kind of row that ends by itself."""
+class ExpiringKind(NamedTuple):
+    """A kind of row that can expire."""
 
     due: Select[OrganizationId]
-    """Where there are some whose end has come."""
+    """Selects the organizations with expired rows."""
     expire: Callable[[Change, OrganizationId, int], Awaitable[int]]
-    """Ends at most so many of an organization's, and returns how many."""
+    """Ends at most this many rows of an organization, and returns the number."""
 
 
 KINDS = (
-    Kind(select(Membership.organization_id).where(Membership.due(NOW)), expire_memberships),
-    Kind(select(RoleAssignment.organization_id).where(RoleAssignment.due(NOW)), expire_roles),
-    Kind(select(TeamMembership.organization_id).where(TeamMembership.due(NOW)), expire_places),
-    Kind(select(TeamRole.organization_id).where(TeamRole.due(NOW)), expire_team_roles),
-    Kind(select(Invitation.organization_id).where(Invitation.due(NOW)), expire_invitations),
-    Kind(select(Grant.organization_id).where(Grant.due(NOW)), expire_grants),
+    ExpiringKind(select(Membership.organization_id).where(Membership.due(NOW)), expire_memberships),
+    ExpiringKind(
+        select(RoleAssignment.organization_id).where(RoleAssignment.due(NOW)), expire_roles
+    ),
+    ExpiringKind(
+        select(TeamMembership.organization_id).where(TeamMembership.due(NOW)), expire_places
+    ),
+    ExpiringKind(select(TeamRole.organization_id).where(TeamRole.due(NOW)), expire_team_roles),
+    ExpiringKind(select(Invitation.organization_id).where(Invitation.due(NOW)), expire_invitations),
+    ExpiringKind(select(Grant.organization_id).where(Grant.due(NOW)), expire_grants),
 )
-"""Memberships first: what ends with one needs no end of its own."""
+"""Memberships come first, because the other rows of a membership end with it."""
 
 
 async def find_due(
     session: AsyncSession, most: int, but: Iterable[OrganizationId] = ()
 ) -> Sequence[OrganizationId]:
-    """Return at most so many organizations in which something has come to its end.
+    """Return at most `most` organizations with expired rows, except those in `but`.
 
-    In random order, so that workers side by side seldom meet.
+    The order is random, so that concurrent workers rarely pick the same organization.
     """
     due = union(*(kind.due for kind in KINDS)).subquery()
     organization = due.c.organization_id
-    found = await session.scalars(
+    organizations = await session.scalars(
         select(organization)
         .where(organization.not_in(list(but)))
         .order_by(func.random())
         .limit(most)
     )
-    return found.all()
+    return organizations.all()
 
 
 async def end_due(ledger: Ledger, organization: OrganizationId) -> int:
-    """End what has come to its end in an organization, a batch at most; return how many rows.
+    """End the expired rows of an organization, at most a batch; return their number.
 
-    What that is is looked up under the organization's lock, by PostgreSQL's clock: whoever else looked
-    before finds nothing, and what was put off meanwhile stays. Raises what `Ledger` does.
+    The rows are looked up under the organization's lock, by PostgreSQL's clock. So a concurrent worker
+    ends none of them twice, and a row that was extended meanwhile stays. Raises what `Ledger` does.
     """
     by_system = Attribution("system", Channel.SYSTEM, secrets.token_hex(12))
     ended = 0

@@ -1,4 +1,4 @@
-"""Whether a write that SpiceDB tells of may be there: judged by our database alone."""
+"""Judges, by our database alone, whether a write that SpiceDB reports is ours."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.last_words import stood_for
-from teamaccess.delivery.provenance.run_rules import beyond, ends, fills
+from teamaccess.delivery.provenance.run_rules import ends, fills, updates_beyond
 from teamaccess.delivery.provenance.writes import Claim, Place, arrival, claim, tenant
 from teamaccess.engine import Observed
 from teamaccess.ledger import Entry
@@ -18,25 +18,25 @@ from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, 
 
 @dataclass
 class Judgement:
-    """What is foreign in a write, and what its watcher must keep of the rest."""
+    """The foreign updates of a write, and what the watcher must record about the others."""
 
     claimed: Claim
     foreign: list[Update] = field(default_factory=list)
     arrived: dict[OrganizationId, int] = field(default_factory=dict)
-    """The newest position that has come with it, by organization."""
+    """The newest position that arrived with the write, by organization."""
     filling: list[int] = field(default_factory=list)
-    """The runs that have begun to fill with it."""
+    """Ids of the runs that began to fill with this write."""
     settled: list[int] = field(default_factory=list)
-    """The runs that have ended with it."""
+    """Ids of the runs that ended with this write."""
     rebuilt: set[str] = field(default_factory=set)
-    """The organizations whose rebuild ends with it, and that should be compared."""
+    """Organizations whose rebuild ended with this write. They should be compared."""
 
 
-async def judge(session: AsyncSession, observed: Observed) -> Judgement:
+async def judge_write(session: AsyncSession, observed: Observed) -> Judgement:
     """Judge one write.
 
-    SECURITY: the metadata only names positions to look up. Each of them must be in our ledger and arrive
-    for the first time; everything else must be what a run that we know of is to write there.
+    SECURITY: the metadata is only a hint: it names positions to look up. Each position must be in our
+    ledger and arrive for the first time. A recorded run must explain every other update.
     """
     judgement = Judgement(claim(observed.metadata))
     claimed = judgement.claimed
@@ -50,51 +50,59 @@ async def judge(session: AsyncSession, observed: Observed) -> Judgement:
 
 
 class _Runs:
-    """Judges what no position explains by the runs that may have written it."""
+    """Judges the updates that no position explains, by the runs that may have written them."""
 
     def __init__(self, session: AsyncSession, judgement: Judgement) -> None:
         self._session, self._judgement = session, judgement
 
     async def judge(self, updates: Sequence[Update]) -> None:
-        own: dict[str, list[Update]] = {}
+        by_tenant: dict[str, list[Update]] = {}
         for update in updates:
-            own.setdefault(tenant(update), []).append(update)
-        found = await runs.unsettled(self._session, own.keys())
-        seen = await runs.watched(self._session, own.keys()) if found else {}
-        for name, theirs in own.items():
-            mine = [each for each in found if each.organization_id == name]
-            await self._judge_tenant(self._current(mine, seen.get(name, 0)), theirs)
+            by_tenant.setdefault(tenant(update), []).append(update)
+        unsettled = await runs.unsettled(self._session, by_tenant.keys())
+        seen = await runs.watched(self._session, by_tenant.keys()) if unsettled else {}
+        for name, of_tenant in by_tenant.items():
+            candidates = [run for run in unsettled if run.organization_id == name]
+            await self._judge_tenant(self._current(candidates, seen.get(name, 0)), of_tenant)
 
-    def _current(self, mine: Sequence[EngineRun], seen: int) -> list[EngineRun]:
-        """Return the runs that are not over because their position has arrived in its turn."""
-        arrived = [run for run in mine if run.kind == RunKind.AHEAD and run.position <= seen]
+    def _current(self, candidates: Sequence[EngineRun], seen: int) -> list[EngineRun]:
+        """Return the runs without those whose position has since arrived in order."""
+        arrived = [run for run in candidates if run.kind == RunKind.AHEAD and run.position <= seen]
         self._judgement.settled += [run.id for run in arrived]
-        return [run for run in mine if run not in arrived]
+        return [run for run in candidates if run not in arrived]
 
-    async def _judge_tenant(self, mine: Sequence[EngineRun], updates: Sequence[Update]) -> None:
-        """The first run that explains everything has written it; what came before that run is over."""
-        left = list(updates)
-        for run in mine:
-            rest = await self._beyond(run, updates)
-            if not rest:
-                self._keep(run, mine, updates)
+    async def _judge_tenant(
+        self, candidates: Sequence[EngineRun], updates: Sequence[Update]
+    ) -> None:
+        """Attribute the updates to the first run that explains all of them.
+
+        If no run does, the fewest updates that some run leaves unexplained are foreign.
+        """
+        foreign = list(updates)
+        for run in candidates:
+            unexplained = await self._unexplained(run, updates)
+            if not unexplained:
+                self._attribute(run, candidates, updates)
                 return
-            left = min(left, rest, key=len)
-        self._judgement.foreign += left
+            foreign = min(foreign, unexplained, key=len)
+        self._judgement.foreign += foreign
 
-    async def _beyond(self, run: EngineRun, updates: Sequence[Update]) -> list[Update]:
+    async def _unexplained(self, run: EngineRun, updates: Sequence[Update]) -> list[Update]:
         id = OrganizationId(run.organization_id)
-        at = await _entries(self._session, [(id, run.position)])
-        stood = (
+        entries = await _entries(self._session, [(id, run.position)])
+        expected = (
             await stood_for(
                 self._session, id, run.position, {update.relationship for update in updates}
             )
             if run.kind == RunKind.REBUILD and fills(run, updates)
             else set()
         )
-        return beyond(run, updates, stood, at.get((id, run.position)))
+        return updates_beyond(run, updates, expected, entries.get((id, run.position)))
 
-    def _keep(self, run: EngineRun, mine: Sequence[EngineRun], updates: Sequence[Update]) -> None:
+    def _attribute(
+        self, run: EngineRun, candidates: Sequence[EngineRun], updates: Sequence[Update]
+    ) -> None:
+        """Record what the run's write means for its phase, and settle the runs before it."""
         judgement = self._judgement
         if ends(run, updates):
             judgement.settled.append(run.id)
@@ -102,25 +110,28 @@ class _Runs:
             judgement.filling.append(run.id)
         if run.kind != RunKind.REBUILD:
             return
-        before = [each.id for each in mine if each.id < run.id and each.kind != RunKind.AHEAD]
-        judgement.settled += before
+        judgement.settled += [
+            earlier.id
+            for earlier in candidates
+            if earlier.id < run.id and earlier.kind != RunKind.AHEAD
+        ]
         if ends(run, updates):
             judgement.rebuilt.add(run.organization_id)
             judgement.arrived[OrganizationId(run.organization_id)] = run.position
 
 
 async def _entries(session: AsyncSession, places: Iterable[Place]) -> dict[Place, Entry]:
-    """Return the entries at some places; what is in no ledger is left out."""
-    wanted = list(places)
-    if not wanted:
+    """Return the ledger entries at these places. A place without an entry is left out."""
+    keys = list(places)
+    if not keys:
         return {}
     key = tuple_(LedgerEntry.organization_id, LedgerEntry.position)
-    rows = await session.scalars(select(LedgerEntry).where(key.in_(wanted)))
-    return {(row.organization_id, row.position): _as_far_as_readable(row) for row in rows}
+    rows = await session.scalars(select(LedgerEntry).where(key.in_(keys)))
+    return {(row.organization_id, row.position): _entry(row) for row in rows}
 
 
-def _as_far_as_readable(row: LedgerEntry) -> Entry:
-    """Return the entry; one whose updates nobody can read may have been given up, without them."""
+def _entry(row: LedgerEntry) -> Entry:
+    """Return the entry, without updates if they are unreadable: an operator may have skipped it."""
     try:
         return Entry.of(row)
     except InvalidRelationship:

@@ -1,4 +1,4 @@
-"""Compare one organization after the other with SpiceDB, for as long as the worker runs."""
+"""Compares one organization after another with SpiceDB while the worker runs."""
 
 import asyncio
 import time
@@ -27,113 +27,114 @@ from teamaccess.ledger.session import UNHURRIED
 from teamaccess.service import Service
 from teamaccess.storage import Channel, Organization, OrganizationId, Reconciliation
 from teamaccess.upkeep.reconciliation import Inspector
-from teamaccess.upkeep.reconciliation.results import asked_at
+from teamaccess.upkeep.reconciliation.results import requested_at
 
 log = structlog.get_logger()
 
-LOOKING = Attribution("system", Channel.SYSTEM, "reconciler")
+RECONCILER = Attribution("system", Channel.SYSTEM, "reconciler")
 BATCH = 20
 PAUSE_SECONDS = 0.2
 RELATIONSHIPS_PER_SECOND = 2000
-OFTEN = timedelta(minutes=1)
-"""Where there are few organizations, none is looked at more often."""
+SHORTEST_INTERVAL = timedelta(minutes=1)
+"""No organization is compared more often, except on request."""
 POSTPONED_SECONDS = 60.0
 REST_SECONDS = 2.0
 ADVISORY = 0x7EA3
-"""The first half of the advisory locks by which workers keep out of each other's way."""
-TURN = (
+"""The first key of the advisory locks with which a worker reserves an organization."""
+ORDER = (
     Reconciliation.asked_at.is_(None),
     Reconciliation.checked_at.nulls_first(),
     Organization.id,
 )
-"""Those first that somebody asks for, then those that nobody has looked at ever."""
+"""First the requested organizations, then those that were never compared, then the oldest comparison."""
 
 
 class Postponed(NamedTuple):
-    """A comparison that could not be made."""
+    """A comparison that failed and will be tried again later."""
 
     asked_at: datetime | None
-    """The request that it was to answer; who has asked since is not kept waiting."""
+    """The request that the comparison was to answer. A later request is not postponed."""
     until: float
     """By `time.monotonic()`."""
 
 
 class Reconciler:
-    """Looks at the organization next that was looked at the longest ago, slowly, and mends nothing.
+    """Compares the organization whose comparison is the oldest, slowly, and repairs nothing.
 
-    Any number of workers share the work. What they find is kept as findings.
+    Any number of workers share the work. Differences are recorded as findings.
     """
 
     def __init__(self, service: Service) -> None:
         self._sessions = service.sessions
-        self._inspector = Inspector(service.ledger, service.engine, service.catalog, LOOKING)
+        self._inspector = Inspector(service.ledger, service.engine, service.catalog, RECONCILER)
         self._postponed: dict[OrganizationId, Postponed] = {}
 
     async def run(self) -> None:
-        """Work until cancelled."""
+        """Run until cancelled."""
         while should_continue():
             try:
                 due = await self._due()
                 for id in due:
-                    await asyncio.sleep(await self._look(id))
+                    await asyncio.sleep(await self._compare_if_free(id))
                 if not due:
                     await asyncio.sleep(REST_SECONDS)
             except OUTAGES as cause:
-                log.warning("reconciler_cannot_look", cause=repr(cause))
+                log.warning("reconciler_failed", cause=repr(cause))
                 await asyncio.sleep(REST_SECONDS)
 
     async def _due(self) -> Sequence[OrganizationId]:
-        """Return the next ones."""
+        """Return the organizations to compare next."""
         now = time.monotonic()
         self._postponed = {id: each for id, each in self._postponed.items() if each.until > now}
         postponed = _postponed({id: each.asked_at for id, each in self._postponed.items()})
         async with self._sessions() as session:
-            rows = await session.scalars(_due().where(~postponed).order_by(*TURN).limit(BATCH))
+            rows = await session.scalars(_due().where(~postponed).order_by(*ORDER).limit(BATCH))
             return rows.all()
 
-    async def _look(self, id: OrganizationId) -> float:
-        """Look at one that is nobody else's at this moment; return how long to rest after it."""
+    async def _compare_if_free(self, id: OrganizationId) -> float:
+        """Compare an organization unless another worker does; return the pause after it in seconds."""
         async with self._sessions() as session:
             await session.execute(UNHURRIED)
             lock = func.pg_try_advisory_xact_lock(ADVISORY, func.hashtext(id))
             if not await session.scalar(select(lock)):
                 return PAUSE_SECONDS
             if not await session.scalar(_due().where(Organization.id == id)):
-                return PAUSE_SECONDS  # another worker has just been there
-            return await self._inspect(id, await asked_at(session, id))
+                return PAUSE_SECONDS  # another worker has just compared it
+            return await self._inspect(id, await requested_at(session, id))
 
-    async def _inspect(self, id: OrganizationId, asked: datetime | None) -> float:
+    async def _inspect(self, id: OrganizationId, requested: datetime | None) -> float:
         try:
-            verdict = await self._inspector.organization(id)
+            result = await self._inspector.reconcile_organization(id)
         except OUTAGES:
             raise
         except Exception:
-            log.exception("organization_unreconcilable", organization=id)
-            self._postpone(id, asked)
+            log.exception("reconciliation_failed", organization=id)
+            self._postpone(id, requested)
             return PAUSE_SECONDS
-        if verdict.found or verdict.problem:
-            what = verdict.counts or verdict.problem
-            log.error("drift_found", organization=id, what=what)
-        if verdict.problem:
-            self._postpone(id, asked)
-        return max(PAUSE_SECONDS, verdict.compared / RELATIONSHIPS_PER_SECOND)
+        if result.found or result.problem:
+            log.error("drift_found", organization=id, what=result.counts or result.problem)
+        if result.problem:
+            self._postpone(id, requested)
+        return max(PAUSE_SECONDS, result.compared / RELATIONSHIPS_PER_SECOND)
 
-    def _postpone(self, id: OrganizationId, asked: datetime | None) -> None:
-        self._postponed[id] = Postponed(asked, time.monotonic() + POSTPONED_SECONDS)
+    def _postpone(self, id: OrganizationId, requested: datetime | None) -> None:
+        self._postponed[id] = Postponed(requested, time.monotonic() + POSTPONED_SECONDS)
 
 
-def _postponed(asked: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:
-    """Tell whether an organization is among these, and nobody has asked for it since."""
-    ids = literal(list(asked), ARRAY(Text))
-    times = literal(list(asked.values()), ARRAY(DateTime(timezone=True)))
+def _postponed(requested: Mapping[OrganizationId, datetime | None]) -> ColumnElement[bool]:
+    """Return the condition that an organization is postponed and was not requested again since."""
+    ids = literal(list(requested), ARRAY(Text))
+    times = literal(list(requested.values()), ARRAY(DateTime(timezone=True)))
     each = func.unnest(ids, times).table_valued("id", "asked_at").render_derived()
     same = Reconciliation.asked_at.is_not_distinct_from(each.c.asked_at)
     return exists().select_from(each).where(each.c.id == Organization.id, same)
 
 
 def _due() -> Select[OrganizationId]:
-    """Select the organizations that were not looked at just now; ended ones should hold nothing."""
-    recently: ColumnElement[bool] = Reconciliation.checked_at > func.clock_timestamp() - OFTEN
+    """Select the organizations that are due. Ended ones count: SpiceDB should hold nothing for them."""
+    recently: ColumnElement[bool] = (
+        Reconciliation.checked_at > func.clock_timestamp() - SHORTEST_INTERVAL
+    )
     return (
         select(Organization.id)
         .outerjoin(Reconciliation, Reconciliation.organization_id == Organization.id)

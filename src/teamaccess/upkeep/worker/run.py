@@ -1,4 +1,4 @@
-"""Everything that one worker does, side by side."""
+"""Runs the jobs of one worker concurrently."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -18,8 +18,8 @@ PAUSE_SECONDS = 1.0
 Job = Callable[[], Awaitable[None]]
 
 
-async def work(service: Service) -> None:
-    """Work until cancelled. Any number of workers may run side by side."""
+async def run_worker(service: Service) -> None:
+    """Run the jobs until cancelled. Any number of workers may run at the same time."""
     jobs: dict[str, Job] = {
         "relay": service.relay.run,
         "sweeper": Sweeper(service.ledger, service.reads).run,
@@ -28,11 +28,11 @@ async def work(service: Service) -> None:
     }
     async with asyncio.TaskGroup() as running:
         for name, job in jobs.items():
-            running.create_task(_again_and_again(name, job))
+            running.create_task(_restart_forever(name, job))
 
 
-async def _again_and_again(name: str, job: Job) -> None:
-    """Begin anew after a mistake of ours: it must not end the other jobs, nor this one for ever."""
+async def _restart_forever(name: str, job: Job) -> None:
+    """Restart a job after an unexpected error, which must not end this or the other jobs."""
     while should_continue():
         try:
             await job()

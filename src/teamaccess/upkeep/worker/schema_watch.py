@@ -1,7 +1,7 @@
-"""Compare every schema that SpiceDB is given with what `schema apply` recorded.
+"""Compares every schema that is written to SpiceDB with those that `schema apply` recorded.
 
-SpiceDB's Watch tells that a schema was written, whoever wrote it and however briefly it stood. The schema
-is then read as of that very moment, so one that was replaced a moment later is found all the same.
+SpiceDB's Watch reports that a schema was written. The schema is then read at exactly that revision, so a
+schema that was replaced a moment later is found too.
 """
 
 import asyncio
@@ -16,24 +16,24 @@ from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
     EngineUnavailable,
-    exactly,
+    exact_snapshot,
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 
 log = structlog.get_logger()
 
 ANYWHERE = "*"
-"""A schema is every organization's."""
+"""A schema concerns all organizations."""
 COMPARED_WITHIN_SECONDS = 10.0
-"""Ours take a tenth of a second."""
+"""How long a comparison may take. Our own schemas take a tenth of a second."""
 AWAY = ("UNAVAILABLE", "UNAUTHENTICATED", "CANCELLED")
-"""How SpiceDB, or the way to it, says that it cannot answer anything now."""
-LOOK_SECONDS = 30.0
-"""How often the schema is compared that stands, whatever the stream tells."""
+"""gRPC codes with which SpiceDB or the network says that it cannot answer now."""
+CHECK_SECONDS = 30.0
+"""How often the current schema is compared, whether or not Watch reports a write."""
 LONGEST_APPLY_SECONDS = 60.0
-"""How long `schema apply` may take to record what it has given to SpiceDB."""
+"""How long `schema apply` may take to record the schema that it wrote to SpiceDB."""
 PAUSE_SECONDS = 0.1
 NOBODY_APPLIES = text(f"SELECT pg_try_advisory_xact_lock_shared({APPLYING})")
 NEWEST = select(SchemaVersion.schema).order_by(SchemaVersion.applied_at.desc()).limit(1)
@@ -46,36 +46,36 @@ LAST = select(func.coalesce(func.max(Finding.id), 0)).where(
 
 
 class SchemaWatch:
-    """Records a finding for each schema that SpiceDB was given and nobody recorded."""
+    """Records a finding for each schema that was written to SpiceDB and not recorded."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._looked_at = -LOOK_SECONDS
+        self._checked_at = -CHECK_SECONDS
 
-    async def written(self, zed_token: str) -> None:
-        """Judge the schema that somebody wrote at this token."""
+    async def check_written(self, zed_token: str) -> None:
+        """Check the schema that was written at this token."""
         async with self._service.reads() as session:
             await _wait_for_record(session)
             ours = select(SchemaVersion.applied_at).where(SchemaVersion.zed_token == zed_token)
             if await session.scalar(ours) is not None:
                 return
-        await self._compare(exactly(zed_token), {"zed_token": zed_token})
+        await self._compare(exact_snapshot(zed_token), {"zed_token": zed_token})
 
-    async def look_seldom(self) -> None:
-        """Judge the schema that stands now, unless that was done a moment ago."""
-        if time.monotonic() - self._looked_at > LOOK_SECONDS:
-            await self.look()
+    async def check_if_due(self) -> None:
+        """Check the current schema, unless that was done less than CHECK_SECONDS ago."""
+        if time.monotonic() - self._checked_at > CHECK_SECONDS:
+            await self.check_current()
 
-    async def gap(self, after: str | None, why: str) -> None:
-        """Keep that nobody knows which schemas stood since a token: a foreign one may have."""
+    async def record_gap(self, after: str | None, why: str) -> None:
+        """Record that schemas written since a token are unknown. One of them may be foreign."""
         details = {"after": after, "differences": [f"unknown: {why}"]}
-        log.error("foreign_schema", **details)
+        log.error("foreign_schema_found", **details)
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
-    async def look(self) -> None:
-        """Judge the schema that stands now, for what was written while nobody watched."""
-        self._looked_at = time.monotonic()
+    async def check_current(self) -> None:
+        """Check the current schema, because a schema may have been written while nobody watched."""
+        self._checked_at = time.monotonic()
         async with self._service.reads() as session:
             if await session.scalar(OPEN) is not None:
                 return
@@ -94,20 +94,20 @@ class SchemaWatch:
             cause = str(unknown.facts["cause"])
             if cause.startswith(AWAY):
                 raise
-            # SECURITY: what cannot be compared is foreign. SpiceDB may have forgotten that moment, and a
-            # schema may be so large that comparing it never ends: that must not blind the watch.
+            # SECURITY: a schema that cannot be compared counts as foreign. SpiceDB may have discarded
+            # that revision, or the schema may be so large that the comparison never ends.
             differences = [f"unknown: {cause}"]
         if not differences:
             return
         differences = sorted(set(differences))
-        log.error("foreign_schema", differences=differences)
+        log.error("foreign_schema_found", differences=differences)
         async with self._service.reads() as session:
-            found = {**details, "differences": differences}
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, found)
+            details = {**details, "differences": differences}
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
 
 async def _wait_for_record(session: AsyncSession) -> None:
-    """Wait until no `schema apply` is between giving a schema to SpiceDB and recording it."""
+    """Wait until no `schema apply` is between writing a schema to SpiceDB and recording it."""
     end = asyncio.get_running_loop().time() + LONGEST_APPLY_SECONDS
     while not await session.scalar(NOBODY_APPLIES):
         if asyncio.get_running_loop().time() > end:

@@ -1,4 +1,4 @@
-"""Looks at every write that SpiceDB tells of: whoever goes round us is found within seconds."""
+"""The watcher compares every write that SpiceDB reports with the ledgers, within seconds."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ from teamaccess.delivery.relay import OUTAGES
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
-from teamaccess.upkeep.findings import record
-from teamaccess.upkeep.worker.judgement import Judgement, judge
+from teamaccess.upkeep.findings import record_finding
+from teamaccess.upkeep.worker.judgement import Judgement, judge_write
 from teamaccess.upkeep.worker.schema_watch import SchemaWatch
 
 log = structlog.get_logger()
@@ -34,7 +34,7 @@ ASK_FOR = (
         index_elements=["organization_id"], set_={"asked_at": func.clock_timestamp()}
     )
 )
-KEEP = text("""
+SAVE = text("""
 WITH seen AS (
   INSERT INTO watched_ledgers (organization_id, position)
   SELECT * FROM unnest(CAST(:organizations AS text[]), CAST(:positions AS bigint[]))
@@ -57,117 +57,117 @@ ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
 NOTHING = Judgement(Claim())
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
-"""Held by a connection as long as it lives: of any number of workers one watches."""
+"""Taken for the life of a connection, so that only one of all workers watches."""
 PAUSE_SECONDS = 2.0
-KEEP_SECONDS = 5.0
-"""How often it is kept that nothing was written; what was written is kept at once."""
-ANYBODY = "*"
-"""Whom a write concerns that is too large to be told."""
-MOST_TOLD = 100
-"""Updates that a finding names one by one."""
+SAVE_SECONDS = 5.0
+"""How often the cursor is saved while nothing is written. After a write it is saved at once."""
+ANY_ORGANIZATION = "*"
+"""The subject of a finding about a write that is too large to receive."""
+MOST_NAMED = 100
+"""The most updates that a finding names."""
 
 
 class Watcher:
-    """Follows SpiceDB's Watch from where it was left, and records every write that is not ours."""
+    """Follows SpiceDB's Watch from the saved cursor, and records every write that is not ours."""
 
     def __init__(self, service: Service) -> None:
         self._service = service
         self._schemas = SchemaWatch(service)
-        self._kept_at = 0.0
+        self._saved_at = 0.0
 
     async def run(self) -> None:
-        """Watch until cancelled, while no other worker does."""
+        """Run until cancelled. Only one worker watches at a time."""
         while should_continue():
             try:
-                async with self._turn() as mine:
-                    while mine and should_continue():
+                async with self._lock() as locked:
+                    while locked and should_continue():
                         await self._watch()
             except OUTAGES as cause:
-                log.warning("watch_waits", cause=repr(cause))
+                log.warning("watch_failed", cause=repr(cause))
             await asyncio.sleep(PAUSE_SECONDS)
 
     @asynccontextmanager
-    async def _turn(self) -> AsyncIterator[bool]:
+    async def _lock(self) -> AsyncIterator[bool]:
         async with self._service.reads() as session:
-            mine = bool(await session.scalar(ONE_WATCHES))
+            locked = bool(await session.scalar(ONE_WATCHES))
             try:
-                yield mine
+                yield locked
             finally:
-                if mine:
-                    await session.invalidate()  # ends the connection, and with it the lock
+                if locked:
+                    await session.invalidate()  # closes the connection, which releases the lock
 
     async def _watch(self) -> None:
-        """Follow one stream to its end; SpiceDB ends each after half a minute."""
+        """Follow one stream to its end. SpiceDB ends each stream after half a minute."""
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
-            if not since:  # it begins at the present, where it will see no end of what is over
+            if not since:  # it starts at the present and will not see how finished runs ended
                 await runs.begin_at_the_present(session)
-        heard = False
+        received = False
         try:
             async for observed in self._service.engine.watch(since):
-                if not heard:
-                    await self._schemas.look()  # what comes after this is told by the stream
-                heard = True
-                await self._schemas.look_seldom()
+                if not received:
+                    await self._schemas.check_current()  # the stream reports later schemas
+                received = True
+                await self._schemas.check_if_due()
                 if observed.schema_updated:
-                    await self._schemas.written(observed.zed_token)
+                    await self._schemas.check_written(observed.zed_token)
                 judgement = NOTHING
                 if observed.updates or observed.unreadable:
                     judgement = await self._judge(observed)
-                await self._keep(observed, judgement)
+                await self._save(observed, judgement)
         except EngineUnavailable:
-            if not heard:
+            if not received:
                 raise
         except EngineRefused as refused:
-            log.error("watch_starts_again", why=str(refused))
-            await self._schemas.gap(since, str(refused))
-            await self._forget()
-        except TooLarge as unheard:
-            log.error("watch_starts_again", why=str(unheard))
-            await self._schemas.gap(since, str(unheard))
-            await self._keep_finding(ANYBODY, {"why": str(unheard), "after": since})
-            await self._forget()
+            log.error("watch_restarted", cause=str(refused))
+            await self._schemas.record_gap(since, str(refused))
+            await self._discard_cursor()
+        except TooLarge as too_large:
+            log.error("watch_restarted", cause=str(too_large))
+            await self._schemas.record_gap(since, str(too_large))
+            await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
+            await self._discard_cursor()
 
     async def _judge(self, observed: Observed) -> Judgement:
-        """Judge a write, and keep a finding of what is foreign in it."""
+        """Judge a write, and record findings about its foreign updates."""
         async with self._service.reads() as session:
-            judgement = await judge(session, observed)
+            judgement = await judge_write(session, observed)
         if judgement.foreign or observed.unreadable:
-            await self._found(observed, judgement)
+            await self._record_foreign(observed, judgement)
         return judgement
 
-    async def _found(self, observed: Observed, judgement: Judgement) -> None:
-        """Keep a finding for each tenant, with nothing of another's; all of them or none."""
+    async def _record_foreign(self, observed: Observed, judgement: Judgement) -> None:
+        """Record one finding for each tenant, in one transaction, without updates of other tenants."""
         claimed = judgement.claimed.runs
         by_name = by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
-            for organization, told in by_name.items():
-                log.error("foreign_write", organization=organization, count=len(told))
+            for organization, updates in by_name.items():
+                log.error("foreign_write_found", organization=organization, count=len(updates))
                 details = {
-                    "updates": told[:MOST_TOLD],
-                    "count": len(told),
+                    "updates": updates[:MOST_NAMED],
+                    "count": len(updates),
                     "metadata": observed.metadata,
                     "zed_token": observed.zed_token,
                 }
                 if claimed:
                     details |= {"claimed": claimed, "why": NOT_OURS}
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+                await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _keep_finding(self, organization: str, details: dict[str, Any]) -> None:
+    async def _record_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+            await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _keep(self, observed: Observed, judgement: Judgement) -> None:
-        """Keep how far it was read; a write's place at once, an idle one's now and then.
+    async def _save(self, observed: Observed, judgement: Judgement) -> None:
+        """Save the cursor: at once after a write, otherwise every SAVE_SECONDS.
 
-        What a write means for the ledgers and the runs is kept in the same statement: each is judged by
-        everything before it and by nothing after it, also where the worker ends in between.
+        The same statement saves what the write means for the ledgers and the runs. So each write is
+        judged by all writes before it and by none after it, even if the worker stops in between.
         """
         now = asyncio.get_running_loop().time()
-        if not observed.updates and now - self._kept_at < KEEP_SECONDS:
+        if not observed.updates and now - self._saved_at < SAVE_SECONDS:
             return
-        self._kept_at = now
-        kept = {
+        self._saved_at = now
+        parameters = {
             "zed_token": observed.zed_token,
             "organizations": list(judgement.arrived),
             "positions": list(judgement.arrived.values()),
@@ -176,11 +176,11 @@ class Watcher:
             "rebuilt": sorted(judgement.rebuilt),
         }
         async with self._service.reads() as session:
-            await session.execute(KEEP, kept)
-            if not observed.updates:  # everything that was written before has been seen
-                await runs.settle(session)
+            await session.execute(SAVE, parameters)
+            if not observed.updates:  # the watcher has seen every earlier write
+                await runs.settle_runs(session)
 
-    async def _forget(self) -> None:
-        """Begin at the present: what lies between is what a comparison finds."""
+    async def _discard_cursor(self) -> None:
+        """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""
         async with self._service.reads() as session:
             await session.execute(text("UPDATE watch_cursor SET zed_token = ''"))

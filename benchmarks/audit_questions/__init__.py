@@ -1,0 +1,1 @@
+"""The parts of the benchmark `audit`, one for each kind of question."""

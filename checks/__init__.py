@@ -1,0 +1,1 @@
+"""Checks of the code base that no library has. `make lint` runs them."""

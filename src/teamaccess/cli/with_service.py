@@ -1,0 +1,86 @@
+"""Run a command's work on the deployment's service, and print its result."""
+
+import getpass
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+import typer
+from sqlalchemy.exc import SQLAlchemyError
+
+from teamaccess import ledger
+from teamaccess.changes import Receipt
+from teamaccess.cli.terminal import echo
+from teamaccess.common import logs, process
+from teamaccess.common.errors import NotFound, Unavailable
+from teamaccess.common.settings import Settings
+from teamaccess.ledger import Attribution
+from teamaccess.service import Service, open_service
+from teamaccess.storage import Channel
+
+Result = TypeVar("Result")
+
+
+class DatabaseUnreachable(Unavailable):
+    """The command cannot connect to PostgreSQL."""
+
+    message = (
+        "PostgreSQL does not answer ({cause}). Check that it runs, and check "
+        "TEAMACCESS_DATABASE_URL."
+    )
+
+
+class NoSuchOrganization(NotFound):
+    """There is no such organization. The API's sentence is vaguer, because it hides other tenants."""
+
+    code = "unknown_organization"
+    message = "There is no organization {organization}."
+
+
+HIGHEST_PORT = 65535
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
+    """Run `use` with the service that the settings describe, and return its result.
+
+    Raises StackNotFound without settings, and DatabaseUnreachable. An unknown organization becomes this
+    module's UnknownOrganization: operators may learn whether an organization exists, API callers may not.
+    """
+
+    async def run() -> Result:
+        async with open_service(Settings.discover()) as service:
+            return await use(service)
+
+    logs.keep_apart()
+    try:
+        return process.run_to_end(run())
+    except ledger.UnknownOrganization as unknown:
+        raise NoSuchOrganization(**unknown.facts) from unknown
+    except (OSError, SQLAlchemyError) as cause:
+        raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
+
+
+def operator_attribution() -> Attribution:
+    """Return the person who runs this command, as the ledger and the events record them."""
+    name = "".join(c for c in getpass.getuser() if c.isalnum() or c in "._-")
+    return Attribution(f"operator:{name or 'unknown'}", Channel.OPERATOR, secrets.token_hex(12))
+
+
+def print_result(as_json: bool, sentence: str, **facts: Any) -> None:
+    """Print the sentence, or the facts as JSON."""
+    echo(msgspec.json.encode(facts).decode() if as_json else sentence)
+
+
+def progress_of(receipts: list[Receipt]) -> tuple[str, dict[str, Any]]:
+    """Return the progress of a change, as a sentence and as facts."""
+    facts = {
+        "changes": [f"{each.organization}:{each.position}" for each in receipts if each.position],
+        "pending": any(each.pending for each in receipts),
+        "zed_token": next((each.zed_token for each in receipts if each.zed_token), None),
+    }
+    if facts["pending"]:
+        return "SpiceDB has not confirmed it yet. The workers will deliver it.", facts
+    return "It is in force.", facts

@@ -1,0 +1,152 @@
+"""What must hold of the answers: to outsiders, to ended tokens, about other tenants and secrets."""
+
+import json
+import re
+from collections.abc import Sequence
+
+from sqlalchemy import func, select
+
+from teamaccess.storage import Event
+from tests.attacks.coalition.escalation_checks import State, Violation
+from tests.attacks.coalition.scenario import Attempt, Scenario
+
+TELLS = {403, 409, 412}
+"""Statuses from which an outsider learns that an organization is there."""
+REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
+SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
+GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
+ABOUT_ONESELF = {"only_in_person", "only_service_accounts_act", "nobody_to_act_for", "users_only"}
+"""Refusals of who asks, before anything is said about an organization."""
+
+
+class AnswerChecks:
+    """Judges answers, and counts what other tenants' chains of events tell."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._town = scenario
+        self._ever: dict[str, set[str]] = {}
+        """Every user that was ever in an organization, by organization."""
+        self._events: int | None = None
+
+    def remember(self, state: State) -> None:
+        """Note who is where."""
+        for organization, snapshot in state.items():
+            self._ever.setdefault(organization, set()).update(snapshot.members())
+
+    async def check(self, before: State, attempts: Sequence[Attempt], dead: set[str]) -> None:
+        """Raise Violation for an answer that nobody should have had; `dead` are tokens ended before."""
+        for attempt in attempts:
+            inside = self._inside(before, attempt)
+            if attempt.status >= 500 and attempt.status != 503:
+                raise Violation(f"{attempt.route} was answered {attempt.status}")
+            if attempt.token in dead and attempt.status != 401 and attempt.code != "not_found":
+                raise Violation(f"{attempt.route} was answered {attempt.status} to an ended token")
+            self._outsiders(attempt, inside)
+            self._leaks(attempt, inside)
+            self._told_once(attempt)
+        await self._victims_events(attempts)
+
+    def _inside(self, before: State, attempt: Attempt) -> set[str]:
+        """The organizations in which the actor is an active member, and those they begin to be in."""
+        if attempt.by is None:
+            return set()
+        here = {id for id, snapshot in before.items() if attempt.by.id in snapshot.members()}
+        if attempt.on_behalf is not None:
+            here &= {
+                id for id, snapshot in before.items() if attempt.on_behalf.id in snapshot.members()
+            }
+        return here
+
+    def _outsiders(self, attempt: Attempt, inside: set[str]) -> None:
+        if "{organization}" not in attempt.route or attempt.organization in inside:
+            return
+        if self._may_ask(attempt):
+            return
+        if attempt.done:
+            raise Violation(f"{attempt.route} was done for who is not in {attempt.organization}")
+        if (
+            attempt.status in TELLS
+            and attempt.code not in ABOUT_ONESELF
+            and not _of_its_own(attempt)
+        ):
+            raise Violation(f"{attempt.route} told an outsider {attempt.status} {attempt.code}")
+
+    def _may_ask(self, attempt: Attempt) -> bool:
+        """Auditors of all organizations audit, and whoever made a change may ask how far it has come."""
+        if attempt.by is not None and attempt.by.audits_all and "/audit/" in attempt.route:
+            return True
+        return attempt.route.endswith("/changes/{position}")
+
+    def _leaks(self, attempt: Attempt, inside: set[str]) -> None:
+        if attempt.answer is None or (attempt.by is not None and attempt.by.audits_all):
+            return
+        allowed = inside | {attempt.about.get("founded", ""), attempt.about.get("joined", "")}
+        if attempt.route == "POST /v1/invitations/accept":
+            allowed.add(attempt.organization)
+        asked = f"{attempt.url} {json.dumps(attempt.body)} {attempt.headers}"
+        answer = f"{attempt.answer.text} {dict(attempt.answer.headers)}"
+        for organization, names in self._names().items():
+            answer = answer.replace(
+                f"@{organization}.example", ""
+            )  # an address, which is a person's
+            if organization in allowed:
+                continue
+            for name in names:
+                if (
+                    name in answer
+                    and name not in asked
+                    and not self._shared(name, allowed, attempt)
+                ):
+                    raise Violation(f"{attempt.route} told of {organization}: {name}")
+
+    def _names(self) -> dict[str, set[str]]:
+        """What must not be told outside, by organization: ids that nobody guesses, and its own."""
+        names: dict[str, set[str]] = {id: {id} for id in self._town.organizations}
+        for organization, users in self._ever.items():
+            names.setdefault(organization, set()).update(users)
+        for known in self._town.objects:
+            if GENERATED.fullmatch(known.id) or known.id.startswith("victim"):
+                names.setdefault(known.organization, set()).add(known.id)
+        return names
+
+    def _shared(self, name: str, allowed: set[str], attempt: Attempt) -> bool:
+        """Whether it is the name of somebody who is or was in an organization of the actor's, too."""
+        if attempt.by is not None and name in (attempt.by.id, attempt.by.account_of):
+            return True
+        if any(name != other and name in other and other in allowed for other in allowed):
+            return True  # the id of one's own that begins with another's
+        return any(name in self._ever.get(each, ()) for each in allowed)
+
+    def _told_once(self, attempt: Attempt) -> None:
+        if attempt.answer is None:
+            return
+        for secret in SECRET.findall(attempt.answer.text):
+            if secret in self._town.secrets and secret != attempt.about.get("secret"):
+                raise Violation(f"{attempt.route} told a secret again")
+
+    async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
+        """Whatever others do, in the victim's chain are only their refusals."""
+        async with self._town.deployment.service.reads() as session:
+            count = await session.scalar(
+                select(func.count()).where(
+                    Event.chain == self._town.victim, Event.kind.not_in(REFUSALS)
+                )
+            )
+        its_own = any(
+            each.done and each.organization == self._town.victim and _is_honest(each)
+            for each in attempts
+        )
+        if self._events is not None and count != self._events and not its_own:
+            raise Violation(f"the victim's events went from {self._events} to {count}")
+        self._events = count
+
+
+def _of_its_own(attempt: Attempt) -> bool:
+    """Whether a refusal is about the organization of the service account itself."""
+    assert attempt.answer is not None
+    own = attempt.by.account_of if attempt.by is not None else ""
+    return bool(own) and attempt.answer.json().get("organization") == own
+
+
+def _is_honest(attempt: Attempt) -> bool:
+    return attempt.by is not None and attempt.by.side == "honest"

@@ -1,0 +1,184 @@
+"""What the coalition learns from answers: new ids, secrets and ETags, and which tokens are dead now."""
+
+from typing import Any
+from urllib.parse import unquote
+
+from teamaccess.storage import UserId
+from tests.attacks.coalition.mailbox import Mailbox
+from tests.attacks.coalition.relationship_effects import RelationshipEffects
+from tests.attacks.coalition.request_bodies import ACCOUNT, ONE, RESOURCE
+from tests.attacks.coalition.scenario import COALITION, Attempt, Principal, Scenario
+from tests.attacks.coalition.snapshots import OrganizationSnapshot
+
+INVITE = f"POST {ONE}/invitations"
+RESEND = f"POST {ONE}/invitations/{{invitation}}/resend"
+
+
+class AnswerRecords:
+    """Keeps what answers tell in the town."""
+
+    def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
+        self._town = scenario
+        self._meaning = effects
+        self._mailbox = Mailbox(scenario.deployment)
+
+    async def record(self, attempt: Attempt) -> None:
+        """Take note of an answer."""
+        if attempt.answer is None or not attempt.done:
+            return
+        if attempt.method == "POST" and attempt.fingerprint:
+            if attempt.fingerprint in self._town.answered:
+                attempt.about["replayed"] = True
+                return
+            self._town.answered.add(attempt.fingerprint)
+        if (etag := attempt.answer.headers.get("ETag")) is not None:
+            self._town.etags.setdefault(attempt.url, []).append(etag)
+        said = attempt.answer.json() if attempt.answer.content[:1] == b"{" else {}
+        path = dict(zip(_names(attempt.route), _values(attempt), strict=False))
+        scenario, here = self._town, attempt.organization
+        match attempt.route:
+            case "POST /v1/invitations/accept":
+                self._joined(attempt, said)
+            case "POST /v1/organizations":
+                scenario.organizations.append(said["id"])
+                attempt.about["founded"] = said["id"]
+            case "POST /v1/me/sign-out":
+                await self._signed_out(attempt.by)
+            case route if route in (INVITE, RESEND):
+                self._invited(attempt, said)
+            case route if route == f"POST {ONE}/access-requests":
+                scenario.add("access_request", here, said["id"])
+            case route if route == f"POST {ONE}/teams":
+                scenario.add("team", here, said["id"])
+            case route if route == f"POST {ONE}/roles":
+                scenario.add("role", here, said["id"])
+            case route if route == f"POST {ONE}/service-accounts":
+                self._machine(here, said)
+            case route if route in (
+                f"POST {ACCOUNT}/tokens",
+                f"POST {ACCOUNT}/tokens/{{api_token}}/rotate",
+            ):
+                self._token(attempt, path["account"], said)
+            case route if route == f"PUT {RESOURCE}":
+                self._registered(here, said["type"], said["id"], said.get("creator"))
+            case route if route == f"POST {ONE}/resources:batch":
+                for item, ordered in zip(said["items"], attempt.body["items"], strict=True):
+                    if item["outcome"] == "registered":
+                        creator = ordered.get("creator")
+                        if attempt.on_behalf is not None and item["type"] == "transfer":
+                            creator = attempt.on_behalf.id
+                        self._registered(here, item["type"], item["id"], creator)
+            case route if route == f"POST {ONE}/audit/plan":
+                changes = attempt.about.get("changes", [])
+                scenario.plans.append((here, changes, attempt.answer.headers.get("ETag", "*")))
+            case route if route in (
+                f"DELETE {ONE}/members/{{user}}",
+                f"POST {ONE}/leave",
+                f"DELETE {ACCOUNT}",
+            ):
+                gone = path.get("user") or path.get("account") or (attempt.on_behalf or attempt.by)
+                await self._signed_out(self._town.with_id(gone) if isinstance(gone, str) else gone)
+            case route if route == f"POST {ONE}/changes":
+                await self._changed(attempt)
+            case route if route == f"DELETE {ACCOUNT}/tokens/{{api_token}}":
+                self._revoked(path["api_token"])
+            case _:
+                pass
+
+    async def _signed_out(self, whom: Principal | None) -> None:
+        """Their tokens are dead; a person signs in again, which gives them nothing by itself."""
+        if whom is None:
+            return
+        whom.end_sessions()
+        if not whom.account_of:
+            whom.sign_in(await self._town.deployment.token(whom.id))
+
+    async def _changed(self, attempt: Attempt) -> None:
+        for change in attempt.body["changes"]:
+            if change["change"] == "remove":
+                await self._signed_out(self._town.with_id(change["user"]))
+
+    def _joined(self, attempt: Attempt, said: dict[str, Any]) -> None:
+        scenario, organization = self._town, said["organization"]
+        attempt.about["joined"] = organization
+        user = UserId(said["user"])
+        letter = attempt.about.get("letter")
+        known = scenario.with_id(user)
+        if known is None:
+            address = letter.address if letter is not None else ""
+            label = f"guest{sum(each.label.startswith('guest') for each in scenario.principals)}"
+            scenario.principals.append(
+                Principal(label, user, COALITION, said["access_token"], address)
+            )
+        else:
+            known.sign_in(said["access_token"])
+        scenario.add("user", organization, user)
+
+    def _invited(self, attempt: Attempt, said: dict[str, Any]) -> None:
+        scenario = self._town
+        scenario.add("invitation", attempt.organization, said["id"])
+        giver = attempt.on_behalf or attempt.by
+        assert giver is not None
+        scenario.inviters[said["id"]] = giver.id
+        attempt.about["handed"] = lambda place: self._offered(
+            place, attempt.organization, said["roles"]
+        )
+        self._mailbox.open(scenario)
+        for mail in scenario.mails:
+            if not mail.invitation and mail.address == said["email"]:
+                mail.organization, mail.invitation = attempt.organization, said["id"]
+
+    def _offered(
+        self, snapshot: OrganizationSnapshot, organization: str, roles: list[str]
+    ) -> frozenset[str]:
+        return self._meaning.of_roles(organization, roles, snapshot.graph)
+
+    def _machine(self, organization: str, said: dict[str, Any]) -> None:
+        scenario = self._town
+        label = f"machine{len(scenario.of('account'))}"
+        principal = Principal(label, UserId(said["id"]), COALITION, account_of=organization)
+        scenario.principals.append(principal)
+        scenario.add("account", organization, said["id"])
+        scenario.add("user", organization, said["id"])
+
+    def _token(self, attempt: Attempt, account: str, said: dict[str, Any]) -> None:
+        scenario = self._town
+        scenario.add("api_token", attempt.organization, said["id"], owner=account)
+        secret = said.get("secret")
+        if secret is None:
+            return  # an answer that was given before, and is replayed without it
+        attempt.about["secret"] = secret
+        scenario.secrets.add(secret)
+        scenario.token_ids[said["id"]] = secret
+        if attempt.route.endswith("/rotate") and attempt.body.get("overlap_hours") == 0:
+            self._revoked(unquote(attempt.url.split("/")[-2]))
+        machine = scenario.with_id(account)
+        assert machine is not None
+        if attempt.by is not None and attempt.by.side == COALITION:
+            machine.sign_in(secret)
+        attempt.about["handed"] = lambda place: self._meaning.everything(
+            f"user:{account}", place.graph
+        )
+
+    def _revoked(self, token: str) -> None:
+        secret = self._town.token_ids.get(token)
+        for each in self._town.principals:
+            if secret is not None and secret in (each.token, *each.old):
+                each.dead.add(secret)
+
+    def _registered(self, organization: str, type: str, id: str, creator: str | None) -> None:
+        self._town.add("resource", organization, id, type=type)
+        if creator is not None:
+            self._town.creators.setdefault(f"{type}:{organization}/{id}", UserId(creator))
+
+
+def _names(route: str) -> list[str]:
+    return [part[1:-1] for part in route.partition(" ")[2].split("/") if part.startswith("{")]
+
+
+def _values(attempt: Attempt) -> list[str]:
+    template = attempt.route.partition(" ")[2].split("/")
+    said = attempt.url.partition("?")[0].split("/")
+    return [
+        unquote(value) for part, value in zip(template, said, strict=False) if part.startswith("{")
+    ]

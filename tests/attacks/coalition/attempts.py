@@ -1,0 +1,168 @@
+"""One random request of a member of the coalition, of anybody, or of somebody honest."""
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import urlencode
+
+from tests.api.requests import ASKS, Route
+from tests.attacks.coalition.escalation_checks import State
+from tests.attacks.coalition.request_bodies import BODIES, ONE
+from tests.attacks.coalition.request_choices import KEYS, RequestChoices
+from tests.attacks.coalition.scenario import Attempt, Principal, Scenario
+from tests.attacks.coalition.seeded_choices import SeededChoices
+from tests.attacks.coalition.snapshots import OrganizationSnapshot
+from tests.attacks.coalition.workplace import BACKENDS
+
+IN_PERSON = "Teamaccess-On-Behalf-Of"
+
+
+def attack(
+    scenario: Scenario, state: State, seeded: SeededChoices, route: str, step: int, now: datetime
+) -> Attempt:
+    """A request to a route by one of the coalition, with any token it has or none.
+
+    Mostly by somebody who holds what guards the route: who lacks it is refused before all else.
+    """
+    choices = RequestChoices(scenario, seeded, now)
+    ready = [
+        each
+        for each in scenario.coalition
+        if each.token and (each.token not in each.dead or seeded.often(0.1))
+    ]
+    able = _able(ready, route, choices, state)
+    if not able and seeded.often(0.6):
+        choices.organization = scenario.own_organization  # where they may do everything
+        able = _able(ready, route, choices, state)
+    machines = [each for each in ready if each.account_of]
+    backends = [each for each in machines if each.label in BACKENDS and seeded.often(0.7)]
+    by = seeded.pick(able if able and seeded.often(0.7) else ready)
+    if machines and seeded.often(0.15):
+        by = seeded.pick(backends or machines)
+    choices.ask_as(by, state.get(choices.organization, OrganizationSnapshot()))
+    choices.about["step"] = step
+    attempt = _request(choices, route, by)
+    _choose_token(attempt, seeded)
+    if attempt.by is not None:
+        _choose_whom(attempt, scenario, seeded, able)
+    return attempt
+
+
+def _able(
+    ready: list[Principal], route: str, choices: RequestChoices, state: State
+) -> list[Principal]:
+    """Who holds in the organization what the route needs."""
+    snapshot, guard = (
+        state.get(choices.organization, OrganizationSnapshot()),
+        _guard(choices.scenario, route, choices),
+    )
+    return [each for each in ready if guard in snapshot.of(each.id)]
+
+
+def _guard(scenario: Scenario, route: str, choices: RequestChoices) -> str:
+    """The permission that a route needs; of those that need none, membership."""
+    method, _, path = route.partition(" ")
+    catalog = scenario.deployment.service.catalog
+    action = catalog.guards.get(ASKS[Route(method, path)].needs)
+    permission = catalog.actions[action].permission if action else "membership"
+    return f"organization:{choices.organization}#{permission}"
+
+
+def repeat_attempt(earlier: Attempt, scenario: Scenario, seeded: SeededChoices) -> Attempt:
+    """An earlier request word for word, by whoever sent it or by somebody else."""
+    by = earlier.by if seeded.often(0.4) else seeded.pick(scenario.coalition)
+    about: dict[str, Any] = {
+        key: earlier.about[key] for key in ("letter", "inviter") if key in earlier.about
+    }
+    attempt = Attempt(
+        earlier.route,
+        earlier.url,
+        by,
+        "",
+        earlier.body,
+        dict(earlier.headers),
+        earlier.organization,
+        about=about,
+    )
+    _choose_token(attempt, seeded)
+    if (name := attempt.headers.get(IN_PERSON)) is not None:
+        attempt.on_behalf = _acted_for(scenario, attempt.by, name)
+    return attempt
+
+
+def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attempt:
+    _method, _, path = route.partition(" ")
+    _, build = BODIES[route]
+    if route == f"PUT {ONE}/resources/{{type}}/{{resource}}":
+        body = build(choices)  # says whether the object is new
+        url = choices.url(path)
+    else:
+        url = choices.url(path)
+        body = build(choices)
+    if query := choices.about.get("query"):
+        url += f"?{urlencode(query)}"
+    organization = choices.organization.rstrip("/") if "{organization}" in route else ""
+    attempt = Attempt(route, url, by, "", body, {}, organization, about=choices.about)
+    if (letter := choices.about.get("letter")) is not None:
+        attempt.organization = letter.organization
+        attempt.about["inviter"] = choices.scenario.inviters.get(letter.invitation, "nobody")
+        _choose_acceptor(attempt, choices)
+    _choose_headers(attempt, choices)
+    return attempt
+
+
+def _choose_acceptor(attempt: Attempt, choices: RequestChoices) -> None:
+    """Mostly whom the invitation is for: they sign in if they have an account."""
+    addressee = choices.scenario.with_email(choices.about["letter"].address)
+    if choices.seeded.often(0.85):
+        attempt.by = addressee
+
+
+def _choose_headers(attempt: Attempt, choices: RequestChoices) -> None:
+    seeded = choices.seeded
+    if attempt.method == "POST" and seeded.often(0.2):
+        attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
+    if (etag := choices.about.get("if_match")) is not None:
+        attempt.headers["If-Match"] = etag
+    elif attempt.method == "PUT" and seeded.often(0.25):
+        known = [
+            *choices.scenario.etags.get(attempt.url.removesuffix("/roles"), []),
+            "*",
+            '"stale"',
+        ]
+        attempt.headers["If-Match"] = seeded.at(known)
+    if "/audit/" in attempt.route and seeded.often(0.2):
+        attempt.headers["Accept"] = "text/csv"
+
+
+def _choose_token(attempt: Attempt, seeded: SeededChoices) -> None:
+    if attempt.by is None:
+        return
+    attempt.token = attempt.by.token
+    if attempt.by.old and seeded.often(0.08):
+        attempt.token = attempt.by.old[-1] if seeded.often(0.5) else attempt.by.old[0]
+    elif seeded.often(0.03):
+        attempt.token = f"{attempt.token[:-2]}xx"
+    if seeded.often(0.02) or not attempt.token:
+        attempt.by, attempt.token = None, ""
+
+
+def _choose_whom(
+    attempt: Attempt, scenario: Scenario, seeded: SeededChoices, able: list[Principal]
+) -> None:
+    """A machine acts for others every other time, mostly for somebody who could do it."""
+    machine = attempt.by is not None and bool(attempt.by.account_of)
+    if not seeded.often(0.55 if machine else 0.02):
+        return
+    people = [each for each in able if not each.account_of]
+    whom = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
+    name = whom.external_id if whom.external_id and seeded.often(0.5) else str(whom.id)
+    attempt.headers[IN_PERSON] = name
+    attempt.on_behalf = _acted_for(scenario, attempt.by, name)
+
+
+def _acted_for(scenario: Scenario, by: Principal | None, name: str) -> Principal | None:
+    """Whom the header names; nobody but a machine can act for them."""
+    if by is None or not by.account_of:
+        return None
+    found = scenario.with_id(name)
+    return found or next((each for each in scenario.principals if each.external_id == name), None)

@@ -1,0 +1,191 @@
+"""What must hold after each step, whoever made it: the theorem, and what it takes to find a breach.
+
+`before` and `after` come from SpiceDB alone. Of the moves only the answers' statuses and bodies count.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tests.attacks.coalition.relationship_effects import (
+    RelationshipEffects,
+    given,
+    is_membership,
+    taken,
+)
+from tests.attacks.coalition.scenario import Attempt, Scenario
+from tests.attacks.coalition.snapshots import Edge, OrganizationSnapshot
+
+State = Mapping[str, OrganizationSnapshot]
+NOBODY: frozenset[str] = frozenset()
+
+
+class Violation(AssertionError):
+    """Somebody gained what no giver held, or another promise was broken."""
+
+
+class EscalationChecks:
+    """Compares two states, and says which moves could have brought about the difference."""
+
+    def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
+        self._town = scenario
+        self._meaning = effects
+
+    def check(self, before: State, after: State, attempts: Sequence[Attempt]) -> None:
+        """Raise Violation for the first promise that the moves have broken."""
+        for organization, now in after.items():
+            then = before.get(organization, OrganizationSnapshot())
+            acted = [
+                each for each in attempts if each.done and self._reaches(each, organization, then)
+            ]
+            if not acted:
+                _unchanged(organization, then, now)
+                continue
+            if organization not in before:
+                continue  # the founder's own: whatever is in it, nobody else's is touched
+            limits = [self._limit(each, then) for each in acted]
+            self._gains(then, now, limits)
+            self._relationships_given(then, now, limits)
+            self._relationships_taken(then, now, acted)
+            self._somebody_administers(organization, then, now)
+        self._four_eyes(after)
+        self._handed_out(before, attempts)
+
+    def _reaches(self, attempt: Attempt, organization: str, then: OrganizationSnapshot) -> bool:
+        """Whether the move may change the organization: its own, and the actor is in it."""
+        if "replayed" in attempt.about:
+            return False
+        if attempt.route == "POST /v1/organizations":
+            return attempt.about.get("founded") == organization
+        if attempt.organization != organization:
+            return False
+        if attempt.route == "POST /v1/invitations/accept":
+            return True
+        return attempt.by is not None and _is_member(attempt.by.id, then)
+
+    def _limit(self, attempt: Attempt, then: OrganizationSnapshot) -> frozenset[str]:
+        """What the giver of a move held: who asks, within what a member for whom they act holds."""
+        if attempt.route == "POST /v1/invitations/accept":
+            return then.of(attempt.about["inviter"])
+        assert attempt.by is not None
+        held = then.of(attempt.by.id)
+        return held & then.of(attempt.on_behalf.id) if attempt.on_behalf is not None else held
+
+    def _gains(
+        self, then: OrganizationSnapshot, now: OrganizationSnapshot, limits: list[frozenset[str]]
+    ) -> None:
+        registered = _objects(now) - _objects(then)
+        for user, powers in now.powers.items():
+            for power in powers - then.of(user):
+                everywhere = self._meaning.behind(power)
+                if power.partition("#")[0] in registered and everywhere in then.of(user):
+                    continue  # a new object, and they may do that to all objects
+                if not self._covered(power, limits):
+                    raise Violation(f"{user} gained {power}, which no giver held")
+
+    def _relationships_given(
+        self, then: OrganizationSnapshot, now: OrganizationSnapshot, limits: list[frozenset[str]]
+    ) -> None:
+        for edge in given(then.graph, now.graph):
+            if self._only_operators_give(edge):
+                raise Violation(f"{edge} was given or extended, which only operators do")
+            on_one_object = edge.relation.startswith("granted_") and not edge.resource.startswith(
+                "organization:"
+            )
+            for power in self._meaning.of(edge, now.graph):
+                strictly = on_one_object and any(power in limit for limit in limits)
+                if not (strictly if on_one_object else self._covered(power, limits)):
+                    raise Violation(f"{edge} was given or extended; no giver held {power}")
+
+    def _only_operators_give(self, edge: Edge) -> bool:
+        role = self._town.deployment.service.catalog.roles.get(edge.relation)
+        on_organization = edge.resource.startswith("organization:")
+        return on_organization and role is not None and role.granted_by == "operator"
+
+    def _relationships_taken(
+        self, then: OrganizationSnapshot, now: OrganizationSnapshot, acted: Sequence[Attempt]
+    ) -> None:
+        """Nobody takes from others what they do not hold."""
+        if not now.graph:
+            return  # the organization has ended, which is a permission of its own
+        gone = _objects(then) - _objects(now)
+        for edge in taken(then.graph, now.graph):
+            if edge.resource in gone or any(self._of_oneself(edge, then, each) for each in acted):
+                continue
+            limits = [self._limit(each, then) for each in acted]
+            for power in self._meaning.of(edge, then.graph):
+                if not self._covered(power, limits):
+                    raise Violation(f"{edge} was taken away by who did not hold {power}")
+
+    def _of_oneself(self, edge: Edge, then: OrganizationSnapshot, attempt: Attempt) -> bool:
+        """Whether only the actor had it, and acts in person; a team in which nobody is, too."""
+        if edge.subject.startswith("team:"):
+            place = edge.subject.removesuffix("#member")
+            inside = {each.user for each in then.graph if each.resource == place}
+            alone = (
+                attempt.by is not None and attempt.on_behalf is None and inside <= {attempt.by.id}
+            )
+            return not inside or alone
+        return attempt.by is not None and attempt.on_behalf is None and edge.user == attempt.by.id
+
+    def _somebody_administers(
+        self, organization: str, then: OrganizationSnapshot, now: OrganizationSnapshot
+    ) -> None:
+        if not now.graph:
+            return
+        if not (still := self._administrators(organization, now)):
+            raise Violation(f"nobody administers {organization} without an end any more")
+        coalition = {each.id for each in self._town.coalition}
+        if any(
+            f"organization:{organization}#administration" in then.of(each) for each in coalition
+        ):
+            return
+        if lost := self._administrators(organization, then) - still:
+            raise Violation(f"{lost} administered {organization}, and the coalition did not")
+
+    def _administrators(self, organization: str, snapshot: OrganizationSnapshot) -> set[str]:
+        role = self._town.deployment.service.catalog.administrator
+        lasting = {user for user, end in snapshot.members().items() if end is None}
+        machines = {each.id for each in self._town.of("account", organization)}
+        return {
+            edge.user
+            for edge, end in snapshot.graph.items()
+            if end is None
+            and edge.user in lasting - machines
+            and (edge.resource, edge.relation) == (f"organization:{organization}", role)
+        }
+
+    def _four_eyes(self, after: State) -> None:
+        catalog = self._town.deployment.service.catalog
+        for name, creator in self._town.creators.items():
+            kind, _, id = name.partition(":")
+            held = after.get(id.partition("/")[0], OrganizationSnapshot()).of(creator)
+            for verb, action in catalog.types[kind].actions.items():
+                if catalog.actions[action].four_eyes and f"{name}#{verb}" in held:
+                    raise Violation(f"{creator} may {verb} {name}, which they created")
+
+    def _handed_out(self, before: State, attempts: Sequence[Attempt]) -> None:
+        """Offers and secrets give nothing in the graph, but whoever gets one has it."""
+        for attempt in attempts:
+            if not attempt.done or "handed" not in attempt.about or "replayed" in attempt.about:
+                continue
+            then = before[attempt.organization]
+            limit = self._limit(attempt, then)
+            for power in sorted(attempt.about["handed"](then)):
+                if not self._meaning.covered(power, limit):
+                    raise Violation(f"{attempt.route} handed out {power}, which the giver lacked")
+
+    def _covered(self, power: str, limits: list[frozenset[str]]) -> bool:
+        return any(self._meaning.covered(power, limit) for limit in limits)
+
+
+def _unchanged(organization: str, then: OrganizationSnapshot, now: OrganizationSnapshot) -> None:
+    changed = sorted(map(str, given(then.graph, now.graph) + taken(then.graph, now.graph)))
+    if changed or then.head != now.head:
+        raise Violation(f"{organization} was changed by who may not: {changed or now.head}")
+
+
+def _is_member(user: str, snapshot: OrganizationSnapshot) -> bool:
+    return any(is_membership(edge) and edge.user == user for edge in snapshot.graph)
+
+
+def _objects(snapshot: OrganizationSnapshot) -> set[str]:
+    return {edge.resource for edge in snapshot.graph if edge.relation == "organization"}

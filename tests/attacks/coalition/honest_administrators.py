@@ -1,0 +1,124 @@
+"""What the honest administrators do meanwhile: they give and take, within what they hold."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from tests.attacks.coalition.escalation_checks import State
+from tests.attacks.coalition.request_bodies import ACCOUNT, ONE
+from tests.attacks.coalition.request_choices import KEYS
+from tests.attacks.coalition.scenario import Attempt, KnownObject, Principal, Scenario
+from tests.attacks.coalition.seeded_choices import SeededChoices
+from tests.attacks.coalition.snapshots import OrganizationSnapshot
+from tests.attacks.coalition.workplace import BACKENDS, GIVEN_FREELY
+
+
+def honest_attempt(
+    scenario: Scenario, state: State, seeded: SeededChoices, step: int, now: datetime
+) -> Attempt:
+    """Something that an administrator of the shop does, or of the victim.
+
+    They give much, but neither administration nor the right to end the organization.
+    """
+    if seeded.often(0.15):
+        return _in_the_victims(scenario, seeded, step)
+    if (
+        seeded.often(0.4)
+        and (restored := _restore(scenario, state[scenario.workplace], seeded)) is not None
+    ):
+        return restored
+    shop, by = scenario.workplace, scenario.named("ana")
+    safe = _safe_roles(scenario)
+    others = [each for each in scenario.coalition if each.label not in BACKENDS]
+    whom = seeded.pick([each for each in others if not each.audits_all])
+    roles: list[Any] = [{"role": role, **_end(seeded, now)} for role in seeded.some(safe, 2)]
+    match seeded.number(0, 9):
+        case 0 | 1:
+            path = f"{ONE}/members/{{user}}/roles"
+            return _move(f"PUT {path}", shop, by, {"roles": roles}, user=whom.id)
+        case 2:
+            email = whom.email or f"g{step}@{scenario.workplace}.example"
+            body = {"email": email, "roles": seeded.some(safe, 2)}
+            return _move(f"POST {ONE}/invitations", shop, by, body)
+        case 3:
+            verb = seeded.pick(["suspend", "reactivate", "reactivate"])
+            return _move(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=whom.id)
+        case 4:
+            return _move(f"DELETE {ONE}/members/{{user}}", shop, by, user=whom.id)
+        case 5:
+            asked = _any(scenario, seeded, "access_request")
+            route = f"POST {ONE}/access-requests/{{access_request}}/approve"
+            return _move(route, shop, by, {"role": seeded.pick(safe)}, access_request=asked)
+        case 6:
+            team = _any(scenario, seeded, "team")
+            return _move(f"PUT {ONE}/teams/{{team}}/roles", shop, by, {"roles": roles}, team=team)
+        case 7:
+            route = f"PUT {ONE}/teams/{{team}}/members/{{user}}"
+            team = _any(scenario, seeded, "team")
+            return _move(route, shop, by, _end(seeded, now) or None, team=team, user=whom.id)
+        case 8:
+            body = {"name": f"machine {step}", "roles": seeded.some(safe, 2)}
+            return _move(f"POST {ONE}/service-accounts", shop, by, body)
+        case _:
+            machine = _any(scenario, seeded, "account")
+            body = {"name": "handed to the coalition"}
+            return _move(f"POST {ACCOUNT}/tokens", shop, by, body, account=machine)
+
+
+def _restore(
+    scenario: Scenario, workplace: OrganizationSnapshot, seeded: SeededChoices
+) -> Attempt | None:
+    """Give one of the coalition back what they have lost; without leads it can do little."""
+    by, whom = (
+        scenario.named("ana"),
+        scenario.named(seeded.pick(["lea", "mal", "rex", "bob", "zoe"])),
+    )
+    role = seeded.pick(sorted(GIVEN_FREELY))
+    if whom.id in workplace.members():
+        if any(
+            edge.user == whom.id and edge.resource.startswith("role:") for edge in workplace.graph
+        ):
+            return None
+        roles = {"roles": [{"role": role}]}
+        return _move(
+            f"PUT {ONE}/members/{{user}}/roles", scenario.workplace, by, roles, user=whom.id
+        )
+    if any(edge.user == whom.id and edge.relation != "creator" for edge in workplace.graph):
+        return _move(
+            f"POST {ONE}/members/{{user}}/reactivate", scenario.workplace, by, user=whom.id
+        )
+    return _move(
+        f"POST {ONE}/invitations", scenario.workplace, by, {"email": whom.email, "roles": [role]}
+    )
+
+
+def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Attempt:
+    """With the same Idempotency-Keys as the coalition uses."""
+    by = scenario.named("vic")
+    body = {"id": f"victim_{step}", "name": "A team"}
+    attempt = _move(f"POST {ONE}/teams", scenario.victim, by, body)
+    attempt.headers["Idempotency-Key"] = seeded.pick(KEYS)
+    return attempt
+
+
+def _safe_roles(scenario: Scenario) -> list[str]:
+    """Roles that an administrator would give to somebody else; those named so by the opening."""
+    catalog = scenario.deployment.service.catalog
+    own = [each.id for each in scenario.of("role", scenario.workplace)]
+    predefined = [id for id in catalog.roles if id != catalog.administrator]
+    return [*predefined, *own]
+
+
+def _end(seeded: SeededChoices, now: datetime) -> dict[str, str]:
+    if seeded.often(0.6):
+        return {}
+    return {"expires_at": (now + timedelta(hours=seeded.number(1, 500))).isoformat()}
+
+
+def _any(scenario: Scenario, seeded: SeededChoices, kind: str) -> str:
+    found: list[KnownObject] = scenario.of(kind, scenario.workplace)
+    return seeded.pick(found).id if found else f"no_{kind}"
+
+
+def _move(route: str, organization: str, by: Principal, body: Any = None, **path: str) -> Attempt:
+    url = route.partition(" ")[2].format(organization=organization, **path)
+    return Attempt(route, url, by, by.token, body, {}, organization)

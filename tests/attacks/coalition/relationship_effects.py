@@ -1,0 +1,113 @@
+"""What a relationship would give or take, ends, suspensions and empty teams left aside.
+
+Permissions that SpiceDB reports say what somebody has now. A role of a team that is empty, a role of a
+suspended member and a later end give nothing now, and are giving all the same.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+from teamaccess.catalog import Catalog
+from tests.attacks.coalition.snapshots import Edge, Graph
+
+ORIGIN = {"organization", "creator", "invitee"}
+"""Relations that give nobody anything."""
+
+
+class RelationshipEffects:
+    """Reads graphs with a catalog's names."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+        self._granted = {
+            action.grant_relation: action.permission for action in catalog.actions.values()
+        }
+
+    def of(self, edge: Edge, graph: Graph) -> frozenset[str]:
+        """The permissions that whoever is the subject has or would have by this relationship."""
+        kind, _, id = edge.resource.partition(":")
+        here = f"organization:{id.partition('/')[0]}"
+        if edge.relation in ORIGIN:
+            return frozenset()
+        if kind == "organization" and edge.relation == "member":
+            return self.everything(edge.subject, graph)
+        if kind == "organization" and edge.relation in self._granted:
+            return frozenset({f"{here}#{self._granted[edge.relation]}"})
+        if kind == "organization":
+            return self._predefined(here, edge.relation)
+        if kind == "role":
+            return self._custom(edge.resource, here, graph)
+        if kind == "team":
+            return self.everything(f"{edge.resource}#member", graph)
+        return frozenset({f"{edge.resource}#{edge.relation.removeprefix('granted_')}"})
+
+    def everything(self, subject: str, graph: Graph) -> frozenset[str]:
+        """What a user or the members of a team would have by all relationships together."""
+        found: frozenset[str] = frozenset()
+        for edge in graph:
+            if edge.subject == subject and not is_membership(edge):
+                found |= self.of(edge, graph)
+        return found
+
+    def of_roles(self, organization: str, roles: Iterable[str], graph: Graph) -> frozenset[str]:
+        """What roles allow together: the catalog's, and the organization's own."""
+        here = f"organization:{organization}"
+        return frozenset().union(
+            *(
+                self._predefined(here, role)
+                if role in self._catalog.roles
+                else self._custom(f"role:{organization}/{role}", here, graph)
+                for role in roles
+            )
+        )
+
+    def behind(self, power: str) -> str | None:
+        """The permission throughout the organization that gives one on an object, or None."""
+        on, _, verb = power.partition("#")
+        kind, _, id = on.partition(":")
+        if kind == "organization":
+            return None
+        action = self._catalog.actions[self._catalog.types[kind].actions[verb]]
+        return f"organization:{id.partition('/')[0]}#{action.permission}"
+
+    def covered(self, power: str, limit: frozenset[str]) -> bool:
+        """Whether somebody who may do this has that, on the object or throughout the organization."""
+        return power in limit or self.behind(power) in limit
+
+    def _predefined(self, here: str, role: str) -> frozenset[str]:
+        actions = self._catalog.actions
+        allowed = {
+            f"{here}#{actions[each].permission}" for each in self._catalog.roles[role].actions
+        }
+        if role == self._catalog.administrator:
+            allowed.add(f"{here}#administration")
+        return frozenset(allowed)
+
+    def _custom(self, role: str, here: str, graph: Graph) -> frozenset[str]:
+        return frozenset(
+            f"{here}#{self._granted[edge.relation]}"
+            for edge in graph
+            if edge.subject == f"{role}#member" and edge.relation in self._granted
+        )
+
+
+def is_membership(edge: Edge) -> bool:
+    """Whether it makes somebody an active member of an organization."""
+    return edge.relation == "member" and edge.resource.startswith("organization:")
+
+
+def given(before: Graph, after: Graph) -> list[Edge]:
+    """The relationships that are new or last longer."""
+    return [edge for edge, end in after.items() if edge not in before or _later(end, before[edge])]
+
+
+def taken(before: Graph, after: Graph) -> list[Edge]:
+    """The relationships that are gone, but not because their end has come."""
+    now = datetime.now(UTC)
+    return [
+        edge for edge, end in before.items() if edge not in after and (end is None or end > now)
+    ]
+
+
+def _later(end: datetime | None, before: datetime | None) -> bool:
+    return before is not None and (end is None or end > before)

@@ -1,0 +1,258 @@
+"""For each route, how its query and body are chosen. A route that needs neither has an empty entry.
+
+A builder may note in `draw.about` what the lessons need when the request was done.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from tests.attacks.coalition.request_choices import RequestChoices
+
+ONE = "/v1/organizations/{organization}"
+REQUEST = f"{ONE}/access-requests/{{access_request}}"
+ACCOUNT = f"{ONE}/service-accounts/{{account}}"
+RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
+Builder = Callable[[RequestChoices], dict[str, Any] | None]
+"""Returns the body; what a query needs goes to `draw.about["query"]`."""
+
+
+def nothing(choices: RequestChoices) -> None:
+    """A request that is all said by its address."""
+
+
+def query(**builders: Callable[[RequestChoices], str]) -> Builder:
+    """A request with these parameters, each of them now and then."""
+
+    def build(choices: RequestChoices) -> None:
+        choices.about["query"] = {
+            name: make(choices) for name, make in builders.items() if choices.seeded.often(0.8)
+        }
+
+    return build
+
+
+def accept(choices: RequestChoices) -> dict[str, Any] | None:
+    mails = choices.scenario.mails
+    if not mails:
+        return {"token": "none", "name": "Nobody"}
+    mail = choices.seeded.pick(mails[-5:] if choices.seeded.often(0.7) else mails)
+    choices.about["letter"] = mail
+    return {"token": mail.secret, "name": "Guest"}
+
+
+def invite(choices: RequestChoices) -> dict[str, Any]:
+    known = choices.seeded.pick([each for each in choices.scenario.principals if each.email])
+    new = f"g{choices.about['step']}@{choices.scenario.workplace}.example"
+    address = known.email if choices.seeded.often(0.3) else new
+    roles: list[Any] = [each["role"] for each in choices.roles()]
+    return {"email": address, "roles": roles, "expires_in_hours": choices.seeded.number(1, 700)}
+
+
+def create_organization(choices: RequestChoices) -> dict[str, Any]:
+    own = f"{choices.scenario.victim[:40]}-{choices.about['step']}"
+    id = own if choices.seeded.often(0.7) else choices.seeded.at(choices.scenario.organizations)
+    return {"id": id, "name": "Own"}
+
+
+def ask(choices: RequestChoices) -> dict[str, Any]:
+    wanted = {"role": choices.role()} if choices.seeded.often(0.7) else {"action": choices.action()}
+    return {**wanted, "reason": "I want it", "duration_hours": choices.seeded.number(1, 50)}
+
+
+def approve(choices: RequestChoices) -> dict[str, Any]:
+    role = {"role": choices.role()} if choices.seeded.often(0.3) else {}
+    hours = {"duration_hours": choices.seeded.number(1, 60)} if choices.seeded.often(0.3) else {}
+    return {**role, **hours, **choices.reason()}
+
+
+def new_role(choices: RequestChoices) -> dict[str, Any]:
+    id = choices.name("role", new=True)
+    if choices.seeded.often(0.25):
+        return {"id": id, "name": id, "clone_of": choices.role()}
+    return {"id": id, "name": id, "actions": choices.actions()}
+
+
+def register(choices: RequestChoices) -> dict[str, Any] | None:
+    choices.about["new_resource"] = choices.seeded.often(0.6)
+    return {"creator": choices.user()} if choices.seeded.often(0.5) else None
+
+
+def orders(choices: RequestChoices) -> dict[str, Any]:
+    items: list[dict[str, Any]] = []
+    for number in range(choices.seeded.number(1, 3)):
+        remove = choices.seeded.often(0.3)
+        id = choices.name("resource") if remove else f"thing_{choices.about['step']}_{number}"
+        item = {"operation": "remove" if remove else "register", "type": choices.type(), "id": id}
+        if not remove and item["type"] == "transfer":
+            item["creator"] = choices.user()
+        items.append(item)
+    return {"items": items}
+
+
+def grants(choices: RequestChoices) -> dict[str, Any]:
+    def one() -> dict[str, Any]:
+        team = choices.seeded.often(0.4)
+        holder = {"team": choices.name("team")} if team else {"user": choices.user()}
+        return {"action": choices.verb(), **holder, **choices.end()}
+
+    return {"grants": [one() for _ in range(choices.seeded.number(0, 2))]}
+
+
+def checks(choices: RequestChoices) -> dict[str, Any]:
+    user = {"user": choices.user()} if choices.seeded.often(0.6) else {}
+    return {"checks": [{"organization": choices.organization, "action": choices.action(), **user}]}
+
+
+def proposal(choices: RequestChoices) -> dict[str, Any]:
+    """One change of a plan."""
+    match choices.seeded.number(0, 8):
+        case 0:
+            return {"change": "set_roles", "user": choices.user(), "roles": choices.roles()}
+        case 1 | 2 | 3:
+            change = choices.seeded.pick(["suspend", "reactivate", "remove"])
+            return {"change": change, "user": choices.user()}
+        case 4:
+            return {
+                "change": "set_role",
+                "role": choices.name("role", True),
+                "actions": choices.actions(),
+            }
+        case 5:
+            return {
+                "change": "delete_role",
+                "role": choices.name("role"),
+                "reassign": choices.role(),
+            }
+        case 6:
+            return {
+                "change": "set_team_roles",
+                "team": choices.name("team"),
+                "roles": choices.roles(),
+            }
+        case 7:
+            place = {"team": choices.name("team"), "user": choices.user()}
+            return {"change": "put_in_team", **place, **choices.end()}
+        case _:
+            return {
+                "change": "take_from_team",
+                "team": choices.name("team"),
+                "user": choices.user(),
+            }
+
+
+def plan(choices: RequestChoices) -> dict[str, Any]:
+    changes = [proposal(choices) for _ in range(choices.seeded.number(1, 3))]
+    choices.about["changes"] = changes
+    return {"changes": changes}
+
+
+def changes(choices: RequestChoices) -> dict[str, Any]:
+    """What was planned, with the plan's ETag; or something else, or without having looked."""
+    planned = [each for each in choices.scenario.plans if each[0] == choices.organization]
+    if planned and choices.seeded.often(0.6):
+        _, wanted, etag = planned[-1]
+        choices.about["if_match"] = etag
+        if choices.seeded.often(0.8):
+            return {"changes": wanted, **choices.reason()}
+    else:
+        choices.about["if_match"] = "*"
+    return {"changes": [proposal(choices) for _ in range(choices.seeded.number(1, 3))]}
+
+
+def account_body(choices: RequestChoices) -> dict[str, Any]:
+    return {"name": f"machine {choices.about['step']}", "roles": choices.roles()}
+
+
+def rotation(choices: RequestChoices) -> dict[str, Any]:
+    return {
+        "overlap_hours": choices.seeded.number(0, 1),
+        "expires_in_days": choices.seeded.number(1, 90),
+    }
+
+
+def new_team(choices: RequestChoices) -> dict[str, Any]:
+    return {"id": choices.name("team", new=True), "name": "A team"}
+
+
+BODIES: dict[str, tuple[int, Builder]] = {
+    "GET /": (1, nothing),
+    "GET /healthz": (1, nothing),
+    "GET /readyz": (1, nothing),
+    "GET /metrics": (1, nothing),
+    "GET /invitations/accept": (1, nothing),
+    "GET /v1/catalog": (1, nothing),
+    "POST /v1/invitations/accept": (9, accept),
+    "GET /v1/me": (1, nothing),
+    "POST /v1/me/sign-out": (1, nothing),
+    "POST /v1/organizations": (2, create_organization),
+    "GET /v1/organizations": (1, query(all=lambda _: "true")),
+    f"GET {ONE}": (1, nothing),
+    f"PATCH {ONE}": (1, lambda _: {"name": "Another name"}),
+    f"DELETE {ONE}": (1, nothing),
+    f"GET {ONE}/permissions": (1, nothing),
+    f"GET {ONE}/members": (
+        1,
+        query(role=RequestChoices.role, team=lambda choices: choices.name("team")),
+    ),
+    f"GET {ONE}/members/{{user}}": (2, nothing),
+    f"PUT {ONE}/members/{{user}}/roles": (14, lambda d: {"roles": d.roles(3), **d.reason()}),
+    f"PATCH {ONE}/members/{{user}}": (6, lambda choices: {**choices.until(), **choices.reason()}),
+    f"POST {ONE}/members/{{user}}/suspend": (4, lambda choices: choices.reason() or None),
+    f"POST {ONE}/members/{{user}}/reactivate": (6, lambda choices: choices.reason() or None),
+    f"DELETE {ONE}/members/{{user}}": (3, lambda choices: choices.reason() or None),
+    f"POST {ONE}/leave": (1, nothing),
+    f"POST {ONE}/invitations": (9, invite),
+    f"GET {ONE}/invitations": (1, nothing),
+    f"DELETE {ONE}/invitations/{{invitation}}": (2, nothing),
+    f"POST {ONE}/invitations/{{invitation}}/resend": (5, nothing),
+    f"POST {ONE}/access-requests": (7, ask),
+    f"GET {ONE}/access-requests": (1, query(mine=lambda _: "true")),
+    f"GET {REQUEST}": (2, nothing),
+    f"POST {REQUEST}/approve": (9, approve),
+    f"POST {REQUEST}/decline": (2, lambda choices: choices.reason()),
+    f"POST {REQUEST}/withdraw": (2, nothing),
+    f"POST {ONE}/teams": (5, new_team),
+    f"GET {ONE}/teams": (1, nothing),
+    f"GET {ONE}/teams/{{team}}": (2, nothing),
+    f"PATCH {ONE}/teams/{{team}}": (1, lambda _: {"name": "Another name"}),
+    f"DELETE {ONE}/teams/{{team}}": (3, nothing),
+    f"PUT {ONE}/teams/{{team}}/roles": (
+        10,
+        lambda choices: {"roles": choices.roles(), **choices.reason()},
+    ),
+    f"GET {ONE}/teams/{{team}}/members": (1, nothing),
+    f"PUT {ONE}/teams/{{team}}/members/{{user}}": (12, lambda choices: choices.end() or None),
+    f"DELETE {ONE}/teams/{{team}}/members/{{user}}": (5, nothing),
+    f"PUT {RESOURCE}": (7, register),
+    f"GET {RESOURCE}": (1, nothing),
+    f"DELETE {RESOURCE}": (2, nothing),
+    f"GET {ONE}/resources/{{type}}": (1, nothing),
+    f"POST {ONE}/resources:batch": (4, orders),
+    f"GET {RESOURCE}/grants": (2, nothing),
+    f"PUT {RESOURCE}/grants": (14, grants),
+    "POST /v1/check": (2, checks),
+    f"GET {ONE}/roles": (1, nothing),
+    f"POST {ONE}/roles": (8, new_role),
+    f"GET {ONE}/roles/{{role}}": (2, nothing),
+    f"PUT {ONE}/roles/{{role}}": (
+        8,
+        lambda choices: {"name": "A role", "actions": choices.actions()},
+    ),
+    f"DELETE {ONE}/roles/{{role}}": (5, query(reassign=RequestChoices.role)),
+    f"GET {ONE}/changes/{{position}}": (1, nothing),
+    f"GET {ONE}/audit/who-can": (1, query(action=RequestChoices.action)),
+    f"GET {ONE}/audit/what-can": (1, query(user=RequestChoices.user)),
+    f"GET {ONE}/audit/why": (1, query(user=RequestChoices.user, action=RequestChoices.action)),
+    f"GET {ONE}/audit/matrix": (1, nothing),
+    f"POST {ONE}/audit/plan": (3, plan),
+    f"POST {ONE}/changes": (8, changes),
+    f"GET {ONE}/service-accounts": (1, nothing),
+    f"POST {ONE}/service-accounts": (5, account_body),
+    f"GET {ACCOUNT}": (1, nothing),
+    f"DELETE {ACCOUNT}": (2, nothing),
+    f"GET {ACCOUNT}/tokens": (1, nothing),
+    f"POST {ACCOUNT}/tokens": (7, lambda _: {"name": "a token", "expires_in_days": 30}),
+    f"DELETE {ACCOUNT}/tokens/{{api_token}}": (2, nothing),
+    f"POST {ACCOUNT}/tokens/{{api_token}}/rotate": (5, rotation),
+}
+"""By route: how often it is asked in comparison, and how its request is made."""

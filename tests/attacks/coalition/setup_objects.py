@@ -1,0 +1,59 @@
+"""Single things that an opening makes, and remembers in the town."""
+
+from typing import Any
+
+import httpx
+
+from tests.attacks.coalition.scenario import Principal, Scenario
+from tests.support.organization import Organization as Organization
+from tests.support.people import Person
+from tests.support.resources import add_resources
+
+
+def principal(side: str, label: str, person: Person) -> Principal:
+    """A person of a story as a principal."""
+    return Principal(label, person.id, side, person.token, person.email)
+
+
+async def service_account(
+    scenario: Scenario, organization: Organization, side: str, label: str, *roles: str
+) -> None:
+    """A service account with a token."""
+    account = await organization.create_service_account(*roles)
+    token = await account.create_token()
+    made = principal(side, label, account)
+    made.account_of = organization.id
+    scenario.principals.append(made)
+    scenario.add("account", organization.id, account.id)
+    scenario.add("user", organization.id, account.id)
+    scenario.add("api_token", organization.id, token["id"], owner=account.id)
+    scenario.secrets.add(token["secret"])
+    scenario.token_ids[token["id"]] = token["secret"]
+
+
+async def team(scenario: Scenario, organization: Organization, id: str, *roles: str) -> None:
+    """A team that nobody is in."""
+    await successful(organization, "POST", "teams", {"id": id, "name": id})
+    if roles:
+        wanted = {"roles": [{"role": role} for role in roles]}
+        await successful(organization, "PUT", f"teams/{id}/roles", wanted)
+    scenario.add("team", organization.id, id)
+
+
+async def objects(scenario: Scenario, organization: Organization, creator: Person) -> None:
+    """A registered object of each type."""
+    for type in scenario.deployment.service.catalog.types.values():
+        whose = creator if type.demands_creator else None
+        await add_resources(organization, f"{type.id}:first", creator=whose)
+        scenario.add("resource", organization.id, "first", type=type.id)
+        if whose is not None:
+            scenario.creators[f"{type.id}:{organization.id}/first"] = whose.id
+
+
+async def successful(
+    organization: Organization, method: str, path: str, body: Any
+) -> httpx.Response:
+    """A request of the administrator's that works."""
+    url = f"{organization.path}/{path}"
+    answer = await organization.administrator.ask(method, url, json=body)
+    return answer.raise_for_status()

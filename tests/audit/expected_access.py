@@ -1,0 +1,39 @@
+"""Who can do what, as plain sets say it that were filled from the customers' table alone."""
+
+from dataclasses import dataclass, field
+
+from tests.catalog.seed_tables import fintoc_table
+
+TABLE = {row.sentence: row.roles for row in fintoc_table()}
+
+
+@dataclass
+class ExpectedMember:
+    """A person as the oracle knows them."""
+
+    active: bool = True
+    roles: set[str] = field(default_factory=set)
+    teams: set[str] = field(default_factory=set)
+
+
+@dataclass
+class ExpectedAccess:
+    """One organization; roles go by their names, actions by the table's sentences."""
+
+    people: dict[str, ExpectedMember] = field(default_factory=dict)
+    teams: dict[str, set[str]] = field(default_factory=dict)
+    custom: dict[str, set[str]] = field(default_factory=dict)
+    """The organization's own roles, with the sentences of what they allow."""
+
+    def allowed(self, person: str) -> set[str]:
+        """Every sentence of the table that holds for somebody."""
+        somebody = self.people[person]
+        if not somebody.active:
+            return set()
+        roles = somebody.roles.union(*(self.teams[team] for team in somebody.teams))
+        own = set().union(*(self.custom[role] for role in roles if role in self.custom))
+        return {sentence for sentence, having in TABLE.items() if roles & having} | own
+
+    def who(self, sentence: str) -> set[str]:
+        """Everybody for whom a sentence holds."""
+        return {person for person in self.people if sentence in self.allowed(person)}

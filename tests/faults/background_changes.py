@@ -1,0 +1,52 @@
+"""People who change one thing after the other, whatever happens meanwhile."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from random import Random
+
+from tests.faults.clients import Clients, RequestOptions
+from tests.faults.operations import change_roles
+from tests.support.spicedb_proxy import wait_until
+
+WORKERS = 8
+
+
+class BackgroundChanges:
+    """What several people do at the same time, until they are told to stop."""
+
+    def __init__(self, clients: Clients) -> None:
+        self._crowd = clients
+        self.stopping = False
+
+    async def wait_for_more(self) -> None:
+        """Wait until twenty more changes are made."""
+        before = len(self._crowd.log.acknowledged)
+
+        async def more() -> bool:
+            return len(self._crowd.log.acknowledged) >= before + 20
+
+        await wait_until(more)
+
+    async def person(self, number: int) -> None:
+        """Give people other roles again and again."""
+        chance = Random(number)  # noqa: S311 - nothing secret hangs on it
+        while not self.stopping:
+            organization = chance.choice(self._crowd.organizations)
+            options = RequestOptions(chance.choice(organization.administrators), retry=True)
+            roles = chance.sample(self._crowd.roles, 2)
+            await change_roles(
+                self._crowd, organization, options, chance.choice(organization.people), roles
+            )
+
+
+@asynccontextmanager
+async def changes_in_background(clients: Clients) -> AsyncIterator[BackgroundChanges]:
+    """Let people work while the block lasts; what they have begun they finish."""
+    work = BackgroundChanges(clients)
+    people = asyncio.gather(*(work.person(number) for number in range(WORKERS)))
+    try:
+        yield work
+    finally:
+        work.stopping = True
+        await people

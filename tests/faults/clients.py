@@ -1,0 +1,165 @@
+"""People of several organizations, who ask any of the APIs and remember every answer."""
+
+import asyncio
+import email
+import email.policy
+import re
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from random import Random
+
+import httpx
+
+from teamaccess.directory.members.administrators import grant_administrator
+from teamaccess.directory.users.keys import Keys
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
+from teamaccess.storage import OrganizationId, UserId
+from tests.faults.cluster import Cluster
+from tests.faults.operation_log import Answer, Operation, OperationLog
+
+LINK = re.compile(r"[?&]token=([\w-]+)")
+PATIENCE_SECONDS = 40
+STAFF = {"bob": ["support"], "dan": ["product"], "eve": ["developer"], "fay": ["operations"]}
+
+
+@dataclass
+class KnownPerson:
+    """A person with an address; a user once they have joined anywhere."""
+
+    address: str
+    id: UserId | None = None
+
+
+@dataclass
+class KnownOrganization:
+    """An organization as its people know it, which may be behind the times."""
+
+    id: OrganizationId
+    administrators: list[KnownPerson]
+    people: list[KnownPerson]
+    invitations: list[tuple[str, KnownPerson]] = field(default_factory=list)
+    """The ids of those that were sent, and to whom."""
+
+    @property
+    def path(self) -> str:
+        """Where the APIs have it."""
+        return f"/v1/organizations/{self.id}"
+
+
+@dataclass(frozen=True)
+class RequestOptions:
+    """Who asks, and how."""
+
+    by: KnownPerson | None
+    retry: bool = False
+    """Asks again while something does not work, with the same Idempotency-Key; where nobody knows
+    what came of it most of the time."""
+    api: str | None = None
+    """Which of the APIs; any of them if it does not matter."""
+
+
+class Clients:
+    """All of them together, and what they were told."""
+
+    def __init__(self, cluster: Cluster, chance: Random) -> None:
+        self.log = OperationLog()
+        self.organizations: list[KnownOrganization] = []
+        self.invitation_tokens: dict[str, list[str]] = {}
+        """The secrets in everybody's mails, the oldest first."""
+        self.roles: list[str] = []
+        self._deployment, self._chance = cluster, chance
+        self._keys = Keys.from_secret(cluster.settings.secret_key.get_secret_value())
+
+    async def create_organizations(self, houses: int) -> None:
+        """Found new organizations, each with three administrators and a few members."""
+        async with self._deployment.deployment() as deployment:
+            self.roles = [
+                each for each in deployment.service.catalog.roles if each != "administrator"
+            ]
+            for _ in range(houses):
+                organization = await deployment.create_organization("house")
+                rulers = [
+                    KnownPerson(organization.administrator.email, organization.administrator.id)
+                ]
+                async with deployment.operator(organization.id) as change:
+                    for name in ("cyd", "gil"):
+                        address = organization.address(name)
+                        ruler = await grant_administrator(
+                            change, organization.id, address, "for tests"
+                        )
+                        rulers.append(KnownPerson(address, ruler.user_id))
+                staff = await organization.add_members(STAFF)
+                people = [KnownPerson(each.email, each.id) for each in staff.values()]
+                self.organizations.append(KnownOrganization(organization.id, rulers, people))
+
+    async def perform(
+        self,
+        operation: Operation,
+        options: RequestOptions,
+        method: str,
+        path: str,
+        json: object = None,
+    ) -> httpx.Response | None:
+        """Ask for a deed, and keep the answers; the last response, if the deed was done."""
+        self.log.operations.append(operation)
+        once = {"Idempotency-Key": secrets.token_hex(8)} if method == "POST" else {}
+        headers = {**once, **self._signed_in(options.by)}
+        response = await self._attempt(operation, options, method, path, json, headers)
+        give_up = time.monotonic() + PATIENCE_SECONDS
+        while options.retry and self._worth_another(operation.last) and time.monotonic() < give_up:
+            await asyncio.sleep(self._chance.uniform(0.05, 0.4))
+            response = await self._attempt(operation, options, method, path, json, headers)
+        if operation.acknowledged and operation.removed and operation.last.zed_token:
+            operation.allowed_after = await self._deployment.spicedb_client.allowed(
+                operation.organization, operation.removed, at_least=operation.last.zed_token
+            )
+        return response if operation.acknowledged else None
+
+    def _worth_another(self, answer: Answer) -> bool:
+        return answer.failed or (answer.unknown and self._chance.random() < 0.8)
+
+    async def _attempt(
+        self,
+        operation: Operation,
+        options: RequestOptions,
+        method: str,
+        path: str,
+        json: object,
+        headers: Mapping[str, str],
+    ) -> httpx.Response | None:
+        name = options.api or self._chance.choice(list(self._deployment.apis))
+        asked_at = datetime.now(UTC)
+        try:
+            response = await self._deployment.apis[name].request(
+                method, path, headers=headers, json=json
+            )
+        except httpx.TransportError as cut:
+            operation.answers.append(Answer(name, asked_at, datetime.now(UTC), body=repr(cut)))
+            return None
+        operation.answers.append(Answer.of(name, asked_at, response))
+        return response
+
+    def _signed_in(self, who: KnownPerson | None) -> dict[str, str]:
+        """A token made just now, so that nobody has to sign in again after a removal."""
+        if who is None or who.id is None:
+            return {}
+        token = issue_access_token(
+            self._keys, Audience.USER, who.id, datetime.now(UTC), LONGEST_LIFE
+        )
+        return {"Authorization": f"Bearer {token}"}
+
+    def read_mails(self) -> None:
+        """Let everybody read what has come for them."""
+        for path in (self._deployment.stack.home.mail).glob("*.eml"):
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            match = LINK.search(str(mail.get_content()))
+            assert match is not None
+            self.invitation_tokens.setdefault(str(mail["To"]), []).append(match.group(1))
+            path.unlink()
+
+    def new_person(self) -> KnownPerson:
+        """Somebody whom nobody knows."""
+        return KnownPerson(f"guest-{secrets.token_hex(6)}@guests.example")

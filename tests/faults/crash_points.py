@@ -1,0 +1,121 @@
+"""The moments of a change at which its process may die, and how one is told to.
+
+The product knows nothing of this: `python -m tests.faults.run_with_crash_points`
+wraps its seams before it runs it.
+"""
+
+import json
+import os
+import re
+import signal
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from enum import StrEnum
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Engine as Database
+from sqlalchemy.orm import Session
+
+from teamaccess.changes import Ledger
+from teamaccess.engine import Engine
+from teamaccess.ledger.session import LedgerSession, recording_of
+
+MARK = re.compile("UPDATE ledger_applications SET status=.* FROM unnest", re.DOTALL)
+
+
+class CrashPoint(StrEnum):
+    """A moment on a change's way, in order."""
+
+    BEFORE_COMMIT = "before_commit"
+    """Everything is flushed and in the ledger, in a transaction that is still open."""
+    AFTER_COMMIT = "after_commit"
+    BEFORE_WRITE = "before_write"
+    """SpiceDB is about to be told."""
+    AFTER_WRITE = "after_write"
+    """SpiceDB has it and has said so."""
+    BEFORE_MARK = "before_mark"
+    AFTER_MARK = "after_mark"
+    """`ledger_applications` says that SpiceDB has it."""
+    BEFORE_ANSWER = "before_answer"
+
+
+class CrashPoints:
+    """The points of one process, told through a folder: each is armed by a file of its name."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def arm(self, point: CrashPoint, blow: signal.Signals, pid: int | None = None) -> None:
+        """Have the next change that passes the point send that signal, by default to its process."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        unfinished = self._folder / f".{point}"
+        unfinished.write_text(json.dumps([blow, pid]))
+        unfinished.rename(self._folder / point)
+
+    def disarm(self) -> None:
+        """Forget what has not happened."""
+        for point in CrashPoint:
+            (self._folder / point).unlink(missing_ok=True)
+
+    def armed(self, point: CrashPoint) -> bool:
+        """Whether nothing has passed there yet."""
+        return (self._folder / point).exists()
+
+    def passing(self, point: CrashPoint) -> None:
+        """Say that a change passes; if the point is armed this is where it ends."""
+        with suppress(FileNotFoundError):
+            blow, pid = json.loads((self._folder / point).read_text())
+            (self._folder / point).unlink()
+            if pid is None:
+                # said to this thread, so that it does not take another step
+                signal.pthread_kill(threading.get_ident(), signal.Signals(blow))
+            else:
+                os.kill(pid, signal.Signals(blow))
+
+    def install(self) -> None:
+        """Put the points into this process; what follows the drain must be told after it."""
+        event.listen(
+            LedgerSession, "before_commit", self._told_of_entries(CrashPoint.BEFORE_COMMIT)
+        )
+        event.listen(LedgerSession, "after_commit", self._told_of_entries(CrashPoint.AFTER_COMMIT))
+        event.listen(Database, "before_cursor_execute", self._told_of_marks(CrashPoint.BEFORE_MARK))
+        event.listen(Database, "after_cursor_execute", self._told_of_marks(CrashPoint.AFTER_MARK))
+        Engine.write = self._around_writes(Engine.write)  # type: ignore[method-assign]
+        Ledger.commit = self._after_commits(Ledger.commit)  # type: ignore[method-assign]
+
+    def _told_of_entries(self, point: CrashPoint) -> Callable[[Session], None]:
+        def passing(session: Session) -> None:
+            if recording_of(session).entries and not session.in_nested_transaction():
+                self.passing(point)
+
+        return passing
+
+    def _told_of_marks(self, point: CrashPoint) -> Callable[..., None]:
+        def passing(connection: object, cursor: object, statement: str, *more: object) -> None:
+            if MARK.match(statement):
+                self.passing(point)
+
+        return passing
+
+    def _around_writes(self, write: Callable[..., Awaitable[str]]) -> Any:
+        @wraps(write)
+        async def watched(*arguments: Any, **more: Any) -> str:
+            self.passing(CrashPoint.BEFORE_WRITE)
+            token = await write(*arguments, **more)
+            self.passing(CrashPoint.AFTER_WRITE)
+            return token
+
+        return watched
+
+    def _after_commits(self, commit: Callable[..., Awaitable[Any]]) -> Any:
+        @wraps(commit)
+        async def watched(*arguments: Any, **more: Any) -> Any:
+            receipts = await commit(*arguments, **more)
+            self.passing(CrashPoint.BEFORE_ANSWER)
+            return receipts
+
+        return watched

@@ -1,0 +1,240 @@
+"""What can break, as a storm breaks it: each fault comes, lasts a moment and passes."""
+
+import asyncio
+import signal
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from random import Random
+
+import asyncpg
+from grpc import StatusCode
+
+from teamaccess.local.postgres.server import APPLICATION, SUPERUSER
+from tests.faults.cluster import Cluster
+from tests.faults.crash_points import CrashPoint
+from tests.faults.program import Program
+from tests.support.spicedb_proxy import Writes
+
+Fault = Callable[[Cluster, Random], Awaitable[None]]
+PASSING_SECONDS = 3.0
+"""How long a point waits for a change before the weather changes."""
+CALM_SECONDS = 4.0
+"""The longest pause between two faults of one front."""
+CODES = [
+    StatusCode.UNAVAILABLE,
+    StatusCode.DEADLINE_EXCEEDED,
+    StatusCode.ABORTED,
+    StatusCode.INTERNAL,
+    StatusCode.RESOURCE_EXHAUSTED,
+]
+TERMINATE = f"""
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE usename = '{APPLICATION}' AND random() < $1
+"""
+
+
+async def _lasting(chance: Random, shortest: float, longest: float) -> None:
+    """A fault is what it is by its length."""
+    await asyncio.sleep(chance.uniform(shortest, longest))
+
+
+# The servers ------------------------------------------------------------------------------------
+
+
+async def spicedb_killed(cluster: Cluster, chance: Random) -> None:
+    await cluster.kill_spicedb()
+    await _lasting(chance, 0, 2)
+    await cluster.start_spicedb()
+
+
+async def spicedb_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
+    await _struck(cluster, chance, CrashPoint.BEFORE_WRITE, cluster.spicedb.pid, signal.SIGKILL)
+    await cluster.kill_spicedb()
+    await cluster.start_spicedb()
+
+
+async def spicedb_frozen(cluster: Cluster, chance: Random) -> None:
+    cluster.freeze_spicedb()
+    await _lasting(chance, 0.5, 4)
+    cluster.thaw_spicedb()
+
+
+async def postgres_restarted(cluster: Cluster, chance: Random) -> None:
+    await cluster.stop_postgres(chance.choice([signal.SIGINT, signal.SIGQUIT]))
+    await _lasting(chance, 0, 1)
+    await cluster.start_postgres()
+
+
+async def postgres_killed(cluster: Cluster, chance: Random) -> None:
+    await cluster.kill_postgres()
+    await cluster.start_postgres()
+
+
+async def postgres_crashed_at_a_point(cluster: Cluster, chance: Random) -> None:
+    point = chance.choice(list(CrashPoint))
+    await _struck(cluster, chance, point, cluster.postgres.pid, signal.SIGQUIT)
+    await cluster.stop_postgres(signal.SIGQUIT)
+    await cluster.start_postgres()
+
+
+async def backends_terminated(cluster: Cluster, chance: Random) -> None:
+    connection = await asyncpg.connect(cluster.postgres.url(APPLICATION, SUPERUSER))
+    try:
+        await connection.fetch(TERMINATE, chance.random())
+    finally:
+        await connection.close()
+
+
+# The programs and their wires -------------------------------------------------------------------
+
+
+async def program_killed(cluster: Cluster, chance: Random) -> None:
+    program = _some(cluster, chance)
+    await program.kill()
+    await program.start()
+
+
+async def program_killed_at_a_point(cluster: Cluster, chance: Random) -> None:
+    program = _some(cluster, chance)
+    program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGKILL)
+    with suppress(TimeoutError):
+        await program.dead(PASSING_SECONDS)
+    await program.kill()
+    await program.start()
+
+
+async def program_frozen_at_a_point(cluster: Cluster, chance: Random) -> None:
+    program = _some(cluster, chance)
+    program.crash_points.arm(chance.choice(list(CrashPoint)), signal.SIGSTOP)
+    with suppress(TimeoutError):
+        await program.stands_still(PASSING_SECONDS)
+        await _lasting(chance, 0.5, 6)
+    program.crash_points.disarm()
+    program.thaw()
+
+
+async def spicedb_late(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).spicedb
+    chance.choice([wire.requests, wire.answers]).seconds = chance.choice([0.2, 0.8, 2.5])
+    await _lasting(chance, 1, 4)
+    await wire.repair()
+
+
+async def spicedb_cut_after_applying(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).spicedb
+    wire.answers.hold()
+    await _lasting(chance, 0.1, 0.6)
+    await wire.disconnect()
+    await wire.repair()
+
+
+async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).spicedb
+    await wire.refuse()
+    await _lasting(chance, 0.2, 2)
+    await wire.repair()
+
+
+async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
+    """What was swallowed comes late or never."""
+    wire = _some(cluster, chance).spicedb
+    wire.requests.hold()
+    wire.answers.hold()
+    await _lasting(chance, 0.5, 5)
+    if chance.random() < 0.5:
+        await wire.disconnect()
+    await wire.repair()
+
+
+async def spicedb_answering_errors(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).spicedb
+    cluster.error_proxy.code = chance.choice(CODES)
+    cluster.error_proxy.writes = chance.choice([Writes.FAIL, Writes.LOSE_ANSWERS])
+    await wire.connect_to(cluster.error_proxy_address)
+    await _lasting(chance, 0.5, 3)
+    await wire.connect_to(cluster.spicedb_address)
+
+
+async def commit_without_an_answer(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).database
+    wire.hold_answers_after(b"COMMIT")
+    await _lasting(chance, 0.2, 1)
+    await wire.disconnect()
+    await wire.repair()
+
+
+async def postgres_connections_torn(cluster: Cluster, chance: Random) -> None:
+    wire = _some(cluster, chance).database
+    if chance.random() < 0.5:
+        await wire.disconnect()
+        return
+    await wire.refuse()
+    await _lasting(chance, 0.1, 1)
+    await wire.repair()
+
+
+SERVERS: Mapping[Fault, int] = {
+    spicedb_killed: 3,
+    spicedb_killed_at_a_point: 3,
+    spicedb_frozen: 3,
+    postgres_restarted: 2,
+    postgres_killed: 1,
+    postgres_crashed_at_a_point: 2,
+    backends_terminated: 4,
+}
+PROGRAMS: Mapping[Fault, int] = {
+    program_killed: 1,
+    program_killed_at_a_point: 4,
+    program_frozen_at_a_point: 3,
+    spicedb_late: 2,
+    spicedb_cut_after_applying: 4,
+    spicedb_refusing_connections: 2,
+    spicedb_in_a_black_hole: 2,
+    spicedb_answering_errors: 4,
+    commit_without_an_answer: 4,
+    postgres_connections_torn: 2,
+}
+
+
+class FaultInjector:
+    """Two fronts, the servers' and the programs'; each brings one fault after another."""
+
+    def __init__(self, cluster: Cluster, chance: Random) -> None:
+        self.faults: Counter[str] = Counter()
+        self._deployment, self._chance = cluster, chance
+        self._calm = asyncio.Event()
+
+    async def run(self) -> None:
+        """Go on until told to calm down; the faults that have come by then still pass."""
+        async with asyncio.TaskGroup() as fronts:
+            for kinds in (SERVERS, PROGRAMS):
+                fronts.create_task(self._front(kinds))
+
+    async def _front(self, kinds: Mapping[Fault, int]) -> None:
+        while not self._calm.is_set():
+            [fault] = self._chance.choices(list(kinds), list(kinds.values()))
+            self.faults[fault.__name__] += 1
+            await fault(self._deployment, self._chance)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._chance.uniform(0.5, CALM_SECONDS)):
+                    await self._calm.wait()
+
+    def stop(self) -> None:
+        """Bring no more faults."""
+        self._calm.set()
+
+
+def _some(cluster: Cluster, chance: Random) -> Program:
+    return chance.choice(list(cluster.programs.values()))
+
+
+async def _struck(
+    cluster: Cluster, chance: Random, point: CrashPoint, pid: int, blow: signal.Signals
+) -> None:
+    """Have a server end when a change passes a point, if one comes by."""
+    program = _some(cluster, chance)
+    program.crash_points.arm(point, blow, pid)
+    with suppress(TimeoutError):
+        await program.passed(point, PASSING_SECONDS)
+    program.crash_points.disarm()

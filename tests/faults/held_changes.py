@@ -1,0 +1,46 @@
+"""A change that is held at one of its moments, so that something can happen just then."""
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tests.faults.crash_points import CrashPoint
+from tests.faults.operation_log import Operation
+from tests.faults.program import Program
+
+PendingOperation = asyncio.Task[Operation]
+StartOperation = Callable[[], Coroutine[Any, Any, Operation]]
+PATIENCE_SECONDS = 40
+NOT_JUDGED = ("engine_unavailable", "organization_busy")
+"""What is answered where SpiceDB is slow, or has not noticed yet which of its connections are dead."""
+
+
+@asynccontextmanager
+async def held_at(
+    program: Program, point: CrashPoint, ask: StartOperation
+) -> AsyncIterator[PendingOperation]:
+    """Ask, and freeze the program at that point while the block lasts."""
+    program.crash_points.arm(point, signal.SIGSTOP)
+    try:
+        yield await _frozen(program, ask)
+    finally:
+        program.crash_points.disarm()
+        program.thaw()
+
+
+async def _frozen(program: Program, ask: StartOperation) -> PendingOperation:
+    """Ask until a change has come so far: what could not be judged in time has changed nothing."""
+    give_up = time.monotonic() + PATIENCE_SECONDS
+    while True:
+        asking = asyncio.create_task(ask())
+        while not program.frozen and not asking.done():
+            await asyncio.wait({asking}, timeout=0.02)
+        if program.frozen:
+            return asking
+        operation = asking.result()
+        assert operation.last.code in NOT_JUDGED, f"{operation}: {operation.last.body}"
+        assert time.monotonic() < give_up, f"{operation}: {operation.last.body}"
+        await asyncio.sleep(0.1)

@@ -1,0 +1,110 @@
+"""What was asked and what was answered: the promises that have to be found kept when all is over."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Self
+
+import httpx
+
+from teamaccess.storage import OrganizationId
+
+UNKNOWN = "outcome_unknown"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One attempt's answer; without a status none came."""
+
+    api: str
+    asked_at: datetime
+    answered_at: datetime
+    status: int | None = None
+    code: str = ""
+    request: str | None = None
+    """The id under which the ledger and the events know the request."""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """How far the ledgers had come, by organization."""
+    zed_token: str | None = None
+    body: str = ""
+
+    @classmethod
+    def of(cls, api: str, asked_at: datetime, response: httpx.Response) -> Self:
+        """What a response says."""
+        told = response.headers.get("Teamaccess-Change", "")
+        places = [each.rpartition(":") for each in told.split(", ") if each]
+        failed = response.is_error and "json" in response.headers.get("Content-Type", "")
+        return cls(
+            api,
+            asked_at,
+            datetime.now(UTC),
+            response.status_code,
+            response.json()["code"] if failed else "",
+            response.headers.get("x-request-id"),
+            {organization: int(position) for organization, _, position in places},
+            response.headers.get("Zed-Token"),
+            response.text,
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether it says that the change is made."""
+        return self.status is not None and self.status < 300
+
+    @property
+    def unknown(self) -> bool:
+        """Whether nobody knows what became of the request."""
+        return self.status is None or self.code == UNKNOWN
+
+    @property
+    def failed(self) -> bool:
+        """Whether it says that something does not work, and that nothing was changed."""
+        return self.status is not None and self.status >= 500 and not self.unknown
+
+
+@dataclass
+class Operation:
+    """Something that somebody wanted, whatever came of it."""
+
+    verb: str
+    organization: OrganizationId
+    present: frozenset[str] = frozenset()
+    """What is in the graph once it is done: relationships, or objects that have any."""
+    absent: frozenset[str] = frozenset()
+    """What is not."""
+    removed: str | None = None
+    """The user who is no member any more once it is done."""
+    answers: list[Answer] = field(default_factory=list)
+    allowed_after: bool | None = None
+    """What a service was told of the removed one, straight after the answer and at its token."""
+
+    @property
+    def last(self) -> Answer:
+        """The answer that counts."""
+        return self.answers[-1]
+
+    @property
+    def acknowledged(self) -> bool:
+        """Whether it was promised."""
+        return bool(self.answers) and self.last.done
+
+    @property
+    def unknown(self) -> bool:
+        """Whether it may have been done although nobody said so."""
+        return not self.acknowledged and any(each.unknown for each in self.answers)
+
+    def __str__(self) -> str:
+        said = [f"{each.status or 'nothing'} {each.code}".strip() for each in self.answers]
+        return f"{self.verb} in {self.organization} {dict(self.last.positions)}: {', '.join(said)}"
+
+
+@dataclass
+class OperationLog:
+    """Every deed, in the order in which they were begun."""
+
+    operations: list[Operation] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> list[Operation]:
+        """What was promised."""
+        return [operation for operation in self.operations if operation.acknowledged]

@@ -1,0 +1,172 @@
+"""What people do over the API, each with what must be true of the graph once it is acknowledged."""
+
+from collections.abc import Iterable
+
+from teamaccess.storage import UserId
+from tests.faults.clients import Clients, KnownOrganization, KnownPerson, RequestOptions
+from tests.faults.operation_log import Operation
+
+
+async def invite(
+    clients: Clients,
+    organization: KnownOrganization,
+    options: RequestOptions,
+    whom: KnownPerson,
+    roles: list[str],
+) -> Operation:
+    """Offer somebody roles."""
+    operation = Operation("invite", organization.id)
+    body = {"email": whom.address, "roles": roles}
+    response = await clients.perform(
+        operation, options, "POST", f"{organization.path}/invitations", body
+    )
+    if response is not None:
+        id = response.json()["id"]
+        operation.present = frozenset({_invitation(organization, id)})
+        organization.invitations.append((id, whom))
+    return operation
+
+
+async def resend(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, invitation: str
+) -> Operation:
+    """Send an invitation again."""
+    operation = Operation(
+        "resend", organization.id, present=frozenset({_invitation(organization, invitation)})
+    )
+    await clients.perform(
+        operation, options, "POST", f"{organization.path}/invitations/{invitation}/resend"
+    )
+    return operation
+
+
+async def cancel(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, invitation: str
+) -> Operation:
+    """Take an invitation back."""
+    operation = Operation(
+        "cancel", organization.id, absent=frozenset({_invitation(organization, invitation)})
+    )
+    await clients.perform(
+        operation, options, "DELETE", f"{organization.path}/invitations/{invitation}"
+    )
+    return operation
+
+
+async def accept(
+    clients: Clients, organization: KnownOrganization, whom: KnownPerson, options: RequestOptions
+) -> Operation:
+    """Follow the link of the newest mail that came."""
+    operation = Operation("accept", organization.id)
+    body = {"token": clients.invitation_tokens[whom.address][-1]}
+    response = await clients.perform(operation, options, "POST", "/v1/invitations/accept", body)
+    if response is not None:
+        told = response.json()
+        whom.id = UserId(told["user"])
+        operation.organization = told["organization"]
+        joined = next(each for each in clients.organizations if each.id == operation.organization)
+        if whom not in joined.people:
+            joined.people.append(whom)
+        operation.present = frozenset({_holds(joined, "member", whom)})
+    return operation
+
+
+async def change_roles(
+    clients: Clients,
+    organization: KnownOrganization,
+    options: RequestOptions,
+    whom: KnownPerson,
+    roles: list[str],
+) -> Operation:
+    """Give somebody exactly these roles."""
+    operation = Operation(
+        "change_roles",
+        organization.id,
+        present=frozenset(_holds(organization, role, whom) for role in roles),
+        absent=frozenset(_holds(organization, role, whom) for role in {*clients.roles} - {*roles}),
+    )
+    body = {"roles": [{"role": role} for role in roles]}
+    await clients.perform(
+        operation, options, "PUT", f"{organization.path}/members/{whom.id}/roles", body
+    )
+    return operation
+
+
+async def suspend(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+) -> Operation:
+    """Take everything from somebody for a while."""
+    operation = _shut_out("suspend", organization, whom)
+    await clients.perform(
+        operation, options, "POST", f"{organization.path}/members/{whom.id}/suspend"
+    )
+    return operation
+
+
+async def reactivate(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+) -> Operation:
+    """Give it back."""
+    operation = Operation(
+        "reactivate", organization.id, present=frozenset({_holds(organization, "member", whom)})
+    )
+    await clients.perform(
+        operation, options, "POST", f"{organization.path}/members/{whom.id}/reactivate"
+    )
+    return operation
+
+
+async def remove(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+) -> Operation:
+    """Show somebody the door."""
+    operation = _shut_out("remove", organization, whom)
+    await clients.perform(operation, options, "DELETE", f"{organization.path}/members/{whom.id}")
+    return operation
+
+
+async def leave(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+) -> Operation:
+    """Go."""
+    operation = _shut_out("leave", organization, whom)
+    await clients.perform(operation, options, "POST", f"{organization.path}/leave")
+    return operation
+
+
+async def rename(
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, name: str
+) -> Operation:
+    """Call the organization something else, which changes nothing for anybody."""
+    operation = Operation("rename", organization.id)
+    await clients.perform(operation, options, "PATCH", organization.path, {"name": name})
+    return operation
+
+
+async def reconnect(clients: Clients, apis: Iterable[str]) -> None:
+    """Ask each API for something, until it has noticed that its old connections are gone."""
+    organization = clients.organizations[0]
+    for api in apis:
+        await rename(
+            clients,
+            organization,
+            RequestOptions(organization.administrators[0], retry=True, api=api),
+            api,
+        )
+
+
+def _shut_out(verb: str, organization: KnownOrganization, whom: KnownPerson) -> Operation:
+    return Operation(
+        verb,
+        organization.id,
+        absent=frozenset({_holds(organization, "member", whom)}),
+        removed=whom.id,
+    )
+
+
+def _holds(organization: KnownOrganization, relation: str, whom: KnownPerson) -> str:
+    return f"organization:{organization.id}#{relation}@user:{whom.id}"
+
+
+def _invitation(organization: KnownOrganization, id: str) -> str:
+    return f"invitation:{organization.id}/{id}"

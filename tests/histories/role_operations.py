@@ -1,0 +1,68 @@
+"""What people do to roles of an organization's own, through the API."""
+
+from random import Random
+from typing import Any
+
+from tests.histories.simulation import OWN_ROLES, Simulation
+from tests.support.organization import Organization
+from tests.support.people import Person
+
+
+async def role_operation(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random
+) -> str:
+    """Make, clone, replace or delete a role."""
+    deed = chance.choice([make, make, clone, replace, replace, delete])
+    return await deed(simulation, organization, by, chance)
+
+
+async def make(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random
+) -> str:
+    """Make a role of some actions, of which a few may be in no role of one's own."""
+    return await _post(simulation, organization, by, chance, actions=_actions(simulation, chance))
+
+
+async def clone(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random
+) -> str:
+    """Make a role that allows what another one does."""
+    return await _post(
+        simulation, organization, by, chance, clone_of=chance.choice(simulation.every_role)
+    )
+
+
+async def replace(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random
+) -> str:
+    """Have a role allow something else."""
+    body = {"name": "Other", "actions": _actions(simulation, chance)}
+    path = f"{organization.path}/roles/{chance.choice(OWN_ROLES)}"
+    return simulation.record_answer(organization, await by.ask("PUT", path, json=body))
+
+
+async def delete(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random
+) -> str:
+    """Delete a role, giving its holders another one, or none, or not saying."""
+    instead = chance.choice(
+        ["", "?reassign=none", f"?reassign={chance.choice(simulation.every_role)}"]
+    )
+    path = f"{organization.path}/roles/{chance.choice(OWN_ROLES)}{instead}"
+    return simulation.record_answer(organization, await by.ask("DELETE", path))
+
+
+async def _post(
+    simulation: Simulation, organization: Organization, by: Person, chance: Random, **made_of: Any
+) -> str:
+    body = {"id": chance.choice(OWN_ROLES), "name": "Own", **made_of}
+    return simulation.record_answer(
+        organization, await by.ask("POST", f"{organization.path}/roles", json=body)
+    )
+
+
+def _actions(simulation: Simulation, chance: Random) -> list[Any]:
+    actions = list(simulation.deployment.service.catalog.actions.values())
+    named: list[Any] = [each.id for each in chance.sample(actions, chance.choice([0, 1, 3]))]
+    like = chance.choice(actions)
+    return [*named, {"resource": like.resource, "level": like.level}]

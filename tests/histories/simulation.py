@@ -1,0 +1,172 @@
+"""Organizations and people who come and go in them, as a random history needs them."""
+
+import email
+import email.policy
+import re
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import httpx
+from sqlalchemy import select
+
+from teamaccess.changes import Receipt
+from teamaccess.delivery import Applier
+from teamaccess.ledger import database
+from teamaccess.storage import Invitation, Membership, RoleAssignment, User, UserId
+from tests.support.agreement import ledger_entries
+from tests.support.deployment import Deployment
+from tests.support.organization import Organization
+from tests.support.people import Person
+from tests.support.spicedb_proxy import SpiceDBProxy, Writes, through_proxy
+
+INVITEES = ("bob", "dan", "eve", "fay")
+OWN_ROLES = ("night", "guard", "purser")
+"""What organizations call roles of their own, once they have made them."""
+
+
+@dataclass
+class Invitee:
+    """Somebody with an address, who may be invited anywhere, and signs in once they were."""
+
+    address: str
+    secrets: list[str] = field(default_factory=list)
+    """Of every mail they got, the oldest first."""
+    person: Person | None = None
+
+
+@dataclass
+class Simulation:
+    """Who takes part in one history; everything they do goes through a link that may be broken."""
+
+    deployment: Deployment
+    proxy: SpiceDBProxy
+    other_process: Deployment
+    """Another process, whose link is never broken."""
+    organizations: list[Organization]
+    invitees: list[Invitee]
+    deleted: list[Organization] = field(default_factory=list)
+    service_accounts: list[tuple[Organization, Person]] = field(default_factory=list)
+    """Service accounts, those that have ended among them, each with its organization."""
+    behind: set[str] = field(default_factory=set)
+    """The organizations of which something decided may not have arrived."""
+
+    @property
+    def roles(self) -> list[str]:
+        """Every role of the catalog."""
+        return list(self.deployment.service.catalog.roles)
+
+    @property
+    def every_role(self) -> list[str]:
+        """Those, and what an organization may have made."""
+        return [*self.roles, *OWN_ROLES]
+
+    async def create_organization(self, name: str) -> None:
+        """Let an operator found another organization."""
+        self.organizations.append(
+            through_proxy(self.deployment, await self.other_process.create_organization(name))
+        )
+
+    def people(self, organization: Organization) -> list[Person]:
+        """Everybody who ever signed in, the organization's founder first."""
+        known = [invitee.person for invitee in self.invitees if invitee.person is not None]
+        return [
+            organization.administrator,
+            *(each for each in known if each.id != organization.administrator.id),
+        ]
+
+    async def administrators(self, organization: Organization) -> set[UserId]:
+        """The people who are active administrators without an end, as the rows say."""
+        async with self.deployment.service.reads() as session:
+            return set(
+                await session.scalars(
+                    select(RoleAssignment.user_id)
+                    .join(
+                        Membership,
+                        (Membership.organization_id == RoleAssignment.organization_id)
+                        & (Membership.user_id == RoleAssignment.user_id),
+                    )
+                    .join(Membership.user)
+                    .where(
+                        User.service_account_of.is_(None),
+                        RoleAssignment.organization_id == organization.id,
+                        RoleAssignment.role == self.deployment.service.catalog.administrator,
+                        RoleAssignment.expires_at.is_(None),
+                        Membership.suspended_at.is_(None),
+                        Membership.expires_at.is_(None),
+                    )
+                )
+            )
+
+    async def invitations(self, organization: Organization) -> list[str]:
+        """The ids of all invitations, the oldest first."""
+        async with self.deployment.service.reads() as session:
+            return list(
+                await session.scalars(
+                    select(Invitation.id)
+                    .where(Invitation.organization_id == organization.id)
+                    .order_by(Invitation.created_at, Invitation.id)
+                )
+            )
+
+    def read_mails(self) -> None:
+        """Let everybody read what has come for them."""
+        for path in sorted((self.deployment.settings.home / "mail").glob("*.eml")):
+            mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
+            match = re.search(r"[?&]token=([\w-]+)", str(mail.get_content()))
+            assert match is not None
+            for invitee in self.invitees:
+                if invitee.address == mail["To"]:
+                    invitee.secrets.append(match.group(1))
+            path.unlink()
+
+    def record_answer(self, organization: Organization, answer: httpx.Response) -> str:
+        """Take an answer in; it may fail only for want of the engine. Returns its sense."""
+        if answer.status_code >= 500:
+            assert answer.json()["code"] == "organization_busy", answer.text
+            self.proxy_failure()
+        elif answer.status_code == 202:
+            self.record_receipts([Receipt(organization.id, 1, None)])
+        elif "Zed-Token" in answer.headers:
+            self.record_receipts([Receipt(organization.id, 1, answer.headers["Zed-Token"])])
+        code = answer.json()["code"] if answer.status_code >= 400 else ""
+        return f"{answer.request.method} {answer.request.url.path} {answer.status_code} {code}"
+
+    def record_receipts(self, receipts: Iterable[Receipt]) -> None:
+        """Take in how far a change has come."""
+        for receipt in receipts:
+            if receipt.pending:
+                self.proxy_failure()
+                self.behind.add(receipt.organization)
+            elif receipt.zed_token is not None:
+                self.behind.discard(receipt.organization)
+
+    def proxy_failure(self) -> str:
+        """Only a broken link is one."""
+        assert self.proxy.writes is Writes.FAIL
+        return "the link is broken"
+
+    async def repair(self) -> None:
+        """Mend the link, and have another process bring in all that is pending anywhere."""
+        self.proxy.writes = Writes.ARRIVE
+        settings = self.deployment.settings
+        marks = database(settings.sqlalchemy_url, connections=1)
+        applier = Applier(self.deployment.service.engine, marks)
+        for organization in [*self.organizations, *self.deleted]:
+            if await ledger_entries(organization):
+                await applier.catch_up(organization.id)
+        await marks.dispose()
+        self.behind.clear()
+
+
+async def create_simulation(
+    deployment: Deployment, proxy: SpiceDBProxy, elsewhere: Deployment
+) -> Simulation:
+    """Two new organizations, and guests whom nobody knows yet."""
+    proxy.writes = Writes.ARRIVE
+    mark = secrets.token_hex(4)
+    invitees = [Invitee(f"{name}@{mark}.example") for name in INVITEES]
+    simulation = Simulation(deployment, proxy, elsewhere, organizations=[], invitees=invitees)
+    for name in ("acme", "globex"):
+        await simulation.create_organization(name)
+    return simulation

@@ -1,0 +1,98 @@
+"""What people do to an organization's teams; what the tests call a `Team` is the organization."""
+
+from random import Random
+from typing import Any
+
+from tests.histories.member_operations import LATER, RoleEnd
+from tests.histories.simulation import Simulation
+from tests.support.organization import Organization
+from tests.support.people import Person
+
+IDS = ("pay", "ops")
+
+
+async def team_operation(simulation: Simulation, chance: Random) -> str:
+    """Have somebody, mostly an administrator, do something to one of the teams."""
+    organization = chance.choice(simulation.organizations)
+    people, rulers = simulation.people(organization), await simulation.administrators(organization)
+    some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
+    by, id = chance.choice(some or people), chance.choice(IDS)
+    deed, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
+    [happening] = chance.choices(deed, weights)
+    return await happening(simulation, organization, by, id, chance)
+
+
+async def make(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Make a team, perhaps one that there is already."""
+    return await _ask(simulation, organization, by, "POST", "", {"id": id, "name": id.title()})
+
+
+async def hold(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Have it hold some roles, among them perhaps one that no team may hold."""
+    roles = chance.sample(simulation.roles, chance.choice([0, 1, 1, 2]))
+    wanted = [{"role": role, **await _end(simulation, chance)} for role in roles]
+    return await _ask(simulation, organization, by, "PUT", f"/{id}/roles", {"roles": wanted})
+
+
+async def put(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Put somebody into it, or move the end of a place."""
+    whom = chance.choice(simulation.people(organization))
+    body = await _end(simulation, chance)
+    return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{whom.id}", body)
+
+
+async def take(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Take somebody out of it."""
+    whom = chance.choice(simulation.people(organization))
+    return await _ask(simulation, organization, by, "DELETE", f"/{id}/members/{whom.id}")
+
+
+async def leave(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Leave it."""
+    who = chance.choice(simulation.people(organization))
+    return await _ask(simulation, organization, who, "DELETE", f"/{id}/members/{who.id}")
+
+
+async def rename(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Call it something else, which is no change of who may do what."""
+    return await _ask(simulation, organization, by, "PATCH", f"/{id}", {"name": "Another"})
+
+
+async def end(
+    simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
+) -> str:
+    """Delete it."""
+    return await _ask(simulation, organization, by, "DELETE", f"/{id}")
+
+
+async def _end(simulation: Simulation, chance: Random) -> dict[str, Any]:
+    end = chance.choice(list(RoleEnd))
+    if end not in LATER:
+        return {}
+    return {"expires_at": (await simulation.deployment.service.now() + LATER[end]).isoformat()}
+
+
+async def _ask(
+    simulation: Simulation,
+    organization: Organization,
+    by: Person,
+    method: str,
+    path: str,
+    body: Any = None,
+) -> str:
+    more = {"json": body} if body is not None else {}
+    return simulation.record_answer(
+        organization, await by.ask(method, f"{organization.path}/teams{path}", **more)
+    )

@@ -1,0 +1,60 @@
+"""Steps of stories about roles that an organization makes itself."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from tests.support.organization import Organization
+from tests.support.people import Person
+
+Part = str | Mapping[str, str]
+
+
+def all_of(resource: str, level: str) -> Part:
+    """A selector."""
+    return {"resource": resource, "level": level}
+
+
+async def make(
+    organization: Organization, id: str, *actions: Part, by: Person | None = None, **more: Any
+) -> httpx.Response:
+    """Make a role through the API."""
+    body: dict[str, Any] = {"id": id, "name": id.title(), **more}
+    if actions:
+        body["actions"] = actions
+    return await (by or organization.administrator).ask(
+        "POST", f"{organization.path}/roles", json=body
+    )
+
+
+async def made(organization: Organization, id: str, *actions: Part, **more: Any) -> dict[str, Any]:
+    """Make a role, which is allowed; return what it is."""
+    answer = await make(organization, id, *actions, **more)
+    assert answer.status_code == 201, answer.text
+    role: dict[str, Any] = answer.json()
+    return role
+
+
+async def replace(
+    organization: Organization, role: str, *actions: Part, by: Person | None = None, **more: Any
+) -> httpx.Response:
+    """Have a role be just this through the API; `headers` as httpx takes them."""
+    headers = more.pop("headers", {})
+    body = {"name": role.title(), "actions": actions, **more}
+    person = by or organization.administrator
+    return await person.ask("PUT", f"{organization.path}/roles/{role}", json=body, headers=headers)
+
+
+async def show(organization: Organization, id: str) -> httpx.Response:
+    """Look at a role."""
+    return await organization.administrator.ask("GET", f"{organization.path}/roles/{id}")
+
+
+async def delete(
+    organization: Organization, id: str, reassign: str | None = None, by: Person | None = None
+) -> httpx.Response:
+    """Delete a role through the API."""
+    query = f"?reassign={reassign}" if reassign is not None else ""
+    person = by or organization.administrator
+    return await person.ask("DELETE", f"{organization.path}/roles/{id}{query}")

@@ -1,0 +1,63 @@
+"""The application behind the real HTTP server, on a port and in a thread of its own."""
+
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from teamaccess.api import create_app
+from teamaccess.api.requests.receiving import LARGEST_BATCH
+from teamaccess.api.server import ConnectionLimits, LimitedServer, create_server
+from teamaccess.service import Service
+from tests.support.deployment import Deployment
+
+
+@dataclass(frozen=True)
+class HttpServer:
+    """Where a world's application listens."""
+
+    deployment: Deployment
+    host: str
+    port: int
+    server: LimitedServer
+
+    @property
+    def service(self) -> Service:
+        """What this server's application works with."""
+        service: Service = self.server.config.app.state.service  # type: ignore[union-attr]
+        return service
+
+    @property
+    def url(self) -> str:
+        """The base of its addresses."""
+        return f"http://{self.host}:{self.port}"
+
+
+@contextmanager
+def serve_http(deployment: Deployment, **settings: Any) -> Iterator[HttpServer]:
+    """Serve the world's application on the same databases, with other settings where they are given."""
+    chosen = deployment.settings.model_copy(update=settings)
+    with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
+        server = create_server(create_app(chosen), ConnectionLimits.of(chosen, LARGEST_BATCH))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        while not server.started and thread.is_alive():  # it listens before it is connected
+            time.sleep(0.01)
+        host, port = listening.getsockname()
+        try:
+            yield HttpServer(deployment, host, port, server)
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+@pytest.fixture(scope="session")
+def http_server(fintoc: Deployment) -> Iterator[HttpServer]:
+    """Fintoc's application behind the real HTTP server, with the default limits."""
+    with serve_http(fintoc) as server:
+        yield server
