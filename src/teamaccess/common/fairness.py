@@ -244,12 +244,16 @@ class RateLimit:
         if (due := self._due.get(key)) is not None:
             self._due[key] = due - self._interval
 
+    def charge(self, key: Hashable, seconds: float) -> None:
+        """Count more for the key: the next turns come so much later."""
+        self._count(key, seconds / self._interval)
+
     def _wait(self, key: Hashable, cost: int) -> float:
         now = time.monotonic()
         more = min((cost - 1) * self._interval, self._tolerance)
         return max(now, self._due.get(key, now)) + more - self._tolerance - now
 
-    def _count(self, key: Hashable, cost: int) -> None:
+    def _count(self, key: Hashable, cost: float) -> None:
         now = time.monotonic()
         self._due[key] = max(now, self._due.get(key, now)) + cost * self._interval
 

@@ -5,7 +5,7 @@ would wait for some of them. So large work calls `give_way` between its steps. T
 other tenant sends requests.
 """
 
-import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
@@ -55,7 +55,7 @@ class LoopShare:
 
     async def _rest(self) -> None:
         if (rest := self._rests_until - monotonic()) > 0:
-            await asyncio.sleep(rest)
+            await sleep(rest)
 
 
 current_share: ContextVar[LoopShare | None] = ContextVar("current_share", default=None)
