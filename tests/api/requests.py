@@ -275,14 +275,14 @@ def routes() -> Iterator[Route]:
 
 
 @dataclass
-class Stage:
+class RequestTargets:
     """Everything that the requests name: an organization, somebody to act on, an invitation."""
 
     organization: Organization
     names: dict[str, str]
 
     @classmethod
-    async def set(cls, organization: Organization) -> "Stage":
+    async def set(cls, organization: Organization) -> "RequestTargets":
         """Make a member to act on, who is in a team, a suspended one, and one of everything else."""
         catalog = organization.deployment.service.catalog.name
         role, (type, verb) = ROLES[catalog], OBJECTS[catalog]

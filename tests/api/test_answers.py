@@ -9,10 +9,10 @@ from tests.support.responses import refused
 
 
 async def test_the_root_links_to_the_documentation(fintoc: Deployment) -> None:
-    told = (await fintoc.http.get("/")).json()
-    assert told["service"] == "teamaccess"
+    reported = (await fintoc.http.get("/")).json()
+    assert reported["service"] == "teamaccess"
     for path in ("description", "access_model", "health"):
-        assert (await fintoc.http.get(told[path])).status_code == 200
+        assert (await fintoc.http.get(reported[path])).status_code == 200
 
 
 async def test_the_openapi_page_loads_nothing_from_other_hosts(fintoc: Deployment) -> None:
@@ -35,7 +35,7 @@ async def test_an_operator_gets_an_explanation_of_what_operators_do(acme: Organi
         problem = refused(await operator.ask("GET", path), 403, "users_only")
         assert "GET /v1/organizations" in problem["detail"]
     async with acme.deployment.service.reads() as session:
-        told = await session.scalars(
+        reported = await session.scalars(
             select(Event.chain).where(Event.details["code"].astext == "users_only")
         )
-        assert set(told) == {Event.PLATFORM}
+        assert set(reported) == {Event.PLATFORM}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from teamaccess.storage import is_local_id
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.api.snapshot import snapshot
 from tests.api.test_openapi import UNDESCRIBED
 from tests.support.deployment import Deployment
@@ -141,28 +141,28 @@ NAMED_BY_THE_CALLER = (
 
 
 @pytest.fixture(scope="module")
-async def stage(fintoc: Deployment) -> Stage:
+async def targets(fintoc: Deployment) -> RequestTargets:
     """One for all: nothing here may change it."""
-    return await Stage.set(await fintoc.create_organization("acme"))
+    return await RequestTargets.set(await fintoc.create_organization("acme"))
 
 
 @pytest.mark.parametrize("route", WITH_NAMES, ids=str)
 async def test_unknown_ids_are_not_found_whatever_their_characters(
-    stage: Stage, route: Route
+    targets: RequestTargets, route: Route
 ) -> None:
-    ana = stage.organization.administrator
-    before = await snapshot(stage.organization)
+    ana = targets.organization.administrator
+    before = await snapshot(targets.organization)
     for part in [each for each in route.path.split("/") if each.startswith("{")]:
         for name in [*NAMES, *(NUMERALS if part != "{position}" else [])]:
             if (route, part) == NAMED_BY_THE_CALLER and is_local_id(name):
                 continue
-            url = stage.url(route, **{part.strip("{}"): name})
-            answer = await ana.ask(route.method, url, json=stage.body(route))
-            told = f"{route.method} {url[:120]}: {answer.status_code} {answer.text[:300]}"
-            assert answer.status_code in (400, 404, 405), told
-            assert answer.headers["Content-Type"] == PROBLEM, told
-            assert answer.json()["code"], told
-    assert await snapshot(stage.organization) == before
+            url = targets.url(route, **{part.strip("{}"): name})
+            answer = await ana.ask(route.method, url, json=targets.body(route))
+            reported = f"{route.method} {url[:120]}: {answer.status_code} {answer.text[:300]}"
+            assert answer.status_code in (400, 404, 405), reported
+            assert answer.headers["Content-Type"] == PROBLEM, reported
+            assert answer.json()["code"], reported
+    assert await snapshot(targets.organization) == before
 
 
 def test_every_list_has_its_query_parameters_in_this_table() -> None:
@@ -170,19 +170,21 @@ def test_every_list_has_its_query_parameters_in_this_table() -> None:
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_invalid_queries_are_refused(stage: Stage, route: Route) -> None:
-    ana, url = stage.organization.administrator, stage.url(route)
+async def test_invalid_queries_are_refused(targets: RequestTargets, route: Route) -> None:
+    ana, url = targets.organization.administrator, targets.url(route)
     for name in TAKES[route.path]:
         for value in QUERIES[name]:
             answer = await ana.ask("GET", f"{url}?{name}={value}")
-            told = f"{url}?{name}={value[:80]}: {answer.text[:300]}"
-            assert answer.headers["Content-Type"] == PROBLEM, told
-            assert (answer.status_code, answer.json()["code"]) in CODES[name], told
+            reported = f"{url}?{name}={value[:80]}: {answer.text[:300]}"
+            assert answer.headers["Content-Type"] == PROBLEM, reported
+            assert (answer.status_code, answer.json()["code"]) in CODES[name], reported
 
 
 @pytest.mark.parametrize("route", LISTS, ids=str)
-async def test_odd_but_meaningless_queries_do_no_harm(stage: Stage, route: Route) -> None:
-    ana, url = stage.organization.administrator, stage.url(route)
+async def test_odd_but_meaningless_queries_do_no_harm(
+    targets: RequestTargets, route: Route
+) -> None:
+    ana, url = targets.organization.administrator, targets.url(route)
     for query in ("unknown=1", "&&&", "=", "%00=%00", "limit=1&limit=2", "a[]=1", "?" * 100):
         answer = await ana.ask("GET", f"{url}?{query}")
         assert answer.status_code in (200, 400), f"{query}: {answer.text}"
@@ -191,28 +193,32 @@ async def test_odd_but_meaningless_queries_do_no_harm(stage: Stage, route: Route
 @pytest.mark.parametrize(
     "route", [route for route in ROUTES if route.path not in UNDESCRIBED], ids=str
 )
-async def test_an_unknown_query_parameter_is_refused(stage: Stage, route: Route) -> None:
-    before = await snapshot(stage.organization)
-    answer = await stage.ask(route, stage.organization.administrator, params={"rôle": "support"})
+async def test_an_unknown_query_parameter_is_refused(targets: RequestTargets, route: Route) -> None:
+    before = await snapshot(targets.organization)
+    answer = await targets.ask(
+        route, targets.organization.administrator, params={"rôle": "support"}
+    )
     problem = refused(answer, 400, "unknown_parameter")
     assert problem["parameter"] == "rôle"
     takes = TAKES[route.path] if ASKS[route].list else TAKES_BESIDES.get(route, ["none"])
     assert sorted(problem["parameters"]) == sorted(takes)
-    assert await snapshot(stage.organization) == before
+    assert await snapshot(targets.organization) == before
 
 
-async def test_a_misspelt_filter_or_cursor_does_not_list_everything(stage: Stage) -> None:
-    ana, members = stage.organization.administrator, f"{stage.organization.path}/members"
+async def test_a_misspelt_filter_or_cursor_does_not_list_everything(
+    targets: RequestTargets,
+) -> None:
+    ana, members = targets.organization.administrator, f"{targets.organization.path}/members"
     for query in ("rol=support", "Status=active", "curser=x", "limit=1&page=2"):
         refused(await ana.ask("GET", f"{members}?{query}"), 400, "unknown_parameter")
 
 
 @pytest.mark.parametrize("path", sorted({route.path for route in ROUTES}))
-async def test_unsupported_methods_are_refused(stage: Stage, path: str) -> None:
-    ana = stage.organization.administrator
-    before = await snapshot(stage.organization)
+async def test_unsupported_methods_are_refused(targets: RequestTargets, path: str) -> None:
+    ana = targets.organization.administrator
+    before = await snapshot(targets.organization)
     known = {route.method: route for route in ROUTES if route.path == path}
-    url = stage.url(next(iter(known.values())))
+    url = targets.url(next(iter(known.values())))
     for method in METHODS:
         if method.upper() not in known:
             answer = await ana.deployment.http.request(
@@ -221,7 +227,7 @@ async def test_unsupported_methods_are_refused(stage: Stage, path: str) -> None:
             assert answer.status_code == 405, f"{method} {url}"
             assert answer.headers["Content-Type"] == PROBLEM
             assert set(answer.headers["Allow"].split(", ")) >= known.keys()
-    assert await snapshot(stage.organization) == before
+    assert await snapshot(targets.organization) == before
 
 
 async def test_unknown_paths_are_not_found(fintoc: Deployment) -> None:

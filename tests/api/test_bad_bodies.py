@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tests.api.junk import OPTIONAL, bad_bodies
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.api.snapshot import snapshot
 from tests.support.deployment import Deployment
 from tests.support.people import Person
@@ -38,70 +38,70 @@ OTHERS = [
 CHECK = Route("POST", "/v1/check")
 
 
-def _asked_twice(stage: Stage) -> bytes:
+def _asked_twice(targets: RequestTargets) -> bytes:
     """The same question twice, which is no mistake."""
-    good = stage.body(CHECK)
+    good = targets.body(CHECK)
     return json.dumps({"checks": good["checks"] * 2}).encode()
 
 
-async def caller(stage: Stage, route: Route) -> Person | None:
+async def caller(targets: RequestTargets, route: Route) -> Person | None:
     """Somebody who may."""
     if route.path == "/v1/invitations/accept":
         return None
     if ASKS[route].operators:
-        return await stage.organization.deployment.operator_person()
-    return stage.organization.administrator
+        return await targets.organization.deployment.operator_person()
+    return targets.organization.administrator
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
 async def test_every_mistake_in_a_body_is_refused_and_changes_nothing(
     fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create_organization("acme"))
-    by = await caller(stage, route)
+    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    by = await caller(targets, route)
     optional = OPTIONAL | OPTIONAL_TOO.get(route.path.rpartition("/")[2], set())
-    before = await snapshot(stage.organization)
+    before = await snapshot(targets.organization)
     tried = 0
-    for body in bad_bodies(stage.body(route), optional):
-        if route == CHECK and body == _asked_twice(stage):
+    for body in bad_bodies(targets.body(route), optional):
+        if route == CHECK and body == _asked_twice(targets):
             continue
-        answer = await stage.ask(route, by, json=None, content=body, headers=JSON)
-        told = f"{route} {body[:200]!r}: {answer.text}"
-        assert 400 <= answer.status_code < 500, told
-        assert answer.headers["Content-Type"] == PROBLEM, told
-        assert answer.json()["code"] in CODES, told
-        assert answer.json()["detail"], told
+        answer = await targets.ask(route, by, json=None, content=body, headers=JSON)
+        reported = f"{route} {body[:200]!r}: {answer.text}"
+        assert 400 <= answer.status_code < 500, reported
+        assert answer.headers["Content-Type"] == PROBLEM, reported
+        assert answer.json()["code"] in CODES, reported
+        assert answer.json()["detail"], reported
         tried += 1
     assert tried > 35
-    assert await snapshot(stage.organization) == before
-    assert (await stage.ask(route, by)).status_code == ASKS[route].success
+    assert await snapshot(targets.organization) == before
+    assert (await targets.ask(route, by)).status_code == ASKS[route].success
 
 
 @pytest.mark.parametrize("route", BODIES, ids=str)
 async def test_a_body_without_the_json_content_type_is_refused(
     fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create_organization("acme"))
-    by = await caller(stage, route)
-    before = await snapshot(stage.organization)
+    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    by = await caller(targets, route)
+    before = await snapshot(targets.organization)
     for other in OTHERS:
-        answer = await stage.ask(route, by, headers={"Content-Type": other.encode()})
+        answer = await targets.ask(route, by, headers={"Content-Type": other.encode()})
         assert answer.status_code == 415, f"{other}: {answer.text}"
         assert answer.json()["code"] == "unsupported_media_type"
-    assert await snapshot(stage.organization) == before
+    assert await snapshot(targets.organization) == before
     said = {"Content-Type": "Application/JSON; charset=utf-8"}
-    assert (await stage.ask(route, by, headers=said)).is_success
+    assert (await targets.ask(route, by, headers=said)).is_success
 
 
 @pytest.mark.parametrize("route", [*BODIES, *BODILESS], ids=str)
 async def test_a_body_of_a_megabyte_is_refused_by_every_route(
     fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create_organization("acme"))
-    by = await caller(stage, route)
-    before = await snapshot(stage.organization)
+    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    by = await caller(targets, route)
+    before = await snapshot(targets.organization)
 
-    answer = await stage.ask(route, by, json=None, content=b"[" * 1_000_000, headers=JSON)
+    answer = await targets.ask(route, by, json=None, content=b"[" * 1_000_000, headers=JSON)
 
     assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
-    assert await snapshot(stage.organization) == before
+    assert await snapshot(targets.organization) == before

@@ -12,8 +12,8 @@ from tests.api.requests import (
     FOUNDER,
     MEMBER,
     SIGNED_IN,
+    RequestTargets,
     Route,
-    Stage,
     routes,
 )
 from tests.support.deployment import Deployment
@@ -64,28 +64,28 @@ def callers(catalog: Catalog) -> list[str]:
 class Scene(NamedTuple):
     """A stage, and one person of each kind, members of its organization where they are any."""
 
-    stage: Stage
+    targets: RequestTargets
     people: dict[str, Person | None]
 
 
 async def scene(deployment: Deployment, outsider: Person) -> Scene:
     """Make another one."""
-    stage = await Stage.set(await deployment.create_organization("acme"))
-    return Scene(stage, await cast(stage, outsider))
+    targets = await RequestTargets.set(await deployment.create_organization("acme"))
+    return Scene(targets, await cast(targets, outsider))
 
 
-async def cast(stage: Stage, outsider: Person) -> dict[str, Person | None]:
+async def cast(targets: RequestTargets, outsider: Person) -> dict[str, Person | None]:
     """Return one person of each kind."""
-    catalog = stage.organization.deployment.service.catalog
+    catalog = targets.organization.deployment.service.catalog
     roles = {f"a-{role}".replace("_", "-"): [role] for role in catalog.roles}
-    people = await stage.organization.add_members(
+    people = await targets.organization.add_members(
         {**roles, "sue": [catalog.administrator]}, suspended=["sue"]
     )
     by_role = {role: people[f"a-{role}".replace("_", "-")] for role in catalog.roles}
     return {
         "nobody": None,
         "outsider": outsider,
-        "operator": await stage.organization.deployment.operator_person(),
+        "operator": await targets.organization.deployment.operator_person(),
         "suspended administrator": people["sue"],
         **by_role,
     }
@@ -111,14 +111,14 @@ async def check(deployment: Deployment, route: Route, standing: Scene) -> None:
     for caller in callers(catalog):
         status, code = expected(route, caller, catalog)
         changing = code == "" and route.method != "GET"
-        stage, people = await scene(deployment, outsider) if changing else standing
-        before = await stage.organization.ledger()
-        answer = await stage.ask(route, people[caller])
+        targets, people = await scene(deployment, outsider) if changing else standing
+        before = await targets.organization.ledger()
+        answer = await targets.ask(route, people[caller])
         if code:
             problem = refused(answer, status, code)
             if code == "missing_permission":
                 assert problem["permission"] == catalog.guards[ASKS[route].needs], caller
-            assert await stage.organization.ledger() == before
+            assert await targets.organization.ledger() == before
         else:
             assert answer.status_code == status, f"{route} by {caller}: {answer.text}"
 
@@ -150,12 +150,12 @@ CHANGES = [
 async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_enough(
     fintoc: Deployment, route: Route
 ) -> None:
-    stage = await Stage.set(await fintoc.create_organization("acme"))
-    organization = stage.organization
+    targets = await RequestTargets.set(await fintoc.create_organization("acme"))
+    organization = targets.organization
     ada = (await organization.add_members({"ada": ["administrator"]}))["ada"]
     before = len(await organization.ledger())
 
-    answer = await stage.ask(route, ada)
+    answer = await targets.ask(route, ada)
 
     assert answer.is_success
     made = len(await organization.ledger()) - before
@@ -167,9 +167,9 @@ async def test_every_change_answers_with_its_position_and_a_token_that_is_fresh_
     )
     assert await organization.can(ada, "users_access", at=token) is not gone
     if not gone:
-        told = await ada.ask("GET", f"{organization.path}/changes/{before + made}")
-        assert told.json()["status"] == "applied"
-        assert told.json()["zed_token"]
+        reported = await ada.ask("GET", f"{organization.path}/changes/{before + made}")
+        assert reported.json()["status"] == "applied"
+        assert reported.json()["zed_token"]
 
 
 async def test_an_unknown_position_is_not_found(fintoc: Deployment) -> None:

@@ -100,12 +100,12 @@ async def test_a_user_of_an_identity_provider_is_a_user_here(
     accepted = await person.ask("POST", "/v1/invitations/accept", json={"token": secret})
     assert accepted.status_code == 200, accepted.text
     assert (await person.ask("GET", f"{organization.path}/members")).status_code == 200
-    told = [
+    reported = [
         each
         for each in await organization.deployment.events("-")
         if each.subject == f"user:{me['id']}"
     ]
-    assert [each.kind for each in told] == ["login_linked"]
+    assert [each.kind for each in reported] == ["login_linked"]
 
 
 async def test_the_first_sign_in_finds_the_user_with_the_address(
@@ -304,7 +304,7 @@ async def test_known_keys_stay_valid_while_the_provider_is_away(
         refused(await eve.me(unknown), 503, "login_unavailable")
     finally:
         again = await asyncio.to_thread(Provider.start, eve.provider.port)
-        eve.provider.process, eve.provider.told = again.process, again.told
+        eve.provider.process, eve.provider.reported = again.process, again.reported
     assert (await eve.me()).status_code == 200
 
 

@@ -18,7 +18,7 @@ from schemathesis.specs.openapi.checks import (
 )
 
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
 
@@ -45,8 +45,8 @@ def schema(http_server: HttpServer) -> Any:
 
 
 @pytest.fixture(scope="module")
-async def stage(fintoc: Deployment) -> Stage:
-    return await Stage.set(await fintoc.create_organization("acme"))
+async def targets(fintoc: Deployment) -> RequestTargets:
+    return await RequestTargets.set(await fintoc.create_organization("acme"))
 
 
 def test_the_openapi_document_has_every_json_route(schema: Any) -> None:
@@ -68,10 +68,10 @@ def test_refusals_are_described_as_problem_details(schema: Any) -> None:
 
 @pytest.mark.parametrize("route", DESCRIBED, ids=str)
 def test_every_request_gets_a_described_answer_and_never_an_internal_error(
-    http_server: HttpServer, schema: Any, stage: Stage, route: Route
+    http_server: HttpServer, schema: Any, targets: RequestTargets, route: Route
 ) -> None:
     operation = schema[route.path][route.method]
-    names = {**stage.names, "user": stage.names["active"]}
+    names = {**targets.names, "user": targets.names["active"]}
 
     @given(
         case=st.one_of([operation.as_strategy(generation_mode=mode) for mode in GenerationMode]),
@@ -89,15 +89,15 @@ def test_every_request_gets_a_described_answer_and_never_an_internal_error(
     def ask(case: Case[Any], here: bool, by: str) -> None:
         if here and route != ENDING:
             case.path_parameters = {name: names[name] for name in case.path_parameters or {}}
-        case.call_and_validate(headers=sign(http_server.deployment, stage, by), checks=CHECKS)
+        case.call_and_validate(headers=sign(http_server.deployment, targets, by), checks=CHECKS)
 
     ask()
 
 
-def sign(deployment: Deployment, stage: Stage, by: str) -> dict[str, str]:
+def sign(deployment: Deployment, targets: RequestTargets, by: str) -> dict[str, str]:
     """A fresh token each time, for one of the requests signs out."""
     audiences = {
-        "administrator": (Audience.USER, stage.organization.administrator.id),
+        "administrator": (Audience.USER, targets.organization.administrator.id),
         "operator": (Audience.OPERATOR, "tests"),
     }
     if by not in audiences:

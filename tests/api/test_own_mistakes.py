@@ -60,10 +60,10 @@ async def test_an_internal_error_is_a_problem_and_its_log_contains_no_token(
 
     problem = refused(answer, status, code)
     assert ("Retry-After" in answer.headers) == (status == 503)
-    told = str(problem) + capsys.readouterr().out
-    assert ana.token not in told
-    assert ana.token.rpartition(".")[2] not in told
-    assert "what-was-asked" not in told
+    reported = str(problem) + capsys.readouterr().out
+    assert ana.token not in reported
+    assert ana.token.rpartition(".")[2] not in reported
+    assert "what-was-asked" not in reported
 
 
 async def test_an_error_of_postgresql_is_logged_by_its_code(
@@ -77,10 +77,10 @@ async def test_an_error_of_postgresql_is_logged_by_its_code(
     answer = database_error(failed.value)
 
     assert answer.status_code == 503
-    told = capsys.readouterr().out
-    assert "QueryCanceledError" in told
-    assert "57014" in told
-    assert "bob@example.com" not in told
+    reported = capsys.readouterr().out
+    assert "QueryCanceledError" in reported
+    assert "57014" in reported
+    assert "bob@example.com" not in reported
 
 
 async def test_changing_something_while_permissions_are_not_answered_changes_nothing(

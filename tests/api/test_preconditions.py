@@ -12,9 +12,9 @@ async def bob(acme: Organization) -> Person:
     return (await acme.add_members({"bob": ["support"]}))["bob"]
 
 
-async def tag(organization: Organization, whom: Person) -> str:
+async def tag(organization: Organization, target: Person) -> str:
     """The ETag of somebody's roles."""
-    shown = await organization.administrator.ask("GET", f"{organization.path}/members/{whom.id}")
+    shown = await organization.administrator.ask("GET", f"{organization.path}/members/{target.id}")
     return str(shown.headers["ETag"])
 
 

@@ -17,7 +17,7 @@ PATIENCE = 20
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back until the server closed the connection, or the answer was complete."""
+    """What was received until the server closed the connection or the answer was complete."""
 
     status: int
     headers: dict[str, str]
@@ -43,7 +43,7 @@ class Connection:
     writer: asyncio.StreamWriter
 
     async def send(self, data: bytes) -> None:
-        """Send bytes, which the server may not want any more."""
+        """Send bytes, even if the server does not read them any more."""
         self.writer.write(data)
         await self.writer.drain()
 
@@ -79,7 +79,7 @@ async def connected(http_server: HttpServer) -> AsyncIterator[Connection]:
 
 
 async def ask(http_server: HttpServer, raw: bytes) -> Answer:
-    """Send bytes on a connection of their own, and read the answer."""
+    """Send bytes on a new connection, and read the answer."""
     async with connected(http_server) as connection:
         await connection.send(raw)
         return await connection.answer()
@@ -87,7 +87,7 @@ async def ask(http_server: HttpServer, raw: bytes) -> Answer:
 
 @contextmanager
 def questions(http_server: HttpServer) -> Iterator[list[str]]:
-    """Everything that the server asks of PostgreSQL meanwhile, outside of changes."""
+    """The statements that the server sends to PostgreSQL during the block, outside of changes."""
     asked: list[str] = []
 
     def note(_: object, __: object, statement: str, *___: object) -> None:

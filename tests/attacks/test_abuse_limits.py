@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
 from teamaccess.common import limits
-from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.urls import asyncpg_url
 from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow
-from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -158,8 +158,8 @@ async def signed_up(organization: Organization, address: str) -> Person:
     body = {"token": organization.deployment.invitation_token(address)}
     accepted = await organization.deployment.http.post("/v1/invitations/accept", json=body)
     assert accepted.status_code == 200, accepted.text
-    told = accepted.json()
-    return Person(organization.deployment, told["user"], address, told["access_token"])
+    reported = accepted.json()
+    return Person(organization.deployment, reported["user"], address, reported["access_token"])
 
 
 async def test_one_person_has_a_daily_limit_of_mails(initech: Organization, limit: Limit) -> None:
@@ -210,9 +210,9 @@ async def test_concurrent_mails_of_several_organizations_do_not_exceed_the_limit
 
 async def sent_by(deployment: Deployment, *people: Person) -> int:
     """How many mails these have caused."""
-    theirs = Invitation.invited_by.in_([each.id for each in people])
+    others = Invitation.invited_by.in_([each.id for each in people])
     async with deployment.service.reads() as session:
-        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(theirs)
+        sent = select(func.coalesce(func.sum(Invitation.times_sent), 0)).where(others)
         return (await session.execute(sent)).scalar_one()
 
 
@@ -241,7 +241,7 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: Deployment) -> N
 
     collect()
     spelled = [*seen, "+tag@x.example", "a+b+c@x.example", "a.b+c@googlemail.com"]
-    box: ColumnElement[str] = literal_column(IN_SQL.format(email="address"))
+    box: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="address"))
     question = select(box).select_from(
         text("unnest(CAST(:spelled AS text[])) WITH ORDINALITY AS given(address, number)")
     )
@@ -419,8 +419,8 @@ async def test_a_service_account_is_counted_separately(initech: Organization, li
 
 def test_the_page_for_operators_lists_every_limit_with_its_default() -> None:
     page = (Path(__file__).parents[2] / "docs" / "reference" / "limits.md").read_text()
-    told = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
-    assert {name.lower(): int(most.replace(",", "")) for name, most in told.items()} == (
+    reported = dict(re.findall(r"^\| `LIMIT_([A-Z_]+)` \|.*\| ([\d,]+) \|$", page, re.MULTILINE))
+    assert {name.lower(): int(most.replace(",", "")) for name, most in reported.items()} == (
         limits.Limits.model_construct().model_dump()
     )
 
@@ -456,7 +456,7 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
     questions = {
         "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
             WHERE organization_id = '{initech.id}'
-            AND {IN_SQL.format(email="email")} = 'b@x.example'
+            AND {MAILBOX_SQL.format(email="email")} = 'b@x.example'
             AND sent_at > now() - interval '1 day'""",
         "invitations_inviter_idx": """SELECT sum(times_sent) FROM invitations
             WHERE coalesce(invited_via, invited_by) = 'a' AND sent_at > now() - interval '1 day'""",
@@ -464,9 +464,9 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
         "resources_present_idx": """SELECT 1 FROM resources
             WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",
         "users_mailbox_idx": f"""SELECT id FROM users
-            WHERE {TAGGED} AND {IN_SQL.format(email="users.email")} = 'b@x.example'""",
+            WHERE {TAGGED} AND {MAILBOX_SQL.format(email="users.email")} = 'b@x.example'""",
     }
-    engine = create_async_engine(driver_url(initech.deployment.owner_url))
+    engine = create_async_engine(asyncpg_url(initech.deployment.owner_url))
     async with engine.connect() as connection:
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}

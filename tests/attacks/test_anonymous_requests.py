@@ -95,8 +95,8 @@ async def test_only_operators_learn_which_organizations_have_stopped(
     """Only how many: a tenant's name and what it did are its own business."""
     await stop(acme)
     operator = await acme.deployment.operator_person()
-    told = (await operator.ask("GET", "/readyz")).json()["stopped_organizations"]
-    assert acme.id in [each["organization"] for each in told]
+    reported = (await operator.ask("GET", "/readyz")).json()["stopped_organizations"]
+    assert acme.id in [each["organization"] for each in reported]
 
     for headers in ({}, {"Authorization": f"Bearer {acme.administrator.token}"}):
         answer = await acme.deployment.http.get("/readyz", headers=headers)

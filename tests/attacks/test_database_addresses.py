@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from teamaccess.common.settings import InvalidSettings, Settings
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment, open_deployment
 
@@ -48,8 +48,8 @@ def settings_with(monkeypatch: pytest.MonkeyPatch, **more: str) -> Settings:
 def connection_arguments(settings: Settings) -> dict[str, object]:
     """What the driver is told."""
     driver: Any = asyncpg_dialect
-    _, told = driver().create_connect_args(make_url(settings.sqlalchemy_url))
-    return dict(told)
+    _, reported = driver().create_connect_args(make_url(settings.sqlalchemy_url))
+    return dict(reported)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +71,9 @@ def connection_arguments(settings: Settings) -> dict[str, object]:
 def test_postgresql_on_another_host_is_connected_over_tls_by_default(
     monkeypatch: pytest.MonkeyPatch, address: str, dsn: str | None
 ) -> None:
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told.get("dsn") == dsn
-    assert not any(name.startswith("ssl") for name in told)
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported.get("dsn") == dsn
+    assert not any(name.startswith("ssl") for name in reported)
 
 
 @pytest.mark.parametrize(
@@ -92,8 +92,8 @@ def test_a_host_from_the_environment_is_connected_over_tls_too(
     monkeypatch: pytest.MonkeyPatch, address: str, host: str, dsn: str | None
 ) -> None:
     monkeypatch.setenv("PGHOST", host)
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told.get("dsn") == dsn
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported.get("dsn") == dsn
 
 
 @pytest.mark.parametrize("said", ["sslmode=", "ssl=disable", "sslrootcert=%2Fca.pem"])
@@ -101,8 +101,8 @@ def test_tls_stays_on_unless_it_is_disabled_explicitly(
     monkeypatch: pytest.MonkeyPatch, said: str
 ) -> None:
     address = f"postgresql://t:pw@db.internal/t?{said}"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert str(told["dsn"]).startswith("postgresql:///?sslmode=require")
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert str(reported["dsn"]).startswith("postgresql:///?sslmode=require")
 
 
 @pytest.mark.parametrize("mode", ["verify-ca", "verify-full"])
@@ -120,8 +120,8 @@ def test_a_laxer_mode_from_the_environment_is_ignored(
 ) -> None:
     monkeypatch.setenv("PGSSLMODE", mode)
     address = "postgresql://t:pw@db.internal/t"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert told["dsn"] == "postgresql:///?sslmode=require"
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert reported["dsn"] == "postgresql:///?sslmode=require"
 
 
 @pytest.mark.parametrize("by", ["the address", "the environment"])
@@ -130,7 +130,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
 ) -> None:
     """It is on another machine, as far as the settings can see."""
     monkeypatch.setenv("TEAMACCESS_SPICEDB_INSECURE", "true")
-    monkeypatch.setattr("teamaccess.common.outgoing.is_loopback", lambda host: False)
+    monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
     heard: list[bytes] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +147,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         monkeypatch.setenv("PGPORT", str(port))
         address = "postgresql://ana:hunter2@/t"
-    engine = database(settings_with(monkeypatch, DATABASE_URL=address).sqlalchemy_url)
+    engine = create_pool(settings_with(monkeypatch, DATABASE_URL=address).sqlalchemy_url)
     async with server:
         with pytest.raises(ConnectionError, match="SSL"):
             await engine.connect()
@@ -198,9 +198,9 @@ def untold(said: str) -> None:
 def test_an_encoded_password_is_decoded(monkeypatch: pytest.MonkeyPatch, password: str) -> None:
     encoded = quote(password, safe="")
     address = f"postgresql://ana:{encoded}@127.0.0.1:5433/t?application_name=x"
-    told = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
-    assert (told["user"], told["password"]) == ("ana", password)
-    assert (told["host"], told["port"], told["database"]) == ("127.0.0.1", 5433, "t")
+    reported = connection_arguments(settings_with(monkeypatch, DATABASE_URL=address))
+    assert (reported["user"], reported["password"]) == ("ana", password)
+    assert (reported["host"], reported["port"], reported["database"]) == ("127.0.0.1", 5433, "t")
 
 
 @pytest.mark.parametrize("password", PASSWORDS)

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.changes.events import RefusalLimits, Refusals
-from teamaccess.changes.events.refusals import KINDS
+from teamaccess.changes.events.refusals import REFUSAL_KINDS
 from teamaccess.changes.events.users import Refused
 from teamaccess.common.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue_access_token
@@ -26,7 +26,7 @@ FEW = RefusalLimits(from_one_actor=5, from_everybody=12)
 
 async def refusals(deployment: Deployment, chain: str, *actors: str) -> int:
     """How many refusals of these actors, or of all, the chain has."""
-    counted = select(func.count()).where(Event.chain == chain, Event.kind.in_(KINDS))
+    counted = select(func.count()).where(Event.chain == chain, Event.kind.in_(REFUSAL_KINDS))
     if actors:
         counted = counted.where(Event.actor.in_(actors))
     async with deployment.service.reads() as session:
@@ -175,10 +175,10 @@ async def test_repeated_sign_outs_add_a_limited_number_of_events(acme: Organizat
         assert (await bob.ask("POST", "/v1/me/sign-out")).status_code == 204
         assert (await bob.ask("GET", "/v1/me")).status_code == 401
     async with acme.deployment.service.reads() as session:
-        told = await session.scalar(
+        reported = await session.scalar(
             select(func.count()).where(
                 Event.kind == "signed_out", Event.subject == f"user:{bob.id}"
             )
         )
-    assert told is not None
-    assert told <= 10
+    assert reported is not None
+    assert reported <= 10

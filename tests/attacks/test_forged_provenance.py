@@ -70,7 +70,7 @@ async def found(organization: Organization) -> list[dict[str, Any]]:
         return list(rows)
 
 
-async def told(organization: Organization) -> list[str]:
+async def reported(organization: Organization) -> list[str]:
     """The updates that were found there."""
     return [text for details in await found(organization) for text in details["updates"]]
 
@@ -83,7 +83,7 @@ async def read_so_far(other: Organization) -> None:
 
 
 async def _told(organization: Organization, update: str) -> bool:
-    return update in await told(organization)
+    return update in await reported(organization)
 
 
 async def forge(deployment: Deployment, *updates: str, **claims: Any) -> None:
@@ -131,7 +131,7 @@ async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word
 
 async def test_an_import_without_metadata_is_found(acme: Organization) -> None:
     engine = acme.deployment.service.engine
-    await engine.import_([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
+    await engine.import_relationships([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 
@@ -171,7 +171,7 @@ async def test_access_given_and_taken_back_during_a_rebuild_is_found(
         before(patch, acme.deployment, "import_", mallory)
         await rebuild(acme)
     await read_so_far(globex)
-    assert promotion(acme) in await told(acme)
+    assert promotion(acme) in await reported(acme)
 
 
 async def test_access_taken_away_during_a_rebuild_is_found(
@@ -198,7 +198,7 @@ async def test_access_taken_away_during_a_rebuild_is_found(
         patch.setattr(engine, "write", last)
         await rebuild(acme)
     await read_so_far(globex)
-    assert gate in await told(acme)
+    assert gate in await reported(acme)
 
 
 async def test_metadata_of_a_real_change_explains_no_other_updates(acme: Organization) -> None:

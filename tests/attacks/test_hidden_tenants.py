@@ -16,7 +16,8 @@ from sqlalchemy import event
 
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import LocalSpiceDB
-from tests.api.requests import ASKS, Route, Stage, routes
+from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -54,29 +55,54 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
+    await _cost_the_same(acme, globex)
+
+
+async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
+    acme: Organization, globex: Organization, application_connection: Connection
+) -> None:
+    """Each request of a stranger used to send the refused entry once more, and logged that."""
+    await application_connection.execute(
+        "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"
+        " VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')",
+        acme.id,
+        f"TOUCH organization:{acme.id}#overlord@user:eve",
+    )
+    await acme.wait_until_stopped()
+    await _cost_the_same(acme, globex)
+
+
+async def _cost_the_same(acme: Organization, globex: Organization) -> None:
+    """A stranger gets the same answer about acme and about an organization that does not exist."""
     async with linked(acme.deployment) as (second, proxy):
-        stage, stranger = await Stage.set(acme), through_proxy(second, globex).administrator
+        targets, stranger = (
+            await RequestTargets.set(acme),
+            through_proxy(second, globex).administrator,
+        )
         for route in ABOUT_ONE:
-            told = []
+            reported = []
             for organization in (acme.id, f"{acme.id}-none"):
                 await _ask(
-                    stage, route, stranger, organization
+                    targets, route, stranger, organization
                 )  # what is kept after the first time
                 with cost(second, proxy) as counted:
-                    answer = await _ask(stage, route, stranger, organization)
+                    answer = await _ask(targets, route, stranger, organization)
                 body = answer.text.replace(organization, "it")
-                told.append((answer.status_code, body, counted["calls"], counted["statements"]))
-            assert told[0] == told[1], (route, told)
-            assert told[0][0] in (400, 404), route
+                reported.append((answer.status_code, body, counted["calls"], counted["statements"]))
+            assert reported[0] == reported[1], (route, reported)
+            assert reported[0][0] in (400, 404), route
 
 
 async def test_an_outage_of_spicedb_does_not_reveal_whether_an_organization_exists(
     acme: Organization, globex: Organization
 ) -> None:
     async with linked(acme.deployment) as (second, proxy):
-        stage, stranger = await Stage.set(acme), through_proxy(second, globex).administrator
+        targets, stranger = (
+            await RequestTargets.set(acme),
+            through_proxy(second, globex).administrator,
+        )
         await proxy.stop()
-        await _alike(stage, stranger)
+        await _alike(targets, stranger)
 
 
 async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
@@ -84,13 +110,13 @@ async def test_pending_changes_do_not_reveal_an_organization_to_strangers(
 ) -> None:
     """A change waits to be brought in, which a member is told and nobody else."""
     async with linked(acme.deployment, enforcement_seconds=0.2) as (second, proxy):
-        stage = await Stage.set(acme)
+        targets = await RequestTargets.set(acme)
         ana, stranger = (
             through_proxy(second, organization).administrator for organization in (acme, globex)
         )
         proxy.writes = Writes.FAIL
         assert (await through_proxy(second, acme).invite("pending", ["support"])).status_code == 202
-        await _alike(stage, stranger)
+        await _alike(targets, stranger)
         refused(await through_proxy(second, acme).invite("next", ["support"], by=ana), 503, BUSY)
 
 
@@ -100,7 +126,7 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
 ) -> None:
     """SpiceDB was replaced: members are told so, and nobody else. One of another kind cannot even read
     the tokens of the old one."""
-    stage = await Stage.set(acme)
+    targets = await RequestTargets.set(acme)
     if kind == "of the same kind":
         spicedb = spicedb_for("empty")
         endpoint, key, code = spicedb.endpoint, spicedb.key, "other_history"
@@ -114,15 +140,15 @@ async def test_an_empty_spicedb_does_not_reveal_an_organization_to_strangers(
         ana, stranger = (
             through_proxy(second, organization).administrator for organization in (acme, globex)
         )
-        await _alike(stage, stranger)
+        await _alike(targets, stranger)
         refused(await ana.ask("GET", acme.path), 503, code)
 
 
-async def _alike(stage: Stage, stranger: Person) -> None:
+async def _alike(targets: RequestTargets, stranger: Person) -> None:
     """On every route a stranger is told the same of this organization as of an invented one."""
-    names = (stage.organization.id, f"{stage.organization.id}-none")
+    names = (targets.organization.id, f"{targets.organization.id}-none")
     for route in ABOUT_ONE:
-        answers = [await _ask(stage, route, stranger, name) for name in names]
+        answers = [await _ask(targets, route, stranger, name) for name in names]
         _told_alike(names, answers, route)
     checks = [{"checks": [{"organization": name, "action": "refunds_create"}]} for name in names]
     answers = [await stranger.ask("POST", "/v1/check", json=each) for each in checks]
@@ -130,15 +156,15 @@ async def _alike(stage: Stage, stranger: Person) -> None:
 
 
 def _told_alike(names: Sequence[str], answers: Sequence[httpx.Response], asked: object) -> None:
-    told = [
+    reported = [
         (answer.status_code, answer.text.replace(name, "it"))
         for name, answer in zip(names, answers, strict=True)
     ]
-    assert told[0] == told[1], asked
+    assert reported[0] == reported[1], asked
 
 
-async def _ask(stage: Stage, route: Route, by: Person, organization: str) -> Any:
-    return await stage.ask(route, by, url=stage.url(route, organization=organization))
+async def _ask(targets: RequestTargets, route: Route, by: Person, organization: str) -> Any:
+    return await targets.ask(route, by, url=targets.url(route, organization=organization))
 
 
 def test_every_route_of_an_organization_is_tried() -> None:

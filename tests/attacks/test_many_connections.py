@@ -136,10 +136,10 @@ async def test_many_simultaneous_connections_do_not_exhaust_file_descriptors(
             await asyncio.sleep(0.005)
 
     watching = asyncio.create_task(watch())
-    told = await asyncio.gather(*(knock() for _ in range(600)))
+    reported = await asyncio.gather(*(knock() for _ in range(600)))
     watching.cancel()
 
-    assert b"HTTP/1.1 503 Service Unavailable\r\n" in told
+    assert b"HTTP/1.1 503 Service Unavailable\r\n" in reported
     assert most < DESCRIPTORS
     await wait_until(small.is_ready)
     assert "Too many open files" not in small.log.read_text()

@@ -47,9 +47,9 @@ async def refused(application_connection: Connection, *statements: str) -> None:
     """PostgreSQL refuses the transaction."""
     with pytest.raises(PostgresError) as refusal:
         await run_transaction(application_connection, *statements)
-    told = f"{refusal.value} {getattr(refusal.value, 'constraint_name', '')}"
+    reported = f"{refusal.value} {getattr(refusal.value, 'constraint_name', '')}"
     assert any(
-        each in told
+        each in reported
         for each in (
             "permission denied",
             "newest event",
@@ -57,7 +57,7 @@ async def refused(application_connection: Connection, *statements: str) -> None:
             "stays",
             "ends when",
         )
-    ), told
+    ), reported
 
 
 async def test_drained_notes_and_a_forged_entry_in_one_transaction_are_found(
@@ -116,8 +116,8 @@ async def test_a_token_planted_with_an_event_is_visible_to_the_auditor(
     account = await machine(acme)
     event = EVENT.format(acme.id, "token_created", f"user:{account}", '{"token": "planted"}')
     await run_transaction(application_connection, TOKEN.format(acme.id, account), event)
-    told = "SELECT count(*) FROM events WHERE kind = 'token_created' AND actor = 'user:mallory'"
-    assert await intruder.ask(told) >= 1
+    reported = "SELECT count(*) FROM events WHERE kind = 'token_created' AND actor = 'user:mallory'"
+    assert await intruder.ask(reported) >= 1
 
 
 @pytest.mark.parametrize(
@@ -318,10 +318,10 @@ async def test_proofs_that_the_application_writes_itself_are_ignored(
     await run_transaction(
         application_connection, EVENT.format(acme.id, "token_created", "user:eve", lie)
     )
-    told = (
+    reported = (
         f"SELECT details::text FROM events WHERE chain = '{acme.id}' ORDER BY position DESC LIMIT 1"
     )
-    assert await intruder.ask(told) == "{}"
+    assert await intruder.ask(reported) == "{}"
     await refused(
         application_connection, "INSERT INTO attested_rows VALUES ('login:eve', '-', 1, 'anything')"
     )

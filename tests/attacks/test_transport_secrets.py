@@ -18,8 +18,8 @@ import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from teamaccess.cli.commands.dev import welcome
-from teamaccess.common.outgoing import is_local_endpoint
 from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.urls import is_local_endpoint
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, Mailbox, SmtpMailer
 from teamaccess.engine import Engine, EngineUnavailable
@@ -68,16 +68,16 @@ MAIL = Mail(
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let this machine look like another one to whoever asks whether it is this one."""
-    monkeypatch.setattr("teamaccess.common.outgoing.is_loopback", lambda host: False)
+    monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
 
 
 @pytest.mark.usefixtures("elsewhere")
 async def test_a_password_is_not_sent_if_the_offer_of_tls_was_stripped() -> None:
     heard: list[LoginPassword] = []
 
-    def authenticate(*told: object) -> AuthResult:
-        assert isinstance(told[-1], LoginPassword)
-        heard.append(told[-1])
+    def authenticate(*reported: object) -> AuthResult:
+        assert isinstance(reported[-1], LoginPassword)
+        heard.append(reported[-1])
         return AuthResult(success=True)
 
     inbox = Inbox()
@@ -280,14 +280,14 @@ async def test_a_proxy_from_the_environment_only_forwards_tls(
 
 
 def test_dev_prints_no_key(tmp_path: Path) -> None:
-    told = {
+    reported = {
         "api": "http://127.0.0.1:8000",
         "spicedb": {"endpoint": "127.0.0.1:50051", "preshared_key": "the key of SpiceDB"},
         "catalog": "fintoc",
         "organization": "acme",
         "administrator": {"user": "usr_1", "email": "ada@acme.example", "token": "eyJ"},
     }
-    said = welcome(told, tmp_path)
+    said = welcome(reported, tmp_path)
     assert "the key of SpiceDB" not in said
     assert f"{tmp_path}/dev.json" in said
 
@@ -308,8 +308,8 @@ def test_no_secret_is_in_an_argument_a_log_or_another_environment(
     kept = json.loads((home / "secrets.json").read_text())
     secrets = [
         *kept.values(),
-        dev.told["administrator"]["token"],
-        dev.told["operator"]["token"],
+        dev.reported["administrator"]["token"],
+        dev.reported["operator"]["token"],
         "hunter2",
     ]
     programs = [*psutil.Process(dev.process.pid).children(recursive=True), *dev.children]

@@ -1,4 +1,4 @@
-"""Who can do what, as plain sets say it that were filled from the customers' table alone."""
+"""Expected permissions, from plain sets that come only from the customers' table."""
 
 from dataclasses import dataclass, field
 
@@ -23,10 +23,10 @@ class ExpectedAccess:
     people: dict[str, ExpectedMember] = field(default_factory=dict)
     teams: dict[str, set[str]] = field(default_factory=dict)
     custom: dict[str, set[str]] = field(default_factory=dict)
-    """The organization's own roles, with the sentences of what they allow."""
+    """The custom roles, each with the sentences of the actions it allows."""
 
     def allowed(self, person: str) -> set[str]:
-        """Every sentence of the table that holds for somebody."""
+        """All sentences of the table that are true for a person."""
         somebody = self.people[person]
         if not somebody.active:
             return set()
@@ -35,5 +35,5 @@ class ExpectedAccess:
         return {sentence for sentence, having in TABLE.items() if roles & having} | own
 
     def who(self, sentence: str) -> set[str]:
-        """Everybody for whom a sentence holds."""
+        """All people for whom a sentence is true."""
         return {person for person in self.people if sentence in self.allowed(person)}

@@ -1,4 +1,4 @@
-"""What happens to one organization, through the API and in the oracle at the same time."""
+"""Random changes of one organization, made through the API and in the expected sets."""
 
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -18,7 +18,7 @@ ROLES = {
 
 
 class RandomChanges:
-    """What happens to one organization, through the API and in the oracle at the same time."""
+    """Random changes of one organization, made through the API and in the expected sets."""
 
     def __init__(self, organization: Organization, chance: Random) -> None:
         self.organization, self.chance, self.expected = organization, chance, ExpectedAccess()
@@ -46,16 +46,16 @@ class RandomChanges:
         self.expected.custom["own"] = set(sentences)
 
     async def change_one_thing(self) -> None:
-        """Let one thing happen."""
+        """Make one random change."""
         person = self.chance.choice(["bob", "eve", "mal", "zoe"])
-        deeds: list[Callable[[str], Awaitable[None]]] = [
+        operations: list[Callable[[str], Awaitable[None]]] = [
             *(self._roles, self._suspend, self._reactivate),
             *(self._join, self._leave, self._team_roles),
         ]
-        await self.chance.choice(deeds)(person)
+        await self.chance.choice(operations)(person)
 
     def person(self, name: str) -> Person:
-        """Somebody, signed in."""
+        """A person, signed in."""
         return self.organization.people[name]
 
     async def _roles(self, person: str) -> None:

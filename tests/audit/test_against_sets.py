@@ -43,12 +43,12 @@ async def _same(history: RandomChanges, oracle: ExpectedAccess, **then: str) -> 
     organization = history.organization
     names = {person.id: name for name, person in organization.people.items()}
     matrix = await _ask(organization, "matrix", **then)
-    told = {names[row["user"]]: set(row["actions"]) for row in matrix["items"]}
+    reported = {names[row["user"]]: set(row["actions"]) for row in matrix["items"]}
     active = {name for name, each in oracle.people.items() if each.active}
-    assert told.keys() == active
+    assert reported.keys() == active
     for name in oracle.people:
         expected = {history.ids[sentence] for sentence in oracle.allowed(name)}
-        assert told.get(name, set()) & set(history.ids.values()) == expected, name
+        assert reported.get(name, set()) & set(history.ids.values()) == expected, name
         answer = await _ask(organization, "what-can", user=organization.people[name].id, **then)
         cans = {each["action"] for each in answer["items"] if each["resource"] is None}
         assert cans & set(history.ids.values()) == expected, name

@@ -22,10 +22,10 @@ async def test_facts_about_one_user_are_the_same_without_those_about_others(
     reads, end = acme.deployment.service.reads, len(await acme.ledger())
     everybody = await facts_at(reads, acme.id, end)
     for person in acme.people.values():
-        theirs = await facts_at(reads, acme.id, end, about=person.id)
-        assert theirs.current == _of(person, everybody.current)
-        assert theirs.ended == _of(person, everybody.ended)
-        assert any(person.id in each for each in {**theirs.current, **theirs.ended})
+        others = await facts_at(reads, acme.id, end, about=person.id)
+        assert others.current == _of(person, everybody.current)
+        assert others.ended == _of(person, everybody.ended)
+        assert any(person.id in each for each in {**others.current, **others.ended})
 
 
 async def _objects_ends_and_departures(organization: Organization) -> None:

@@ -152,8 +152,8 @@ async def test_a_future_time_and_a_time_before_the_organization_are_refused(
         return acme.administrator.ask("GET", f"{acme.path}/audit/who-can", params=about)
 
     refused(await asked((datetime.now(UTC) + timedelta(days=1)).isoformat()), 400, "not_yet")
-    told = refused(await asked("2020-01-01T00:00:00Z"), 400, "before_it_began")
-    assert told["began"] > "2020"
+    reported = refused(await asked("2020-01-01T00:00:00Z"), 400, "before_it_began")
+    assert reported["began"] > "2020"
     refused(await asked("0001-01-01T00:00:00+14:00"), 400, "out_of_calendar")
     refused(await asked("9999-12-31T23:59:59-14:00"), 400, "out_of_calendar")
     refused(await asked("2026-01-01T00:00:00"), 400, "time_without_zone")

@@ -5,9 +5,9 @@ from teamaccess.storage import UserId
 
 
 def test_a_name_cannot_imitate_another_actor() -> None:
-    machine = Person(UserId("sa_1"), None, 'bob@acme.example via "Deploy')
+    account = Person(UserId("sa_1"), None, 'bob@acme.example via "Deploy')
     bob = Person(UserId("usr_1"), "bob@acme.example", "Bob")
-    names = display_names([machine, bob])
+    names = display_names([account, bob])
     assert actor_with_names("user:sa_1", names) == r'"bob@acme.example via \"Deploy" (sa_1)'
     assert actor_with_names("user:usr_1 via user:sa_1", names).startswith(
         'bob@acme.example via "bob@'

@@ -1,4 +1,4 @@
-"""What the customers' documents say, typed from them and from nothing else."""
+"""The customers' documents, typed from the documents alone."""
 
 import csv
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ class Row:
     resource: str
     level: str
     roles: frozenset[str]
-    """The names of all roles that may, the administrator's included."""
+    """The names of all roles that have the action, including the administrator."""
 
 
 def fintoc_table() -> list[Row]:
@@ -36,7 +36,7 @@ def others(roles: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Says:
-    """What Finicom's guide says of a role."""
+    """What Finicom's guide says about a role."""
 
     role: str
     can: frozenset[str]

@@ -95,12 +95,14 @@ async def test_a_queue_before_one_organization_does_not_delay_others(
     [bob] = await acme.add_users(bob=[])
     path = f"{acme.path}/members/{bob}/reactivate"
     async with fintoc_elsewhere.service.ledger.change(OPERATOR, acme.id):
-        crowd = [asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(CROWD)]
+        many_members = [
+            asyncio.create_task(acme.administrator.ask("POST", path)) for _ in range(CROWD)
+        ]
         await _somebody_waits(acme)
         invited = await globex.invite("eve", ["support"])
         assert invited.status_code == 201
-        assert not any(each.done() for each in crowd)
-    answers = await asyncio.gather(*crowd)
+        assert not any(each.done() for each in many_members)
+    answers = await asyncio.gather(*many_members)
     assert {answer.status_code for answer in answers} <= {409, 503}
     assert answers[0].status_code == 409
 

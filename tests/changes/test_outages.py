@@ -64,7 +64,7 @@ async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
     bob = await acme.member("bob", roles=["product"])
     async with linked(fintoc) as (second, proxy), AsyncExitStack() as marks:
         proxy.writes = Writes.FAIL
-        pool = second.service.applier._marks
+        pool = second.service.applier._status_pool
         for _ in range(8):  # all that there are
             await marks.enter_async_context(pool.connect())
         async with asyncio.timeout(6):
@@ -84,8 +84,8 @@ async def test_the_creator_of_an_organization_can_follow_its_change_before_being
         about = {"id": f"branch-{secrets.token_hex(4)}", "name": "Branch"}
         late = await ana.ask("POST", "/v1/organizations", json=about)
         assert late.status_code == 202
-        told = await ana.ask("GET", late.headers["Location"])
-        assert (told.status_code, told.json()["status"]) == (200, "pending")
+        reported = await ana.ask("GET", late.headers["Location"])
+        assert (reported.status_code, reported.json()["status"]) == (200, "pending")
         bob = await initech.member("bob", roles=["admin"])
         assert (await bob.ask("GET", late.headers["Location"])).status_code == 404
 

@@ -35,8 +35,8 @@ async def test_a_refused_entry_stops_only_its_organization(
         assert (stopped.status_code, stopped.json()["code"]) == (503, "organization_stopped")
         assert "overlord" in stopped.json()["detail"]
     assert len(await acme.ledger()) == position
-    told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
-    assert told.json() == {"status": "refused", "zed_token": None}
+    reported = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
+    assert reported.json() == {"status": "refused", "zed_token": None}
     assert position not in await applied_positions(acme)
     assert {str(each) for each in await spicedb_relationships(acme)} == before
     assert await acme.deployment.check(acme.id, bob, "refunds_create")
@@ -102,8 +102,8 @@ async def test_suspending_and_removing_work_at_once_in_a_stopped_organization(
         assert answer.status_code == 204, answer.text
         assert not await acme.can(person, "refunds_create", at=answer.headers["Zed-Token"])
         position = answer.headers["Teamaccess-Change"].rpartition(":")[2]
-        told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
-        assert told.json()["status"] == "pending"
+        reported = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
+        assert reported.json()["status"] == "pending"
 
     for giving in (await acme.reactivate(bob), await acme.change_roles(bob, "product")):
         assert (giving.status_code, giving.json()["code"]) == (503, "organization_stopped")
@@ -132,8 +132,8 @@ async def test_skipping_an_entry_lets_later_ones_follow(
             acme.deployment.service.ledger, change, acme.id, "nobody knows that relation"
         )
     assert skipped == position
-    told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
-    assert told.json()["status"] == "refused"
+    reported = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
+    assert reported.json()["status"] == "refused"
     assert (await acme.reactivate(bob)).status_code == 204
     assert await acme.can(bob, "refunds_create")
     assert await applied_positions(acme) == {
@@ -165,9 +165,11 @@ async def test_readyz_and_metrics_report_a_stopped_organization(
     position = await _stopped(acme, application_connection)
     operator = await acme.deployment.operator_person()
     ready = (await operator.ask("GET", "/readyz")).json()
-    [told] = [each for each in ready["stopped_organizations"] if each["organization"] == acme.id]
-    assert told["position"] == position
-    assert "overlord" in told["refusal"]
+    [reported] = [
+        each for each in ready["stopped_organizations"] if each["organization"] == acme.id
+    ]
+    assert reported["position"] == position
+    assert "overlord" in reported["refusal"]
     metrics = (await operator.ask("GET", "/metrics")).text
     stopped = re.search(r"^teamaccess_organizations_stopped (\S+)$", metrics, re.MULTILINE)
     assert stopped is not None
@@ -175,5 +177,7 @@ async def test_readyz_and_metrics_report_a_stopped_organization(
 
 
 async def _refused_again(organization: Organization, position: int) -> bool:
-    told = await organization.administrator.ask("GET", f"{organization.path}/changes/{position}")
-    return bool(told.json()["status"] == "refused")
+    reported = await organization.administrator.ask(
+        "GET", f"{organization.path}/changes/{position}"
+    )
+    return bool(reported.json()["status"] == "refused")

@@ -54,9 +54,9 @@ async def test_a_retry_with_the_same_key_gets_the_outcome(acme: Organization) ->
     with answers_of_commits_lost(committed=True):
         first = await acme.administrator.ask("POST", path, json=body, headers=again)
     assert first.status_code == 201
-    told = await acme.administrator.ask("POST", path, json=body, headers=again)
-    assert told.status_code == 201
-    assert told.json()["email"] == acme.address("bob")
+    reported = await acme.administrator.ask("POST", path, json=body, headers=again)
+    assert reported.status_code == 201
+    assert reported.json()["email"] == acme.address("bob")
     invitations = (await acme.administrator.ask("GET", path)).json()["items"]
-    assert [each["id"] for each in invitations] == [told.json()["id"]]
+    assert [each["id"] for each in invitations] == [reported.json()["id"]]
     await assert_agreement(acme)

@@ -18,8 +18,8 @@ async def test_who_can_prints_a_table_json_and_csv(run: Run, acme: Organization)
 
     table = (await run(*asked)).stdout
     assert "unexplained: 0" in " ".join(table.split())
-    told = json.loads((await run(*asked, "--json")).stdout)
-    assert {each["user"] for each in told["items"]} == {bob.id, acme.administrator.id}
+    reported = json.loads((await run(*asked, "--json")).stdout)
+    assert {each["user"] for each in reported["items"]} == {bob.id, acme.administrator.id}
     done = await run(*asked, "--csv")
     rows = {row["user"]: row for row in csv.DictReader(io.StringIO(done.stdout))}
     assert rows[bob.id]["name"] == "[/bold] Bob"
@@ -28,8 +28,8 @@ async def test_who_can_prints_a_table_json_and_csv(run: Run, acme: Organization)
 
 async def test_what_can_and_matrix_print_the_permissions(run: Run, acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
-    told = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
-    actions = {each["action"] for each in told["items"]}
+    reported = json.loads((await run("audit", "what-can", acme.id, bob.email, "--json")).stdout)
+    actions = {each["action"] for each in reported["items"]}
     assert "refunds_create" in actions
     matrix = json.loads((await run("audit", "matrix", acme.id, "--json")).stdout)
     [row] = [each for each in matrix["items"] if each["user"] == bob.id]
@@ -55,7 +55,7 @@ async def test_an_invitee_is_distinguished_from_an_unknown_user(
     run: Run, acme: Organization
 ) -> None:
     invited = (await acme.invite("eve", ["support"])).json()
-    theirs = f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
+    others = f"were invited to {acme.id} by {acme.administrator.email} ({invited['id']}, open until"
     questions = [
         ("audit", "why", acme.id, acme.address("eve").upper(), "refunds_create"),
         ("audit", "what-can", acme.id, acme.address("eve")),
@@ -64,7 +64,7 @@ async def test_an_invitee_is_distinguished_from_an_unknown_user(
     for question in questions:
         asked = await run(*question)
         assert asked.exit_code == 2
-        assert theirs in " ".join(asked.stderr.split())
+        assert others in " ".join(asked.stderr.split())
     await acme.set_invitation_expiry(invited["id"], await acme.deployment.service.now())
     for question in questions:
         asked = await run(*question)
@@ -76,16 +76,16 @@ async def test_why_not_names_the_remedies_and_who_may_apply_them(
     run: Run, acme: Organization
 ) -> None:
     bob = (await acme.add_members({"bob": ["product"]}))["bob"]
-    told = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
+    reported = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (
         f"  To allow it: give {bob.email} the role support (also allows refunds_cancel). "
         f"{acme.administrator.email} may do that."
-    ) in told.splitlines()
-    told = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
+    ) in reported.splitlines()
+    reported = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
-    assert f" more). An operator may do that: `{command}`." in told
+    assert f" more). An operator may do that: `{command}`." in reported
     await add_resources(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
-    told = (await run(*asked)).stdout
-    assert "No change helps" in told
-    assert f"  These people can do it: {acme.administrator.email}." in told
+    reported = (await run(*asked)).stdout
+    assert "No change helps" in reported
+    assert f"  These people can do it: {acme.administrator.email}." in reported

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from teamaccess.catalog import find
+from teamaccess.catalog import find_catalog_file
 from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
@@ -31,9 +31,9 @@ async def test_an_operator_creates_an_organization_and_its_administrator(
         "operator", "grant-administrator", id, f"Zoe@{id}.example", "--reason", "a call", "--json"
     )
 
-    told = json.loads(granted.stdout)
-    assert told["changes"] == [f"{id}:1"]
-    assert await fintoc.check(id, told["user"], "users_invite", at=told["zed_token"])
+    reported = json.loads(granted.stdout)
+    assert reported["changes"] == [f"{id}:1"]
+    assert await fintoc.check(id, reported["user"], "users_invite", at=reported["zed_token"])
     async with fintoc.service.reads() as session:
         entry = (
             await session.scalars(select(LedgerEntry).where(LedgerEntry.organization_id == id))
@@ -127,14 +127,14 @@ async def test_an_unknown_user_is_an_error_and_not_a_no(
     run: Run, acme: Organization, fintoc: Deployment
 ) -> None:
     ana, elsewhere = acme.administrator, (await fintoc.create_organization("other")).administrator
-    for organization, user, told in (
+    for organization, user, reported in (
         ("nope", ana.email, "There is no organization nope.\n"),
         ("not an id", ana.email, "There is no organization not an id.\n"),
         (acme.id, "usr_1", "There is no user usr_1.\n"),
         (acme.id, "nobody@acme.example", "There is no user nobody@acme.example.\n"),
     ):
         refused = await run("check", organization, user, "users_invite")
-        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", told)
+        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", reported)
     assert (await run("check", acme.id, elsewhere.id, "users_invite")).exit_code == 1
 
 
@@ -146,12 +146,12 @@ async def test_an_issued_token_belongs_to_its_user(
     ana.token = issued.stdout.strip()
     assert (await ana.ask("GET", "/v1/me")).json()["id"] == ana.id
     async with fintoc.service.reads() as session:
-        told = await session.scalar(
+        reported = await session.scalar(
             select(Event.details)
             .where(Event.kind == "token_issued", Event.subject == f"user:{ana.id}")
             .limit(1)
         )
-    assert told == {"hours": 12}
+    assert reported == {"hours": 12}
 
 
 async def test_an_operators_token_has_the_operators_audience(run: Run, fintoc: Deployment) -> None:
@@ -195,8 +195,8 @@ async def test_a_schema_that_lacks_a_role_is_detected_and_can_be_applied(
         " product ", " produce "
     )
     engine = fintoc.service.engine
-    assert await engine.lacks(whole) == []
-    assert "relation_removed" in await engine.lacks(behind)
+    assert await engine.schema_differences(whole) == []
+    assert "relation_removed" in await engine.schema_differences(behind)
 
 
 async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
@@ -205,7 +205,7 @@ async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     """Whoever holds the own one would count as a holder of the other, and be judged by that."""
     id = f"own_{acme.id.partition('-')[2]}"
     await made(acme, id, "transfers_view")
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     new = f"  {id}:\n    name: New\n    description: New.\n    granted_by: dashboard\nresources:"
     catalog = tmp_path / "fintoc.yaml"
     catalog.write_text(text.replace("resources:", new, 1))
@@ -215,7 +215,7 @@ async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     refused = await run("schema", "apply")
     assert refused.exit_code == 2
     assert refused.stderr.startswith(f"Organizations already have custom roles with the ids {id}.")
-    assert await engine.lacks(whole) == []
+    assert await engine.schema_differences(whole) == []
 
 
 async def test_a_crash_has_another_exit_status_than_a_no(run: Run, acme: Organization) -> None:
@@ -242,9 +242,9 @@ async def test_reconcile_finds_drift_and_repairs_it(
     assert "To repair the rest, use --max-deletes 1." in refused.stdout
     mended = await run("reconcile", "--organization", acme.id, "--apply", "--json")
     assert mended.exit_code == 0
-    told = json.loads(mended.stdout)
-    assert (told["differences"], told["mended"]) == (1, 1)
-    assert told["organizations"][0]["differences"] == {"extra": [strange]}
+    reported = json.loads(mended.stdout)
+    assert (reported["differences"], reported["mended"]) == (1, 1)
+    assert reported["organizations"][0]["differences"] == {"extra": [strange]}
     async with fintoc.service.reads() as session:
         last = (
             select(LedgerEntry)

@@ -32,8 +32,8 @@ async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
 async def resolved_events(deployment: Deployment, chain: str) -> list[tuple[Event, str]]:
     """The events that tell of it, with their reasons."""
     async with deployment.service.reads() as session:
-        told = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
-        mine = told.where(Event.chain == chain, Event.kind == "finding_resolved")
+        reported = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
+        mine = reported.where(Event.chain == chain, Event.kind == "finding_resolved")
         return [(event, text) for event, text in await session.execute(mine)]
 
 
@@ -61,9 +61,13 @@ async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     assert without_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
 
     everything = await run("findings", "list", "--all", "--organization", acme.id, "--json")
-    [told] = json.loads(everything.stdout)["findings"]
-    assert (told["id"], told["kind"], told["resolved_by"]) == (id, "foreign_write", event.actor)
-    assert told["resolved_at"] is not None
+    [reported] = json.loads(everything.stdout)["findings"]
+    assert (reported["id"], reported["kind"], reported["resolved_by"]) == (
+        id,
+        "foreign_write",
+        event.actor,
+    )
+    assert reported["resolved_at"] is not None
 
 
 async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
@@ -72,8 +76,8 @@ async def test_a_tenant_that_only_spicedb_knows_is_a_platform_event(
     ghost = f"ghost-{acme.id}"
     ids = [await stranger(acme.deployment, about) for about in (acme.id, ghost)]
     resolved = await run("findings", "resolve", *map(str, ids), "--reason", WHY, "--json")
-    told = json.loads(resolved.stdout)["resolved"]
-    assert [(each["id"], each["organization"]) for each in told] == [
+    reported = json.loads(resolved.stdout)["resolved"]
+    assert [(each["id"], each["organization"]) for each in reported] == [
         (ids[0], acme.id),
         (ids[1], ghost),
     ]
@@ -130,10 +134,10 @@ async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(
     says = {"note": "\x1b[2J\u202eall is well", "more": "\u009b2J"}
     updates = [f"TOUCH organization:{acme.id}#product@user:u{number}" for number in range(100)]
     await stranger(acme.deployment, acme.id, metadata=says, updates=updates, count=140)
-    told = (await run("findings", "list", "--organization", acme.id)).stdout
-    assert told.isascii()
-    assert "\x1b" not in told
-    assert "and 130 more" in told
+    reported = (await run("findings", "list", "--organization", acme.id)).stdout
+    assert reported.isascii()
+    assert "\x1b" not in reported
+    assert "and 130 more" in reported
 
 
 async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
@@ -159,5 +163,7 @@ async def test_status_and_metrics_report_findings_by_kind_with_the_next_step(
 async def _open(deployment: Deployment) -> dict[str, float]:
     operator = await deployment.operator_person()  # an operator's reading is a fresh one
     metrics = (await operator.ask("GET", "/metrics")).text
-    told = re.findall(r'^teamaccess_findings_open\{kind="(\w+)"\} (\S+)$', metrics, re.MULTILINE)
-    return {kind: float(count) for kind, count in told}
+    reported = re.findall(
+        r'^teamaccess_findings_open\{kind="(\w+)"\} (\S+)$', metrics, re.MULTILINE
+    )
+    return {kind: float(count) for kind, count in reported}

@@ -51,15 +51,17 @@ async def test_a_file_with_mistakes_changes_nothing_and_reports_them_all(
     )
     refused = await run("import", "members", file, "--organization", acme.id)
     assert refused.exit_code == 2
-    first, *told = refused.stderr.splitlines()
+    first, *reported = refused.stderr.splitlines()
     assert first == f"Nothing was imported: {file} has 6 mistakes."
-    assert [line.partition(":")[0] for line in told] == [f"line {n}" for n in (3, 4, 5, 6, 7, 8)]
-    assert "Only operators of this service can give the role administrator" in told[3]
+    assert [line.partition(":")[0] for line in reported] == [
+        f"line {n}" for n in (3, 4, 5, 6, 7, 8)
+    ]
+    assert "Only operators of this service can give the role administrator" in reported[3]
 
     as_json = await run("import", "members", file, "--organization", acme.id, "--json")
     assert as_json.exit_code == 2
     problem = json.loads(as_json.stderr)
-    assert (problem["code"], problem["mistakes"]) == ("invalid_file", told)
+    assert (problem["code"], problem["mistakes"]) == ("invalid_file", reported)
     assert len(await acme.roles_by_member()) == 1
 
 
@@ -98,9 +100,9 @@ async def test_an_unreadable_file_is_reported(
     file.write_bytes(content)
     refused = await run("import", "members", str(file), "--organization", acme.id)
     assert refused.exit_code == 2
-    first, told = refused.stderr.splitlines()
+    first, reported = refused.stderr.splitlines()
     assert first == f"Nothing was imported: {file} has 1 mistake."
-    assert told.startswith(mistake)
+    assert reported.startswith(mistake)
 
 
 async def test_an_unknown_organization_is_reported_first(run: Run, tmp_path: Path) -> None:

@@ -37,10 +37,10 @@ async def altered(organization: Organization) -> AsyncIterator[None]:
 async def test_an_intact_ledger_is_reported_with_what_was_verified(
     run: Run, acme: Organization
 ) -> None:
-    told = await run("ledger", "verify", "--organization", acme.id)
+    reported = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
-    assert (told.exit_code, as_json.exit_code) == (0, 0), told.output
-    assert told.stdout == f"Everything holds. {VERIFIED}\n"
+    assert (reported.exit_code, as_json.exit_code) == (0, 0), reported.output
+    assert reported.stdout == f"Everything holds. {VERIFIED}\n"
     facts = json.loads(as_json.stdout)
     assert facts.pop("as_of").startswith("20")
     assert facts == {
@@ -52,17 +52,17 @@ async def test_an_intact_ledger_is_reported_with_what_was_verified(
         "reasons_erased": 0,
         "findings": [],
     }
-    assert told.stderr + as_json.stderr == ""
+    assert reported.stderr + as_json.stderr == ""
 
 
 async def test_a_broken_ledger_is_reported_with_exit_status_one(
     run: Run, acme: Organization
 ) -> None:
     async with altered(acme):
-        told = await run("ledger", "verify", "--organization", acme.id)
+        reported = await run("ledger", "verify", "--organization", acme.id)
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
-    assert (told.exit_code, as_json.exit_code) == (1, 1)
-    assert told.stdout.splitlines() == [
+    assert (reported.exit_code, as_json.exit_code) == (1, 1)
+    assert reported.stdout.splitlines() == [
         f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
         f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
         f"Not everything holds. {VERIFIED}",

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from teamaccess.catalog import find
+from teamaccess.catalog import find_catalog_file
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
@@ -25,7 +25,7 @@ REFUNDS = """\
 def catalog(tmp_path: Path) -> Path:
     """fintoc's catalog, in which Support may not refund."""
     file = tmp_path / "fintoc.yaml"
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     file.write_text(text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations")))
     return file
 
@@ -65,13 +65,13 @@ async def test_a_malformed_plan_is_refused_in_one_sentence(
     run: Run, acme: Organization, tmp_path: Path
 ) -> None:
     file = plan_file(tmp_path, acme, chances=[])
-    told = await run("plan", file, "--json")
-    assert (told.exit_code, json.loads(told.stderr)["code"]) == (2, "bad_plan")
-    assert "chances" in json.loads(told.stderr)["detail"]
+    reported = await run("plan", file, "--json")
+    assert (reported.exit_code, json.loads(reported.stderr)["code"]) == (2, "bad_plan")
+    assert "chances" in json.loads(reported.stderr)["detail"]
     for text in ("a: [", "a: 2001-13-45", "[" * 2000):
         (tmp_path / "plan.yaml").write_text(text)
-        told = await run("plan", file, "--json")
-        assert json.loads(told.stderr)["code"] == "bad_plan"
+        reported = await run("plan", file, "--json")
+        assert json.loads(reported.stderr)["code"] == "bad_plan"
 
 
 async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
@@ -86,12 +86,12 @@ async def test_another_catalog_is_planned_from_a_file_and_by_schema_plan(
     assert json.loads(refused.stderr)["code"] == "catalog_apart"
 
     only = ("--organization", acme.id, "--organization", globex.id)
-    told = await run("schema", "plan", str(catalog), *only, "--json")
-    assert told.exit_code == 1
-    one, compared = [json.loads(line) for line in told.stdout.splitlines()]
+    reported = await run("schema", "plan", str(catalog), *only, "--json")
+    assert reported.exit_code == 1
+    one, compared = [json.loads(line) for line in reported.stdout.splitlines()]
     assert (compared["organizations"], compared["affected"]) == (2, 1)
     assert [each["user"] for each in one["items"]] == [bob.id]
-    assert eve.id not in told.stdout
+    assert eve.id not in reported.stdout
     same = await run("schema", "plan", *only)
     assert (same.exit_code, "0 of 2 organizations" in same.stdout) == (0, True)
 
@@ -106,10 +106,12 @@ async def test_an_organization_that_cannot_be_asked_does_not_stop_the_others(
     bob = (await globex.add_members({"bob": ["support"]}))["bob"]
     await application_connection.execute(FORGED, acme.id, NO_SUCH_RELATION.format(acme.id))
     only = ("--organization", acme.id, "--organization", globex.id)
-    told = await run("schema", "plan", str(catalog), *only, "--json")
-    assert [each["user"] for each in json.loads(told.stdout.splitlines()[0])["items"]] == [bob.id]
-    refusal = json.loads(told.stderr.splitlines()[-1])
-    assert (told.exit_code, refusal["code"]) == (2, "not_all_planned")
+    reported = await run("schema", "plan", str(catalog), *only, "--json")
+    assert [each["user"] for each in json.loads(reported.stdout.splitlines()[0])["items"]] == [
+        bob.id
+    ]
+    refusal = json.loads(reported.stderr.splitlines()[-1])
+    assert (reported.exit_code, refusal["code"]) == (2, "not_all_planned")
     [left_out] = refusal["organizations"]
     assert left_out.startswith(acme.id)
 
@@ -121,10 +123,10 @@ async def test_audit_commands_answer_for_a_past_time(run: Run, acme: Organizatio
     asked = ("audit", "why", acme.id, bob.id, "refunds_create")
     assert (await run(*asked, "--at", then)).exit_code == 0
     assert (await run(*asked)).exit_code == 1
-    told = await run("audit", "who-can", acme.id, "refunds_create", "--at", then, "--csv")
-    assert bob.id in told.stdout
-    assert f"as of {then[:19]}" in told.stderr
-    assert "(decided)" in told.stderr
+    reported = await run("audit", "who-can", acme.id, "refunds_create", "--at", then, "--csv")
+    assert bob.id in reported.stdout
+    assert f"as of {then[:19]}" in reported.stderr
+    assert "(decided)" in reported.stderr
     wrong = await run(*asked, "--at", "last March", "--json")
     assert (wrong.exit_code, json.loads(wrong.stderr)["code"]) == (2, "no_such_time")
 

@@ -24,10 +24,10 @@ async def test_status_names_stopped_organizations_and_skip_restarts_them(
     status = await run("ledger", "status")
     assert status.exit_code == 1
     assert f"{acme.id} has stopped at position {position}" in status.stdout
-    told = json.loads((await run("ledger", "status", "--json")).stdout)
-    assert [each["position"] for each in told["stopped"] if each["organization"] == acme.id] == [
-        position
-    ]
+    reported = json.loads((await run("ledger", "status", "--json")).stdout)
+    assert [
+        each["position"] for each in reported["stopped"] if each["organization"] == acme.id
+    ] == [position]
 
     skipped = await run("ledger", "skip", acme.id, "--reason", "nobody knows that relation")
     assert skipped.exit_code == 0, skipped.output
@@ -42,8 +42,8 @@ async def test_retry_gives_the_entry_to_the_workers(
     position = await _stop(acme, application_connection)
     retried = await run("ledger", "retry", acme.id, "--reason", "the schema is mended", "--json")
     assert json.loads(retried.stdout) == {"organization": acme.id, "position": position}
-    told = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
-    assert told.json()["status"] == "pending"
+    reported = await acme.administrator.ask("GET", f"{acme.path}/changes/{position}")
+    assert reported.json()["status"] == "pending"
 
 
 async def test_skip_is_refused_if_nothing_has_stopped(run: Run, acme: Organization) -> None:

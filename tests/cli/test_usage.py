@@ -86,18 +86,18 @@ def test_with_json_a_refusal_is_a_line_of_json(command: str, code: str) -> None:
     refused = teamaccess(command)
     assert (refused.exit_code, refused.stdout) == (2, "")
     [line] = refused.stderr.splitlines()
-    told = json.loads(line)
-    assert told["code"] == code
-    assert told["detail"]
+    reported = json.loads(line)
+    assert reported["code"] == code
+    assert reported["detail"]
 
 
 def test_with_json_a_crash_is_json_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(COMMANDS, "check", "nothing")
     crashed = teamaccess("check --json")
     assert crashed.exit_code == 2
-    told = json.loads(crashed.stderr)
-    assert told["code"] == "internal_error"
-    assert told["traceback"].startswith("Traceback")
+    reported = json.loads(crashed.stderr)
+    assert reported["code"] == "internal_error"
+    assert reported["traceback"].startswith("Traceback")
     assert teamaccess("check").stderr.startswith("Traceback")
 
 

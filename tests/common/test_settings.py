@@ -92,7 +92,7 @@ def test_an_empty_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("stack")
 @pytest.mark.parametrize(
-    ("issuer", "audience", "told"),
+    ("issuer", "audience", "reported"),
     [
         ("https://login.example", "https://api.example", ""),
         ("http://127.0.0.1:9000", "api", ""),
@@ -108,13 +108,13 @@ def test_an_empty_secret_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_a_login_needs_all_its_settings_and_https(
-    monkeypatch: pytest.MonkeyPatch, issuer: str | None, audience: str | None, told: str
+    monkeypatch: pytest.MonkeyPatch, issuer: str | None, audience: str | None, reported: str
 ) -> None:
     for name, value in (("ISSUER", issuer), ("AUDIENCE", audience)):
         if value is not None:
             monkeypatch.setenv(f"TEAMACCESS_OIDC_{name}", value)
-    if told:
-        with pytest.raises(InvalidSettings, match=told):
+    if reported:
+        with pytest.raises(InvalidSettings, match=reported):
             Settings.discover()
     else:
         assert Settings.discover().oidc_issuer == issuer

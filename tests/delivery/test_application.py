@@ -171,16 +171,16 @@ async def test_watch_shows_the_change_behind_each_write(acme: Organization) -> N
     key = settings.spicedb_preshared_key.get_secret_value()
     async with insecure_channel(settings.spicedb_endpoint) as channel:
         watch: Any = WatchServiceStub(channel)  # its stubs know only the calls that block
-        async for told in watch.Watch(
+        async for reported in watch.Watch(
             WatchRequest(
                 optional_object_types=["organization"],
                 optional_start_cursor=ZedToken(token=start),
             ),
             metadata=(("authorization", f"Bearer {key}"),),
         ):
-            if told.updates:
+            if reported.updates:
                 break
-    assert MessageToDict(told.optional_transaction_metadata) == {
+    assert MessageToDict(reported.optional_transaction_metadata) == {
         "teamaccess": {
             "changes": [
                 {
@@ -193,7 +193,7 @@ async def test_watch_shows_the_change_behind_each_write(acme: Organization) -> N
         }
     }
     assert last.request_id == changed.headers["X-Request-Id"]
-    assert {update.relationship.relation for update in told.updates} == {
+    assert {update.relationship.relation for update in reported.updates} == {
         "developer",
         "support",
         "applied",
@@ -211,14 +211,14 @@ async def test_a_change_is_enforced_from_the_earliest_known_time(
         left = await _decide(acme, TAKE, bob, "support")
         async with second.operator(acme.id):
             pass
-        told = await application_connection.fetchval(ENFORCED, acme.id, left)
-        assert told is not None
+        reported = await application_connection.fetchval(ENFORCED, acme.id, left)
+        assert reported is not None
         async with operator_session(
             acme
         ) as session:  # the first process meets the marker of `left`
             await session.execute(text(GIVE), {"acme": acme.id, "bob": bob, "role": "support"})
     assert await application_connection.fetchval(ENFORCED, acme.id, last) == known
-    assert await application_connection.fetchval(ENFORCED, acme.id, left) == told
+    assert await application_connection.fetchval(ENFORCED, acme.id, left) == reported
 
 
 async def _forget(application_connection: Connection, organization: Organization) -> None:

@@ -79,8 +79,8 @@ async def test_every_position_of_a_large_change_is_marked_with_its_hash(acme: Or
         async with operator_session(acme) as session:
             await session.execute(text(SEATS), {"acme": acme.id, "first": 1, "last": 500})
         await wait_until(lambda: _none_pending(acme))
-    told = {entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)}
-    assert await applied_positions(acme) == told
+    reported = {entry.position: entry.hash.hex()[:12] for entry in await ledger_entries(acme)}
+    assert await applied_positions(acme) == reported
     assert len({entry.request_id for entry in await ledger_entries(acme)}) == 1
 
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery.relay import POLL_SECONDS, Relay
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.proxy import Proxy
@@ -38,8 +38,8 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 @pytest.fixture
 async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
     """What the relay looks with, over the wire."""
-    theirs, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = database(f"{theirs}?host={tmp_path}", transactions=False)
+    others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
+    marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
     yield marks
     await marks.dispose()
 

@@ -45,9 +45,9 @@ def cells(page: str) -> Iterator[list[str]]:
         yield [cell.strip() for cell in row.split(" | ")]
 
 
-def number(told: str) -> float | None:
+def number(reported: str) -> float | None:
     """Return the number that a cell begins with."""
-    found = re.match(r"[\d,]+", told)
+    found = re.match(r"[\d,]+", reported)
     return float(found[0].replace(",", "")) if found else None
 
 
@@ -74,18 +74,18 @@ def test_the_settings_page_has_every_setting() -> None:
 
 @pytest.mark.parametrize("name", sorted(Settings.model_fields.keys() - {"limits"}))
 def test_the_settings_page_has_the_default(name: str) -> None:
-    field, told = Settings.model_fields[name], documented_settings()[name]
+    field, reported = Settings.model_fields[name], documented_settings()[name]
     default: Any = field.default
     if default is PydanticUndefined:
-        assert told == "required"
+        assert reported == "required"
     elif isinstance(default, bool):
-        assert told == f"`{str(default).lower()}`"
+        assert reported == f"`{str(default).lower()}`"
     elif isinstance(default, int | float):
-        assert number(told) == default
+        assert number(reported) == default
     elif default is None:
-        assert told.startswith(("none", "half of `CONNECTIONS`"))
+        assert reported.startswith(("none", "half of `CONNECTIONS`"))
     else:
-        assert told == f"`{default}`"
+        assert reported == f"`{default}`"
 
 
 def test_the_limits_page_has_every_limit_setting() -> None:
@@ -137,7 +137,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("requests sent ahead", server_limits.WAITING_REQUESTS),
         ("relationships that `reconcile --apply` deletes", DEFAULT_MOST_DELETES),
         ("mistakes that a refused catalog lists", catalog_errors.MOST_MISTAKES),
-        ("levels of nesting in a catalog", reader.DEEPEST),
+        ("levels of nesting in a catalog", reader.MAX_DEPTH),
     ],
 )
 def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
@@ -146,7 +146,7 @@ def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
 
 
 def test_the_limits_page_has_the_updates_of_an_entry() -> None:
-    assert f"has at most {ledger_session.UPDATES_IN_ANY_CASE}:" in LIMITS
+    assert f"has at most {ledger_session.MAX_UPDATES_OF_ONE_SUBJECT}:" in LIMITS
     assert f"with more than {ledger_session.UPDATES_PER_POSITION} " in LIMITS
     assert f"{reader.LONGEST_DAYS:,} days" in LIMITS
 

@@ -62,7 +62,7 @@ def suggested(welcome: str) -> str:
 def test_the_tutorial_prints_what_the_page_shows(
     start_dev: StartDev, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    told_by_dev = start_dev().told
+    told_by_dev = start_dev().reported
     api = told_by_dev["api"]
     monkeypatch.setenv("TEAMACCESS_HOME", str(home))
     for _ in range(2):
@@ -81,6 +81,6 @@ def test_the_tutorial_prints_what_the_page_shows(
         check=False,
     )
     printed = ran.stdout.split(f"{END}\n")[:-1]
-    told = [(command, alike(promised)) for command, promised in steps()]
+    reported = [(command, alike(promised)) for command, promised in steps()]
     seen = [(command, alike(output)) for (command, _), output in zip(steps(), printed, strict=True)]
-    assert seen == told, ran.stderr
+    assert seen == reported, ran.stderr

@@ -155,9 +155,9 @@ async def test_a_wrong_key_means_no(fintoc: Deployment, acme: Organization) -> N
 
 
 def test_the_service_imports_nothing_of_teamaccess() -> None:
-    told = "import sys, examples.payments_service.__main__; print(*sys.modules)"
+    reported = "import sys, examples.payments_service.__main__; print(*sys.modules)"
     modules = subprocess.run(
-        [sys.executable, "-c", told], cwd=CHECKOUT, capture_output=True, text=True, check=True
+        [sys.executable, "-c", reported], cwd=CHECKOUT, capture_output=True, text=True, check=True
     ).stdout.split()
     assert "authzed.api.v1" in modules
     assert not [name for name in modules if name.partition(".")[0] == "teamaccess"]

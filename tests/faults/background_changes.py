@@ -1,4 +1,4 @@
-"""People who change one thing after the other, whatever happens meanwhile."""
+"""Clients that keep changing roles while a test injects faults."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -13,14 +13,14 @@ WORKERS = 8
 
 
 class BackgroundChanges:
-    """What several people do at the same time, until they are told to stop."""
+    """The changes of several clients, until they are stopped."""
 
     def __init__(self, clients: Clients) -> None:
         self._crowd = clients
         self.stopping = False
 
     async def wait_for_more(self) -> None:
-        """Wait until twenty more changes are made."""
+        """Wait until twenty more changes are acknowledged."""
         before = len(self._crowd.log.acknowledged)
 
         async def more() -> bool:
@@ -42,7 +42,7 @@ class BackgroundChanges:
 
 @asynccontextmanager
 async def changes_in_background(clients: Clients) -> AsyncIterator[BackgroundChanges]:
-    """Let people work while the block lasts; what they have begun they finish."""
+    """Let clients work during the block. Requests that have begun are finished."""
     work = BackgroundChanges(clients)
     people = asyncio.gather(*(work.person(number) for number in range(WORKERS)))
     try:

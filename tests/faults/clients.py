@@ -1,4 +1,4 @@
-"""People of several organizations, who ask any of the APIs and remember every answer."""
+"""Clients of several organizations. They call any API and remember every answer."""
 
 import asyncio
 import email
@@ -35,13 +35,13 @@ class KnownPerson:
 
 @dataclass
 class KnownOrganization:
-    """An organization as its people know it, which may be behind the times."""
+    """An organization as its clients know it, which may be out of date."""
 
     id: OrganizationId
     administrators: list[KnownPerson]
     people: list[KnownPerson]
     invitations: list[tuple[str, KnownPerson]] = field(default_factory=list)
-    """The ids of those that were sent, and to whom."""
+    """The ids of invitations that were sent, each with its invitee."""
 
     @property
     def path(self) -> str:
@@ -51,30 +51,32 @@ class KnownOrganization:
 
 @dataclass(frozen=True)
 class RequestOptions:
-    """Who asks, and how."""
+    """The caller, and how the request is sent."""
 
     by: KnownPerson | None
     retry: bool = False
-    """Asks again while something does not work, with the same Idempotency-Key; where nobody knows
-    what came of it most of the time."""
+    """Repeats a failed request with the same Idempotency-Key.
+
+    A request with an unknown outcome is repeated most of the time.
+    """
     api: str | None = None
     """Which of the APIs; any of them if it does not matter."""
 
 
 class Clients:
-    """All of them together, and what they were told."""
+    """All clients, and the answers they got."""
 
     def __init__(self, cluster: Cluster, chance: Random) -> None:
         self.log = OperationLog()
         self.organizations: list[KnownOrganization] = []
         self.invitation_tokens: dict[str, list[str]] = {}
-        """The secrets in everybody's mails, the oldest first."""
+        """The tokens in the mails to each address, the oldest first."""
         self.roles: list[str] = []
         self._deployment, self._chance = cluster, chance
         self._keys = Keys.from_secret(cluster.settings.secret_key.get_secret_value())
 
     async def create_organizations(self, houses: int) -> None:
-        """Found new organizations, each with three administrators and a few members."""
+        """Create organizations, each with three administrators and a few members."""
         async with self._deployment.deployment() as deployment:
             self.roles = [
                 each for each in deployment.service.catalog.roles if each != "administrator"
@@ -103,7 +105,10 @@ class Clients:
         path: str,
         json: object = None,
     ) -> httpx.Response | None:
-        """Ask for a deed, and keep the answers; the last response, if the deed was done."""
+        """Perform an operation and keep the answers.
+
+        Returns the last response if it was acknowledged.
+        """
         self.log.operations.append(operation)
         once = {"Idempotency-Key": secrets.token_hex(8)} if method == "POST" else {}
         headers = {**once, **self._signed_in(options.by)}
@@ -143,7 +148,7 @@ class Clients:
         return response
 
     def _signed_in(self, who: KnownPerson | None) -> dict[str, str]:
-        """A token made just now, so that nobody has to sign in again after a removal."""
+        """A token issued now, so that nobody has to sign in again after a removal."""
         if who is None or who.id is None:
             return {}
         token = issue_access_token(
@@ -152,7 +157,7 @@ class Clients:
         return {"Authorization": f"Bearer {token}"}
 
     def read_mails(self) -> None:
-        """Let everybody read what has come for them."""
+        """Read all mails that have arrived."""
         for path in (self._deployment.stack.home.mail).glob("*.eml"):
             mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             match = LINK.search(str(mail.get_content()))
@@ -161,5 +166,5 @@ class Clients:
             path.unlink()
 
     def new_person(self) -> KnownPerson:
-        """Somebody whom nobody knows."""
+        """A person who is unknown everywhere."""
         return KnownPerson(f"guest-{secrets.token_hex(6)}@guests.example")

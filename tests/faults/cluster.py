@@ -1,4 +1,4 @@
-"""teamaccess as it runs for real: every part a process of its own, and every part can be hurt."""
+"""teamaccess as it runs in production: each part is a process, and each can fail."""
 
 import asyncio
 import shutil
@@ -47,9 +47,9 @@ class Cluster:
         self.stack, self.postgres, self.spicedb = stack, stack.postgres, spicedb
         self.programs: dict[str, Program] = {}
         self.apis: dict[str, httpx.AsyncClient] = {}
-        """How each API is asked, by its name."""
+        """The client of each API, by name."""
         self.error_proxy: SpiceDBProxy
-        """A way to SpiceDB that answers errors, for the programs whose proxy leads to it."""
+        """A proxy to SpiceDB that answers errors, for programs whose own proxy leads to it."""
         self.spicedb_client: SpiceDBClient
         self._sockets = sockets
         self._settings = {
@@ -73,7 +73,7 @@ class Cluster:
 
     @asynccontextmanager
     async def deployment(self, api: str = APIS[0]) -> AsyncIterator[Deployment]:
-        """What tests know, told by nothing but the servers: an operator, and one of the APIs."""
+        """A deployment built from the servers alone: an operator's service and one of the APIs."""
         async with (
             open_service(self.settings) as service,
             insecure_channel(self.spicedb.endpoint) as channel,
@@ -97,13 +97,13 @@ class Cluster:
         await self.programs[name].start()
 
     async def remove_worker(self, name: str) -> None:
-        """End that worker, and take its ways down."""
+        """End a worker and its proxies."""
         program = self.programs.pop(name)
         await program.stop()
         await program.cut_off()
 
     async def close(self) -> None:
-        """End what the event loop of the tests has of it."""
+        """Close what the event loop of the tests holds."""
         for program in self.programs.values():
             program.thaw()
             await program.cut_off()
@@ -127,9 +127,9 @@ class Cluster:
         await self.engine_recovered()
 
     async def engine_recovered(self) -> None:
-        """Wait until SpiceDB has noticed which of its connections to PostgreSQL are dead.
+        """Wait until SpiceDB has noticed which of its connections to PostgreSQL are broken.
 
-        It meets each of them with a question that fails, and then makes a new one.
+        It notices each by a question that fails, and then opens a new one.
         """
         fine = 0
 
@@ -144,27 +144,27 @@ class Cluster:
         await wait_until(recovered)
 
     async def kill_postgres(self) -> None:
-        """End the first of its processes, which the others notice by themselves."""
+        """Kill the first process of PostgreSQL. The others notice and end."""
         psutil.Process(self.postgres.pid).kill()
 
     async def stop_postgres(self, how: signal.Signals) -> None:
-        """End it as an operator does: SIGINT "fast", SIGQUIT "immediate"."""
+        """End it as an operator does: SIGINT for "fast", SIGQUIT for "immediate"."""
         await asyncio.to_thread(_end, self.postgres.pid, how)
 
     async def start_postgres(self) -> None:
-        """Bring it up with all that it kept."""
+        """Start PostgreSQL again with its data."""
         await asyncio.to_thread(self.postgres.start)
 
     async def kill_spicedb(self) -> None:
-        """End it as nobody should."""
+        """Kill SpiceDB."""
         await asyncio.to_thread(_end, self.spicedb.pid, signal.SIGKILL)
 
     def freeze_spicedb(self) -> None:
-        """Take it off the processor: its connections stay, and nobody says a word."""
+        """Suspend SpiceDB. Its connections stay open without an answer."""
         psutil.Process(self.spicedb.pid).suspend()
 
     def thaw_spicedb(self) -> None:
-        """Let it go on as if no time had passed."""
+        """Resume SpiceDB."""
         if _lives(self.spicedb.pid):
             psutil.Process(self.spicedb.pid).resume()
 
@@ -173,13 +173,13 @@ class Cluster:
         await asyncio.to_thread(self.spicedb.start)
 
     async def keep_spicedb(self, backup: str) -> None:
-        """Copy what SpiceDB holds into another database, while it is down for a moment."""
+        """Copy SpiceDB's database while SpiceDB is stopped for a moment."""
         await self.kill_spicedb()
         await asyncio.to_thread(self.postgres.create_database, backup, SPICEDB, SPICEDB)
         await self.start_spicedb()
 
     async def replace_spicedb(self, database: str) -> None:
-        """Have SpiceDB serve that database from now on: a kept one, or a new one for a new name."""
+        """Let SpiceDB serve that database from now on: a copy, or a new one if the name is new."""
         await self.kill_spicedb()
         await asyncio.to_thread(self.postgres.create_database, database, SPICEDB)
         self.spicedb = LocalSpiceDB(
@@ -224,8 +224,8 @@ class Cluster:
     ) -> Program:
         folder = self._sockets / name
         folder.mkdir(exist_ok=True)
-        theirs = Path(self.postgres.psql("SHOW unix_socket_directories").strip()) / SOCKET
-        database = Proxy(folder / SOCKET, theirs)
+        others = Path(self.postgres.psql("SHOW unix_socket_directories").strip()) / SOCKET
+        database = Proxy(folder / SOCKET, others)
         spicedb = Proxy(("127.0.0.1", 0), self.spicedb_address)
         await database.accept()
         await spicedb.accept()
@@ -247,7 +247,7 @@ class Cluster:
 
 @asynccontextmanager
 async def start_cluster(home: Path) -> AsyncIterator[Cluster]:
-    """Run everything in a home of its own, and leave nothing of it behind."""
+    """Start everything in a new home, and erase it at the end."""
     with LocalStack(home) as stack, _short_folder() as sockets:
         await asyncio.to_thread(stack.postgres.start)
         await asyncio.to_thread(upgrade, stack.postgres.url(APPLICATION, OWNER))
@@ -289,7 +289,7 @@ def _short_folder() -> Iterator[Path]:
 
 
 async def _at_once() -> bool:
-    """A worker has nothing that could be asked."""
+    """A worker has no endpoint that tells when it is ready."""
     return True
 
 

@@ -1,4 +1,7 @@
-"""One deployment for all tests of faults; each begins with everything mended, and with a new crowd."""
+"""One cluster for all tests of faults.
+
+Each test begins with everything repaired and with new clients.
+"""
 
 from collections.abc import AsyncIterator
 from random import Random
@@ -19,7 +22,7 @@ async def running(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Clu
 
 @pytest.fixture
 async def cluster(running: Cluster) -> Cluster:
-    """The deployment, with nothing broken."""
+    """The cluster with nothing broken."""
     await running.repair()
     for program in running.programs.values():
         program.said()

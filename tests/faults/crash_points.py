@@ -34,17 +34,17 @@ class CrashPoint(StrEnum):
     """Everything is flushed and in the ledger, in a transaction that is still open."""
     AFTER_COMMIT = "after_commit"
     BEFORE_WRITE = "before_write"
-    """SpiceDB is about to be told."""
+    """The write to SpiceDB is about to be sent."""
     AFTER_WRITE = "after_write"
-    """SpiceDB has it and has said so."""
+    """SpiceDB has confirmed the write."""
     BEFORE_MARK = "before_mark"
     AFTER_MARK = "after_mark"
-    """`ledger_applications` says that SpiceDB has it."""
+    """`ledger_applications` records that SpiceDB has it."""
     BEFORE_ANSWER = "before_answer"
 
 
 class CrashPoints:
-    """The points of one process, told through a folder: each is armed by a file of its name."""
+    """The crash points of one process, armed through a folder: each by a file of its name."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -57,27 +57,30 @@ class CrashPoints:
         unfinished.rename(self._folder / point)
 
     def disarm(self) -> None:
-        """Forget what has not happened."""
+        """Disarm every point."""
         for point in CrashPoint:
             (self._folder / point).unlink(missing_ok=True)
 
     def armed(self, point: CrashPoint) -> bool:
-        """Whether nothing has passed there yet."""
+        """Whether nothing has passed the point yet."""
         return (self._folder / point).exists()
 
     def passing(self, point: CrashPoint) -> None:
-        """Say that a change passes; if the point is armed this is where it ends."""
+        """Pass a point. If it is armed, the signal is sent now."""
         with suppress(FileNotFoundError):
             blow, pid = json.loads((self._folder / point).read_text())
             (self._folder / point).unlink()
             if pid is None:
-                # said to this thread, so that it does not take another step
+                # sent to this thread, so that it does not take another step
                 signal.pthread_kill(threading.get_ident(), signal.Signals(blow))
             else:
                 os.kill(pid, signal.Signals(blow))
 
     def install(self) -> None:
-        """Put the points into this process; what follows the drain must be told after it."""
+        """Install the points into this process.
+
+        Listeners that follow the drain must be added after it.
+        """
         event.listen(
             LedgerSession, "before_commit", self._told_of_entries(CrashPoint.BEFORE_COMMIT)
         )

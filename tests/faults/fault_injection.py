@@ -1,4 +1,4 @@
-"""What can break, as a storm breaks it: each fault comes, lasts a moment and passes."""
+"""The faults of a storm. Each begins, lasts a moment and ends."""
 
 import asyncio
 import signal
@@ -35,7 +35,7 @@ WHERE usename = '{APPLICATION}' AND random() < $1
 
 
 async def _lasting(chance: Random, shortest: float, longest: float) -> None:
-    """A fault is what it is by its length."""
+    """How long a fault lasts decides what it breaks."""
     await asyncio.sleep(chance.uniform(shortest, longest))
 
 
@@ -137,7 +137,7 @@ async def spicedb_refusing_connections(cluster: Cluster, chance: Random) -> None
 
 
 async def spicedb_in_a_black_hole(cluster: Cluster, chance: Random) -> None:
-    """What was swallowed comes late or never."""
+    """Data that was held arrives late or never."""
     wire = _some(cluster, chance).spicedb
     wire.requests.hold()
     wire.answers.hold()
@@ -206,7 +206,7 @@ class FaultInjector:
         self._calm = asyncio.Event()
 
     async def run(self) -> None:
-        """Go on until told to calm down; the faults that have come by then still pass."""
+        """Inject faults until stopped. Faults that have begun then still end."""
         async with asyncio.TaskGroup() as fronts:
             for kinds in (SERVERS, PROGRAMS):
                 fronts.create_task(self._front(kinds))
@@ -221,7 +221,7 @@ class FaultInjector:
                     await self._calm.wait()
 
     def stop(self) -> None:
-        """Bring no more faults."""
+        """Inject no more faults."""
         self._calm.set()
 
 
@@ -232,7 +232,7 @@ def _some(cluster: Cluster, chance: Random) -> Program:
 async def _struck(
     cluster: Cluster, chance: Random, point: CrashPoint, pid: int, blow: signal.Signals
 ) -> None:
-    """Have a server end when a change passes a point, if one comes by."""
+    """Let a server end when a change passes a point, if one does."""
     program = _some(cluster, chance)
     program.crash_points.arm(point, blow, pid)
     with suppress(TimeoutError):

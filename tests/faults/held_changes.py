@@ -15,14 +15,14 @@ PendingOperation = asyncio.Task[Operation]
 StartOperation = Callable[[], Coroutine[Any, Any, Operation]]
 PATIENCE_SECONDS = 40
 NOT_JUDGED = ("engine_unavailable", "organization_busy")
-"""What is answered where SpiceDB is slow, or has not noticed yet which of its connections are dead."""
+"""Codes of answers while SpiceDB is slow or has not noticed its broken connections."""
 
 
 @asynccontextmanager
 async def held_at(
     program: Program, point: CrashPoint, ask: StartOperation
 ) -> AsyncIterator[PendingOperation]:
-    """Ask, and freeze the program at that point while the block lasts."""
+    """Start an operation, and freeze the program at that point during the block."""
     program.crash_points.arm(point, signal.SIGSTOP)
     try:
         yield await _frozen(program, ask)
@@ -32,7 +32,10 @@ async def held_at(
 
 
 async def _frozen(program: Program, ask: StartOperation) -> PendingOperation:
-    """Ask until a change has come so far: what could not be judged in time has changed nothing."""
+    """Repeat the operation until a change gets that far.
+
+    An operation that was refused in time has changed nothing.
+    """
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         asking = asyncio.create_task(ask())

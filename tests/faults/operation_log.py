@@ -1,4 +1,4 @@
-"""What was asked and what was answered: the promises that have to be found kept when all is over."""
+"""All operations and their answers: the promises that must be kept in the end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,9 +30,9 @@ class Answer:
 
     @classmethod
     def of(cls, api: str, asked_at: datetime, response: httpx.Response) -> Self:
-        """What a response says."""
-        told = response.headers.get("Teamaccess-Change", "")
-        places = [each.rpartition(":") for each in told.split(", ") if each]
+        """Read a response."""
+        reported = response.headers.get("Teamaccess-Change", "")
+        places = [each.rpartition(":") for each in reported.split(", ") if each]
         failed = response.is_error and "json" in response.headers.get("Content-Type", "")
         return cls(
             api,
@@ -48,35 +48,35 @@ class Answer:
 
     @property
     def done(self) -> bool:
-        """Whether it says that the change is made."""
+        """Whether the answer says that the change was made."""
         return self.status is not None and self.status < 300
 
     @property
     def unknown(self) -> bool:
-        """Whether nobody knows what became of the request."""
+        """Whether the outcome of the request is unknown."""
         return self.status is None or self.code == UNKNOWN
 
     @property
     def failed(self) -> bool:
-        """Whether it says that something does not work, and that nothing was changed."""
+        """Whether the answer says that a part is unavailable and nothing was changed."""
         return self.status is not None and self.status >= 500 and not self.unknown
 
 
 @dataclass
 class Operation:
-    """Something that somebody wanted, whatever came of it."""
+    """An operation of a client, with all its answers."""
 
     verb: str
     organization: OrganizationId
     present: frozenset[str] = frozenset()
-    """What is in the graph once it is done: relationships, or objects that have any."""
+    """What SpiceDB contains once it is done: relationships, or objects that have any."""
     absent: frozenset[str] = frozenset()
-    """What is not."""
+    """What SpiceDB does not contain once it is done."""
     removed: str | None = None
-    """The user who is no member any more once it is done."""
+    """The user who is not a member once it is done."""
     answers: list[Answer] = field(default_factory=list)
     allowed_after: bool | None = None
-    """What a service was told of the removed one, straight after the answer and at its token."""
+    """The answer to a check of the removed user, right after the operation and at its token."""
 
     @property
     def last(self) -> Answer:
@@ -90,7 +90,7 @@ class Operation:
 
     @property
     def unknown(self) -> bool:
-        """Whether it may have been done although nobody said so."""
+        """Whether the operation may have been done although no answer said so."""
         return not self.acknowledged and any(each.unknown for each in self.answers)
 
     def __str__(self) -> str:
@@ -106,5 +106,5 @@ class OperationLog:
 
     @property
     def acknowledged(self) -> list[Operation]:
-        """What was promised."""
+        """The acknowledged operations."""
         return [operation for operation in self.operations if operation.acknowledged]

@@ -1,4 +1,4 @@
-"""What people do over the API, each with what must be true of the graph once it is acknowledged."""
+"""Operations over the API, each with what must be in SpiceDB once it is acknowledged."""
 
 from collections.abc import Iterable
 
@@ -11,19 +11,19 @@ async def invite(
     clients: Clients,
     organization: KnownOrganization,
     options: RequestOptions,
-    whom: KnownPerson,
+    target: KnownPerson,
     roles: list[str],
 ) -> Operation:
-    """Offer somebody roles."""
+    """Invite a person to roles."""
     operation = Operation("invite", organization.id)
-    body = {"email": whom.address, "roles": roles}
+    body = {"email": target.address, "roles": roles}
     response = await clients.perform(
         operation, options, "POST", f"{organization.path}/invitations", body
     )
     if response is not None:
         id = response.json()["id"]
         operation.present = frozenset({_invitation(organization, id)})
-        organization.invitations.append((id, whom))
+        organization.invitations.append((id, target))
     return operation
 
 
@@ -54,20 +54,20 @@ async def cancel(
 
 
 async def accept(
-    clients: Clients, organization: KnownOrganization, whom: KnownPerson, options: RequestOptions
+    clients: Clients, organization: KnownOrganization, target: KnownPerson, options: RequestOptions
 ) -> Operation:
     """Follow the link of the newest mail that came."""
     operation = Operation("accept", organization.id)
-    body = {"token": clients.invitation_tokens[whom.address][-1]}
+    body = {"token": clients.invitation_tokens[target.address][-1]}
     response = await clients.perform(operation, options, "POST", "/v1/invitations/accept", body)
     if response is not None:
-        told = response.json()
-        whom.id = UserId(told["user"])
-        operation.organization = told["organization"]
+        reported = response.json()
+        target.id = UserId(reported["user"])
+        operation.organization = reported["organization"]
         joined = next(each for each in clients.organizations if each.id == operation.organization)
-        if whom not in joined.people:
-            joined.people.append(whom)
-        operation.present = frozenset({_holds(joined, "member", whom)})
+        if target not in joined.people:
+            joined.people.append(target)
+        operation.present = frozenset({_holds(joined, "member", target)})
     return operation
 
 
@@ -75,61 +75,63 @@ async def change_roles(
     clients: Clients,
     organization: KnownOrganization,
     options: RequestOptions,
-    whom: KnownPerson,
+    target: KnownPerson,
     roles: list[str],
 ) -> Operation:
-    """Give somebody exactly these roles."""
+    """Replace a member's roles."""
     operation = Operation(
         "change_roles",
         organization.id,
-        present=frozenset(_holds(organization, role, whom) for role in roles),
-        absent=frozenset(_holds(organization, role, whom) for role in {*clients.roles} - {*roles}),
+        present=frozenset(_holds(organization, role, target) for role in roles),
+        absent=frozenset(
+            _holds(organization, role, target) for role in {*clients.roles} - {*roles}
+        ),
     )
     body = {"roles": [{"role": role} for role in roles]}
     await clients.perform(
-        operation, options, "PUT", f"{organization.path}/members/{whom.id}/roles", body
+        operation, options, "PUT", f"{organization.path}/members/{target.id}/roles", body
     )
     return operation
 
 
 async def suspend(
-    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
-    """Take everything from somebody for a while."""
-    operation = _shut_out("suspend", organization, whom)
+    """Suspend a member."""
+    operation = _shut_out("suspend", organization, target)
     await clients.perform(
-        operation, options, "POST", f"{organization.path}/members/{whom.id}/suspend"
+        operation, options, "POST", f"{organization.path}/members/{target.id}/suspend"
     )
     return operation
 
 
 async def reactivate(
-    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
     """Give it back."""
     operation = Operation(
-        "reactivate", organization.id, present=frozenset({_holds(organization, "member", whom)})
+        "reactivate", organization.id, present=frozenset({_holds(organization, "member", target)})
     )
     await clients.perform(
-        operation, options, "POST", f"{organization.path}/members/{whom.id}/reactivate"
+        operation, options, "POST", f"{organization.path}/members/{target.id}/reactivate"
     )
     return operation
 
 
 async def remove(
-    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
-    """Show somebody the door."""
-    operation = _shut_out("remove", organization, whom)
-    await clients.perform(operation, options, "DELETE", f"{organization.path}/members/{whom.id}")
+    """Remove a member."""
+    operation = _shut_out("remove", organization, target)
+    await clients.perform(operation, options, "DELETE", f"{organization.path}/members/{target.id}")
     return operation
 
 
 async def leave(
-    clients: Clients, organization: KnownOrganization, options: RequestOptions, whom: KnownPerson
+    clients: Clients, organization: KnownOrganization, options: RequestOptions, target: KnownPerson
 ) -> Operation:
     """Go."""
-    operation = _shut_out("leave", organization, whom)
+    operation = _shut_out("leave", organization, target)
     await clients.perform(operation, options, "POST", f"{organization.path}/leave")
     return operation
 
@@ -137,14 +139,14 @@ async def leave(
 async def rename(
     clients: Clients, organization: KnownOrganization, options: RequestOptions, name: str
 ) -> Operation:
-    """Call the organization something else, which changes nothing for anybody."""
+    """Rename the organization, which changes no access."""
     operation = Operation("rename", organization.id)
     await clients.perform(operation, options, "PATCH", organization.path, {"name": name})
     return operation
 
 
 async def reconnect(clients: Clients, apis: Iterable[str]) -> None:
-    """Ask each API for something, until it has noticed that its old connections are gone."""
+    """Call each API until it has noticed that its old connections are broken."""
     organization = clients.organizations[0]
     for api in apis:
         await rename(
@@ -155,17 +157,17 @@ async def reconnect(clients: Clients, apis: Iterable[str]) -> None:
         )
 
 
-def _shut_out(verb: str, organization: KnownOrganization, whom: KnownPerson) -> Operation:
+def _shut_out(verb: str, organization: KnownOrganization, target: KnownPerson) -> Operation:
     return Operation(
         verb,
         organization.id,
-        absent=frozenset({_holds(organization, "member", whom)}),
-        removed=whom.id,
+        absent=frozenset({_holds(organization, "member", target)}),
+        removed=target.id,
     )
 
 
-def _holds(organization: KnownOrganization, relation: str, whom: KnownPerson) -> str:
-    return f"organization:{organization.id}#{relation}@user:{whom.id}"
+def _holds(organization: KnownOrganization, relation: str, target: KnownPerson) -> str:
+    return f"organization:{organization.id}#{relation}@user:{target.id}"
 
 
 def _invitation(organization: KnownOrganization, id: str) -> str:

@@ -1,4 +1,4 @@
-"""A teamaccess process: it can be killed, frozen and cut off, and dies at a point if it is told to."""
+"""A process of teamaccess that can be killed, frozen, disconnected, or crashed at a point."""
 
 import os
 import signal
@@ -46,16 +46,16 @@ class Program:
             folder,
             *command,
         ]
-        theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+        others = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
         ours = {PREFIX + name.upper(): value for name, value in settings.items()}
-        self._environment = theirs | ours
+        self._environment = others | ours
         self.deaths: list[str] = []
-        """Those that nobody has brought about, with its last words."""
+        """Deaths that no test caused, with the end of the log."""
         self._log, self._read = log, 0
         self._child: Child | None = None
 
     async def start(self) -> None:
-        """Run it, with nothing armed, and wait until it works; nothing where it runs already."""
+        """Start it with nothing armed and wait until it is ready. Does nothing if it runs."""
         if self.runs:
             return
         self.crash_points.disarm()
@@ -81,7 +81,7 @@ class Program:
         await self.dead()
 
     async def kill(self) -> None:
-        """End it as nobody should."""
+        """Kill it."""
         self._signal(signal.SIGKILL)
         await self.dead()
 
@@ -95,11 +95,11 @@ class Program:
         self._signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """Let it go on as if no time had passed."""
+        """Resume it."""
         self._signal(signal.SIGCONT)
 
     def said(self) -> list[str]:
-        """What it wrote into its log since somebody asked last."""
+        """The lines that it has logged since the last call."""
         with self._log.open(errors="replace") as log:
             log.seek(self._read)
             lines = log.read().splitlines()
@@ -113,7 +113,7 @@ class Program:
 
     @property
     def frozen(self) -> bool:
-        """Whether it is there and does nothing."""
+        """Whether it is suspended."""
         return self.runs and self._process is not None and self._process.status() == "stopped"
 
     async def dead(self, seconds: float = 60) -> None:

@@ -7,7 +7,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.operations import reactivate, reconnect, suspend
 
 ATTEMPTS = 10
-"""On a busy machine SpiceDB may take longer than an API waits for it, but not every time."""
+"""On a busy machine SpiceDB may once answer later than an API waits, but not every time."""
 
 
 async def not_recovered(cluster: Cluster) -> list[str]:
@@ -30,7 +30,7 @@ async def _enforces(clients: Clients, api: str) -> bool:
         organization.people[0],
     )
     for _ in range(ATTEMPTS):
-        for deed in (suspend, reactivate):
-            if (await deed(clients, organization, options, bob)).last.status == 204:
+        for operation in (suspend, reactivate):
+            if (await operation(clients, organization, options, bob)).last.status == 204:
                 return True
     return False

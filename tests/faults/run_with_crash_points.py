@@ -8,7 +8,7 @@ from tests.faults.crash_points import CrashPoints
 
 
 def main(folder: str, *command: str) -> None:
-    """Run the command; the folder says at which point it dies."""
+    """Run the command. The folder says at which points it dies."""
     CrashPoints(Path(folder)).install()
     app(list(command))
 

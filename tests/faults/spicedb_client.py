@@ -1,4 +1,4 @@
-"""A service that asks SpiceDB who may do what, with the plain client, and knows nothing of teamaccess."""
+"""A service that asks SpiceDB for permissions with the plain client, without teamaccess."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -20,7 +20,7 @@ YES = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
 
 class SpiceDBClient:
-    """Asks straight, past every proxy."""
+    """Asks SpiceDB directly, past every proxy."""
 
     def __init__(self, channel: Channel, key: str) -> None:
         self._engine: Any = PermissionsServiceStub(channel)
@@ -34,7 +34,7 @@ class SpiceDBClient:
         at_least: str | None = None,
         exactly: str | None = None,
     ) -> bool | None:
-        """Whether the user is let in, at a token or now; None where nobody answers."""
+        """Whether the user is a member, at a token or now. None if SpiceDB does not answer."""
         consistency = Consistency(fully_consistent=True)
         if at_least is not None:
             consistency = Consistency(at_least_as_fresh=ZedToken(token=at_least))

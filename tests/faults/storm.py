@@ -1,4 +1,4 @@
-"""Many people at work in several organizations, while the weather does what it likes."""
+"""Many clients at work in several organizations while faults are injected."""
 
 import asyncio
 import time
@@ -41,7 +41,7 @@ class Storm:
         self._seconds = 0.0
 
     async def run(self) -> None:
-        """Let everybody work until all operations are done, then let the weather calm down."""
+        """Let the clients work until all operations are done, then stop the faults."""
         began = time.monotonic()
         raging = asyncio.create_task(self.faults.run())
         working = asyncio.create_task(self._everybody())
@@ -61,7 +61,7 @@ class Storm:
         await asyncio.gather(*(self._work(number) for number in range(WORKERS)))
 
     def figures(self, found: list[str]) -> str:
-        """What happened, in numbers."""
+        """The counts of operations, faults and findings."""
         record = self._crowd.log
         answers = Counter(_sense(operation) for operation in record.operations)
         codes = Counter(
@@ -130,9 +130,9 @@ class Storm:
                     clients, organization, options, _member(chance, organization)
                 )
             case "leave":
-                whom = _member(chance, organization)
+                target = _member(chance, organization)
                 await operations.leave(
-                    clients, organization, RequestOptions(whom, options.retry), whom
+                    clients, organization, RequestOptions(target, options.retry), target
                 )
             case "resend" | "cancel" as verb:
                 if organization.invitations:

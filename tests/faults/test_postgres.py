@@ -21,9 +21,9 @@ ALTER SYSTEM SET wal_writer_delay = '10s';
 SELECT pg_reload_conf();
 CHECKPOINT;
 """
-"""Nothing goes to the disk before somebody commits."""
+"""Disables the background flush of the log, so that only commits write to the disk."""
 OTHERS = "SELECT pg_current_xact_id();\n" * 200
-"""Transactions of somebody else, one after another."""
+"""Unrelated transactions, one after another."""
 DILIGENT = """
 ALTER SYSTEM RESET wal_writer_delay;
 SELECT pg_reload_conf();

@@ -1,4 +1,4 @@
-"""SpiceDB dies, is late, answers errors, or applies a write and cannot say so."""
+"""SpiceDB crashes, is slow, answers errors, or applies a write whose answer is lost."""
 
 from functools import partial
 
@@ -109,5 +109,5 @@ async def test_when_the_errors_end_every_api_enforces_by_itself_again(
     assert await not_recovered(cluster) == []
 
 
-async def _shut_out(cluster: Cluster, organization: KnownOrganization, whom: KnownPerson) -> bool:
-    return await cluster.spicedb_client.allowed(organization.id, whom.id or "") is False
+async def _shut_out(cluster: Cluster, organization: KnownOrganization, target: KnownPerson) -> bool:
+    return await cluster.spicedb_client.allowed(organization.id, target.id or "") is False

@@ -1,4 +1,4 @@
-"""What a request left behind arrives by a worker alone, also where workers die or wake up late."""
+"""Workers deliver what requests left pending, even if workers crash or resume late."""
 
 import signal
 from datetime import timedelta

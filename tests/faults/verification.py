@@ -1,4 +1,4 @@
-"""When all is over: is everything that was promised there, and nothing else?"""
+"""The check after a storm: every promise was kept, and nothing else was done."""
 
 from collections import defaultdict
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -48,11 +48,11 @@ WHERE memberships.organization_id = $1 AND suspended_at IS NULL
 COMPLAINTS = ("unexpected_error", "organization_stopped", "entry_refused", "Traceback")
 SETTLING_SECONDS = 90
 MAY_CHANGE_NOTHING = ("change_roles",)
-"""To the roles that somebody has already: then there is nothing to tell."""
+"""Setting the roles that a member already has adds no event."""
 
 
 async def assert_promises_kept(cluster: Cluster, clients: Clients) -> None:
-    """Assert that nothing promised is lost, and that rows, ledger and SpiceDB agree."""
+    """Assert that no promise was broken, and that rows, ledger and SpiceDB agree."""
     if found := await find_violations(cluster, clients):
         raise AssertionError("\n".join(found))
 
@@ -92,7 +92,7 @@ async def _all_there(connection: Connection, organizations: list[OrganizationId]
 
 
 async def _sides(organization: Organization, ledger: list[LedgerEntry]) -> AsyncIterator[str]:
-    """The rows, the ledger from nothing, and SpiceDB, at one instant."""
+    """Compare the rows, the replayed ledger and SpiceDB at one instant."""
     now = await organization.deployment.service.now()
     held = await spicedb_contents(organization)
     said = unexpired(replay_entries(ledger), now)
@@ -116,7 +116,7 @@ async def _gate(
     organization: OrganizationId,
     ledger: list[LedgerEntry],
 ) -> AsyncIterator[str]:
-    """Everybody who was ever named there may what their rows say, and nobody else anything."""
+    """Every user named in the ledger has exactly the permissions that the rows give."""
     catalog = deployment.service.catalog
     asked = {"membership", *(action.permission for action in catalog.actions.values())}
     seats: dict[str, set[str]] = defaultdict(set)
@@ -142,7 +142,9 @@ def _named(ledger: Iterable[LedgerEntry]) -> set[str]:
 def _promises(
     record: OperationLog, ledgers: dict[str, list[LedgerEntry]], recorded: set[str]
 ) -> Iterator[str]:
-    """What was acknowledged is in the ledger at its position, in the events, and had its effect."""
+    """Each acknowledged operation is in the ledger at its position, in the events, and had its
+    effect.
+    """
     decided = {entry.request_id for ledger in ledgers.values() for entry in ledger}
     for organization, ledger in ledgers.items():
         promised = defaultdict(list)
@@ -176,7 +178,7 @@ def _effective(operation: Operation, state: Iterable[Relationship]) -> bool:
 
 
 def _false_refusals(record: OperationLog, done: set[str]) -> Iterator[str]:
-    """Nobody was told that nothing happened, of something that did, and nothing was done twice."""
+    """No operation was done after an answer that nothing happened, and none was done twice."""
     for operation in record.operations:
         times = sum(each.request in done for each in operation.answers if each.request is not None)
         if times > 1:
@@ -189,7 +191,7 @@ def _false_refusals(record: OperationLog, done: set[str]) -> Iterator[str]:
 
 
 def _complaints(cluster: Cluster) -> Iterator[str]:
-    """No program met anything that it has no name for."""
+    """No program logged an unexpected error."""
     for program in cluster.programs.values():
         yield from (f"died by itself: {death}" for death in program.deaths)
         lines = program.said()
@@ -201,7 +203,7 @@ def _complaints(cluster: Cluster) -> Iterator[str]:
 async def _doors(
     cluster: Cluster, record: OperationLog, ledgers: dict[str, list[LedgerEntry]]
 ) -> AsyncIterator[str]:
-    """Who was removed is denied at the token of the answer, unless they had been let in again."""
+    """A removed user is denied at the token of the answer, unless they had been let in again."""
     for operation in record.acknowledged:
         token = operation.last.zed_token
         if operation.removed is None or token is None:

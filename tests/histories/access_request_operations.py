@@ -1,4 +1,4 @@
-"""What people ask for, and what others decide about it."""
+"""Access requests and decisions in random histories."""
 
 from random import Random
 
@@ -12,7 +12,7 @@ from tests.support.people import Person
 
 
 async def access_request_operation(simulation: Simulation, chance: Random) -> str:
-    """Have somebody ask, or somebody, mostly an administrator, decide."""
+    """Request access as a member, or decide as a member, mostly an administrator."""
     organization = chance.choice(simulation.organizations)
     people = simulation.people(organization)
     if chance.random() < 0.4:
@@ -25,7 +25,7 @@ async def access_request_operation(simulation: Simulation, chance: Random) -> st
 async def ask(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Ask for a role, or for an action, for some hours."""
+    """Request a role or an action for some hours."""
     actions = sorted(simulation.deployment.service.catalog.actions)
     wanted = chance.choice(
         [{"role": chance.choice(simulation.roles)}, {"action": chance.choice(actions)}]

@@ -1,4 +1,4 @@
-"""What holds at every moment, whatever has happened."""
+"""What holds after every step of a random history."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -39,7 +39,7 @@ AND least(team_roles.expires_at, team_memberships.expires_at, 'infinity') > cloc
 
 
 async def assert_sides_agree(simulation: Simulation, organization: Organization) -> None:
-    """What the rows mean is what the ledger tells, and SpiceDB has a beginning of that, or all."""
+    """The rows and the replayed ledger agree, and SpiceDB has all of it or a beginning."""
     now = await simulation.deployment.service.now()
     ledger, everything = await ledger_entries(organization), await spicedb_contents(organization)
     there = marked_positions(everything)
@@ -57,14 +57,14 @@ async def assert_sides_agree(simulation: Simulation, organization: Organization)
 
 
 async def assert_administrator_remains(simulation: Simulation, organization: Organization) -> None:
-    """There is an active administrator without an end."""
+    """Assert that there is an active administrator without expiry."""
     assert await simulation.administrators(organization)
 
 
 async def assert_permissions_match_roles(
     simulation: Simulation, organization: Organization, person: Person
 ) -> None:
-    """Active members hold the actions of the roles they hold now; whoever else holds nothing."""
+    """Active members have exactly the permissions of their current roles. Others have none."""
     catalog = simulation.deployment.service.catalog
     asked = {MEMBERSHIP, *(action.permission for action in catalog.actions.values())}
     permitted = await simulation.deployment.service.engine.permitted(
@@ -104,7 +104,7 @@ async def assert_invariants(simulation: Simulation, step: int) -> None:
 
 
 async def assert_invariants_for_all(simulation: Simulation) -> None:
-    """Everything, for everybody everywhere, once all has arrived."""
+    """Assert every invariant for everybody, once all positions have arrived."""
     for organization in [*simulation.organizations, *simulation.deleted]:
         await assert_sides_agree(simulation, organization)
         accounts = [

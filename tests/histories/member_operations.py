@@ -1,4 +1,4 @@
-"""What people do to organizations through the API. Numbers choose among whatever there is."""
+"""Operations on organizations and members over the API. Numbers choose among what exists."""
 
 import secrets
 from datetime import timedelta
@@ -18,7 +18,7 @@ from tests.support.spicedb_proxy import Writes
 
 
 class RoleEnd(StrEnum):
-    """When a role ends."""
+    """When a role expires."""
 
     NEVER = "never"
     TOMORROW = "tomorrow"
@@ -36,7 +36,7 @@ async def invite(
     invitee: Invitee,
     roles: list[str],
 ) -> str:
-    """Offer somebody roles."""
+    """Invite a person to roles."""
     body = {"email": invitee.address, "roles": roles}
     answer = await by.ask("POST", f"{organization.path}/invitations", json=body)
     simulation.read_mails()
@@ -64,7 +64,7 @@ async def cancel(simulation: Simulation, organization: Organization, by: Person,
 async def accept(
     simulation: Simulation, invitee: Invitee, which: int, stranger: Invitee | None
 ) -> str:
-    """Present the secret of any mail, signed in as oneself or, wrongly, as somebody else."""
+    """Accept with the token of any mail, signed in as the invitee or, wrongly, as another person."""
     if not invitee.secrets:
         return NOTHING
     who = (stranger or invitee).person
@@ -89,25 +89,25 @@ async def change_roles(
     simulation: Simulation,
     organization: Organization,
     by: Person,
-    whom: Person,
+    target: Person,
     roles: dict[str, RoleEnd],
 ) -> str:
-    """Give somebody exactly these roles."""
+    """Replace a member's roles."""
     now = await simulation.deployment.service.now()
     wanted = [
         {"role": role, "expires_at": (now + LATER[end]).isoformat() if end in LATER else None}
         for role, end in roles.items()
     ]
-    path = f"{organization.path}/members/{whom.id}/roles"
+    path = f"{organization.path}/members/{target.id}/roles"
     return simulation.record_answer(organization, await by.ask("PUT", path, json={"roles": wanted}))
 
 
 async def change_status(
-    simulation: Simulation, organization: Organization, by: Person, whom: Person, verb: str
+    simulation: Simulation, organization: Organization, by: Person, target: Person, verb: str
 ) -> str:
-    """Suspend, reactivate or remove somebody; those removed sign in again."""
+    """Suspend, reactivate or remove a member. Removed members sign in again."""
     return await _sessions_ended(
-        simulation, organization, whom, await organization.change_status(verb, whom, by=by)
+        simulation, organization, target, await organization.change_status(verb, target, by=by)
     )
 
 
@@ -119,7 +119,7 @@ async def leave(simulation: Simulation, organization: Organization, who: Person)
 
 
 async def rename(simulation: Simulation, organization: Organization, by: Person) -> str:
-    """Give the organization another name, which is no change of who may do what."""
+    """Rename the organization, which changes no access."""
     return simulation.record_answer(
         organization, await by.ask("PATCH", organization.path, json={"name": "Another"})
     )
@@ -128,7 +128,7 @@ async def rename(simulation: Simulation, organization: Organization, by: Person)
 async def delete_organization(
     simulation: Simulation, organization: Organization, by: Person
 ) -> str:
-    """End the organization; another one is founded in its place."""
+    """Delete the organization, and create another one."""
     answer = await by.ask("DELETE", organization.path)
     if answer.is_success:
         simulation.organizations.remove(organization)
@@ -138,7 +138,7 @@ async def delete_organization(
 
 
 async def create_organization(simulation: Simulation, by: Person) -> str:
-    """Found an organization, where everybody may."""
+    """Create an organization if the catalog allows it."""
     id = OrganizationId(f"own-{secrets.token_hex(4)}")
     answer = await by.ask("POST", "/v1/organizations", json={"id": id, "name": "Own"})
     organization = Organization(simulation.deployment, id, by)
@@ -150,7 +150,7 @@ async def create_organization(simulation: Simulation, by: Person) -> str:
 async def grant_administrator_role(
     simulation: Simulation, organization: Organization, invitee: Invitee
 ) -> str:
-    """Make somebody administrator, as an operator."""
+    """Make a person administrator, as an operator."""
     ledger = simulation.deployment.service.ledger
     try:
         async with ledger.change(OPERATOR, organization.id) as change:
@@ -167,7 +167,7 @@ async def grant_administrator_role(
 
 
 async def sweep(simulation: Simulation, organization: Organization) -> str:
-    """End what has come to its end there, as a worker does; who is out by that signs in again."""
+    """Sweep expired rows, as a worker does. People whose membership ended sign in again."""
     try:
         ended = await end_due(simulation.deployment.service.ledger, organization.id)
     except OrganizationBusy:
@@ -180,8 +180,8 @@ async def sweep(simulation: Simulation, organization: Organization) -> str:
 
 
 async def _sessions_ended(
-    simulation: Simulation, organization: Organization, whom: Person, answer: httpx.Response
+    simulation: Simulation, organization: Organization, target: Person, answer: httpx.Response
 ) -> str:
     if answer.is_success:
-        whom.token = await simulation.deployment.token(whom.id)
+        target.token = await simulation.deployment.token(target.id)
     return simulation.record_answer(organization, answer)

@@ -1,4 +1,4 @@
-"""What happens next in a random history: who does what to whom."""
+"""The steps of a random history: each picks an operation, an actor and a target."""
 
 from collections.abc import Awaitable, Callable
 from random import Random
@@ -22,7 +22,7 @@ Step = Callable[[Simulation, Random], Awaitable[object]]
 
 
 async def take_random_step(simulation: Simulation, chance: Random) -> str:
-    """Let something happen; return what it was."""
+    """Take a step. Returns a description."""
     [happening] = chance.choices(list(WEIGHTS), list(WEIGHTS.values()))
     outcome = await happening(simulation, chance)
     return f"{happening.__name__}: {outcome}"
@@ -199,7 +199,7 @@ WEIGHTS: dict[Any, int] = {
 
 
 async def _scene(simulation: Simulation, chance: Random) -> tuple[Organization, Person]:
-    """Some organization, and mostly somebody who may do something there."""
+    """A random organization, and mostly one of its administrators."""
     organization = chance.choice(simulation.organizations)
     people = simulation.people(organization)
     rulers = await simulation.administrators(organization)

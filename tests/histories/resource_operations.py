@@ -1,4 +1,4 @@
-"""Objects in a random history: what people do with them, and what must hold of them."""
+"""Resources in a random history: the operations, and what must hold."""
 
 from datetime import timedelta
 from random import Random
@@ -23,7 +23,7 @@ from tests.support.resources import (
 )
 
 NAMES = ("one", "two", "three")
-"""So few that what was removed is asked for again."""
+"""So few that removed ids are used again."""
 
 GRANTED = """
 SELECT action FROM grants WHERE organization_id = :organization AND type = :type AND resource_id = :id
@@ -39,7 +39,7 @@ AND (expires_at IS NULL OR expires_at > clock_timestamp()) AND (
 async def register_one(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Register an object that may have been there, or said to be somebody else's."""
+    """Register a resource whose id may be in use or removed, or with another creator."""
     type = chance.choice(list(simulation.deployment.service.catalog.types))
     name, creator = (
         f"{type}:{chance.choice(NAMES)}",
@@ -52,7 +52,7 @@ async def register_one(
 async def remove_one(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Remove an object."""
+    """Remove a resource."""
     type = chance.choice(list(simulation.deployment.service.catalog.types))
     return simulation.record_answer(
         organization, await remove_resource(organization, f"{type}:{chance.choice(NAMES)}", by)
@@ -81,7 +81,7 @@ async def change_several(
 async def change_grants(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Grant something on an object, or take it back."""
+    """Replace the grants on a resource."""
     async with simulation.deployment.service.reads() as session:
         mine = select(Resource).where(
             Resource.organization_id == organization.id, Resource.removed_at.is_(None)
@@ -94,9 +94,9 @@ async def change_grants(
     now = await simulation.deployment.service.now()
     wanted = {}
     for _ in range(chance.choice([0, 1, 1, 2])):
-        whom, verb = chance.choice(simulation.people(organization)), chance.choice(verbs)
+        target, verb = chance.choice(simulation.people(organization)), chance.choice(verbs)
         end = chance.choice([None, (now + timedelta(days=1)).isoformat()])
-        wanted[whom.id, verb] = grant_to(whom, verb, expires_at=end)
+        wanted[target.id, verb] = grant_to(target, verb, expires_at=end)
     return simulation.record_answer(
         organization, await set_grants(organization, f"{on.type}:{on.id}", *wanted.values(), by=by)
     )
@@ -105,7 +105,10 @@ async def change_grants(
 async def assert_resource_permissions_match_grants(
     simulation: Simulation, organization: Organization, person: Person
 ) -> None:
-    """What the organization's permissions allow, or a grant does; four eyes never the creator."""
+    """Assert the permissions of the organization and of grants.
+
+    The creator never passes four eyes.
+    """
     catalog, engine = simulation.deployment.service.catalog, simulation.deployment.service.engine
     asked = {MEMBERSHIP, *(action.permission for action in catalog.actions.values())}
     everywhere = await engine.permitted(
@@ -130,14 +133,16 @@ async def assert_resource_permissions_match_grants(
                 own = action.four_eyes and each.creator == person.id
                 expected[question] = here and each.removed_at is None and not own
     found = await engine.answers(list(expected))
-    wrong = [each for each, told in zip(expected, found, strict=True) if told != expected[each]]
+    wrong = [
+        each for each, reported in zip(expected, found, strict=True) if reported != expected[each]
+    ]
     assert wrong == []
 
 
 def _creator(
     simulation: Simulation, organization: Organization, chance: Random, type: str
 ) -> Person | None:
-    """Somebody where one is demanded, and seldom where not."""
+    """A creator where the type requires one, and rarely where it does not."""
     demanded = simulation.deployment.service.catalog.types[type].demands_creator
     return (
         chance.choice(simulation.people(organization))

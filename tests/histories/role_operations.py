@@ -1,4 +1,4 @@
-"""What people do to roles of an organization's own, through the API."""
+"""Operations on custom roles over the API."""
 
 from random import Random
 from typing import Any
@@ -11,22 +11,22 @@ from tests.support.people import Person
 async def role_operation(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Make, clone, replace or delete a role."""
-    deed = chance.choice([make, make, clone, replace, replace, delete])
-    return await deed(simulation, organization, by, chance)
+    """Create, clone, replace or delete a custom role."""
+    operation = chance.choice([make, make, clone, replace, replace, delete])
+    return await operation(simulation, organization, by, chance)
 
 
 async def make(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Make a role of some actions, of which a few may be in no role of one's own."""
+    """Create a custom role with some actions, of which a few may be reserved."""
     return await _post(simulation, organization, by, chance, actions=_actions(simulation, chance))
 
 
 async def clone(
     simulation: Simulation, organization: Organization, by: Person, chance: Random
 ) -> str:
-    """Make a role that allows what another one does."""
+    """Clone a role."""
     return await _post(
         simulation, organization, by, chance, clone_of=chance.choice(simulation.every_role)
     )

@@ -1,4 +1,6 @@
-"""Machines in random histories: made, given tokens and roles, let act for people, and ended."""
+"""Service accounts in random histories: created, given tokens and roles, used on behalf, and
+deleted.
+"""
 
 from random import Random
 
@@ -15,7 +17,7 @@ MAX_ACCOUNTS = 4
 async def make(
     simulation: Simulation, chance: Random, organization: Organization, by: Person
 ) -> str:
-    """Make a machine with some roles, and a token for it."""
+    """Create a service account with some roles and a token."""
     if len(simulation.service_accounts) >= MAX_ACCOUNTS:
         return "enough"
     roles = chance.sample(simulation.roles, chance.choice([0, 1, 1, 2]))
@@ -32,7 +34,7 @@ async def make(
 async def sign_in(
     simulation: Simulation, organization: Organization, by: Person, account: Person
 ) -> str:
-    """Make a token for a machine."""
+    """Create a token of a service account."""
     path = f"{organization.path}/service-accounts/{account.id}/tokens"
     answer = await by.ask("POST", path, json={"name": "one more"})
     if answer.is_success:
@@ -41,7 +43,7 @@ async def sign_in(
 
 
 async def service_account_operation(simulation: Simulation, chance: Random) -> str:
-    """Have somebody, mostly an administrator, make a machine or do something to one, or let it work."""
+    """As a member, mostly an administrator, create, change or use a service account."""
     organization = chance.choice(simulation.organizations)
     people, rulers = simulation.people(organization), await simulation.administrators(organization)
     some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
@@ -54,7 +56,7 @@ async def service_account_operation(simulation: Simulation, chance: Random) -> s
 async def change_or_use(
     simulation: Simulation, chance: Random, organization: Organization, by: Person
 ) -> str:
-    """Do something to a machine of the organization, or let it do something."""
+    """Change a service account of the organization, or let it act."""
     mine = [
         account for where, account in simulation.service_accounts if where.id == organization.id
     ]
@@ -88,7 +90,7 @@ async def change_or_use(
                 simulation, organization, account, person, roles
             )
         case _:
-            whom = chance.choice(simulation.people(organization))
+            target = chance.choice(simulation.people(organization))
             return await member_operations.change_roles(
-                simulation, organization, account.on_behalf_of(whom.id), person, roles
+                simulation, organization, account.on_behalf_of(target.id), person, roles
             )

@@ -1,4 +1,4 @@
-"""Organizations and people who come and go in them, as a random history needs them."""
+"""The organizations and people of a random history."""
 
 import email
 import email.policy
@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from teamaccess.changes import Receipt
 from teamaccess.delivery import Applier
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.storage import Invitation, Membership, RoleAssignment, User, UserId
 from tests.support.agreement import ledger_entries
 from tests.support.deployment import Deployment
@@ -22,12 +22,12 @@ from tests.support.spicedb_proxy import SpiceDBProxy, Writes, through_proxy
 
 INVITEES = ("bob", "dan", "eve", "fay")
 OWN_ROLES = ("night", "guard", "purser")
-"""What organizations call roles of their own, once they have made them."""
+"""The ids of custom roles."""
 
 
 @dataclass
 class Invitee:
-    """Somebody with an address, who may be invited anywhere, and signs in once they were."""
+    """A person with an address who can be invited anywhere, and signs in afterwards."""
 
     address: str
     secrets: list[str] = field(default_factory=list)
@@ -37,19 +37,19 @@ class Invitee:
 
 @dataclass
 class Simulation:
-    """Who takes part in one history; everything they do goes through a link that may be broken."""
+    """The state of one history. All requests go through a proxy that may be broken."""
 
     deployment: Deployment
     proxy: SpiceDBProxy
     other_process: Deployment
-    """Another process, whose link is never broken."""
+    """Another process, whose connection to SpiceDB is never broken."""
     organizations: list[Organization]
     invitees: list[Invitee]
     deleted: list[Organization] = field(default_factory=list)
     service_accounts: list[tuple[Organization, Person]] = field(default_factory=list)
     """Service accounts, those that have ended among them, each with its organization."""
     behind: set[str] = field(default_factory=set)
-    """The organizations of which something decided may not have arrived."""
+    """The organizations with positions that may not have arrived."""
 
     @property
     def roles(self) -> list[str]:
@@ -58,17 +58,17 @@ class Simulation:
 
     @property
     def every_role(self) -> list[str]:
-        """Those, and what an organization may have made."""
+        """The roles of the catalog, and the ids of custom roles."""
         return [*self.roles, *OWN_ROLES]
 
     async def create_organization(self, name: str) -> None:
-        """Let an operator found another organization."""
+        """Create another organization as an operator."""
         self.organizations.append(
             through_proxy(self.deployment, await self.other_process.create_organization(name))
         )
 
     def people(self, organization: Organization) -> list[Person]:
-        """Everybody who ever signed in, the organization's founder first."""
+        """Everybody who ever signed in, the organization's first administrator first."""
         known = [invitee.person for invitee in self.invitees if invitee.person is not None]
         return [
             organization.administrator,
@@ -76,7 +76,7 @@ class Simulation:
         ]
 
     async def administrators(self, organization: Organization) -> set[UserId]:
-        """The people who are active administrators without an end, as the rows say."""
+        """The people who are active administrators without expiry, read from the rows."""
         async with self.deployment.service.reads() as session:
             return set(
                 await session.scalars(
@@ -110,7 +110,7 @@ class Simulation:
             )
 
     def read_mails(self) -> None:
-        """Let everybody read what has come for them."""
+        """Read all mails that have arrived."""
         for path in sorted((self.deployment.settings.home / "mail").glob("*.eml")):
             mail = email.message_from_bytes(path.read_bytes(), policy=email.policy.default)
             match = re.search(r"[?&]token=([\w-]+)", str(mail.get_content()))
@@ -121,7 +121,10 @@ class Simulation:
             path.unlink()
 
     def record_answer(self, organization: Organization, answer: httpx.Response) -> str:
-        """Take an answer in; it may fail only for want of the engine. Returns its sense."""
+        """Record an answer.
+
+        It may be an error only if the proxy is broken. Returns a description.
+        """
         if answer.status_code >= 500:
             assert answer.json()["code"] == "organization_busy", answer.text
             self.proxy_failure()
@@ -133,7 +136,7 @@ class Simulation:
         return f"{answer.request.method} {answer.request.url.path} {answer.status_code} {code}"
 
     def record_receipts(self, receipts: Iterable[Receipt]) -> None:
-        """Take in how far a change has come."""
+        """Record how far a change has come."""
         for receipt in receipts:
             if receipt.pending:
                 self.proxy_failure()
@@ -147,10 +150,10 @@ class Simulation:
         return "the link is broken"
 
     async def repair(self) -> None:
-        """Mend the link, and have another process bring in all that is pending anywhere."""
+        """Repair the proxy, and deliver everything pending from another process."""
         self.proxy.writes = Writes.ARRIVE
         settings = self.deployment.settings
-        marks = database(settings.sqlalchemy_url, connections=1)
+        marks = create_pool(settings.sqlalchemy_url, connections=1)
         applier = Applier(self.deployment.service.engine, marks)
         for organization in [*self.organizations, *self.deleted]:
             if await ledger_entries(organization):
@@ -162,7 +165,7 @@ class Simulation:
 async def create_simulation(
     deployment: Deployment, proxy: SpiceDBProxy, elsewhere: Deployment
 ) -> Simulation:
-    """Two new organizations, and guests whom nobody knows yet."""
+    """Two new organizations, and invitees who are unknown everywhere."""
     proxy.writes = Writes.ARRIVE
     mark = secrets.token_hex(4)
     invitees = [Invitee(f"{name}@{mark}.example") for name in INVITEES]

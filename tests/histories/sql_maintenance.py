@@ -1,4 +1,4 @@
-"""What maintenance does to rows with SQL of its own, through a session of the ledger."""
+"""Maintenance with raw SQL, through a session of the ledger."""
 
 from enum import Enum, auto
 from typing import Any
@@ -89,7 +89,7 @@ class Outcome(Enum):
 
     COMMIT = auto()
     DIE = auto()
-    """Committed, and the process is gone before anything arrives in SpiceDB."""
+    """Committed, but the process dies before anything arrives in SpiceDB."""
     ROLL_BACK = auto()
 
 
@@ -102,9 +102,9 @@ async def run(
     role: str,
     ending: Outcome,
 ) -> str:
-    """Run statements, each in a savepoint of its own that is kept or not, and end.
+    """Run statements, each in a savepoint that is released or rolled back.
 
-    They keep away from the last administrators, whom only the product's rules protect.
+    They leave the last administrators alone, which only the product's rules protect.
     """
     kept = await simulation.administrators(here)
     others = [person.id for person in simulation.people(here) if person.id not in kept]

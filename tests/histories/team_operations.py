@@ -1,4 +1,4 @@
-"""What people do to an organization's teams; what the tests call a `Team` is the organization."""
+"""Operations on teams over the API."""
 
 from random import Random
 from typing import Any
@@ -12,27 +12,27 @@ IDS = ("pay", "ops")
 
 
 async def team_operation(simulation: Simulation, chance: Random) -> str:
-    """Have somebody, mostly an administrator, do something to one of the teams."""
+    """Change one of the teams as a member, mostly an administrator."""
     organization = chance.choice(simulation.organizations)
     people, rulers = simulation.people(organization), await simulation.administrators(organization)
     some = [each for each in people if each.id in rulers] if chance.random() < 0.75 else people
     by, id = chance.choice(some or people), chance.choice(IDS)
-    deed, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
-    [happening] = chance.choices(deed, weights)
+    operation, weights = [make, hold, put, take, leave, rename, end], [3, 5, 8, 3, 1, 1, 1]
+    [happening] = chance.choices(operation, weights)
     return await happening(simulation, organization, by, id, chance)
 
 
 async def make(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Make a team, perhaps one that there is already."""
+    """Create a team whose id may be in use."""
     return await _ask(simulation, organization, by, "POST", "", {"id": id, "name": id.title()})
 
 
 async def hold(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Have it hold some roles, among them perhaps one that no team may hold."""
+    """Replace the roles of the team, perhaps with one that teams may not hold."""
     roles = chance.sample(simulation.roles, chance.choice([0, 1, 1, 2]))
     wanted = [{"role": role, **await _end(simulation, chance)} for role in roles]
     return await _ask(simulation, organization, by, "PUT", f"/{id}/roles", {"roles": wanted})
@@ -41,18 +41,18 @@ async def hold(
 async def put(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Put somebody into it, or move the end of a place."""
-    whom = chance.choice(simulation.people(organization))
+    """Add a member, or move the expiry of a team membership."""
+    target = chance.choice(simulation.people(organization))
     body = await _end(simulation, chance)
-    return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{whom.id}", body)
+    return await _ask(simulation, organization, by, "PUT", f"/{id}/members/{target.id}", body)
 
 
 async def take(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Take somebody out of it."""
-    whom = chance.choice(simulation.people(organization))
-    return await _ask(simulation, organization, by, "DELETE", f"/{id}/members/{whom.id}")
+    """Remove a member from the team."""
+    target = chance.choice(simulation.people(organization))
+    return await _ask(simulation, organization, by, "DELETE", f"/{id}/members/{target.id}")
 
 
 async def leave(
@@ -66,7 +66,7 @@ async def leave(
 async def rename(
     simulation: Simulation, organization: Organization, by: Person, id: str, chance: Random
 ) -> str:
-    """Call it something else, which is no change of who may do what."""
+    """Rename the team, which changes no access."""
     return await _ask(simulation, organization, by, "PATCH", f"/{id}", {"name": "Another"})
 
 

@@ -1,7 +1,7 @@
-"""Random histories of several organizations, with every operation there is, also while writes fail.
+"""Random histories of several organizations with every operation, also while writes fail.
 
-After each step the rows, the ledger and SpiceDB agree. TEAMACCESS_HISTORIES=<number> tells more
-histories than the usual few; TEAMACCESS_SEED=<number> tells the same ones again.
+After each step, rows, ledger and SpiceDB agree. TEAMACCESS_HISTORIES=<number> runs more histories.
+TEAMACCESS_SEED=<number> repeats them.
 """
 
 import asyncio
@@ -46,12 +46,12 @@ class History(RuleBasedStateMachine):
     simulation: Simulation
     step = 0
 
-    def happen(self, deed: Coroutine[Any, Any, Any]) -> Any:
+    def happen(self, operation: Coroutine[Any, Any, Any]) -> Any:
         """Wait until something is done."""
-        return asyncio.run_coroutine_threadsafe(deed, self.loop).result(timeout=60)
+        return asyncio.run_coroutine_threadsafe(operation, self.loop).result(timeout=60)
 
     async def gather(self) -> Simulation:
-        """Bring together who takes part."""
+        """Create the simulation."""
         raise NotImplementedError
 
     @initialize(luck=st.integers(0, 2**32))

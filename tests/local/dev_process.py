@@ -19,7 +19,7 @@ class Dev:
     """A running stack, and what it told of itself."""
 
     process: subprocess.Popen[str]
-    told: dict[str, Any]
+    reported: dict[str, Any]
 
     @classmethod
     def start(cls, *options: str | Path) -> "Dev":
@@ -36,7 +36,7 @@ class Dev:
 
     @property
     def children(self) -> list[psutil.Process]:
-        return [psutil.Process(pid) for pid in self.told["pids"].values()]
+        return [psutil.Process(pid) for pid in self.reported["pids"].values()]
 
     def stop(self) -> int:
         """End it as a person does; returns its exit code."""
@@ -50,8 +50,8 @@ class Dev:
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """Ask the API as the demo administrator."""
-        headers = {"Authorization": f"Bearer {self.told['administrator']['token']}"}
-        answer = httpx.request(method, self.told["api"] + path, json=body, headers=headers)
+        headers = {"Authorization": f"Bearer {self.reported['administrator']['token']}"}
+        answer = httpx.request(method, self.reported["api"] + path, json=body, headers=headers)
         return answer.raise_for_status().json()
 
 

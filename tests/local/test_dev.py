@@ -13,7 +13,7 @@ def test_dev_json_lists_all_addresses_and_only_its_owner_reads_it(
     start_dev: StartDev, home: Path
 ) -> None:
     dev = start_dev()
-    assert json.loads((home / "dev.json").read_text()) == dev.told
+    assert json.loads((home / "dev.json").read_text()) == dev.reported
     assert stat.S_IMODE((home / "dev.json").stat().st_mode) == 0o600
     assert {child.name() for child in dev.children} >= {"postgres", "spicedb"}
     assert "users_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
@@ -31,7 +31,7 @@ def test_data_and_tokens_survive_a_kill_of_all_processes(start_dev: StartDev) ->
     for child in children:
         child.kill()
     after = start_dev()
-    after.told["administrator"] = before.told["administrator"]
+    after.reported["administrator"] = before.reported["administrator"]
     pending = after.ask("GET", "/v1/organizations/acme/invitations?status=pending")
     assert [each["id"] for each in pending["items"]] == [invited["id"]]
 
@@ -40,7 +40,7 @@ def test_the_death_of_one_process_is_reported_and_ends_the_rest(
     start_dev: StartDev, home: Path
 ) -> None:
     dev = start_dev()
-    psutil.Process(dev.told["pids"]["api"]).kill()
+    psutil.Process(dev.reported["pids"]["api"]).kill()
     assert dev.process.wait(30) == 2
     said: str = json.loads(dev.last_words())["detail"]
     assert said.startswith(
@@ -54,11 +54,11 @@ def test_the_death_of_one_process_is_reported_and_ends_the_rest(
 
 def test_a_home_keeps_its_catalog(start_dev: StartDev, home: Path) -> None:
     dev = start_dev("--catalog", "finicom")
-    assert dev.told["catalog"] == "finicom"
+    assert dev.reported["catalog"] == "finicom"
     assert "members_invite" in dev.ask("GET", "/v1/organizations/acme/permissions")["actions"]
     assert dev.stop() == 0
     assert "has data of the catalog finicom" in refusal("--home", home, "--catalog", "fintoc")
-    assert start_dev().told["catalog"] == "finicom"
+    assert start_dev().reported["catalog"] == "finicom"
 
 
 def test_an_unknown_catalog_is_refused_with_the_known_ones(home: Path) -> None:

@@ -19,10 +19,10 @@ time.sleep(600)
 def test_a_child_that_uses_too_much_memory_is_restarted(
     new_stack: NewStack, tmp_path: Path
 ) -> None:
-    stack, told = new_stack(), tmp_path / "told"
+    stack, reported = new_stack(), tmp_path / "told"
     child = stack.supervisor.start(
         "hungry",
-        [sys.executable, "-c", HUNGRY, str(told)],
+        [sys.executable, "-c", HUNGRY, str(reported)],
         environment={"PATH": os.environ["PATH"]},
         max_memory=60_000_000,
     )
@@ -31,7 +31,7 @@ def test_a_child_that_uses_too_much_memory_is_restarted(
         child.restart_if_too_large()
         time.sleep(0.05)
     assert child.pid != first
-    while told.read_text().count("begun") < 2 and time.monotonic() < deadline:
+    while reported.read_text().count("begun") < 2 and time.monotonic() < deadline:
         time.sleep(0.05)
     child.ensure_running()
 

@@ -28,7 +28,7 @@ class Provider:
 
     port: int
     process: subprocess.Popen[str]
-    told: dict[str, Any]
+    reported: dict[str, Any]
 
     @classmethod
     def start(cls, port: int | None = None) -> "Provider":
@@ -64,17 +64,17 @@ class Provider:
         """Start it again in the same place, with other keys."""
         self.stop()
         again = Provider.start(self.port)
-        self.process, self.told = again.process, again.told
+        self.process, self.reported = again.process, again.reported
 
     @property
     def issuer(self) -> str:
         """What it calls itself."""
-        issuer: str = self.told["issuer"]
+        issuer: str = self.reported["issuer"]
         return issuer
 
     def key(self, algorithm: str = "RS256") -> dict[str, Any]:
         """One of its private keys."""
-        return next(key for key in self.told["keys"] if key["alg"] == algorithm)
+        return next(key for key in self.reported["keys"] if key["alg"] == algorithm)
 
     def sign(self, claims: dict[str, Any], algorithm: str = "RS256", **header: Any) -> str:
         """A token with its signature, whatever that says."""

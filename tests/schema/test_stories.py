@@ -16,12 +16,12 @@ def test_the_schema_answers_as_the_story_says(engine: Engine, path: Path) -> Non
 
 
 def test_every_role_has_a_story() -> None:
-    told = {path.stem for path in FILES}
+    reported = {path.stem for path in FILES}
     assert {
         *("fintoc_administrator", "fintoc_operations", "fintoc_finance_and_accounting"),
         *("fintoc_support", "fintoc_product", "fintoc_developer"),
         *("finicom_admin", "finicom_write", "finicom_read"),
-    } <= told
+    } <= reported
 
 
 def test_a_wrong_story_fails(engine: Engine) -> None:

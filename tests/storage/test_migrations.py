@@ -103,14 +103,14 @@ async def test_details_of_another_tenant_are_removed_from_old_findings(
     url = postgres.url(GROWN, OWNER)
     await asyncio.to_thread(upgrade, url, "0003")
     acme = ["TOUCH organization:acme#member@user:eve", "DELETE team:acme/pay#member@user:eve"]
-    told = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
+    reported = [acme[0], "TOUCH organization:ghost#member@user:eve", acme[1]]
     async with _connected(url) as connection:
-        await connection.exec_driver_sql(FOUND % {"told": json.dumps(told)})
+        await connection.exec_driver_sql(FOUND % {"told": json.dumps(reported)})
     await asyncio.to_thread(upgrade, url)
     async with _connected(url) as connection:
         details = list(await connection.scalars(select(Finding.details).order_by(Finding.id)))
     assert details == [
         {"count": 2, "updates": acme, "zed_token": "z"},
-        {"count": 500, "updates": [told[1]], "zed_token": "z"},
+        {"count": 500, "updates": [reported[1]], "zed_token": "z"},
         {"counts": {"extra": 1}},
     ]

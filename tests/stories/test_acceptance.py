@@ -79,10 +79,10 @@ async def test_a_user_with_another_address_cannot_accept_and_the_invitation_stay
     refused(await accept(eve, secret), 403, "accepts_for_somebody_else")
     refused(await accept(acme.administrator, secret), 403, "accepts_for_somebody_else")
 
-    told = (await acme.events())[-1]
-    assert told.kind == "acceptance_refused"
-    assert told.actor == f"user:{acme.administrator.id}"
-    assert told.details == {"code": "accepts_for_somebody_else"}
+    reported = (await acme.events())[-1]
+    assert reported.kind == "acceptance_refused"
+    assert reported.actor == f"user:{acme.administrator.id}"
+    assert reported.details == {"code": "accepts_for_somebody_else"}
     assert (await acme.accept("bob")).status_code == 200
 
 
@@ -211,16 +211,16 @@ async def test_an_acceptance_is_an_event_of_the_organization_and_a_sign_in(
     accepted = await acme.accept("bob")
     bob = accepted.json()["user"]
 
-    told, signed_in = (await acme.events())[-2:]
+    reported, signed_in = (await acme.events())[-2:]
     invited = f"user:{bob} invited by user:{acme.administrator.id}"
-    assert (told.kind, told.actor) == ("invitation_accepted", invited)
-    assert told.subject == f"invitation:{id}"
-    assert told.details == {
+    assert (reported.kind, reported.actor) == ("invitation_accepted", invited)
+    assert reported.subject == f"invitation:{id}"
+    assert reported.details == {
         "user": bob,
         "roles": ["support"],
         "invited_by": acme.administrator.id,
     }
-    assert told.request_id == accepted.headers["X-Request-Id"]
+    assert reported.request_id == accepted.headers["X-Request-Id"]
     assert (signed_in.kind, signed_in.subject) == ("signed_in", f"user:{bob}")
 
 

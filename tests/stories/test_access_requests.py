@@ -52,19 +52,22 @@ async def test_an_approval_assigns_the_role_for_the_requested_time(
     answer = await decide(where, "approve", acme.administrator, reason="the release")
 
     assert answer.status_code == 200, answer.text
-    told = answer.json()
-    until = datetime.fromisoformat(told["granted_until"])
+    reported = answer.json()
+    until = datetime.fromisoformat(reported["granted_until"])
     assert timedelta(0) <= until - before - timedelta(hours=HOURS) < timedelta(minutes=1)
-    assert (told["status"], told["granted_role"]) == ("approved", "developer")
-    assert told["decided_by"] == acme.administrator.id
-    assert (told["reason"], told["decision_reason"]) == ("a case for tonight", "the release")
+    assert (reported["status"], reported["granted_role"]) == ("approved", "developer")
+    assert reported["decided_by"] == acme.administrator.id
+    assert (reported["reason"], reported["decision_reason"]) == (
+        "a case for tonight",
+        "the release",
+    )
     assert await acme.can(bob, "webhooks_create", at=answer.headers["Zed-Token"])
     stamp = format_instant(until)
     assert (await acme.ledger())[-1] == [
         f"TOUCH organization:{acme.id}#developer@user:{bob.id}[expiration:{stamp}]"
     ]
     assert (await acme.roles_by_member())[bob.id] == ["developer", "support"]
-    assert (await bob.ask("GET", where)).json() == told
+    assert (await bob.ask("GET", where)).json() == reported
     await assert_agreement(acme)
 
 
@@ -219,8 +222,8 @@ async def test_an_approver_cannot_give_a_role_beyond_their_own_for_an_action(
     where = await create_access_request(branch, people["nora"], action="counter_view")
     answer = await decide(where, "approve", people["lea"], role="auditor")
     refused(answer, 403, "role_beyond_giver")
-    told = refused(await decide(where, "approve", people["lea"]), 400, "role_needed")
-    assert set(told["roles"]) == {"lead", "deputy", "clerk"}
+    reported = refused(await decide(where, "approve", people["lea"]), 400, "role_needed")
+    assert set(reported["roles"]) == {"lead", "deputy", "clerk"}
 
 
 async def test_members_cannot_approve_a_request_of_a_member_above_them(
@@ -283,8 +286,8 @@ async def test_only_the_requester_withdraws_a_request(acme: Organization, bob: P
     for somebody in (eve, acme.administrator):
         answer = await decide(where, "withdraw", somebody)
         refused(answer, 404, "unknown_access_request")
-    told = (await decide(where, "withdraw", bob)).json()
-    assert (told["status"], told["decided_by"]) == ("withdrawn", bob.id)
+    reported = (await decide(where, "withdraw", bob)).json()
+    assert (reported["status"], reported["decided_by"]) == ("withdrawn", bob.id)
     for verb, by in (("approve", acme.administrator), ("decline", acme.administrator)):
         problem = refused(await decide(where, verb, by), 409, "access_request_decided")
         assert f"is withdrawn, so it can't be {verb.rstrip('e')}ed." in problem["detail"]
@@ -336,8 +339,8 @@ async def test_the_end_of_a_membership_withdraws_its_requests(
         done = await bob.ask("POST", f"{acme.path}/leave")
     assert done.status_code == 204
 
-    told = (await acme.administrator.ask("GET", where)).json()
-    assert (told["status"], told["decided_by"]) == ("withdrawn", None)
+    reported = (await acme.administrator.ask("GET", where)).json()
+    assert (reported["status"], reported["decided_by"]) == ("withdrawn", None)
     refused(await decide(where, "approve", acme.administrator), 409, "access_request_decided")
     said = [each for each in await acme.events() if each.kind == "access_withdrawn"]
     assert [each.details for each in said] == [{"user": bob.id, "because": "membership_ended"}]
@@ -364,13 +367,13 @@ async def test_the_audit_trail_contains_only_hashes_of_the_reasons(
     await decide(second, "decline", acme.administrator)
     await decide(await create_access_request(acme, bob, role="product"), "withdraw", bob)
 
-    told = (await acme.events())[before:]
+    reported = (await acme.events())[before:]
 
-    assert [each.kind for each in told] == [
+    assert [each.kind for each in reported] == [
         *("access_requested", "access_approved", "access_requested", "access_declined"),
         *("access_requested", "access_withdrawn"),
     ]
-    asks, approval, _, refusal, _, back = told
+    asks, approval, _, refusal, _, back = reported
     assert asks.details == {"role": "developer", "hours": HOURS}
     assert approval.details["user"] == bob.id
     assert approval.details["role"] == "developer"

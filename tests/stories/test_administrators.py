@@ -17,23 +17,25 @@ SOON = (datetime.now(UTC) + timedelta(days=30)).isoformat()
 
 
 async def set_roles(
-    organization: Organization, whom: Person, by: Person | None = None, **ends: str | None
+    organization: Organization, target: Person, by: Person | None = None, **ends: str | None
 ) -> httpx.Response:
     """Give somebody exactly these roles, each with its end."""
     body: dict[str, Any] = {
         "roles": [{"role": role, "expires_at": end} for role, end in ends.items()]
     }
     return await (by or organization.administrator).ask(
-        "PUT", f"{organization.path}/members/{whom.id}/roles", json=body
+        "PUT", f"{organization.path}/members/{target.id}/roles", json=body
     )
 
 
-@pytest.mark.parametrize("deed", ["demote", "end", "suspend", "remove", "leave"])
-async def test_the_last_administrator_cannot_be_removed(initech: Organization, deed: str) -> None:
+@pytest.mark.parametrize("operation", ["demote", "end", "suspend", "remove", "leave"])
+async def test_the_last_administrator_cannot_be_removed(
+    initech: Organization, operation: str
+) -> None:
     ana = initech.administrator
     await initech.add_members({"bob": ["write"]})
     before = await initech.ledger()
-    deeds = {
+    operations = {
         "demote": lambda: set_roles(initech, ana, write=None),
         "end": lambda: set_roles(initech, ana, admin=SOON),
         "suspend": lambda: initech.suspend(ana),
@@ -41,7 +43,7 @@ async def test_the_last_administrator_cannot_be_removed(initech: Organization, d
         "leave": lambda: ana.ask("POST", f"{initech.path}/leave"),
     }
 
-    problem = refused(await deeds[deed](), 409, "last_administrator")
+    problem = refused(await operations[operation](), 409, "last_administrator")
 
     assert problem["user"] == ana.id
     assert await initech.ledger() == before
@@ -89,8 +91,8 @@ async def test_no_expiry_leaves_an_organization_without_an_administrator(
     assert await swept(initech) == 2
 
     assert (await initech.roles_by_member())[initech.administrator.id] == ["admin"]
-    for deed in ("suspend", "remove"):
-        answer = await initech.change_status(deed, initech.administrator, by=people["fay"])
+    for operation in ("suspend", "remove"):
+        answer = await initech.change_status(operation, initech.administrator, by=people["fay"])
         refused(answer, 409, "last_administrator")
     assert await initech.can(initech.administrator, "members_invite")
     await initech.set_role_expiry(people["fay"], "admin", now - timedelta(seconds=1))
@@ -175,18 +177,18 @@ async def test_after_any_two_concurrent_changes_one_administrator_remains(
     ana = initech.administrator
     bob = await initech.member("bob", roles=["admin"])
 
-    def deed(name: str, by: Person, whom: Person) -> Any:
+    def operation(name: str, by: Person, target: Person) -> Any:
         match name:
             case "leave":
                 return by.ask("POST", f"{initech.path}/leave")
             case "end":
-                return set_roles(initech, whom, by=by, admin=SOON)
+                return set_roles(initech, target, by=by, admin=SOON)
             case "demote":
-                return set_roles(initech, whom, by=by, read=None)
+                return set_roles(initech, target, by=by, read=None)
             case _:
-                return initech.change_status(name, whom, by=by)
+                return initech.change_status(name, target, by=by)
 
-    answers = await asyncio.gather(deed(one, ana, bob), deed(other, bob, ana))
+    answers = await asyncio.gather(operation(one, ana, bob), operation(other, bob, ana))
 
     assert sum(answer.is_success for answer in answers) == 1, [each.text for each in answers]
     for person in (ana, bob):

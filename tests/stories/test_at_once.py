@@ -60,8 +60,8 @@ async def test_a_new_address_that_accepts_two_organizations_at_once_becomes_one_
             )
         )
 
-        made, told = sorted(answers, key=lambda answer: answer.status_code)
-        refused(told, 401, "sign_in_to_accept")
+        made, reported = sorted(answers, key=lambda answer: answer.status_code)
+        refused(reported, 401, "sign_in_to_accept")
         bob = Person(acme.deployment, UserId(made.json()["user"]), "", made.json()["access_token"])
         rest = [await bob.ask("POST", "/v1/invitations/accept", json={"token": s}) for s in secrets]
         assert sorted(answer.status_code for answer in rest) == [200, 409]

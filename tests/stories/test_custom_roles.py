@@ -90,7 +90,7 @@ async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_sav
     ) as change:  # as if the catalog had got links_delete later
         role = await find_custom_role(change.session, acme.id, RoleId("hooks"))
         assert role is not None
-        role.allow_exactly(frozenset({"links_edit"}))
+        role.replace_actions(frozenset({"links_edit"}))
     shown = (await show(acme, "hooks")).json()
     assert (shown["actions"], shown["could_add"]) == (["links_edit"], ["links_delete"])
     changed = (await replace(acme, "hooks", all_of("links", "manage"))).json()
@@ -117,9 +117,9 @@ async def test_a_change_of_a_role_takes_effect_for_all_holders_in_one_position(
     for person in people:
         assert await acme.can(person, "links_edit", at=token)
         assert not await acme.can(person, "transfers_view", at=token)
-    told = (await acme.events())[-1]
-    assert told.kind == "role_changed"
-    assert told.details == {
+    reported = (await acme.events())[-1]
+    assert reported.kind == "role_changed"
+    assert reported.details == {
         "added": ["links_edit"],
         "removed": ["transfers_view"],
         "renamed": True,

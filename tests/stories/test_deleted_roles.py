@@ -80,12 +80,12 @@ async def again(here: Organization, asked: AccessRequest) -> AccessRequest:
         return await session.get_one(AccessRequest, (here.id, asked.id))
 
 
-async def ends(here: Organization, whom: Person) -> dict[str, datetime | None]:
+async def ends(here: Organization, target: Person) -> dict[str, datetime | None]:
     """The ends of somebody's roles, as the rows have them."""
     async with here.deployment.service.reads() as session:
         rows = await session.scalars(
             select(RoleAssignment).where(
-                RoleAssignment.organization_id == here.id, RoleAssignment.user_id == whom.id
+                RoleAssignment.organization_id == here.id, RoleAssignment.user_id == target.id
             )
         )
         return {row.role: row.expires_at for row in rows}

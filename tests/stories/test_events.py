@@ -59,12 +59,12 @@ async def test_everything_an_administrator_does_is_an_event_of_the_organization(
     done = await DEEDS[kind](acme, bob, invitation)
 
     assert done.is_success, done.text
-    told = await newest(acme, done)
-    assert (told.kind, told.chain, told.channel) == (kind, acme.id, "api")
-    assert told.actor == f"user:{acme.administrator.id}"
-    assert told.subject is not None
-    assert IDS.fullmatch(told.subject)
-    assert told.request_id == done.headers["X-Request-Id"]
+    reported = await newest(acme, done)
+    assert (reported.kind, reported.chain, reported.channel) == (kind, acme.id, "api")
+    assert reported.actor == f"user:{acme.administrator.id}"
+    assert reported.subject is not None
+    assert IDS.fullmatch(reported.subject)
+    assert reported.request_id == done.headers["X-Request-Id"]
 
 
 async def test_reactivating_leaving_and_creating_an_organization_are_events(
@@ -112,11 +112,11 @@ async def test_a_refusal_is_an_event_with_the_actor_and_the_route(
     answer = await REFUSALS[code](acme, bob)
 
     refused(answer, 403, code)
-    told = await newest(acme, answer)
-    assert (told.kind, told.chain) == ("refused", acme.id)
-    assert told.details["code"] == code
-    assert told.details["method"] in ("POST", "PUT")
-    assert told.details["route"].startswith("/v1/organizations/{organization")
+    reported = await newest(acme, answer)
+    assert (reported.kind, reported.chain) == ("refused", acme.id)
+    assert reported.details["code"] == code
+    assert reported.details["method"] in ("POST", "PUT")
+    assert reported.details["route"].startswith("/v1/organizations/{organization")
 
 
 async def test_a_request_about_a_foreign_organization_is_an_event_that_this_organization_does_not_see(
@@ -126,10 +126,10 @@ async def test_a_request_about_a_foreign_organization_is_an_event_that_this_orga
 
     answer = await acme.administrator.ask("GET", f"{globex.path}/members")
 
-    told = await newest(acme, answer)
-    assert (told.chain, told.kind) == (Event.PLATFORM, "refused")
-    assert told.actor == f"user:{acme.administrator.id}"
-    assert told.details["facts"] == {"organization": globex.id}
+    reported = await newest(acme, answer)
+    assert (reported.chain, reported.kind) == (Event.PLATFORM, "refused")
+    assert reported.actor == f"user:{acme.administrator.id}"
+    assert reported.details["facts"] == {"organization": globex.id}
     assert len(await globex.events()) == before
 
 
@@ -141,8 +141,8 @@ async def test_the_use_of_an_ended_session_is_an_event(acme: Organization) -> No
     answer = await bob.ask("GET", "/v1/me")
 
     refused(answer, 401, "invalid_token")
-    told = await newest(acme, answer)
-    assert (told.kind, told.actor) == ("sign_in_refused", f"user:{bob.id}")
+    reported = await newest(acme, answer)
+    assert (reported.kind, reported.actor) == ("sign_in_refused", f"user:{bob.id}")
 
 
 async def test_the_chains_of_events_are_unbroken(acme: Organization) -> None:
@@ -161,10 +161,14 @@ async def test_the_chains_of_events_are_unbroken(acme: Organization) -> None:
 async def test_an_event_contains_only_ids(acme: Organization) -> None:
     before = len(await acme.deployment.events(Event.PLATFORM))
     await acme.member("bob", roles=["support"])
-    for told in [*await acme.events(), *(await acme.deployment.events(Event.PLATFORM))[before:]]:
+    for reported in [
+        *await acme.events(),
+        *(await acme.deployment.events(Event.PLATFORM))[before:],
+    ]:
         assert re.fullmatch(
-            r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system", told.actor
+            r"(user|operator):[\w.-]+( (via|invited by) user:[\w-]+)?|anonymous|system",
+            reported.actor,
         )
-        assert told.subject is None or IDS.fullmatch(told.subject)
-        assert "@" not in str(told.details)
-        assert told.request_id
+        assert reported.subject is None or IDS.fullmatch(reported.subject)
+        assert "@" not in str(reported.details)
+        assert reported.request_id

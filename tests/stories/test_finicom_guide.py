@@ -69,6 +69,6 @@ async def test_at_fintoc_only_operators_create_organizations(fintoc: Deployment)
     assert (mine.status_code, mine.json()["code"]) == (403, "only_operators_found")
 
     operator = await fintoc.operator_person()
-    theirs = await operator.ask("POST", "/v1/organizations", json=body)
-    assert theirs.status_code == 201
+    others = await operator.ask("POST", "/v1/organizations", json=body)
+    assert others.status_code == 201
     assert (await operator.ask("POST", "/v1/organizations", json=body)).status_code == 409

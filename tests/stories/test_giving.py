@@ -29,12 +29,14 @@ async def people(branch: Organization) -> dict[str, Person]:
     return await branch.add_members(PEOPLE)
 
 
-async def do(organization: Organization, deed: str, whom: Person, by: Person) -> httpx.Response:
+async def do(
+    organization: Organization, operation: str, target: Person, by: Person
+) -> httpx.Response:
     """Do something to a member: leave them the role of a clerk, or none, or what the deed says."""
-    if deed in ("clerk", "nothing"):
-        roles = ["clerk"] if deed == "clerk" else []
-        return await organization.change_roles(whom, *roles, by=by)
-    return await organization.change_status(deed, whom, by=by)
+    if operation in ("clerk", "nothing"):
+        roles = ["clerk"] if operation == "clerk" else []
+        return await organization.change_roles(target, *roles, by=by)
+    return await organization.change_status(operation, target, by=by)
 
 
 async def test_a_lead_gives_what_a_lead_holds(
@@ -80,33 +82,33 @@ async def test_not_even_the_owner_gives_an_operators_role(
     refused(answer, 403, "operator_only_role")
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("operation", DEEDS)
 async def test_members_cannot_act_on_members_above_them(
-    branch: Organization, people: dict[str, Person], deed: str
+    branch: Organization, people: dict[str, Person], operation: str
 ) -> None:
     another = (await branch.add_members({"another": ["owner"]}))["another"]
     for name in ("ana", "ada", "cleo", "both"):
-        whom = branch.people[name]
-        if deed == "reactivate":
-            await branch.suspend(whom, by=another)
+        target = branch.people[name]
+        if operation == "reactivate":
+            await branch.suspend(target, by=another)
         before = await branch.ledger()
 
-        answer = await do(branch, deed, whom, by=people["lea"])
+        answer = await do(branch, operation, target, by=people["lea"])
 
         problem = refused(answer, 403, "member_above_actor")
-        assert problem["user"] == whom.id
+        assert problem["user"] == target.id
         assert problem["missing"]
         assert await branch.ledger() == before
 
 
-@pytest.mark.parametrize("deed", DEEDS)
+@pytest.mark.parametrize("operation", DEEDS)
 async def test_members_may_act_on_equals_and_on_members_below_them(
-    branch: Organization, people: dict[str, Person], deed: str
+    branch: Organization, people: dict[str, Person], operation: str
 ) -> None:
     for name in ("leo", "dan", "carl", "nora"):
-        if deed == "reactivate":
+        if operation == "reactivate":
             await branch.suspend(people[name])
-        answer = await do(branch, deed, people[name], by=people["lea"])
+        answer = await do(branch, operation, people[name], by=people["lea"])
         assert answer.is_success, answer.text
 
 
@@ -117,8 +119,10 @@ async def test_temporary_and_expired_roles_count_for_rank(
     ada = people["ada"]
     await branch.set_role_expiry(ada, "auditor", datetime.now(UTC) + timedelta(days=days))
 
-    for deed in ("suspend", "remove"):
-        refused(await branch.change_status(deed, ada, by=people["lea"]), 403, "member_above_actor")
+    for operation in ("suspend", "remove"):
+        refused(
+            await branch.change_status(operation, ada, by=people["lea"]), 403, "member_above_actor"
+        )
 
 
 async def test_roles_that_the_caller_held_a_moment_ago_do_not_count(
@@ -160,9 +164,9 @@ async def test_a_member_who_may_only_invite_can_do_only_that(
     branch: Organization, people: dict[str, Person]
 ) -> None:
     dan = people["dan"]
-    for deed in ("suspend", "remove", "reactivate"):
+    for operation in ("suspend", "remove", "reactivate"):
         problem = refused(
-            await branch.change_status(deed, people["carl"], by=dan), 403, "missing_permission"
+            await branch.change_status(operation, people["carl"], by=dan), 403, "missing_permission"
         )
         assert problem["permission"] == "people_manage"
     refused(await branch.invite("new", ["lead"], by=dan), 403, "role_beyond_giver")

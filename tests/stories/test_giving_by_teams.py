@@ -64,8 +64,8 @@ async def test_a_lead_adds_nobody_to_a_team_that_holds_more_including_herself(
     branch: Organization, people: dict[str, Person], books: Team
 ) -> None:
     lea = people["lea"]
-    for whom in ("nora", "lea", "ada"):
-        problem = refused(await books.add_member(people[whom], by=lea), 403, "role_beyond_giver")
+    for target in ("nora", "lea", "ada"):
+        problem = refused(await books.add_member(people[target], by=lea), 403, "role_beyond_giver")
         assert problem["missing"] == ["house_audit"]
     assert await books.member_ids() == []
 

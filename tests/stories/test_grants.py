@@ -78,9 +78,9 @@ async def test_a_member_and_a_team_may_do_to_one_resource_what_they_were_granted
             ("send_test", None, "web", end.isoformat().replace("+00:00", "Z")),
         )
     ]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("grants_changed", f"webhook:{acme.id}/wh_1")
-    assert told.details == {
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("grants_changed", f"webhook:{acme.id}/wh_1")
+    assert reported.details == {
         "before": [],
         "after": [f"edit user:{sue.id}", f"send_test team:web until {end.isoformat()}"],
     }
@@ -102,10 +102,10 @@ async def test_setting_grants_replaces_all_of_them_in_one_write(
         f"DELETE {me}#granted_view@user:{sue.id}",
         f"TOUCH {me}#granted_delete@user:{wes.id}",
     ]
-    told = len(await acme.events())
+    reported = len(await acme.events())
     await set_grants(acme, WEBHOOK, grant_to(wes, "delete"), grant_to(sue, "edit"))
     assert len(await acme.ledger()) == before + 1
-    assert len(await acme.events()) == told
+    assert len(await acme.events()) == reported
     await set_grants(acme, WEBHOOK)
     assert (await get_grants(acme, WEBHOOK)).json() == {"grants": []}
 
@@ -164,9 +164,9 @@ async def test_a_grant_expires_at_its_time(acme: Organization, people: dict[str,
     assert [each.partition("[")[0] for each in updates] == [
         f"DELETE webhook:{acme.id}/wh_1#granted_edit@user:{sue.id}"
     ]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.actor) == ("grant_ended", "system")
-    assert told.details == {
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.actor) == ("grant_ended", "system")
+    assert reported.details == {
         "action": "edit",
         "holder": f"user:{sue.id}",
         "expires_at": past.isoformat(),
@@ -250,9 +250,9 @@ async def test_members_cannot_grant_what_they_may_not_do_to_the_resource(
 ) -> None:
     reg, sue, ida = people["reg"], people["sue"], people["ida"]
     assert (await set_grants(acme, WEBHOOK, grant_to(sue, "edit"), by=reg)).status_code == 200
-    for whom in (sue, reg, "web"):
+    for target in (sue, reg, "web"):
         answer = await set_grants(
-            acme, WEBHOOK, grant_to(sue, "edit"), grant_to(whom, "delete"), by=reg
+            acme, WEBHOOK, grant_to(sue, "edit"), grant_to(target, "delete"), by=reg
         )
         assert refused(answer, 403, "grant_beyond_giver")["missing"] == ["delete"]
     # what they were granted on this one they may hand on, on this one

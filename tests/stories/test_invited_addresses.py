@@ -54,8 +54,8 @@ async def test_an_address_beyond_ascii_gets_its_mail_and_can_accept(acme: Organi
     accepted = await acme.deployment.http.post("/v1/invitations/accept", json={"token": secret})
 
     assert accepted.status_code == 200
-    whom = accepted.json()["user"]
-    member = (await acme.administrator.ask("GET", f"{acme.path}/members/{whom}")).json()
+    target = accepted.json()["user"]
+    member = (await acme.administrator.ask("GET", f"{acme.path}/members/{target}")).json()
     assert member["email"] == address == f"zoë@{acme.id}.xn--bcher-kva.example"
 
 

@@ -176,7 +176,7 @@ async def _every_organization(operator: Person) -> list[str]:
     cursor: str | None = None
     while cursor is not None or not ids:
         query = {"limit": "1000", **({"cursor": cursor} if cursor else {})}
-        told = (await operator.ask("GET", "/v1/organizations", params=query)).json()
-        ids += [each["id"] for each in told["items"]]
-        cursor = told["next_cursor"]
+        reported = (await operator.ask("GET", "/v1/organizations", params=query)).json()
+        ids += [each["id"] for each in reported["items"]]
+        cursor = reported["next_cursor"]
     return ids

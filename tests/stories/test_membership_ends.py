@@ -14,11 +14,11 @@ SOON = datetime.now(UTC).replace(microsecond=0) + timedelta(days=30)
 
 
 async def _ends(
-    organization: Organization, whom: Person, at: datetime | None, by: Person | None = None
+    organization: Organization, target: Person, at: datetime | None, by: Person | None = None
 ) -> httpx.Response:
     body = {"expires_at": at.isoformat() if at else None, "reason": "the project ends"}
     who = by or organization.administrator
-    return await who.ask("PATCH", f"{organization.path}/members/{whom.id}", json=body)
+    return await who.ask("PATCH", f"{organization.path}/members/{target.id}", json=body)
 
 
 async def test_a_membership_expires_at_its_time_and_can_be_extended(acme: Organization) -> None:
@@ -35,8 +35,8 @@ async def test_a_membership_expires_at_its_time_and_can_be_extended(acme: Organi
     assert (await _ends(acme, bob, SOON + timedelta(days=1))).status_code == 200
     assert (await _ends(acme, bob, None)).json()["expires_at"] is None
     assert (await acme.ledger())[-1][0].startswith(f"TOUCH {gate} WAS")
-    told = [each.kind for each in await acme.events()]
-    assert told.count("membership_end_changed") == 3
+    reported = [each.kind for each in await acme.events()]
+    assert reported.count("membership_end_changed") == 3
     await assert_agreement(acme)
 
 

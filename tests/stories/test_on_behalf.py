@@ -47,8 +47,8 @@ async def test_a_backend_does_for_a_member_what_both_may_do_and_the_ledger_names
     answer = await branch.change_roles(nora, role, by=site.on_behalf_of(lea.id))
     assert answer.status_code == 200, answer.text
     assert await named(branch) == both
-    told = [(each.kind, each.actor) for each in await branch.events()][-2:]
-    assert told == [("refused", both), ("roles_changed", both)]
+    reported = [(each.kind, each.actor) for each in await branch.events()][-2:]
+    assert reported == [("refused", both), ("roles_changed", both)]
 
     me = (await site.on_behalf_of(lea.id).ask("GET", "/v1/me")).json()
     assert (me["id"], me["kind"], me["via"]) == (lea.id, "person", site.id)
@@ -90,17 +90,17 @@ async def test_a_question_about_the_member_is_answered_for_both(acme: Organizati
         {**here, "action": "authorize", "resource": "transfer:t_1"},
     ]
 
-    async def told(by: Person, *questions: dict[str, Any]) -> list[bool]:
+    async def reported(by: Person, *questions: dict[str, Any]) -> list[bool]:
         answer = await by.ask("POST", "/v1/check", json={"checks": questions})
         return [each["allowed"] for each in answer.raise_for_status().json()["checks"]]
 
-    assert await told(sue, *asked) == [True, True, False, False, False]
-    assert await told(site, *asked) == [True, False, True, True, False]
-    assert await told(site.on_behalf_of(sue.id), *asked) == [True, False, False, False, False]
-    assert await told(ben, *asked) == [True, True, True, True, True]
+    assert await reported(sue, *asked) == [True, True, False, False, False]
+    assert await reported(site, *asked) == [True, False, True, True, False]
+    assert await reported(site.on_behalf_of(sue.id), *asked) == [True, False, False, False, False]
+    assert await reported(ben, *asked) == [True, True, True, True, True]
     named = [{**each, "user": ben.id} for each in asked]
     for questions in (asked, named):
-        assert await told(site.on_behalf_of(ben.id), *questions) == [
+        assert await reported(site.on_behalf_of(ben.id), *questions) == [
             True,
             False,
             True,
@@ -180,8 +180,8 @@ async def test_only_service_accounts_act_on_behalf_and_only_for_people_of_their_
         refused(answer, 403, "only_service_accounts_act")
     nobody = await acme.deployment.http.get("/v1/me", headers={"Teamaccess-On-Behalf-Of": bob.id})
     refused(nobody, 401, "sign_in_required")
-    for whom in (stranger.id, other.id, site.id, "nobody", "", " ", "x" * 300, "a\x07b"):
-        refused(await site.on_behalf_of(whom).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
+    for target in (stranger.id, other.id, site.id, "nobody", "", " ", "x" * 300, "a\x07b"):
+        refused(await site.on_behalf_of(target).ask("GET", "/v1/me"), 404, "nobody_to_act_for")
 
 
 async def test_an_external_id_names_a_member_unless_it_is_the_id_of_another(
@@ -195,8 +195,8 @@ async def test_an_external_id_names_a_member_unless_it_is_the_id_of_another(
             await session.execute(
                 update(User).where(User.id == user.id).values(external_id=external)
             )
-    for whom in (bob.id, f"customer/{bob.id}"):
-        assert (await site.on_behalf_of(whom).ask("GET", "/v1/me")).json()["id"] == bob.id
+    for target in (bob.id, f"customer/{bob.id}"):
+        assert (await site.on_behalf_of(target).ask("GET", "/v1/me")).json()["id"] == bob.id
 
 
 async def test_suspending_or_removing_either_ends_acting_on_behalf(acme: Organization) -> None:
@@ -205,10 +205,10 @@ async def test_suspending_or_removing_either_ends_acting_on_behalf(acme: Organiz
     site = await acme.add_backend_account("users_access")
     for_bob = site.on_behalf_of(bob.id)
 
-    for whom in (bob, site):
-        assert (await acme.suspend(whom)).status_code == 204
+    for target in (bob, site):
+        assert (await acme.suspend(target)).status_code == 204
         refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "unknown_organization")
-        assert (await acme.reactivate(whom)).status_code == 204
+        assert (await acme.reactivate(target)).status_code == 204
         assert (await for_bob.ask("GET", f"{acme.path}/members")).status_code == 200
     assert (await acme.remove(bob)).status_code == 204
     refused(await for_bob.ask("GET", f"{acme.path}/members"), 404, "nobody_to_act_for")
@@ -225,8 +225,8 @@ async def test_a_backend_sees_only_the_organization_that_it_shares_with_the_memb
 
     mine = (await bob.ask("GET", "/v1/organizations")).json()["items"]
     assert {each["id"] for each in mine} == {acme.id, globex.id}
-    theirs = (await site.on_behalf_of(bob.id).ask("GET", "/v1/organizations")).json()["items"]
-    assert [each["id"] for each in theirs] == [acme.id]
+    others = (await site.on_behalf_of(bob.id).ask("GET", "/v1/organizations")).json()["items"]
+    assert [each["id"] for each in others] == [acme.id]
     for where in (globex.path, f"{globex.path}/permissions"):
         refused(await site.on_behalf_of(bob.id).ask("GET", where), 404, "unknown_organization")
 

@@ -54,8 +54,8 @@ async def test_a_role_allows_its_actions_on_every_registered_resource(
     assert await acme.can(people["dev"], "edit", on="webhook:wh_1")
     assert not await acme.can(people["sue"], "edit", on="webhook:wh_1")
     assert await acme.can(acme.administrator, "delete", on="webhook:wh_1")
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("resource_registered", f"webhook:{acme.id}/wh_1")
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("resource_registered", f"webhook:{acme.id}/wh_1")
 
 
 async def test_registering_is_idempotent(acme: Organization) -> None:
@@ -104,8 +104,8 @@ async def test_another_tenant_may_use_the_same_resource_ids(
         await add_resources(organization, "webhook:wh_1")
     await remove_resource(globex, "webhook:wh_1")
     assert await acme.can(acme.administrator, "edit", on="webhook:wh_1")
-    theirs = await globex.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
-    refused(theirs, 404, "unknown_organization")
+    others = await globex.administrator.ask("GET", resource_path(acme, "webhook:wh_1"))
+    refused(others, 404, "unknown_organization")
     stranger = await register_resource(acme, "webhook:wh_2", by=globex.administrator)
     refused(stranger, 404, "unknown_organization")
 
@@ -196,8 +196,8 @@ async def test_a_batch_reports_each_result_and_changes_nothing_the_second_time(
     ]
     assert [each["id"] for each in first.json()["items"]] == ["new", "kept", "old", "t_1"]
     assert len(await acme.ledger()) == before + 1
-    told = [each for each in await acme.events() if each.kind == "resources_changed"]
-    assert [each.details for each in told] == [{"registered": 2, "removed": 1}]
+    reported = [each for each in await acme.events() if each.kind == "resources_changed"]
+    assert [each.details for each in reported] == [{"registered": 2, "removed": 1}]
     await assert_agreement(acme)
 
 

@@ -182,11 +182,11 @@ async def test_the_reason_is_stored_beside_the_chain_which_contains_only_its_has
 
     await acme.administrator.ask("PUT", f"{acme.path}/members/{bob.id}/roles", json=wanted)
 
-    told = (await acme.events())[-1]
-    assert told.details["before"] == ["support"]
-    assert told.details["after"] == ["product"]
-    assert told.reason_hash is not None
-    assert len(told.reason_hash) == 32
+    reported = (await acme.events())[-1]
+    assert reported.details["before"] == ["support"]
+    assert reported.details["after"] == ["product"]
+    assert reported.reason_hash is not None
+    assert len(reported.reason_hash) == 32
 
 
 async def test_suspending_and_reactivating_twice_is_refused(acme: Organization) -> None:

@@ -83,13 +83,13 @@ async def _play(
 ) -> None:
     deployment = processes.here.deployment
     answers = await played(looking_on, schedule, *await prepare(processes))
-    told = tuple(summarize_answer(answer) for answer in answers)
+    reported = tuple(summarize_answer(answer) for answer in answers)
     if not any(answer.is_server_error for answer in answers):
-        assert told in TOGETHER[prepare]
+        assert reported in TOGETHER[prepare]
     await assert_answers_match_records(deployment, answers)
     for organization in (processes.here, *processes.others):
         await assert_consistent(organization)
-    if prepare in ENDS_SESSIONS and told == ("200", "204"):
+    if prepare in ENDS_SESSIONS and reported == ("200", "204"):
         accepted = answers[0].json()
         eve = Person(deployment, accepted["user"], "", accepted["access_token"])
         signed_in = summarize_answer(await eve.ask("GET", "/v1/me"))

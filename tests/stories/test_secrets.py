@@ -26,12 +26,12 @@ async def everything_kept(organization: Organization) -> dict[str, str]:
 
 async def everything_told(organization: Organization, by: Person) -> str:
     """Every list and every single thing that the API tells an administrator."""
-    told = []
+    reported = []
     for path in ("", "/members", "/invitations", "/permissions", "/changes/1", f"/members/{by.id}"):
         answer = await by.ask("GET", organization.path + path)
         assert answer.status_code == 200
-        told.append(answer.text + json.dumps(dict(answer.headers)))
-    return "\n".join(told)
+        reported.append(answer.text + json.dumps(dict(answer.headers)))
+    return "\n".join(reported)
 
 
 async def test_the_secret_of_an_invitation_is_only_in_its_mail(

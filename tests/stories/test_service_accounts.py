@@ -228,11 +228,11 @@ async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Orga
     secret = first.json()["secret"]
     assert secret.startswith("ta_")
     assert len(secret) >= 3 + 43
-    told = {name: value for name, value in first.json().items() if name != "secret"}
-    assert (again.status_code, again.json()) == (201, told)
+    reported = {name: value for name, value in first.json().items() if name != "secret"}
+    assert (again.status_code, again.json()) == (201, reported)
     listed = await acme.administrator.ask("GET", where)
-    assert listed.json()["items"] == [told]
-    assert told["created_by"] == f"user:{acme.administrator.id}"
+    assert listed.json()["items"] == [reported]
+    assert reported["created_by"] == f"user:{acme.administrator.id}"
     kept = await everything_kept(acme)
     assert kept["idempotency_keys"]
     assert all(secret not in rows for rows in kept.values())
@@ -240,7 +240,7 @@ async def test_the_secret_of_a_token_is_shown_once_and_stored_nowhere(acme: Orga
 
     rotated = await acme.administrator.ask(
         "POST",
-        path(acme, job, told["id"], "rotate"),
+        path(acme, job, reported["id"], "rotate"),
         json={},
         headers={"Idempotency-Key": f"rotate {job.id}"},
     )
@@ -362,9 +362,9 @@ async def test_events_record_what_a_service_account_does_and_what_is_done_to_it(
     await job.ask("GET", "/v1/me")
     await acme.administrator.ask("DELETE", path(acme, job))
 
-    told = [(each.kind, each.actor, each.subject) for each in await acme.events()][2:]
+    reported = [(each.kind, each.actor, each.subject) for each in await acme.events()][2:]
     ana = f"user:{acme.administrator.id}"
-    assert told == [
+    assert reported == [
         ("service_account_created", ana, f"user:{job.id}"),
         ("token_created", ana, f"user:{job.id}"),
         ("refused", f"user:{job.id}", None),

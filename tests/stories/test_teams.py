@@ -28,9 +28,9 @@ async def bob(acme: Organization) -> Person:
     return (await acme.add_members({"bob": ["developer"]}))["bob"]
 
 
-async def held(organization: Organization, whom: Person) -> dict[str, Any]:
+async def held(organization: Organization, target: Person) -> dict[str, Any]:
     """What the API shows of somebody's roles, by role."""
-    answer = await organization.administrator.ask("GET", f"{organization.path}/members/{whom.id}")
+    answer = await organization.administrator.ask("GET", f"{organization.path}/members/{target.id}")
     listed = await organization.administrator.ask("GET", f"{organization.path}/members?limit=1000")
     assert answer.json() in listed.json()["items"], "a member is shown alike in both places"
     return {each["role"]: each for each in answer.json()["roles"]}
@@ -47,9 +47,9 @@ async def test_members_of_a_team_have_its_roles(acme: Organization, pay: Team, b
     assert await acme.can(bob, "refunds_create", at=added.headers["Zed-Token"])
     assert await acme.can(bob, "webhooks_create")
     assert (await acme.ledger())[-1] == [f"TOUCH team:{acme.id}/pay#member@user:{bob.id}"]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("team_member_added", f"user:{bob.id}")
-    assert told.details == {"team": "pay", "expires_at": None}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("team_member_added", f"user:{bob.id}")
+    assert reported.details == {"team": "pay", "expires_at": None}
     await assert_agreement(acme)
 
 
@@ -65,10 +65,10 @@ async def test_a_role_of_a_team_reaches_all_its_members_in_one_update(
         f"TOUCH organization:{acme.id}#product@team:{acme.id}/pay#member"
     ]
     assert await acme.can(bob, "webhooks_access", at=changed.headers["Zed-Token"])
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("team_roles_changed", "team:pay")
-    assert told.details["before"] == ["support"]
-    assert told.details["after"] == ["product", "support"]
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("team_roles_changed", "team:pay")
+    assert reported.details["before"] == ["support"]
+    assert reported.details["after"] == ["product", "support"]
 
 
 async def test_the_roles_of_a_member_are_shown_with_their_sources(
@@ -166,12 +166,12 @@ async def test_adding_a_member_twice_counts_once(
     acme: Organization, pay: Team, bob: Person
 ) -> None:
     first = await pay.add_member(bob, SOON)
-    before, told = await acme.ledger(), await acme.events()
+    before, reported = await acme.ledger(), await acme.events()
 
     assert (await pay.add_member(bob, SOON)).json() == first.json()
 
     assert await acme.ledger() == before
-    assert len(await acme.events()) == len(told)
+    assert len(await acme.events()) == len(reported)
 
 
 async def test_the_expiry_of_a_team_membership_may_be_moved_and_removed(
@@ -283,8 +283,8 @@ async def test_only_members_of_the_organization_can_be_in_its_teams(
     refused(await pay.add_member(globex.administrator), 404, "unknown_member")
     stranger = await globex.administrator.ask("GET", pay.path)
     refused(stranger, 404, "unknown_organization")
-    theirs = await Team.create(globex, "pay")
-    refused(await theirs.add_member(acme.administrator), 404, "unknown_member")
+    others = await Team.create(globex, "pay")
+    refused(await others.add_member(acme.administrator), 404, "unknown_member")
     assert await pay.member_ids() == []
 
 
@@ -296,9 +296,9 @@ async def test_a_deleted_team_is_removed_completely_and_its_id_is_free(
     assert (await pay.delete()).status_code == 204
 
     assert not any("pay" in str(each) for each in await spicedb_relationships(acme))
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("team_deleted", "team:pay")
-    assert told.details == {"name": "Pay", "roles": ["support"]}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("team_deleted", "team:pay")
+    assert reported.details == {"name": "Pay", "roles": ["support"]}
     for answer in (await pay.delete(), await pay.add_member(bob), await pay.set_roles("support")):
         refused(answer, 404, "unknown_team")
     refused(await acme.administrator.ask("GET", pay.path), 404, "unknown_team")
@@ -328,8 +328,8 @@ async def test_teams_and_their_members_come_in_pages(acme: Organization, pay: Te
 async def test_a_team_is_renamed(acme: Organization, pay: Team) -> None:
     answer = await acme.administrator.ask("PATCH", pay.path, json={"name": "  Payments "})
     assert answer.json()["name"] == "Payments"
-    told = (await acme.events())[-1]
-    assert (told.kind, told.details) == ("team_renamed", {"name": "Payments"})
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.details) == ("team_renamed", {"name": "Payments"})
 
 
 async def test_team_ids_are_validated_and_unique(

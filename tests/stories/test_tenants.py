@@ -63,7 +63,7 @@ async def ask(
 
 
 @pytest.fixture(scope="module")
-async def theirs(fintoc: Deployment) -> Organization:
+async def others(fintoc: Deployment) -> Organization:
     """Another tenant, with an invitation and a suspended administrator."""
     globex = await fintoc.create_organization("globex")
     invited = await globex.invite("guest", ["support"])
@@ -80,42 +80,42 @@ async def outsider(fintoc: Deployment) -> Person:
 
 @pytest.mark.parametrize("wanted", ASKS, ids=lambda wanted: f"{wanted[0]} {wanted[1]} {wanted[2]}")
 async def test_ids_of_other_tenants_look_like_ids_that_do_not_exist(
-    outsider: Person, theirs: Organization, wanted: tuple[str, str, Any]
+    outsider: Person, others: Organization, wanted: tuple[str, str, Any]
 ) -> None:
     nowhere = f"globex-{secrets.token_hex(4)}"
-    before = await theirs.ledger()
+    before = await others.ledger()
 
-    for person in (outsider, theirs.people["sue"]):
-        foreign = await ask(person, theirs, wanted, theirs.id)
-        missing = await ask(person, theirs, wanted, nowhere)
+    for person in (outsider, others.people["sue"]):
+        foreign = await ask(person, others, wanted, others.id)
+        missing = await ask(person, others, wanted, nowhere)
         assert foreign.status_code == 404
-        assert shape(foreign, theirs.id) == shape(missing, nowhere)
+        assert shape(foreign, others.id) == shape(missing, nowhere)
         refused(foreign, 404, "unknown_organization")
-    assert await theirs.ledger() == before
+    assert await others.ledger() == before
 
 
 async def test_an_idempotency_key_used_elsewhere_does_not_reveal_that_an_organization_exists(
-    acme: Organization, theirs: Organization
+    acme: Organization, others: Organization
 ) -> None:
     key = {"Idempotency-Key": "the same for everything"}
     body = {"email": acme.address("bob"), "roles": ["support"]}
     ana = acme.administrator
     await ana.ask("POST", f"{acme.path}/invitations", json=body, headers=key)
 
-    there = await ana.ask("POST", f"{theirs.path}/invitations", json=body, headers=key)
+    there = await ana.ask("POST", f"{others.path}/invitations", json=body, headers=key)
 
     refused(there, 404, "unknown_organization")
 
 
 async def test_members_and_invitations_of_other_tenants_are_not_found(
-    acme: Organization, theirs: Organization
+    acme: Organization, others: Organization
 ) -> None:
-    ana, invitation = acme.administrator, theirs.people["guest"].id
+    ana, invitation = acme.administrator, others.people["guest"].id
     for method, path in (
-        ("GET", f"/members/{theirs.administrator.id}"),
-        ("DELETE", f"/members/{theirs.administrator.id}"),
-        ("POST", f"/members/{theirs.administrator.id}/suspend"),
-        ("POST", f"/members/{theirs.administrator.id}/reactivate"),
+        ("GET", f"/members/{others.administrator.id}"),
+        ("DELETE", f"/members/{others.administrator.id}"),
+        ("POST", f"/members/{others.administrator.id}/suspend"),
+        ("POST", f"/members/{others.administrator.id}/reactivate"),
         ("DELETE", f"/invitations/{invitation}"),
         ("POST", f"/invitations/{invitation}/resend"),
     ):

@@ -1,4 +1,4 @@
-"""Steps of members who ask for access and of those who decide."""
+"""Requests for access, and the decisions on them, over the API."""
 
 from typing import Any
 
@@ -11,13 +11,13 @@ HOURS = 8
 
 
 async def request_access(organization: Organization, by: Person, **wish: Any) -> httpx.Response:
-    """Ask for a `role` or an `action`; the rest of the wish is what it mostly is."""
+    """Request a `role` or an `action`. The other fields have defaults."""
     body = {"reason": "a case for tonight", "duration_hours": HOURS, **wish}
     return await by.ask("POST", f"{organization.path}/access-requests", json=body)
 
 
 async def create_access_request(organization: Organization, by: Person, **wish: Any) -> str:
-    """Ask, and return where the request is."""
+    """Request access. Returns the address of the request."""
     answer = await request_access(organization, by, **wish)
     assert answer.status_code == 201, answer.text
     return f"{organization.path}/access-requests/{answer.json()['id']}"
@@ -29,7 +29,7 @@ async def decide(where: str, verb: str, by: Person, **decision: Any) -> httpx.Re
 
 
 async def list_access_requests(organization: Organization, by: Person, **wanted: str) -> list[str]:
-    """Where the requests are that somebody is shown, the newest first."""
+    """The addresses of the requests that a member can see, the newest first."""
     answer = await by.ask("GET", f"{organization.path}/access-requests", params=wanted)
     assert answer.status_code == 200, answer.text
     return [f"{organization.path}/access-requests/{each['id']}" for each in answer.json()["items"]]

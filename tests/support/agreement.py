@@ -1,4 +1,4 @@
-"""The three sides that must agree: what the rows mean, what the ledger tells, what SpiceDB holds."""
+"""The three sides that must agree: the relationships of the rows, of the ledger, and of SpiceDB."""
 
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
@@ -9,7 +9,7 @@ from authzed.api.v1 import Consistency, ReadRelationshipsRequest, RelationshipFi
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.engine.convert import relationship_of
+from teamaccess.engine.convert import relationship_from_message
 from teamaccess.relationships import Relationship, parse_update, replay
 from teamaccess.storage import (
     LedgerEntry,
@@ -22,7 +22,7 @@ MARKER, HEAD = "applied", "head"
 
 
 async def relationships_of_rows(organization: Organization) -> set[Relationship]:
-    """What all rows of the organization stand for."""
+    """The relationships of all rows of the organization."""
     found: list[Relationship] = []
     async with organization.deployment.service.sessions() as session:
         for source in RelationshipSource.tables().values():
@@ -45,7 +45,7 @@ async def ledger_entries(organization: Organization) -> list[LedgerEntry]:
 
 
 def replay_entries(ledger: Iterable[LedgerEntry]) -> set[Relationship]:
-    """The state that a ledger leads to, from nothing."""
+    """The state after all entries, starting from nothing."""
     return replay(parse_update(text) for entry in ledger for text in entry.updates)
 
 
@@ -58,7 +58,7 @@ async def spicedb_contents(organization: Organization) -> set[Relationship]:
         RelationshipFilter(optional_resource_id_prefix=f"{organization.id}/"),
     )
     return {
-        relationship_of(answer.relationship)
+        relationship_from_message(answer.relationship)
         for wanted in filters
         async for answer in engine.ReadRelationships(
             ReadRelationshipsRequest(
@@ -70,22 +70,22 @@ async def spicedb_contents(organization: Organization) -> set[Relationship]:
 
 
 async def spicedb_relationships(organization: Organization) -> set[Relationship]:
-    """What SpiceDB holds of the tenant, markers aside."""
+    """The tenant's relationships in SpiceDB, without markers."""
     return without_markers(await spicedb_contents(organization))
 
 
 async def applied_positions(organization: Organization) -> dict[int, str]:
-    """Which positions SpiceDB says it has, with the hash of each."""
+    """The positions that SpiceDB has confirmed, each with its hash."""
     return marked_positions(await spicedb_contents(organization))
 
 
 def without_markers(held: set[Relationship]) -> set[Relationship]:
-    """What is no marker."""
+    """The relationships that are not markers."""
     return {each for each in held if each.relation not in (MARKER, HEAD)}
 
 
 def head_position(held: set[Relationship]) -> dict[int, str]:
-    """The position that SpiceDB calls the newest one, with its hash; never more than one."""
+    """The position of the head in SpiceDB with its hash. There is at most one."""
     subjects = [each.subject.object.id for each in held if each.relation == HEAD]
     return {int(id.partition("-")[0]): id.partition("-")[2] for id in subjects}
 
@@ -121,7 +121,7 @@ def unexpired(relationships: Iterable[Relationship], now: datetime) -> set[Relat
 async def operator_session(
     organization: Organization, *others: Organization
 ) -> AsyncIterator[AsyncSession]:
-    """The session of a change, committed and enforced at the end."""
+    """The session of an operator's change, committed and enforced at the end."""
     async with organization.deployment.operator(
         organization.id, *(other.id for other in others)
     ) as change:

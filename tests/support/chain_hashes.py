@@ -1,4 +1,6 @@
-"""The chains' hashes, computed from what docs and columns say, without any of the product's code."""
+"""The hashes of the chains, computed from the documentation and the columns without the product's
+code.
+"""
 
 import hashlib
 from collections.abc import Iterator

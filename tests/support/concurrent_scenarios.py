@@ -14,7 +14,7 @@ from tests.support.teams import Team
 
 @dataclass(frozen=True)
 class TwoProcesses:
-    """An organization as two processes see it, which may be one and the same."""
+    """An organization as two processes see it. Both can be the same process."""
 
     here: Organization
     there: Organization
@@ -31,27 +31,27 @@ class TwoProcesses:
         return self.here.deployment.service.catalog.administrator
 
     async def elsewhere(self, name: str = "bob") -> tuple[Organization, Person]:
-        """Another organization with a member, whom no one knows here."""
+        """Create another organization with a member who is unknown in this one."""
         other = await self.here.deployment.create_organization("globex")
         self.others.append(other)
         return other, (await other.add_members({name: [self.lesser]}))[name]
 
     async def another(self, name: str = "bob") -> Person:
-        """An administrator beside ana."""
+        """Add another administrator."""
         return (await self.here.add_members({name: [self.administrator]}))[name]
 
     async def member(self, name: str = "bob") -> Person:
-        """Somebody who administrates nothing."""
+        """Add a member who is not an administrator."""
         return (await self.here.add_members({name: [self.lesser]}))[name]
 
     @property
     def wish(self) -> dict[str, object]:
-        """What somebody asks for who lacks it."""
+        """The body of an access request for a role that the member lacks."""
         wanted = {"administrator": "developer", "admin": "write"}[self.administrator]
         return {"role": wanted, "reason": "a case", "duration_hours": 8}
 
     async def asked(self, by: Person) -> str:
-        """Ask for access; return where the request is."""
+        """Request access. Returns the address of the request."""
         path = f"{self.here.path}/access-requests"
         answer = await by.ask("POST", path, json=self.wish)
         return f"{path}/{answer.raise_for_status().json()['id']}"
@@ -80,14 +80,14 @@ def accept(organization: Organization, secret: str, by: Person | None = None) ->
 
 
 def ask(organization: Organization, by: Person, method: str, path: str, **more: object) -> Request:
-    """Ask the process of the team."""
+    """A request to the organization's process."""
     person = Person(organization.deployment, by.id, by.email, by.token)
     return lambda: person.ask(method, path, **more)
 
 
-def demote(organization: Organization, by: Person, whom: Person, role: str) -> Request:
-    """Make somebody hold a role, and no other."""
-    path = f"{organization.path}/members/{whom.id}/roles"
+def demote(organization: Organization, by: Person, target: Person, role: str) -> Request:
+    """Replace all roles of a member by one."""
+    path = f"{organization.path}/members/{target.id}/roles"
     return ask(organization, by, "PUT", path, json={"roles": [{"role": role}]})
 
 
@@ -398,7 +398,7 @@ async def ask_and_ask(processes: TwoProcesses) -> list[Request]:
 
 
 def approve(organization: Organization, by: Person, where: str) -> Request:
-    """Give what somebody asks for."""
+    """A request that approves an access request."""
     return ask(organization, by, "POST", f"{where}/approve", json={})
 
 
@@ -407,7 +407,7 @@ ENDS_SESSIONS = {
     accept_and_be_removed_elsewhere,
     accept_and_sign_out,
 }
-"""What ends every session of somebody, also the one that begins at the same time."""
+"""A request that ends every session of a user, including one that begins at the same time."""
 
 DECIDED = "409 access_request_decided"
 
@@ -456,7 +456,7 @@ TOGETHER: dict[Prepare, set[tuple[str, ...]]] = {
         ("201", "409 idempotency_key_reused"),
         ("409 idempotency_key_reused", "201"),
     },
-    # no lock is there to wait for: who repeats it may be answered before it is in force
+    # without a lock to wait for, a repetition can be answered before the first is in force
     found_twice_with_one_key: {("201", "201"), ("201", "202"), ("202", "201")},
     approve_and_approve: {("200", DECIDED), (DECIDED, "200")},
     approve_and_withdraw: {("200", DECIDED), (DECIDED, "200")},

@@ -1,4 +1,4 @@
-"""Connections to the fintoc database that know nothing of the application."""
+"""Connections to Fintoc's database that do not use the application's code."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from tests.support.deployment import Deployment
 from tests.support.intruder import Intruder
@@ -35,16 +35,16 @@ async def owner_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
 
 @pytest.fixture
 async def superuser_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
-    """Signed in as who may do anything, and whom only the hashes give away."""
+    """Connected as a superuser. Only hashes reveal what this role changes."""
     async with _connected(fintoc.owner_url.replace(OWNER, SUPERUSER, 1)) as connection:
         yield connection
 
 
 @pytest.fixture
 async def intruder(fintoc: Deployment) -> AsyncIterator[Intruder]:
-    """A superuser whom no trigger hinders; what they do to the tables is undone at the end."""
+    """A superuser with triggers disabled. Their changes are undone after the test."""
     url = fintoc.owner_url.replace(OWNER, SUPERUSER, 1).partition("://")[2]
-    engine = database(f"postgresql+asyncpg://{url}", connections=1)
+    engine = create_pool(f"postgresql+asyncpg://{url}", connections=1)
     async with engine.connect() as connection:
         intruder = Intruder(connection)
         await intruder.do("SET LOCAL session_replication_role = replica")
@@ -55,7 +55,7 @@ async def intruder(fintoc: Deployment) -> AsyncIterator[Intruder]:
 
 @pytest.fixture(scope="module")
 async def history(fintoc: Deployment) -> Organization:
-    """An organization in which a few things have happened; tests leave it as it was."""
+    """An organization with a few changes. Tests must leave it as it was."""
     organization = await fintoc.create_organization("history")
     bob = await organization.member("bob", roles=["product"])
     await organization.change_roles(bob, "support")

@@ -11,7 +11,7 @@ from teamaccess.common.errors import TeamaccessError
 from teamaccess.local.errors import LocalStackFailed
 
 FAMILIES = {*STATUS, ConnectionRefusal, LocalStackFailed}
-"""Base classes: kinds of situations, which are never raised themselves."""
+"""Base classes that are never raised themselves."""
 
 
 def product_errors() -> list[type[TeamaccessError]]:

@@ -1,4 +1,4 @@
-"""The running worlds: one for each catalog, for the whole run; organizations are new in each test."""
+"""The running deployments, one for each catalog and run. Organizations are new in each test."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -40,7 +40,7 @@ async def _deployment(
 
 
 async def hosted(settings: Settings, owner_url: str) -> AsyncIterator[Deployment]:
-    """The application's life must begin and end in one task, and a fixture's does not."""
+    """Run the application's lifespan in one task, which a fixture alone does not guarantee."""
     opened: asyncio.Future[Deployment] = asyncio.get_running_loop().create_future()
     closing = asyncio.Event()
 
@@ -102,7 +102,7 @@ async def bank(
     sandbox: LocalSandbox,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Deployment]:
-    """A teamaccess whose catalog has roles in the middle, which the customers' have not."""
+    """A deployment whose catalog has roles between members and administrators."""
     catalog = str(Path(__file__).parents[1] / "stories" / "bank.yaml")
     async for deployment in _deployment(
         catalog, postgres, spicedb_for(catalog), sandbox, tmp_path_factory.mktemp("bank")

@@ -1,4 +1,4 @@
-"""The application behind the real HTTP server, on a port and in a thread of its own."""
+"""The application behind the real HTTP server, on a port and in a thread."""
 
 import socket
 import threading
@@ -19,7 +19,7 @@ from tests.support.deployment import Deployment
 
 @dataclass(frozen=True)
 class HttpServer:
-    """Where a world's application listens."""
+    """A running HTTP server."""
 
     deployment: Deployment
     host: str
@@ -28,7 +28,7 @@ class HttpServer:
 
     @property
     def service(self) -> Service:
-        """What this server's application works with."""
+        """The service of this server's application."""
         service: Service = self.server.config.app.state.service  # type: ignore[union-attr]
         return service
 
@@ -40,7 +40,7 @@ class HttpServer:
 
 @contextmanager
 def serve_http(deployment: Deployment, **settings: Any) -> Iterator[HttpServer]:
-    """Serve the world's application on the same databases, with other settings where they are given."""
+    """Serve the deployment's application on the same databases, with other settings if given."""
     chosen = deployment.settings.model_copy(update=settings)
     with socket.create_server(("127.0.0.1", 0), backlog=2048) as listening:
         server = create_server(create_app(chosen), ConnectionLimits.of(chosen, LARGEST_BATCH))

@@ -1,4 +1,4 @@
-"""A real SMTP server that keeps what it is given."""
+"""A real SMTP server that stores what it receives."""
 
 import email
 import email.policy
@@ -13,7 +13,7 @@ from aiosmtpd.smtp import Envelope
 
 
 class Inbox:
-    """What an SMTP server was given."""
+    """The mails that an SMTP server received."""
 
     def __init__(self) -> None:
         self.envelopes: list[Envelope] = []
@@ -35,7 +35,7 @@ class Inbox:
 
     @contextmanager
     def serving(self, **options: Any) -> Iterator[Controller]:
-        """A server on a free port of this machine that delivers here."""
+        """A server on a free local port that delivers to this inbox."""
         controller = Controller(self, "127.0.0.1", free_port(), **options)
         controller.start()
         try:
@@ -50,6 +50,6 @@ def url(controller: Controller, login: str = "") -> str:
 
 
 def free_port() -> int:
-    """A port that nobody listens at."""
+    """A free port."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         return int(listening.getsockname()[1])

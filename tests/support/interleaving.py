@@ -1,10 +1,10 @@
-"""Requests that take turns: which of them goes on, and how far, is decided and not left to chance.
+"""Requests that run interleaved by a schedule, one step at a time.
 
-A request is stopped before each of its steps, which are the places where somebody else could come in
-between: a statement to PostgreSQL, the end of a transaction, a call to SpiceDB. Only one of them goes on
-at a time, for as many steps as the schedule says. Who waits (for a lock of PostgreSQL's, or for somebody
-else in the process) is passed over until that is over. A schedule is plain data: hypothesis finds the
-shortest one that does harm and prints it, and the same schedule does the same again.
+A request stops before each step at which another one could intervene: a statement to PostgreSQL,
+the end of a transaction, a call to SpiceDB. One request runs at a time, for as many steps as the
+schedule says. A request that waits for a lock or for another request is skipped until it can
+continue. A schedule is plain data: hypothesis finds the shortest one that fails, prints it, and can
+repeat it.
 """
 
 import asyncio
@@ -34,7 +34,10 @@ else:
 
 Request = Callable[[], Awaitable[httpx.Response]]
 Schedule = Sequence[tuple[int, int]]
-"""Turns: which request goes on, for how many steps. At the end the first one that can goes on."""
+"""Turns: the number of a request, and how many steps it runs.
+
+After the last turn, the first request that can run does.
+"""
 
 SCHEDULES = st.lists(st.tuples(st.integers(0, 2), st.integers(1, 16)), max_size=8)
 EXAMPLES = int(os.environ.get("TEAMACCESS_SCHEDULES", "4"))
@@ -42,7 +45,9 @@ EXAMPLES = int(os.environ.get("TEAMACCESS_SCHEDULES", "4"))
 
 LOOK_SECONDS = 0.01
 QUIET_SECONDS = 0.05
-"""Who is neither out in PostgreSQL or SpiceDB nor before a step for so long waits for somebody here."""
+"""A request that has been neither in PostgreSQL or SpiceDB nor before a step for this long waits
+for another one.
+"""
 LONGEST_STEP_SECONDS = 5.0
 BLOCKED = "SELECT pid FROM unnest($1::int[]) AS pid WHERE cardinality(pg_blocking_pids(pid)) > 0"
 
@@ -57,17 +62,17 @@ class InterleavedRequest:
     outside: list[int | None] = field(default_factory=list)
     """Where it waits for an answer: a connection's process in PostgreSQL, None for SpiceDB."""
     waits: bool = False
-    """Whether it was seen to wait for somebody else, and nothing has been heard of it since."""
+    """Whether the request waits for another one, as far as was seen."""
     task: "asyncio.Task[httpx.Response] | None" = None
 
     @property
     def done(self) -> bool:
-        """Whether the answer is there and nothing is left to do for it."""
+        """Whether the answer has arrived and no work is left."""
         return self.task is not None and self.task.done() and not self.parked and not self.outside
 
     @property
     def moving(self) -> bool:
-        """Whether it can be expected to come to its next step, or its end, by itself."""
+        """Whether the request will reach its next step or its end without a turn."""
         return not (self.done or self.parked or self.waits)
 
     async def park(self, what: str) -> None:
@@ -85,7 +90,7 @@ class InterleavedRequest:
 
     @contextmanager
     def away(self, process: int | None, *, ends: bool = False) -> Iterator[None]:
-        """The step itself; `ends` for what others may have been waiting for."""
+        """The step itself. `ends` marks a step that others may have been waiting for."""
         self.outside.append(process)
         try:
             yield
@@ -98,7 +103,7 @@ class InterleavedRequest:
             self.interleaving.heard()
 
     def go_on(self) -> None:
-        """Let the step that has waited longest happen."""
+        """Run the step that has waited longest."""
         self.parked.popleft().set_result(None)
 
 
@@ -107,13 +112,13 @@ _performing: ContextVar[InterleavedRequest | None] = ContextVar("performing", de
 
 @dataclass(eq=False)
 class Interleaving:
-    """Everybody who takes part, and what happened so far."""
+    """All requests, and the steps that they have taken."""
 
     observer: Connection
     requests: list[InterleavedRequest] = field(default_factory=list)
     trace: list[str] = field(default_factory=list)
     open: bool = False
-    """Whether everybody goes on without asking."""
+    """Whether all requests run without turns."""
     _heard: asyncio.Event = field(default_factory=asyncio.Event)
 
     def heard(self) -> None:
@@ -136,7 +141,7 @@ class Interleaving:
         interleaved.task.add_done_callback(lambda _: self.heard())
 
     async def run(self, schedule: Schedule) -> None:
-        """Let them take turns until all are done."""
+        """Run the requests by the schedule until all are done."""
         turns = deque((who % len(self.requests), steps) for who, steps in schedule)
         while not all(interleaved.done for interleaved in self.requests):
             await self._settle()
@@ -158,7 +163,7 @@ class Interleaving:
             await asyncio.sleep(0)
 
     def leave(self) -> None:
-        """Nobody is stopped any more."""
+        """Let all requests run freely."""
         self.open = True
         for interleaved in self.requests:
             while interleaved.parked:
@@ -168,7 +173,7 @@ class Interleaving:
         """Return when each of them is done, before a step, or waits for another one."""
         quiet_since = time.monotonic()
         for _ in range(5):
-            await asyncio.sleep(0)  # whoever was let go by another one here is on the way by now
+            await asyncio.sleep(0)  # a request that was released by another one has started by now
         while moving := [interleaved for interleaved in self.requests if interleaved.moving]:
             if await self._something(LOOK_SECONDS):
                 quiet_since = time.monotonic()
@@ -200,7 +205,10 @@ class Interleaving:
 async def played(
     observer: Connection, schedule: Schedule, *requests: Request
 ) -> list[httpx.Response]:
-    """Return the answers to requests that took turns by the schedule; what happened is noted."""
+    """Run the requests by the schedule and return their answers.
+
+    The steps are noted for hypothesis.
+    """
     interleaving = Interleaving(observer)
     for request in requests:
         interleaving.enter(request)
@@ -216,7 +224,7 @@ async def played(
 
 @asynccontextmanager
 async def stopping(database_url: str) -> AsyncIterator[Connection]:
-    """What is played meanwhile stops before each step; yields a connection to look on with."""
+    """Stop each request before each step. Yields a connection for looking at the locks."""
     observer = await asyncpg.connect(database_url)
     try:
         with pytest.MonkeyPatch.context() as patched:

@@ -1,4 +1,4 @@
-"""Whoever may do anything to the tables, and knows how the chains are made."""
+"""An attacker with full access to the tables who knows how the chains are computed."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from teamaccess.ledger.chains.walk import Fault
 from tests.support.organization import Organization
 
 NAMES = {"ledger": "organization_id", "events": "chain"}
-"""The tables of the chains, and what names a chain there."""
+"""The tables of the chains, and the column with the chain's name."""
 HEADS = {"ledger": "ledger_heads", "events": "event_heads"}
 EVIDENCE = (
     Fault.ENTRY_WITHOUT_EVENT,
@@ -32,7 +32,7 @@ def of(organization: Organization, table: str, position: int | None = None) -> s
 
 @dataclass
 class Intruder:
-    """A superuser in a transaction that comes to nothing in the end; no trigger hinders them."""
+    """A superuser in a transaction that is rolled back at the end. Triggers are disabled."""
 
     connection: AsyncConnection
 
@@ -52,7 +52,7 @@ class Intruder:
         )
 
     async def end_at(self, organization: Organization, table: str, position: int) -> None:
-        """Have the row of the head say that the chain ends there."""
+        """Let the row of the head say that the chain ends there."""
         at = ", decided_at = e.decided_at" if table == "ledger" else ""
         await self.do(
             f"UPDATE {HEADS[table]} h SET position = e.position, hash = e.hash{at} FROM {table} e"
@@ -73,7 +73,7 @@ class Intruder:
         await self.end_at(organization, table, last)
 
     async def kept(self, organization: Organization) -> list[KeptHead]:
-        """The heads of the organization, as somebody would keep them now."""
+        """The heads of the organization, as an auditor would keep them now."""
         return [head async for head in heads(self.connection, organization.id)]
 
     async def verify(
@@ -85,7 +85,7 @@ class Intruder:
     async def found(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None
     ) -> list[str]:
-        """What is found in the chains then, each as `kind position fault`."""
+        """The findings in the chains, each as `kind position fault`."""
         return [
             each for each in await self.all_found(organization, kept) if not each.endswith(EVIDENCE)
         ]
@@ -93,7 +93,7 @@ class Intruder:
     async def all_found(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None
     ) -> list[str]:
-        """The same with what does not fit the chains: rows, and entries that nothing tells of."""
+        """The findings in the chains, and rows and entries that do not match them."""
         findings = (await self.verify(organization, kept)).findings
         assert all(finding.chain == organization.id for finding in findings)
         return [f"{each.kind} {each.position} {each.fault}" for each in findings]

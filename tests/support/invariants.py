@@ -1,4 +1,4 @@
-"""What must be true of organizations after whatever happened in them at once."""
+"""What must be true of organizations after any concurrent requests."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -21,23 +21,23 @@ from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 
 REFUSALS = {"refused", "acceptance_refused", "sign_in_refused"}
-"""Events that tell of what was not done."""
+"""Events of refusals."""
 OVERLOAD_CODES = {"organization_busy", "database_unavailable"}
-"""What an overburdened service may say instead of doing something."""
+"""Codes that an overloaded service may answer with."""
 
 
 def summarize_answer(answer: httpx.Response) -> str:
-    """What was answered, in short: the status, of a refusal its code too."""
+    """The answer in short: the status, and the code of a refusal."""
     if answer.is_success:
         return str(answer.status_code)
     return f"{answer.status_code} {answer.json()['code']}"
 
 
 async def assert_consistent(organization: Organization) -> None:
-    """Assert that rows, ledger and engine agree, the chains hold, and somebody administrates."""
+    """Assert that rows, ledger and SpiceDB agree, the chains hold, and an administrator remains."""
     await organization.deployment.service.applier.catch_up(
         organization.id
-    )  # what a worker would do in a moment
+    )  # as a worker would soon do
     await assert_agreement(organization)
     ledger = await ledger_entries(organization)
     assert await applied_positions(organization) == {
@@ -53,7 +53,7 @@ async def assert_consistent(organization: Organization) -> None:
 async def assert_answers_match_records(
     deployment: Deployment, answers: Sequence[httpx.Response]
 ) -> None:
-    """Assert that what was answered as done is in the ledger or told, and what was refused is not."""
+    """Assert that successful answers are in the ledger or the events, and refused ones are not."""
     requests = [answer.headers["x-request-id"] for answer in answers]
     async with deployment.service.reads() as session:
         decided = set(
@@ -63,14 +63,14 @@ async def assert_answers_match_records(
                 ).where(LedgerEntry.request_id.in_(requests))
             )
         )
-        told = set(
+        reported = set(
             await session.scalars(
                 select(Event.request_id).where(
                     Event.request_id.in_(requests), Event.kind.not_in(REFUSALS)
                 )
             )
         )
-    done = told | {request for request, _, _ in decided}
+    done = reported | {request for request, _, _ in decided}
     places = {(organization, position): request for request, organization, position in decided}
     for request, answer in zip(requests, answers, strict=True):
         assert answer.status_code < 500 or answer.json()["code"] in OVERLOAD_CODES, answer.text
@@ -84,7 +84,7 @@ async def assert_answers_match_records(
 
 
 async def count_permanent_administrators(organization: Organization) -> int:
-    """How many active members administrate the organization without an end."""
+    """The number of active administrators without expiry."""
     async with organization.deployment.service.reads() as session:
         found = await session.scalar(
             select(func.count())

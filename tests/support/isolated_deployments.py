@@ -1,4 +1,4 @@
-"""Worlds of one test's own: databases and a SpiceDB that nobody else writes into."""
+"""Deployments of one test: databases and a SpiceDB that no other test writes to."""
 
 import asyncio
 import secrets
@@ -25,20 +25,20 @@ from tests.support.fixtures import hosted
 
 @dataclass
 class IsolatedDeployments:
-    """The machine on which such worlds are made."""
+    """Creates, copies and restores databases, and starts SpiceDB on them."""
 
     stack: LocalStack
     home: Path
 
     async def database(self) -> str:
-        """Make a database with our tables; return its name."""
+        """Create a database with our tables. Returns its name."""
         name = f"teamaccess_{secrets.token_hex(4)}"
         self.stack.postgres.create_database(name, owner=OWNER)
         await asyncio.to_thread(upgrade, self.stack.postgres.url(name, OWNER))
         return name
 
     async def copy(self, name: str, owner: str) -> str:
-        """Make a copy of a database that nobody is connected to; return its name."""
+        """Copy a database without connections. Returns the name of the copy."""
         another = f"{name}_{secrets.token_hex(2)}"
         make = self.stack.postgres.create_database
         await asyncio.to_thread(make, another, owner, template=name)
@@ -53,7 +53,7 @@ class IsolatedDeployments:
         return await asyncio.to_thread(lambda: subprocess.check_output(command, text=True))
 
     async def restore(self, dump: str) -> str:
-        """Make a database of what pg_dump wrote; return its name."""
+        """Create a database from a dump of pg_dump. Returns its name."""
         name = f"teamaccess_{secrets.token_hex(4)}"
         self.stack.postgres.create_database(name, owner=OWNER)
         await asyncio.to_thread(self.stack.postgres.psql, dump, database=name)
@@ -71,7 +71,7 @@ class IsolatedDeployments:
         await asyncio.to_thread(process.wait, 10)
 
     def settings(self, database: str, spicedb: LocalSpiceDB) -> Settings:
-        """What a teamaccess on these two is told."""
+        """The settings of a teamaccess on these two."""
         return Settings(
             home=self.home,
             catalog="fintoc",
@@ -90,7 +90,7 @@ class IsolatedDeployments:
             yield deployment
 
     async def execute_without_triggers(self, deployment: Deployment, statement: str) -> None:
-        """Do something to a world's database as its superuser, whom no trigger sees."""
+        """Run a statement in the deployment's database as the superuser, with triggers disabled."""
         unseen = f"SET session_replication_role = replica; {statement}"
         database = make_url(deployment.owner_url).database or ""
         await asyncio.to_thread(self.stack.postgres.psql, unseen, database=database)
@@ -110,7 +110,7 @@ def isolated_deployments(
 
 @pytest.fixture
 async def isolated(isolated_deployments: IsolatedDeployments) -> AsyncIterator[Deployment]:
-    """A deployment that contains only what the test puts there."""
+    """A deployment that contains only what the test creates."""
     database = await isolated_deployments.database()
     _, spicedb = await isolated_deployments.spicedb()
     settings = isolated_deployments.settings(database, spicedb)

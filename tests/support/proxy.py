@@ -20,11 +20,11 @@ class Direction:
         self._flowing.set()
 
     def hold(self) -> None:
-        """Keep everything on the way; that loses nothing, it is only late."""
+        """Hold everything that is on its way. Nothing is lost, only late."""
         self._flowing.clear()
 
     def resume(self) -> None:
-        """Let everything arrive, in time from now on."""
+        """Forward everything, without delay from now on."""
         self.seconds = 0.0
         self._flowing.set()
 
@@ -82,7 +82,7 @@ class Proxy:
             await self.disconnect()
 
     async def disconnect(self) -> None:
-        """End every connection, before anything else happens; what was held on them is lost."""
+        """End every connection at once. Held data is lost."""
         self._torn.set()
         self._torn = asyncio.Event()
         while self._connections:
@@ -90,21 +90,21 @@ class Proxy:
         await asyncio.sleep(0)  # by now the sockets are closed
 
     def send_as_server(self, words: bytes) -> None:
-        """Say something to the process on every connection, as if the server had."""
+        """Send bytes to the process on every connection, as if the server had."""
         for process in self._processes:
             process.write(words)
 
     def hold_answers_after(self, words: bytes) -> None:
-        """Hold the answers from the moment at which the process has said these words."""
+        """Hold the answers once the process has sent these bytes."""
         self._last_words = words
 
     @property
     def listening_for(self) -> bytes | None:
-        """The words that have not been said yet."""
+        """The bytes that have not been sent yet."""
         return self._last_words
 
     async def repair(self) -> None:
-        """Listen, and carry everything at once. What was held arrives now."""
+        """Listen, and forward everything at once, including what was held."""
         self._last_words = None
         self.requests.resume()
         self.answers.resume()

@@ -1,4 +1,4 @@
-"""Objects and what is granted on them, as tests ask for it through the API."""
+"""Resources and grants, over the API."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -17,7 +17,7 @@ from tests.support.people import Person
 async def register_resource(
     organization: Organization, name: str, by: Person | None = None, creator: Person | None = None
 ) -> httpx.Response:
-    """Register an object, named as in `webhook:wh_1`."""
+    """Register a resource, named as in `webhook:wh_1`."""
     body = {"creator": creator.id} if creator is not None else None
     return await (by or organization.administrator).ask(
         "PUT", resource_path(organization, name), json=body
@@ -27,14 +27,14 @@ async def register_resource(
 async def remove_resource(
     organization: Organization, name: str, by: Person | None = None
 ) -> httpx.Response:
-    """Remove an object."""
+    """Remove a resource."""
     return await (by or organization.administrator).ask("DELETE", resource_path(organization, name))
 
 
 async def add_resources(
     organization: Organization, *names: str, creator: Person | None = None
 ) -> None:
-    """Have objects that are there."""
+    """Register resources that a test needs."""
     for name in names:
         answer = await register_resource(organization, name, creator=creator)
         assert answer.status_code == 200, answer.text
@@ -43,7 +43,7 @@ async def add_resources(
 async def change_resources(
     organization: Organization, items: Sequence[dict[str, Any]], by: Person | None = None
 ) -> httpx.Response:
-    """Register and remove objects in one change."""
+    """Register and remove resources in one change."""
     url = f"{organization.path}/resources:batch"
     return await (by or organization.administrator).ask("POST", url, json={"items": list(items)})
 
@@ -51,7 +51,7 @@ async def change_resources(
 def batch_item(
     name: str, operation: str = "register", creator: Person | None = None
 ) -> dict[str, Any]:
-    """One object of a batch."""
+    """One resource of a batch."""
     type, _, id = name.partition(":")
     made = {"creator": creator.id} if creator is not None else {}
     return {"operation": operation, "type": type, "id": id, **made}
@@ -64,7 +64,7 @@ async def set_grants(
     by: Person | None = None,
     **more: Any,
 ) -> httpx.Response:
-    """Have exactly this granted on an object."""
+    """Replace the grants on a resource."""
     url = f"{resource_path(organization, name)}/grants"
     return await (by or organization.administrator).ask(
         "PUT", url, json={"grants": list(grants)}, **more
@@ -74,20 +74,20 @@ async def set_grants(
 async def get_grants(
     organization: Organization, name: str, by: Person | None = None
 ) -> httpx.Response:
-    """Read what is granted on an object."""
+    """Read the grants on a resource."""
     return await (by or organization.administrator).ask(
         "GET", f"{resource_path(organization, name)}/grants"
     )
 
 
-def grant_to(whom: Person | str, action: str, **more: Any) -> dict[str, Any]:
-    """A grant for somebody, or for the team of that name."""
-    holder = {"team": whom} if isinstance(whom, str) else {"user": whom.id}
+def grant_to(target: Person | str, action: str, **more: Any) -> dict[str, Any]:
+    """A grant to a user, or to the team with that id."""
+    holder = {"team": target} if isinstance(target, str) else {"user": target.id}
     return {"action": action, **holder, **more}
 
 
 def resource_path(organization: Organization, name: str) -> str:
-    """Where the API has an object."""
+    """The address of a resource in the API."""
     return f"{organization.path}/resources/{name.replace(':', '/', 1)}"
 
 

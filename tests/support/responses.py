@@ -1,4 +1,4 @@
-"""What tests expect of responses and events."""
+"""Assertions about responses and events."""
 
 from typing import Any
 

@@ -25,15 +25,15 @@ Headers = tuple[tuple[str, str | bytes], ...]
 
 
 class Writes(Enum):
-    """What becomes of the writes on their way."""
+    """What happens to writes on their way."""
 
     ARRIVE = auto()
     FAIL = auto()
-    """They do not arrive, and the caller is told so."""
+    """They do not arrive, and the caller gets an error."""
     LOSE_ANSWERS = auto()
-    """They arrive, and the caller never learns it."""
+    """They arrive, and the caller gets an error."""
     DELAY = auto()
-    """They stay on the way, until somebody lets them arrive."""
+    """They wait until a test delivers them."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class DelayedWrite:
 
 
 class SpiceDBProxy(grpc.GenericRpcHandler):
-    """A gRPC proxy before a SpiceDB; calls pass unless it is told otherwise."""
+    """A gRPC proxy before a SpiceDB. Calls pass unless a test changes that."""
 
     def __init__(self, channel: Channel) -> None:
         self._channel = channel
@@ -53,9 +53,9 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
         self.endpoint = "127.0.0.1:0"
         self.writes = Writes.ARRIVE
         self.code = grpc.StatusCode.UNAVAILABLE
-        """What the caller is told of a write that fails, or whose answer gets lost."""
+        """The status of a write that fails or whose answer is lost."""
         self.answers = True
-        """Whether anybody on the other side says a word."""
+        """Whether SpiceDB answers at all."""
         self.seen: list[str] = []
         """The methods called, in order."""
         self.delayed: list[DelayedWrite] = []
@@ -75,7 +75,7 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
         await self._server.stop(grace=None)
 
     async def deliver_delayed(self) -> list[grpc.StatusCode]:
-        """Let what lingers arrive, and return what SpiceDB said to each."""
+        """Deliver the delayed writes. Returns SpiceDB's status for each."""
         outcomes = []
         for late in self.delayed:
             try:
@@ -89,7 +89,7 @@ class SpiceDBProxy(grpc.GenericRpcHandler):
     def service(
         self, details: grpc.HandlerCallDetails
     ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
-        """How gRPC asks who handles a call."""
+        """The handler of a call, as gRPC asks for it."""
         method = details.method
         if method.rpartition("/")[2] in STREAMS:
 
@@ -175,7 +175,7 @@ async def another_process(deployment: Deployment, **other: object) -> AsyncItera
 async def linked(
     deployment: Deployment, **other: object
 ) -> AsyncIterator[tuple[Deployment, SpiceDBProxy]]:
-    """A second teamaccess, whose way to SpiceDB can be broken."""
+    """A second teamaccess whose connection to SpiceDB can be broken."""
     async with insecure_channel(deployment.settings.spicedb_endpoint) as channel:
         proxy = SpiceDBProxy(channel)
         await proxy.start()
@@ -190,14 +190,14 @@ async def linked(
 
 @asynccontextmanager
 async def running_worker(deployment: Deployment) -> AsyncIterator[None]:
-    """A worker runs beside it."""
+    """Run a worker during the block."""
     async with beside(run_worker(deployment.service)):
         yield
 
 
 @asynccontextmanager
 async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
-    """Something goes on meanwhile, and is cancelled at the end."""
+    """Run a coroutine during the block, and cancel it at the end."""
     job = asyncio.create_task(work)
     try:
         yield
@@ -207,7 +207,7 @@ async def beside(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
 
 
 async def swept(organization: Organization) -> int:
-    """End what has come to its end in one organization, as a worker does; return how many rows."""
+    """Sweep the expired rows of one organization, as a worker does. Returns how many."""
     ended = 0
     while now := await end_due(organization.deployment.service.ledger, organization.id):
         ended += now
@@ -244,7 +244,7 @@ def before(
 
 
 async def wait_until(holds: Callable[[], Awaitable[bool]], seconds: float = 60.0) -> None:
-    """Wait until something that nobody announces has come about."""
+    """Poll until a condition that sends no event is true."""
     async with asyncio.timeout(seconds):
         while not await holds():  # noqa: ASYNC110 - there is no event to wait for
             await asyncio.sleep(0.02)

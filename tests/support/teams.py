@@ -1,4 +1,4 @@
-"""Teams as tests tell of them; what tests call a `Team` is an organization, so these are crews."""
+"""Teams of an organization, over the API."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,14 +13,14 @@ from tests.support.people import Person
 
 @dataclass(frozen=True)
 class Team:
-    """A team of an organization's, asked for over the API by the administrator or somebody else."""
+    """A team of an organization. Where a method takes `by`, the administrator is the default."""
 
     organization: Organization
     id: TeamId
 
     @classmethod
     async def create(cls, organization: Organization, id: str, *roles: str) -> "Team":
-        """Make one that holds these roles."""
+        """Create a team that holds these roles."""
         team = cls(organization, TeamId(id))
         body = {"id": id, "name": id.title()}
         made = await organization.administrator.ask("POST", f"{organization.path}/teams", json=body)
@@ -35,15 +35,15 @@ class Team:
         return f"{self.organization.path}/teams/{self.id}"
 
     async def add_member(
-        self, whom: Person, until: datetime | None = None, by: Person | None = None
+        self, target: Person, until: datetime | None = None, by: Person | None = None
     ) -> httpx.Response:
-        """Have somebody be in it, without a body where there is no end."""
+        """Add a member, without a body if there is no expiry."""
         body = {"json": {"expires_at": until.isoformat()}} if until is not None else {}
-        return await self._by(by).ask("PUT", f"{self.path}/members/{whom.id}", **body)
+        return await self._by(by).ask("PUT", f"{self.path}/members/{target.id}", **body)
 
-    async def remove_member(self, whom: Person, by: Person | None = None) -> httpx.Response:
-        """Take somebody out."""
-        return await self._by(by).ask("DELETE", f"{self.path}/members/{whom.id}")
+    async def remove_member(self, target: Person, by: Person | None = None) -> httpx.Response:
+        """Remove a member."""
+        return await self._by(by).ask("DELETE", f"{self.path}/members/{target.id}")
 
     async def set_roles(
         self,
@@ -63,24 +63,24 @@ class Team:
         )
 
     async def delete(self, by: Person | None = None) -> httpx.Response:
-        """End it."""
+        """Delete the team."""
         return await self._by(by).ask("DELETE", self.path)
 
     async def member_ids(self) -> list[str]:
-        """Who is in it, as the API lists them."""
+        """The ids of the members, as the API lists them."""
         listed = await self.organization.administrator.ask("GET", f"{self.path}/members")
         return [each["user"] for each in listed.raise_for_status().json()["items"]]
 
-    async def set_membership_expiry(self, whom: Person, at: datetime | None) -> None:
-        """Write an end into somebody's place, past ends too."""
+    async def set_membership_expiry(self, target: Person, at: datetime | None) -> None:
+        """Set when a team membership expires. The time may be past."""
         async with self.organization.deployment.operator(self.organization.id) as change:
             place = await change.session.get_one(
-                TeamMembership, (self.organization.id, self.id, whom.id)
+                TeamMembership, (self.organization.id, self.id, target.id)
             )
             place.expires_at = at
 
     async def set_role_expiry(self, role: str, at: datetime | None) -> None:
-        """Write an end into a role that it holds, past ends too."""
+        """Set when a role of the team expires. The time may be past."""
         async with self.organization.deployment.operator(self.organization.id) as change:
             held = await change.session.get_one(
                 TeamRole, (self.organization.id, self.id, RoleId(role))

@@ -1,4 +1,4 @@
-"""What must hold of the answers: to outsiders, to ended tokens, about other tenants and secrets."""
+"""What must hold of the answers: to outsiders, for ended tokens, about other tenants and secrets."""
 
 import json
 import re
@@ -16,25 +16,28 @@ REFUSALS = ("refused", "acceptance_refused", "sign_in_refused")
 SECRET = re.compile(r"ta_[A-Za-z0-9_-]{20,}")
 GENERATED = re.compile(r"\b(?:usr|sa|inv|req|tok)_[0-9a-f]{20}\b")
 ABOUT_ONESELF = {"only_in_person", "only_service_accounts_act", "nobody_to_act_for", "users_only"}
-"""Refusals of who asks, before anything is said about an organization."""
+"""Refusals of the caller, before anything about an organization is revealed."""
 
 
 class AnswerChecks:
-    """Judges answers, and counts what other tenants' chains of events tell."""
+    """Checks answers, and counts the events of other tenants' chains."""
 
     def __init__(self, scenario: Scenario) -> None:
-        self._town = scenario
+        self._scenario = scenario
         self._ever: dict[str, set[str]] = {}
         """Every user that was ever in an organization, by organization."""
         self._events: int | None = None
 
     def remember(self, state: State) -> None:
-        """Note who is where."""
+        """Record the members of each organization."""
         for organization, snapshot in state.items():
             self._ever.setdefault(organization, set()).update(snapshot.members())
 
     async def check(self, before: State, attempts: Sequence[Attempt], dead: set[str]) -> None:
-        """Raise Violation for an answer that nobody should have had; `dead` are tokens ended before."""
+        """Raise Violation for an answer that must not be given.
+
+        `dead` are tokens that had ended.
+        """
         for attempt in attempts:
             inside = self._inside(before, attempt)
             if attempt.status >= 500 and attempt.status != 503:
@@ -72,7 +75,9 @@ class AnswerChecks:
             raise Violation(f"{attempt.route} told an outsider {attempt.status} {attempt.code}")
 
     def _may_ask(self, attempt: Attempt) -> bool:
-        """Auditors of all organizations audit, and whoever made a change may ask how far it has come."""
+        """Auditors of all organizations may audit, and callers may ask for the state of their own
+        changes.
+        """
         if attempt.by is not None and attempt.by.audits_all and "/audit/" in attempt.route:
             return True
         return attempt.route.endswith("/changes/{position}")
@@ -100,40 +105,40 @@ class AnswerChecks:
                     raise Violation(f"{attempt.route} told of {organization}: {name}")
 
     def _names(self) -> dict[str, set[str]]:
-        """What must not be told outside, by organization: ids that nobody guesses, and its own."""
-        names: dict[str, set[str]] = {id: {id} for id in self._town.organizations}
+        """Names that must not be revealed, by organization: its id, and generated ids in it."""
+        names: dict[str, set[str]] = {id: {id} for id in self._scenario.organizations}
         for organization, users in self._ever.items():
             names.setdefault(organization, set()).update(users)
-        for known in self._town.objects:
+        for known in self._scenario.objects:
             if GENERATED.fullmatch(known.id) or known.id.startswith("victim"):
                 names.setdefault(known.organization, set()).add(known.id)
         return names
 
     def _shared(self, name: str, allowed: set[str], attempt: Attempt) -> bool:
-        """Whether it is the name of somebody who is or was in an organization of the actor's, too."""
+        """Whether the name belongs to somebody who is or was in an organization of the actor, too."""
         if attempt.by is not None and name in (attempt.by.id, attempt.by.account_of):
             return True
         if any(name != other and name in other and other in allowed for other in allowed):
-            return True  # the id of one's own that begins with another's
+            return True  # an id that begins with another organization's id
         return any(name in self._ever.get(each, ()) for each in allowed)
 
     def _told_once(self, attempt: Attempt) -> None:
         if attempt.answer is None:
             return
         for secret in SECRET.findall(attempt.answer.text):
-            if secret in self._town.secrets and secret != attempt.about.get("secret"):
+            if secret in self._scenario.secrets and secret != attempt.about.get("secret"):
                 raise Violation(f"{attempt.route} told a secret again")
 
     async def _victims_events(self, attempts: Sequence[Attempt]) -> None:
         """Whatever others do, in the victim's chain are only their refusals."""
-        async with self._town.deployment.service.reads() as session:
+        async with self._scenario.deployment.service.reads() as session:
             count = await session.scalar(
                 select(func.count()).where(
-                    Event.chain == self._town.victim, Event.kind.not_in(REFUSALS)
+                    Event.chain == self._scenario.victim, Event.kind.not_in(REFUSALS)
                 )
             )
         its_own = any(
-            each.done and each.organization == self._town.victim and _is_honest(each)
+            each.done and each.organization == self._scenario.victim and _is_honest(each)
             for each in attempts
         )
         if self._events is not None and count != self._events and not its_own:

@@ -1,4 +1,4 @@
-"""What the coalition learns from answers: new ids, secrets and ETags, and which tokens are dead now."""
+"""What the coalition learns from answers: new ids, secrets and ETags, and which tokens have ended."""
 
 from typing import Any
 from urllib.parse import unquote
@@ -15,10 +15,10 @@ RESEND = f"POST {ONE}/invitations/{{invitation}}/resend"
 
 
 class AnswerRecords:
-    """Keeps what answers tell in the town."""
+    """Records what answers reveal in the scenario."""
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
-        self._town = scenario
+        self._scenario = scenario
         self._meaning = effects
         self._mailbox = Mailbox(scenario.deployment)
 
@@ -27,15 +27,15 @@ class AnswerRecords:
         if attempt.answer is None or not attempt.done:
             return
         if attempt.method == "POST" and attempt.fingerprint:
-            if attempt.fingerprint in self._town.answered:
+            if attempt.fingerprint in self._scenario.answered:
                 attempt.about["replayed"] = True
                 return
-            self._town.answered.add(attempt.fingerprint)
+            self._scenario.answered.add(attempt.fingerprint)
         if (etag := attempt.answer.headers.get("ETag")) is not None:
-            self._town.etags.setdefault(attempt.url, []).append(etag)
+            self._scenario.etags.setdefault(attempt.url, []).append(etag)
         said = attempt.answer.json() if attempt.answer.content[:1] == b"{" else {}
         path = dict(zip(_names(attempt.route), _values(attempt), strict=False))
-        scenario, here = self._town, attempt.organization
+        scenario, here = self._scenario, attempt.organization
         match attempt.route:
             case "POST /v1/invitations/accept":
                 self._joined(attempt, said)
@@ -77,7 +77,9 @@ class AnswerRecords:
                 f"DELETE {ACCOUNT}",
             ):
                 gone = path.get("user") or path.get("account") or (attempt.on_behalf or attempt.by)
-                await self._signed_out(self._town.with_id(gone) if isinstance(gone, str) else gone)
+                await self._signed_out(
+                    self._scenario.with_id(gone) if isinstance(gone, str) else gone
+                )
             case route if route == f"POST {ONE}/changes":
                 await self._changed(attempt)
             case route if route == f"DELETE {ACCOUNT}/tokens/{{api_token}}":
@@ -85,21 +87,21 @@ class AnswerRecords:
             case _:
                 pass
 
-    async def _signed_out(self, whom: Principal | None) -> None:
-        """Their tokens are dead; a person signs in again, which gives them nothing by itself."""
-        if whom is None:
+    async def _signed_out(self, target: Principal | None) -> None:
+        """The user's tokens have ended. A person signs in again, which gives no permission."""
+        if target is None:
             return
-        whom.end_sessions()
-        if not whom.account_of:
-            whom.sign_in(await self._town.deployment.token(whom.id))
+        target.end_sessions()
+        if not target.account_of:
+            target.sign_in(await self._scenario.deployment.token(target.id))
 
     async def _changed(self, attempt: Attempt) -> None:
         for change in attempt.body["changes"]:
             if change["change"] == "remove":
-                await self._signed_out(self._town.with_id(change["user"]))
+                await self._signed_out(self._scenario.with_id(change["user"]))
 
     def _joined(self, attempt: Attempt, said: dict[str, Any]) -> None:
-        scenario, organization = self._town, said["organization"]
+        scenario, organization = self._scenario, said["organization"]
         attempt.about["joined"] = organization
         user = UserId(said["user"])
         letter = attempt.about.get("letter")
@@ -115,7 +117,7 @@ class AnswerRecords:
         scenario.add("user", organization, user)
 
     def _invited(self, attempt: Attempt, said: dict[str, Any]) -> None:
-        scenario = self._town
+        scenario = self._scenario
         scenario.add("invitation", attempt.organization, said["id"])
         giver = attempt.on_behalf or attempt.by
         assert giver is not None
@@ -134,7 +136,7 @@ class AnswerRecords:
         return self._meaning.of_roles(organization, roles, snapshot.graph)
 
     def _machine(self, organization: str, said: dict[str, Any]) -> None:
-        scenario = self._town
+        scenario = self._scenario
         label = f"machine{len(scenario.of('account'))}"
         principal = Principal(label, UserId(said["id"]), COALITION, account_of=organization)
         scenario.principals.append(principal)
@@ -142,7 +144,7 @@ class AnswerRecords:
         scenario.add("user", organization, said["id"])
 
     def _token(self, attempt: Attempt, account: str, said: dict[str, Any]) -> None:
-        scenario = self._town
+        scenario = self._scenario
         scenario.add("api_token", attempt.organization, said["id"], owner=account)
         secret = said.get("secret")
         if secret is None:
@@ -161,15 +163,15 @@ class AnswerRecords:
         )
 
     def _revoked(self, token: str) -> None:
-        secret = self._town.token_ids.get(token)
-        for each in self._town.principals:
+        secret = self._scenario.token_ids.get(token)
+        for each in self._scenario.principals:
             if secret is not None and secret in (each.token, *each.old):
                 each.dead.add(secret)
 
     def _registered(self, organization: str, type: str, id: str, creator: str | None) -> None:
-        self._town.add("resource", organization, id, type=type)
+        self._scenario.add("resource", organization, id, type=type)
         if creator is not None:
-            self._town.creators.setdefault(f"{type}:{organization}/{id}", UserId(creator))
+            self._scenario.creators.setdefault(f"{type}:{organization}/{id}", UserId(creator))
 
 
 def _names(route: str) -> list[str]:

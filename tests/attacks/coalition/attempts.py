@@ -1,4 +1,4 @@
-"""One random request of a member of the coalition, of anybody, or of somebody honest."""
+"""One random request of a coalition member, of an anonymous caller, or of an honest person."""
 
 from datetime import datetime
 from typing import Any
@@ -19,9 +19,9 @@ IN_PERSON = "Teamaccess-On-Behalf-Of"
 def attack(
     scenario: Scenario, state: State, seeded: SeededChoices, route: str, step: int, now: datetime
 ) -> Attempt:
-    """A request to a route by one of the coalition, with any token it has or none.
+    """A request to a route by a coalition member, with any of their tokens or none.
 
-    Mostly by somebody who holds what guards the route: who lacks it is refused before all else.
+    The caller mostly holds the guard of the route, because a request without it is refused first.
     """
     choices = RequestChoices(scenario, seeded, now)
     ready = [
@@ -31,13 +31,15 @@ def attack(
     ]
     able = _able(ready, route, choices, state)
     if not able and seeded.often(0.6):
-        choices.organization = scenario.own_organization  # where they may do everything
+        choices.organization = (
+            scenario.own_organization
+        )  # an organization in which they may do everything
         able = _able(ready, route, choices, state)
-    machines = [each for each in ready if each.account_of]
-    backends = [each for each in machines if each.label in BACKENDS and seeded.often(0.7)]
+    accounts = [each for each in ready if each.account_of]
+    backends = [each for each in accounts if each.label in BACKENDS and seeded.often(0.7)]
     by = seeded.pick(able if able and seeded.often(0.7) else ready)
-    if machines and seeded.often(0.15):
-        by = seeded.pick(backends or machines)
+    if accounts and seeded.often(0.15):
+        by = seeded.pick(backends or accounts)
     choices.ask_as(by, state.get(choices.organization, OrganizationSnapshot()))
     choices.about["step"] = step
     attempt = _request(choices, route, by)
@@ -50,7 +52,7 @@ def attack(
 def _able(
     ready: list[Principal], route: str, choices: RequestChoices, state: State
 ) -> list[Principal]:
-    """Who holds in the organization what the route needs."""
+    """The principals who hold what the route needs."""
     snapshot, guard = (
         state.get(choices.organization, OrganizationSnapshot()),
         _guard(choices.scenario, route, choices),
@@ -68,7 +70,7 @@ def _guard(scenario: Scenario, route: str, choices: RequestChoices) -> str:
 
 
 def repeat_attempt(earlier: Attempt, scenario: Scenario, seeded: SeededChoices) -> Attempt:
-    """An earlier request word for word, by whoever sent it or by somebody else."""
+    """An earlier request, repeated exactly by the same caller or by another."""
     by = earlier.by if seeded.often(0.4) else seeded.pick(scenario.coalition)
     about: dict[str, Any] = {
         key: earlier.about[key] for key in ("letter", "inviter") if key in earlier.about
@@ -93,7 +95,7 @@ def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attem
     _method, _, path = route.partition(" ")
     _, build = BODIES[route]
     if route == f"PUT {ONE}/resources/{{type}}/{{resource}}":
-        body = build(choices)  # says whether the object is new
+        body = build(choices)  # whether the resource is new
         url = choices.url(path)
     else:
         url = choices.url(path)
@@ -111,7 +113,7 @@ def _request(choices: RequestChoices, route: str, by: Principal | None) -> Attem
 
 
 def _choose_acceptor(attempt: Attempt, choices: RequestChoices) -> None:
-    """Mostly whom the invitation is for: they sign in if they have an account."""
+    """Choose the acceptor, mostly the invitee, who signs in if they have an account."""
     addressee = choices.scenario.with_email(choices.about["letter"].address)
     if choices.seeded.often(0.85):
         attempt.by = addressee
@@ -149,19 +151,19 @@ def _choose_token(attempt: Attempt, seeded: SeededChoices) -> None:
 def _choose_whom(
     attempt: Attempt, scenario: Scenario, seeded: SeededChoices, able: list[Principal]
 ) -> None:
-    """A machine acts for others every other time, mostly for somebody who could do it."""
-    machine = attempt.by is not None and bool(attempt.by.account_of)
-    if not seeded.often(0.55 if machine else 0.02):
+    """Let a service account act for others half of the time, mostly for a member who may do it."""
+    account = attempt.by is not None and bool(attempt.by.account_of)
+    if not seeded.often(0.55 if account else 0.02):
         return
     people = [each for each in able if not each.account_of]
-    whom = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
-    name = whom.external_id if whom.external_id and seeded.often(0.5) else str(whom.id)
+    target = seeded.pick(people if people and seeded.often(0.75) else scenario.principals)
+    name = target.external_id if target.external_id and seeded.often(0.5) else str(target.id)
     attempt.headers[IN_PERSON] = name
     attempt.on_behalf = _acted_for(scenario, attempt.by, name)
 
 
 def _acted_for(scenario: Scenario, by: Principal | None, name: str) -> Principal | None:
-    """Whom the header names; nobody but a machine can act for them."""
+    """The member named in the header. Only a service account can act for them."""
     if by is None or not by.account_of:
         return None
     found = scenario.with_id(name)

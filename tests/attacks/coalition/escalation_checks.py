@@ -19,14 +19,14 @@ NOBODY: frozenset[str] = frozenset()
 
 
 class Violation(AssertionError):
-    """Somebody gained what no giver held, or another promise was broken."""
+    """A principal gained a permission that no giver held, or another promise was broken."""
 
 
 class EscalationChecks:
-    """Compares two states, and says which moves could have brought about the difference."""
+    """Compares two states, and finds the attempts that may have caused the difference."""
 
     def __init__(self, scenario: Scenario, effects: RelationshipEffects) -> None:
-        self._town = scenario
+        self._scenario = scenario
         self._meaning = effects
 
     def check(self, before: State, after: State, attempts: Sequence[Attempt]) -> None:
@@ -40,7 +40,7 @@ class EscalationChecks:
                 _unchanged(organization, then, now)
                 continue
             if organization not in before:
-                continue  # the founder's own: whatever is in it, nobody else's is touched
+                continue  # the new organization of its creator: other tenants are untouched
             limits = [self._limit(each, then) for each in acted]
             self._gains(then, now, limits)
             self._relationships_given(then, now, limits)
@@ -50,7 +50,9 @@ class EscalationChecks:
         self._handed_out(before, attempts)
 
     def _reaches(self, attempt: Attempt, organization: str, then: OrganizationSnapshot) -> bool:
-        """Whether the move may change the organization: its own, and the actor is in it."""
+        """Whether the attempt may change the organization: it is about it, and the actor is a
+        member.
+        """
         if "replayed" in attempt.about:
             return False
         if attempt.route == "POST /v1/organizations":
@@ -62,7 +64,9 @@ class EscalationChecks:
         return attempt.by is not None and _is_member(attempt.by.id, then)
 
     def _limit(self, attempt: Attempt, then: OrganizationSnapshot) -> frozenset[str]:
-        """What the giver of a move held: who asks, within what a member for whom they act holds."""
+        """What the giver of an attempt held: the caller, within what the member for whom they act
+        holds.
+        """
         if attempt.route == "POST /v1/invitations/accept":
             return then.of(attempt.about["inviter"])
         assert attempt.by is not None
@@ -77,7 +81,7 @@ class EscalationChecks:
             for power in powers - then.of(user):
                 everywhere = self._meaning.behind(power)
                 if power.partition("#")[0] in registered and everywhere in then.of(user):
-                    continue  # a new object, and they may do that to all objects
+                    continue  # a new resource, and they may do that to every resource
                 if not self._covered(power, limits):
                     raise Violation(f"{user} gained {power}, which no giver held")
 
@@ -96,16 +100,16 @@ class EscalationChecks:
                     raise Violation(f"{edge} was given or extended; no giver held {power}")
 
     def _only_operators_give(self, edge: Edge) -> bool:
-        role = self._town.deployment.service.catalog.roles.get(edge.relation)
+        role = self._scenario.deployment.service.catalog.roles.get(edge.relation)
         on_organization = edge.resource.startswith("organization:")
         return on_organization and role is not None and role.granted_by == "operator"
 
     def _relationships_taken(
         self, then: OrganizationSnapshot, now: OrganizationSnapshot, acted: Sequence[Attempt]
     ) -> None:
-        """Nobody takes from others what they do not hold."""
+        """Nobody removes from others what they do not hold."""
         if not now.graph:
-            return  # the organization has ended, which is a permission of its own
+            return  # the organization was deleted, which is a separate permission
         gone = _objects(then) - _objects(now)
         for edge in taken(then.graph, now.graph):
             if edge.resource in gone or any(self._of_oneself(edge, then, each) for each in acted):
@@ -116,7 +120,7 @@ class EscalationChecks:
                     raise Violation(f"{edge} was taken away by who did not hold {power}")
 
     def _of_oneself(self, edge: Edge, then: OrganizationSnapshot, attempt: Attempt) -> bool:
-        """Whether only the actor had it, and acts in person; a team in which nobody is, too."""
+        """Whether only the actor held it, in person. A team without members counts, too."""
         if edge.subject.startswith("team:"):
             place = edge.subject.removesuffix("#member")
             inside = {each.user for each in then.graph if each.resource == place}
@@ -133,7 +137,7 @@ class EscalationChecks:
             return
         if not (still := self._administrators(organization, now)):
             raise Violation(f"nobody administers {organization} without an end any more")
-        coalition = {each.id for each in self._town.coalition}
+        coalition = {each.id for each in self._scenario.coalition}
         if any(
             f"organization:{organization}#administration" in then.of(each) for each in coalition
         ):
@@ -142,20 +146,20 @@ class EscalationChecks:
             raise Violation(f"{lost} administered {organization}, and the coalition did not")
 
     def _administrators(self, organization: str, snapshot: OrganizationSnapshot) -> set[str]:
-        role = self._town.deployment.service.catalog.administrator
+        role = self._scenario.deployment.service.catalog.administrator
         lasting = {user for user, end in snapshot.members().items() if end is None}
-        machines = {each.id for each in self._town.of("account", organization)}
+        accounts = {each.id for each in self._scenario.of("account", organization)}
         return {
             edge.user
             for edge, end in snapshot.graph.items()
             if end is None
-            and edge.user in lasting - machines
+            and edge.user in lasting - accounts
             and (edge.resource, edge.relation) == (f"organization:{organization}", role)
         }
 
     def _four_eyes(self, after: State) -> None:
-        catalog = self._town.deployment.service.catalog
-        for name, creator in self._town.creators.items():
+        catalog = self._scenario.deployment.service.catalog
+        for name, creator in self._scenario.creators.items():
             kind, _, id = name.partition(":")
             held = after.get(id.partition("/")[0], OrganizationSnapshot()).of(creator)
             for verb, action in catalog.types[kind].actions.items():
@@ -163,7 +167,7 @@ class EscalationChecks:
                     raise Violation(f"{creator} may {verb} {name}, which they created")
 
     def _handed_out(self, before: State, attempts: Sequence[Attempt]) -> None:
-        """Offers and secrets give nothing in the graph, but whoever gets one has it."""
+        """Offers and secrets give nothing in SpiceDB, but their recipient can use them."""
         for attempt in attempts:
             if not attempt.done or "handed" not in attempt.about or "replayed" in attempt.about:
                 continue

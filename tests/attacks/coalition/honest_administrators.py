@@ -1,4 +1,4 @@
-"""What the honest administrators do meanwhile: they give and take, within what they hold."""
+"""What honest administrators do meanwhile: they give and take, within what they hold."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,9 +15,9 @@ from tests.attacks.coalition.workplace import BACKENDS, GIVEN_FREELY
 def honest_attempt(
     scenario: Scenario, state: State, seeded: SeededChoices, step: int, now: datetime
 ) -> Attempt:
-    """Something that an administrator of the shop does, or of the victim.
+    """An attempt of an administrator of the workplace or of the victim.
 
-    They give much, but neither administration nor the right to end the organization.
+    They give much, but neither administration nor the permission to delete the organization.
     """
     if seeded.often(0.15):
         return _in_the_victims(scenario, seeded, step)
@@ -29,21 +29,21 @@ def honest_attempt(
     shop, by = scenario.workplace, scenario.named("ana")
     safe = _safe_roles(scenario)
     others = [each for each in scenario.coalition if each.label not in BACKENDS]
-    whom = seeded.pick([each for each in others if not each.audits_all])
+    target = seeded.pick([each for each in others if not each.audits_all])
     roles: list[Any] = [{"role": role, **_end(seeded, now)} for role in seeded.some(safe, 2)]
     match seeded.number(0, 9):
         case 0 | 1:
             path = f"{ONE}/members/{{user}}/roles"
-            return _move(f"PUT {path}", shop, by, {"roles": roles}, user=whom.id)
+            return _move(f"PUT {path}", shop, by, {"roles": roles}, user=target.id)
         case 2:
-            email = whom.email or f"g{step}@{scenario.workplace}.example"
+            email = target.email or f"g{step}@{scenario.workplace}.example"
             body = {"email": email, "roles": seeded.some(safe, 2)}
             return _move(f"POST {ONE}/invitations", shop, by, body)
         case 3:
             verb = seeded.pick(["suspend", "reactivate", "reactivate"])
-            return _move(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=whom.id)
+            return _move(f"POST {ONE}/members/{{user}}/{verb}", shop, by, user=target.id)
         case 4:
-            return _move(f"DELETE {ONE}/members/{{user}}", shop, by, user=whom.id)
+            return _move(f"DELETE {ONE}/members/{{user}}", shop, by, user=target.id)
         case 5:
             asked = _any(scenario, seeded, "access_request")
             route = f"POST {ONE}/access-requests/{{access_request}}/approve"
@@ -54,7 +54,7 @@ def honest_attempt(
         case 7:
             route = f"PUT {ONE}/teams/{{team}}/members/{{user}}"
             team = _any(scenario, seeded, "team")
-            return _move(route, shop, by, _end(seeded, now) or None, team=team, user=whom.id)
+            return _move(route, shop, by, _end(seeded, now) or None, team=team, user=target.id)
         case 8:
             body = {"name": f"machine {step}", "roles": seeded.some(safe, 2)}
             return _move(f"POST {ONE}/service-accounts", shop, by, body)
@@ -67,27 +67,30 @@ def honest_attempt(
 def _restore(
     scenario: Scenario, workplace: OrganizationSnapshot, seeded: SeededChoices
 ) -> Attempt | None:
-    """Give one of the coalition back what they have lost; without leads it can do little."""
-    by, whom = (
+    """Give a coalition member back what they have lost.
+
+    The coalition can do little without leads.
+    """
+    by, target = (
         scenario.named("ana"),
         scenario.named(seeded.pick(["lea", "mal", "rex", "bob", "zoe"])),
     )
     role = seeded.pick(sorted(GIVEN_FREELY))
-    if whom.id in workplace.members():
+    if target.id in workplace.members():
         if any(
-            edge.user == whom.id and edge.resource.startswith("role:") for edge in workplace.graph
+            edge.user == target.id and edge.resource.startswith("role:") for edge in workplace.graph
         ):
             return None
         roles = {"roles": [{"role": role}]}
         return _move(
-            f"PUT {ONE}/members/{{user}}/roles", scenario.workplace, by, roles, user=whom.id
+            f"PUT {ONE}/members/{{user}}/roles", scenario.workplace, by, roles, user=target.id
         )
-    if any(edge.user == whom.id and edge.relation != "creator" for edge in workplace.graph):
+    if any(edge.user == target.id and edge.relation != "creator" for edge in workplace.graph):
         return _move(
-            f"POST {ONE}/members/{{user}}/reactivate", scenario.workplace, by, user=whom.id
+            f"POST {ONE}/members/{{user}}/reactivate", scenario.workplace, by, user=target.id
         )
     return _move(
-        f"POST {ONE}/invitations", scenario.workplace, by, {"email": whom.email, "roles": [role]}
+        f"POST {ONE}/invitations", scenario.workplace, by, {"email": target.email, "roles": [role]}
     )
 
 
@@ -101,7 +104,7 @@ def _in_the_victims(scenario: Scenario, seeded: SeededChoices, step: int) -> Att
 
 
 def _safe_roles(scenario: Scenario) -> list[str]:
-    """Roles that an administrator would give to somebody else; those named so by the opening."""
+    """Roles that an administrator would assign: those that the setup named so."""
     catalog = scenario.deployment.service.catalog
     own = [each.id for each in scenario.of("role", scenario.workplace)]
     predefined = [id for id in catalog.roles if id != catalog.administrator]

@@ -16,7 +16,7 @@ class Mailbox:
         self._read = set(self._folder.glob("*.eml")) if self._folder.exists() else set()
 
     def open(self, scenario: Scenario) -> None:
-        """Keep the secrets of the mails that have come; the ones before stay known."""
+        """Record the tokens of new mails. Earlier ones stay known."""
         new = [each for each in self._folder.glob("*.eml") if each not in self._read]
         for path in sorted(new, key=lambda path: path.stat().st_mtime_ns):
             self._read.add(path)

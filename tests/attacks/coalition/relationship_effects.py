@@ -11,7 +11,7 @@ from teamaccess.catalog import Catalog
 from tests.attacks.coalition.snapshots import Edge, Graph
 
 ORIGIN = {"organization", "creator", "invitee"}
-"""Relations that give nobody anything."""
+"""Relations that give no permission."""
 
 
 class RelationshipEffects:
@@ -24,7 +24,7 @@ class RelationshipEffects:
         }
 
     def of(self, edge: Edge, graph: Graph) -> frozenset[str]:
-        """The permissions that whoever is the subject has or would have by this relationship."""
+        """The permissions that the subject has or would have by this relationship."""
         kind, _, id = edge.resource.partition(":")
         here = f"organization:{id.partition('/')[0]}"
         if edge.relation in ORIGIN:
@@ -42,7 +42,7 @@ class RelationshipEffects:
         return frozenset({f"{edge.resource}#{edge.relation.removeprefix('granted_')}"})
 
     def everything(self, subject: str, graph: Graph) -> frozenset[str]:
-        """What a user or the members of a team would have by all relationships together."""
+        """The permissions that a user or the members of a team would have by all relationships."""
         found: frozenset[str] = frozenset()
         for edge in graph:
             if edge.subject == subject and not is_membership(edge):
@@ -50,7 +50,7 @@ class RelationshipEffects:
         return found
 
     def of_roles(self, organization: str, roles: Iterable[str], graph: Graph) -> frozenset[str]:
-        """What roles allow together: the catalog's, and the organization's own."""
+        """The permissions of roles together: of the catalog, and custom ones."""
         here = f"organization:{organization}"
         return frozenset().union(
             *(
@@ -62,7 +62,7 @@ class RelationshipEffects:
         )
 
     def behind(self, power: str) -> str | None:
-        """The permission throughout the organization that gives one on an object, or None."""
+        """The organization-wide permission that gives one on a resource, or None."""
         on, _, verb = power.partition("#")
         kind, _, id = on.partition(":")
         if kind == "organization":
@@ -71,7 +71,7 @@ class RelationshipEffects:
         return f"organization:{id.partition('/')[0]}#{action.permission}"
 
     def covered(self, power: str, limit: frozenset[str]) -> bool:
-        """Whether somebody who may do this has that, on the object or throughout the organization."""
+        """Whether these permissions include that one, on the resource or organization-wide."""
         return power in limit or self.behind(power) in limit
 
     def _predefined(self, here: str, role: str) -> frozenset[str]:
@@ -92,7 +92,7 @@ class RelationshipEffects:
 
 
 def is_membership(edge: Edge) -> bool:
-    """Whether it makes somebody an active member of an organization."""
+    """Whether it makes a user an active member of an organization."""
     return edge.relation == "member" and edge.resource.startswith("organization:")
 
 
@@ -102,7 +102,7 @@ def given(before: Graph, after: Graph) -> list[Edge]:
 
 
 def taken(before: Graph, after: Graph) -> list[Edge]:
-    """The relationships that are gone, but not because their end has come."""
+    """The relationships that are gone, except those that expired."""
     now = datetime.now(UTC)
     return [
         edge for edge, end in before.items() if edge not in after and (end is None or end > now)

@@ -13,11 +13,11 @@ REQUEST = f"{ONE}/access-requests/{{access_request}}"
 ACCOUNT = f"{ONE}/service-accounts/{{account}}"
 RESOURCE = f"{ONE}/resources/{{type}}/{{resource}}"
 Builder = Callable[[RequestChoices], dict[str, Any] | None]
-"""Returns the body; what a query needs goes to `draw.about["query"]`."""
+"""Returns the body. Query parameters go to `choices.about["query"]`."""
 
 
 def nothing(choices: RequestChoices) -> None:
-    """A request that is all said by its address."""
+    """A request without query and body."""
 
 
 def query(**builders: Callable[[RequestChoices], str]) -> Builder:
@@ -147,7 +147,7 @@ def plan(choices: RequestChoices) -> dict[str, Any]:
 
 
 def changes(choices: RequestChoices) -> dict[str, Any]:
-    """What was planned, with the plan's ETag; or something else, or without having looked."""
+    """The planned changes with the plan's ETag, or other changes, or changes without a plan."""
     planned = [each for each in choices.scenario.plans if each[0] == choices.organization]
     if planned and choices.seeded.often(0.6):
         _, wanted, etag = planned[-1]
@@ -255,4 +255,4 @@ BODIES: dict[str, tuple[int, Builder]] = {
     f"DELETE {ACCOUNT}/tokens/{{api_token}}": (2, nothing),
     f"POST {ACCOUNT}/tokens/{{api_token}}/rotate": (5, rotation),
 }
-"""By route: how often it is asked in comparison, and how its request is made."""
+"""By route: its weight, and how its request is built."""

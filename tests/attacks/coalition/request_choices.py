@@ -1,4 +1,4 @@
-"""Choices for one request: mostly what makes sense, and often enough what should not work."""
+"""Choices for one request: mostly sensible, and often enough something that should not work."""
 
 import re
 from datetime import datetime, timedelta
@@ -28,18 +28,18 @@ class RequestChoices:
         self._meaning = RelationshipEffects(self.catalog)
         self.organization = self._organization()
         self.about: dict[str, Any] = {}
-        """What was chosen, for those who learn from the answer."""
+        """What was chosen, for recording the answer."""
         self._chosen: dict[str, KnownObject] = {}
 
     def ask_as(self, by: Principal, snapshot: OrganizationSnapshot) -> None:
-        """Choose as somebody who knows what they hold there."""
+        """Choose as a caller who knows what they hold."""
         self.by, self.snapshot = by, snapshot
         if by.account_of and self.seeded.often(0.5):
             self.organization = by.account_of
 
     @property
     def held(self) -> frozenset[str]:
-        """What the actor may do in the organization."""
+        """The actor's permissions in the organization."""
         return self.snapshot.of(self.by.id) if self.by is not None else frozenset()
 
     def url(self, path: str) -> str:
@@ -58,7 +58,7 @@ class RequestChoices:
         return known.id if self.seeded.often(0.96) else self._near(known.id)
 
     def user(self) -> str:
-        """Somebody: a principal of any kind, now and then the actor."""
+        """A user: a principal of any kind, sometimes the actor."""
         if self.by is not None and self.seeded.often(0.12):
             return self.by.id
         return self.name("user")
@@ -79,12 +79,12 @@ class RequestChoices:
         return self.name("role")
 
     def roles(self, most: int = 2) -> list[Any]:
-        """A few, with ends or without."""
+        """A few roles, with or without expiry."""
         wanted = dict.fromkeys(self.role() for _ in range(self.seeded.number(1, most)))
         return [{"role": role, **self.end()} for role in wanted]
 
     def end(self) -> dict[str, str | None]:
-        """An end: none, soon, late, past, beyond what the catalog allows, or left out."""
+        """An expiry: none, soon, late, past, beyond the catalog's limit, or left out."""
         if self.seeded.often(0.5):
             return {}
         offset = self.seeded.weighted(
@@ -100,7 +100,7 @@ class RequestChoices:
         return {"expires_at": (self._now + offset).isoformat()}
 
     def until(self) -> dict[str, str | None]:
-        """An end, or null."""
+        """An expiry, or null."""
         return {"expires_at": None, **self.end()}
 
     def action(self) -> str:
@@ -108,7 +108,7 @@ class RequestChoices:
         return self.seeded.pick(list(self.catalog.actions))
 
     def actions(self) -> list[Any]:
-        """Actions for a role, now and then all at a level, or what the actor would like best."""
+        """Actions for a role, sometimes all of a level, or those the actor would like best."""
         if self.seeded.often(0.1):
             resource = self.seeded.pick(sorted({a.resource for a in self.catalog.actions.values()}))
             level = self.seeded.pick(["view", "manage", "authorize"])
@@ -123,11 +123,11 @@ class RequestChoices:
         return self.seeded.some(list(self.catalog.actions), 3)
 
     def type(self) -> str:
-        """A type of objects."""
+        """A type of resources."""
         return self.seeded.pick(list(self.catalog.types) or ["none"])
 
     def verb(self) -> str:
-        """What can be done to the object that was chosen."""
+        """An action on the chosen resource."""
         chosen = self._chosen.get("resource")
         kind = chosen.type if chosen is not None else self.type()
         known = self.catalog.types.get(kind)
@@ -186,7 +186,7 @@ class RequestChoices:
     def _thing(self, kind: str) -> KnownObject | None:
         here = self.scenario.of(kind, self.organization)
         if here and self.seeded.often(0.88):
-            # what was made lately is as likely as everything before it
+            # recent objects are as likely as all earlier ones together
             return self.seeded.pick(here[-6:] if self.seeded.often(0.5) else here)
         everywhere = self.scenario.of(kind)
         return self.seeded.pick(everywhere) if everywhere else None

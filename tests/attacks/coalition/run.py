@@ -1,4 +1,4 @@
-"""Steps of the coalition in one town: each asked, learned from, and judged by SpiceDB's word."""
+"""Steps of the coalition in one scenario: each is sent, recorded, and checked against SpiceDB."""
 
 import asyncio
 import json
@@ -25,17 +25,17 @@ from tests.attacks.coalition.snapshots import SpiceDBReader
 from tests.support.deployment import Deployment
 
 MOST_ORGANIZATIONS = 9
-SELDOM = 2
-"""A route that comes up once or twice in a deck is always asked then, so that none is left out."""
-A_TOWN = 400
-"""Steps in one town, in which things are few enough to meet again."""
+RARE = 2
+"""The number of cards of a route with weight one, so that every deck contains each route."""
+STEPS_PER_SCENARIO = 400
+"""Steps in one scenario. It is small, so that requests meet the same objects again."""
 AGAIN = "The same again: TEAMACCESS_COALITION_SEED={seed} TEAMACCESS_COALITION={steps}"
 SETTLES_SECONDS = 30.0
 
 
 @dataclass
 class AttemptCounts:
-    """What was tried."""
+    """Counts of attempts and answers."""
 
     steps: int = 0
     accepted: Counter[str] = field(default_factory=Counter)
@@ -50,15 +50,15 @@ class AttemptCounts:
             self.codes[f"{attempt.status} {attempt.code}"] += 1
 
     def add(self, other: "AttemptCounts") -> None:
-        """Count what was tried elsewhere, too."""
+        """Add the counts of another scenario."""
         self.steps += other.steps
         self.seconds += other.seconds
-        for mine, theirs in (
+        for mine, others in (
             (self.accepted, other.accepted),
             (self.refused, other.refused),
             (self.codes, other.codes),
         ):
-            mine.update(theirs)
+            mine.update(others)
 
     def __str__(self) -> str:
         asked = self.accepted | self.refused
@@ -73,7 +73,7 @@ class AttemptCounts:
 
 
 class Run:
-    """One town and its steps; the same seed and steps choose the same requests."""
+    """One scenario and its steps. The same seed and steps choose the same requests."""
 
     def __init__(
         self, scenario: Scenario, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
@@ -95,7 +95,7 @@ class Run:
     async def begin(
         cls, deployment: Deployment, seed: int, routes: Iterable[str] = BODIES, honest: float = 0.16
     ) -> "Run":
-        """Open a town, and look at it for the first time."""
+        """Create a scenario and read its first state."""
         run = cls(await create_scenario(deployment), seed, routes, honest)
         run._state = await run._look()
         run._watch.remember(run._state)
@@ -135,7 +135,7 @@ class Run:
     async def _choose(self, seeded: SeededChoices, step: int) -> list[Attempt]:
         """One request, or two at once by two of the coalition."""
         now = await self.scenario.deployment.service.now()
-        if self._weights[self._dealt(step)] > SELDOM:
+        if self._weights[self._dealt(step)] > RARE:
             if seeded.often(self._honest):
                 return [honest_attempt(self.scenario, self._state, seeded, step, now)]
             earlier = [attempt for _, attempt in self.history[-40:] if attempt.method != "GET"]
@@ -152,24 +152,24 @@ class Run:
         return attack(self.scenario, self._state, seeded, route, step, now)
 
     def _dealt(self, step: int) -> str:
-        """The route of a step: all of them come up, as often as their weights say."""
+        """The route of a step. Each route appears as often as its weight says."""
         deck = [route for route, weight in self._weights.items() for _ in range(weight)]
         hand, place = divmod(step, len(deck))
         return SeededChoices(f"{self._seed} deal {hand}").shuffled(deck)[place]
 
     async def _settle(self, attempt: Attempt) -> None:
-        """Wait until a change that was committed is in force, which may take longer on a busy machine."""
+        """Wait until a committed change is in force, which may take longer on a busy machine."""
         if attempt.answer is None or attempt.status != 202:
             return
-        for told in attempt.answer.headers["Teamaccess-Change"].split(", "):
-            organization = OrganizationId(told.rpartition(":")[0])
+        for reported in attempt.answer.headers["Teamaccess-Change"].split(", "):
+            organization = OrganizationId(reported.rpartition(":")[0])
             async with asyncio.timeout(SETTLES_SECONDS):
                 while True:
                     with suppress(Unavailable):
                         async with self.scenario.deployment.operator(
                             organization, even_if_stopped=True
                         ):
-                            break  # opening a change has brought in what was pending
+                            break  # opening a change has delivered what was pending
 
     async def _look(self) -> State:
         known = self.scenario.organizations
@@ -184,13 +184,13 @@ class Run:
         for organization, snapshot in self._state.items():
             await self._oracle.confirm(organization, users, snapshot)
 
-    def told(self, last: int | None = None) -> str:
-        """The requests, one a line, with labels for what the server has named."""
+    def reported(self, last: int | None = None) -> str:
+        """The requests, one a line, with labels in place of generated ids."""
         shown = self.history[-last:] if last else self.history
         return self.labelled("\n".join(_line(step, attempt) for step, attempt in shown))
 
     def labelled(self, text: str) -> str:
-        """The same with labels in place of generated ids."""
+        """Replace generated ids by labels."""
         for id, label in self.scenario.legend().items():
             text = text.replace(id, label)
         return text
@@ -207,18 +207,19 @@ def _line(step: int, attempt: Attempt) -> str:
 async def run_attack(
     deployment: Deployment, steps: int, seed: int, say: Callable[[str], None]
 ) -> AttemptCounts:
-    """Take so many steps, in one town after the other; raises Violation with all that was found.
+    """Take steps, in one scenario after the other.
 
-    After a violation the next town begins, so that a long run tells of more than one.
+    Raises Violation with everything that was found. After a violation, the next scenario begins, so
+    that a long run reports more than one.
     """
     total, found = AttemptCounts(), list[str]()
     while total.steps < steps:
         run = await Run.begin(deployment, seed)
         try:
-            await run.take(range(min(A_TOWN, steps - total.steps)))
+            await run.take(range(min(STEPS_PER_SCENARIO, steps - total.steps)))
             await run.confirm()
         except Violation as broken:
-            say(run.told())
+            say(run.reported())
             found.append(
                 f"{run.labelled(str(broken))}\n{AGAIN.format(seed=seed, steps=run.tally.steps)}"
             )

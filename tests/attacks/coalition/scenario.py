@@ -1,4 +1,4 @@
-"""The organizations, principals and things of a run, as far as somebody can know of them."""
+"""The organizations, principals and objects of a run, as far as they can be known."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,7 +27,7 @@ class Principal:
     audits_all: bool = False
     external_id: str = ""
     old: list[str] = field(default_factory=list)
-    """Tokens from before; some of them may still be valid."""
+    """Earlier tokens. Some of them may still be valid."""
     dead: set[str] = field(default_factory=set)
     """Tokens that must never be accepted again."""
 
@@ -44,14 +44,17 @@ class Principal:
 
 @dataclass(frozen=True)
 class KnownObject:
-    """Something with an id: a team, a role, an invitation, a token. It stays known after its end."""
+    """An object with an id: a team, a role, an invitation, a token.
+
+    It stays known after its end.
+    """
 
     label: str
     kind: str
     organization: str
     id: str
     type: str = ""
-    """The type of a registered object."""
+    """The type of a registered resource."""
     owner: str = ""
     """The service account of a token."""
 
@@ -83,16 +86,16 @@ class Scenario:
     objects: list[KnownObject] = field(default_factory=list)
     mails: list[InvitationMail] = field(default_factory=list)
     inviters: dict[str, UserId] = field(default_factory=dict)
-    """Who answers for an invitation: who sent it last, by its id."""
+    """The inviter of an invitation, by its id: the user who sent it last."""
     etags: dict[str, list[str]] = field(default_factory=dict)
     plans: list[tuple[str, list[dict[str, Any]], str]] = field(default_factory=list)
-    """Organization, changes and ETag of plans that were made."""
+    """Organization, changes and ETag of plans."""
     creators: dict[str, UserId] = field(default_factory=dict)
-    """Who created a registered object, as it was first said: `transfer:acme/t1`."""
+    """The first creator of a registered resource: `transfer:acme/t1`."""
     secrets: set[str] = field(default_factory=set)
-    """Every API token's secret that was told."""
+    """The secrets of all API tokens that were shown."""
     answered: set[str] = field(default_factory=set)
-    """Requests with an Idempotency-Key that were done: the same again changes nothing."""
+    """Requests with an Idempotency-Key that succeeded. A repetition changes nothing."""
     token_ids: dict[str, str] = field(default_factory=dict)
     """Secrets by the ids of their tokens."""
 
@@ -103,7 +106,7 @@ class Scenario:
 
     @property
     def honest(self) -> list[Principal]:
-        """Everybody else."""
+        """The honest principals."""
         return [each for each in self.principals if each.side == HONEST]
 
     def named(self, label: str) -> Principal:
@@ -119,7 +122,7 @@ class Scenario:
         return next((each for each in self.principals if each.email == email), None)
 
     def of(self, kind: str, organization: str | None = None) -> list[KnownObject]:
-        """The things of a kind, in one organization or in all."""
+        """The objects of a kind, in one organization or in all."""
         return [
             each
             for each in self.objects
@@ -127,7 +130,7 @@ class Scenario:
         ]
 
     def add(self, kind: str, organization: str, id: str, **more: str) -> None:
-        """Remember a thing once; its label tells it apart and does not depend on generated ids."""
+        """Record an object once. Its label identifies it and does not depend on generated ids."""
         if any((kind, organization, id) == (t.kind, t.organization, t.id) for t in self.objects):
             return
         place = sum(each.kind == kind for each in self.objects)
@@ -156,16 +159,16 @@ class Attempt:
     """`PUT /v1/organizations/{organization}/teams/{team}`."""
     url: str
     by: Principal | None
-    """None for nobody."""
+    """None for an anonymous request."""
     token: str = ""
     body: Any = None
     headers: dict[str, str] = field(default_factory=dict)
     organization: str = ""
     """The organization of the path, or where an invitation leads."""
     on_behalf: Principal | None = None
-    """The person for whom a service account really can act."""
+    """The member for whom a service account can really act."""
     about: dict[str, Any] = field(default_factory=dict)
-    """What was chosen, for those who learn from the answer."""
+    """What was chosen, for recording the answer."""
     answer: httpx.Response | None = None
 
     @property
@@ -175,7 +178,7 @@ class Attempt:
 
     @property
     def label(self) -> str:
-        """What tells it apart without the names that the server generates."""
+        """A description without generated names."""
         return f"{self.route} by {self.by.label if self.by is not None else 'nobody'}"
 
     @property
@@ -185,11 +188,11 @@ class Attempt:
 
     @property
     def fingerprint(self) -> str:
-        """What makes it the same request by the same principals, where it has an Idempotency-Key."""
+        """Identifies the same request by the same principals, if it has an Idempotency-Key."""
         who = self.by.id if self.by is not None else ""
-        whom = self.on_behalf.id if self.on_behalf is not None else ""
+        target = self.on_behalf.id if self.on_behalf is not None else ""
         key = self.headers.get("Idempotency-Key", "")
-        return f"{who} {whom} {key} {self.method} {self.url} {self.body}" if key else ""
+        return f"{who} {target} {key} {self.method} {self.url} {self.body}" if key else ""
 
     @property
     def status(self) -> int:
@@ -198,13 +201,13 @@ class Attempt:
 
     @property
     def code(self) -> str:
-        """The code of a refusal, or nothing."""
+        """The code of a refusal, or an empty text."""
         if self.answer is None or "problem+json" not in self.answer.headers.get("content-type", ""):
             return ""
         return str(self.answer.json().get("code", ""))
 
     async def send(self, deployment: Deployment) -> None:
-        """Send it, and keep the answer."""
+        """Send the request and keep the answer."""
         headers = dict(self.headers)
         if self.token:
             headers["Authorization"] = f"Bearer {self.token}"

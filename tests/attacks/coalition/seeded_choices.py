@@ -1,4 +1,4 @@
-"""Choices that depend on a seed and on names, not on how many things there are to choose from."""
+"""Choices that depend on a seed and on names, and not on the number of candidates."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class SeededChoices:
         return self._random.random() < probability
 
     def number(self, least: int, most: int) -> int:
-        """A number, both ends included."""
+        """A number, including both bounds."""
         return self._random.randint(least, most)
 
     def pick(self, items: Sequence[T]) -> T:
@@ -31,7 +31,7 @@ class SeededChoices:
         return self._ranked(items)[0]
 
     def at(self, items: Sequence[T]) -> T:
-        """One of them by its place: for names that the server generates, which differ in each run."""
+        """One of them by its index, for generated names, which differ in each run."""
         return items[self._random.randrange(len(items))]
 
     def some(self, items: Sequence[T], most: int) -> list[T]:
@@ -40,7 +40,7 @@ class SeededChoices:
         return self._ranked(items)[:count] if items else []
 
     def weighted(self, weights: dict[T, int]) -> T:
-        """One of the keys, as often as its weight says."""
+        """One of the keys, by weight."""
         return self._random.choices(list(weights), list(weights.values()))[0]
 
     def shuffled(self, items: Sequence[T]) -> list[T]:

@@ -16,7 +16,7 @@ LOGIN = "https://login.example"
 
 
 async def create_scenario(deployment: Deployment) -> Scenario:
-    """Make everything from scratch; no run shares anything with another on the same world."""
+    """Create everything. No two runs on a deployment share anything."""
     workplace, own = (
         await deployment.create_organization("shop"),
         await deployment.create_organization("den"),
@@ -38,7 +38,7 @@ async def create_scenario(deployment: Deployment) -> Scenario:
 
 
 async def recreate_own_organization(scenario: Scenario) -> None:
-    """Give the coalition another organization of its own when it has ended the one it had."""
+    """Give the coalition a new organization after it has deleted the last one."""
     own = await scenario.deployment.create_organization("den")
     scenario.own_organization = own.id
     scenario.organizations.append(own.id)
@@ -46,7 +46,7 @@ async def recreate_own_organization(scenario: Scenario) -> None:
 
 
 async def _set_up_own_organization(scenario: Scenario, own: Organization) -> None:
-    """Two administrators, one of whom is a member of the shop as well."""
+    """Two administrators, one of whom is also a member of the workplace."""
     number = sum(each.label.startswith("eve") for each in scenario.principals)
     scenario.principals.append(
         setup_objects.principal(COALITION, f"eve{number}", own.administrator)
@@ -61,7 +61,7 @@ async def _set_up_own_organization(scenario: Scenario, own: Organization) -> Non
 
 
 async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
-    """One of everything, so that there is something to take, to change and to tell of."""
+    """One object of each kind, so that there is something to take, change and reveal."""
     catalog = scenario.deployment.service.catalog
     least, middle = list(catalog.roles)[-1], list(catalog.roles)[1]
     members = await victim.add_members({"val": [least]})
@@ -79,9 +79,9 @@ async def _set_up_victim(scenario: Scenario, victim: Organization) -> None:
 
 
 async def _outsiders(scenario: Scenario) -> None:
-    """Somebody of another login who is nowhere a member, and an auditor of all organizations.
+    """A user of another login who is a member nowhere, and an auditor of all organizations.
 
-    The stranger's subject, which is their external id, is made of somebody else's id.
+    The stranger's subject, which is their external id, is built from another user's id.
     """
     subject = f"ext-{scenario.named('val').id}"
     address = f"{new_user_id()}@login.example"

@@ -1,4 +1,4 @@
-"""Single things that an opening makes, and remembers in the town."""
+"""Objects that a setup creates and records in the scenario."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ async def service_account(
 
 
 async def team(scenario: Scenario, organization: Organization, id: str, *roles: str) -> None:
-    """A team that nobody is in."""
+    """A team without members."""
     await successful(organization, "POST", "teams", {"id": id, "name": id})
     if roles:
         wanted = {"roles": [{"role": role} for role in roles]}
@@ -41,7 +41,7 @@ async def team(scenario: Scenario, organization: Organization, id: str, *roles: 
 
 
 async def objects(scenario: Scenario, organization: Organization, creator: Person) -> None:
-    """A registered object of each type."""
+    """A registered resource of each type."""
     for type in scenario.deployment.service.catalog.types.values():
         whose = creator if type.demands_creator else None
         await add_resources(organization, f"{type.id}:first", creator=whose)

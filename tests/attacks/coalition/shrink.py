@@ -1,4 +1,4 @@
-"""The fewest steps that break the same promise, each tried in a new town."""
+"""Finds the fewest steps that break the same promise. Each try uses a new scenario."""
 
 from collections.abc import Callable, Sequence
 
@@ -12,10 +12,11 @@ MOST_TRIES = 60
 async def shrink(
     deployment: Deployment, seed: int, steps: int, say: Callable[[str], None]
 ) -> list[int]:
-    """Leave out ever smaller parts of the steps as long as something is still found; return the rest.
+    """Leave out ever smaller parts of the steps as long as a violation is found.
 
-    A step chooses by names and not by places in lists (`chance`), so it asks nearly the same without the
-    others. What depends on the clock or on two requests at once may come out differently.
+    Returns the rest. A step chooses by names and not by indexes, so it sends nearly the same
+    request without the others. Steps that depend on the clock or on concurrency may have another
+    outcome.
     """
     kept, parts, tries = list(range(steps)), 2, 0
     while len(kept) > 1 and tries < MOST_TRIES:
@@ -23,9 +24,9 @@ async def shrink(
         for at in range(0, len(kept), size):
             tries += 1
             fewer = kept[:at] + kept[at + size :]
-            if (told := await _found(deployment, seed, fewer)) is not None:
+            if (reported := await _found(deployment, seed, fewer)) is not None:
                 kept, parts = fewer, max(2, parts - 1)
-                say(f"{len(kept)} steps show it: {told[0]}\n{told[1]}")
+                say(f"{len(kept)} steps show it: {reported[0]}\n{reported[1]}")
                 break
         else:
             if size == 1:
@@ -39,5 +40,5 @@ async def _found(deployment: Deployment, seed: int, steps: Sequence[int]) -> tup
     try:
         await run.take(steps)
     except Violation as broken:
-        return run.labelled(str(broken)), run.told()
+        return run.labelled(str(broken)), run.reported()
     return None

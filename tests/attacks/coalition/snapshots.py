@@ -1,6 +1,6 @@
-"""SpiceDB's word, asked with a client of the test's own: relationships, and who may do what.
+"""Relationships and permissions, read from SpiceDB with a separate client.
 
-Nothing of teamaccess is used but the catalog's names of permissions. Each question is fully consistent.
+Only the catalog's permission names come from teamaccess. Each question is fully consistent.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ NOW = Consistency(fully_consistent=True)
 AT_ONCE = 1000
 BOOKKEEPING = {"head", "applied"}
 Graph = Mapping["Edge", datetime | None]
-"""Relationships with their ends."""
+"""Relationships with their expiry."""
 Powers = Mapping[str, frozenset[str]]
 """By user: permissions such as `organization:acme#refunds_create` and `webhook:acme/w1#edit`."""
 
@@ -49,7 +49,7 @@ class Edge:
 
     @property
     def user(self) -> str | None:
-        """The user whom it is about, if it is about one."""
+        """The user in the relationship, or None."""
         kind, _, id = self.subject.partition(":")
         return id if kind == "user" else None
 
@@ -64,11 +64,11 @@ class OrganizationSnapshot:
     powers: Powers = field(default_factory=dict)
 
     def of(self, user: str) -> frozenset[str]:
-        """What a user may do here."""
+        """The permissions of a user."""
         return self.powers.get(user, frozenset())
 
     def members(self) -> dict[str, datetime | None]:
-        """The active members, with the ends of their memberships."""
+        """The active members, with the expiry of their memberships."""
         return {
             edge.user: end
             for edge, end in self.graph.items()
@@ -77,7 +77,7 @@ class OrganizationSnapshot:
 
 
 class SpiceDBReader:
-    """Reads organizations, and asks who has each permission where a relationship has changed."""
+    """Reads organizations, and asks for permissions wherever a relationship has changed."""
 
     def __init__(self, deployment: Deployment) -> None:
         self._engine = deployment.engine
@@ -89,7 +89,7 @@ class SpiceDBReader:
     async def snapshot(
         self, organization: str, before: OrganizationSnapshot | None = None
     ) -> OrganizationSnapshot:
-        """One organization now. Where no relationship has changed nobody's permissions have."""
+        """Read one organization. Permissions are asked again only if a relationship has changed."""
         graph, head = await self._read(organization)
         if before is not None and graph == before.graph:
             return OrganizationSnapshot(graph, head, before.powers)

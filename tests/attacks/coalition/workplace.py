@@ -9,13 +9,13 @@ from tests.support.organization import Organization as Organization
 from tests.support.people import Person
 
 BACKENDS = {"backend", "relay"}
-"""Service accounts that act for members; the honest administrator lets them be."""
+"""Service accounts that act on behalf, which the honest administrator leaves alone."""
 GIVEN_FREELY = {"steward", "captain"}
-"""Roles of its own that the honest administrator gives to the coalition."""
+"""Custom roles that the honest administrator gives to the coalition."""
 
 
 async def set_up_workplace(scenario: Scenario, workplace: Organization) -> None:
-    """Make its roles, people, service accounts, teams and objects."""
+    """Create the roles, people, service accounts, teams and resources of the workplace."""
     for id, actions in _roles(scenario).items():
         await workplace.add_custom_role(id, *actions)
         if id in GIVEN_FREELY:
@@ -30,7 +30,7 @@ async def set_up_workplace(scenario: Scenario, workplace: Organization) -> None:
 
 
 def _roles(scenario: Scenario) -> dict[str, list[str]]:
-    """One that manages roles, teams and objects, one that manages people, too, and two beside them."""
+    """A role that manages roles, teams and resources, one that also manages people, and two others."""
     catalog = scenario.deployment.service.catalog
     kept = {catalog.guards["delete_organization"], catalog.guards["act_on_behalf"]}
     free = [each for each in catalog.actions.values() if not each.reserved and each.id not in kept]

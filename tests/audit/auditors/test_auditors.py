@@ -53,8 +53,8 @@ async def hidden(who: Person, organization: Organization) -> None:
 
 async def platform(deployment: Deployment, about: Person) -> list[tuple[Event, str]]:
     """The platform's events about somebody, with their reasons."""
-    told = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
-    mine = told.where(Event.chain == Event.PLATFORM, Event.subject == f"user:{about.id}")
+    reported = select(Event, Reason.text).join(Reason, Reason.hash == Event.reason_hash)
+    mine = reported.where(Event.chain == Event.PLATFORM, Event.subject == f"user:{about.id}")
     async with deployment.service.reads() as session:
         rows = await session.execute(mine.order_by(Event.position))
         return [(event, text) for event, text in rows]
@@ -75,13 +75,13 @@ async def test_auditors_of_all_organizations_ask_every_question_about_each(
 
 async def listed(who: Person) -> set[str]:
     """Every organization that they are told of."""
-    told: set[str] = set()
+    reported: set[str] = set()
     page: dict[str, Any] = {"limit": 1000, "all": "true"}
     while True:
         found = (await who.ask("GET", "/v1/organizations", params=page)).raise_for_status().json()
-        told |= {each["id"] for each in found["items"]}
+        reported |= {each["id"] for each in found["items"]}
         if found["next_cursor"] is None:
-            return told
+            return reported
         page["cursor"] = found["next_cursor"]
 
 
@@ -90,9 +90,9 @@ async def test_auditors_list_all_organizations_until_they_are_revoked(
 ) -> None:
     await globex.administrator.ask("DELETE", globex.path)
     assert (await vera.ask("GET", "/v1/organizations")).json()["items"] == []
-    told = await listed(vera)
-    assert acme.id in told
-    assert globex.id not in told
+    reported = await listed(vera)
+    assert acme.id in reported
+    assert globex.id not in reported
     async with acme.deployment.operator() as change:
         await revoke_auditor(change, vera.id, "it is over")
     refused(await vera.ask("GET", "/v1/organizations?all=true"), 403, "not_for_everybody")
@@ -177,9 +177,9 @@ async def test_an_operator_grants_lists_and_revokes_auditors(
     email = f"Vera-{secrets.token_hex(4)}@auditors.example"
     granted = await run("operator", "grant-auditor", email, "--reason", WHY, "--json")
     assert granted.exit_code == 0, granted.output
-    told = json.loads(granted.stdout)
-    assert told["until"] is None
-    vera = Person(fintoc, told["user"], email.lower(), await fintoc.token(told["user"]))
+    reported = json.loads(granted.stdout)
+    assert reported["until"] is None
+    vera = Person(fintoc, reported["user"], email.lower(), await fintoc.token(reported["user"]))
     async with fintoc.service.reads() as session:
         assert (await session.get_one(User, vera.id)).email == vera.email
     assert (await vera.ask("GET", f"{acme.path}/audit/matrix")).status_code == 200
@@ -207,7 +207,7 @@ async def test_an_operator_grants_lists_and_revokes_auditors(
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "reported"),
     [
         (["grant-auditor", "nobody", "--reason", "x"], "is not a valid e-mail address"),
         (["grant-auditor", "v@a.example", "--reason", " "], "1 to 1000 characters"),
@@ -224,11 +224,11 @@ async def test_an_operator_grants_lists_and_revokes_auditors(
     ],
 )
 async def test_a_mistake_in_the_command_is_refused_and_grants_nothing(
-    run: Run, words: list[str], told: str
+    run: Run, words: list[str], reported: str
 ) -> None:
     answer = await run("operator", *words)
     assert (answer.exit_code, answer.stdout) == (2, "")
-    assert told in answer.stderr
+    assert reported in answer.stderr
     assert "v@a.example" not in (await run("operator", "auditors")).stdout
 
 

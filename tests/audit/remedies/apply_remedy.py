@@ -1,4 +1,4 @@
-"""Remedies as an auditor is told of them, made through the API."""
+"""Remedies as an auditor reads them, applied through the API."""
 
 from typing import Any
 
@@ -28,7 +28,7 @@ async def why(
 
 
 def steps_of(remedy: Remedy) -> list[tuple[str, str | None]]:
-    """The kinds of its steps, each with the role, the team or the object that it is about."""
+    """The kinds of its steps, each with its role, team or resource."""
     return [
         (step["change"], step["role"] or step["team"] or step["resource"])
         for step in remedy["steps"]
@@ -36,38 +36,38 @@ def steps_of(remedy: Remedy) -> list[tuple[str, str | None]]:
 
 
 def users_who_may_apply(remedy: Remedy) -> list[str]:
-    """The ids of those who may make it."""
+    """The ids of the users who may apply it."""
     return [each["user"] for each in remedy["by"]]
 
 
 async def apply_remedy(
-    organization: Organization, whom: Person, remedy: Remedy, by: Person, action: str
+    organization: Organization, target: Person, remedy: Remedy, by: Person, action: str
 ) -> list[httpx.Response]:
-    """Take its steps as somebody, up to the first that is refused; the invited then accept."""
+    """Apply its steps as a user, up to the first refusal. An invitee then accepts."""
     done: list[httpx.Response] = []
     for step in remedy["steps"]:
-        done.append(await _taken(organization, whom, step, by, action))
+        done.append(await _taken(organization, target, step, by, action))
         if not done[-1].is_success:
             break
         if step["change"] == "invite":
-            done.append(await _accepted(organization, whom, by=whom))
+            done.append(await _accepted(organization, target, by=target))
     return done
 
 
 async def _taken(
-    organization: Organization, whom: Person, step: dict[str, Any], by: Person, action: str
+    organization: Organization, target: Person, step: dict[str, Any], by: Person, action: str
 ) -> httpx.Response:
-    member = f"{organization.path}/members/{whom.id}"
+    member = f"{organization.path}/members/{target.id}"
     match step["change"]:
         case "reactivate":
-            return await organization.reactivate(whom, by=by)
+            return await organization.reactivate(target, by=by)
         case "change_end":
             return await by.ask("PATCH", member, json={"expires_at": None})
         case "give_role":
-            roles = [*await held(organization, whom), {"role": step["role"]}]
+            roles = [*await held(organization, target), {"role": step["role"]}]
             return await by.ask("PUT", f"{member}/roles", json={"roles": roles})
         case "join_team":
-            seat = f"{organization.path}/teams/{step['team']}/members/{whom.id}"
+            seat = f"{organization.path}/teams/{step['team']}/members/{target.id}"
             return await by.ask("PUT", seat)
         case "grant":
             name = step["resource"].replace(f"{organization.id}/", "")
@@ -75,28 +75,28 @@ async def _taken(
             kept = [
                 {k: v for k, v in each.items() if k in KEPT and v is not None} for each in there
             ]
-            return await set_grants(organization, name, *kept, grant_to(whom, action), by=by)
+            return await set_grants(organization, name, *kept, grant_to(target, action), by=by)
         case "invite":
-            body = {"email": whom.email, "roles": [step["role"]]}
+            body = {"email": target.email, "roles": [step["role"]]}
             return await by.ask("POST", f"{organization.path}/invitations", json=body)
         case "cancel_invitation":
             return await by.ask("DELETE", f"{organization.path}/invitations/{step['invitation']}")
         case "accept_invitation":
-            return await _accepted(organization, whom, by=by)
+            return await _accepted(organization, target, by=by)
     raise AssertionError(step)
 
 
 KEPT = {"action", "user", "team", "expires_at"}
 
 
-async def _accepted(organization: Organization, whom: Person, by: Person) -> httpx.Response:
-    body = {"token": organization.deployment.invitation_token(whom.email)}
+async def _accepted(organization: Organization, target: Person, by: Person) -> httpx.Response:
+    body = {"token": organization.deployment.invitation_token(target.email)}
     return await by.ask("POST", "/v1/invitations/accept", json=body)
 
 
-async def held(organization: Organization, whom: Person) -> list[dict[str, Any]]:
-    """The roles that are theirs alone, with the ends, as a replacement takes them."""
-    url = f"{organization.path}/members/{whom.id}"
+async def held(organization: Organization, target: Person) -> list[dict[str, Any]]:
+    """The directly assigned roles with their expiry, as a replacement contains them."""
+    url = f"{organization.path}/members/{target.id}"
     member = (await organization.administrator.ask("GET", url)).raise_for_status().json()
     return [
         {"role": each["role"], "expires_at": source["expires_at"]}
@@ -106,7 +106,7 @@ async def held(organization: Organization, whom: Person) -> list[dict[str, Any]]
     ]
 
 
-async def by_operator(organization: Organization, whom: Person) -> None:
-    """Make them administrator, as whoever runs the service."""
+async def by_operator(organization: Organization, target: Person) -> None:
+    """Make the user administrator, as an operator."""
     async with organization.deployment.operator(organization.id) as change:
-        await grant_administrator(change, organization.id, whom.email, "Case 4711")
+        await grant_administrator(change, organization.id, target.email, "Case 4711")

@@ -137,8 +137,8 @@ class Story:
         assert await self._can(who, action, on), remedy
         gained = await self._everywhere(who) - before - {action}
         four_eyes = {each.id for each in self.catalog.actions.values() if each.four_eyes}
-        told = {each for each in remedy["adds"] if " " not in each} - four_eyes
-        assert gained == told, remedy
+        reported = {each for each in remedy["adds"] if " " not in each} - four_eyes
+        assert gained == reported, remedy
 
     async def _is_refused_to_others(self, who: Person, action: str, remedy: Remedy) -> bool:
         """Return whether nothing was changed by somebody who is not named, and could not do all."""

@@ -308,8 +308,8 @@ async def _everything(organization: Organization) -> tuple[object, ...]:
     )
     url = f"{organization.path}/invitations"
     invitations = (await organization.administrator.ask("GET", url)).json()["items"]
-    told = [(each.position, each.kind) for each in await organization.events()]
-    return await organization.ledger(), told, mails, invitations
+    reported = [(each.position, each.kind) for each in await organization.events()]
+    return await organization.ledger(), reported, mails, invitations
 
 
 @pytest.mark.parametrize(
@@ -396,7 +396,7 @@ async def test_an_auditor_without_other_permissions_gets_the_same_remedies(
 ) -> None:
     eve, bob = (await acme.add_members({"eve": [], "bob": []})).values()
     await acme.add_custom_role("auditing", "audit_view", holders=[eve])
-    told: list[dict[str, object]] = [
+    reported: list[dict[str, object]] = [
         await why(acme, bob, "refunds_create", by=person) for person in (eve, acme.administrator)
     ]
-    assert told[0]["remedies"] == told[1]["remedies"]
+    assert reported[0]["remedies"] == reported[1]["remedies"]

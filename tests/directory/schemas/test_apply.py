@@ -48,8 +48,8 @@ async def test_each_applied_schema_is_recorded_once(
     assert versions == [catalog.version, catalog_with_cashier.version]
     async with isolated.service.reads() as session:
         events = select(Event).where(Event.kind == "schema_applied").order_by(Event.position)
-        told = [(each.chain, each.subject) for each in await session.scalars(events)]
-    assert told == [(Event.PLATFORM, f"schema:{version}") for version in versions]
+        reported = [(each.chain, each.subject) for each in await session.scalars(events)]
+    assert reported == [(Event.PLATFORM, f"schema:{version}") for version in versions]
 
 
 async def test_an_earlier_schema_that_is_applied_again_is_recorded_again(

@@ -1,4 +1,4 @@
-"""Make SpiceDB differ behind the product's back, and look at it as `teamaccess reconcile` does."""
+"""Make SpiceDB differ from the rows, and compare as `teamaccess reconcile` does."""
 
 from collections.abc import Iterable
 
@@ -27,7 +27,7 @@ async def request_comparison(organization: Organization) -> None:
 
 
 def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspector:
-    """What the command makes; with a number of deletes it mends."""
+    """The inspector of the command. It repairs if a number of deletes is given."""
     service = deployment.service
     budget = None if max_deletes is None else DeleteBudget(max_deletes)
     return Inspector(service.ledger, service.engine, service.catalog, OPERATOR, budget)
@@ -36,7 +36,7 @@ def inspector(deployment: Deployment, max_deletes: int | None = None) -> Inspect
 async def compare_all(
     deployment: Deployment, max_deletes: int | None = None
 ) -> dict[str, ReconcileResult]:
-    """Look at everything; return what differs by its name."""
+    """Compare everything. Returns the organizations that differ, by id."""
     looking = inspector(deployment, max_deletes).reconcile_all(lambda seen: None)
     return {verdict.organization: verdict async for verdict in looking}
 
@@ -49,7 +49,7 @@ async def compare_one(
 
 
 async def spicedb_texts(organization: Organization) -> list[str]:
-    """What SpiceDB holds of the organization, markers aside, in order."""
+    """The organization's relationships in SpiceDB as sorted texts, without markers."""
     return _sorted(await spicedb_relationships(organization))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
@@ -73,10 +73,10 @@ async def test_every_kind_of_difference_is_distinguished(acme: Organization) -> 
 
 async def test_resources_and_grants_are_compared_too(acme: Organization) -> None:
     [bob] = await acme.add_users(bob=["support"])
-    whom = Person(acme.deployment, bob, "", "")
+    target = Person(acme.deployment, bob, "", "")
     await add_resources(acme, "webhook:wh_1")
     await add_resources(acme, "transfer:t_1", creator=acme.administrator)
-    await set_grants(acme, "webhook:wh_1", grant_to(whom, "edit"), grant_to(whom, "view"))
+    await set_grants(acme, "webhook:wh_1", grant_to(target, "edit"), grant_to(target, "view"))
     assert (await compare_one(acme)).found == 0
     webhook, transfer = f"webhook:{acme.id}/wh_1", f"transfer:{acme.id}/t_1"
     creator = f"{transfer}#creator@user:{acme.administrator.id}"
@@ -250,9 +250,13 @@ async def _findings(organization: Organization) -> list[Finding]:
 
 
 async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Organization) -> None:
-    crowd = [Tenant("organization", f"nobody-{number}") for number in range(40_000)]
+    many_members = [Tenant("organization", f"nobody-{number}") for number in range(40_000)]
     looking = inspector(acme.deployment)
-    assert await looking._organizations([*crowd, Tenant("organization", acme.id)]) == {acme.id}
+    assert await looking._organizations([*many_members, Tenant("organization", acme.id)]) == {
+        acme.id
+    }
     async with acme.deployment.service.sessions() as session:
-        long_ago = await clock(session) - timedelta(days=36_500)
-    await save_agreement(acme.deployment.service.sessions, long_ago, {each.key for each in crowd})
+        long_ago = await database_time(session) - timedelta(days=36_500)
+    await save_agreement(
+        acme.deployment.service.sessions, long_ago, {each.key for each in many_members}
+    )

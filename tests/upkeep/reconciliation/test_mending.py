@@ -37,9 +37,9 @@ async def test_a_repair_is_in_the_ledger_and_in_the_events(acme: Organization) -
         f"RESTORE {me}#member@user:{bob}",
         f"RESTORE {me}#support@user:{bob}",
     ]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.actor) == ("drift_mended", OPERATOR.actor)
-    assert told.details == {"purged": 2, "restored": 2}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.actor) == ("drift_mended", OPERATOR.actor)
+    assert reported.details == {"purged": 2, "restored": 2}
     assert len(await applied_positions(acme)) == len(await acme.ledger())
     assert (await compare_one(acme)).found == 0
 
@@ -153,9 +153,9 @@ async def test_a_tenant_that_only_spicedb_knows_is_deleted_and_reported(
     refused = (await compare_all(isolated, max_deletes=1))["hooli"]
     assert (refused.problem, refused.needed, refused.mended) == ("too_many_deletes", 2, 0)
     assert (await compare_all(isolated, max_deletes=2))["hooli"].left == 0
-    told = (await acme.deployment.events("-"))[-1]
-    assert (told.kind, told.subject) == ("foreign_tenant_purged", "organization:hooli")
-    assert told.details == {"relationships": 2}
+    reported = (await acme.deployment.events("-"))[-1]
+    assert (reported.kind, reported.subject) == ("foreign_tenant_purged", "organization:hooli")
+    assert reported.details == {"relationships": 2}
     assert await compare_all(isolated) == {}
     async with isolated.operator() as change:
         await create_organization(change, OrganizationId("hooli"), "Hooli", founder=None)

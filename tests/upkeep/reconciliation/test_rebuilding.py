@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.writer import metadata
+from teamaccess.delivery.writer import write_metadata
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create_organization
 from teamaccess.directory.organizations.stopped import skip_stopped
@@ -275,7 +275,7 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     people = await acme.add_members({f"p{number}": ["support"] for number in range(8)})
     before, ledger = await assert_agreement(acme), await acme.ledger()
     await _forget_head(isolated, acme)
-    monkeypatch.setattr(filling, "IMPORT", 3)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as plug:
         at = 4 if way == "import_" else 1  # all but the newest positions is imported
         plug.setattr(
@@ -330,14 +330,19 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     for organization in (acme, globex):
         await _forget_head(isolated, organization)
     engine = isolated.service.engine
-    calls, import_, write, came = itertools.count(1), engine.import_, engine.write, list[bool]()
+    calls, import_, write, came = (
+        itertools.count(1),
+        engine.import_relationships,
+        engine.write,
+        list[bool](),
+    )
 
     async def send() -> None:
         """As its sender has sent it, who is asleep since."""
         updates = [*late.updates, *late.head_updates(since=late)]
         marker = late.marker(await isolated.service.now())
         try:
-            await write(updates, create=[marker], metadata=metadata([late]))
+            await write(updates, create=[marker], metadata=write_metadata([late]))
         except AlreadyThere:
             came.append(False)
         else:
@@ -353,8 +358,8 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
             await send()
         return await write(*args, **more)
 
-    monkeypatch.setattr(filling, "IMPORT", 4)
-    monkeypatch.setattr(engine, "import_", importing)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 4)
+    monkeypatch.setattr(engine, "import_relationships", importing)
     monkeypatch.setattr(engine, "write", closing)
 
     done = await rebuild(isolated)
@@ -380,7 +385,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    ("meddling", "told"),
+    ("meddling", "reported"),
     [
         (
             "INSERT INTO role_assignments VALUES ('{acme}', '{bob}', 'administrator')",
@@ -393,7 +398,7 @@ async def test_a_permanently_refused_entry_is_in_spicedb_after_a_rebuild(
     ],
 )
 async def test_rows_changed_past_the_ledger_are_not_enforced(
-    isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, told: str
+    isolated_deployments: IsolatedDeployments, isolated: Deployment, meddling: str, reported: str
 ) -> None:
     acme, globex = [await isolated.create_organization(name) for name in ("acme", "globex")]
     bob = await acme.member("bob", ["support"])
@@ -405,14 +410,14 @@ async def test_rows_changed_past_the_ledger_are_not_enforced(
     done = await rebuild(isolated)
 
     assert done.organizations == [globex.id]
-    assert done.disagreeing == {acme.id: [told.format(**names)]}
+    assert done.disagreeing == {acme.id: [reported.format(**names)]}
     assert not await acme.can(acme.administrator, "users_access")
     [refusal] = [
         each
         for each in await acme.deployment.events(Event.PLATFORM)
         if each.kind == "rebuild_refused"
     ]
-    assert refusal.details == {"closed": True, "differences": [told.format(**names)]}
+    assert refusal.details == {"closed": True, "differences": [reported.format(**names)]}
     await _as_it_should_be(globex)
 
 
@@ -432,7 +437,7 @@ async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
 
 
 @pytest.mark.parametrize(
-    ("forged", "told"),
+    ("forged", "reported"),
     [
         (["TOUCH {plain}", "DELETE {plain}"], "only the rows have {plain}"),
         (["DELETE {held}"], "only the rows have {held}"),
@@ -445,7 +450,7 @@ async def test_a_forged_entry_is_reversed_by_another_before_a_rebuild(
     ],
 )
 async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
-    isolated: Deployment, forged: list[str], told: str
+    isolated: Deployment, forged: list[str], reported: str
 ) -> None:
     acme = await isolated.create_organization("acme")
     people = await acme.add_members({"bob": ["support"], "eve": ["support"]})
@@ -463,7 +468,7 @@ async def test_the_last_update_of_each_relationship_in_the_ledger_counts(
     for each in forged:
         await _append(isolated, acme, each.format(**names))
     await _forget_head(isolated, acme)
-    assert (await rebuild(isolated)).disagreeing == {acme.id: [told.format(**names)]}
+    assert (await rebuild(isolated)).disagreeing == {acme.id: [reported.format(**names)]}
 
 
 async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) -> None:

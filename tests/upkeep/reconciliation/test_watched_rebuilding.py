@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.delivery.provenance.runs import unsettled
+from teamaccess.delivery.provenance.runs import unsettled_runs
 from teamaccess.storage import Finding, FindingKind, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from teamaccess.upkeep.worker import reconciler
@@ -80,8 +80,8 @@ async def found(
 
 async def strangers(organization: Organization) -> list[str]:
     """What somebody has done there, heads aside: these are lost to have it rebuilt."""
-    told = [text for details in await found(organization) for text in details["updates"]]
-    return [text for text in told if "#head@" not in text]
+    reported = [text for details in await found(organization) for text in details["updates"]]
+    return [text for text in reported if "#head@" not in text]
 
 
 async def read_so_far(other: Organization) -> None:
@@ -98,7 +98,7 @@ async def _told(organization: Organization, text: str) -> bool:
 async def importing(organization: Organization) -> bool:
     """Whether a rebuild of it may still have written something that nobody has seen."""
     async with organization.deployment.service.reads() as session:
-        return bool(await unsettled(session, [organization.id]))
+        return bool(await unsettled_runs(session, [organization.id]))
 
 
 async def over(organization: Organization) -> bool:

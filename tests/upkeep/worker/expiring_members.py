@@ -1,4 +1,4 @@
-"""Many members at once, by their rows alone, with ends."""
+"""Many members with expiring roles, written as rows."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ WHERE organization_id = :acme AND role = 'support' AND user_id LIKE :acme || '-%
 
 
 async def add_expiring_members(organization: Organization, count: int, more: timedelta) -> None:
-    """So many members with two roles each, of which one ends so much later, at once."""
+    """Add members with two roles each, of which one expires after the given time."""
     for statement in (SEATS, END):
         async with operator_session(organization) as session:
             names = {"acme": organization.id, "count": count, "more": more}

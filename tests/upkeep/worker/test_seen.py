@@ -31,14 +31,14 @@ AHEAD = timedelta(seconds=2)
 class Asking:
     """A service that asks the same question again and again, until it is told no for a while."""
 
-    def __init__(self, organization: Organization, whom: Person, fresh: Consistency) -> None:
+    def __init__(self, organization: Organization, target: Person, fresh: Consistency) -> None:
         self._team = organization
         self._question = CheckPermissionRequest(
             consistency=fresh,
             resource=ObjectReference(object_type="organization", object_id=organization.id),
             permission="refunds_create",
             subject=SubjectReference(
-                object=ObjectReference(object_type="user", object_id=whom.id),
+                object=ObjectReference(object_type="user", object_id=target.id),
             ),
         )
         self.yes = 0

@@ -42,11 +42,11 @@ async def test_a_role_ends_at_its_expiry_and_the_ledger_names_the_system(
     [update] = entry.updates
     assert update.startswith(f"DELETE organization:{acme.id}#developer@user:{bob.id}[expiration:")
     assert (await acme.roles_by_member())[bob.id] == ["support"]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.actor, told.channel) == ("role_ended", "system", "system")
-    assert told.request_id == entry.request_id
-    assert told.subject == f"user:{bob.id}"
-    assert told.details == {"role": "developer", "expires_at": end.isoformat()}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.actor, reported.channel) == ("role_ended", "system", "system")
+    assert reported.request_id == entry.request_id
+    assert reported.subject == f"user:{bob.id}"
+    assert reported.details == {"role": "developer", "expires_at": end.isoformat()}
     assert "developer" not in {each.relation for each in await spicedb_relationships(acme)}
     assert await acme.can(bob, "refunds_create")
     await assert_agreement(acme)
@@ -70,9 +70,9 @@ async def test_an_expired_membership_ends_like_a_removal(acme: Organization) -> 
     ]
     assert bob.id not in await acme.roles_by_member()
     assert (await bob.ask("GET", "/v1/me")).status_code == 401
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("membership_ended", f"user:{bob.id}")
-    assert told.details == {"roles": ["developer", "support"], "expires_at": end.isoformat()}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("membership_ended", f"user:{bob.id}")
+    assert reported.details == {"roles": ["developer", "support"], "expires_at": end.isoformat()}
     assert "role_ended" not in {each.kind for each in await acme.events()}
     await assert_agreement(acme)
 
@@ -106,8 +106,8 @@ async def test_an_expired_invitation_stays_listed(acme: Organization) -> None:
     assert on_time(entry, end)
     assert entry.actor == "system"
     assert (await acme.invitation(id)).lapsed_at == end
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("invitation_expired", f"invitation:{id}")
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("invitation_expired", f"invitation:{id}")
     path = f"{acme.path}/invitations?status=expired"
     expired = (await acme.administrator.ask("GET", path)).json()["items"]
     assert [each["id"] for each in expired] == [id]

@@ -24,9 +24,9 @@ async def test_a_team_membership_ends_at_its_expiry(acme: Organization) -> None:
     [update] = entry.updates
     assert update.startswith(f"DELETE team:{acme.id}/pay#member@user:{bob.id}[expiration:")
     assert await pay.member_ids() == [eve.id]
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("team_place_ended", f"user:{bob.id}")
-    assert told.details == {"team": "pay", "expires_at": end.isoformat()}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("team_place_ended", f"user:{bob.id}")
+    assert reported.details == {"team": "pay", "expires_at": end.isoformat()}
     assert not await acme.can(bob, "refunds_create")
     assert await acme.can(bob, "webhooks_access")
     assert await acme.can(eve, "refunds_create")
@@ -50,9 +50,9 @@ async def test_a_role_of_a_team_expires_for_all_its_members(acme: Organization) 
     [update] = entry.updates
     relation = f"organization:{acme.id}#support@team:{acme.id}/pay#member"
     assert update.startswith(f"DELETE {relation}[expiration:")
-    told = (await acme.events())[-1]
-    assert (told.kind, told.subject) == ("team_role_ended", "team:pay")
-    assert told.details == {"role": "support", "expires_at": end.isoformat()}
+    reported = (await acme.events())[-1]
+    assert (reported.kind, reported.subject) == ("team_role_ended", "team:pay")
+    assert reported.details == {"role": "support", "expires_at": end.isoformat()}
     for person in (bob, eve):
         assert not await acme.can(person, "refunds_create")
         assert await acme.can(person, "webhooks_create")

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.changes import Ledger
 from teamaccess.delivery import Applier
-from teamaccess.ledger import database, sessions
+from teamaccess.ledger import create_pool, session_maker
 from teamaccess.relationships import Delete, parse_update
 from teamaccess.upkeep.worker.ends import BATCH
 from teamaccess.upkeep.worker.sweeper import Sweeper
@@ -44,14 +44,16 @@ async def temporary(organization: Organization, more: timedelta) -> Person:
     return people["temporary"]
 
 
-async def has_ended(organization: Organization, whom: Person) -> bool:
+async def has_ended(organization: Organization, target: Person) -> bool:
     """Whether the role is gone from the rows and from SpiceDB."""
     left = {
         str(each.subject)
         for each in await spicedb_relationships(organization)
         if each.relation == "support"
     }
-    return (await organization.roles_by_member())[whom.id] == [] and f"user:{whom.id}" not in left
+    return (await organization.roles_by_member())[
+        target.id
+    ] == [] and f"user:{target.id}" not in left
 
 
 async def kinds(organization: Organization) -> list[str]:
@@ -216,9 +218,9 @@ async def test_a_cancelled_sweeper_leaves_nothing_half_done(acme: Organization) 
     await assert_agreement(acme)
 
 
-async def gone(organization: Organization, whom: Person) -> bool:
+async def gone(organization: Organization, target: Person) -> bool:
     """Whether somebody is no member any more."""
-    return whom.id not in await organization.roles_by_member()
+    return target.id not in await organization.roles_by_member()
 
 
 async def swept_out(organization: Organization) -> bool:
@@ -247,14 +249,14 @@ async def sweeper_of_its_own(deployment: Deployment, name: str) -> AsyncIterator
     settings, catalog = deployment.settings, deployment.service.catalog
     async with AsyncExitStack() as stack:
         pool, reads, marks = (
-            database(settings.sqlalchemy_url, application_name=name) for _ in range(3)
+            create_pool(settings.sqlalchemy_url, application_name=name) for _ in range(3)
         )
         for each in (pool, reads, marks):
             stack.push_async_callback(each.dispose)
         alone = {"isolation_level": "AUTOCOMMIT"}
         applier = Applier(deployment.service.engine, marks.execution_options(**alone))
         stack.push_async_callback(applier.close)
-        ledger = Ledger(sessions(pool, catalog), applier, deployment.service.engine, catalog)
+        ledger = Ledger(session_maker(pool, catalog), applier, deployment.service.engine, catalog)
         questions = async_sessionmaker(reads.execution_options(**alone))
         async with beside(Sweeper(ledger, questions).run()):
             await asyncio.sleep(0.5)  # so that it has connections to lose

@@ -237,9 +237,9 @@ async def test_a_write_that_claims_to_remove_a_tenant_is_found(globex: Organizat
     await write(globex.deployment, Touch(forged), teamaccess=claimed)
     nobody = replace(globex, id=OrganizationId("nobody"))
     await wait_until(lambda: _anything(nobody))
-    told = len(await found(nobody))
+    reported = len(await found(nobody))
     await write(globex.deployment, Delete(forged), teamaccess=claimed)
-    await wait_until(lambda: _more(nobody, told))
+    await wait_until(lambda: _more(nobody, reported))
 
 
 async def _drifted(organization: Organization) -> bool:

@@ -81,7 +81,7 @@ async def _turn(limit: RateLimit, key: Hashable, gone: asyncio.Event) -> bool:
     """Wait for a turn, and return whether the client is still there."""
     if not await _wait(limit.reserve(key), gone):
         return True
-    limit.give_back(key)
+    limit.cancel_reservation(key)
     return False
 
 
