@@ -81,7 +81,7 @@ async def make_changes(
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
-        change.because(clean("reason", data.reason, LONGEST_REASON))
+        change.store_reason(clean("reason", data.reason, LONGEST_REASON))
     await make_all(data.changes, change)
     return ChangesMade(len(data.changes))
 
