@@ -170,6 +170,20 @@ async def test_a_caller_who_may_not_change_members_does_not_learn_who_they_are(
             refused(await make(acme, state, wanted, by=bob), 403, "missing_permission")
 
 
+async def test_a_caller_without_the_right_does_not_learn_whether_a_plan_is_current(
+    acme: Organization,
+) -> None:
+    """A 412 names the present state, so the right is judged first, also shortly after a suspension."""
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    state = (await plan(acme, wanted)).headers["ETag"]
+    for tag in (state, '"another"'):
+        refused(await make(acme, tag, wanted, by=bob), 403, "missing_permission")
+    (await acme.suspend(bob)).raise_for_status()
+    for tag in (state, '"another"'):
+        refused(await make(acme, tag, wanted, by=bob), 404, "unknown_organization")
+
+
 async def test_an_impossible_user_id_is_unknown(acme: Organization) -> None:
     for name in ("\x00", "a\x00b", "é", "nobody"):
         refused(await plan(acme, {"change": "suspend", "user": name}), 404, "unknown_member")
