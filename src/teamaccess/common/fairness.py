@@ -262,7 +262,9 @@ class JointSlots:
             await granted
         except asyncio.CancelledError:
             if granted.done() and not granted.cancelled():
-                self.release(request.slots)  # the slots were granted at the moment of the cancellation
+                self.release(
+                    request.slots
+                )  # the slots were granted at the moment of the cancellation
             else:
                 self._leave(request)
                 self._grant()  # the caller's next request may need less than this one
