@@ -193,7 +193,7 @@ async def test_an_operator_grants_lists_and_revokes_auditors(
     assert (mine["email"], mine["by"][:9]) == (vera.email, "operator:")
 
     ended = await run("operator", "revoke-auditor", email, "--reason", "it is over")
-    assert (ended.exit_code, "no auditor" in ended.stdout) == (0, True)
+    assert (ended.exit_code, "no longer an auditor" in ended.stdout) == (0, True)
     await hidden(vera, acme)
     assert vera.id not in (await run("operator", "auditors")).stdout
     assert [
