@@ -63,8 +63,8 @@ async def test_a_broken_ledger_is_reported_with_exit_status_one(
         as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (reported.exit_code, as_json.exit_code) == (1, 1)
     assert reported.stdout.splitlines() == [
-        f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
-        f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
+        f"ledger of {acme.id}, position 1: its content differs from its hash",
+        f"ledger of {acme.id}, position 1: no event of its transaction is about it",
         f"Not everything holds. {VERIFIED}",
     ]
     facts = json.loads(as_json.stdout)
@@ -94,7 +94,7 @@ async def test_heads_are_exported_and_compared(
     kept.write_text(exported.stdout.replace(lines[0]["hash"], "0" * 64))
     differs = await run(*verify)
     assert differs.exit_code == 1
-    assert f"{acme.id}, position 1: it was another one when its hash was kept" in differs.stdout
+    assert f"{acme.id}, position 1: its hash differs from the kept one" in differs.stdout
 
 
 @pytest.mark.parametrize(
