@@ -61,7 +61,7 @@ def main(
     tables: list[Table] = []
     for name in names or BENCHMARKS:
         with open_environment(limited=name in WITH_LIMITS) as environment:
-            measured = process.run(BENCHMARKS[name](environment))
+            measured = process.run_to_end(BENCHMARKS[name](environment))
         if not json:
             draw(measured)
         tables += measured

@@ -21,7 +21,7 @@ from benchmarks.support.report import Row, Table
 from benchmarks.support.second_spicedb import second_spicedb
 from teamaccess.catalog import compile_schema, load
 from teamaccess.engine import Engine
-from teamaccess.local.spicedb.server import SOON
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS
 
 ORGANIZATION = "asked"
 OTHERS = 100
@@ -64,7 +64,10 @@ PATHS = (
 """The path at index P belongs to the members whose number modulo 5 is P."""
 
 UNCACHED = ("--dispatch-cache-enabled=false", "--dispatch-cluster-cache-enabled=false")
-CACHES: Mapping[str, tuple[str, ...]] = {"cold": (*SOON, *UNCACHED), "warm": SOON}
+CACHES: Mapping[str, tuple[str, ...]] = {
+    "cold": (*FRESHNESS_FLAGS, *UNCACHED),
+    "warm": FRESHNESS_FLAGS,
+}
 """Cold: SpiceDB caches no answer, and each check is about another member. Warm: SpiceDB runs with our
 options, and each check is the same."""
 

@@ -12,7 +12,7 @@ import psutil
 from pydantic import SecretStr
 
 from teamaccess.common.settings import Settings
-from teamaccess.local.dev import Options, everything
+from teamaccess.local.dev import DevOptions, run_everything
 from teamaccess.local.stack import LocalStack
 
 
@@ -51,7 +51,7 @@ def open_environment(*, limited: bool = False) -> Iterator[Environment]:
             os.environ[name] = value
     with (
         TemporaryDirectory(prefix="teamaccess-benchmarks-") as folder,
-        everything(Options(Path(folder) / "home", 0, 0, "fintoc", False)) as (stack, facts),
+        run_everything(DevOptions(Path(folder) / "home", 0, 0, "fintoc", False)) as (stack, facts),
     ):
         for number in (signal.SIGINT, signal.SIGTERM):
             # the stack catches both signals to stop in order; here they should interrupt at once

@@ -10,8 +10,8 @@ from teamaccess.changes import Change
 from teamaccess.common.progress import Meter
 from teamaccess.directory.members import imports
 from teamaccess.directory.members.imports import Newcomer
-from teamaccess.directory.organizations.create import create
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.organizations import create
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
 from teamaccess.storage import (
@@ -42,7 +42,7 @@ async def create_organization(service: Service) -> OrganizationId:
     """Create an organization without members; return its id."""
     id = OrganizationId(f"bench-{secrets.token_hex(6)}")
     async with service.ledger.change(BENCHMARK_OPERATOR) as change:
-        await create(change, id, id.title(), founder=None)
+        await create.create_organization(change, id, id.title(), founder=None)
         await service.ledger.commit(change)
     return id
 
@@ -90,7 +90,7 @@ async def add_administrators(
     users = await add_members(service, organization, service.catalog.administrator, count)
     now = await service.now()
     return [
-        SignedInUser(user, issue(service.keys, Audience.USER, user, now, LONGEST_LIFE))
+        SignedInUser(user, issue_access_token(service.keys, Audience.USER, user, now, LONGEST_LIFE))
         for user in users
     ]
 

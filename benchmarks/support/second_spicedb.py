@@ -14,7 +14,7 @@ from benchmarks.support.environment import Environment
 from teamaccess.local.postgres.server import SPICEDB
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import SOON, USERSETS, LocalSpiceDB
+from teamaccess.local.spicedb.server import FRESHNESS_FLAGS, USERSETS_INDEX, LocalSpiceDB
 
 if TYPE_CHECKING:
     from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceAsyncStub
@@ -26,7 +26,7 @@ async def second_spicedb(
     bare: BareStack,
     name: str,
     database: str = SPICEDB,
-    options: Sequence[str] = SOON,
+    options: Sequence[str] = FRESHNESS_FLAGS,
 ) -> AsyncIterator[BareStack]:
     """Start it, and return a bare stack that uses it instead of our SpiceDB."""
     await asyncio.to_thread(environment.stack.postgres.create_database, database, SPICEDB)
@@ -38,7 +38,7 @@ async def second_spicedb(
         port=choose_port(0, "SpiceDB", "none"),
     )
     await asyncio.to_thread(another.migrate)
-    await asyncio.to_thread(environment.stack.postgres.psql, USERSETS, database)
+    await asyncio.to_thread(environment.stack.postgres.psql, USERSETS_INDEX, database)
     await asyncio.to_thread(another.start, name, options)
     async with grpc.aio.insecure_channel(another.endpoint) as channel:
         engine = cast("PermissionsServiceAsyncStub", PermissionsServiceStub(channel))

@@ -1,5 +1,5 @@
-// The SpiceDB that the local stack runs, pinned. To move it: change the version of
-// github.com/authzed/spicedb, then `go mod tidy`.
+// The pinned version of the SpiceDB that the local stack runs. To upgrade, change the version of
+// github.com/authzed/spicedb, and run `go mod tidy`.
 module teamaccess/deploy/spicedb
 
 go 1.26.6

@@ -1,4 +1,4 @@
-"""May whoever is calling do this? One CheckPermission to SpiceDB, and nothing else."""
+"""Check whether the caller may do something, with one CheckPermission request to SpiceDB."""
 
 import json
 import logging
@@ -18,11 +18,11 @@ from authzed.api.v1.permission_service_pb2_grpc import PermissionsServiceStub
 
 log = logging.getLogger(__name__)
 
-SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 THIS_MACHINE = ("127.0.0.1:", "localhost:", "[::1]:", "unix:")
 ALLOWED = CheckPermissionResponse.PERMISSIONSHIP_HAS_PERMISSION
 
-# SpiceDB ends each connection after half a minute; a call that meets that moment is sent again.
+# SpiceDB ends each connection after half a minute. A call at that moment is sent again.
 RETRY = {
     "name": [{"service": "authzed.api.v1.PermissionsService"}],
     "retryPolicy": {
@@ -36,10 +36,10 @@ RETRY = {
 
 
 def spicedb() -> grpc.Channel:
-    """Return a channel to SPICEDB_ENDPOINT, encrypted where SPICEDB_TLS_CA names an authority.
+    """Return a channel to SPICEDB_ENDPOINT, encrypted if SPICEDB_TLS_CA names a certificate authority.
 
-    In plain text the key would be everybody's on the way, so that is for one machine, or for a private
-    network by SPICEDB_INSECURE=true.
+    Without encryption, others on the network could read the key. So plain text is only allowed to the
+    same machine, or with SPICEDB_INSECURE=true for a private network.
     """
     endpoint = os.environ["SPICEDB_ENDPOINT"]
     options = [("grpc.service_config", json.dumps({"methodConfig": [RETRY]}))]
@@ -54,36 +54,36 @@ def spicedb() -> grpc.Channel:
 
 
 class Access:
-    """Asks SpiceDB. Whatever is not a clear yes ends the call; no answer is never a yes."""
+    """Asks SpiceDB. Only a clear yes lets a call continue. Without an answer, the call ends."""
 
     def __init__(self, channel: grpc.Channel, key: str) -> None:
         self._permissions = PermissionsServiceStub(channel)
         self._metadata = (("authorization", f"Bearer {key}"),)
 
     def require(self, permission: str, organization: str, context: grpc.ServicerContext) -> None:
-        """Return if the caller has the permission in the organization, else end the call."""
-        told = dict(context.invocation_metadata())
-        user = str(told.get("user-id", ""))
+        """End the call unless the caller has the permission in the organization."""
+        metadata = dict(context.invocation_metadata())
+        user = str(metadata.get("user-id", ""))
         if not user:
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "sign in first")
         question = CheckPermissionRequest(
-            consistency=_freshness(str(told.get("zed-token", ""))),
+            consistency=_freshness(str(metadata.get("zed-token", ""))),
             resource=ObjectReference(object_type="organization", object_id=organization),
             permission=permission,
             subject=SubjectReference(object=ObjectReference(object_type="user", object_id=user)),
         )
         try:
             answer = self._permissions.CheckPermission(
-                question, timeout=SECONDS, metadata=self._metadata
+                question, timeout=TIMEOUT_SECONDS, metadata=self._metadata
             )
         except grpc.RpcError as error:
             if error.code() is grpc.StatusCode.INVALID_ARGUMENT:
                 context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error.details()))
             log.error("no answer to %s: %s %s", permission, error.code(), error.details())
-            context.abort(grpc.StatusCode.UNAVAILABLE, "permissions cannot be checked at present")
+            context.abort(grpc.StatusCode.UNAVAILABLE, "permissions cannot be checked now")
         if answer.permissionship != ALLOWED:
             context.abort(
-                grpc.StatusCode.PERMISSION_DENIED, f"this takes {permission} in {organization}"
+                grpc.StatusCode.PERMISSION_DENIED, f"this requires {permission} in {organization}"
             )
 
 

@@ -26,8 +26,8 @@ if _version_not_supported:
 
 
 class PaymentsStub(object):
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     def __init__(self, channel):
@@ -49,19 +49,19 @@ class PaymentsStub(object):
 
 
 class PaymentsServicer(object):
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     def RefundPayment(self, request, context):
-        """Takes refunds_create in the organization.
+        """Requires refunds_create in the organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelRefund(self, request, context):
-        """Takes refunds_cancel in the organization.
+        """Requires refunds_cancel in the organization.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -89,8 +89,8 @@ def add_PaymentsServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class Payments(object):
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     @staticmethod

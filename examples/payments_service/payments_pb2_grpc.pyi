@@ -27,8 +27,8 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PaymentsStub:
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     @_typing.overload
@@ -36,25 +36,25 @@ class PaymentsStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> PaymentsAsyncStub: ...
     RefundPayment: _grpc.UnaryUnaryMultiCallable[_payments_pb2.RefundPaymentRequest, _payments_pb2.Refund]
-    """Takes refunds_create in the organization."""
+    """Requires refunds_create in the organization."""
     CancelRefund: _grpc.UnaryUnaryMultiCallable[_payments_pb2.CancelRefundRequest, _payments_pb2.Refund]
-    """Takes refunds_cancel in the organization."""
+    """Requires refunds_cancel in the organization."""
 
 @_typing.type_check_only
 class PaymentsAsyncStub(PaymentsStub):
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     RefundPayment: _aio.UnaryUnaryMultiCallable[_payments_pb2.RefundPaymentRequest, _payments_pb2.Refund]  # type: ignore[assignment]
-    """Takes refunds_create in the organization."""
+    """Requires refunds_create in the organization."""
     CancelRefund: _aio.UnaryUnaryMultiCallable[_payments_pb2.CancelRefundRequest, _payments_pb2.Refund]  # type: ignore[assignment]
-    """Takes refunds_cancel in the organization."""
+    """Requires refunds_cancel in the organization."""
 
 class PaymentsServicer(metaclass=_abc_1.ABCMeta):
-    """Who calls is told by the metadata `user-id`; `zed-token`, when there is one, by which change of
-    permissions the answer must not be older.
+    """The metadata `user-id` names the caller. The metadata `zed-token`, if present, names the change of
+    permissions that the check must include.
     """
 
     @_abc_1.abstractmethod
@@ -63,7 +63,7 @@ class PaymentsServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.RefundPaymentRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.Refund, _abc.Awaitable[_payments_pb2.Refund]]:
-        """Takes refunds_create in the organization."""
+        """Requires refunds_create in the organization."""
 
     @_abc_1.abstractmethod
     def CancelRefund(
@@ -71,6 +71,6 @@ class PaymentsServicer(metaclass=_abc_1.ABCMeta):
         request: _payments_pb2.CancelRefundRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_payments_pb2.Refund, _abc.Awaitable[_payments_pb2.Refund]]:
-        """Takes refunds_cancel in the organization."""
+        """Requires refunds_cancel in the organization."""
 
 def add_PaymentsServicer_to_server(servicer: PaymentsServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

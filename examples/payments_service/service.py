@@ -1,4 +1,4 @@
-"""Refunds, each behind one question."""
+"""Refunds. Each call checks one permission first."""
 
 import secrets
 
@@ -14,7 +14,7 @@ from examples.payments_service.payments_pb2_grpc import PaymentsServicer
 
 
 class Payments(PaymentsServicer):
-    """The service of payments.proto; keeps refunds in memory, as examples may."""
+    """The service of payments.proto. As an example, it keeps refunds in memory only."""
 
     def __init__(self, access: Access) -> None:
         self._access = access
@@ -23,7 +23,7 @@ class Payments(PaymentsServicer):
     def RefundPayment(  # noqa: N802 - the name in payments.proto
         self, request: RefundPaymentRequest, context: grpc.ServicerContext
     ) -> Refund:
-        """Give a payment's money back."""
+        """Refund a payment."""
         self._access.require("refunds_create", request.organization, context)
         refund = Refund(
             id=f"rf_{secrets.token_hex(8)}",
@@ -37,8 +37,8 @@ class Payments(PaymentsServicer):
     def CancelRefund(  # noqa: N802 - the name in payments.proto
         self, request: CancelRefundRequest, context: grpc.ServicerContext
     ) -> Refund:
-        """Stop a refund that has not been paid out."""
-        # asked before anything is looked up: a stranger does not learn which refunds there are
+        """Cancel a refund that has not been paid out."""
+        # checked before the lookup, so a stranger does not learn which refunds exist
         self._access.require("refunds_cancel", request.organization, context)
         refund = self._refunds.get((request.organization, request.refund))
         if refund is None:

@@ -17,7 +17,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
@@ -103,5 +103,7 @@ def sign(deployment: Deployment, targets: RequestTargets, by: str) -> dict[str, 
     if by not in audiences:
         return {}
     audience, subject = audiences[by]
-    token = issue(deployment.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE)
+    token = issue_access_token(
+        deployment.service.keys, audience, subject, datetime.now(UTC), LONGEST_LIFE
+    )
     return {"Authorization": f"Bearer {token}"}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from teamaccess.catalog import InvalidCatalog, find, read
+from teamaccess.catalog import InvalidCatalog, find, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
 from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
@@ -83,7 +83,7 @@ CATALOGS = {
 def test_a_hostile_catalog_is_refused_quickly_with_a_short_answer(text: str) -> None:
     begun = time.monotonic()
     with pytest.raises(InvalidCatalog) as invalid:
-        read(text, "hostile")
+        read_catalog(text, "hostile")
     assert time.monotonic() - begun < LONGEST_SECONDS
     assert len(invalid.value.mistakes) <= MOST_MISTAKES
     assert all(len(each.message) <= LONGEST_MESSAGE for each in invalid.value.mistakes)
@@ -92,7 +92,7 @@ def test_a_hostile_catalog_is_refused_quickly_with_a_short_answer(text: str) -> 
 
 def test_omitted_mistakes_are_counted() -> None:
     with pytest.raises(InvalidCatalog) as invalid:
-        read(CATALOGS["unknown keys"], "hostile")
+        read_catalog(CATALOGS["unknown keys"], "hostile")
     keys = CATALOGS["unknown keys"].count("\n")
     assert len(invalid.value.mistakes) == MOST_MISTAKES
     assert invalid.value.left_out >= keys - MOST_MISTAKES
@@ -202,4 +202,4 @@ async def test_the_event_of_a_refusal_is_short(acme: Organization) -> None:
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
 def test_the_delivered_catalogs_are_within_the_limits(name: str) -> None:
-    assert read(find(name).read_text(), name).name == name
+    assert read_catalog(find(name).read_text(), name).name == name

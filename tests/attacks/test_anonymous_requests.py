@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.api.recent import Recent
+from teamaccess.api.cached import Cached
 from tests.attacks.connections import HOST, ask, questions
 from tests.support.deployment import Deployment
 from tests.support.http_server import HttpServer
@@ -77,15 +77,15 @@ async def test_concurrent_scrapes_share_a_read_even_if_it_fails() -> None:
         await going_on.wait()
         raise OSError("away")
 
-    recent = Recent(read, seconds=60)
-    asking = [asyncio.create_task(recent.get()) for _ in range(10)]
+    cached = Cached(read, seconds=60)
+    asking = [asyncio.create_task(cached.get()) for _ in range(10)]
     await asyncio.sleep(0)
     asking[0].cancel()  # a client that disconnects does not affect the others
     going_on.set()
     results = await asyncio.gather(*asking, return_exceptions=True)
     assert [type(each) for each in results[1:]] == [OSError] * 9
     with pytest.raises(OSError, match="away"):
-        await recent.get()
+        await cached.get()
     assert readings == 1
 
 

@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.audit.plans import proposals
 from teamaccess.audit.state.moment import Moment, PositionAt, position_at
 from teamaccess.audit.state.queue import AuditQueue
-from teamaccess.catalog import Catalog, read
+from teamaccess.catalog import Catalog, read_catalog
 from teamaccess.changes.change_queue import SHARE, ChangeQueue
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
@@ -73,8 +73,8 @@ async def test_an_organization_with_a_crowd_of_changes_rests_while_other_tenants
 ) -> None:
     """Changes of one tenant, one straight after another, took most of a process's time."""
     seconds = itertools.count()
-    monkeypatch.setattr("teamaccess.changes.change_queue.monotonic", lambda: float(next(seconds)))
-    monkeypatch.setattr("teamaccess.changes.change_queue.REST", 3600.0)
+    monkeypatch.setattr("teamaccess.common.fairness.monotonic", lambda: float(next(seconds)))
+    monkeypatch.setattr("teamaccess.common.fairness.TURN_REST", 3600.0)
     current_share.set(LoopShare(lambda: others))
     turns = ChangeQueue()
     acme, globex = OrganizationId("acme"), OrganizationId("globex")
@@ -139,7 +139,7 @@ async def test_catalogs_in_plans_are_read_in_turn(
 
     def reading(text: str, name: str) -> Catalog:
         begun.append(text)
-        return read(text, name)
+        return read_catalog(text, name)
 
     async def plan(organization: Organization, catalog: str) -> httpx.Response:
         url = f"{organization.path}/audit/plan"

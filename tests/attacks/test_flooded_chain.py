@@ -14,7 +14,7 @@ from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.changes.events.refusals import KINDS
 from teamaccess.changes.events.users import Refused
 from teamaccess.common.throttle import Throttle
-from teamaccess.directory.users.tokens import Audience, issue
+from teamaccess.directory.users.tokens import Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, Event
 from tests.support.deployment import Deployment
@@ -133,7 +133,7 @@ async def test_tokens_of_invented_users_are_one_actor(fintoc: Deployment) -> Non
     before = await refusals(fintoc, Event.PLATFORM)
     for number in range(20):
         subject = f"usr_invented_{number}_{secrets.token_hex(4)}"
-        token = issue(service.keys, Audience.USER, subject, now, timedelta(hours=1))
+        token = issue_access_token(service.keys, Audience.USER, subject, now, timedelta(hours=1))
         answer = await Person(fintoc, subject, "", token).ask("GET", "/v1/me")  # type: ignore[arg-type]
         assert answer.status_code == 401
     assert await refusals(fintoc, Event.PLATFORM) - before <= 1

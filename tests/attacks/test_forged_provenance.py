@@ -13,7 +13,7 @@ import asyncpg
 import pytest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.relationships import Delete, Relationship, Touch, Update
 from teamaccess.storage import Finding, FindingKind, OrganizationId, WatchCursor
 from teamaccess.upkeep import Rebuilder
@@ -295,6 +295,6 @@ async def test_early_revocations_of_the_product_are_explained(
     await read_so_far(globex)
     assert await found(acme) == []
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.deployment.service.ledger, change, acme.id, "forged")
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")
     await read_so_far(globex)
     assert await found(acme) == []

@@ -12,10 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load
+from teamaccess.catalog import InvalidCatalog, load, read_catalog
 from teamaccess.catalog.compiler import compile_schema
-from teamaccess.catalog.reader import read
-from teamaccess.cli.refusals import tell_refusal
+from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
@@ -88,9 +87,9 @@ def test_a_command_prints_no_control_characters(
 ) -> None:
     echo(ACTED_ON)
     print_table([ACTED_ON], [[ACTED_ON, "[red]x[/red]"], ["[link=http://evil.example]x", "y"]])
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
-    tell_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
-    tell_refusal(ValueError(ACTED_ON), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=False)
+    print_refusal(Hostile(name=ACTED_ON, names=[ACTED_ON], quoted="x"), as_json=True)
+    print_refusal(ValueError(ACTED_ON), as_json=False)
     printed = capsys.readouterr()
     assert not acts(printed.out)
     assert not acts(printed.err)
@@ -147,12 +146,12 @@ def test_a_log_entry_is_one_line_without_control_characters(log: io.StringIO) ->
 )
 def test_a_description_cannot_end_its_comment_in_the_schema(said: str) -> None:
     with pytest.raises(InvalidCatalog):
-        read(with_description(said), "finicom")
+        read_catalog(with_description(said), "finicom")
 
 
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
 def test_text_that_looks_like_schema_stays_a_comment(said: str) -> None:
-    schema = compile_schema(read(with_description(said), "finicom"))
+    schema = compile_schema(read_catalog(with_description(said), "finicom"))
     plain = compile_schema(load("finicom"))
     assert without_comments(schema) == without_comments(plain)
 

@@ -16,7 +16,14 @@ from pydantic import ValidationError
 
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import spoken
-from teamaccess.directory.mail import FileMailer, Mail, Mailbox, SmtpMailer, UnsafeMail, sealed
+from teamaccess.directory.mail import (
+    FileMailer,
+    Mail,
+    Mailbox,
+    SmtpMailer,
+    UnsafeMail,
+    serialize_verified,
+)
 from tests.support.deployment import Deployment
 from tests.support.inbox import Inbox, url
 from tests.support.organization import Organization
@@ -130,7 +137,7 @@ async def test_a_roles_name_cannot_become_a_header_or_a_second_body(acme: Organi
 @given(st.text(min_size=1, max_size=100), st.text(max_size=300))
 def test_a_parser_reads_the_mail_as_intended_or_nothing_is_sent(subject: str, text: str) -> None:
     try:
-        content = sealed(letter(subject, text=text))
+        content = serialize_verified(letter(subject, text=text))
     except UnsafeMail:
         hostile = UNREADABLE.search(subject) or re.search("[\0\r\ud800-\udfff]", subject + text)
         assert hostile
@@ -149,7 +156,7 @@ def test_an_encoded_word_stays_plain_text(inside: str) -> None:
         name = clean("name", encoded(inside), 100)
     except (InvalidText, UnicodeEncodeError):
         return
-    read = email.message_from_bytes(sealed(letter(name)), policy=email.policy.default)
+    read = email.message_from_bytes(serialize_verified(letter(name)), policy=email.policy.default)
     assert read["Subject"] == name
 
 

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from teamaccess.api.server import ConnectionLimits, TooFewDescriptors
-from teamaccess.api.server.gate import Gate, counted_address
+from teamaccess.api.server.gate import ConnectionGate, counted_address
 from teamaccess.common.settings import PREFIX
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
@@ -199,8 +199,10 @@ def test_a_process_with_too_few_file_descriptors_reports_it(
         ConnectionLimits.of(fintoc.settings, 1)
 
 
-def test_a_closed_connection_frees_its_slot(fintoc: Deployment) -> None:
-    gate = Gate(ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1))
+def test_a_connection_that_is_gone_leaves_its_place_to_another(fintoc: Deployment) -> None:
+    gate = ConnectionGate(
+        ConnectionLimits.of(fintoc.settings.model_copy(update={"connections": 2}), 1)
+    )
     assert gate.admit("a")
     assert not gate.admit("a")
     assert gate.admit("b")

@@ -11,11 +11,11 @@ import httpx
 import pytest
 from sqlalchemy import func, select, text
 
-from teamaccess.api.identity.callers import Caller, Shown
+from teamaccess.api.identity.callers import Caller, Credential
 from teamaccess.api.identity.credentials import authenticate_token
 from teamaccess.api.requests.idempotency import begin_once
 from teamaccess.api.requests.parameters import AnyRequest
-from teamaccess.api.requests.throttling import JUDGED_FOR_SECONDS
+from teamaccess.api.requests.throttling import RECHECK_AFTER_SECONDS
 from teamaccess.changes import Change
 from teamaccess.service import Service
 from teamaccess.storage import (
@@ -221,7 +221,7 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
     judged, begun, go_on = 0, 0, asyncio.Event()
     actions = acme.deployment.service.reading.actions
 
-    async def judging(service: Service, token: str, request_id: str) -> tuple[Caller, Shown]:
+    async def judging(service: Service, token: str, request_id: str) -> tuple[Caller, Credential]:
         nonlocal judged
         found = await authenticate_token(service, token, request_id)
         judged += 1
@@ -247,7 +247,7 @@ async def test_a_question_that_waited_is_refused_after_its_caller_was_signed_out
         target = "teamaccess.api.identity.authentication.authenticate_token"
         monkeypatch.setattr(target, authenticate_token)
         await ENDS[end](acme, who)
-        await asyncio.sleep(JUDGED_FOR_SECONDS)  # so long a judgement is good
+        await asyncio.sleep(RECHECK_AFTER_SECONDS)
         at_work = begun
         go_on.set()
         answers = await asyncio.gather(*questions)

@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from teamaccess.api.server import pacing
-from teamaccess.api.server.pacing import GONE, KnownTokens, Paced
+from teamaccess.api.server.pacing import CLIENT_GONE, KnownTokens, PacedApp
 from teamaccess.common import fairness
 from tests.attacks.connections import HOST, ask, connected
 from tests.support.deployment import Deployment
@@ -27,12 +27,12 @@ class Server:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.known = KnownTokens()
-        self.paced = Paced(self._answer, self.known, per_second=10)
+        self.paced = PacedApp(self._answer, self.known, per_second=10)
         self.waits: list[float] = []
         self.gone = asyncio.Event()
         self._asked: list[float] = []
         monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: 1000.0)
-        monkeypatch.setattr(pacing, "_sleep", self._wait)
+        monkeypatch.setattr(pacing, "_wait", self._wait)
 
     async def ask(
         self, *tokens: bytes, path: str = "/v1/me", address: str | None = "10.0.0.1"
@@ -46,7 +46,7 @@ class Server:
             "path": path,
             "headers": headers,
             "client": client,
-            GONE: self.gone,
+            CLIENT_GONE: self.gone,
         }
         await self.paced(scope, None, None)
         return self.waits[-1] if self.waits else 0.0
@@ -168,7 +168,7 @@ async def test_a_token_is_known_once_it_was_valid_and_not_before(
     http_server: HttpServer, acme: Organization
 ) -> None:
     paced = http_server.server.config.app
-    assert isinstance(paced, Paced)
+    assert isinstance(paced, PacedApp)
     known = paced._known
     valid, ended = f"Bearer {acme.administrator.token}", "Bearer made-up"
     async with httpx.AsyncClient(base_url=http_server.url) as http:

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.catalog import find, load
-from teamaccess.directory.organizations.findings import resolve
+from teamaccess.directory.organizations.findings import resolve_findings
 from teamaccess.directory.schemas.apply import (
     SchemaStillForeign,
     apply_schema,
@@ -48,7 +48,7 @@ async def look_through(deployment: Deployment) -> None:
                 Finding.kind == FindingKind.FOREIGN_SCHEMA, Finding.resolved_at.is_(None)
             )
         )
-        await resolve(change, list(ids), "looked at it")
+        await resolve_findings(change, list(ids), "looked at it")
         await deployment.service.ledger.commit(change)
 
 

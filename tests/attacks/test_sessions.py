@@ -17,7 +17,7 @@ from teamaccess.common.settings import Settings
 from teamaccess.directory.users.issued import MOST_AHEAD
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.logins import first_sign_in
-from teamaccess.directory.users.tokens import Audience, InvalidToken, issue
+from teamaccess.directory.users.tokens import Audience, InvalidToken, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, User
 from tests.support.deployment import Deployment
@@ -216,7 +216,7 @@ async def test_our_own_token_dated_ahead_is_treated_alike(acme: Organization) ->
 
     async def ahead(seconds: float) -> str:
         issued = datetime.fromtimestamp(await clock(acme.deployment) + seconds, UTC)
-        return issue(service.keys, Audience.USER, bob.id, issued, timedelta(hours=1))
+        return issue_access_token(service.keys, Audience.USER, bob.id, issued, timedelta(hours=1))
 
     bob.token = await ahead(8)
     assert "clock" in refused(await bob.ask("GET", "/v1/me"), 401, "invalid_token")["detail"]

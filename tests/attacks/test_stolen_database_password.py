@@ -12,7 +12,7 @@ from asyncpg import PostgresError
 from teamaccess.audit.auditors.find import is_auditor
 from teamaccess.audit.auditors.grant import grant_auditor, revoke_auditor
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import verify
+from teamaccess.ledger.chains.verify import verify_chains
 from tests.support.agreement import ledger_entries
 from tests.support.database_connections import Connection, run_transaction
 from tests.support.intruder import Intruder
@@ -40,7 +40,7 @@ VALUES ('{0}', 0, {3}, {4}) ON CONFLICT (organization_id) DO UPDATE SET {1} = {3
 async def verified(organization: Organization) -> list[str]:
     """The findings of `ledger verify` about an organization, with the privileges of that command."""
     async with snapshot(organization.deployment.settings.sqlalchemy_url) as connection:
-        return list(map(str, (await verify(connection, organization.id)).findings))
+        return list(map(str, (await verify_chains(connection, organization.id)).findings))
 
 
 async def refused(application_connection: Connection, *statements: str) -> None:

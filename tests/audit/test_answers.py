@@ -15,7 +15,7 @@ from authzed.api.v1 import (
     WriteRelationshipsRequest,
 )
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from teamaccess.storage import OrganizationId, User
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -108,7 +108,7 @@ async def test_a_misspelled_name_is_refused(acme: Organization) -> None:
 async def test_an_organization_without_any_change_has_no_holders(fintoc: Deployment) -> None:
     id = OrganizationId(f"empty-{secrets.token_hex(4)}")
     async with fintoc.operator() as change:
-        await create(change, id, "Empty", founder=None)
+        await create_organization(change, id, "Empty", founder=None)
     operator, path = await fintoc.operator_person(), f"/v1/organizations/{id}/audit"
     answer = (await operator.ask("GET", f"{path}/matrix")).raise_for_status().json()
     assert (answer["items"], answer["evidence"]["position"]) == ([], 0)

@@ -15,7 +15,7 @@ from teamaccess.audit.state import sandboxes
 from teamaccess.audit.state.moment import Moment
 from teamaccess.audit.state.sandboxes import NoSandbox, SandboxPool, SandboxUnavailable
 from teamaccess.catalog import Catalog
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.engine import FULLY_CONSISTENT, Engine, EngineUnavailable
 from teamaccess.local.sandbox import LocalSandbox
@@ -210,7 +210,7 @@ async def test_an_entry_that_spicedb_refused_does_not_affect_later_answers(
     assert (await acme.reactivate(bob)).status_code == 503
     assert bob.id in await who(acme, "refunds_create", await now(acme))
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.deployment.service.ledger, change, acme.id, "nobody knows it")
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "nobody knows it")
     await acme.suspend(bob)
     for basis in ("decided", "enforced"):
         assert bob.id not in await who(acme, "refunds_create", await now(acme), basis)
@@ -237,7 +237,7 @@ async def test_a_restarted_sandbox_server_is_filled_again(
     audit = replace(acme.deployment.service.audit.sources, sandboxes=own)
     moment = Moment(await now(acme))
     first = await who_can(await audit.of(acme.id, moment), "refunds_create")
-    server.begin_anew()
+    server.restart()
     second = await who_can(await audit.of(acme.id, moment), "refunds_create")
     await own.close()
     assert [each.person.user for each in second.holders] == [

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from teamaccess.catalog import InvalidCatalog, read
+from teamaccess.catalog import InvalidCatalog, read_catalog
 
 HERE = Path(__file__).parent
 SMALL = (HERE / "small.yaml").read_text(encoding="utf-8")
@@ -14,7 +14,7 @@ APPROVE = "resources.payments.actions.approve"
 def mistakes(text: str, name: str = "small") -> list[str]:
     """Return everything that is wrong with a catalog, as `line: message`."""
     try:
-        read(text, name)
+        read_catalog(text, name)
     except InvalidCatalog as invalid:
         return [f"{mistake.line}: {mistake.message}" for mistake in invalid.mistakes]
     return []

@@ -18,7 +18,7 @@ from teamaccess.catalog import (
     catalogs,
     find,
     load,
-    read,
+    read_catalog,
 )
 from teamaccess.catalog.compiler import (
     BUILT_IN_OBJECT_RELATIONS,
@@ -34,7 +34,7 @@ SMALL_FILE = HERE / "small.yaml"
 
 @pytest.fixture(scope="module")
 def small() -> Catalog:
-    return read(SMALL, "small")
+    return read_catalog(SMALL, "small")
 
 
 def test_two_catalogs_are_delivered() -> None:
@@ -77,8 +77,8 @@ def test_the_version_names_the_catalog_and_its_meaning(small: Catalog) -> None:
 
 def test_comments_and_layout_do_not_change_the_version(small: Catalog) -> None:
     plain = yaml.safe_dump(yaml.safe_load(SMALL), default_flow_style=True, sort_keys=False)
-    assert read(plain, "small").version == small.version
-    assert read(f"# Reviewed.\n{SMALL}", "small").version == small.version
+    assert read_catalog(plain, "small").version == small.version
+    assert read_catalog(f"# Reviewed.\n{SMALL}", "small").version == small.version
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom", SMALL_FILE])
@@ -99,10 +99,10 @@ def test_every_other_change_changes_the_version(data: st.DataObject) -> None:
         st.sampled_from([True, "view", "manage", "operator", "team_manage", "Other", ["clerk"]])
     )
     try:
-        changed = read(yaml.safe_dump(tree, sort_keys=False), "small")
+        changed = read_catalog(yaml.safe_dump(tree, sort_keys=False), "small")
     except InvalidCatalog:
         return
-    assert (changed.version == read(SMALL, "small").version) == (parent[key] == before)
+    assert (changed.version == read_catalog(SMALL, "small").version) == (parent[key] == before)
 
 
 def leaves(tree: dict[str, Any]) -> list[tuple[dict[str, Any], str]]:
@@ -208,9 +208,11 @@ def test_a_user_with_administration_has_every_permission(name: str) -> None:
 
 def test_the_proof_of_a_schema_changes_only_with_what_it_enforces() -> None:
     text = find("fintoc").read_text()
-    before = read(text, "fintoc")
-    reworded = read(text.replace("description: ", "description: Newly worded. ", 1), "fintoc")
-    regranted = read(text.replace("[product, developer]", "[developer]", 1), "fintoc")
+    before = read_catalog(text, "fintoc")
+    reworded = read_catalog(
+        text.replace("description: ", "description: Newly worded. ", 1), "fintoc"
+    )
+    regranted = read_catalog(text.replace("[product, developer]", "[developer]", 1), "fintoc")
     assert before.schema_proof in before.schema()
     assert reworded.schema() != before.schema()
     assert reworded.schema_proof == before.schema_proof

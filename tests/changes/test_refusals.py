@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from teamaccess.directory.organizations.stopped import NotStopped, retry, skip
+from teamaccess.directory.organizations.stopped import NotStopped, retry_stopped, skip_stopped
 from tests.support.agreement import (
     applied_positions,
     assert_agreement,
@@ -128,7 +128,7 @@ async def test_skipping_an_entry_lets_later_ones_follow(
     position = await _stopped(acme, application_connection)
     await acme.suspend(bob)
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        skipped = await skip(
+        skipped = await skip_stopped(
             acme.deployment.service.ledger, change, acme.id, "nobody knows that relation"
         )
     assert skipped == position
@@ -148,15 +148,15 @@ async def test_a_retried_entry_is_delivered_by_the_workers(
     position = await _stopped(acme, application_connection)
     ledger = acme.deployment.service.ledger
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        assert await retry(ledger, change, acme.id, "perhaps it was the schema") == position
+        assert await retry_stopped(ledger, change, acme.id, "perhaps it was the schema") == position
     async with running_worker(acme.deployment):
         await wait_until(lambda: _refused_again(acme, position))
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        await skip(ledger, change, acme.id, "it was not")
+        await skip_stopped(ledger, change, acme.id, "it was not")
     assert (await acme.invite("eve", ["product"])).status_code == 201
     with pytest.raises(NotStopped):
         async with acme.deployment.operator(acme.id) as change:
-            await skip(ledger, change, acme.id, "once more")
+            await skip_stopped(ledger, change, acme.id, "once more")
 
 
 async def test_readyz_and_metrics_report_a_stopped_organization(

@@ -4,7 +4,7 @@ import pytest
 
 from teamaccess.access.authorize import MissingPermission
 from teamaccess.changes import OrganizationChange
-from teamaccess.directory.members.act import LastAdministrator, change_roles, suspend
+from teamaccess.directory.members.act import LastAdministrator, change_member_roles, suspend
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, RoleId
 from tests.support.deployment import OPERATOR
@@ -18,7 +18,7 @@ async def test_a_rehearsal_returns_what_would_change_and_changes_nothing(
     before = await acme.ledger()
 
     async def promote(change: OrganizationChange) -> None:
-        await change_roles(change, bob.id, {RoleId("developer"): None})
+        await change_member_roles(change, bob.id, {RoleId("developer"): None})
 
     found = await acme.deployment.service.ledger.rehearse(OPERATOR, acme.id, promote)
     assert [str(update) for update in found.updates] == [
@@ -36,7 +36,7 @@ async def test_a_rehearsal_is_refused_as_the_real_change_would_be(acme: Organiza
     by_bob = Attribution(f"user:{bob.id}", Channel.API, "tests")
 
     async def themselves(change: OrganizationChange) -> None:
-        await change_roles(change, bob.id, {RoleId("developer"): None})
+        await change_member_roles(change, bob.id, {RoleId("developer"): None})
 
     with pytest.raises(MissingPermission):
         await acme.deployment.service.ledger.rehearse(by_bob, acme.id, themselves)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from teamaccess.storage import Event, Finding, FindingKind, Reason
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -23,7 +23,7 @@ async def stranger(deployment: Deployment, about: str, **more: Any) -> int:
     forged = f"TOUCH organization:{about}#administrator@user:eve"
     details = {"updates": [forged], "count": 1, "metadata": {}, "zed_token": "z", **more}
     async with deployment.service.reads() as session:
-        fingerprint = await record(session, FindingKind.FOREIGN_WRITE, about, details)
+        fingerprint = await record_finding(session, FindingKind.FOREIGN_WRITE, about, details)
         id = await session.scalar(select(Finding.id).where(Finding.fingerprint == fingerprint))
     assert id is not None
     return id
@@ -55,7 +55,7 @@ async def test_a_foreign_write_is_open_until_an_operator_resolves_it(
     assert resolved.exit_code == 0, resolved.output
     assert f"teamaccess reconcile --organization {acme.id}" in resolved.stdout
     nothing = await run("findings", "list", "--organization", acme.id)
-    assert nothing.stdout == f"No finding is open about {acme.id}.\n"
+    assert nothing.stdout == f"There are no open findings about {acme.id}.\n"
     [(event, reason)] = await resolved_events(acme.deployment, acme.id)
     assert (event.subject, event.channel, reason) == (f"finding:{id}", "operator", WHY)
     assert without_proofs(event.details) == {"found": "foreign_write", "organization": acme.id}
@@ -125,7 +125,7 @@ async def test_a_finding_about_a_state_closes_only_when_the_state_ends(
     await delete_from_spicedb(acme.deployment, strange)
     await compare_one(acme)
     reported = await run("findings", "list", "--all", "--organization", acme.id)
-    assert "it is no longer so" in reported.stdout
+    assert "by a later comparison" in reported.stdout
 
 
 async def test_a_foreign_write_cannot_send_escape_sequences_to_the_terminal(

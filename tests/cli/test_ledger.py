@@ -15,7 +15,7 @@ from tests.support.organization import Organization
 ALTER = "UPDATE ledger SET actor = $1 WHERE organization_id = $2 AND position = 1"
 ACTOR = "SELECT actor FROM ledger WHERE organization_id = $1 AND position = 1"
 
-LOOKED_AT = "Looked at: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
+VERIFIED = "Verified: chains 2, entries 3, kept heads 0, reasons 1 (0 erased)."
 
 
 @asynccontextmanager
@@ -40,7 +40,7 @@ async def test_an_intact_ledger_is_reported_with_what_was_verified(
     reported = await run("ledger", "verify", "--organization", acme.id)
     as_json = await run("ledger", "verify", "--organization", acme.id, "--json")
     assert (reported.exit_code, as_json.exit_code) == (0, 0), reported.output
-    assert reported.stdout == f"Everything holds. {LOOKED_AT}\n"
+    assert reported.stdout == f"Everything holds. {VERIFIED}\n"
     facts = json.loads(as_json.stdout)
     assert facts.pop("as_of").startswith("20")
     assert facts == {
@@ -65,7 +65,7 @@ async def test_a_broken_ledger_is_reported_with_exit_status_one(
     assert reported.stdout.splitlines() == [
         f"ledger of {acme.id}, position 1: its content is not the one that was hashed",
         f"ledger of {acme.id}, position 1: no event of its own transaction tells of it",
-        f"Not everything holds. {LOOKED_AT}",
+        f"Not everything holds. {VERIFIED}",
     ]
     facts = json.loads(as_json.stdout)
     assert facts["holds"] is False

@@ -15,7 +15,7 @@ import httpx
 
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.users.keys import Keys
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.storage import OrganizationId, UserId
 from tests.faults.cluster import Cluster
 from tests.faults.operation_log import Answer, Operation, OperationLog
@@ -151,7 +151,9 @@ class Clients:
         """A token issued now, so that nobody has to sign in again after a removal."""
         if who is None or who.id is None:
             return {}
-        token = issue(self._keys, Audience.USER, who.id, datetime.now(UTC), LONGEST_LIFE)
+        token = issue_access_token(
+            self._keys, Audience.USER, who.id, datetime.now(UTC), LONGEST_LIFE
+        )
         return {"Authorization": f"Bearer {token}"}
 
     def read_mails(self) -> None:

@@ -17,7 +17,7 @@ from pydantic import SecretStr
 from teamaccess.common.settings import Settings
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.postgres.server import APPLICATION, OWNER, SPICEDB
-from teamaccess.local.processes import end
+from teamaccess.local.processes import end_process
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
 from teamaccess.local.spicedb.server import LocalSpiceDB
@@ -302,6 +302,6 @@ def _lives(pid: int) -> bool:
 
 def _end(pid: int, how: signal.Signals) -> None:
     try:
-        end(psutil.Process(pid), how)
+        end_process(psutil.Process(pid), how)
     except psutil.NoSuchProcess:
         return

@@ -11,7 +11,7 @@ import psutil
 from teamaccess.common.settings import PREFIX
 from teamaccess.local.dev import NOT_OURS
 from teamaccess.local.errors import ProgramDied
-from teamaccess.local.processes import runs
+from teamaccess.local.processes import is_running
 from teamaccess.local.supervisor import Child, Supervisor
 from tests.faults.crash_points import CrashPoint, CrashPoints
 from tests.support.proxy import Proxy
@@ -109,7 +109,7 @@ class Program:
     @property
     def runs(self) -> bool:
         """Whether it is there, frozen or not."""
-        return self._process is not None and runs(self._process)
+        return self._process is not None and is_running(self._process)
 
     @property
     def frozen(self) -> bool:

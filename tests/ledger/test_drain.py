@@ -6,7 +6,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.ledger.session import UPDATES_PER_POSITION, Note, net_updates, positions
+from teamaccess.ledger.session import UPDATES_PER_POSITION, Note, net_updates, split_into_positions
 from teamaccess.relationships import (
     Delete,
     ObjectReference,
@@ -60,7 +60,7 @@ def test_positions_are_small_and_complete_and_delete_before_they_touch(
     fillers = [(10_000 + each, "member", False) for each in range(revoked)]
     fillers += [(20_000 + each, "member", True) for each in range(given_to)]
     wanted = [_update(*each) for each in [*drawn, *fillers]]
-    made = list(positions(wanted))
+    made = list(split_into_positions(wanted))
     assert Counter(map(str, wanted)) == Counter(str(each) for position in made for each in position)
     assert all(0 < len(position) <= UPDATES_PER_POSITION for position in made) or made == [[]]
     where: dict[str, set[int]] = {}
@@ -87,7 +87,9 @@ def test_a_resource_and_its_creator_are_in_one_position_whatever_the_size(
     orders += [(20_000 + each, "bob", False) for each in range(removed)]
     wanted = [update for each in orders for update in _transfer(*each)]
     wanted += [_update(each, "product", touch) for each in range(roles) for touch in (True, False)]
-    made = list(positions(sorted(wanted, key=lambda each: (isinstance(each, Touch), str(each)))))
+    made = list(
+        split_into_positions(sorted(wanted, key=lambda each: (isinstance(each, Touch), str(each))))
+    )
     assert Counter(map(str, wanted)) == Counter(str(each) for position in made for each in position)
     assert all(len(position) <= UPDATES_PER_POSITION for position in made)
     where: dict[str, set[int]] = {}

@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from teamaccess.local.errors import ProgramDied
-from teamaccess.local.processes import end_remembered, remember, runs
+from teamaccess.local.processes import end_remembered, is_running, remember
 from teamaccess.local.stack import LocalStack
 from tests.local.conftest import NewStack
 
@@ -63,10 +63,10 @@ def test_the_next_start_ends_everything_that_a_killed_supervisor_left(home: Path
         left = supervisor.children()
         assert sorted(child.name() for child in left) == ["postgres", "spicedb"]
         supervisor.kill()
-    assert all(runs(child) for child in left)
+    assert all(is_running(child) for child in left)
     with LocalStack(home) as stack:
         stack.postgres.start()
-        assert not any(runs(child) for child in left)
+        assert not any(is_running(child) for child in left)
         assert stack.postgres.psql("SELECT answer FROM kept") == "42\n"
 
 
@@ -77,7 +77,7 @@ def test_data_survives_the_kill_of_the_server_in_the_middle_of_work(new_stack: N
     psutil.Process(before.postgres.pid).kill()
     after = new_stack()
     assert after.postgres.psql("SELECT answer FROM kept") == "42\n"
-    assert not any(runs(backend) for backend in backends)
+    assert not any(is_running(backend) for backend in backends)
 
 
 @pytest.mark.parametrize("program", ["postgres", "spicedb"])
@@ -86,7 +86,7 @@ def test_a_child_that_dies_is_reported_and_stops_the_rest(home: Path, program: s
         children = supervisor.children()
         next(child for child in children if child.name() == program).kill()
         assert supervisor.wait(30) == 1
-    assert not any(runs(child) for child in children)
+    assert not any(is_running(child) for child in children)
 
 
 def test_a_dead_child_is_reported_with_the_end_of_its_log(new_stack: NewStack) -> None:
@@ -104,7 +104,7 @@ def test_a_dead_child_is_reported_with_the_end_of_its_log(new_stack: NewStack) -
 def test_the_reported_log_is_of_this_start(new_stack: NewStack) -> None:
     logs = new_stack().home.logs
     (logs / "quick.log").write_text("said by another one, long ago\n")
-    for command, said in ((["true"], "(it said nothing)"), (["echo", "now"], "now")):
+    for command, said in ((["true"], "(it printed nothing)"), (["echo", "now"], "now")):
         stack = new_stack()
         child = stack.supervisor.start("quick", command, environment={"PATH": os.environ["PATH"]})
         with pytest.raises(ProgramDied) as death:
@@ -118,7 +118,7 @@ def test_a_signal_stops_every_child(home: Path, number: signal.Signals) -> None:
         children = supervisor.children()
         supervisor.send_signal(number)
         assert supervisor.wait(30) == 0
-    assert not any(runs(child) for child in children)
+    assert not any(is_running(child) for child in children)
 
 
 def test_an_unrelated_process_with_the_id_of_an_old_child_is_not_ended(tmp_path: Path) -> None:
@@ -127,7 +127,7 @@ def test_an_unrelated_process_with_the_id_of_an_old_child_is_not_ended(tmp_path:
         remember(note, process.pid, signal.SIGTERM)
         note.write_text(note.read_text().replace('"started": ', '"started": 1'))
         end_remembered(note)
-        assert runs(process)
+        assert is_running(process)
     assert not note.exists()
 
 
@@ -141,7 +141,7 @@ def test_a_stale_lock_with_the_id_of_another_process_does_not_prevent_a_start(
     with bystander() as process:
         (data / "postmaster.pid").write_text(lock.replace(lock.split()[0], str(process.pid), 1))
         assert new_stack().postgres.psql("SELECT 1") == "1\n"
-        assert runs(process)
+        assert is_running(process)
 
 
 def test_a_server_whose_home_was_removed_is_ended(new_stack: NewStack, home: Path) -> None:
@@ -151,4 +151,4 @@ def test_a_server_whose_home_was_removed_is_ended(new_stack: NewStack, home: Pat
     shutil.rmtree(home)
     with LocalStack(home) as after:
         after.postgres.start()
-        assert not runs(orphan)
+        assert not is_running(orphan)

@@ -24,11 +24,11 @@ def test_a_child_that_uses_too_much_memory_is_restarted(
         "hungry",
         [sys.executable, "-c", HUNGRY, str(reported)],
         environment={"PATH": os.environ["PATH"]},
-        largest=60_000_000,
+        max_memory=60_000_000,
     )
     first, deadline = child.pid, time.monotonic() + 30
     while child.pid == first and time.monotonic() < deadline:
-        child.keep_small()
+        child.restart_if_too_large()
         time.sleep(0.05)
     assert child.pid != first
     while reported.read_text().count("begun") < 2 and time.monotonic() < deadline:
@@ -39,5 +39,5 @@ def test_a_child_that_uses_too_much_memory_is_restarted(
 def test_a_small_child_keeps_running(stack: LocalStack) -> None:
     server = stack.start_sandbox()
     before = server.pid
-    server._child.keep_small()
+    server._child.restart_if_too_large()
     assert server.pid == before

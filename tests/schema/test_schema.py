@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read
+from teamaccess.catalog import Catalog, InvalidCatalog, catalogs, load, read_catalog
 from teamaccess.catalog.compiler import definitions
 from teamaccess.catalog.names import RESERVED
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, organization
@@ -76,7 +76,7 @@ def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
     testing_channel: grpc.Channel,
 ) -> None:
     engine = Engine(testing_channel)
-    schema = read(SMALL, "small").schema()
+    schema = read_catalog(SMALL, "small").schema()
 
     @given(st.text("abz019_A-é", min_size=1, max_size=66))
     @example("a" * 64)
@@ -91,14 +91,14 @@ def test_a_name_is_refused_exactly_when_spicedb_refuses_it(
 
 @pytest.mark.parametrize("word", [*sorted(RESERVED), "use", "self", "import", "partial", "any"])
 def test_a_keyword_is_refused_exactly_when_spicedb_refuses_it(engine: Engine, word: str) -> None:
-    schema = read(SMALL, "small").schema()
+    schema = read_catalog(SMALL, "small").schema()
     assert engine.accepts_schema(schema.replace("clerk", word)) == (word not in RESERVED)
     assert is_right(SMALL.replace("clerk", word)) == (word not in RESERVED)
 
 
 def is_right(text: str) -> bool:
     try:
-        read(text, "small")
+        read_catalog(text, "small")
     except InvalidCatalog:
         return False
     return True
@@ -107,7 +107,7 @@ def is_right(text: str) -> bool:
 def test_the_catalog_permits_exactly_the_relationships_that_spicedb_accepts(
     engine: Engine,
 ) -> None:
-    small = read(SMALL, "small")
+    small = read_catalog(SMALL, "small")
     engine.write_schema(small.schema())
     for relationship in conceivable(small):
         assert small.permits(relationship) == engine.accepts(relationship), str(relationship)

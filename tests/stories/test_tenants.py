@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -136,7 +136,7 @@ async def test_a_tenant_whose_id_begins_with_anothers_is_separate(
     acme: Organization,
 ) -> None:
     async with acme.deployment.operator() as change:
-        await create(change, f"{acme.id}2", "Acme the second", founder=None)
+        await create_organization(change, f"{acme.id}2", "Acme the second", founder=None)
 
     answer = await acme.administrator.ask("GET", f"{acme.path}2")
 

@@ -24,9 +24,9 @@ from teamaccess.api import create_app
 from teamaccess.changes import Change
 from teamaccess.common.settings import Settings
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from teamaccess.directory.schemas.apply import apply_schema
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from teamaccess.service import Service
@@ -91,7 +91,9 @@ class Deployment:
 
     async def token(self, user: str, audience: Audience = Audience.USER) -> str:
         """A valid access token, as `teamaccess token issue` makes it."""
-        return issue(self.service.keys, audience, user, await self.service.now(), LONGEST_LIFE)
+        return issue_access_token(
+            self.service.keys, audience, user, await self.service.now(), LONGEST_LIFE
+        )
 
     async def operator_person(self) -> Person:
         """A caller with an operator's token."""
@@ -102,7 +104,7 @@ class Deployment:
         """Create an organization with one administrator, ana, as an operator does."""
         id = OrganizationId(f"{name}-{secrets.token_hex(4)}")
         async with self.operator() as change:
-            await create(change, id, name.title(), founder=None)
+            await create_organization(change, id, name.title(), founder=None)
         async with self.operator(id) as change:
             membership = await grant_administrator(
                 change, id, f"ana@{id}.example", "the first administrator"

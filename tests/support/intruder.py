@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.heads import KeptHead, heads
-from teamaccess.ledger.chains.verify import Verification, verify
+from teamaccess.ledger.chains.verify import Verification, verify_chains
 from teamaccess.ledger.chains.walk import Fault
 from tests.support.organization import Organization
 
@@ -80,7 +80,7 @@ class Intruder:
         self, organization: Organization, kept: Iterable[KeptHead] | None = None
     ) -> Verification:
         """Verify the organization as the intruder left it."""
-        return await verify(self.connection, organization.id, kept)
+        return await verify_chains(self.connection, organization.id, kept)
 
     async def found(
         self, organization: Organization, kept: Iterable[KeptHead] | None = None

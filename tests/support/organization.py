@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import httpx
 from sqlalchemy import select, update
 
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.storage import (
     Activity,
     CustomRole,
@@ -210,7 +210,7 @@ class Organization:
                 added[name] = user
         keys, now = self.deployment.service.keys, await self.deployment.service.now()
         for name, user in added.items():
-            token = issue(keys, Audience.USER, user.id, now, LONGEST_LIFE)
+            token = issue_access_token(keys, Audience.USER, user.id, now, LONGEST_LIFE)
             self.people[name] = Person(self.deployment, user.id, user.email or "", token)
         return {name: self.people[name] for name in people}
 

@@ -1,1 +1,1 @@
-"""Decides who may do what to whom. Every check of a permission goes through here."""
+"""Decides what an actor may do. Every check of a permission goes through here."""

@@ -1,4 +1,4 @@
-"""The people's side: HTTP. It decides nothing; it asks the use cases and commits at the edge."""
+"""The HTTP API. It makes no decisions: it calls the use cases and commits."""
 
 from teamaccess.api.app import create_app
 

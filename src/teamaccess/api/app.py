@@ -1,4 +1,4 @@
-"""The application: routes, who is asking, refusals, the connections' life."""
+"""Create the application: routes, middleware, error answers, and the service's connections."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,8 +16,8 @@ from teamaccess.api.identity.authentication import Authentication, provide_servi
 from teamaccess.api.identity.callers import request_id
 from teamaccess.api.metrics import Metrics
 from teamaccess.api.requests.bodies import Body
-from teamaccess.api.requests.queries import refuse_unknown
-from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveWhole
+from teamaccess.api.requests.queries import refuse_unknown_parameters
+from teamaccess.api.requests.receiving import LARGEST_BODY, ReceiveBody
 from teamaccess.api.requests.throttling import FairRequests, Rates, RefuseRepeated
 from teamaccess.api.routes import ALL, TAGS
 from teamaccess.api.server.pacing import KnownTokens
@@ -51,9 +51,9 @@ def create_app(settings: Settings) -> Litestar:
         route_handlers=[*ALL, Metrics],
         lifespan=[connected],
         middleware=[
-            # SECURITY: nothing begins before the whole request is here, least of all the judgement of a
-            # token that could be revoked while the body is still on its way
-            ReceiveWhole(),
+            # SECURITY: nothing begins before the whole request has arrived. A token is checked after the
+            # body, because it could be revoked while the body is still arriving.
+            ReceiveBody(),
             PrometheusConfig(
                 app_name="teamaccess", prefix="teamaccess", group_path=True
             ).middleware,
@@ -66,7 +66,7 @@ def create_app(settings: Settings) -> Litestar:
             "actor": Provide(provide_user),
             "process_status": Provide(provide_status, sync_to_thread=False),
         },
-        guards=[refuse_unknown],
+        guards=[refuse_unknown_parameters],
         before_send=[add_headers],
         after_exception=[problems.record_refusal],
         plugins=[problems.plugin],
@@ -89,7 +89,7 @@ def create_app(settings: Settings) -> Litestar:
 
 
 async def add_headers(message: Message, scope: Scope) -> None:
-    """Name the request in the answer, and keep answers out of caches and links' referrers."""
+    """Add the request's id, and headers that keep answers out of caches and out of `Referer`."""
     if message["type"] == "http.response.start":
         name = request_id(scope).encode()
         message["headers"] = [*message["headers"], *SECURITY_HEADERS, (b"x-request-id", name)]

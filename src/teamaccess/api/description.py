@@ -1,4 +1,4 @@
-"""What the OpenAPI document says beyond the types of bodies: refusals, headers, who may ask."""
+"""Complete the OpenAPI document that Litestar derives from the routes: errors, headers, credentials."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -29,45 +29,46 @@ from teamaccess.views.request import Request
 TEXT = Schema(type=OpenAPIType.STRING)
 PROBLEM = Schema(
     title="Problem",
-    description="A refusal (RFC 9457). The facts of the case are further members.",
+    description="An error (RFC 9457). Further members give the details.",
     type=OpenAPIType.OBJECT,
     required=["status", "title", "detail", "code"],
     properties={
         "status": Schema(type=OpenAPIType.INTEGER),
         "title": TEXT,
         "detail": Schema(type=OpenAPIType.STRING, description="A sentence for people."),
-        "code": Schema(type=OpenAPIType.STRING, description="A stable name for programs."),
+        "code": Schema(type=OpenAPIType.STRING, description="A stable code for programs."),
     },
 )
-ENFORCED = {
+CHANGE_HEADERS = {
     "Teamaccess-Change": OpenAPIHeader(
         description="`<organization>:<last position>`, one for each organization that changed.",
         schema=TEXT,
     ),
     "Zed-Token": OpenAPIHeader(
-        description="Checks at least as fresh as this know of the change.", schema=TEXT
+        description="The change is in force at this ZedToken. Send it with your next check.",
+        schema=TEXT,
     ),
 }
-PENDING = OpenAPIHeader(description="Where the change can be followed.", schema=TEXT)
+LOCATION = OpenAPIHeader(description="The address that shows the change's progress.", schema=TEXT)
 WITHOUT_CHANGE = {
     "/v1/check",
     "/v1/invitations/accept",
     "/v1/organizations/{organization}/audit/plan",
 }
 """Paths of operations that are described without 202 and without `Idempotency-Key`."""
-ONCE = Parameter(
+IDEMPOTENCY_KEY = Parameter(
     name="Idempotency-Key",
     param_in="header",
     required=False,
     schema=Schema(type=OpenAPIType.STRING, min_length=1, max_length=255, pattern="^[ -~]+$"),
-    description="The same request sent again with the key within a day is not done again.",
+    description="The same request sent again with this key within a day runs only once.",
 )
 
 
-class Rendered(OpenAPIRenderPlugin):
-    """The document in one format, rendered before anybody asks for it.
+class RenderedDocument(OpenAPIRenderPlugin):
+    """The document in one format, rendered before the first request.
 
-    SECURITY: anybody may ask for it, and YAML takes a tenth of a second of the event loop or more.
+    SECURITY: anonymous callers may read it, and rendering YAML blocks the event loop for 0.1 s or more.
     """
 
     def __init__(
@@ -92,11 +93,11 @@ class Rendered(OpenAPIRenderPlugin):
         return self._bytes
 
 
-def formats() -> list[Rendered]:
-    """Return the document's formats. The pages that show it would load their programs from elsewhere."""
+def formats() -> list[RenderedDocument]:
+    """Return the document's formats, without HTML viewers: those load scripts from other hosts."""
     return [
-        Rendered(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
-        Rendered(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
+        RenderedDocument(["/", "/openapi.json"], MediaType.JSON, msgspec.json.encode),
+        RenderedDocument(["/openapi.yaml", "/openapi.yml"], DocumentFormat.OPENAPI_YAML, _yaml),
     ]
 
 
@@ -121,32 +122,32 @@ def render(app: Litestar) -> None:
     assert config is not None  # noqa: S101 - the application has one
     document = document_of(app)
     for each in config.render_plugins:
-        if isinstance(each, Rendered):
+        if isinstance(each, RenderedDocument):
             each.prepare(document)
 
 
 def describe(app: Litestar) -> None:
-    """Complete the document that is made of the routes."""
+    """Complete the document that Litestar made from the routes."""
     document = app.openapi_schema
     document.components.schemas["Problem"] = PROBLEM
-    for body in bodies(Request):
+    for body in request_bodies(Request):
         if isinstance(schema := document.components.schemas.get(body.__name__), Schema):
             schema.additional_properties = False
     document.components.security_schemes = {"token": SecurityScheme(type="http", scheme="bearer")}
     document.security = [{"token": []}, {}]
     for method, path, operation in operations(document):
         operation.summary = _summary(operation)
-        _refusals(operation)
-        _body(operation)
+        _describe_errors(operation)
+        _describe_body(operation)
         if method != "get" and path not in WITHOUT_CHANGE:
-            _change(operation, once=method == "post")
+            _describe_change(operation, idempotent=method == "post")
 
 
-def bodies(kind: type[Request]) -> Iterator[type[Request]]:
-    """Yield everything of the kind that is sent to us."""
+def request_bodies(kind: type[Request]) -> Iterator[type[Request]]:
+    """Yield every type of request body: all subclasses of `kind`."""
     for body in kind.__subclasses__():
         yield body
-        yield from bodies(body)
+        yield from request_bodies(body)
 
 
 def operations(document: OpenAPI) -> Iterator[tuple[str, str, Operation]]:
@@ -163,32 +164,32 @@ def _summary(operation: Operation) -> str:
     return (operation.operation_id or "").replace("_", " ").capitalize()
 
 
-def _refusals(operation: Operation) -> None:
+def _describe_errors(operation: Operation) -> None:
     responses = operation.responses or {}
     responses.pop("400", None)
     problem = OpenAPIMediaType(schema=Reference(ref="#/components/schemas/Problem"))
     responses["default"] = OpenAPIResponse(
-        description="A refusal", content={"application/problem+json": problem}
+        description="An error", content={"application/problem+json": problem}
     )
 
 
-def _body(operation: Operation) -> None:
-    """Say of a body that may be null that it may be left out as well."""
+def _describe_body(operation: Operation) -> None:
+    """Mark a body that may be null as optional."""
     body = operation.request_body
     if isinstance(body, RequestBody):
         schemas = [media.schema for media in body.content.values()]
         body.required = not any(isinstance(each, Schema) and each.one_of for each in schemas)
 
 
-def _change(operation: Operation, *, once: bool) -> None:
-    if once:
-        operation.parameters = [*(operation.parameters or []), ONCE]
+def _describe_change(operation: Operation, *, idempotent: bool) -> None:
+    if idempotent:
+        operation.parameters = [*(operation.parameters or []), IDEMPOTENCY_KEY]
     responses = operation.responses or {}
     done = next(each for status, each in responses.items() if status.startswith("2"))
     assert isinstance(done, OpenAPIResponse)  # noqa: S101 - the routes document no references
-    done.headers = {**(done.headers or {}), **ENFORCED}
+    done.headers = {**(done.headers or {}), **CHANGE_HEADERS}
     responses["202"] = OpenAPIResponse(
-        description="Decided, and not yet confirmed by the permission engine",
+        description="Committed, not yet confirmed by SpiceDB",
         content=done.content,
-        headers={**ENFORCED, "Location": PENDING},
+        headers={**CHANGE_HEADERS, "Location": LOCATION},
     )

@@ -1,4 +1,4 @@
-"""What a monitor reads: requests, and how the ledgers stand."""
+"""Metrics for Prometheus: requests, pending changes, findings and comparisons."""
 
 from typing import Any
 
@@ -7,8 +7,8 @@ from litestar.datastructures import State
 from litestar.plugins.prometheus import PrometheusController
 from prometheus_client import Gauge
 
+from teamaccess.api.cached import Cached
 from teamaccess.api.identity.callers import Operator
-from teamaccess.api.recent import Recent
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import STATUS_SECONDS, Status
 from teamaccess.delivery.status import LedgerStatus
@@ -16,15 +16,15 @@ from teamaccess.storage import FindingKind
 
 PENDING = Gauge("teamaccess_ledger_pending", "Changes that SpiceDB has not confirmed")
 OLDEST_PENDING = Gauge(
-    "teamaccess_ledger_oldest_pending_seconds", "How long the oldest of them has waited"
+    "teamaccess_ledger_oldest_pending_seconds", "How long the oldest pending change has waited"
 )
 STOPPED = Gauge(
-    "teamaccess_organizations_stopped", "Organizations of which SpiceDB refuses an entry for good"
+    "teamaccess_organizations_stopped", "Organizations with an entry that SpiceDB refuses for good"
 )
-FINDINGS = Gauge("teamaccess_findings_open", "Findings that are open, by kind", ["kind"])
+FINDINGS = Gauge("teamaccess_findings_open", "Open findings, by kind", ["kind"])
 OLDEST_CHECK = Gauge(
     "teamaccess_reconcile_oldest_check_seconds",
-    "How long ago the organization was compared with SpiceDB whose turn is next",
+    "How long ago the organization that is compared next was last compared with SpiceDB",
 )
 UNCHECKED = Gauge(
     "teamaccess_organizations_never_checked", "Organizations never compared with SpiceDB"
@@ -32,15 +32,15 @@ UNCHECKED = Gauge(
 
 
 class Metrics(PrometheusController):
-    """What Prometheus scrapes, which is not JSON."""
+    """The route that Prometheus scrapes."""
 
     include_in_schema = False
 
     @get()
     async def get(self, request: AnyRequest, state: State) -> Response[Any]:
-        """Return all metrics, of the last seconds unless an operator asks."""
-        scrape: Recent[Response[Any]] = state.setdefault(
-            "scrape", Recent(lambda: self._scrape(state.status), STATUS_SECONDS)
+        """Return all metrics: current for an operator, otherwise at most STATUS_SECONDS old."""
+        scrape: Cached[Response[Any]] = state.setdefault(
+            "scrape", Cached(lambda: self._scrape(state.status), STATUS_SECONDS)
         )
         return await (scrape.fresh() if isinstance(request.user, Operator) else scrape.get())
 

@@ -1,4 +1,4 @@
-"""Refusals as problem details (RFC 9457), in this one place."""
+"""Turn errors into problem details (RFC 9457), and record what callers were refused."""
 
 from http import HTTPStatus
 from typing import Any
@@ -45,7 +45,7 @@ CODES = {
 
 
 def refusal(error: errors.TeamaccessError) -> ProblemDetailsException:
-    """Return the answer to one of our own refusals; the facts travel as members of the problem."""
+    """Return the answer to one of our own errors. Its facts become members of the problem."""
     status = next(STATUS[family] for family in type(error).__mro__ if family in STATUS)
     headers = {}
     if error.retry_after is not None:
@@ -65,9 +65,9 @@ RESERVED = {"status", "title", "detail", "type", "instance", "code"}
 
 
 def http_error(error: HTTPException) -> ProblemDetailsException:
-    """Return the answer to a request that the framework refused."""
+    """Return the answer to a request that Litestar refused."""
     extra: dict[str, Any] = {"code": CODES.get(error.status_code, "refused")}
-    if error.extra:  # it may quote all that was sent
+    if error.extra:  # it may quote the whole request
         extra["errors"] = bounded(error.extra)
     return ProblemDetailsException(
         status_code=error.status_code,
@@ -79,10 +79,10 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
 
 
 def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
-    """Return the answer when PostgreSQL does not; the cause goes to the log alone."""
-    if isinstance(error, DBAPIError) and not _passes_by_itself(error):
+    """Return the answer when PostgreSQL does not respond. Only the log gets the cause."""
+    if isinstance(error, DBAPIError) and not _is_temporary(error):
         return unexpected(error)
-    # SQLAlchemy wraps its adapter's error, which wraps the driver's: the innermost says the most
+    # SQLAlchemy wraps its adapter's error, which wraps the driver's; the innermost is the most precise
     adapted = getattr(error, "orig", None)
     cause = getattr(adapted, "orig", None) or adapted or error
     log.error("database_error", error=type(cause).__name__, sqlstate=sqlstate(error))
@@ -95,8 +95,8 @@ def database_error(error: SQLAlchemyError | OSError) -> ProblemDetailsException:
     )
 
 
-def _passes_by_itself(error: DBAPIError) -> bool:
-    """Whether the database was away, busy or shutting down, rather than right to refuse us."""
+def _is_temporary(error: DBAPIError) -> bool:
+    """Whether the database was away, busy or shutting down, so that trying again can help."""
     code = sqlstate(error) or "08000"
     return error.connection_invalidated or code.startswith(
         ("08", "25P03", "40", "53", "55P03", "57")
@@ -104,7 +104,7 @@ def _passes_by_itself(error: DBAPIError) -> bool:
 
 
 def unexpected(error: Exception) -> ProblemDetailsException:
-    """Return the answer to our own mistake; the cause goes to the log alone."""
+    """Return the answer to our own mistake. Only the log gets the cause."""
     log.error("unexpected_error", exc_info=error)
     return ProblemDetailsException(
         status_code=500,
@@ -128,10 +128,10 @@ plugin = ProblemDetailsPlugin(
 
 
 async def record_refusal(error: Exception, scope: Scope) -> None:
-    """Keep what somebody was refused: an auditor asks who tried.
+    """Record the refusal of an authenticated caller, so that auditors see who tried what.
 
-    What concerns an organization is in its chain; an unknown organization has none, and one that an
-    operator names may be unknown.
+    The event goes into the organization's chain if the organization certainly exists. Otherwise it goes
+    into the platform's chain. An operator can name an organization that does not exist.
     """
     if not isinstance(error, errors.Forbidden | UnknownOrganization) or scope.get("user") is None:
         return
@@ -140,8 +140,8 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
         return
     organization = str(error.facts.get("organization", request.path_params.get("organization", "")))
     if organization and not is_organization_id(organization):
-        return  # somebody's free text, which no chain may keep
-    known = isinstance(error, errors.Forbidden) and not isinstance(request.user, Operator)
+        return  # free text of the caller, which no chain may keep
+    is_known_chain = isinstance(error, errors.Forbidden) and not isinstance(request.user, Operator)
     service: Service = scope["litestar_app"].state.service
     await service.refusals.record(
         attribution(request),
@@ -151,5 +151,5 @@ async def record_refusal(error: Exception, scope: Scope) -> None:
             method=request.method,
             route=str(request.scope.get("path_template", "")),
         ),
-        organization if organization and known else Event.PLATFORM,
+        organization if organization and is_known_chain else Event.PLATFORM,
     )

@@ -1,4 +1,4 @@
-"""How this process and the ledgers stand, read seldom: anybody may ask, without signing in."""
+"""The state of the databases, SpiceDB and the ledgers, read at most every STATUS_SECONDS."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
-from teamaccess.api.recent import Recent
+from teamaccess.api.cached import Cached
 from teamaccess.delivery.applications import changed_last
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
@@ -15,59 +15,65 @@ from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 
 STATUS_SECONDS = 2.0
-"""For how long a reading answers everybody who asks."""
+"""How long one reading serves all callers."""
 
 
 @dataclass(frozen=True)
 class Readiness:
-    """Whether the parts answer that decide."""
+    """Whether PostgreSQL and SpiceDB answer."""
 
     database: str
-    """`ok`, or why not."""
+    """`ok`, or the reason why not."""
     engine: str
+    """`ok`, or the reason why not."""
     ledgers: LedgerStatus | None
-    """None where PostgreSQL does not answer."""
+    """None if PostgreSQL does not answer."""
 
     @property
     def ready(self) -> bool:
-        """Whether changes and questions can be answered."""
+        """Whether this process can make changes and answer questions."""
         return self.database == self.engine == "ok"
 
 
 class Status:
     """The readings behind `/readyz` and `/metrics`.
 
-    SECURITY: both are for anybody, and each reading asks PostgreSQL and SpiceDB. So anonymous requests
-    share one, however many they are. An operator gets a fresh one.
+    SECURITY: both answer anonymous callers, and each reading queries PostgreSQL and SpiceDB. So all
+    anonymous requests share one reading. An operator gets a fresh one.
     """
 
     def __init__(self, service: Service) -> None:
         self._service = service
-        self.ledgers = Recent(self._read_ledgers, STATUS_SECONDS)
-        self.readiness = Recent(self._read_readiness, STATUS_SECONDS)
+        self.ledgers = Cached(self._read_ledgers, STATUS_SECONDS)
+        self.readiness = Cached(self._read_readiness, STATUS_SECONDS)
 
     async def _read_ledgers(self) -> LedgerStatus:
         async with self._service.reads() as session:
             return await ledger_status(session)
 
     async def _read_readiness(self) -> Readiness:
-        engine = await self._engine()
+        engine = await self._read_engine()
         try:
             return Readiness("ok", engine, await self._read_ledgers())
         except (SQLAlchemyError, OSError) as error:
             return Readiness(type(error).__name__, engine, None)
 
-    async def _engine(self) -> str:
-        """Whether SpiceDB answers, with the catalog's schema and the ledgers' history."""
+    async def _read_engine(self) -> str:
+        """Return `ok` if SpiceDB answers with the catalog's schema and the ledgers' history.
+
+        Otherwise return the reason why not.
+        """
         service, proof = self._service, self._service.catalog.schema_proof
         try:
             async with service.reads() as session:
-                changed = await session.scalar(changed_last())
-                found = await position_of(session, changed) if changed is not None else None
-            if found is None:
+                last_changed = await session.scalar(changed_last())
+                position = (
+                    await position_of(session, last_changed) if last_changed is not None else None
+                )
+            if position is None:
                 await position_before_creation(proof).prove_schema(service.engine)
             else:
-                await replace(found, proof=proof).prove(service.engine, or_later=True)
+                await replace(position, proof=proof).prove(service.engine, or_later=True)
         except SchemaMismatch:
             return "another schema than the catalog's"
         except OtherHistory:
@@ -77,11 +83,11 @@ class Status:
         return "ok"
 
 
-TheStatus = NamedDependency[Status]
-"""The process's readings of how things stand."""
+StatusDependency = NamedDependency[Status]
+"""The status readings of this process."""
 
 
 def provide_status(state: State) -> Status:
-    """Return the readings of this process."""
+    """Return the status readings of this process."""
     status: Status = state.status
     return status

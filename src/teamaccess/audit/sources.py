@@ -11,7 +11,7 @@ from teamaccess.audit.state.snapshot import AuditSource
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.directory.organizations.find import get_organization
-from teamaccess.directory.schemas.in_force import in_force
+from teamaccess.directory.schemas.in_force import schema_in_force
 from teamaccess.engine import Engine
 from teamaccess.ledger import Sessions, UnknownOrganization, clock
 from teamaccess.storage import OrganizationId, is_organization_id
@@ -73,7 +73,7 @@ class AuditSources:
             self.reads() as session,
         ):
             ledger_position, decided_by = await position_at(session, organization, moment)
-            recorded = await in_force(session, moment.at)
+            recorded = await schema_in_force(session, moment.at)
         if recorded is not None:
             catalog, schema = recorded.catalog, recorded.schema
         elif decided_by == self.catalog.version:
@@ -95,6 +95,6 @@ class AuditSources:
         """Raise UnknownOrganization, or CatalogNotInForce if the applied schema is another catalog's."""
         async with self.reads() as session:
             await get_organization(session, organization)
-            applied = await in_force(session, await clock(session))
+            applied = await schema_in_force(session, await clock(session))
         if applied is not None and applied.catalog.version != self.catalog.version:
             raise CatalogNotInForce(applied=applied.catalog.version, deployed=self.catalog.version)

@@ -4,17 +4,17 @@ from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
 from teamaccess.catalog.loader import catalogs, find, load
-from teamaccess.catalog.model import OPERATIONS, Action, Level, Resource, ResourceType, Role
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.model import OPERATIONS, Action, CatalogResource, Level, ResourceType, Role
+from teamaccess.catalog.reader import read_catalog
 
 __all__ = [
     "OPERATIONS",
     "Action",
     "Catalog",
+    "CatalogResource",
     "InvalidCatalog",
     "Level",
     "Mistake",
-    "Resource",
     "ResourceType",
     "Role",
     "RoleNotInCatalog",
@@ -23,5 +23,5 @@ __all__ = [
     "compile_schema",
     "find",
     "load",
-    "read",
+    "read_catalog",
 ]

@@ -11,7 +11,7 @@ import msgspec
 
 from teamaccess.catalog.compiler import compile_schema, definitions, proof_name
 from teamaccess.catalog.errors import RoleNotInCatalog
-from teamaccess.catalog.model import Action, Resource, ResourceType, Role
+from teamaccess.catalog.model import Action, CatalogResource, ResourceType, Role
 from teamaccess.relationships import Relationship
 
 
@@ -20,7 +20,7 @@ class Catalog:
     """An access model: who may do what. Two are the same when their versions are."""
 
     name: str
-    resources: Mapping[str, Resource]
+    resources: Mapping[str, CatalogResource]
     actions: Mapping[str, Action]
     roles: Mapping[str, Role]
     types: Mapping[str, ResourceType]

@@ -56,15 +56,15 @@ def _definitions(catalog: "Catalog", proof: list[Permission]) -> Iterator[Defini
     yield Definition("user", "A person or a service account; the id is opaque.")
     yield Definition("email", "An address that was invited, as the HMAC of its normal form.")
     yield Definition("ledger_position", "A position of an organization's ledger and its hash.")
-    yield team()
+    yield team_definition()
     yield custom_role()
-    yield organization(catalog, proof)
+    yield organization_definition(catalog, proof)
     for resource_type in catalog.types.values():
         yield registered_object(resource_type, catalog)
-    yield invitation()
+    yield invitation_definition()
 
 
-def team() -> Definition:
+def team_definition() -> Definition:
     members = Relation("member", USER)
     return Definition("team", "Members of one organization who hold roles together.", [[members]])
 
@@ -74,12 +74,12 @@ def custom_role() -> Definition:
     return Definition("role", "A bundle of actions that an organization made itself.", [[holders]])
 
 
-def invitation() -> Definition:
+def invitation_definition() -> Definition:
     invitee = Relation("invitee", (SubjectType("email", expires=True),))
     return Definition("invitation", "A place in an organization, offered.", [[invitee]])
 
 
-def organization(catalog: "Catalog", proof: list[Permission]) -> Definition:
+def organization_definition(catalog: "Catalog", proof: list[Permission]) -> Definition:
     applied = Relation(
         "applied",
         (SubjectType("ledger_position", expires=True),),

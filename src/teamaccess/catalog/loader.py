@@ -4,7 +4,7 @@ from pathlib import Path
 
 from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.errors import UnknownCatalog
-from teamaccess.catalog.reader import read
+from teamaccess.catalog.reader import read_catalog
 
 PACKAGE = Path(__file__).parents[1]
 FOLDERS = (
@@ -23,7 +23,7 @@ def load(name_or_path: str | Path) -> Catalog:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise UnknownCatalog(f"no catalog can be read from {path}: {error}") from error
-    return read(text, name=path.stem, source=str(path))
+    return read_catalog(text, name=path.stem, source=str(path))
 
 
 def find(name_or_path: str | Path) -> Path:

@@ -37,7 +37,7 @@ OPERATIONS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Resource:
+class CatalogResource:
     """A part of the product that actions are about."""
 
     id: str

@@ -26,9 +26,9 @@ from teamaccess.catalog.errors import (
 from teamaccess.catalog.model import (
     OPERATIONS,
     Action,
+    CatalogResource,
     GrantedBy,
     Level,
-    Resource,
     ResourceType,
     Role,
     Source,
@@ -51,7 +51,7 @@ TOO_LONG = LONGEST + 1
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
-def read(text: str, name: str, source: str | None = None) -> Catalog:
+def read_catalog(text: str, name: str, source: str | None = None) -> Catalog:
     """Return the catalog that the text says; raises InvalidCatalog with its mistakes.
 
     `source` is what the mistakes call the text, its path for example.
@@ -104,7 +104,7 @@ class Reader:
         self.role_blocks = top.block("roles")
         self.administrator = top.text("administrator")
         self.names = Names("the organization", taken=BUILT_IN_RELATIONS)
-        self.resources: dict[str, Resource] = {}
+        self.resources: dict[str, CatalogResource] = {}
         self.actions: dict[str, Action] = {}
         self.four_eyes: dict[str, tuple[Word, Block]] = {}
         self.places = {str(role): place for place, role in enumerate(self.role_blocks)}
@@ -150,7 +150,7 @@ class Reader:
         return str(founder) or None
 
     def read_resource(self, resource: Word, block: Block) -> None:
-        self.resources[str(resource)] = Resource(str(resource), str(block.text("label")))
+        self.resources[str(resource)] = CatalogResource(str(resource), str(block.text("label")))
         for verb, action in block.block("actions").blocks():
             self.read_action(resource, verb, action)
         block.finish()

@@ -279,7 +279,7 @@ class Ledger:
         """
         refused = await stopped.refused(change.session, organization)
         if refused is not None:
-            await stopped.retry(change.session, organization)
+            await stopped.retry_entry(change.session, organization)
         return refused.position if refused else None
 
     async def skip(self, change: Change, organization: OrganizationId) -> int | None:
@@ -291,7 +291,7 @@ class Ledger:
         refused = await stopped.refused(change.session, organization)
         if refused is not None:
             token = await self._applier.skip(refused)
-            await stopped.skip(change.session, refused, token)
+            await stopped.skip_entry(change.session, refused, token)
         return refused.position if refused else None
 
     async def _commit(self, change: Change) -> None:

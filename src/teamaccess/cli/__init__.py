@@ -1,1 +1,1 @@
-"""The command line: a second edge on the same use cases."""
+"""The command line. It calls the same use cases as the API."""

@@ -1,4 +1,4 @@
-"""The command `teamaccess`: which subcommands there are, and its options of its own."""
+"""The command `teamaccess`: its subcommands and its own options."""
 
 import sys
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from teamaccess.cli.refusals import COULD_NOT, tell_refusal
+from teamaccess.cli.refusals import EXIT_FAILED, print_refusal
 from teamaccess.cli.terminal import echo
 
 COMMANDS = {
@@ -28,39 +28,44 @@ COMMANDS = {
     "plan": "plan",
     "reconcile": "reconcile",
 }
-"""Each is the `app` (a Typer without completion) of the module here that is named beside it."""
+"""Each subcommand with its module in `commands`, whose `app` is a Typer without completion."""
 
 
 class Subcommands(TyperGroup):
-    """Imports a command when it is asked for, so that none waits for what another one needs."""
+    """Imports a command's module when it is called, so no command waits for another one's imports."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         if cmd_name not in COMMANDS:
-            # the names alone, of which Typer suggests the one that was meant
+            # Typer suggests similar names from these
             self.commands = {name: TyperCommand(name) for name in COMMANDS}
             return None
         command = typer.main.get_command(
             import_module(f"teamaccess.cli.commands.{COMMANDS[cmd_name]}").app
         )
         command.name = cmd_name
+        for each in (command, *getattr(command, "commands", {}).values()):
+            each.help = _unwrapped(each.help or "")
         return command
 
-    def main(  # type: ignore[override]  # nobody calls it to go on afterwards
+    def main(  # type: ignore[override]  # it always exits
         self, args: Sequence[str] | None = None, prog_name: str | None = None, **more: Any
     ) -> NoReturn:
-        """Run the command and exit with its code; what it could not do is told here, and nowhere else."""
+        """Run the command and exit with its code. This is the one place that prints errors."""
         words = sys.argv[1:] if args is None else list(args)
         try:
             code = super().main(words, prog_name, **{**more, "standalone_mode": False})
-        except (
-            Exception
-        ) as refusal:  # a crash, too: it must not exit like a command that answers "no"
-            tell_refusal(refusal, as_json="--json" in words)
-            sys.exit(COULD_NOT)
+        except Exception as refusal:  # also after a crash, which must not exit like the answer "no"
+            print_refusal(refusal, as_json="--json" in words)
+            sys.exit(EXIT_FAILED)
         sys.exit(code if isinstance(code, int) else 0)
+
+
+def _unwrapped(help: str) -> str:
+    """Return the help with each paragraph on one line, so that the terminal's width wraps it."""
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in help.split("\n\n"))
 
 
 app = typer.Typer(
@@ -71,17 +76,19 @@ app = typer.Typer(
 )
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
+def _print_version(requested: bool) -> None:
+    if requested:
         echo(f"teamaccess {version('teamaccess')}")
         raise typer.Exit
 
 
 @app.callback()
 def teamaccess(
-    asked: Annotated[
+    version_requested: Annotated[
         bool,
-        typer.Option("--version", help="Print the version.", callback=_tell_version, is_eager=True),
+        typer.Option(
+            "--version", help="Print the version.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
-    """Team access for B2B products: organizations, members, roles and invitations."""
+    """Team access for B2B products: organizations, members, invitations, roles and resources."""

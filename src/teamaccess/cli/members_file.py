@@ -1,4 +1,4 @@
-"""The file of an import of members: read as a whole, with every mistake at its line."""
+"""Read the CSV file of a member import, and report every mistake with its line."""
 
 import csv
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from teamaccess.directory.users.addresses import normalise
 from teamaccess.storage import RoleId
 
 COLUMNS = ["email", "name", "role"]
-MOST_TOLD = 20
-"""Lines on a screen; the facts have more of them."""
+MOST_PRINTED = 20
+"""How many mistakes are printed. The JSON answer lists up to MOST_KEPT."""
 MOST_KEPT = 1000
 
 Row = dict[str | None, str]
@@ -41,14 +41,14 @@ class InvalidFile(Invalid):
     def detail(self) -> str:
         """The sentence, and a line for each mistake."""
         mistakes = list(self.facts["mistakes"])
-        rest = len(mistakes) - MOST_TOLD + int(self.facts.get("mistakes_left_out", 0))
+        rest = len(mistakes) - MOST_PRINTED + int(self.facts.get("mistakes_left_out", 0))
         more = [f"and {rest} more"] if rest > 0 else []
-        return "\n".join([super().detail, *mistakes[:MOST_TOLD], *more])
+        return "\n".join([super().detail, *mistakes[:MOST_PRINTED], *more])
 
 
-def read(file: Path, catalog: Catalog) -> list[Newcomer]:
-    """Return everybody in the file; raises InvalidFile with every mistake at its line."""
-    found: dict[str, Newcomer] = {}
+def read_members(file: Path, catalog: Catalog) -> list[Newcomer]:
+    """Return everybody in the file. Raises InvalidFile, which lists every mistake with its line."""
+    newcomers: dict[str, Newcomer] = {}
     mistakes: list[str] = []
     for line, row in _rows(file):
         try:
@@ -56,15 +56,15 @@ def read(file: Path, catalog: Catalog) -> list[Newcomer]:
         except TeamaccessError as mistake:
             mistakes.append(f"line {line}: {mistake.detail}")
             continue
-        if found.setdefault(newcomer.email, newcomer) is not newcomer:
+        if newcomers.setdefault(newcomer.email, newcomer) is not newcomer:
             mistakes.append(f"line {line}: {newcomer.email} is there twice.")
     if mistakes:
         raise _invalid(file, mistakes)
-    return list(found.values())
+    return list(newcomers.values())
 
 
 def _rows(file: Path) -> Iterator[tuple[int, Row]]:
-    """Yield each row with its last line, once it is clear which column is what."""
+    """Check the heading, and yield each row with the number of its last line."""
     table = csv.DictReader(StringIO(_text(file), newline=""), strict=True)
     try:
         if sorted(table.fieldnames or ()) != sorted(COLUMNS):
@@ -83,17 +83,17 @@ def _text(file: Path) -> str:
         return whole.decode("utf-8-sig")
     except UnicodeDecodeError as broken:
         line = whole.count(b"\n", 0, broken.start) + 1
-        raise _invalid(file, [f"line {line}: this is not UTF-8; save the file as that."]) from None
+        raise _invalid(file, [f"line {line}: this is not UTF-8. Save the file as UTF-8."]) from None
 
 
 def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
-    """Return whom a row means; a row of fewer fields lacks the last ones."""
+    """Return the person of a row. In a row with fewer fields, the last ones are empty."""
     if None in row:
         raise TooManyFields
     email, name, role = ((row[column] or "").strip() for column in COLUMNS)
-    known = RoleSet(catalog, {})
-    known.refuse_unknown([RoleId(role)])
-    if known.operators_grant(RoleId(role)):
+    predefined = RoleSet(catalog, {})
+    predefined.refuse_unknown([RoleId(role)])
+    if predefined.operators_grant(RoleId(role)):
         raise OperatorOnlyRole(role=role)
     return Newcomer(
         normalise(email), clean("name", name, LONGEST_NAME) if name else None, RoleId(role)

@@ -1,4 +1,4 @@
-"""How a command tells that it could not do what it was asked: in a sentence or two, or in JSON."""
+"""Print the error of a command, as a sentence or two, or as JSON."""
 
 import traceback
 from typing import Any
@@ -11,15 +11,15 @@ from teamaccess.cli.terminal import echo
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.relationships import InvalidRelationship
 
-COULD_NOT = 2
-"""The exit code of what could not be done or asked; 1 is the "no" of a command that answers."""
+EXIT_FAILED = 2
+"""The exit code of a command that failed. 1 is the answer "no" of a command that asks a question."""
 
-OURS = (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship)
-"""What a command refuses by itself; its text is the sentence."""
+OWN_ERRORS = (TeamaccessError, InvalidCatalog, UnknownCatalog, InvalidRelationship)
+"""Our own errors, whose text is a sentence for people."""
 
 
-def tell_refusal(refusal: Exception, as_json: bool) -> None:
-    """Print on stderr what was refused, as one line of JSON or for people."""
+def print_refusal(refusal: Exception, as_json: bool) -> None:
+    """Print an error on stderr, as one line of JSON or as text."""
     if as_json:
         echo(msgspec.json.encode(_facts(refusal)).decode(), err=True)
         return
@@ -29,15 +29,15 @@ def tell_refusal(refusal: Exception, as_json: bool) -> None:
             if (context := getattr(refusal, "ctx", None)) is not None:
                 echo(f"Try `{context.command_path} --help`.", err=True)
         case typer.TyperException():
-            pass  # it was called without anything, and its help is printed already
-        case _ if isinstance(refusal, OURS):
+            pass  # a group was called without a command, and Typer has printed its help
+        case _ if isinstance(refusal, OWN_ERRORS):
             echo(str(refusal), err=True, fg="red")
         case _:
             echo("".join(traceback.format_exception(refusal)), err=True, nl=False)
 
 
 def _facts(refusal: Exception) -> dict[str, Any]:
-    """Return the refusal as the API's problems have it: a code, a sentence, the facts of the case."""
+    """Return the error in the form of the API's problems: code, sentence and facts."""
     match refusal:
         case TeamaccessError():
             return {"code": refusal.code, "detail": refusal.detail, **refusal.facts}
@@ -45,10 +45,10 @@ def _facts(refusal: Exception) -> dict[str, Any]:
             return {"code": "invalid_usage", "detail": refusal.format_message()}
         case InvalidCatalog():
             mistakes = [{"line": each.line, "message": each.message} for each in refusal.mistakes]
-            told: dict[str, Any] = {"mistakes": mistakes}
+            facts: dict[str, Any] = {"mistakes": mistakes}
             if refusal.left_out:
-                told["mistakes_left_out"] = refusal.left_out
-            return {"code": "invalid_catalog", "detail": str(refusal), **told}
+                facts["mistakes_left_out"] = refusal.left_out
+            return {"code": "invalid_catalog", "detail": str(refusal), **facts}
         case UnknownCatalog():
             return {"code": "unknown_catalog", "detail": str(refusal)}
         case InvalidRelationship():

@@ -1,4 +1,4 @@
-"""How commands read and write on a terminal."""
+"""Print on a terminal, and read times from arguments."""
 
 from datetime import UTC, datetime
 
@@ -9,7 +9,7 @@ from teamaccess.common.text import visible
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None) -> None:
-    """Print text that others may have written: nothing in it moves the cursor or changes colours."""
+    """Print text without control characters: other people may have written parts of it."""
     typer.secho(visible(text), err=err, nl=nl, fg=fg)
 
 
@@ -20,7 +20,7 @@ class NoSuchTime(Invalid):
 
 
 def time_of(text: str) -> datetime:
-    """Return the time that is written; in UTC if it says no zone. Raises NoSuchTime."""
+    """Return the time that the text gives, in UTC if it has no zone. Raises NoSuchTime."""
     try:
         time = datetime.fromisoformat(text)
     except ValueError as wrong:

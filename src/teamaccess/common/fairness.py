@@ -12,6 +12,7 @@ import time
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from cachetools import TTLCache
 
@@ -190,7 +191,7 @@ class Turn:
         """Wait for a slot, and hold it with the others. Afterwards it rests if `rests` says so."""
         await slots.acquire(party)
         self._held.append((slots, party, rests))
-        self._began = time.monotonic()
+        self._began = monotonic()
 
     def give_up(self) -> None:
         """Release all slots; a second call does nothing.
@@ -198,7 +199,7 @@ class Turn:
         Where changes wait in line and other tenants ask, the next one begins after a rest. So one
         organization's changes have a third of the process's time at most.
         """
-        rest = TURN_REST * min(time.monotonic() - self._began, LONGEST_TURN_SECONDS)
+        rest = TURN_REST * min(monotonic() - self._began, LONGEST_TURN_SECONDS)
         while self._held:
             slots, party, rests = self._held.pop()
             if others_ask() and rests():

@@ -23,7 +23,7 @@ the event loop must not wait the usual 5 ms for them at every step of somebody e
 has about a hundred steps."""
 
 
-def run(main: Coroutine[Any, Any, Result]) -> Result:
+def run_to_end(main: Coroutine[Any, Any, Result]) -> Result:
     """Run it to its end, on a loop of its own."""
     collect_seldom()
     with asyncio.Runner(loop_factory=new_event_loop) as runner:

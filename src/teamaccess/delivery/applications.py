@@ -105,7 +105,9 @@ async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: 
     )
 
 
-async def settle(connection: AsyncConnection, organization: OrganizationId) -> str | None:
+async def settle_applications(
+    connection: AsyncConnection, organization: OrganizationId
+) -> str | None:
     """Return the newest token, None before the first; marks lost before it are made again."""
     row = (await connection.execute(newest(organization))).one_or_none()
     if row is None:

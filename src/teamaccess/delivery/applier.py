@@ -87,7 +87,7 @@ class Applier:
                 token = await self._send(pending)
             if token is None:
                 async with self._marks.begin() as connection:
-                    token = await applications.settle(connection, organization)
+                    token = await applications.settle_applications(connection, organization)
             return token
 
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:
@@ -142,7 +142,7 @@ class Applier:
         async with self._marks.begin() as connection:
             await stopped.refuse(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
-        log.error("organization_stopped", entry=entry, why=str(refused))
+        log.error("organization_stopped", entry=entry, cause=str(refused))
 
     async def _permit_renewal(self, entry: Entry) -> None:
         await self._permit(RunKind.RENEWAL, [entry])

@@ -54,7 +54,7 @@ class Relay:
                     while should_continue():
                         await self._round()
             except OUTAGES as cause:
-                log.warning("relay_cannot_look", cause=repr(cause))
+                log.warning("relay_failed", cause=repr(cause))
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> None:
@@ -77,15 +77,15 @@ class Relay:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 await self._applier.catch_up(organization)
         except OUTAGES as cause:
-            log.warning("relay_waits", organization=organization, cause=repr(cause))
+            log.warning("delivery_postponed", organization=organization, cause=repr(cause))
             await self._put_off(organization, attempts)
         except EngineRefused:
             pass  # stopped, which is kept and was said
         except OtherHistory as other:
-            log.error("other_history", organization=organization, why=str(other))
+            log.error("other_history_found", organization=organization, cause=str(other))
             await self._put_off(organization, attempts)
         except Exception:
-            log.exception("organization_unreadable", organization=organization)
+            log.exception("delivery_failed", organization=organization)
             await self._put_off(organization, attempts)
 
     async def _put_off(self, organization: OrganizationId, attempts: int) -> None:

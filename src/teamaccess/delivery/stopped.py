@@ -57,13 +57,13 @@ async def refused(session: AsyncSession, organization: OrganizationId) -> Entry 
         return Entry.of(row, updates=())
 
 
-async def retry(session: AsyncSession, organization: OrganizationId) -> None:
+async def retry_entry(session: AsyncSession, organization: OrganizationId) -> None:
     """Let what was refused be sent again, now."""
     await session.execute(RETRY, {"organization": organization})
     await queue.hand_over(session, organization)
 
 
-async def skip(session: AsyncSession, entry: Entry, token: str) -> None:
+async def skip_entry(session: AsyncSession, entry: Entry, token: str) -> None:
     """Keep that the entry was given up, and let what waits behind it follow, now."""
     skipped = {"organization": entry.organization, "at": entry.position, "token": token}
     await session.execute(SKIP, skipped)

@@ -8,7 +8,7 @@ from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
     at_least,
-    exactly,
+    exact_snapshot,
 )
 from teamaccess.engine.errors import (
     AlreadyThere,
@@ -35,6 +35,6 @@ __all__ = [
     "StoredRelationship",
     "TooLarge",
     "at_least",
-    "exactly",
+    "exact_snapshot",
     "sandbox",
 ]

@@ -7,7 +7,7 @@ from authzed.api.v1 import Relationship as RelationshipMessage
 from authzed.api.v1 import RelationshipFilter
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 
-from teamaccess.engine.convert import fill
+from teamaccess.engine.convert import fill_message
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.relationship import format_instant
 
@@ -55,7 +55,7 @@ def requests_of(relationships: Sequence[Relationship]) -> Iterator[ImportBulkRel
     for start in range(0, len(relationships), PAGE):
         request = ImportBulkRelationshipsRequest()
         for relationship in relationships[start : start + PAGE]:
-            fill(request.relationships.add(), relationship)
+            fill_message(request.relationships.add(), relationship)
         yield request
 
 

@@ -33,7 +33,7 @@ MINIMIZE_LATENCY = Consistency(minimize_latency=True)
 """An answer as of a recent moment, which SpiceDB chooses."""
 
 
-def exactly(zed_token: str) -> Consistency:
+def exact_snapshot(zed_token: str) -> Consistency:
     """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
     return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 
@@ -64,11 +64,11 @@ def subject_message(reference: SubjectReference) -> SubjectMessage:
 def relationship_message(relationship: Relationship) -> RelationshipMessage:
     """Return the relationship as SpiceDB's message, with its end."""
     message = RelationshipMessage()
-    fill(message, relationship)
+    fill_message(message, relationship)
     return message
 
 
-def fill(message: RelationshipMessage, relationship: Relationship) -> None:
+def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
     """Write the relationship into a new message.
 
     In place: the parts of a message that is made of others are copied, which costs five times as much.
@@ -95,11 +95,11 @@ def write_request(
     for update in updates:
         message = request.updates.add()
         message.operation = _DELETE if isinstance(update, Revocation) else _TOUCH
-        fill(message.relationship, update.relationship)
+        fill_message(message.relationship, update.relationship)
     for relationship in create:
         message = request.updates.add()
         message.operation = RelationshipUpdate.OPERATION_CREATE
-        fill(message.relationship, relationship)
+        fill_message(message.relationship, relationship)
     return request
 
 

@@ -94,7 +94,7 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
         raise OverlappingRows(str(two_ends)) from two_ends
 
 
-def positions(updates: list[Update]) -> Iterator[list[Update]]:
+def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
     """Divide the updates of one transaction into positions, in the order they must be applied.
 
     Normally there is one. Beyond the limit pure revocations come first, and what belongs together
@@ -277,7 +277,7 @@ def drain(session: Session) -> None:
 def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
     """Append updates to the organization's ledger, as one position or more."""
     recording_of(session).entries.extend(
-        _append(session, organization, part) for part in positions(updates)
+        _append(session, organization, part) for part in split_into_positions(updates)
     )
 
 

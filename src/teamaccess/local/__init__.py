@@ -1,1 +1,4 @@
-"""Everything on one machine, for development and tests: PostgreSQL from a wheel, SpiceDB built."""
+"""Run everything on one machine, for development and tests.
+
+PostgreSQL comes from a Python wheel. SpiceDB is found on this machine or compiled.
+"""

@@ -1,4 +1,4 @@
-"""The organization that an empty home begins with, and who one can be in it."""
+"""The demo organization of a new home, with tokens for its administrator and for an operator."""
 
 from dataclasses import dataclass, field
 
@@ -6,7 +6,7 @@ from sqlalchemy import exists, select
 
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations import create
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.ledger import Attribution
 from teamaccess.service import Service
 from teamaccess.storage import Channel, Organization, OrganizationId, User
@@ -19,7 +19,7 @@ REASON = "the demo organization of `teamaccess dev`"
 
 @dataclass(frozen=True)
 class Demo:
-    """An administrator and an operator, each with a token for twelve hours."""
+    """The administrator of the demo organization, and tokens that are valid for twelve hours."""
 
     user: str
     user_token: str = field(repr=False)
@@ -27,10 +27,12 @@ class Demo:
 
 
 async def provide_demo(service: Service) -> Demo:
-    """Make the demo organization where there is none at all yet, and issue new tokens."""
+    """Create the demo organization if there is no organization yet, and issue new tokens."""
     async with service.ledger.change(BY_DEV) as change:
         if not await change.session.scalar(select(exists(select(Organization)))):
-            await create.create(change, ORGANIZATION, "Acme", founder=None, reason=REASON)
+            await create.create_organization(
+                change, ORGANIZATION, "Acme", founder=None, reason=REASON
+            )
             await grant_administrator(change, ORGANIZATION, ADMINISTRATOR, REASON)
             await service.ledger.commit(change)
     async with service.sessions() as session:
@@ -38,6 +40,8 @@ async def provide_demo(service: Service) -> Demo:
     now = await service.now()
     return Demo(
         user=str(user),
-        user_token=issue(service.keys, Audience.USER, str(user), now, LONGEST_LIFE),
-        operator_token=issue(service.keys, Audience.OPERATOR, "dev", now, LONGEST_LIFE),
+        user_token=issue_access_token(service.keys, Audience.USER, str(user), now, LONGEST_LIFE),
+        operator_token=issue_access_token(
+            service.keys, Audience.OPERATOR, "dev", now, LONGEST_LIFE
+        ),
     )

@@ -1,4 +1,4 @@
-"""Everything on this machine in one go: the servers, the schema, a demo organization, the API."""
+"""Start everything on this machine: the servers, the schema, a demo organization, the API, a worker."""
 
 import asyncio
 import http.client
@@ -28,15 +28,15 @@ from teamaccess.local.supervisor import Child
 from teamaccess.service import open_service
 from teamaccess.storage.migrations import upgrade
 
-Told = dict[str, Any]
-"""What `dev.json` says."""
+DevInfo = dict[str, Any]
+"""The content of `dev.json`."""
 NOT_OURS = {PREFIX + name for name in ("OWNER_DATABASE_URL", "SPICEDB_TLS_CA", "SPICEDB_TLS")}
-"""Settings of another deployment that would not fit the local servers."""
+"""Settings in our environment that belong to another deployment and not to the local servers."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What whoever starts it asks for; a port 0 is any free one."""
+class DevOptions:
+    """The options of `teamaccess dev`. Port 0 means any free port."""
 
     home: Path
     port: int
@@ -46,26 +46,26 @@ class Options:
 
 
 @contextmanager
-def everything(options: Options) -> Iterator[tuple[LocalStack, Told]]:
-    """Run everything while the block lasts; when it begins, `dev.json` says where.
+def run_everything(options: DevOptions) -> Iterator[tuple[LocalStack, DevInfo]]:
+    """Run everything while the block lasts. When the block begins, `dev.json` has the addresses.
 
-    Raises one of the LocalStackFailed where something stands in the way, StopRequested where
-    somebody ends it before it is up.
+    Raises a LocalStackFailed if something cannot start, and StopRequested if a signal asks to stop
+    before everything is up.
     """
     ensure_spicedb()
     with LocalStack(options.home, fresh=options.fresh) as stack:
         stack.home.dev_json.unlink(missing_ok=True)
         with stack.supervisor.stopping_on_signals():
             with Console(stderr=True).status("Starting PostgreSQL") as status:
-                told = _start(stack, options, status.update)
-            write_private(stack.home.dev_json, json.dumps(told, indent=2) + "\n")
+                info = _start(stack, options, status.update)
+            write_private(stack.home.dev_json, json.dumps(info, indent=2) + "\n")
             try:
-                yield stack, told
+                yield stack, info
             finally:
                 stack.home.dev_json.unlink(missing_ok=True)
 
 
-def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -> Told:
+def _start(stack: LocalStack, options: DevOptions, report: Callable[[str], None]) -> DevInfo:
     port = choose_port(options.port, "the API", "--port")
     spicedb_port = choose_port(options.spicedb_port, "SpiceDB", "--spicedb-port")
     catalog = _catalog(stack.home, options.catalog)
@@ -77,8 +77,8 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
     settings = _settings(stack, spicedb, catalog, port) | {"sandbox_endpoint": sandbox.endpoint}
     demo = asyncio.run(_populate(Settings(**settings)))
     report("Starting the API and the worker")
-    worker = _start_ours(stack, "worker", settings)
-    api = _start_ours(stack, "api", settings, command="serve")
+    worker = _start_command(stack, "worker", settings)
+    api = _start_command(stack, "api", settings, command="serve")
     stack.supervisor.wait_until(api, lambda: _is_ready(port), seconds=60)
     pids = {
         "api": api.pid,
@@ -87,18 +87,21 @@ def _start(stack: LocalStack, options: Options, report: Callable[[str], None]) -
         "sandbox": sandbox.pid,
         "postgres": stack.postgres.pid,
     }
-    return _told(settings, demo, pids)
+    return _dev_info(settings, demo, pids)
 
 
-def _catalog(home: Home, wanted: str | None) -> str:
-    """The catalog this home was begun with: its data means nothing under another one."""
+def _catalog(home: Home, requested: str | None) -> str:
+    """Return the home's catalog. The data of a home has no meaning under another catalog.
+
+    Raises OtherCatalog if another one is requested.
+    """
     kept = home.catalog.read_text() if home.catalog.exists() else None
-    chosen = wanted or kept or "fintoc"
+    chosen = requested or kept or "fintoc"
     if chosen.endswith(".yaml"):
         chosen = str(Path(chosen).absolute())
     if kept not in (None, chosen):
         raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
-    load(chosen)  # a bad one is refused before anything is made of it
+    load(chosen)  # refuses an invalid catalog before the home remembers it
     home.catalog.write_text(chosen)
     return chosen
 
@@ -122,17 +125,17 @@ async def _populate(settings: Settings) -> Demo:
         return await provide_demo(service)
 
 
-def _start_ours(
+def _start_command(
     stack: LocalStack, name: str, settings: dict[str, Any], command: str | None = None
 ) -> Child:
-    """Start a program of our own, with these settings and no others."""
-    theirs = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
-    ours = {PREFIX + name.upper(): value for name, value in settings.items()}
-    called = [sys.executable, "-m", "teamaccess", command or name]
-    return stack.supervisor.start(name, called, environment=theirs | ours)
+    """Start a teamaccess command with these settings and the rest of our environment."""
+    inherited = {name: value for name, value in os.environ.items() if name not in NOT_OURS}
+    own = {PREFIX + name.upper(): value for name, value in settings.items()}
+    arguments = [sys.executable, "-m", "teamaccess", command or name]
+    return stack.supervisor.start(name, arguments, environment=inherited | own)
 
 
-def _told(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> Told:
+def _dev_info(settings: dict[str, Any], demo: Demo, pids: dict[str, int]) -> DevInfo:
     return {
         "api": settings["public_url"],
         "database_url": settings["database_url"],

@@ -1,4 +1,4 @@
-"""What can keep the local stack from running, each with the way out."""
+"""The errors of the local stack. Each sentence says how to solve the problem."""
 
 from teamaccess.common.errors import TeamaccessError
 from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE

@@ -15,14 +15,14 @@ from teamaccess.local.errors import AlreadyRunning, HomeNotOurs
 
 @dataclass(frozen=True)
 class Secrets:
-    """Made once for a home, so that tokens and hashed addresses survive a restart."""
+    """The secrets of a home. They are made once, so tokens and hashed addresses survive a restart."""
 
     secret_key: str = field(repr=False)
     spicedb_preshared_key: str = field(repr=False)
 
 
 class Home:
-    """A folder that nobody else reads, held by one stack at a time."""
+    """A folder that only its owner can read. One stack at a time uses it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path.expanduser().resolve()
@@ -36,10 +36,11 @@ class Home:
         self._secrets = self.path / "secrets.json"
 
     @contextmanager
-    def held(self) -> Iterator[None]:
-        """Keep other stacks out; the hold ends with this process, however it ends.
+    def hold(self) -> Iterator[None]:
+        """Lock the home against other stacks. The lock ends with this process, however it ends.
 
-        Raises AlreadyRunning where another stack has it, HomeNotOurs where something else lives.
+        Raises AlreadyRunning if another stack has the lock, and HomeNotOurs if the folder contains other
+        programs' data.
         """
         self._make_folders()
         with self._lock.open("a+") as lock:
@@ -53,14 +54,14 @@ class Home:
             yield
 
     def secrets(self) -> Secrets:
-        """This home's secrets, made when first asked for."""
+        """Return this home's secrets. The first call makes them."""
         if not self._secrets.exists():
             made = Secrets(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
             write_private(self._secrets, json.dumps(asdict(made), indent=2))
         return Secrets(**json.loads(self._secrets.read_text()))
 
     def erase(self) -> None:
-        """Remove all that was kept here; call it while holding the home."""
+        """Remove all data of this home. The caller must hold its lock."""
         if self.postgres.is_symlink():
             shutil.rmtree(self.postgres.resolve(), ignore_errors=True)
             self.postgres.unlink()
@@ -71,7 +72,10 @@ class Home:
         self._make_folders()
 
     def _make_folders(self) -> None:
-        """Raises HomeNotOurs before it would mix with, or later erase, what other programs keep."""
+        """Make the home's folders.
+
+        Raises HomeNotOurs if the folder contains other programs' data: `erase` could remove them.
+        """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
             if any(self.path.iterdir()) and not self._lock.exists():
@@ -84,7 +88,7 @@ class Home:
 
 
 def write_private(file: Path, text: str) -> None:
-    """Write a file that only its owner reads, whole or not at all."""
+    """Write a file that only its owner can read, completely or not at all."""
     fresh = file.with_name(f".{file.name}.{secrets.token_hex(4)}")
     fresh.touch(mode=0o600)
     fresh.write_text(text)

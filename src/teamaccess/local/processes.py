@@ -1,4 +1,4 @@
-"""Telling our processes from others, also after a crash and when their numbers are used again."""
+"""Record our processes, to recognize them after a crash even if their ids are used again."""
 
 import json
 import signal
@@ -9,30 +9,30 @@ from pathlib import Path
 import psutil
 
 CLOCK_SECONDS = 1.0
-"""How far two readings of one process's start may lie apart."""
+"""How much two readings of one process's start time may differ."""
 
 
 def remember(file: Path, pid: int, stop_signal: signal.Signals) -> None:
-    """Note a child of ours, so that a later run finds it again if we die before it does."""
+    """Record a child process, so that a later run can end it if we die first."""
     started = psutil.Process(pid).create_time()
     file.write_text(json.dumps({"pid": pid, "started": started, "signal": stop_signal}))
 
 
 def end_remembered(file: Path) -> None:
-    """End the process that a file notes, if it still runs, and forget it.
+    """End the process that a file records, if it still runs, and delete the file.
 
-    A process that merely has the number by now began at another time, and is left alone.
+    Another process with the same id has another start time, and is left alone.
     """
     with suppress(FileNotFoundError, ValueError, psutil.NoSuchProcess):
         note = json.loads(file.read_text())
         process = psutil.Process(note["pid"])
         if abs(process.create_time() - note["started"]) < CLOCK_SECONDS:
-            end(process, signal.Signals(note["signal"]))
+            end_process(process, signal.Signals(note["signal"]))
     file.unlink(missing_ok=True)
 
 
-def running(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
-    """The programs of that name which work in `folder` or were started with `argument`."""
+def find_processes(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
+    """Return the processes of a program that work in `folder` or were started with `argument`."""
     return [
         process
         for process in psutil.process_iter(["name", "cwd", "cmdline"])
@@ -41,8 +41,8 @@ def running(name: str, *, folder: Path, argument: str) -> list[psutil.Process]:
     ]
 
 
-def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 15) -> None:
-    """Ask a process to end, and kill it if it has not done so after `patience` seconds."""
+def end_process(process: psutil.Process, stop_signal: signal.Signals, patience: float = 15) -> None:
+    """Ask a process to end, and kill it if it still runs after `patience` seconds."""
     with suppress(psutil.NoSuchProcess):
         process.send_signal(stop_signal)
         _wait(process, patience)
@@ -51,7 +51,7 @@ def end(process: psutil.Process, stop_signal: signal.Signals, patience: float = 
 
 
 def memory(pid: int) -> int:
-    """Return the bytes of memory that a process holds; 0 for one that has ended."""
+    """Return how many bytes of memory a process uses, or 0 if it has ended."""
     try:
         return int(psutil.Process(pid).memory_info().rss)
     except psutil.NoSuchProcess:
@@ -60,12 +60,12 @@ def memory(pid: int) -> int:
 
 def _wait(process: psutil.Process, seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while runs(process) and time.monotonic() < deadline:
+    while is_running(process) and time.monotonic() < deadline:
         time.sleep(0.02)
 
 
-def runs(process: psutil.Process) -> bool:
-    """Whether it still does anything; one that has ended may wait for its parent to notice."""
+def is_running(process: psutil.Process) -> bool:
+    """Whether a process runs. A zombie does not: it has ended, and its parent has not noticed yet."""
     try:
         return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -1,18 +1,23 @@
-"""SpiceDB's test server as our own child: engines in memory for what was and what would be."""
+"""SpiceDB's test server as a child process, for sandboxes of the past and of plans."""
 
 from pathlib import Path
 
 import grpc
 
-from teamaccess.local.spicedb.server import IMPATIENT, QUIET, serves, without_foreign_settings
+from teamaccess.local.spicedb.server import (
+    FAST_RECONNECT,
+    QUIET,
+    is_serving,
+    without_foreign_settings,
+)
 from teamaccess.local.supervisor import Supervisor
 
-LARGEST = 2 * 1024**3
-"""Bytes of memory at which it begins anew: it frees nothing that it was once told."""
+MAX_MEMORY_BYTES = 2 * 1024**3
+"""The memory in bytes at which it is restarted. It never frees memory."""
 
 
 class LocalSandbox:
-    """One server on 127.0.0.1. It takes any key, so nobody else may reach it."""
+    """One server on 127.0.0.1. It accepts any key, so no other machine may reach it."""
 
     def __init__(self, binary: Path, supervisor: Supervisor, port: int) -> None:
         self.endpoint = f"127.0.0.1:{port}"
@@ -20,7 +25,7 @@ class LocalSandbox:
 
     @property
     def pid(self) -> int:
-        """The number of the process that runs."""
+        """The id of the running process."""
         return self._child.pid
 
     def start(self) -> None:
@@ -36,15 +41,15 @@ class LocalSandbox:
                 *QUIET,
             ],
             environment=without_foreign_settings(),
-            largest=LARGEST,
+            max_memory=MAX_MEMORY_BYTES,
         )
         self._wait()
 
-    def begin_anew(self) -> None:
-        """Forget everything, and wait until it answers again."""
-        self._child.begin_anew()
+    def restart(self) -> None:
+        """Restart the server, which empties it, and wait until it answers."""
+        self._child.restart()
         self._wait()
 
     def _wait(self) -> None:
-        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(self._child, lambda: serves(channel), seconds=60)
+        with grpc.insecure_channel(self.endpoint, FAST_RECONNECT) as channel:
+            self._supervisor.wait_until(self._child, lambda: is_serving(channel), seconds=60)

@@ -1,4 +1,4 @@
-"""The servers of one home, up while the context lasts."""
+"""The servers of one home, which run while the context lasts."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,14 +10,14 @@ from teamaccess.local.postgres.server import SPICEDB, LocalPostgres
 from teamaccess.local.sandbox import LocalSandbox
 from teamaccess.local.sockets import choose_port
 from teamaccess.local.spicedb.build import ensure_spicedb
-from teamaccess.local.spicedb.server import USERSETS, LocalSpiceDB
+from teamaccess.local.spicedb.server import USERSETS_INDEX, LocalSpiceDB
 from teamaccess.local.supervisor import Supervisor
 
 
 class LocalStack:
-    """Holds a home and whatever is started in it; leaving it stops everything, in order.
+    """Locks a home, and stops everything that was started in it when the context ends.
 
-    Entering ends what a killed run left there; `fresh` also erases what was kept.
+    Entering ends the processes that a killed run left behind. `fresh` also erases the home's data.
     """
 
     def __init__(self, home: Path, *, fresh: bool = False) -> None:
@@ -28,7 +28,7 @@ class LocalStack:
         self._exits = ExitStack()
 
     def __enter__(self) -> Self:
-        self._exits.enter_context(self.home.held())
+        self._exits.enter_context(self.home.hold())
         self._exits.callback(self.postgres.remove_sockets)
         self._exits.callback(self.supervisor.stop)
         self.supervisor.end_leftovers()
@@ -46,9 +46,9 @@ class LocalStack:
         self._exits.close()
 
     def start_spicedb(self, database: str = SPICEDB, port: int = 0) -> LocalSpiceDB:
-        """Start a SpiceDB whose relationships are kept in that database, made where it is missing.
+        """Start a SpiceDB that keeps its relationships in `database`, and create that if it is missing.
 
-        Port 0 takes a free one. Raises PortTaken, and what keeps SpiceDB from being built.
+        Port 0 means any free port. Raises PortTaken, and the errors of `ensure_spicedb`.
         """
         binary = ensure_spicedb()
         self.postgres.create_database(database, owner=SPICEDB)
@@ -60,12 +60,12 @@ class LocalStack:
             port=choose_port(port, "SpiceDB", "--spicedb-port"),
         )
         spicedb.migrate()
-        self.postgres.psql(USERSETS, database)
+        self.postgres.psql(USERSETS_INDEX, database)
         spicedb.start(database)
         return spicedb
 
     def start_sandbox(self) -> LocalSandbox:
-        """Start the server of the sandboxes, on any free port."""
+        """Start the server for sandboxes, on any free port."""
         port = choose_port(0, "the sandbox", "")
         sandbox = LocalSandbox(ensure_spicedb(), self.supervisor, port)
         sandbox.start()

@@ -1,4 +1,4 @@
-"""Children with their logs: started in order, watched, stopped in the opposite order."""
+"""Start child processes with their logs, watch them, and stop them in the opposite order."""
 
 import signal
 import subprocess
@@ -15,17 +15,17 @@ import psutil
 
 from teamaccess.local.errors import NotReady, ProgramDied
 from teamaccess.local.home import Home
-from teamaccess.local.processes import end, end_remembered, memory, remember
+from teamaccess.local.processes import end_process, end_remembered, memory, remember
 
 LAST_LINES = 15
 
 
 class StopRequested(Exception):
-    """Somebody asked for the end while something was being started."""
+    """A signal asked to stop while a program was starting."""
 
 
 class RunAs(TypedDict, total=False):
-    """How subprocess is told to start a program as somebody else."""
+    """The arguments of subprocess that run a program as another user."""
 
     user: int
     group: int
@@ -33,7 +33,7 @@ class RunAs(TypedDict, total=False):
 
 
 def as_user(user: struct_passwd | None) -> RunAs:
-    """Arguments of subprocess that run a program as that user; none for our own."""
+    """Return the arguments of subprocess that run a program as `user`, or none for our own user."""
     return {} if user is None else {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
@@ -50,56 +50,56 @@ class Child:
         log: Path,
         note: Path,
         stop_signal: signal.Signals,
-        largest: int | None,
+        max_memory: int | None,
     ) -> None:
         self.name = name
         self._launch, self._log, self._note = launch, log, note
-        self._stop_signal, self._largest = stop_signal, largest
-        self._begin()
+        self._stop_signal, self._max_memory = stop_signal, max_memory
+        self._launch_process()
 
     @property
     def pid(self) -> int:
-        """The number of the process that runs."""
+        """The id of the running process."""
         return self._process.pid
 
-    def _begin(self) -> None:
+    def _launch_process(self) -> None:
         self._log_before = self._log.stat().st_size if self._log.exists() else 0
         self._process = self._launch()
         remember(self._note, self.pid, self._stop_signal)
 
-    def keep_small(self) -> None:
-        """Start it anew where it has come to hold more memory than it may."""
-        if self._largest is not None and memory(self.pid) > self._largest:
-            self.begin_anew()
+    def restart_if_too_large(self) -> None:
+        """Restart the program if it uses more memory than it may."""
+        if self._max_memory is not None and memory(self.pid) > self._max_memory:
+            self.restart()
 
-    def begin_anew(self) -> None:
-        """Stop it, and start it as it was started before."""
+    def restart(self) -> None:
+        """Stop the program, and start it again in the same way."""
         self.stop()
-        self._begin()
+        self._launch_process()
 
     def ensure_running(self) -> None:
-        """Raises ProgramDied, with what it said last, when it does not run any more."""
+        """Raise ProgramDied, with the last lines of its log, if the program has ended."""
         if self._process.poll() is not None:
             raise ProgramDied(
                 program=self.name, outcome=self._outcome, log=self._log, tail=self._last_lines
             )
 
     def stop(self) -> None:
-        """Ask it to end, wait, and insist."""
+        """Ask the program to end, wait, and kill it if it still runs."""
         if self._process.poll() is None:
-            end(psutil.Process(self.pid), self._stop_signal)
+            end_process(psutil.Process(self.pid), self._stop_signal)
             self._process.wait()
         self._note.unlink(missing_ok=True)
 
     def not_ready(self, seconds: float) -> NotReady:
-        """What to raise when it has not become ready in that time."""
+        """Return the error for a program that is not ready after these seconds."""
         return NotReady(program=self.name, seconds=seconds, log=self._log, tail=self._last_lines)
 
     @property
     def _last_lines(self) -> str:
-        """What it has said since this start; before that the log is another one's."""
-        said = self._log.read_bytes()[self._log_before :].decode(errors="replace").splitlines()
-        return "".join(f"\n  {line}" for line in said[-LAST_LINES:] or ["(it said nothing)"])
+        """The last lines of the log since this start. Earlier lines belong to an earlier process."""
+        lines = self._log.read_bytes()[self._log_before :].decode(errors="replace").splitlines()
+        return "".join(f"\n  {line}" for line in lines[-LAST_LINES:] or ["(it printed nothing)"])
 
     @property
     def _outcome(self) -> str:
@@ -108,7 +108,7 @@ class Child:
 
 
 class Supervisor:
-    """The children of one home."""
+    """The child processes of one home."""
 
     def __init__(self, home: Home) -> None:
         self._home = home
@@ -116,7 +116,7 @@ class Supervisor:
         self._stop_requested = threading.Event()
 
     def end_leftovers(self) -> None:
-        """End what an earlier run in this home left behind when it was killed."""
+        """End the processes that an earlier run in this home left behind when it was killed."""
         newest_first = sorted(
             self._home.processes.glob("*.json"), key=lambda note: note.stat().st_mtime, reverse=True
         )
@@ -132,11 +132,11 @@ class Supervisor:
         folder: Path | None = None,
         user: struct_passwd | None = None,
         stop_signal: signal.Signals = signal.SIGTERM,
-        largest: int | None = None,
+        max_memory: int | None = None,
     ) -> Child:
-        """Start a program in a session of its own: Ctrl-C reaches us, and we end it in its turn.
+        """Start a program in its own session, so Ctrl-C reaches only us, and we stop it in order.
 
-        While it is watched it is started anew where it holds more than `largest` bytes of memory.
+        `watch` restarts the program if it uses more than `max_memory` bytes.
         """
         log = self._home.logs / f"{name}.log"
 
@@ -154,14 +154,15 @@ class Supervisor:
                 )
 
         note = self._home.processes / f"{name}.json"
-        child = Child(name, launch, log, note, stop_signal, largest)
+        child = Child(name, launch, log, note, stop_signal, max_memory)
         self._children.append(child)
         return child
 
     def wait_until(self, child: Child, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until a child is ready for work.
 
-        Raises ProgramDied or NotReady where it never is, StopRequested where nobody waits any more.
+        Raises ProgramDied if it ends, NotReady after `seconds`, and StopRequested if a signal asks to
+        stop.
         """
         deadline = time.monotonic() + seconds
         while not ready():
@@ -172,20 +173,20 @@ class Supervisor:
                 raise child.not_ready(seconds)
 
     def watch(self) -> None:
-        """Return when a stop is requested; raises ProgramDied when a child ends by itself."""
+        """Wait until a stop is requested. Raises ProgramDied if a child ends by itself."""
         while not self._stop_requested.wait(0.2):
             for child in self._children:
                 child.ensure_running()
-                child.keep_small()
+                child.restart_if_too_large()
 
     def stop(self) -> None:
-        """Stop the children, the last one started first."""
+        """Stop the children, starting with the last one that was started."""
         while self._children:
             self._children.pop().stop()
 
     @contextmanager
     def stopping_on_signals(self) -> Iterator[None]:
-        """Take Ctrl-C, SIGTERM and a closed terminal as the request to stop, unless ignored."""
+        """Treat Ctrl-C, SIGTERM and a closed terminal as a request to stop, unless they are ignored."""
 
         def request(number: int, frame: FrameType | None) -> None:
             self._stop_requested.set()

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from teamaccess.storage import Finding, FindingKind
 
 
-async def record(
+async def record_finding(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
     organization: str,
@@ -38,7 +38,7 @@ async def record(
     return fingerprint
 
 
-async def resolve(
+async def close_findings(
     connection: AsyncSession | AsyncConnection,
     kind: FindingKind,
     organization: str,

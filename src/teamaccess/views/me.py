@@ -2,7 +2,7 @@
 
 import msgspec
 
-from teamaccess.catalog import Action, Catalog, Resource, Role
+from teamaccess.catalog import Action, Catalog, CatalogResource, Role
 from teamaccess.ledger import OnBehalf
 from teamaccess.storage import User, UserKind
 
@@ -12,7 +12,7 @@ class CatalogView(msgspec.Struct):
 
     name: str
     version: str
-    resources: list[Resource]
+    resources: list[CatalogResource]
     actions: list[Action]
     roles: list[Role]
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from teamaccess.directory.users.tokens import Claims, verify
+from teamaccess.directory.users.tokens import Claims, verify_access_token
 from teamaccess.storage import UserId
 from tests.support.deployment import Deployment
 
@@ -148,7 +148,7 @@ class Scenario:
 
     def claims(self, token: str) -> Claims:
         """The claims of one of our own tokens."""
-        return verify(self.deployment.service.keys, token)
+        return verify_access_token(self.deployment.service.keys, token)
 
 
 @dataclass(eq=False)

@@ -7,7 +7,7 @@ import pytest
 
 from teamaccess.audit.plans import held_actions, proposals
 from teamaccess.audit.plans import plan as planning
-from teamaccess.catalog import Catalog, find, read
+from teamaccess.catalog import Catalog, find, read_catalog
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
@@ -225,7 +225,7 @@ REFUNDS = """\
 def other() -> str:
     """fintoc's catalog, in which Support may not refund."""
     text = find("fintoc").read_text()
-    catalog = read(text, "fintoc")
+    catalog = read_catalog(text, "fintoc")
     assert "support" in catalog.actions["refunds_create"].roles
     return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
 
@@ -236,7 +236,7 @@ async def test_another_catalog_is_planned_like_a_change(acme: Organization, othe
     answer.raise_for_status()
     assert whose(answer, people["bob"]) == (set(), {"refunds_create"})
     assert [each["user"] for each in answer.json()["items"]] == [people["bob"].id]
-    assert answer.json()["catalog"] == read(other, "fintoc").version
+    assert answer.json()["catalog"] == read_catalog(other, "fintoc").version
     assert answer.json()["catalog"] != answer.json()["evidence"]["catalog"]
 
 
@@ -288,7 +288,7 @@ async def test_an_expiry_does_not_pass_during_a_plan(acme: Organization) -> None
 
 def test_the_other_catalog_differs_from_the_current_one(other: str) -> None:
     """A catalog that only looks changed would prove nothing."""
-    catalog: Catalog = read(other, "fintoc")
+    catalog: Catalog = read_catalog(other, "fintoc")
     assert "support" not in catalog.actions["refunds_create"].roles
 
 

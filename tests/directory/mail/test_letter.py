@@ -15,7 +15,7 @@ from teamaccess.catalog import load
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose, spoken
 from teamaccess.directory.invitations.offer import Letter
-from teamaccess.directory.mail import sealed
+from teamaccess.directory.mail import serialize_verified
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import Invitation, InvitationRole, OrganizationId, RoleId
 
@@ -35,7 +35,7 @@ def letter_to(
         offers=[InvitationRole(role=RoleId(role)) for role in ("support", "developer")],
     )
     mail = compose(Letter(invitation, SECRET, RoleSet(FINTOC, {})), organization, url)
-    content = sealed(mail, readable=True)
+    content = serialize_verified(mail, readable=True)
     beyond_ascii = not address.isascii()
     if (
         beyond_ascii

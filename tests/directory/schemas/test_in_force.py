@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 from teamaccess.catalog import Catalog
-from teamaccess.directory.schemas.in_force import InForce, in_force
+from teamaccess.directory.schemas.in_force import InForce, schema_in_force
 from tests.directory.schemas.test_apply import apply, kept
 from tests.support.deployment import Deployment
 
@@ -13,7 +13,7 @@ MOMENT = timedelta(microseconds=1)
 async def at(deployment: Deployment, moment: datetime) -> InForce | None:
     """The schema in force."""
     async with deployment.service.reads() as session:
-        return await in_force(session, moment)
+        return await schema_in_force(session, moment)
 
 
 async def test_a_schema_is_in_force_until_the_next_one(

@@ -8,7 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamaccess.directory.users.keys import Keys
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, InvalidToken, issue, verify
+from teamaccess.directory.users.tokens import (
+    LONGEST_LIFE,
+    Audience,
+    InvalidToken,
+    issue_access_token,
+    verify_access_token,
+)
 from teamaccess.storage import User, UserId
 
 KEYS = Keys.from_secret("a secret of the tests alone")
@@ -20,7 +26,7 @@ def lately() -> datetime:
     return datetime.now(UTC) - timedelta(minutes=1)
 
 
-TOKEN = issue(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
+TOKEN = issue_access_token(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
 
 
 def user(valid_from: datetime) -> User:
@@ -38,36 +44,38 @@ def test_an_issued_token_is_accepted_to_the_microsecond(
     audience: Audience, subject: str, life: timedelta, microsecond: int
 ) -> None:
     now = lately().replace(microsecond=microsecond)
-    claims = verify(KEYS, issue(KEYS, audience, subject, now, life))
+    claims = verify_access_token(KEYS, issue_access_token(KEYS, audience, subject, now, life))
     assert (claims.audience, claims.subject, claims.issued_at) == (audience, subject, now)
 
 
 @given(st.timedeltas(LONGEST_LIFE, timedelta(days=9999)))
 def test_no_token_lives_longer_than_twelve_hours(life: timedelta) -> None:
-    token = issue(KEYS, Audience.USER, "usr_1", lately(), life)
+    token = issue_access_token(KEYS, Audience.USER, "usr_1", lately(), life)
     claims = jwt.decode(token, options={"verify_signature": False})
     assert claims["exp"] - claims["iat"] <= timedelta(hours=12).total_seconds()
 
 
 def test_every_token_has_an_id_of_its_own_and_names_its_key() -> None:
-    tokens = [issue(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE) for _ in range(10)]
+    tokens = [
+        issue_access_token(KEYS, Audience.USER, "usr_1", lately(), LONGEST_LIFE) for _ in range(10)
+    ]
     ids = {jwt.decode(each, options={"verify_signature": False})["jti"] for each in tokens}
     assert len(ids) == 10
     assert {jwt.get_unverified_header(each)["kid"] for each in tokens} == {KEYS.token_key_id}
 
 
 def test_an_expired_token_and_one_of_another_deployment_are_refused() -> None:
-    over = issue(KEYS, Audience.USER, "usr_1", lately() - LONGEST_LIFE, LONGEST_LIFE)
-    foreign = issue(OTHERS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
+    over = issue_access_token(KEYS, Audience.USER, "usr_1", lately() - LONGEST_LIFE, LONGEST_LIFE)
+    foreign = issue_access_token(OTHERS, Audience.USER, "usr_1", lately(), LONGEST_LIFE)
     for token in (over, foreign):
         with pytest.raises(InvalidToken):
-            verify(KEYS, token)
+            verify_access_token(KEYS, token)
 
 
 @given(st.text(max_size=200) | st.binary(max_size=200).map(lambda b: b.decode("latin-1")))
 def test_any_text_that_is_not_a_token_is_refused(text: str) -> None:
     with pytest.raises(InvalidToken):
-        verify(KEYS, text)
+        verify_access_token(KEYS, text)
 
 
 @given(st.data())
@@ -75,12 +83,14 @@ def test_a_token_with_any_character_changed_is_refused(data: st.DataObject) -> N
     place = data.draw(st.integers(0, len(TOKEN) - 2))
     other = data.draw(st.sampled_from("AZaz09-_.").filter(lambda c: c != TOKEN[place]))
     with pytest.raises(InvalidToken):
-        verify(KEYS, TOKEN[:place] + other + TOKEN[place + 1 :])
+        verify_access_token(KEYS, TOKEN[:place] + other + TOKEN[place + 1 :])
 
 
 def test_ending_a_session_ends_earlier_tokens_only() -> None:
     now = lately()
-    claims = verify(KEYS, issue(KEYS, Audience.USER, "usr_1", now, LONGEST_LIFE))
+    claims = verify_access_token(
+        KEYS, issue_access_token(KEYS, Audience.USER, "usr_1", now, LONGEST_LIFE)
+    )
     claims.refuse_if_ended(user(now))
     with pytest.raises(InvalidToken):
         claims.refuse_if_ended(user(now + timedelta(microseconds=1)))

@@ -5,7 +5,7 @@ import pytest
 from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import NothingKept, verify
+from teamaccess.ledger.chains.verify import NothingKept, verify_chains
 from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
 from tests.support.organization import Organization
@@ -19,7 +19,7 @@ HEAD = (
 async def test_every_kept_head_is_found_again(history: Organization, fintoc: Deployment) -> None:
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
         kept = [head async for head in heads(connection)]
-        found = await verify(connection, kept=kept)
+        found = await verify_chains(connection, kept=kept)
     assert [each for each in found.findings if each.fault.startswith("kept_")] == []
     assert found.kept_heads == found.chains == len(kept)
     chains = {(head.kind, head.chain) for head in kept}
@@ -34,7 +34,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
     await acme.member("bob", roles=["support"])
     async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
-        found = await verify(connection, acme.id, kept)
+        found = await verify_chains(connection, acme.id, kept)
     assert (found.holds, found.kept_heads) == (True, 4)
     assert kept[0].position < kept[2].position
 
@@ -85,12 +85,12 @@ async def test_an_organization_without_any_entry_is_detected_too(intruder: Intru
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
-    assert (await verify(intruder.connection, "empty-one", kept)).holds
+    assert (await verify_chains(intruder.connection, "empty-one", kept)).holds
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
     )
-    [finding] = (await verify(intruder.connection, "empty-one", kept)).findings
+    [finding] = (await verify_chains(intruder.connection, "empty-one", kept)).findings
     assert finding.fault == "chain_missing"
 
 
@@ -98,7 +98,7 @@ async def test_an_empty_list_of_heads_proves_nothing(
     history: Organization, intruder: Intruder
 ) -> None:
     with pytest.raises(NothingKept, match="has no chain head of any chain"):
-        await verify(intruder.connection, kept=[])
+        await verify_chains(intruder.connection, kept=[])
     others = list(kept_in([HEAD.encode()], "a file"))
     with pytest.raises(NothingKept, match=f"has no chain head of {history.id}"):
         await intruder.verify(history, others)

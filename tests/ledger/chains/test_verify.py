@@ -8,7 +8,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.ledger.chains.read_chains import PAGE, snapshot
-from teamaccess.ledger.chains.verify import entries_to_verify, verify
+from teamaccess.ledger.chains.verify import entries_to_verify, verify_chains
 from teamaccess.storage import Event, LedgerEntry
 from tests.support.deployment import Deployment
 from tests.support.intruder import HEADS, NAMES, Intruder, of
@@ -44,7 +44,7 @@ async def test_everything_holds_in_the_whole_database(
 ) -> None:
     counted: list[int] = []
     async with snapshot(fintoc.settings.sqlalchemy_url) as connection:
-        found = await verify(connection, progress=counted.append)
+        found = await verify_chains(connection, progress=counted.append)
         expected = await entries_to_verify(connection)
     assert [each for each in found.findings if each.fault not in UNTOLD] == []
     assert found.chains >= 2
@@ -287,7 +287,7 @@ async def test_chains_that_only_an_entry_mentions_are_verified(
         for position, chain in ((3, "!!!"), (4, "~~~")):
             here = of(history, table, position)
             await intruder.do(f"UPDATE {table} SET {name} = '{chain}' WHERE {here}")
-    found = await verify(intruder.connection)
+    found = await verify_chains(intruder.connection)
     reported = [f"{each.kind} {each.chain} {each.position} {each.fault}" for each in found.findings]
     for table in NAMES:
         assert {f"{table} {chain} 1 missing" for chain in ("!!!", "~~~")} <= set(reported)
@@ -299,17 +299,17 @@ async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> No
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
-    found = await verify(intruder.connection, "empty-one")
+    found = await verify_chains(intruder.connection, "empty-one")
     assert (found.holds, found.chains, found.entries) == (True, 1, 0)
     await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
-    assert not (await verify(intruder.connection, "empty-one")).holds
+    assert not (await verify_chains(intruder.connection, "empty-one")).holds
 
 
 async def test_an_unknown_organization_is_not_reported_as_intact(
     intruder: Intruder,
 ) -> None:
     with pytest.raises(UnknownOrganization):
-        await verify(intruder.connection, "no-such-one")
+        await verify_chains(intruder.connection, "no-such-one")
 
 
 async def test_a_reason_can_be_erased_but_not_altered(
@@ -336,6 +336,6 @@ async def test_a_long_chain_is_never_in_memory_at_once(
         f" FROM generate_series(1, {more})",
     )
     counted: list[int] = []
-    found = await verify(intruder.connection, history.id, progress=counted.append)
+    found = await verify_chains(intruder.connection, history.id, progress=counted.append)
     assert (found.holds, found.entries) == (True, before.entries + more)
     assert max(counted) == PAGE

@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.organizations.create import create_organization
 from teamaccess.storage import OrganizationId
 from tests.support.agreement import applied_positions, assert_agreement, spicedb_relationships
 from tests.support.database_connections import Connection
@@ -158,7 +158,7 @@ async def test_a_tenant_that_only_spicedb_knows_is_deleted_and_reported(
     assert reported.details == {"relationships": 2}
     assert await compare_all(isolated) == {}
     async with isolated.operator() as change:
-        await create(change, OrganizationId("hooli"), "Hooli", founder=None)
+        await create_organization(change, OrganizationId("hooli"), "Hooli", founder=None)
 
 
 async def test_rows_changed_past_the_ledger_are_reported_without_an_entry(

@@ -10,8 +10,8 @@ from sqlalchemy import text
 
 from teamaccess.delivery.writer import metadata
 from teamaccess.directory.members.administrators import grant_administrator
-from teamaccess.directory.organizations.create import create
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.create import create_organization
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import AlreadyThere
 from teamaccess.ledger import Entry
 from teamaccess.local.postgres.server import SPICEDB as SPICEDB_ROLE
@@ -210,7 +210,7 @@ async def test_a_new_organization_removes_what_another_history_left_in_spicedb(
 ) -> None:
     acme = await isolated.create_organization("acme")
     async with isolated.operator() as change:
-        await create(change, f"{acme.id}-new", "New", founder=None)
+        await create_organization(change, f"{acme.id}-new", "New", founder=None)
     position = "ledger_position:7-0123456789ab"
     await add_to_spicedb(
         isolated,
@@ -237,7 +237,7 @@ async def test_members_of_an_organization_lost_in_a_restore_are_not_in_the_next_
         f"organization:{id}#head@ledger_position:7-0123456789ab",
     )
     async with isolated.operator() as change:
-        await create(change, id, "Again", founder=None)
+        await create_organization(change, id, "Again", founder=None)
     offer = {"email": "mallory@example.com", "roles": ["developer"]}
     refused(
         await eve.ask("POST", f"/v1/organizations/{id}/invitations", json=offer),
@@ -476,7 +476,7 @@ async def test_a_skipped_entry_is_rebuilt_as_the_rows_say(isolated: Deployment) 
     assert acme.id in (await rebuild(isolated)).disagreeing
     assert await acme.can(bob, "refunds_create"), "it has only stopped, and nothing is closed"
     async with isolated.operator(acme.id, even_if_stopped=True) as change:
-        await skip(isolated.service.ledger, change, acme.id, "forged")
+        await skip_stopped(isolated.service.ledger, change, acme.id, "forged")
     await _forget_head(isolated, acme)
     assert (await rebuild(isolated)).organizations == [acme.id]
     assert not await acme.can(bob, "users_invite")

@@ -10,7 +10,7 @@ import pytest
 from authzed.api.v1.permission_service_pb2 import ImportBulkRelationshipsRequest
 from sqlalchemy import select
 
-from teamaccess.directory.organizations.stopped import skip
+from teamaccess.directory.organizations.stopped import skip_stopped
 from teamaccess.engine import TooLarge, channel
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Delete, Relationship, Touch, Update
@@ -181,7 +181,7 @@ async def test_an_unreadable_skipped_entry_does_not_hide_later_writes(
     await application_connection.execute(FORGED, acme.id, "what nobody can read")
     await acme.wait_until_stopped()
     async with acme.deployment.operator(acme.id, even_if_stopped=True) as change:
-        await skip(acme.deployment.service.ledger, change, acme.id, "forged")
+        await skip_stopped(acme.deployment.service.ledger, change, acme.id, "forged")
     await _still_watching(globex)
     assert await found(acme) == []
 

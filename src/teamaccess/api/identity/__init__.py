@@ -1,1 +1,1 @@
-"""Who sends a request: tokens, sessions, members, service accounts, operators."""
+"""Authentication: who sends a request, and with which credential."""

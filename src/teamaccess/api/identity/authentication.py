@@ -1,4 +1,4 @@
-"""Who is asking, and for whom."""
+"""Find out who sends a request, and for which member a service account acts."""
 
 from typing import Any
 
@@ -49,60 +49,61 @@ class UsersOnly(Forbidden):
 
 
 class Authentication(AbstractAuthenticationMiddleware):
-    """Reads the bearer token. Nobody is fine here; the routes say whom they need."""
+    """Reads the bearer token. Anonymous requests pass. Each route enforces its own requirement."""
 
     async def authenticate_request(
         self, connection: ASGIConnection[Any, Any, Any, Any]
     ) -> AuthenticationResult:
-        """Return the user or operator of the token, None without one; raises InvalidToken.
+        """Return the token's user or operator with the credential, or None without a token.
 
-        Of a service account that acts for a member the member, and both of them besides.
+        For a service account that acts for a member, the user is the member, and the credential names
+        both. Raises InvalidToken and InvalidApiToken.
         """
         service: Service = connection.app.state.service
         name = request_id(connection.scope)
-        caller, shown = None, None
+        caller, credential = None, None
         if (header := connection.headers.get("Authorization")) is not None:
             scheme, _, token = header.partition(" ")
             if scheme.lower() != SCHEME:
                 raise InvalidToken(cause="the Authorization header is not a bearer token")
-            caller, shown = await authenticate_token(service, token.strip(), name)
-        connection.scope["state"]["shown"] = shown
-        if (whom := connection.headers.get(ON_BEHALF_OF)) is not None:
-            member, both = await _acted_for(service, caller, whom, name)
+            caller, credential = await authenticate_token(service, token.strip(), name)
+        connection.scope["state"]["credential"] = credential
+        if (user := connection.headers.get(ON_BEHALF_OF)) is not None:
+            member, both = await _member_acted_for(service, caller, user, name)
             return AuthenticationResult(user=member, auth=both)
-        return AuthenticationResult(user=caller, auth=shown)
+        return AuthenticationResult(user=caller, auth=credential)
 
 
-async def _acted_for(
-    service: Service, caller: Caller, whom: str, request_id: str
+async def _member_acted_for(
+    service: Service, caller: Caller, user: str, request_id: str
 ) -> tuple[User, OnBehalf]:
     """Return the member for whom a service account acts.
 
-    Whether it may is asked here for a clear answer, and again with every permission that is needed.
+    The check of `act_on_behalf` here gives a clear error. Every later permission check repeats it.
     """
     if caller is None:
         raise SignInRequired
     if not isinstance(caller, User) or caller.service_account_of is None:
         raise OnlyServiceAccountsAct
-    here = caller.service_account_of
+    organization = caller.service_account_of
     try:
-        await service.reading.require(here, caller.id, "act_on_behalf")
+        await service.reading.require(organization, caller.id, "act_on_behalf")
         async with service.reads() as session:
-            member = await person_in(session, here, whom)
+            member = await person_in(session, organization, user)
     except (MissingPermission, UnknownOrganization, NobodyToActFor) as refused:
         account = Attribution(f"user:{caller.id}", Channel.API, request_id)
-        await service.refusals.record(account, Refused(code=refused.code), here)
+        await service.refusals.record(account, Refused(code=refused.code), organization)
         raise
     return member, OnBehalf(member.id, caller.id)
 
 
 async def provide_service(request: Request[Any, Any, Any]) -> Service:
-    """Return what `service_for` does."""
+    """Provide `service_for` to the routes."""
     return service_for(request)
 
 
 async def provide_user(request: Request[Any, Any, Any]) -> User:
-    """Return the signed-in user; raises SignInRequired, and UsersOnly for an operator."""
+    """Return the signed-in user. Raises SignInRequired, and UsersOnly for an operator."""
     if isinstance(request.user, Operator):
         raise UsersOnly
     if not isinstance(request.user, User):

@@ -1,4 +1,4 @@
-"""The caller of a request: who it is, what they signed in with, and whether that is still valid."""
+"""The caller of a request: who it is, their credential, and whether that is still valid."""
 
 import secrets
 from dataclasses import dataclass, replace
@@ -21,41 +21,41 @@ from teamaccess.storage import ApiToken, Channel, User, UserId
 
 @dataclass(frozen=True)
 class Operator:
-    """Whoever runs the service, signed in with an operator's token."""
+    """A person who runs the service, signed in with an operator's token."""
 
     name: str
 
 
 Caller = User | Operator | None
-"""A person or a service account, an operator, or nobody known."""
+"""A user (a person or a service account), an operator, or None for an anonymous caller."""
 
-Shown = Claims | Login | ApiToken | None
-"""What a token of ours, another login's or a service account's says."""
+Credential = Claims | Login | ApiToken | None
+"""A verified token: one of ours, one of the OpenID Connect provider, or a service account's."""
 
 
 def request_id(scope: Scope) -> str:
-    """Return the id under which the ledger, the events and the answer know this request."""
+    """Return the id of this request in the ledger, the events and the answer."""
     return str(scope["state"].setdefault("request_id", secrets.token_hex(12)))
 
 
-async def judge_again(request: Request[Any, Any, Any], change: Change) -> None:
-    """Judge the caller's credential again, in the change that it is used for.
+async def recheck_credential(request: Request[Any, Any, Any], change: Change) -> None:
+    """Check the caller's credential again, inside the change that it authorizes.
 
-    SECURITY: the request has waited for its turn and for the organization's lock since the credential
-    was judged first. A token that was revoked meanwhile, a sign-out or a removal must not be outlived.
-    Raises InvalidToken and InvalidApiToken.
+    SECURITY: since the first check, the request has waited for its turn and for the organization's
+    lock. A revocation, a sign-out or a removal in that time must stop the change. Raises InvalidToken
+    and InvalidApiToken.
     """
-    await refuse_ended(change.session, shown_by(request), change.now)
+    await require_valid_credential(change.session, credential_of(request), change.now)
 
 
-def shown_by(request: Request[Any, Any, Any]) -> Shown:
-    """Return what the caller signed in with; of a service account that acts for others its own token."""
-    shown: Shown = request.scope["state"].get("shown")
-    return shown
+def credential_of(request: Request[Any, Any, Any]) -> Credential:
+    """Return the caller's credential: for a service account that acts for a member, its own token."""
+    credential: Credential = request.scope["state"].get("credential")
+    return credential
 
 
 def attribution(request: Request[Any, Any, Any]) -> Attribution:
-    """Return who asks, for the ledger and the events."""
+    """Return the caller as the ledger and the events record it."""
     name = request_id(request.scope)
     match request.user, request.auth:
         case User(), OnBehalf() as both:
@@ -69,43 +69,48 @@ def attribution(request: Request[Any, Any, Any]) -> Attribution:
 
 
 def service_for(request: Request[Any, Any, Any]) -> Service:
-    """Return the process's connections; where a service account acts for a member, for both of them."""
+    """Return the process's connections.
+
+    If a service account acts for a member, permission checks then require both to have the permission.
+    """
     service: Service = request.app.state.service
     if isinstance(request.auth, OnBehalf):
         return replace(service, reading=service.reading.on_behalf(request.auth))
     return service
 
 
-async def refuse_ended(session: AsyncSession, shown: Shown, now: datetime) -> None:
-    """Raise InvalidToken or InvalidApiToken if what somebody showed is not valid any more.
+async def require_valid_credential(
+    session: AsyncSession, credential: Credential, now: datetime
+) -> None:
+    """Raise InvalidToken or InvalidApiToken if the credential is no longer valid.
 
-    `session` must see what is committed at this moment. Nobody's row is locked: a tenant's change must
-    not wait for a row that others share.
+    `session` must see what is committed at this moment. No row is locked, because one tenant's change
+    must not wait for a row that other tenants share.
     """
-    match shown:
+    match credential:
         case ApiToken():
             query = select(ApiToken).where(
-                ApiToken.organization_id == shown.organization_id, ApiToken.id == shown.id
+                ApiToken.organization_id == credential.organization_id, ApiToken.id == credential.id
             )
             fresh = query.execution_options(populate_existing=True)
             token = (await session.scalars(fresh)).one_or_none()
             if token is None or not token.valid(now):
                 raise InvalidApiToken(cause="it has ended")
         case Claims() | Login():
-            if shown.expires_at <= now:
+            if credential.expires_at <= now:
                 raise InvalidToken(cause="it has expired")
-            if isinstance(shown, Claims) and shown.audience is Audience.OPERATOR:
+            if isinstance(credential, Claims) and credential.audience is Audience.OPERATOR:
                 return
-            user = await _shown_by_whom(session, shown)
+            user = await _owner_of(session, credential)
             if user is None:
                 raise InvalidToken(cause="its user does not exist")
-            shown.refuse_if_ended(user)
+            credential.refuse_if_ended(user)
 
 
-async def _shown_by_whom(session: AsyncSession, shown: Claims | Login) -> User | None:
-    if isinstance(shown, Claims):
-        mine = User.id == UserId(shown.subject)
+async def _owner_of(session: AsyncSession, credential: Claims | Login) -> User | None:
+    if isinstance(credential, Claims):
+        is_owner = User.id == UserId(credential.subject)
     else:
-        mine = and_(User.issuer == shown.issuer, User.subject == shown.subject)
-    fresh = select(User).where(mine).execution_options(populate_existing=True)
+        is_owner = and_(User.issuer == credential.issuer, User.subject == credential.subject)
+    fresh = select(User).where(is_owner).execution_options(populate_existing=True)
     return (await session.scalars(fresh)).one_or_none()

@@ -1,1 +1,1 @@
-"""What every request goes through: limits, parameters, preconditions, idempotency."""
+"""What requests have in common: bodies, parameters, rates, preconditions, idempotency, the commit."""

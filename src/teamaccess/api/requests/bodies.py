@@ -1,7 +1,7 @@
-"""Bodies of requests: JSON, and taken at its word.
+"""Read request bodies as strict JSON.
 
-Litestar reads a body as leniently as a query, where everything is a string: there `"24"` is a number,
-and a number is a date. JSON tells them apart, so a body of the wrong type is refused here.
+Litestar reads a body as leniently as a query, where everything is a string: it takes `"24"` for a
+number, and a number for a date. JSON has types, so a value of the wrong type is refused here.
 """
 
 import re
@@ -21,51 +21,51 @@ class Body(AbstractDTO[Any]):
     """How every route of the application reads its body."""
 
     def decode_bytes(self, value: bytes) -> Any:
-        """Return the body as the type that the route asks for; else 400, or 415 if it is not JSON."""
-        said = self.asgi_connection.headers.get("Content-Type", "application/json")
-        if not JSON.fullmatch(said.partition(";")[0].strip().lower()):
+        """Return the body as the route's type. Raises a 400, or a 415 if it is not JSON."""
+        content_type = self.asgi_connection.headers.get("Content-Type", "application/json")
+        if not JSON.fullmatch(content_type.partition(";")[0].strip().lower()):
             raise HTTPException(
-                "A body is JSON: send it with `Content-Type: application/json`.",
+                "The body must be JSON. Send it with `Content-Type: application/json`.",
                 status_code=HTTP_415_UNSUPPORTED_MEDIA_TYPE,
             )
-        wanted = self.asgi_connection.route_handler.parsed_data_field.annotation
+        body_type = self.asgi_connection.route_handler.parsed_data_field.annotation
         try:
-            return _decoder(wanted).decode(value)
+            return _decoder(body_type).decode(value)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ValidationException(
-                "The body is not what this takes.", extra=[_told(error)]
+                "The body does not fit this request.", extra=[_mistake(error)]
             ) from None
 
     @classmethod
     def create_for_field_definition(cls, *_: Any, **__: Any) -> None:
-        """Prepare nothing: the types of the views are read as they are."""
+        """Do nothing: bodies are read as the views' types, without a transfer model."""
 
     @classmethod
     def create_openapi_schema(
         cls, field_definition: Any, handler_id: str, schema_creator: Any
     ) -> Any:
-        """Return the schema of the type that the route asks for."""
+        """Return the schema of the route's type."""
         return schema_creator.for_field_definition(field_definition)
 
     @classmethod
     def generate_field_definitions(cls, model_type: type[Any]) -> Any:
-        """Yield nothing: there is no other type to transfer."""
+        """Yield nothing: there is no transfer model."""
         yield from ()
 
     @classmethod
     def detect_nested_field(cls, field_definition: Any) -> bool:
-        """Return that there is nothing to transfer inside either."""
+        """Return False: there is no transfer model inside either."""
         return False
 
 
 @cache
-def _decoder(wanted: type[Any]) -> msgspec.json.Decoder[Any]:
-    return msgspec.json.Decoder(wanted)
+def _decoder(body_type: type[Any]) -> msgspec.json.Decoder[Any]:
+    return msgspec.json.Decoder(body_type)
 
 
-def _told(error: Exception) -> dict[str, str]:
-    """Return what is wrong and where, as the framework tells it of a query."""
+def _mistake(error: Exception) -> dict[str, str]:
+    """Return the mistake and its place, in the form that Litestar uses for queries."""
     message = str(error)
     place = PLACE.search(message)
-    told = {"message": PLACE.sub("", message), "source": "body"}
-    return {**told, "key": place["key"]} if place else told
+    mistake = {"message": PLACE.sub("", message), "source": "body"}
+    return {**mistake, "key": place["key"]} if place else mistake

@@ -1,11 +1,14 @@
 """The one place where a request commits.
 
-A route that changes who may do what is a function of an open change. Around it:
+A route that changes access is a function of an open change. This module runs the steps around it:
 
-1. The caller must be a member to wait for the organization's lock at all.
-2. The organization is locked, and what is pending there is delivered.
-3. The caller's credential is judged again, the function runs, and the credential is judged once more.
-4. Everything is committed and delivered. The answer says how far the ledger and SpiceDB have come.
+1. Only a member may wait for the organization's lock.
+2. The organization is locked, and its pending changes are delivered to SpiceDB.
+3. The caller's credential is checked again, because the request has waited.
+4. The function runs.
+5. The credential is checked once more, because the function may have taken long.
+6. The change is committed and enforced.
+7. The answer names the ledger's position and SpiceDB's ZedToken.
 """
 
 import asyncio
@@ -19,10 +22,15 @@ from typing import Any
 from litestar import Request, Response
 
 from teamaccess.access.authorize import MEMBERSHIP, require_held
-from teamaccess.api.identity.callers import attribution, judge_again, service_for, shown_by
+from teamaccess.api.identity.callers import (
+    attribution,
+    credential_of,
+    recheck_credential,
+    service_for,
+)
 from teamaccess.api.requests.idempotency import IdempotencyKeyInUse, Replay, begin_once, finish_once
-from teamaccess.api.requests.parameters import InPath, SignedIn
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.parameters import PathId, SignedInUser
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange, Receipt
 from teamaccess.ledger import UnknownOrganization
 from teamaccess.service import Service
@@ -36,15 +44,15 @@ KEY_PAUSE_SECONDS = 0.05
 
 
 def revokes(handler: Handler) -> Handler:
-    """Make a route of a function that only takes away: it works where a ledger is stopped, too."""
+    """Make a route of a function that only takes access away. It works in a stopped organization too."""
     return changes(handler, even_if_stopped=True)
 
 
 def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
     """Make a route of a function that takes a `change`.
 
-    A function of an OrganizationChange changes the organization of the path, as the signed-in user. Both
-    are parameters of the route, and the function gets them with the change.
+    If the function takes an OrganizationChange, the change is of the organization in the path, and its
+    actor is the signed-in user. The route then has the parameters `organization` and `actor`.
     """
     signature = inspect.signature(handler, eval_str=True)
     takes_request = "request" in signature.parameters
@@ -62,15 +70,15 @@ def changes(handler: Handler, *, even_if_stopped: bool = False) -> Handler:
             try:
                 opening = open_change(service, request, even_if_stopped=even_if_stopped)
                 async with opening as change:
-                    return await run(handler, request, service, change, arguments)
+                    return await run_in_change(handler, request, service, change, arguments)
             except IdempotencyKeyInUse:
                 if time.monotonic() > patience:
                     raise
-            await asyncio.sleep(KEY_PAUSE_SECONDS)  # holding no lock and no turn
+            await asyncio.sleep(KEY_PAUSE_SECONDS)  # the request holds no lock and no turn here
 
     parameters = [_parameter("request", Request)]
     if of_organization:
-        parameters += [_parameter("organization", InPath), _parameter("actor", SignedIn)]
+        parameters += [_parameter("organization", PathId), _parameter("actor", SignedInUser)]
     parameters += [
         parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
         for name, parameter in signature.parameters.items()
@@ -92,17 +100,17 @@ def _parameter(name: str, annotation: Any) -> inspect.Parameter:
 async def open_change(
     service: Service, request: Request[Any, Any, Any], *, even_if_stopped: bool
 ) -> AsyncIterator[Change]:
-    """Open the change of the organization in the path, if there is one, for a caller who may wait."""
+    """Open a change. If the path names an organization, lock it, if the caller may wait for the lock."""
     attributed = attribution(request)
     organization = named_in_path(request)
     if organization is None:
-        give_up_slot(request)
+        release_slot(request)
         async with service.ledger.change(attributed, even_if_stopped=even_if_stopped) as change:
             yield change
         return
     if isinstance(request.user, User):
         await service.admission.admit(service.reading, organization, request.user.id)
-    give_up_slot(request)
+    release_slot(request)
     async with service.ledger.change(
         attributed, organization, even_if_stopped=even_if_stopped
     ) as change:
@@ -110,7 +118,7 @@ async def open_change(
 
 
 def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
-    """Return the organization of the path; raises UnknownOrganization if it cannot be an id."""
+    """Return the organization that the path names. Raises UnknownOrganization if it is not an id."""
     organization = request.path_params.get("organization")
     if organization is None:
         return None
@@ -119,29 +127,29 @@ def named_in_path(request: Request[Any, Any, Any]) -> OrganizationId | None:
     return OrganizationId(organization)
 
 
-async def run(
+async def run_in_change(
     handler: Handler,
     request: Request[Any, Any, Any],
     service: Service,
     change: Change,
     arguments: dict[str, Any],
 ) -> Response[Any]:
-    """Run the function in its open change, commit, and answer."""
-    await judge_again(request, change)
-    once = None
+    """Run the function in its open change, commit, and return the answer."""
+    await recheck_credential(request, change)
+    claimed_key = None
     if request.method == "POST":  # other methods do the same thing when they are sent twice
         try:
-            once = await begin_once(change, request)
+            claimed_key = await begin_once(change, request)
         except Replay as replay:
             await refuse_outsiders(change, request)
             return answer(replay.body, await replay.receipts(service), replay.status_code)
     body = await handler(change=change, **arguments)
-    # a service account's token is revoked under this lock, so judging it once is enough
-    if not isinstance(shown_by(request), ApiToken):
-        await judge_again(request, change)
+    # a service account's token is revoked only under this lock, so one check is enough
+    if not isinstance(credential_of(request), ApiToken):
+        await recheck_credential(request, change)
     status = request.route_handler.status_code
-    if once is not None:
-        await finish_once(change, once, status, body)
+    if claimed_key is not None:
+        await finish_once(change, claimed_key, status, body)
     receipts = await service.ledger.commit(change)
     if isinstance(request.user, User):
         for receipt in receipts:
@@ -150,14 +158,17 @@ async def run(
 
 
 async def refuse_outsiders(change: Change, request: Request[Any, Any, Any]) -> None:
-    """Raise UnknownOrganization for a caller who was a member at the first request, and is no longer."""
+    """Raise UnknownOrganization if the caller is no longer a member.
+
+    The caller was one when the request ran first; now they only ask for its answer.
+    """
     if (organization := named_in_path(request)) is not None:
         held = await change.permitted(organization, request.user.id, [MEMBERSHIP])
         require_held(held, organization, MEMBERSHIP)
 
 
 def answer(body: Any, receipts: list[Receipt], status: int) -> Response[Any]:
-    """Return the answer to a committed change: 202 while SpiceDB has not confirmed it."""
+    """Return the answer to a committed change. It is 202 while SpiceDB has not confirmed the change."""
     headers = {}
     changed = [receipt for receipt in receipts if receipt.position > 0]
     if changed:

@@ -1,4 +1,4 @@
-"""The same request sent twice is done once (`Idempotency-Key`)."""
+"""Run a request once, however often it is sent with the same `Idempotency-Key`."""
 
 import hashlib
 from dataclasses import dataclass
@@ -15,9 +15,9 @@ from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.service import Service
 from teamaccess.storage import IdempotencyKey, LedgerApplication, OrganizationId
 
-CLAIM = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
-"""Held until the request with the key is committed or rolled back."""
-KEPT = timedelta(days=1)
+TRY_LOCK_KEY = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:key, 20240))")
+"""A lock that lasts until the request with the key is committed or rolled back."""
+KEY_LIFE = timedelta(days=1)
 LONGEST_KEY = 255
 
 
@@ -44,14 +44,14 @@ class IdempotencyKeyReused(Conflict):
 
 @dataclass
 class Replay(Exception):
-    """The request was done before; this is what it was answered."""
+    """The request ran before. This is its answer."""
 
     status_code: int
     body: Any
     positions: dict[str, int]
 
     async def receipts(self, service: Service) -> list[Receipt]:
-        """Return how far the change has come by now."""
+        """Return the current progress of the change."""
         async with service.reads() as session:
             return [
                 Receipt(
@@ -69,11 +69,12 @@ class Replay(Exception):
 
 
 async def begin_once(change: Change, request: Request[Any, Any, Any]) -> IdempotencyKey | None:
-    """Claim the request's key in this change's transaction; None where it has none.
+    """Claim the request's key in this change's transaction. Return None if the request has no key.
 
-    SECURITY: it never waits for another request with the key, which may be about another organization:
-    this change holds its organization's lock already. Raises IdempotencyKeyInUse instead, Replay when
-    the request was done before, and IdempotencyKeyReused when that was another request.
+    SECURITY: this change holds its organization's lock, and another request with the key may be about
+    another organization. So it never waits for that request: it raises IdempotencyKeyInUse.
+
+    Raises Replay if the request ran before, and IdempotencyKeyReused if a different request had the key.
     """
     key = request.headers.get("Idempotency-Key")
     if key is None or request.user is None:
@@ -82,11 +83,11 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
         raise InvalidIdempotencyKey
     fingerprint = await _fingerprint(request)
     actor = change.attribution.actor
-    if not await change.session.scalar(CLAIM, {"key": f"{actor} {key}"}):
+    if not await change.session.scalar(TRY_LOCK_KEY, {"key": f"{actor} {key}"}):
         raise IdempotencyKeyInUse
     await change.session.execute(
         delete(IdempotencyKey).where(
-            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEPT
+            IdempotencyKey.actor == actor, IdempotencyKey.created_at < change.now - KEY_LIFE
         )
     )
     claimed: IdempotencyKey | None = await change.session.scalar(
@@ -103,15 +104,17 @@ async def begin_once(change: Change, request: Request[Any, Any, Any]) -> Idempot
     return claimed
 
 
-async def finish_once(change: Change, once: IdempotencyKey, status_code: int, body: Any) -> None:
-    """Keep the answer with the key, in the same transaction as what it answers."""
-    once.status_code = status_code
-    once.body = msgspec.to_builtins(body)
-    once.positions = {str(k): v for k, v in (await change.decide()).items()}
+async def finish_once(
+    change: Change, claimed_key: IdempotencyKey, status_code: int, body: Any
+) -> None:
+    """Store the answer with the key, in the transaction of the change itself."""
+    claimed_key.status_code = status_code
+    claimed_key.body = msgspec.to_builtins(body)
+    claimed_key.positions = {str(k): v for k, v in (await change.decide()).items()}
 
 
 async def _fingerprint(request: Request[Any, Any, Any]) -> bytes:
-    """Return a hash of everything that decides what the request does."""
+    """Return a hash of everything that determines what the request does."""
     digest = hashlib.sha256(f"{request.method} {request.url.path}\n".encode())
     if (condition := request.headers.get("If-Match")) is not None:
         digest.update(f"If-Match: {condition}\n".encode())

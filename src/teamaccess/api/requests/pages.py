@@ -1,4 +1,4 @@
-"""Lists in pages: an opaque cursor says where the next one begins."""
+"""Lists in pages. An opaque cursor says where the next page begins."""
 
 import base64
 import binascii
@@ -15,12 +15,13 @@ from teamaccess.storage import is_local_id
 LONGEST_PAGE = 1000
 
 Limit = Annotated[
-    int, QueryParameter(ge=1, le=LONGEST_PAGE, description="How many items at the most.")
+    int, QueryParameter(ge=1, le=LONGEST_PAGE, description="The largest number of items to return.")
 ]
 Cursor = Annotated[
     str | None,
     QueryParameter(
-        max_length=500, description="`next_cursor` of the page before; none for the first."
+        max_length=500,
+        description="`next_cursor` of the previous page. Omit it for the first page.",
     ),
 ]
 
@@ -49,7 +50,7 @@ def page(
     key: Callable[[Row], tuple[datetime | str, str]],
     item: Callable[[Row], Item],
 ) -> Page[Item]:
-    """Return the first `limit` of the rows; one row more means that there is a next page."""
+    """Return the first `limit` rows as a page. One row more means that there is a next page."""
     shown = rows[:limit]
     more = encode(key(shown[-1])) if len(rows) > limit else None
     return Page(items=[item(row) for row in shown], next_cursor=more)
@@ -61,7 +62,7 @@ def encode(key: tuple[datetime | str, str]) -> str:
 
 
 def decode(cursor: str | None) -> tuple[datetime, str] | None:
-    """Return the key that a cursor continues after; raises InvalidCursor."""
+    """Return the key after which a cursor continues. Raises InvalidCursor."""
     if cursor is None:
         return None
     try:

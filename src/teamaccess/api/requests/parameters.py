@@ -1,4 +1,4 @@
-"""What routes take besides a body: parts of the path, and what is provided to them."""
+"""The types of routes' parameters other than the body: path parameters and dependencies."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ from teamaccess.service import Service
 from teamaccess.storage import User
 
 AnyRequest = Request[Any, Any, Any]
-"""The request itself, for who is asking."""
+"""The request itself, for routes that need more of it than its parameters."""
 
-InPath = FromPath[str]
-"""An id in the path; one that nothing has is a 404."""
+PathId = FromPath[str]
+"""An id in the path. An unknown id is answered with 404."""
 
-TheService = NamedDependency[Service]
+ServiceDependency = NamedDependency[Service]
 """The process's connections."""
 
-SignedIn = NamedDependency[User]
-"""The signed-in user; without one the answer is 401, for an operator 403."""
+SignedInUser = NamedDependency[User]
+"""The signed-in user. An anonymous caller gets a 401, an operator a 403."""

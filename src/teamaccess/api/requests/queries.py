@@ -1,4 +1,4 @@
-"""Queries: a parameter that no route knows is a slip of the hand, and not a wish for everything."""
+"""Refuse query parameters that the route does not have. They are typing mistakes."""
 
 from typing import Any
 
@@ -8,8 +8,8 @@ from litestar.openapi.spec import OpenAPIType, Schema
 
 from teamaccess.common.errors import Invalid
 
-LONGEST_TOLD = 100
-"""Characters of a made-up name that the refusal repeats."""
+LONGEST_QUOTE = 100
+"""How many characters of an unknown name the error repeats."""
 
 
 class UnknownParameter(Invalid):
@@ -27,26 +27,30 @@ class DuplicateParameter(Invalid):
     message = "The query parameter {parameter!r} is given {count} times. Give it once."
 
 
-def refuse_unknown(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Raise UnknownParameter for one that the description of the route does not have.
+def refuse_unknown_parameters(
+    connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler
+) -> None:
+    """Raise UnknownParameter for a parameter that the route's OpenAPI description does not have.
 
-    Litestar passes over it, so that a misspelt filter or cursor would answer with the whole list. What
-    is not described at all takes what it is given. Raises DuplicateParameter where one value is expected.
+    Litestar ignores such a parameter, so a misspelt filter or cursor would return the whole list. A route
+    without a description takes any parameter.
+
+    Raises DuplicateParameter for several values of a parameter that takes one.
     """
-    given = connection.query_params
-    if not given or (known := _described(connection)) is None:
+    query = connection.query_params
+    if not query or (described := _described(connection)) is None:
         return
-    for parameter in given:
-        if parameter not in known:
+    for parameter in query:
+        if parameter not in described:
             raise UnknownParameter(
-                parameter=parameter[:LONGEST_TOLD], parameters=list(known) or ["none"]
+                parameter=parameter[:LONGEST_QUOTE], parameters=list(described) or ["none"]
             )
-        if (count := len(given.getall(parameter))) > 1 and not known[parameter]:
+        if (count := len(query.getall(parameter))) > 1 and not described[parameter]:
             raise DuplicateParameter(parameter=parameter, count=count)
 
 
 def _described(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, bool] | None:
-    """Return the parameters of the route, and of each whether it takes several values."""
+    """Return the route's parameters, and for each whether it takes several values."""
     paths = connection.app.openapi_schema.paths or {}
     path = paths.get(connection.scope["path_template"])
     operation = getattr(path, str(connection.scope.get("method")).lower(), None)
@@ -60,7 +64,7 @@ def _described(connection: ASGIConnection[Any, Any, Any, Any]) -> dict[str, bool
 
 
 def _is_list(schema: object) -> bool:
-    """Whether a parameter takes several values, perhaps among other things."""
+    """Whether a parameter may take several values."""
     if not isinstance(schema, Schema):
         return False
     return schema.type == OpenAPIType.ARRAY or any(map(_is_list, schema.one_of or ()))

@@ -1,4 +1,4 @@
-"""A request is received as a whole before anything else happens with it."""
+"""Receive the whole body of a request before anything else begins."""
 
 from collections import Counter
 
@@ -12,7 +12,7 @@ from teamaccess.common.errors import Invalid
 
 LARGEST_BODY = 64 * 1024
 LARGEST_BATCH = 256 * 1024
-"""A thousand of the longest names: the largest body that any route takes."""
+"""The largest body that any route takes. It fits a thousand of the longest names."""
 SENT_ONCE = {
     b"authorization": "Authorization",
     b"content-length": "Content-Length",
@@ -23,7 +23,7 @@ SENT_ONCE = {
     b"teamaccess-on-behalf-of": "Teamaccess-On-Behalf-Of",
     b"transfer-encoding": "Transfer-Encoding",
 }
-"""Headers with one value. Sent twice, one of the two would win here and the other one in a proxy."""
+"""Headers with one value. If one is sent twice, we and a proxy might each take a different one."""
 
 
 class DuplicateHeader(Invalid):
@@ -32,11 +32,11 @@ class DuplicateHeader(Invalid):
     message = "The header {header} is sent {count} times. Send it once."
 
 
-class ReceiveWhole(ASGIMiddleware):
-    """Reads the body, and then lets the rest of the application begin.
+class ReceiveBody(ASGIMiddleware):
+    """Reads the body, and only then calls the rest of the application.
 
-    The outermost step. The server limits how long a body may take; a client that goes away or is too slow
-    is given up here, and nothing has begun for it.
+    It is the outermost middleware. The server limits how long a body may take. If the client goes away
+    or is too slow, this step ends the request, and nothing has begun for it.
     """
 
     scopes = (ScopeType.HTTP,)
@@ -45,26 +45,26 @@ class ReceiveWhole(ASGIMiddleware):
         """Raise DuplicateHeader, and RequestEntityTooLarge for a body beyond the limit."""
         refuse_duplicates(scope)
         handler: HTTPRouteHandler = scope["route_handler"]  # type: ignore[assignment]
-        most = handler.resolve_request_max_body_size()
-        body = await whole_body(scope, receive, LARGEST_BODY if most is None else most)
+        max_bytes = handler.resolve_request_max_body_size()
+        body = await whole_body(scope, receive, LARGEST_BODY if max_bytes is None else max_bytes)
         if body is not None:
             await next_app(scope, _Received(body, receive), send)
 
 
 def refuse_duplicates(scope: Scope) -> None:
-    """Raise DuplicateHeader for a header that is sent twice and has one value."""
+    """Raise DuplicateHeader for a header of `SENT_ONCE` that is sent several times."""
     counts = Counter(name.lower() for name, _ in scope["headers"])
     for name, header in SENT_ONCE.items():
         if counts[name] > 1:
             raise DuplicateHeader(header=header, count=counts[name])
 
 
-async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
-    """Return the body once all of it is here, None if the client has gone.
+async def whole_body(scope: Scope, receive: Receive, max_bytes: int) -> bytes | None:
+    """Return the body when all of it has arrived, or None if the client has gone.
 
-    Raises RequestEntityTooLarge as soon as it is too large, or says that it will be.
+    Raises RequestEntityTooLarge as soon as more than `max_bytes` have arrived or are announced.
     """
-    if _declared_length(scope) > most:
+    if _declared_length(scope) > max_bytes:
         raise RequestEntityTooLarge
     parts = bytearray()
     while True:
@@ -72,19 +72,19 @@ async def whole_body(scope: Scope, receive: Receive, most: int) -> bytes | None:
         if message["type"] != "http.request":
             return None
         parts += message["body"]
-        if len(parts) > most:
+        if len(parts) > max_bytes:
             raise RequestEntityTooLarge
         if not message["more_body"]:
             return bytes(parts)
 
 
 def _declared_length(scope: Scope) -> int:
-    said = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
-    return int(said) if said.isdigit() else 0
+    length = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
+    return int(length) if length.isdigit() else 0
 
 
 class _Received:
-    """A `receive` that has the body already; afterwards the client can only go away."""
+    """An ASGI `receive` that returns the body first. After that, the client can only disconnect."""
 
     def __init__(self, body: bytes, receive: Receive) -> None:
         self._body: bytes | None = body

@@ -1,7 +1,7 @@
-"""No caller keeps another one waiting for long: rates, and turns for requests.
+"""Keep callers from delaying each other: request rates, and fair slots for requests.
 
-Changes and auditors' questions give their slot up when they are admitted. They have turns of their own,
-which they wait for while they hold nothing (`ledger/turns.py`, `audit/turns.py`).
+Changes and audit questions release their slot once they are admitted. They have their own queues
+(`changes/change_queue.py`, `audit/state/queue.py`), and hold nothing while they wait there.
 """
 
 import asyncio
@@ -16,8 +16,8 @@ from litestar import Request
 from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
-from teamaccess.api.identity.callers import Caller, Operator, refuse_ended
-from teamaccess.api.requests.connected import while_connected
+from teamaccess.api.identity.callers import Caller, Operator, require_valid_credential
+from teamaccess.api.requests.cancellation import while_connected
 from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
@@ -26,28 +26,29 @@ from teamaccess.ledger import OnBehalf, clock
 from teamaccess.service import Service
 from teamaccess.storage import User
 
-AT_ONCE = 8
-"""Requests of known callers that a process works on at once; the others wait."""
+SLOTS = 8
+"""How many requests of authenticated callers a process runs at once. Further ones wait."""
 SHARE_ALONE = 4
-"""Of these one tenant's while no other one asks anything."""
+"""How many slots one tenant gets while no other tenant sends requests."""
 SHARE_AMONG_OTHERS = 1
-"""Of these one tenant's otherwise: at every step another's request waits for one of them at most."""
-REST = 3.0
-"""How many times as long as a request took its slot then rests, if its tenant has more waiting and others
-ask, too. So one tenant has a quarter of the process's time at most, however many requests it sends."""
-LATELY_SECONDS = 1.0
-"""How long ago others have asked who count as asking."""
-ANONYMOUS_AT_ONCE = 2
-"""Requests without a valid token, of which there may be any number."""
+"""How many slots one tenant gets while other tenants send requests too. So at each step, a request waits
+for at most one request of each other tenant."""
+REST_FACTOR = 3.0
+"""A slot rests this many times as long as its request took, if the tenant has more requests waiting and
+other tenants send requests too. So one tenant gets at most a quarter of the process's time."""
+RECENT_SECONDS = 1.0
+"""A tenant counts as sending requests if it sent one within this time."""
+ANONYMOUS_SLOTS = 2
+"""How many requests without a valid token a process runs at once."""
 LONGEST_PAUSE_SECONDS = 1.0
-"""A request that is refused for its rate is answered after a pause: whoever repeats it at once costs
-little."""
-ALWAYS = frozenset({"/healthz"})
-"""Whoever watches over the process must hear that it lives, however busy it is."""
+"""The longest pause before a request is refused for its rate. The pause slows down clients that repeat a
+refused request at once."""
+NEVER_WAITS = frozenset({"/healthz"})
+"""A monitor must learn that the process lives, however busy it is."""
 PROBES = frozenset({"/readyz", "/metrics"})
-"""These have slots of their own: a process that does not answer them is taken out of service."""
-JUDGED_FOR_SECONDS = 0.05
-"""How long the judgement of a token is good for a request that waits."""
+"""These have their own slots, because a process that does not answer them is taken out of service."""
+RECHECK_AFTER_SECONDS = 0.05
+"""If a request has waited longer than this for a slot, its credential is checked again."""
 
 
 class TooManyRequests(TooMany):
@@ -61,7 +62,7 @@ class TooManyRequests(TooMany):
 
 
 class Rates:
-    """How many requests each principal sends, whatever tokens it has."""
+    """Limits how many requests a second each principal sends, over all its tokens."""
 
     def __init__(self, per_second: float, burst: int) -> None:
         self._per_second = per_second
@@ -69,12 +70,12 @@ class Rates:
         self._refused: TTLCache[bytes, float] = TTLCache(MOST_KEYS, LONGEST_PAUSE_SECONDS)
 
     async def refuse_known(self, token: bytes | None) -> None:
-        """Raise TooManyRequests for a token that was refused just now, before anything is looked up."""
+        """Raise TooManyRequests for a token that was refused just now, without any query."""
         if token is not None and (until := self._refused.get(_digest(token))) is not None:
             await self._refuse(until - time.monotonic())
 
     async def count(self, principal: str, token: bytes | None, cost: int = 1) -> None:
-        """Count requests of an authenticated principal; raises TooManyRequests."""
+        """Count `cost` requests of an authenticated principal. Raises TooManyRequests."""
         if not (wait := self._limit.excess(principal, cost)):
             return
         if token is not None:
@@ -87,39 +88,39 @@ class Rates:
 
 
 class RefuseRepeated(ASGIMiddleware):
-    """Runs before authentication, which takes a query to the database."""
+    """Refuses tokens over their rate before authentication, which costs a query to PostgreSQL."""
 
     def __init__(self, rates: Rates) -> None:
         self._rates = rates
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Go on unless this token has just been refused."""
+        """Continue unless this token has just been refused."""
         await self._rates.refuse_known(_token(scope))
         await next_app(scope, receive, send)
 
 
 class FairRequests(ASGIMiddleware):
-    """Runs after authentication: counts the caller's requests, and has tenants take turns."""
+    """Counts requests after authentication, and gives tenants slots in turn."""
 
     def __init__(self, rates: Rates, tokens: KnownTokens) -> None:
         self._rates, self._tokens = rates, tokens
-        self._known = FairSlots(AT_ONCE, SHARE_ALONE)
-        self._asking: dict[str, float] = {}
-        """The two parties that asked last, and when."""
+        self._authenticated = FairSlots(SLOTS, SHARE_ALONE)
+        self._last_requests: dict[str, float] = {}
+        """The two tenants (or callers without a tenant) that sent the last requests, and when."""
         self._shares: WeakValueDictionary[str, LoopShare] = WeakValueDictionary()
-        self._anonymous = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
-        self._probes = FairSlots(ANONYMOUS_AT_ONCE, ANONYMOUS_AT_ONCE)
+        self._anonymous = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
+        self._probes = FairSlots(ANONYMOUS_SLOTS, ANONYMOUS_SLOTS)
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Go on when it is the caller's turn."""
+        """Continue when the caller has a slot."""
         caller: Caller = scope.get("user")
         if caller is None:
-            if scope["path"] in ALWAYS:
+            if scope["path"] in NEVER_WAITS:
                 await next_app(scope, receive, send)
                 return
             slots = self._probes if scope["path"] in PROBES else self._anonymous
             async with _Slot(slots, None, None, scope) as slot:
-                await next_app(scope, receive, slot.answering(send))
+                await next_app(scope, receive, slot.release_on_answer(send))
             return
         service: Service = scope["litestar_app"].state.service
         principal, token = _principal(scope, caller), _token(scope)
@@ -132,35 +133,38 @@ class FairRequests(ASGIMiddleware):
         alone = self._is_alone(party, began)
         share = self._shares.setdefault(party, LoopShare(partial(self._others_ask, party)))
         current_share.set(share)
-        self._known.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
+        self._authenticated.share = SHARE_ALONE if alone else SHARE_AMONG_OTHERS
         if _is_large(scope):
             next_app = while_connected(next_app)
-        async with _Slot(self._known, party, principal, scope, rest=0.0 if alone else REST) as slot:
-            if time.monotonic() - began > JUDGED_FOR_SECONDS:
+        rest = 0.0 if alone else REST_FACTOR
+        async with _Slot(self._authenticated, party, principal, scope, rest) as slot:
+            if time.monotonic() - began > RECHECK_AFTER_SECONDS:
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
-                    await refuse_ended(session, scope["state"].get("shown"), await clock(session))
-            await next_app(scope, receive, slot.answering(send))
+                    await require_valid_credential(
+                        session, scope["state"].get("credential"), await clock(session)
+                    )
+            await next_app(scope, receive, slot.release_on_answer(send))
 
     def _is_alone(self, party: str, now: float) -> bool:
-        """Note that the party asks, and return whether no other one has asked lately."""
-        others = {name: at for name, at in self._asking.items() if name != party}
+        """Record the party's request. Return whether no other party has sent one recently."""
+        others = {name: at for name, at in self._last_requests.items() if name != party}
         newest = max(others, key=others.__getitem__, default=None)
-        self._asking = {party: now}
+        self._last_requests = {party: now}
         if newest is not None:
-            self._asking[newest] = others[newest]
+            self._last_requests[newest] = others[newest]
         return not self._others_ask(party)
 
     def _others_ask(self, party: str) -> bool:
-        """Return whether another party has asked lately."""
+        """Return whether another party has sent a request recently."""
         now = time.monotonic()
         return any(
-            name != party and now - at <= LATELY_SECONDS for name, at in self._asking.items()
+            name != party and now - at <= RECENT_SECONDS for name, at in self._last_requests.items()
         )
 
 
 class _Slot:
-    """A slot that is held until the answer begins: whoever reads it slowly keeps nobody waiting."""
+    """A slot that is held until the answer begins, so a slow reader does not hold it."""
 
     def __init__(
         self,
@@ -181,10 +185,10 @@ class _Slot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        self.give_up()
+        self.release()
 
-    def give_up(self) -> None:
-        """Let the next one have it; nothing happens the second time."""
+    def release(self) -> None:
+        """Give the slot to the next request. Calling it again does nothing."""
         if not self._held:
             return
         self._held = False
@@ -194,43 +198,46 @@ class _Slot:
         else:
             self._slots.release(self._party)
 
-    def answering(self, send: Send) -> Send:
-        """Return the same, with the slot given up before the first message."""
+    def release_on_answer(self, send: Send) -> Send:
+        """Return a `send` that releases the slot before the first message."""
 
         async def answer(message: Message) -> None:
-            self.give_up()
+            self.release()
             await send(message)
 
         return answer
 
 
-def give_up_slot(request: Request[Any, Any, Any]) -> None:
-    """Give up the request's slot before it waits for something else.
+def release_slot(request: Request[Any, Any, Any]) -> None:
+    """Release the request's slot before the request waits for something else.
 
-    SECURITY: whoever can make a request wait would otherwise hold a slot that others need.
+    SECURITY: otherwise a caller who can make a request wait would hold a slot that others need.
     """
     slot: _Slot | None = request.scope["state"].get("slot")
     if slot is not None:
-        slot.give_up()
+        slot.release()
 
 
-async def count_more(request: Request[Any, Any, Any], cost: int) -> None:
-    """Count a request that costs as much as several; raises TooManyRequests."""
+async def count_extra(request: Request[Any, Any, Any], cost: int) -> None:
+    """Count `cost` further requests for a request that costs as much. Raises TooManyRequests."""
     rates: Rates | None = request.scope["state"].get("rates")
     if rates is not None and cost > 0:
         await rates.count(_principal(request.scope, request.user), _token(request.scope), cost)
 
 
 def _principal(scope: Scope, caller: User | Operator) -> str:
-    """Return who sends the requests: of a service account that acts for members the account."""
+    """Return the principal whose requests are counted.
+
+    If a service account acts for a member, it is the service account.
+    """
     if isinstance(caller, Operator):
         return f"operator:{caller.name}"
-    shown = scope.get("auth")
-    return f"user:{shown.account if isinstance(shown, OnBehalf) else caller.id}"
+    credential = scope.get("auth")
+    return f"user:{credential.account if isinstance(credential, OnBehalf) else caller.id}"
 
 
 def _is_large(scope: Scope) -> bool:
-    """Return whether the request is an auditor's question or a plan."""
+    """Return whether the request is an audit question or a plan."""
     return "/audit/" in str(scope.get("path_template", ""))
 
 
@@ -239,5 +246,5 @@ def _token(scope: Scope) -> bytes | None:
 
 
 def _digest(token: bytes) -> bytes:
-    """Return what stands for a token in memory, where no secret stays."""
+    """Return a hash of a token, because secrets must not stay in memory."""
     return blake2b(token, digest_size=16).digest()

@@ -1,4 +1,4 @@
-"""Access requests: asked, listed, approved, declined, withdrawn."""
+"""Access requests: make, list, approve, decline and withdraw them."""
 
 from litestar import get, post
 from litestar.params import FromQuery, JSONBody
@@ -6,7 +6,7 @@ from litestar.status_codes import HTTP_200_OK
 
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.access_requests import decide
@@ -32,31 +32,31 @@ ONE = ALL + "/{access_request:str}"
 async def ask_for_access(
     change: OrganizationChange, data: JSONBody[NewAccessRequest]
 ) -> AccessRequestView:
-    """Ask for a role or an action for a while; members who may give it decide."""
+    """Ask for a role or an action for some hours. Members who may give it decide."""
     role = RoleId(data.role) if data.role is not None else None
     reason = clean("reason", data.reason, LONGEST_REASON)
     request = AccessRequestInput(role, data.action, data.duration_hours, reason)
-    return await _shown(change, await ask(change, request))
+    return await _view_of(change, await ask(change, request))
 
 
 @get(ALL, operation_id="list_access_requests")
 async def show_access_requests(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     status: FromQuery[AccessRequestStatus | None] = None,
     mine: FromQuery[bool] = False,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[AccessRequestView]:
-    """List one's own requests and those that one may decide on, the newest first."""
-    sight = await _sight(service, organization, actor)
+    """List the caller's own requests and the requests that they may decide, the newest first."""
+    visible = await _visible_to(service, organization, actor)
     before = decode(cursor)
     async with service.reads() as session:
         rows = await list_requests(
             session,
             service.catalog,
-            sight,
+            visible,
             status,
             mine,
             (before[0], RequestId(before[1])) if before else None,
@@ -73,21 +73,21 @@ async def show_access_requests(
 
 @get(ONE, operation_id="get_access_request")
 async def show_access_request(
-    organization: InPath, access_request: InPath, actor: SignedIn, service: TheService
+    organization: PathId, access_request: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> AccessRequestView:
-    """Return a request of one's own, or one that one may decide on."""
-    sight = await _sight(service, organization, actor)
+    """Return a request that the caller made or may decide."""
+    visible = await _visible_to(service, organization, actor)
     async with service.reads() as session:
-        found = await get_request(session, service.catalog, sight, RequestId(access_request))
-        return AccessRequestView.of(found, await reasons_of(session, [found]))
+        row = await get_request(session, service.catalog, visible, RequestId(access_request))
+        return AccessRequestView.of(row, await reasons_of(session, [row]))
 
 
 @post(ONE + "/approve", status_code=HTTP_200_OK, operation_id="approve_access_request")
 @changes
 async def approve_access_request(
-    access_request: InPath, change: OrganizationChange, data: JSONBody[Approval]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Approval]
 ) -> AccessRequestView:
-    """Give what another member asked for, from now on, for as long as they asked or shorter."""
+    """Approve another member's request. Access begins now and lasts at most as long as requested."""
     approved = await decide.approve(
         change,
         RequestId(access_request),
@@ -95,34 +95,34 @@ async def approve_access_request(
         RoleId(data.role) if data.role is not None else None,
         _cleaned(data.reason),
     )
-    return await _shown(change, approved)
+    return await _view_of(change, approved)
 
 
 @post(ONE + "/decline", status_code=HTTP_200_OK, operation_id="decline_access_request")
 @changes
 async def decline_access_request(
-    access_request: InPath, change: OrganizationChange, data: JSONBody[Refusal]
+    access_request: PathId, change: OrganizationChange, data: JSONBody[Refusal]
 ) -> AccessRequestView:
-    """Give nothing of what another member asked for."""
+    """Decline another member's request."""
     declined = await decide.decline(change, RequestId(access_request), _cleaned(data.reason))
-    return await _shown(change, declined)
+    return await _view_of(change, declined)
 
 
 @post(ONE + "/withdraw", status_code=HTTP_200_OK, operation_id="withdraw_access_request")
 @changes
 async def withdraw_access_request(
-    access_request: InPath, change: OrganizationChange
+    access_request: PathId, change: OrganizationChange
 ) -> AccessRequestView:
-    """Take back one of the caller's own requests."""
-    return await _shown(change, await withdraw(change, RequestId(access_request)))
+    """Withdraw the caller's own request."""
+    return await _view_of(change, await withdraw(change, RequestId(access_request)))
 
 
-async def _sight(service: Service, organization: str, actor: User) -> Sight:
+async def _visible_to(service: Service, organization: str, actor: User) -> Sight:
     id = OrganizationId(organization)
     return Sight(id, actor.id, await service.reading.actions(id, actor.id))
 
 
-async def _shown(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:
+async def _view_of(change: OrganizationChange, request: AccessRequest) -> AccessRequestView:
     return AccessRequestView.of(request, await reasons_of(change.session, [request]))
 
 

@@ -11,9 +11,9 @@ from litestar.params import QueryParameter
 from litestar.response import Stream
 
 from teamaccess.api.identity.callers import attribution
-from teamaccess.api.requests.auditable import auditable, still_auditable
-from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
@@ -26,22 +26,30 @@ from teamaccess.views.tables import rows_as_csv
 CSV = "text/csv"
 LINES = "application/x-ndjson"
 EVIDENCE = "Teamaccess-Evidence"
-"""The header with what JSON has as `evidence`: a table has no place for it."""
+"""The header with the JSON answer's `evidence`, because a CSV table has no place for it."""
 Action = Annotated[
-    str, QueryParameter(min_length=1, max_length=64, description="An action, or of the resource.")
+    str,
+    QueryParameter(
+        min_length=1, max_length=64, description="An action of the catalog, or of the resource."
+    ),
 ]
 Resource = Annotated[
-    str | None, QueryParameter(max_length=200, description="type:id, as in webhook:wh_1.")
+    str | None,
+    QueryParameter(max_length=200, description="An object as type:id, as in webhook:wh_1."),
 ]
-Whose = Annotated[str, QueryParameter(min_length=1, max_length=100, description="A user's id.")]
-At = Annotated[
+UserParameter = Annotated[
+    str, QueryParameter(min_length=1, max_length=100, description="A user's id.")
+]
+AtParameter = Annotated[
     datetime | None,
-    QueryParameter(description="A past time with its zone, as 2026-03-31T23:59:59Z; now without."),
+    QueryParameter(
+        description="A past time with its zone, as in 2026-03-31T23:59:59Z. Omit it for the present."
+    ),
 ]
-By = Annotated[
+BasisParameter = Annotated[
     Basis,
     QueryParameter(
-        description="What counts at that time: what was decided, or what had reached SpiceDB."
+        description="What counts at that time: what was decided, or what SpiceDB had by then."
     ),
 ]
 
@@ -56,138 +64,141 @@ class NoUserId(Invalid):
 
 
 class TableAnswer(Protocol):
-    """An answer of many rows, which can be had row by row and as a spreadsheet, too."""
+    """An answer of many rows. Callers can also get it as CSV, or as one line of JSON for each row."""
 
     @property
     def evidence(self) -> Evidence:
-        """What makes it evidence."""
+        """The question, the position and the counts that make the answer evidence."""
 
     @property
     def items(self) -> Sequence[object]:
-        """Its rows."""
+        """The rows as JSON objects."""
 
     @property
     def changes(self) -> Sequence[object]:
-        """What the rows refer to."""
+        """The changes that the rows refer to."""
 
     @property
     def people(self) -> Sequence[object]:
-        """Who made these changes."""
+        """The people who made these changes."""
 
     def table(self) -> Iterator[list[str]]:
-        """Yield its rows."""
+        """Yield the heading and the rows as cells."""
 
 
 @get("/v1/organizations/{organization:str}/audit/who-can", operation_id="list_permission_holders")
 async def show_who_can(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
+    organization: PathId,
+    service: ServiceDependency,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[WhoCanView]:
-    """Show everybody who can do something, with every way in which each of them can.
+    """List everybody who can do something, with every reason why.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     scope = await _scope(request, service, organization, at, basis)
     answer = await service.audit.who_can(scope, action, resource)
     view = await asyncio.to_thread(WhoCanView.of, answer)
-    return await _shown(request, service, scope, view)
+    return await _respond(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/what-can", operation_id="list_permissions_of_user")
 async def show_what_can(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
-    user: Whose,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    organization: PathId,
+    service: ServiceDependency,
+    user: UserParameter,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[WhatCanView]:
-    """Show everything that somebody can do, with every way in which they can.
+    """List everything that a user can do, with every reason why.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     scope = await _scope(request, service, organization, at, basis)
     answer = await service.audit.what_can(scope, _user_id(user))
     view = await asyncio.to_thread(WhatCanView.of, answer)
-    return await _shown(request, service, scope, view)
+    return await _respond(request, service, scope, view)
 
 
 @get("/v1/organizations/{organization:str}/audit/why", operation_id="explain_permission")
 async def show_why(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
-    user: Whose,
+    organization: PathId,
+    service: ServiceDependency,
+    user: UserParameter,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> WhyView:
-    """Say whether somebody can do something, and why, or why not and what would allow it."""
+    """Explain why a user can do something, or why not and which changes would allow it."""
     scope = await _scope(request, service, organization, at, basis)
     answer = await service.audit.why(scope, _user_id(user), action, resource)
-    await still_auditable(request, service, scope.organization)
+    await recheck_audit_access(request, service, scope.organization)
     return WhyView.of(answer.why, answer.remedies)
 
 
 @get("/v1/organizations/{organization:str}/audit/matrix", operation_id="get_permission_matrix")
 async def show_matrix(
     request: AnyRequest,
-    organization: InPath,
-    service: TheService,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    organization: PathId,
+    service: ServiceDependency,
+    at: AtParameter = None,
+    basis: BasisParameter = Basis.DECIDED,
 ) -> Response[MatrixView]:
-    """Show every active member by every action.
+    """List every active member with their actions.
 
-    As JSON, or as text/csv or application/x-ndjson where that is asked for.
+    The answer is JSON, or text/csv or application/x-ndjson if `Accept` asks for it.
     """
     scope = await _scope(request, service, organization, at, basis)
     answer = await service.audit.matrix(scope)
     view = await asyncio.to_thread(MatrixView.of, answer)
-    return await _shown(request, service, scope, view)
+    return await _respond(request, service, scope, view)
 
 
 async def _scope(
     request: AnyRequest, service: Service, organization: str, at: datetime | None, basis: Basis
 ) -> AuditScope:
-    """Return what the question is about if the caller may ask it; raises what `auditable` does."""
-    id = await auditable(request, service, organization)
-    give_up_slot(request)
+    """Authorize the caller, and return the scope of the question.
+
+    Raises SignInRequired, UnknownOrganization and MissingPermission.
+    """
+    id = await authorize_audit(request, service, organization)
+    release_slot(request)
     return AuditScope(id, at, basis, attribution(request).caller)
 
 
 def _user_id(user: str) -> str:
-    """Return the id; raises NoUserId for anything else, so that a slip is not answered with "no"."""
+    """Return the user's id. Raises NoUserId, because a mistyped id must not get the answer "no"."""
     if not is_local_id(user):
         raise NoUserId(user=user)
     return user
 
 
-async def _shown(
+async def _respond(
     request: AnyRequest, service: Service, scope: AuditScope, answer: TableAnswer
 ) -> Response[Any]:
-    await still_auditable(request, service, scope.organization)
+    await recheck_audit_access(request, service, scope.organization)
     try:
-        wanted = request.accept.best_match([MediaType.JSON, CSV, LINES])
-    except (ValueError, OverflowError):  # a quality that is no number, which HTTP lets us ignore
-        wanted = None
-    if wanted == CSV:
+        media_type = request.accept.best_match([MediaType.JSON, CSV, LINES])
+    except (ValueError, OverflowError):  # a quality that is not a number, which HTTP lets us ignore
+        media_type = None
+    if media_type == CSV:
         headers = {EVIDENCE: msgspec.json.encode(answer.evidence).decode()}
         lines = rows_as_csv(answer.table())
         return Stream(lines, media_type=CSV, headers=headers)
-    if wanted == LINES:
+    if media_type == LINES:
         return Stream(_lines(answer), media_type=LINES)
     return Response(answer)
 
 
 def _lines(answer: TableAnswer) -> Iterator[bytes]:
-    """Yield the answer line by line; the last one says that it is whole."""
+    """Yield the answer line by line. The last line shows that the answer is complete."""
     yield _line(evidence=answer.evidence)
     for change in answer.changes:
         yield _line(change=change)

@@ -1,4 +1,4 @@
-"""How far a change has come on its way into SpiceDB."""
+"""Follow a change into SpiceDB."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ from litestar import get
 from litestar.params import PathParameter
 
 from teamaccess.api.identity.callers import attribution
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.common.errors import NotFound
 from teamaccess.ledger.entry import in_person
 from teamaccess.storage import (
@@ -33,29 +33,29 @@ class UnknownChange(NotFound):
 @get("/v1/organizations/{organization:str}/changes/{position:int}", operation_id="get_change")
 async def show_change(
     request: AnyRequest,
-    organization: InPath,
+    organization: PathId,
     position: Position,
-    actor: SignedIn,
-    service: TheService,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> ChangeView:
     """Return whether a ledger position is pending, applied or refused, and its ZedToken.
 
-    Members are told of every one, and others of what they have made themselves: who founds an
-    organization or leaves it is no member while SpiceDB does not know of it yet, or not any more.
+    Members may see every position. Other callers may see the changes they made themselves, because a
+    person who creates an organization or leaves it is not a member in SpiceDB at that time.
     """
     id = OrganizationId(organization)
     async with service.reads() as session:
-        known = is_organization_id(id)
-        made = await session.get(LedgerEntry, (id, position)) if known else None
-        if made is None or in_person(made.actor) != attribution(request).actor:
+        is_id = is_organization_id(id)
+        entry = await session.get(LedgerEntry, (id, position)) if is_id else None
+        if entry is None or in_person(entry.actor) != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
-        found = await session.get(LedgerApplication, (id, position))
-    if found is None:
+        application = await session.get(LedgerApplication, (id, position))
+    if application is None:
         raise UnknownChange(organization=organization, position=position)
-    status = ApplicationStatus(found.status)
+    status = ApplicationStatus(application.status)
     if status is ApplicationStatus.SKIPPED:
-        status = ApplicationStatus.REFUSED  # it was, and an operator has given it up
-    return ChangeView(status=status, zed_token=found.zed_token)
+        status = ApplicationStatus.REFUSED  # SpiceDB refused it, and then an operator skipped it
+    return ChangeView(status=status, zed_token=application.zed_token)
 
 
 routes = [show_change]

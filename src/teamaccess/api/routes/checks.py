@@ -1,4 +1,4 @@
-"""May somebody do something: for those who do not speak gRPC."""
+"""Check permissions over HTTP, for services that do not use gRPC."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -10,8 +10,8 @@ from msgspec import UNSET
 
 from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Caller, Operator
-from teamaccess.api.requests.parameters import AnyRequest, TheService
-from teamaccess.api.requests.throttling import count_more
+from teamaccess.api.requests.parameters import AnyRequest, ServiceDependency
+from teamaccess.api.requests.throttling import count_extra
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.resources.questions import question_about
 from teamaccess.directory.users.find import UnknownUser
@@ -30,28 +30,28 @@ class NobodyToCheck(Invalid):
 
 @post("/v1/check", status_code=HTTP_200_OK, operation_id="check_permissions")
 async def check(
-    request: AnyRequest, service: TheService, data: JSONBody[ChecksInput]
+    request: AnyRequest, service: ServiceDependency, data: JSONBody[ChecksInput]
 ) -> ChecksView:
-    """Say who may do what, no older than the last change in force in each organization."""
-    # SECURITY: a question costs what a request costs, so each counts against the caller's rate
-    await count_more(request, len(data.checks) - 1)
+    """Check permissions. The answers include every change that is in force in its organization."""
+    # SECURITY: a check costs as much as a request, so each one counts against the caller's rate
+    await count_extra(request, len(data.checks) - 1)
     by_organization: dict[OrganizationId, list[int]] = defaultdict(list)
-    for place, each in enumerate(data.checks):
-        by_organization[OrganizationId(each.organization)].append(place)
+    for index, each in enumerate(data.checks):
+        by_organization[OrganizationId(each.organization)].append(index)
     answers: dict[int, CheckView] = {}
-    for organization, places in by_organization.items():
-        mine = [data.checks[place] for place in places]
-        views = await _answered(service, request.user, organization, mine)
-        answers.update(zip(places, views, strict=True))
-    return ChecksView([answers[place] for place in sorted(answers)])
+    for organization, indexes in by_organization.items():
+        group = [data.checks[index] for index in indexes]
+        views = await _answers_about(service, request.user, organization, group)
+        answers.update(zip(indexes, views, strict=True))
+    return ChecksView([answers[index] for index in sorted(answers)])
 
 
-async def _answered(
+async def _answers_about(
     service: Service, caller: Caller, organization: OrganizationId, checks: Sequence[CheckInput]
 ) -> list[CheckView]:
-    """Return the answers about one organization, if the caller may ask."""
-    users = [_whose(caller, each) for each in checks]
-    await _refuse_curious(service, caller, organization, users)
+    """Return the answers about one organization, if the caller may ask these questions."""
+    users = [_user_asked_about(caller, each) for each in checks]
+    await _require_may_ask(service, caller, organization, users)
     objects = [
         question_about(service.catalog, organization, each.action, each.resource or None)
         for each in checks
@@ -74,10 +74,13 @@ async def _answered(
     ]
 
 
-async def _refuse_curious(
+async def _require_may_ask(
     service: Service, caller: Caller, organization: OrganizationId, users: Sequence[UserId]
 ) -> None:
-    """Raise UnknownOrganization for who is no member, MissingPermission for who asks about others."""
+    """Raise UnknownOrganization if the caller is not a member.
+
+    Raises MissingPermission if the caller asks about other users without `view_audit`.
+    """
     if isinstance(caller, User):
         if set(users) == {caller.id}:
             await service.reading.require_membership(organization, caller.id)
@@ -85,8 +88,8 @@ async def _refuse_curious(
             await service.reading.require(organization, caller.id, "view_audit")
 
 
-def _whose(caller: Caller, each: CheckInput) -> UserId:
-    """Return whom the question is about: the caller, unless it says otherwise."""
+def _user_asked_about(caller: Caller, each: CheckInput) -> UserId:
+    """Return the user whom the check names, by default the caller."""
     if not isinstance(caller, User | Operator):
         raise SignInRequired
     if each.user is UNSET:

@@ -1,4 +1,4 @@
-"""Whether the process lives, and whether it can do its work."""
+"""Health checks: whether the process lives, and whether it can do its work."""
 
 from litestar import Response, get
 from litestar.openapi import ResponseSpec
@@ -6,13 +6,13 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.parameters import AnyRequest
-from teamaccess.api.status import Readiness, TheStatus
+from teamaccess.api.status import Readiness, StatusDependency
 from teamaccess.delivery.status import LedgerStatus, Stopped
 
 
 @get("/healthz", operation_id="get_liveness")
 async def alive() -> dict[str, str]:
-    """Return 200 while the process answers at all."""
+    """Return 200 while the process lives."""
     return {"status": "ok"}
 
 
@@ -20,16 +20,20 @@ async def alive() -> dict[str, str]:
     "/readyz",
     responses={
         503: ResponseSpec(
-            dict[str, object], generate_examples=False, description="Something does not answer"
+            dict[str, object],
+            generate_examples=False,
+            description="PostgreSQL or SpiceDB does not answer",
         )
     },
     operation_id="get_readiness",
 )
-async def ready(request: AnyRequest, process_status: TheStatus) -> Response[dict[str, object]]:
-    """Return 200 if PostgreSQL and SpiceDB answer, else 503.
+async def ready(
+    request: AnyRequest, process_status: StatusDependency
+) -> Response[dict[str, object]]:
+    """Return 200 if PostgreSQL and SpiceDB answer, and 503 otherwise.
 
-    One organization's trouble is not everybody's: organizations that an entry has stopped do not make the
-    process unready. Only an operator is told which they are and why.
+    A stopped organization does not make the process unready, because the others still work. Only an
+    operator sees which organizations have stopped, and why.
     """
     operator = isinstance(request.user, Operator)
     readiness = await (
@@ -61,10 +65,11 @@ def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:
 
 
 def _stopped(stopped: Stopped, *, operator: bool) -> dict[str, object]:
-    """Return what is told of an organization that has stopped.
+    """Return the view of a stopped organization.
 
-    SECURITY: anybody may ask, so all but operators learn only how many there are: the organization, how
-    much has changed there, and the refusal, which quotes relationships, are a tenant's own business.
+    SECURITY: anonymous callers may ask, so only operators see more than the number of stopped
+    organizations. The id, the position and the refusal (which quotes relationships) are private to the
+    tenant.
     """
     if not operator:
         return {"organization": None, "position": None, "refusal": None}

@@ -1,4 +1,4 @@
-"""Invitations: sent, listed, sent again, withdrawn, accepted."""
+"""Invitations: send, list, resend, cancel and accept them."""
 
 from datetime import timedelta
 
@@ -9,11 +9,11 @@ from litestar.status_codes import HTTP_200_OK, HTTP_204_NO_CONTENT
 
 from teamaccess.access.authorize import OnlyInPerson
 from teamaccess.access.giving import RoleTwice
-from teamaccess.api.identity.callers import Operator, attribution, judge_again
+from teamaccess.api.identity.callers import Operator, attribution, recheck_credential
 from teamaccess.api.requests.edge import answer, changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.changes.events.users import AcceptanceRefused
 from teamaccess.common.errors import TeamaccessError
@@ -24,7 +24,7 @@ from teamaccess.directory.invitations.find import list_invitations
 from teamaccess.directory.invitations.letter import compose
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.issuer import Login
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
 from teamaccess.ledger import NotCommitted, OutcomeUnknown
 from teamaccess.ledger.session import refusing_busy
 from teamaccess.service import Service
@@ -49,20 +49,20 @@ log = structlog.get_logger()
 @post("/v1/organizations/{organization:str}/invitations", operation_id="invite_member")
 @changes
 async def invite(
-    change: OrganizationChange, service: TheService, data: JSONBody[NewInvitation]
+    change: OrganizationChange, service: ServiceDependency, data: JSONBody[NewInvitation]
 ) -> InvitationView:
-    """Invite an address; the mail with the link is sent once the invitation is committed."""
+    """Invite a person by mail. The mail with the link is sent after the commit."""
     life = timedelta(hours=data.expires_in_hours)
     key = service.keys.invitees
-    letter = await offer.invite(change, data.email, once_each(data), key, life)
+    letter = await offer.invite(change, data.email, distinct_roles(data), key, life)
     return await send(change, service, letter)
 
 
 @get("/v1/organizations/{organization:str}/invitations", operation_id="list_invitations")
 async def show_invitations(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     status: FromQuery[InvitationStatus | None] = None,
     cursor: Cursor = None,
     limit: Limit = 100,
@@ -92,8 +92,8 @@ async def show_invitations(
     operation_id="cancel_invitation",
 )
 @changes
-async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> None:
-    """Cancel an invitation, pending or expired."""
+async def cancel_invitation(invitation: PathId, change: OrganizationChange) -> None:
+    """Cancel a pending or expired invitation."""
     await offer.cancel(change, InvitationId(invitation))
 
 
@@ -104,63 +104,68 @@ async def cancel_invitation(invitation: InPath, change: OrganizationChange) -> N
 )
 @changes
 async def resend_invitation(
-    invitation: InPath, change: OrganizationChange, service: TheService
+    invitation: PathId, change: OrganizationChange, service: ServiceDependency
 ) -> InvitationView:
-    """Send an invitation again with a new link; the link that was sent before is dead."""
+    """Send an invitation again with a new link. The previous link stops working."""
     letter = await offer.resend(change, InvitationId(invitation))
     return await send(change, service, letter)
 
 
 @post("/v1/invitations/accept", status_code=HTTP_200_OK, operation_id="accept_invitation")
 async def accept(
-    request: AnyRequest, service: TheService, data: JSONBody[AcceptInvitation]
+    request: AnyRequest, service: ServiceDependency, data: JSONBody[AcceptInvitation]
 ) -> Response[AcceptedView]:
-    """Accept an invitation: for a new address the link is the proof, a known user signs in."""
+    """Accept an invitation. A new person needs only the link. An existing user must sign in."""
     name = clean("name", data.name, LONGEST_NAME) if data.name is not None else None
     if isinstance(request.user, Operator):
         raise acceptance.AcceptsForSomebodyElse
     if not isinstance(request.auth, Claims | Login | None):
         raise OnlyInPerson
-    who = attribution(request)
+    attributed = attribution(request)
     async with service.reads() as session:
         offered = await acceptance.addressed(session, data.token, await service.now())
     organization = offered.organization_id
-    give_up_slot(request)
+    release_slot(request)
     try:
-        async with service.ledger.change(who, organization) as change:
+        async with service.ledger.change(attributed, organization) as change:
             signed_in = await still_signed_in(request, change)
             user = await acceptance.accept(change, offered.id, data.token, signed_in, name)
-            token = issue(service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE)
+            token = issue_access_token(
+                service.keys, Audience.USER, user.id, change.now, LONGEST_LIFE
+            )
             receipts = await service.ledger.commit(change)
     except (NotCommitted, OutcomeUnknown):
-        raise  # that is no refusal
+        raise  # these are not refusals
     except TeamaccessError as refused:
         request.scope["state"]["refusal_recorded"] = True
         await service.refusals.record(
-            who, AcceptanceRefused(code=refused.code), organization, offered.id
+            attributed, AcceptanceRefused(code=refused.code), organization, offered.id
         )
         raise
     return answer(AcceptedView(organization, user.id, token), receipts, HTTP_200_OK)
 
 
 async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
-    """Return who asks, None for nobody; raises InvalidToken if their sessions were ended meanwhile.
+    """Lock and return the caller's row, or return None for an anonymous caller.
 
-    Accepting begins a new session, which must not outlive an end of all of them at the same time: that
-    waits for this change. SECURITY: this one never waits for that, for it holds the organization's lock,
-    and whoever asks could hold their own row; it is refused instead. Raises OrganizationBusy.
+    Accepting starts a new session. If the caller ends all their sessions at the same time, the new one
+    must end too. So ending sessions waits for this change, through the lock on the user's row.
+
+    SECURITY: this change never waits for that lock, because it holds the organization's lock and the
+    caller could keep their own row locked. Raises OrganizationBusy instead, and InvalidToken if the
+    caller's sessions have ended.
     """
     if request.user is None:
         return None
     at_once = {"key_share": True, "nowait": True}
     with refusing_busy(*(standing.organization for standing in change.standing)):
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
-    await judge_again(request, change)
+    await recheck_credential(request, change)
     return user
 
 
 async def send(change: Change, service: Service, letter: Letter) -> InvitationView:
-    """Have the mail sent after the commit, never before; the view tells whether it was taken."""
+    """Schedule the mail for after the commit. The view's `delivery` then says whether it was sent."""
     view = InvitationView.of(letter.invitation, change.now)
     organization = await change.session.get_one(Organization, letter.invitation.organization_id)
     mail = compose(letter, organization.name, service.settings.public_url)
@@ -169,7 +174,8 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
         try:
             await service.mailer.send(mail)
             view.delivery = "sent"
-        except Exception as error:  # whatever it is, the invitation is committed and can be resent
+        except Exception as error:
+            # the invitation is committed, and can be resent after any failure
             cause = repr(error).replace(letter.invitation.email, "the invited address")
             log.error("mail_failed", invitation=letter.invitation.id, cause=cause)
             view.delivery = "failed"
@@ -178,8 +184,8 @@ async def send(change: Change, service: Service, letter: Letter) -> InvitationVi
     return view
 
 
-def once_each(data: NewInvitation) -> list[RoleId]:
-    """Return the offered roles; raises RoleTwice."""
+def distinct_roles(data: NewInvitation) -> list[RoleId]:
+    """Return the offered roles. Raises RoleTwice."""
     roles = [RoleId(each if isinstance(each, str) else each.role) for each in data.roles]
     for role in roles:
         if roles.count(role) > 1:

@@ -11,7 +11,7 @@ from teamaccess.access.giving import RoleTwice, ends_of
 from teamaccess.access.holdings import role_set_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
@@ -40,9 +40,9 @@ class RolesChangedMeanwhile(PreconditionFailed):
 
 @get("/v1/organizations/{organization:str}/members", operation_id="list_members")
 async def show_members(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     role: Annotated[str | None, QueryParameter(max_length=64)] = None,
     status: FromQuery[MembershipStatus | None] = None,
     team: Annotated[str | None, QueryParameter(max_length=64)] = None,
@@ -50,7 +50,7 @@ async def show_members(
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[MemberView]:
-    """List members in the order they joined, with roles, status and last activity."""
+    """List members in the order in which they joined, with roles, status and last activity."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -75,9 +75,9 @@ async def show_members(
 
 @get("/v1/organizations/{organization:str}/members/{user:str}", operation_id="get_member")
 async def show_member(
-    organization: InPath, user: InPath, actor: SignedIn, service: TheService
+    organization: PathId, user: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[MemberView]:
-    """Return a member; the ETag names the roles."""
+    """Return a member. The ETag identifies their roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -94,14 +94,14 @@ async def show_member(
 )
 @changes
 async def change_member_roles(
-    user: InPath,
+    user: PathId,
     change: OrganizationChange,
     data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> MemberView:
-    """Give a member exactly these roles; the roles that stay are in force throughout."""
-    roles = once_each(data.roles)
-    member, before = await act.change_roles(change, UserId(user), roles, _reason(data))
+    """Replace a member's roles. Roles that stay remain in force throughout."""
+    roles = expiry_by_role(data.roles)
+    member, before = await act.change_member_roles(change, UserId(user), roles, _reason(data))
     refuse_changed(if_match, etag_of_roles(before), RolesChangedMeanwhile, user=user)
     return await _view(change, member)
 
@@ -111,9 +111,9 @@ async def change_member_roles(
 )
 @changes
 async def change_membership(
-    user: InPath, change: OrganizationChange, data: JSONBody[MemberPatch]
+    user: PathId, change: OrganizationChange, data: JSONBody[MemberPatch]
 ) -> MemberView:
-    """Let a membership end at a time, or without an end."""
+    """Set or remove the expiry of a membership."""
     member = await act.change_end(change, UserId(user), data.expires_at, _reason(data))
     return await _view(change, member)
 
@@ -125,9 +125,9 @@ async def change_membership(
 )
 @revokes
 async def suspend_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """Take away everything that a member can do, and keep the roles for their return."""
+    """Take away everything a member can do. Their roles are kept for when they return."""
     await act.suspend(change, UserId(user), _reason(data))
 
 
@@ -138,9 +138,9 @@ async def suspend_member(
 )
 @changes
 async def reactivate_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """Give a suspended member everything back."""
+    """Reactivate a suspended member with the roles they had."""
     await act.reactivate(change, UserId(user), _reason(data))
 
 
@@ -151,10 +151,10 @@ async def reactivate_member(
 )
 @revokes
 async def remove_member(
-    user: InPath, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
+    user: PathId, change: OrganizationChange, data: JSONBody[ReasonInput | None] = None
 ) -> None:
-    """End a membership, everything that depends on it, and the member's sessions."""
-    await act.remove(change, UserId(user), _reason(data))
+    """Remove a member, with everything that depends on the membership, and end their sessions."""
+    await act.remove_member(change, UserId(user), _reason(data))
 
 
 @post(
@@ -168,8 +168,8 @@ async def leave(change: OrganizationChange) -> None:
     await act.leave(change)
 
 
-def once_each(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
+def expiry_by_role(roles: list[RoleInput]) -> dict[RoleId, datetime | None]:
+    """Return each role's expiry. Raises RoleTwice."""
     ends: dict[RoleId, datetime | None] = {}
     for each in roles:
         if each.role in ends:

@@ -1,4 +1,4 @@
-"""Organizations, and what the caller may do in them."""
+"""Organizations, and the caller's permissions in them."""
 
 from typing import Any
 
@@ -10,10 +10,10 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Operator
-from teamaccess.api.requests.auditable import audits_all
+from teamaccess.api.requests.audit_access import audits_every_organization
 from teamaccess.api.requests.edge import changes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import AnyRequest, InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.changes import Change, OrganizationChange
 from teamaccess.common.errors import Forbidden
 from teamaccess.directory.organizations import create
@@ -37,7 +37,7 @@ class NotForEverybody(Forbidden):
 
 
 def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRouteHandler) -> None:
-    """Raise SignInRequired before a change is opened for nobody."""
+    """Raise SignInRequired before a change is opened for an anonymous caller."""
     if connection.user is None:
         raise SignInRequired
 
@@ -47,44 +47,46 @@ def refuse_anonymous(connection: ASGIConnection[Any, Any, Any, Any], _: BaseRout
 async def create_organization(
     request: AnyRequest, change: Change, data: JSONBody[NewOrganization]
 ) -> OrganizationView:
-    """Make an organization. Where the catalog says so, the caller becomes its administrator."""
+    """Create an organization. If the catalog allows it, the caller becomes its administrator."""
     founder = request.user if isinstance(request.user, User) else None
     if founder is not None:
         founder = await change.session.get_one(User, founder.id)
-    return OrganizationView.of(await create.create(change, data.id, data.name, founder))
+    return OrganizationView.of(
+        await create.create_organization(change, data.id, data.name, founder)
+    )
 
 
 @get("/v1/organizations", operation_id="list_organizations")
 async def show_organizations(
     request: AnyRequest,
-    service: TheService,
+    service: ServiceDependency,
     all: FromQuery[bool] = False,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[OrganizationView]:
-    """List the organizations that the caller is an active member of; an operator sees all.
+    """List the organizations in which the caller is an active member.
 
-    So does an auditor of all organizations who asks for `all`.
+    An operator sees all organizations. With `all`, so does an auditor of all organizations.
     """
-    mine: list[OrganizationId] | None = None
+    own: list[OrganizationId] | None = None
     match request.user:
         case User() if all:
-            if not await audits_all(request, service):
+            if not await audits_every_organization(request, service):
                 raise NotForEverybody
         case User(id=user):
-            mine = await service.reading.organizations(user)
+            own = await service.reading.organizations(user)
         case Operator():
             pass
         case _:
             raise SignInRequired
     async with service.reads() as session:
-        rows = await list_organizations(session, mine, decode(cursor), limit + 1)
+        rows = await list_organizations(session, own, decode(cursor), limit + 1)
     return page(rows, limit, lambda row: (row.created_at, row.id), OrganizationView.of)
 
 
 @get("/v1/organizations/{organization:str}", operation_id="get_organization")
 async def show_organization(
-    organization: InPath, actor: SignedIn, service: TheService
+    organization: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> OrganizationView:
     """Return an organization."""
     id = OrganizationId(organization)
@@ -98,8 +100,8 @@ async def show_organization(
 async def rename_organization(
     change: OrganizationChange, data: JSONBody[OrganizationPatch]
 ) -> OrganizationView:
-    """Give an organization another name."""
-    return OrganizationView.of(await create.rename(change, data.name))
+    """Change an organization's display name."""
+    return OrganizationView.of(await create.rename_organization(change, data.name))
 
 
 @delete(
@@ -109,15 +111,15 @@ async def rename_organization(
 )
 @changes
 async def delete_organization(change: OrganizationChange) -> None:
-    """End an organization for everybody; its id is never used again."""
-    await create.end(change)
+    """Delete an organization for all its members. Its id is never used again."""
+    await create.delete_organization(change)
 
 
 @get("/v1/organizations/{organization:str}/permissions", operation_id="list_own_permissions")
 async def show_permissions(
-    organization: InPath, actor: SignedIn, service: TheService
+    organization: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> PermissionsView:
-    """Return every action that the caller may do."""
+    """List the actions that the caller may do in an organization."""
     id = OrganizationId(organization)
     actions = await service.reading.actions(id, actor.id)
     return PermissionsView(organization, actor.id, sorted(actions))

@@ -1,4 +1,4 @@
-"""What would change, before anything is written; and making it real, if nothing has changed since."""
+"""Plan changes before anything is written, and make them if nothing has changed since."""
 
 import asyncio
 
@@ -7,14 +7,14 @@ from litestar.params import JSONBody
 from litestar.status_codes import HTTP_200_OK
 
 from teamaccess.api.identity.callers import attribution
-from teamaccess.api.requests.auditable import auditable, still_auditable
+from teamaccess.api.requests.audit_access import authorize_audit, recheck_audit_access
 from teamaccess.api.requests.edge import changes
-from teamaccess.api.requests.parameters import AnyRequest, InPath, TheService
+from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency
 from teamaccess.api.requests.preconditions import IfMatch, matches
-from teamaccess.api.requests.throttling import give_up_slot
+from teamaccess.api.requests.throttling import release_slot
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import make_all
-from teamaccess.catalog import Catalog, InvalidCatalog, read
+from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid
@@ -42,14 +42,14 @@ class PlanNeeded(Invalid):
     operation_id="plan_changes",
 )
 async def make_plan(
-    request: AnyRequest, organization: InPath, service: TheService, data: JSONBody[PlanInput]
+    request: AnyRequest, organization: PathId, service: ServiceDependency, data: JSONBody[PlanInput]
 ) -> Response[PlanView]:
-    """Say who would gain and who would lose which action; nothing is written.
+    """Show who would gain and lose which action. Nothing is written.
 
-    The ETag names the state that the plan was made of.
+    The ETag identifies the state for which the plan was made.
     """
-    id = await auditable(request, service, organization)
-    give_up_slot(request)
+    id = await authorize_audit(request, service, organization)
+    release_slot(request)
     caller = attribution(request).caller
     catalog = None
     if data.catalog is not None:
@@ -63,7 +63,7 @@ async def make_plan(
         service.audit.sources, service.ledger, id, data.changes, catalog, asker, caller
     )
     view = await asyncio.to_thread(PlanView.of, found)
-    await still_auditable(request, service, id)
+    await recheck_audit_access(request, service, id)
     return Response(view, headers={"ETag": f'"{found.state}"'})
 
 
@@ -76,8 +76,8 @@ async def make_plan(
 async def make_changes(
     change: OrganizationChange, data: JSONBody[ChangesInput], if_match: IfMatch = None
 ) -> ChangesMade:
-    """Make changes together, all or nothing, if the organization is as it was when they were planned."""
-    if if_match is None or "*" in if_match:  # any state is not the one that was planned
+    """Make changes together, all or none, if the organization has not changed since their plan."""
+    if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
         raise PlanNeeded
     refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
@@ -88,12 +88,12 @@ async def make_changes(
 
 def _catalog(name: str, text: str) -> Catalog:
     try:
-        return read(text, name)
+        return read_catalog(text, name)
     except InvalidCatalog as invalid:
-        told = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
+        mistakes = [f"line {each.line}: {each.message}" for each in invalid.mistakes]
         if invalid.left_out:
-            told.append(f"and {invalid.left_out} more")
-        raise BadCatalog(mistakes=told) from invalid
+            mistakes.append(f"and {invalid.left_out} more")
+        raise BadCatalog(mistakes=mistakes) from invalid
 
 
 routes = [make_plan, make_changes]

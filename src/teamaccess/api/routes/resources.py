@@ -1,4 +1,4 @@
-"""Objects that services register, and grants on them."""
+"""Objects that services register, and the grants on them."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.changes import OrganizationChange
@@ -20,8 +20,8 @@ from teamaccess.directory.resources.find import get_resource, list_resources, ty
 from teamaccess.directory.resources.grants import (
     GrantEnds,
     GrantKey,
+    grant_key_of,
     grants_on,
-    key_of,
     replace_grants,
 )
 from teamaccess.storage import Grant, HolderKind, OrganizationId, ResourceId, UserId
@@ -44,19 +44,23 @@ ONE = f"{EVERYWHERE}/{{type:str}}/{{resource:str}}"
 @put(ONE, operation_id="register_resource")
 @changes
 async def register_resource(
-    type: InPath,
-    resource: InPath,
+    type: PathId,
+    resource: PathId,
     change: OrganizationChange,
     data: JSONBody[NewResource | None] = None,
 ) -> ResourceView:
-    """Register an object; one that is registered in the same way stays as it is."""
+    """Register an object. Registering it again with the same values changes nothing."""
     creator = UserId(data.creator) if data is not None and data.creator is not None else None
     return ResourceView.of(await register.register(change, type, ResourceId(resource), creator))
 
 
 @get(ONE, operation_id="get_resource")
 async def show_resource(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> ResourceView:
     """Return an object."""
     id = OrganizationId(organization)
@@ -68,21 +72,21 @@ async def show_resource(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="remove_resource")
 @revokes
-async def remove_resource(type: InPath, resource: InPath, change: OrganizationChange) -> None:
-    """Remove an object with everything that was granted on it; its id is never registered again."""
-    await register.remove(change, type, ResourceId(resource))
+async def remove_resource(type: PathId, resource: PathId, change: OrganizationChange) -> None:
+    """Remove an object with all grants on it. Its id can never be registered again."""
+    await register.remove_resource(change, type, ResourceId(resource))
 
 
 @get(f"{EVERYWHERE}/{{type:str}}", operation_id="list_resources")
 async def show_resources(
-    organization: InPath,
-    type: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    type: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ResourceView]:
-    """List the objects of a type in the order in which they were registered."""
+    """List the objects of a type, in the order of their registration."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     kind, after = type_of(service.catalog, type), decode(cursor)
@@ -101,7 +105,7 @@ async def show_resources(
 async def change_resources(
     change: OrganizationChange, data: JSONBody[ResourceBatch]
 ) -> ResourceResultsView:
-    """Register and remove up to a thousand objects in one change: all of them, or none."""
+    """Register and remove up to a thousand objects in one change, all or none."""
     operations = [item.resource_operation for item in data.items]
     results = await register.apply(change, operations)
     return ResourceResultsView(
@@ -129,38 +133,42 @@ class GrantsChangedMeanwhile(PreconditionFailed):
 
 @get(GRANTS, operation_id="list_grants")
 async def show_grants(
-    organization: InPath, type: InPath, resource: InPath, actor: SignedIn, service: TheService
+    organization: PathId,
+    type: PathId,
+    resource: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
 ) -> Response[GrantsView]:
-    """Return all that is granted on an object; the ETag names it."""
+    """List the grants on an object. The ETag identifies them."""
     id, key = OrganizationId(organization), (type, ResourceId(resource))
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
     async with service.reads() as session:
         await get_resource(session, service.catalog, id, key)
         found = await grants_on(session, id, key)
-    ends = {key_of(grant): grant.expires_at for grant in found}
-    return Response(view(found, now), headers={"ETag": etag_of(ends)})
+    ends = {grant_key_of(grant): grant.expires_at for grant in found}
+    return Response(view(found, now), headers={"ETag": etag_of_grants(ends)})
 
 
 @put(GRANTS, operation_id="replace_grants")
 @changes
 async def change_grants(
-    type: InPath,
-    resource: InPath,
+    type: PathId,
+    resource: PathId,
     change: OrganizationChange,
     data: JSONBody[GrantsInput],
     if_match: IfMatch = None,
 ) -> GrantsView:
-    """Have exactly these grants on an object; the grants that stay are in force throughout."""
+    """Replace the grants on an object. Grants that stay remain in force throughout."""
     key = (type, ResourceId(resource))
-    grants, before = await replace_grants(change, key, once_each(data.grants))
+    grants, before = await replace_grants(change, key, expiry_by_grant(data.grants))
     name = f"{type}:{resource}"
-    refuse_changed(if_match, etag_of(before), GrantsChangedMeanwhile, resource=name)
+    refuse_changed(if_match, etag_of_grants(before), GrantsChangedMeanwhile, resource=name)
     return view(grants, change.now)
 
 
-def once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
-    """Return the grants with their ends; raises GrantTwice."""
+def expiry_by_grant(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
+    """Return each grant's expiry. Raises GrantTwice."""
     wanted: dict[GrantKey, datetime | None] = {}
     for each in grants:
         if each.user is not UNSET:
@@ -174,11 +182,11 @@ def once_each(grants: Sequence[GrantInput]) -> dict[GrantKey, datetime | None]:
 
 
 def view(grants: Sequence[Grant], now: datetime) -> GrantsView:
-    """Return those that are in force."""
+    """Return the view of the grants that are in force at `now`."""
     return GrantsView([GrantView.of(each) for each in grants if each.active(now)])
 
 
-def etag_of(grants: GrantEnds) -> str:
+def etag_of_grants(grants: GrantEnds) -> str:
     """Return the ETag of the grants on an object, with their ends."""
     return etag([f"{grant} {end}" for grant, end in grants.items()])
 

@@ -1,4 +1,4 @@
-"""Roles: the catalog's, and those that an organization makes itself."""
+"""Roles: the catalog's predefined roles, and an organization's custom roles."""
 
 from typing import Annotated
 
@@ -9,22 +9,24 @@ from msgspec import UNSET
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag, refuse_changed
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Invalid, PreconditionFailed
 from teamaccess.common.text import LONGEST_NAME, LONGEST_REASON, clean
+from teamaccess.directory.roles import remove
 from teamaccess.directory.roles.find import RoleEntry, get_role, list_roles
 from teamaccess.directory.roles.holders import Holders
-from teamaccess.directory.roles.make import Description, RoleState, clone, make, replace
-from teamaccess.directory.roles.remove import remove
+from teamaccess.directory.roles.make import Description, RoleState, clone, create_role, replace
 from teamaccess.storage import CustomRole, OrganizationId, RoleId
 from teamaccess.views.roles import NewRole, RoleReplacement, RoleView, parts_of
 
-Instead = Annotated[
+ReassignTo = Annotated[
     str | None,
     QueryParameter(
-        min_length=1, max_length=64, description="The role that holders get instead, or `none`."
+        min_length=1,
+        max_length=64,
+        description="The role that its holders get instead, or `none` to give them no other role.",
     ),
 ]
 
@@ -43,13 +45,13 @@ class RoleIdStays(Invalid):
 
 @get("/v1/organizations/{organization:str}/roles", operation_id="list_roles")
 async def show_roles(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[RoleView]:
-    """List the roles, the predefined ones first, with how many hold each."""
+    """List the roles with the number of their holders, predefined roles first."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now, after = await service.now(), decode(cursor)
@@ -69,16 +71,21 @@ async def show_roles(
 
 @get("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="get_role")
 async def show_role(
-    organization: InPath, role: InPath, actor: SignedIn, service: TheService
+    organization: PathId, role: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[RoleView]:
-    """Return a role, and what its selectors would add by now; the ETag names what PUT replaces."""
+    """Return a role, and the actions that its selectors would add today.
+
+    The ETag identifies everything that PUT replaces.
+    """
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
     async with service.reads() as session:
         found = await get_role(session, service.catalog, id, RoleId(role), now)
     headers = (
-        {"ETag": etag_of(RoleState.of(found.role))} if isinstance(found.role, CustomRole) else None
+        {"ETag": etag_of_role(RoleState.of(found.role))}
+        if isinstance(found.role, CustomRole)
+        else None
     )
     return Response(RoleView.of(found, service.catalog), headers=headers)
 
@@ -86,11 +93,11 @@ async def show_role(
 @post("/v1/organizations/{organization:str}/roles", operation_id="create_role")
 @changes
 async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> RoleView:
-    """Create a role of actions that the caller holds, or clone one."""
+    """Create a custom role from actions that the caller has, or clone a role."""
     about = described(data)
     if data.clone_of is UNSET:
         assert data.actions is not UNSET  # noqa: S101 - the body is refused without either
-        role = await make(change, data.id, about, parts_of(data.actions))
+        role = await create_role(change, data.id, about, parts_of(data.actions))
         return RoleView.of(RoleEntry(role, Holders()), change.catalog)
     role, left_out = await clone(change, data.id, about, RoleId(data.clone_of))
     view = RoleView.of(RoleEntry(role, Holders()), change.catalog)
@@ -101,17 +108,17 @@ async def make_role(change: OrganizationChange, data: JSONBody[NewRole]) -> Role
 @put("/v1/organizations/{organization:str}/roles/{role:str}", operation_id="replace_role")
 @changes
 async def replace_role(
-    role: InPath,
+    role: PathId,
     change: OrganizationChange,
     data: JSONBody[RoleReplacement],
     if_match: IfMatch = None,
 ) -> RoleView:
-    """Replace what a role is and allows, for all its holders at once."""
+    """Replace a custom role. The change takes effect for all its holders at once."""
     id = RoleId(role)
     _, before = await replace(change, id, described(data), parts_of(data.actions))
     if data.id not in (UNSET, id):
         raise RoleIdStays(role=id)
-    refuse_changed(if_match, etag_of(before), RoleChangedMeanwhile, role=role)
+    refuse_changed(if_match, etag_of_role(before), RoleChangedMeanwhile, role=role)
     found = await get_role(change.session, change.catalog, change.organization, id, change.now)
     return RoleView.of(found, change.catalog)
 
@@ -122,13 +129,15 @@ async def replace_role(
     operation_id="delete_role",
 )
 @revokes
-async def delete_role(role: InPath, change: OrganizationChange, reassign: Instead = None) -> None:
-    """Delete a role; for a role in use, say which role its holders get instead."""
-    await remove(change, RoleId(role), reassign)
+async def delete_role(
+    role: PathId, change: OrganizationChange, reassign: ReassignTo = None
+) -> None:
+    """Delete a custom role. If members hold it, `reassign` must name their new role, or `none`."""
+    await remove.delete_role(change, RoleId(role), reassign)
 
 
 def described(data: NewRole | RoleReplacement) -> Description:
-    """Return what people are told of the role; raises InvalidText."""
+    """Return the role's cleaned name and description. Raises InvalidText."""
     text = data.description
     return Description(
         clean("name", data.name, LONGEST_NAME),
@@ -136,7 +145,7 @@ def described(data: NewRole | RoleReplacement) -> Description:
     )
 
 
-def etag_of(role: RoleState) -> str:
+def etag_of_role(role: RoleState) -> str:
     """Return the ETag of everything about a role that PUT replaces."""
     return etag((role.name, role.description, sorted(role.actions), role.selectors))
 

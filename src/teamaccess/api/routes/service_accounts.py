@@ -1,4 +1,4 @@
-"""Service accounts: machines that are members, and the tokens that they sign in with."""
+"""Service accounts: programs that are members, and their API tokens."""
 
 from datetime import datetime, timedelta
 
@@ -8,8 +8,8 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
-from teamaccess.api.routes.members import once_each
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
+from teamaccess.api.routes.members import expiry_by_role
 from teamaccess.changes import OrganizationChange
 from teamaccess.directory.members.find import roles_held
 from teamaccess.directory.members.listing import MemberFilter, list_members
@@ -35,8 +35,8 @@ TOKEN = TOKENS + "/{api_token:str}"
 async def create_service_account(
     change: OrganizationChange, data: JSONBody[NewServiceAccount]
 ) -> ServiceAccountView:
-    """Create a service account with these roles; it signs in with tokens that are created for it."""
-    account = await keep.create(change, data.name, wanted(data.roles))
+    """Create a service account with these roles. It signs in with its own API tokens."""
+    account = await keep.create_service_account(change, data.name, expiry_by_role_or_id(data.roles))
     users = [account.user_id]
     held = await roles_held(change.session, change.organization, users, change.now)
     return ServiceAccountView.of(account, held.get(account.user_id, ()))
@@ -44,9 +44,9 @@ async def create_service_account(
 
 @get(ALL, operation_id="list_service_accounts")
 async def show_service_accounts(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[ServiceAccountView]:
@@ -64,7 +64,7 @@ async def show_service_accounts(
 
 @get(ONE, operation_id="get_service_account")
 async def show_service_account(
-    organization: InPath, account: InPath, actor: SignedIn, service: TheService
+    organization: PathId, account: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> ServiceAccountView:
     """Return a service account."""
     id = OrganizationId(organization)
@@ -78,52 +78,54 @@ async def show_service_account(
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_service_account")
 @revokes
-async def delete_service_account(account: InPath, change: OrganizationChange) -> None:
-    """Delete a service account, its roles and its tokens."""
+async def delete_service_account(account: PathId, change: OrganizationChange) -> None:
+    """Delete a service account with its roles and tokens."""
     await keep.delete(change, UserId(account))
 
 
 @post(TOKENS, operation_id="create_token")
 @changes
 async def create_token(
-    account: InPath, change: OrganizationChange, data: JSONBody[NewToken]
+    account: PathId, change: OrganizationChange, data: JSONBody[NewToken]
 ) -> TokenView:
-    """Create a token for a service account. Its secret is in this answer and nowhere else."""
+    """Create a token for a service account. Only this answer contains its secret."""
     life = timedelta(days=data.expires_in_days)
-    return shown_once(change, await tokens.issue(change, UserId(account), data.name, life))
+    return reveal_secret_once(
+        change, await tokens.issue_api_token(change, UserId(account), data.name, life)
+    )
 
 
 @get(TOKENS, operation_id="list_tokens")
 async def show_tokens(
-    organization: InPath,
-    account: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    account: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TokenView]:
-    """List a service account's tokens without their secrets, ended ones too, the oldest first."""
-    id, whose = OrganizationId(organization), UserId(account)
+    """List a service account's tokens, the oldest first, with ended ones and without secrets."""
+    id, account_id = OrganizationId(organization), UserId(account)
     await service.reading.require(id, actor.id, "manage_service_accounts")
     async with service.reads() as session:
-        await keep.get_account(session, id, whose)
-        rows = await tokens.list_tokens(session, id, whose, decode(cursor), limit + 1)
+        await keep.get_account(session, id, account_id)
+        rows = await tokens.list_tokens(session, id, account_id, decode(cursor), limit + 1)
     return page(rows, limit, _key, TokenView.of)
 
 
 @delete(TOKEN, status_code=HTTP_204_NO_CONTENT, operation_id="revoke_token")
 @revokes
-async def revoke_token(account: InPath, api_token: InPath, change: OrganizationChange) -> None:
-    """End a token at once."""
+async def revoke_token(account: PathId, api_token: PathId, change: OrganizationChange) -> None:
+    """Revoke a token at once."""
     await tokens.revoke(change, UserId(account), TokenId(api_token))
 
 
 @post(TOKEN + "/rotate", operation_id="rotate_token")
 @changes
 async def rotate_token(
-    account: InPath, api_token: InPath, change: OrganizationChange, data: JSONBody[Rotation]
+    account: PathId, api_token: PathId, change: OrganizationChange, data: JSONBody[Rotation]
 ) -> TokenView:
-    """Create a token that replaces another one, which stays valid for the overlap."""
+    """Create a token that replaces another. The old token stays valid for the overlap."""
     issued = await tokens.rotate(
         change,
         UserId(account),
@@ -131,11 +133,11 @@ async def rotate_token(
         timedelta(hours=data.overlap_hours),
         timedelta(days=data.expires_in_days),
     )
-    return shown_once(change, issued)
+    return reveal_secret_once(change, issued)
 
 
-def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
-    """Return the token; its secret is added after the commit, so that no idempotency key keeps it."""
+def reveal_secret_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenView:
+    """Return the token's view. Its secret is added after the commit, so no idempotency row stores it."""
     view = TokenView.of(issued.token)
 
     async def after_commit() -> None:
@@ -145,9 +147,11 @@ def shown_once(change: OrganizationChange, issued: tokens.IssuedToken) -> TokenV
     return view
 
 
-def wanted(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
-    """Return the roles with their ends; raises RoleTwice."""
-    return once_each([RoleInput(role=each) if isinstance(each, str) else each for each in roles])
+def expiry_by_role_or_id(roles: list[str | RoleInput]) -> dict[RoleId, datetime | None]:
+    """Return each role's expiry. Raises RoleTwice."""
+    return expiry_by_role(
+        [RoleInput(role=each) if isinstance(each, str) else each for each in roles]
+    )
 
 
 def _key(token: ApiToken) -> tuple[datetime, str]:

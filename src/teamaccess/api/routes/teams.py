@@ -1,4 +1,4 @@
-"""Teams: who is in them, and what they hold."""
+"""Teams: their members and their roles."""
 
 from litestar import Response, delete, get, patch, post, put
 from litestar.params import JSONBody
@@ -7,9 +7,9 @@ from litestar.status_codes import HTTP_204_NO_CONTENT
 from teamaccess.access.giving import ends_of
 from teamaccess.api.requests.edge import changes, revokes
 from teamaccess.api.requests.pages import Cursor, Limit, Page, decode, page
-from teamaccess.api.requests.parameters import InPath, SignedIn, TheService
+from teamaccess.api.requests.parameters import PathId, ServiceDependency, SignedInUser
 from teamaccess.api.requests.preconditions import IfMatch, etag_of_roles, refuse_changed
-from teamaccess.api.routes.members import once_each
+from teamaccess.api.routes.members import expiry_by_role
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import PreconditionFailed
 from teamaccess.common.text import LONGEST_REASON, clean
@@ -21,7 +21,7 @@ from teamaccess.views.teams import NewTeam, TeamMemberView, TeamPatch, TeamPlace
 
 TEAMS = "/v1/organizations/{organization:str}/teams"
 ONE = f"{TEAMS}/{{team:str}}"
-SEAT = f"{ONE}/members/{{user:str}}"
+TEAM_MEMBER = f"{ONE}/members/{{user:str}}"
 
 
 class TeamRolesChangedMeanwhile(PreconditionFailed):
@@ -34,14 +34,14 @@ class TeamRolesChangedMeanwhile(PreconditionFailed):
 @changes
 async def create_team(change: OrganizationChange, data: JSONBody[NewTeam]) -> TeamView:
     """Create a team without members and roles."""
-    return TeamView.of(await act.make(change, data.id, data.name), change.now)
+    return TeamView.of(await act.create_team(change, data.id, data.name), change.now)
 
 
 @get(TEAMS, operation_id="list_teams")
 async def show_teams(
-    organization: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamView]:
@@ -58,9 +58,9 @@ async def show_teams(
 
 @get(ONE, operation_id="get_team")
 async def show_team(
-    organization: InPath, team: InPath, actor: SignedIn, service: TheService
+    organization: PathId, team: PathId, actor: SignedInUser, service: ServiceDependency
 ) -> Response[TeamView]:
-    """Return a team; the ETag names its roles."""
+    """Return a team. The ETag identifies its roles."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -72,45 +72,45 @@ async def show_team(
 @patch(ONE, operation_id="rename_team")
 @changes
 async def rename_team(
-    team: InPath, change: OrganizationChange, data: JSONBody[TeamPatch]
+    team: PathId, change: OrganizationChange, data: JSONBody[TeamPatch]
 ) -> TeamView:
-    """Give a team another name."""
-    return TeamView.of(await act.rename(change, TeamId(team), data.name), change.now)
+    """Change a team's name."""
+    return TeamView.of(await act.rename_team(change, TeamId(team), data.name), change.now)
 
 
 @delete(ONE, status_code=HTTP_204_NO_CONTENT, operation_id="delete_team")
 @revokes
-async def delete_team(team: InPath, change: OrganizationChange) -> None:
-    """Delete a team, with everything that its members had through it."""
-    await act.end(change, TeamId(team))
+async def delete_team(team: PathId, change: OrganizationChange) -> None:
+    """Delete a team. Its members lose everything they had through it."""
+    await act.delete_team(change, TeamId(team))
 
 
 @put(f"{ONE}/roles", operation_id="replace_team_roles")
 @changes
 async def change_team_roles(
-    team: InPath,
+    team: PathId,
     change: OrganizationChange,
     data: JSONBody[RolesInput],
     if_match: IfMatch = None,
 ) -> TeamView:
-    """Have a team hold exactly these roles, and so everybody in it."""
+    """Replace a team's roles. Everybody in the team has them."""
     reason = clean("reason", data.reason, LONGEST_REASON) if data.reason is not None else None
-    roles = once_each(data.roles)
-    changed, before = await act.change_roles(change, TeamId(team), roles, reason)
+    roles = expiry_by_role(data.roles)
+    changed, before = await act.change_team_roles(change, TeamId(team), roles, reason)
     refuse_changed(if_match, etag_of_roles(before), TeamRolesChangedMeanwhile, team=team)
     return TeamView.of(changed, change.now)
 
 
 @get(f"{ONE}/members", operation_id="list_team_members")
 async def show_team_members(
-    organization: InPath,
-    team: InPath,
-    actor: SignedIn,
-    service: TheService,
+    organization: PathId,
+    team: PathId,
+    actor: SignedInUser,
+    service: ServiceDependency,
     cursor: Cursor = None,
     limit: Limit = 100,
 ) -> Page[TeamMemberView]:
-    """List who is in a team, in the order they came into it."""
+    """List a team's members in the order in which they joined it."""
     id = OrganizationId(organization)
     await service.reading.require(id, actor.id, "view_members")
     now = await service.now()
@@ -123,23 +123,23 @@ async def show_team_members(
     return page(rows, limit, lambda row: (row.joined_at, row.user_id), TeamMemberView.listed)
 
 
-@put(SEAT, operation_id="put_team_member")
+@put(TEAM_MEMBER, operation_id="put_team_member")
 @changes
 async def put_into_team(
-    team: InPath,
-    user: InPath,
+    team: PathId,
+    user: PathId,
     change: OrganizationChange,
     data: JSONBody[TeamPlaceInput | None] = None,
 ) -> TeamMemberView:
-    """Put a member into a team, until a time or, without a body, without an end."""
+    """Put a member into a team, until `expires_at` or without an expiry."""
     until = data.expires_at if data is not None else None
     return TeamMemberView.of(*await places.put(change, TeamId(team), UserId(user), until))
 
 
-@delete(SEAT, status_code=HTTP_204_NO_CONTENT, operation_id="remove_team_member")
+@delete(TEAM_MEMBER, status_code=HTTP_204_NO_CONTENT, operation_id="remove_team_member")
 @revokes
-async def take_out_of_team(team: InPath, user: InPath, change: OrganizationChange) -> None:
-    """End a member's place in a team; one's own at any time."""
+async def take_out_of_team(team: PathId, user: PathId, change: OrganizationChange) -> None:
+    """Take a member out of a team. Every member may leave a team at any time."""
     await places.take(change, TeamId(team), UserId(user))
 
 

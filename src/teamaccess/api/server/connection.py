@@ -1,7 +1,7 @@
-"""One connection: uvicorn's protocol, with the limits that it has no options for.
+"""One connection: uvicorn's protocol with limits that uvicorn has no options for.
 
-uvicorn buffers headers without end, never closes a connection that sends nothing or half a request, and
-keeps an answer for as long as nobody reads it (decision 0021).
+uvicorn buffers headers without a limit. It never closes a connection that sends nothing or half a
+request. It keeps an unread answer forever (decision 0021).
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from teamaccess.api.server.gate import REFUSED, Gate, counted_address
+from teamaccess.api.server.gate import REFUSED, ConnectionGate, counted_address
 from teamaccess.api.server.limits import (
     CHUNK_OVERHEAD,
     HEADER_BYTES,
@@ -21,7 +21,7 @@ from teamaccess.api.server.limits import (
     TARGET_BYTES,
     WAITING_REQUESTS,
 )
-from teamaccess.api.server.pacing import GONE
+from teamaccess.api.server.pacing import CLIENT_GONE
 from teamaccess.api.server.refusals import (
     SLOW_READER,
     BodyTooLarge,
@@ -31,12 +31,12 @@ from teamaccess.api.server.refusals import (
     RequestTimeout,
     TargetTooLong,
     TooManyConnections,
-    rendered,
+    render_refusal,
 )
 
 LINGER_SECONDS = 2.0
-"""How long a client is listened to after a refusal: closed at once, its unread bytes would reset the
-connection, and the refusal could be lost (RFC 9112 section 9.6)."""
+"""How long the server keeps reading after a refusal. If it closed at once, bytes that it has not read
+would reset the connection, and the client could lose the refusal (RFC 9112 section 9.6)."""
 BODY_HEADERS = {b"content-length", b"transfer-encoding"}
 
 
@@ -48,21 +48,21 @@ class Stage(Enum):
     RECEIVING = auto()
     """The rest of a request."""
     ANSWERING = auto()
-    """The application, or a client that reads."""
+    """The application's answer, or a client that reads it."""
     IDLE = auto()
-    """Another request; uvicorn's own timer ends it."""
-    LEAVING = auto()
-    """The client, which has had its last answer."""
+    """Another request. uvicorn's own timer ends this stage."""
+    CLOSING = auto()
+    """The client to close, after its last answer."""
 
 
 class LimitedConnection(HttpToolsProtocol):
     """An HTTP/1.1 connection within the limits.
 
-    A sweep of the server calls `enforce` about twice a second, so no request sets timers of its own.
+    The server's sweep calls `enforce` twice a second, so requests need no timers of their own.
     """
 
-    def __init__(self, *, gate: Gate, **uvicorns: Any) -> None:
-        super().__init__(**uvicorns)
+    def __init__(self, *, gate: ConnectionGate, **uvicorn_options: Any) -> None:
+        super().__init__(**uvicorn_options)
         self._gate = gate
         self._limits = gate.limits
         self._address: str | None = None
@@ -71,28 +71,28 @@ class LimitedConnection(HttpToolsProtocol):
         self._due = math.inf
         self._refusal: ConnectionRefusal | None = None
         self._begun = False
-        """Whether a part of a request is here, and not yet all of it."""
+        """Whether a request has begun to arrive and is not complete."""
         self._in_head = True
-        self._steps = 0
-        """Heads and messages that are complete."""
+        self._completed = 0
+        """How many heads and messages are complete."""
         self._head_bytes = 0
-        """Bytes of an incomplete head, counted as they arrive: the parser keeps them to itself."""
+        """Bytes of an incomplete head, counted on arrival because the parser does not show them."""
         self._body_bytes = self._wire_bytes = 0
         self._written = 0
-        self._mark: tuple[float, int] | None = None
-        """When the client was last seen to read, and how much it had read by then."""
+        self._last_read: tuple[float, int] | None = None
+        """When an unread answer was last checked, and how many bytes the client had read by then."""
 
-    # what asyncio calls
+    # called by asyncio
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Admit the connection, or say that there are too many."""
+        """Admit the connection, or refuse it because there are too many."""
         super().connection_made(transport)
         address = counted_address(self.client)
         if not self._gate.admit(address):
             self.connections.discard(self)
             self._count(TooManyConnections())
-            self._stage = Stage.LEAVING
-            transport.write(rendered(TooManyConnections(), self.server_state.default_headers))
+            self._stage = Stage.CLOSING
+            transport.write(render_refusal(TooManyConnections(), self.server_state.default_headers))
             transport.close()
             return
         self._address = address
@@ -107,29 +107,29 @@ class LimitedConnection(HttpToolsProtocol):
             self._address = None
 
     def data_received(self, data: bytes) -> None:
-        """Parse what has come, unless it exceeds a limit."""
-        if self._leaves():
+        """Parse the bytes that have arrived, unless they exceed a limit."""
+        if self._is_closing():
             return
         if self._stage in (Stage.SILENT, Stage.IDLE):
             self._wait_in(Stage.RECEIVING, self._limits.request_seconds)
-        steps = self._steps
+        completed = self._completed
         super().data_received(data)
-        if self._leaves() or self._steps != steps:
+        if self._is_closing() or self._completed != completed:
             return
         if self._in_head:
             self._head_bytes += len(data)
             if self._head_bytes > HEADER_BYTES:
                 self._refuse(_headers_too_large())
         else:
-            # chunk extensions and trailers are bytes that no callback counts
+            # no callback counts the bytes of chunk extensions and trailers
             self._wire_bytes += len(data)
             if self._wire_bytes > CHUNK_OVERHEAD * self._limits.body_bytes + HEADER_BYTES:
                 self._refuse(BodyTooLarge(bytes=self._limits.body_bytes))
 
-    # what the parser calls; a refusal is raised through it
+    # called by the parser, which passes a raised refusal on to `send_400_response`
 
     def on_message_begin(self) -> None:
-        """Begin a request, unless too many of this connection wait already."""
+        """Begin a request, unless too many requests of this connection are waiting."""
         if len(self.pipeline) >= WAITING_REQUESTS:
             self._raise(InvalidRequest())
         self._begun = True
@@ -144,8 +144,8 @@ class LimitedConnection(HttpToolsProtocol):
     def on_header(self, name: bytes, value: bytes) -> None:
         """Keep headers within their limits, and drop trailers.
 
-        SECURITY: a trailer comes behind the body and is not a header (RFC 9110 section 6.5.1). uvicorn
-        would add an `Authorization` from there to those of the request.
+        SECURITY: a trailer follows the body and is not a header (RFC 9110 section 6.5.1). uvicorn would
+        add an `Authorization` trailer to the request's headers.
         """
         if not self._in_head:
             return
@@ -155,33 +155,33 @@ class LimitedConnection(HttpToolsProtocol):
             self._raise(_headers_too_large())
 
     def on_headers_complete(self) -> None:
-        """Hand the request to the application, which waits for the body."""
+        """Pass the request to the application, which waits for the body."""
         upgrades = self.parser.should_upgrade()
         has_body = any(name in BODY_HEADERS for name, _ in self.headers)
-        if upgrades and has_body:  # the parser would not read it
+        if upgrades and has_body:  # the parser would not read the body
             self._raise(InvalidRequest())
         self._in_head = False
-        self._steps += 1
+        self._completed += 1
         self._head_bytes = self._body_bytes = self._wire_bytes = 0
         super().on_headers_complete()
-        self.cycle.scope[GONE] = self._gone  # type: ignore[literal-required]
-        self.cycle.transport = Outlet(self)  # type: ignore[assignment]  # the part that a cycle uses
+        self.cycle.scope[CLIENT_GONE] = self._gone  # type: ignore[literal-required]
+        self.cycle.transport = AnswerTransport(self)  # type: ignore[assignment]  # the part that a cycle uses
         if has_body or upgrades:
-            # answered before the body is here, the connection is not good for another request
+            # if the answer comes before the whole body, the connection cannot take another request
             self.cycle.keep_alive = False
 
     def on_body(self, body: bytes) -> None:
-        """Keep the body within its limit, whatever it says of its length."""
+        """Keep the body within its limit, whatever its Content-Length says."""
         self._body_bytes += len(body)
         if self._body_bytes > self._limits.body_bytes:
             self._raise(BodyTooLarge(bytes=self._limits.body_bytes))
         super().on_body(body)
 
     def on_message_complete(self) -> None:
-        """Leave the time to the application from here on."""
+        """End the client's time limit. From here on, the application works."""
         self._begun = False
         self._in_head = True
-        self._steps += 1
+        self._completed += 1
         cycle = self.cycle
         if not cycle.response_started:
             version, upgrades = self.parser.get_http_version(), self.parser.should_upgrade()
@@ -191,9 +191,9 @@ class LimitedConnection(HttpToolsProtocol):
             self._wait_in(Stage.ANSWERING)
 
     def on_response_complete(self) -> None:
-        """Wait for the next request, which may be here in part or as a whole."""
+        """Wait for the next request, which may already have arrived in part or as a whole."""
         waiting = bool(self.pipeline)
-        if self._leaves():
+        if self._is_closing():
             self.server_state.total_requests += 1
             return
         super().on_response_complete()
@@ -204,13 +204,13 @@ class LimitedConnection(HttpToolsProtocol):
             self._wait_in(Stage.ANSWERING if waiting else Stage.IDLE)
 
     def send_400_response(self, msg: str) -> None:
-        """Answer what the parser refused, or a callback above."""
+        """Answer a request that the parser or a callback above refused."""
         self._refuse(self._refusal or InvalidRequest())
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Write nothing to the log: anybody can ask for an upgrade, as often as they like."""
+        """Write nothing: any client could fill the log by asking for upgrades."""
 
-    # what the server's sweep and the answers call
+    # called by the server's sweep and by AnswerTransport
 
     def enforce(self, now: float) -> None:
         """End the connection if it has used up its time."""
@@ -225,66 +225,66 @@ class LimitedConnection(HttpToolsProtocol):
         self._written += len(data)
         self.transport.write(data)
 
-    def leave(self) -> None:
-        """Close the connection after the answer; what still comes is not read."""
-        if self._in_head:  # all that was sent has been read
+    def close_after_answer(self) -> None:
+        """Close the connection after the answer. Bytes that still arrive are dropped."""
+        if self._in_head:  # every byte that was sent has been read
             self.transport.close()
         else:
             self._linger()
 
-    def _leaves(self) -> bool:
-        return self._stage is Stage.LEAVING
+    def _is_closing(self) -> bool:
+        return self._stage is Stage.CLOSING
 
     def _expire(self) -> None:
         if self._stage is Stage.RECEIVING:
             self._refuse(RequestTimeout(seconds=f"{self._limits.request_seconds:g}"))
-        elif self._stage is Stage.SILENT:  # nothing was asked, so nothing is answered
+        elif self._stage is Stage.SILENT:  # there was no request to answer
             REFUSED.labels(code="request_timeout").inc()
             self.transport.close()
-        elif self._leaves() and not self.transport.get_write_buffer_size():
+        elif self._is_closing() and not self.transport.get_write_buffer_size():
             self.transport.abort()
 
     def _does_not_read(self, now: float) -> bool:
         """Whether the client has left an answer unread for too long, or reads it too slowly."""
         unread = self.transport.get_write_buffer_size()
         if not unread:
-            self._mark = None
+            self._last_read = None
             return False
         read = self._written - unread
-        if self._mark is None:
-            self._mark = (now, read)
-        since, before = self._mark
+        if self._last_read is None:
+            self._last_read = (now, read)
+        since, before = self._last_read
         if now - since < self._limits.answer_seconds:
             return False
-        self._mark = (now, read)
+        self._last_read = (now, read)
         return read - before < SLOWEST_READER * self._limits.answer_seconds
 
     def _refuse(self, refusal: ConnectionRefusal) -> None:
-        """End the connection, with an answer where no other one has begun."""
-        if self._leaves() or self.transport.is_closing():
+        """End the connection. Answer with the refusal, unless another answer has begun."""
+        if self._is_closing() or self.transport.is_closing():
             return
         self._count(refusal)
         cycle: RequestResponseCycle | None = self.cycle
         if cycle is not None and cycle.response_complete:
             cycle = None
         if self.pipeline or (cycle and (cycle.response_started or self._is_next(cycle))):
-            self.transport.abort()  # an answer to the request before is on its way
+            self.transport.abort()  # the previous request's answer is being sent
             return
         if cycle is not None:
-            cycle.disconnected = True  # the application learns that nobody waits
+            cycle.disconnected = True  # so the application stops its work for this request
             cycle.message_event.set()
-        self.write(rendered(refusal, self.server_state.default_headers))
+        self.write(render_refusal(refusal, self.server_state.default_headers))
         self._linger()
 
     def _is_next(self, cycle: RequestResponseCycle) -> bool:
-        """Whether what was refused follows a complete request that is being answered."""
+        """Whether the refused request follows a complete request that is being answered."""
         return self._in_head and not cycle.more_body
 
     def _linger(self) -> None:
         self.flow.resume_reading()
         if self.transport.can_write_eof():
             self.transport.write_eof()
-        self._wait_in(Stage.LEAVING, LINGER_SECONDS)
+        self._wait_in(Stage.CLOSING, LINGER_SECONDS)
 
     def _wait_in(self, stage: Stage, seconds: float = math.inf) -> None:
         self._stage = stage
@@ -298,8 +298,8 @@ class LimitedConnection(HttpToolsProtocol):
         REFUSED.labels(code=refusal.code).inc()
 
 
-class Outlet:
-    """Where one answer goes: what uvicorn uses of a transport for it."""
+class AnswerTransport:
+    """The part of a transport that uvicorn uses to send one answer."""
 
     def __init__(self, connection: LimitedConnection) -> None:
         self._connection = connection
@@ -310,7 +310,7 @@ class Outlet:
 
     def close(self) -> None:
         """Close the connection after the answer."""
-        self._connection.leave()
+        self._connection.close_after_answer()
 
     def is_closing(self) -> bool:
         """Whether nothing more can be sent."""

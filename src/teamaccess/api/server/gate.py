@@ -1,4 +1,4 @@
-"""How many connections are open, altogether and from each address."""
+"""Limit how many connections are open in total and from each address."""
 
 from collections import Counter
 from ipaddress import IPv6Network, ip_address
@@ -8,16 +8,18 @@ from prometheus_client import Gauge
 
 from teamaccess.api.server.limits import ConnectionLimits
 
-OPEN = Gauge("teamaccess_connections_open", "Connections that clients have open")
+OPEN = Gauge("teamaccess_connections_open", "Open connections of clients")
 REFUSED = Metric(
-    "teamaccess_connections_refused_total", "Connections ended by a limit, by its code", ["code"]
+    "teamaccess_connections_refused_total",
+    "Connections that a limit ended, by the limit's code",
+    ["code"],
 )
-SITE_BITS = 64
-"""What an IPv6 customer gets at least: its addresses count as one."""
+IPV6_CUSTOMER_BITS = 64
+"""IPv6 addresses with the same first 64 bits count as one, because one customer can use all of them."""
 
 
-class Gate:
-    """Admits connections up to the limits. Forwarded addresses are not looked at."""
+class ConnectionGate:
+    """Admits connections up to the limits. It ignores forwarded addresses."""
 
     def __init__(self, limits: ConnectionLimits) -> None:
         self.limits = limits
@@ -25,7 +27,7 @@ class Gate:
         self._by_address: Counter[str] = Counter()
 
     def admit(self, address: str) -> bool:
-        """Count a connection from this address, unless there are too many."""
+        """Count a connection from this address. Return False if there are too many."""
         if (
             self._total >= self.limits.connections
             or self._by_address[address] >= self.limits.connections_per_address
@@ -37,7 +39,7 @@ class Gate:
         return True
 
     def release(self, address: str) -> None:
-        """Count an admitted connection no longer."""
+        """Stop counting an admitted connection."""
         self._total -= 1
         self._by_address[address] -= 1
         if not self._by_address[address]:
@@ -46,7 +48,7 @@ class Gate:
 
 
 def counted_address(client: tuple[str, int] | None) -> str:
-    """Return the address under which a client's connections are counted: an IPv6 one's network."""
+    """Return the address under which a client is counted. For IPv6 it is the client's network."""
     if client is None:
         return ""
     try:
@@ -57,4 +59,4 @@ def counted_address(client: tuple[str, int] | None) -> str:
         return str(address)
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
-    return str(IPv6Network((address, SITE_BITS), strict=False))
+    return str(IPv6Network((address, IPV6_CUSTOMER_BITS), strict=False))

@@ -1,4 +1,4 @@
-"""What a connection may take: bytes, seconds, and a place among the others."""
+"""The limits of a connection: bytes, seconds, and how many there may be."""
 
 import resource
 from dataclasses import dataclass
@@ -8,20 +8,21 @@ from teamaccess.common.errors import Unavailable
 from teamaccess.common.settings import Settings
 
 HEADER_BYTES = 16 * 1024
-"""All of a request's headers with its first line. Node.js has the same limit, nginx 32 KiB."""
+"""The largest size of all headers with the first line. Node.js has the same limit, nginx 32 KiB."""
 HEADER_COUNT = 100
 TARGET_BYTES = 8 * 1024
-"""The path with the query."""
+"""The largest size of path and query together."""
 CHUNK_OVERHEAD = 8
-"""How much larger than its content a chunked body may be on the wire: one byte a chunk takes six."""
+"""How many times larger than its content a chunked body may be on the wire. With one byte a chunk, it is
+six times as large."""
 WAITING_REQUESTS = 4
-"""Requests sent before the previous one was answered (pipelining, which no common client does)."""
+"""How many requests a client may send before the previous one is answered. Common clients send none."""
 SLOWEST_READER = 1024
-"""Bytes a second that a client must read of an answer."""
+"""How many bytes of an answer a client must read each second."""
 
 RESERVED_DESCRIPTORS = 128
-"""Kept for the process itself: 56 connections to PostgreSQL, SpiceDB's channels, mails, logs, and the
-connections that are accepted only to be refused."""
+"""File descriptors that are kept for the process itself: 56 connections to PostgreSQL, channels to
+SpiceDB, mails, logs, and connections that are accepted only to be refused."""
 FEWEST_CONNECTIONS = 16
 
 
@@ -46,19 +47,19 @@ class ConnectionLimits:
     answer_seconds: float
     body_bytes: int
     unknown_per_second: float
-    """Requests from one address, without a token that was valid lately."""
+    """How many requests a second one address may send without a recently valid token."""
 
     @classmethod
     def of(cls, settings: Settings, body_bytes: int) -> Self:
-        """Return the settings' limits, lowered to what the process may open.
+        """Return the limits of the settings, lowered to the descriptors that the process may open.
 
         Raises TooFewDescriptors.
         """
         connections = min(settings.connections, _most_connections())
-        mine = settings.connections_per_address
+        per_address = settings.connections_per_address
         return cls(
             connections=connections,
-            connections_per_address=min(mine or (connections + 1) // 2, connections),
+            connections_per_address=min(per_address or (connections + 1) // 2, connections),
             first_byte_seconds=settings.first_byte_seconds,
             request_seconds=settings.request_seconds,
             idle_seconds=settings.idle_seconds,
@@ -69,10 +70,10 @@ class ConnectionLimits:
 
 
 def _most_connections() -> int:
-    """Return how many connections leave the process the descriptors that it needs itself.
+    """Return how many connections leave enough descriptors for the process itself.
 
-    SECURITY: without this, connections alone can use up all descriptors. Then the process reaches
-    neither PostgreSQL nor SpiceDB any more, whoever asks.
+    SECURITY: otherwise clients' connections could use up all descriptors, and the process could reach
+    neither PostgreSQL nor SpiceDB for any caller.
     """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     if limit == resource.RLIM_INFINITY:

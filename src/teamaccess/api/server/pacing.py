@@ -1,10 +1,12 @@
-"""Requests of callers whom nobody knows come one after another, not all at once.
+"""Spread the requests of unknown callers over time.
 
-Each costs a little before anything can judge it: it is parsed, routed, perhaps looked up. Any number of
-connections could send any number of them, and every step of everybody else's requests would wait for all.
-So they are spread over time, for each client address and altogether. Clients that wait for their answers
-before they send more are slowed down by that; the others fill their own connections. The turn of a client
-that has gone is given back: otherwise a flood of short connections would take the turns of hours to come.
+Each request costs a little before the application can refuse it: parsing, routing, perhaps a query. With
+many connections, an attacker could send so many that other callers' requests wait for all of them. So
+requests without a known token are paced, for each client address and in total. A client that waits for
+each answer is slowed down. A client that does not wait fills only its own connections.
+
+The turn of a client that has gone is given back. Otherwise a flood of short connections would use up the
+turns of the next hours.
 """
 
 import asyncio
@@ -19,52 +21,54 @@ from teamaccess.api.server.gate import counted_address
 from teamaccess.common.fairness import MOST_KEYS, RateLimit
 
 KNOWN_SECONDS = 600.0
-"""How long a token that was valid is known. It allows nothing: it is judged with every request."""
+"""How long a valid token stays known. A known token grants nothing: every request checks it again."""
 ADDRESSES = 2
-"""So many addresses at their limit are served without delay."""
-GONE = "teamaccess.client_gone"
-"""In the scope of a request: an event that is set when the client closes the connection."""
-ALWAYS = frozenset({"/healthz"})
-"""Whoever watches over the process waits for others of the same address alone."""
+"""How many addresses can send at their limit before the limit of all addresses delays them."""
+CLIENT_GONE = "teamaccess.client_gone"
+"""The key in a request's scope of an event that is set when the client closes the connection."""
+PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
+"""A monitor's requests wait only for other requests from its own address."""
 
 
 class KnownTokens:
-    """Hashes of tokens that were valid lately."""
+    """Hashes of tokens that were valid within KNOWN_SECONDS."""
 
     def __init__(self) -> None:
         self._known: TTLCache[bytes, bool] = TTLCache(MOST_KEYS, KNOWN_SECONDS)
 
     def add(self, token: bytes) -> None:
-        """Remember a token that has just been valid."""
+        """Remember a token that is valid now."""
         self._known[_digest(token)] = True
 
     def __contains__(self, token: bytes) -> bool:
         return _digest(token) in self._known
 
 
-class Paced:
-    """An ASGI application whose unknown callers wait for their turn."""
+class PacedApp:
+    """An ASGI application that makes unknown callers wait for their turn."""
 
     def __init__(self, app: Any, known: KnownTokens, per_second: float) -> None:
         self._app = app
         self._known = known
         burst = max(1, round(per_second / 2))
         self._by_address = RateLimit(per_second, burst)
-        self._altogether = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
+        self._in_total = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
 
     @property
     def state(self) -> Any:
-        """The application's."""
+        """The state of the wrapped application."""
         return self._app.state
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Go on when it is the request's turn; not at all for a client that has gone."""
+        """Continue when it is the request's turn. Drop the request if its client has gone."""
         if scope["type"] == "http" and not self._is_known(scope):
-            gone: asyncio.Event = scope.get(GONE) or asyncio.Event()
+            gone: asyncio.Event = scope.get(CLIENT_GONE) or asyncio.Event()
             address = counted_address(scope.get("client"))
             if not await _turn(self._by_address, address, gone):
                 return
-            if scope["path"] not in ALWAYS and not await _turn(self._altogether, None, gone):
+            if scope["path"] not in PACED_BY_ADDRESS_ONLY and not await _turn(
+                self._in_total, None, gone
+            ):
                 return
         await self._app(scope, receive, send)
 
@@ -75,14 +79,14 @@ class Paced:
 
 async def _turn(limit: RateLimit, key: Hashable, gone: asyncio.Event) -> bool:
     """Wait for a turn, and return whether the client is still there."""
-    if not await _sleep(limit.reserve(key), gone):
+    if not await _wait(limit.reserve(key), gone):
         return True
     limit.give_back(key)
     return False
 
 
-async def _sleep(seconds: float, gone: asyncio.Event) -> bool:
-    """Let the time pass, and return whether the client has gone before its end."""
+async def _wait(seconds: float, gone: asyncio.Event) -> bool:
+    """Wait, and return whether the client has gone in that time."""
     if seconds > 0:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
@@ -91,5 +95,5 @@ async def _sleep(seconds: float, gone: asyncio.Event) -> bool:
 
 
 def _digest(token: bytes) -> bytes:
-    """Return what stands for a token in memory, where no secret stays."""
+    """Return a hash of a token, because secrets must not stay in memory."""
     return blake2b(token, digest_size=16).digest()

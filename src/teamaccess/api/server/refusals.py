@@ -1,4 +1,4 @@
-"""What the server refuses before the application sees a request, as problem details (RFC 9457)."""
+"""Errors that the server answers before the application sees a request (RFC 9457)."""
 
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -68,11 +68,11 @@ class TooManyConnections(ConnectionRefusal):
 
 
 SLOW_READER = "slow_reader"
-"""The code under which connections are counted that do not read their answer; they get no other."""
+"""The metric's code for connections that do not read their answer. They get no error answer."""
 
 
-def rendered(refusal: ConnectionRefusal, headers: list[tuple[bytes, bytes]]) -> bytes:
-    """Return the whole answer, the last one of its connection."""
+def render_refusal(refusal: ConnectionRefusal, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Return the bytes of the answer, which is the last one of its connection."""
     status = refusal.status
     problem: dict[str, Any] = {
         "status": status.value,

@@ -8,7 +8,7 @@ from teamaccess.audit.sources import AuditSources
 from teamaccess.catalog import Catalog
 from teamaccess.changes import Ledger
 from teamaccess.common.errors import Conflict
-from teamaccess.directory.schemas.in_force import in_force
+from teamaccess.directory.schemas.in_force import schema_in_force
 from teamaccess.ledger import (
     OrganizationBusy,
     OrganizationStopped,
@@ -42,7 +42,7 @@ async def plan_everywhere(
     An organization that cannot be planned is left out, and the others are still planned.
     """
     async with sources.reads() as session:
-        applied = await in_force(session, await clock(session))
+        applied = await schema_in_force(session, await clock(session))
     if applied is not None:
         sources = replace(sources, catalog=applied.catalog)
     impact = CatalogImpact(sources.catalog.version)

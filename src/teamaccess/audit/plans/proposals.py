@@ -13,8 +13,8 @@ from teamaccess.common.errors import Conflict, Invalid
 from teamaccess.common.text import LONGEST_NAME, clean
 from teamaccess.directory.members import act
 from teamaccess.directory.roles.find import find_custom_role
-from teamaccess.directory.roles.make import Description, make, replace
-from teamaccess.directory.roles.remove import remove
+from teamaccess.directory.roles.make import Description, create_role, replace
+from teamaccess.directory.roles.remove import delete_role
 from teamaccess.directory.teams import act as team_act
 from teamaccess.directory.teams import places
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
@@ -80,7 +80,7 @@ class SetRoles(Proposed, tag="set_roles", frozen=True):
     async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
         member = await resolve_member(change, self.user)
-        await act.change_roles(change, member, _ends(self.roles))
+        await act.change_member_roles(change, member, _ends(self.roles))
 
 
 class Suspend(Proposed, tag="suspend", frozen=True):
@@ -113,7 +113,7 @@ class Remove(Proposed, tag="remove", frozen=True):
     async def make(self, change: OrganizationChange) -> None:
         """Remove the member."""
         member = await resolve_member(change, self.user)
-        await act.remove(change, member)
+        await act.remove_member(change, member)
 
 
 class SetRole(Proposed, tag="set_role", frozen=True):
@@ -130,7 +130,7 @@ class SetRole(Proposed, tag="set_role", frozen=True):
         name = self.name if self.name is not None else own.name if own else self.role
         about = Description(clean("name", name, LONGEST_NAME), own.description if own else None)
         if own is None:
-            await make(change, self.role, about, self.actions)
+            await create_role(change, self.role, about, self.actions)
         else:
             await replace(change, id, about, self.actions)
 
@@ -143,7 +143,7 @@ class DeleteRole(Proposed, tag="delete_role", frozen=True):
 
     async def make(self, change: OrganizationChange) -> None:
         """Delete the role."""
-        await remove(change, RoleId(self.role), self.reassign)
+        await delete_role(change, RoleId(self.role), self.reassign)
 
 
 class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
@@ -154,7 +154,7 @@ class SetTeamRoles(Proposed, tag="set_team_roles", frozen=True):
 
     async def make(self, change: OrganizationChange) -> None:
         """Replace the roles."""
-        await team_act.change_roles(change, TeamId(self.team), _ends(self.roles))
+        await team_act.change_team_roles(change, TeamId(self.team), _ends(self.roles))
 
 
 class PutInTeam(Proposed, tag="put_in_team", frozen=True):

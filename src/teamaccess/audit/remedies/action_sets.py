@@ -39,7 +39,7 @@ def facts_about(facts: Facts, user: UserId, on: ObjectReference | None) -> Facts
     return Facts(kept, {})
 
 
-def actions_of(catalog: Catalog, graph: Graph, user: UserId) -> ActionSet:
+def action_set_of(catalog: Catalog, graph: Graph, user: UserId) -> ActionSet:
     """Return the user's actions throughout the organization, and the object actions that grants add."""
     everywhere = frozenset(action for action in catalog.actions if graph.paths(user, action))
     return everywhere | frozenset(

@@ -10,7 +10,7 @@ from teamaccess.audit.remedies.action_sets import (
     NO_ACTIONS,
     ActionSet,
     RoleAndTeamActions,
-    actions_of,
+    action_set_of,
     new_actions,
     smallest_gains,
 )
@@ -58,7 +58,7 @@ class RemedyCase:
 
     def actions(self, graph: Graph) -> ActionSet:
         """Return everything that they can do by the graph."""
-        return actions_of(self.catalog, graph, self.question.user)
+        return action_set_of(self.catalog, graph, self.question.user)
 
     def candidates(self, facts: Facts, position: int, now: datetime) -> list[Candidate]:
         """Return the candidates, those that add the fewest other actions first.

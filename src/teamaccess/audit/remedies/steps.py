@@ -10,7 +10,7 @@ from teamaccess.directory.invitations.offer import authorize_inviter, cancel, in
 from teamaccess.directory.members import act
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.members.find import get_member
-from teamaccess.directory.resources.grants import GrantKey, grants_on, key_of, replace_grants
+from teamaccess.directory.resources.grants import GrantKey, grant_key_of, grants_on, replace_grants
 from teamaccess.directory.teams.places import put
 from teamaccess.relationships import ObjectReference, Touch
 from teamaccess.storage import (
@@ -86,7 +86,7 @@ class RemedyTarget:
                 each.role: each.expires_at for each in member.assignments if each.active(change.now)
             }
             roles = {**held, RoleId(role): None}
-            await act.change_roles(change, self.user, roles)
+            await act.change_member_roles(change, self.user, roles)
 
         return Step(
             "give_role", f"Give {self} the role {role}.", "change_roles", give_role, role=role
@@ -108,7 +108,9 @@ class RemedyTarget:
 
         async def grant(change: OrganizationChange) -> None:
             before = await grants_on(change.session, self.organization, key)
-            ends = {key_of(each): each.expires_at for each in before if each.active(change.now)}
+            ends = {
+                grant_key_of(each): each.expires_at for each in before if each.active(change.now)
+            }
             grants = {**ends, GrantKey(action, HolderKind.USER, self.user): None}
             await replace_grants(change, key, grants)
 

@@ -8,7 +8,7 @@ from msgspec import UNSET, UnsetType
 from teamaccess.changes.events.kind import EventDetails, EventKind, Subject
 
 
-class SignedIn(EventDetails):
+class UserSignedIn(EventDetails):
     """A user signed in. `by` says how: with the link of an invitation."""
 
     kind: ClassVar = EventKind.SIGNED_IN
@@ -17,7 +17,7 @@ class SignedIn(EventDetails):
     by: str
 
 
-class SignedOut(EventDetails):
+class UserSignedOut(EventDetails):
     """A user ended all their sessions. A user has at most a few of these events an hour."""
 
     kind: ClassVar = EventKind.SIGNED_OUT

@@ -1,4 +1,4 @@
-"""Ask the audit questions, and show remedies."""
+"""`teamaccess audit`: ask who can do what and why, and which changes would allow it."""
 
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,8 @@ from teamaccess.audit.questions.evidence import Evidence
 from teamaccess.audit.questions.people import DisplayNames, Person, actor_with_names, display_names
 from teamaccess.audit.service import AuditScope
 from teamaccess.audit.state.moment import Basis
-from teamaccess.cli.connected import AsJson, connected
 from teamaccess.cli.terminal import echo, time_of
+from teamaccess.cli.with_service import AsJson, with_service
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.audit import (
@@ -30,15 +30,15 @@ from teamaccess.views.audit import (
 from teamaccess.views.tables import print_table, rows_as_csv
 
 
-def remedied(found: WhyView) -> Iterator[str]:
-    """Yield a line for each remedy, or why there is none and who can instead."""
+def remedy_lines(found: WhyView) -> Iterator[str]:
+    """Yield a line for each remedy, or the reason why there is none and the people who can do it."""
     for remedy in found.remedies:
         steps = ", then ".join(_step(step) for step in remedy.steps)
-        yield f"  It would take: {steps}{_adds(remedy.adds)}: {_who(remedy)}."
+        yield f"  To allow it: {steps}{_adds(remedy.adds)}. {_who_may(remedy)}"
     if found.no_remedy is not None:
         yield f"  {found.no_remedy}"
     if found.instead is not None:
-        yield f"  These can: {_people(found.instead.people, found.instead.more)}."
+        yield f"  These people can do it: {_people(found.instead.people, found.instead.more)}."
 
 
 def _step(step: StepView) -> str:
@@ -52,10 +52,11 @@ def _adds(adds: Sequence[str]) -> str:
     return f" (also allows {adds[0]}{more})"
 
 
-def _who(remedy: RemedyView) -> str:
+def _who_may(remedy: RemedyView) -> str:
     if remedy.operator:
-        return f"an operator, with `{remedy.steps[-1].command}`"
-    return f"{_people(remedy.by, 0)} may" + (f", perhaps {remedy.more} more" if remedy.more else "")
+        return f"An operator may do that: `{remedy.steps[-1].command}`."
+    more = f", and perhaps {remedy.more} more," if remedy.more else ""
+    return f"{_people(remedy.by, 0)}{more} may do that."
 
 
 def _people(people: Sequence[Person], more: int) -> str:
@@ -68,25 +69,27 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 DENIED = 1
 
 Organization = Annotated[str, typer.Argument(help="The organization's id.")]
-RemedyTarget = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
+UserArgument = Annotated[str, typer.Argument(metavar="USER", help="A user's id or e-mail address.")]
 Action = Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")]
-Resource = Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")]
+Resource = Annotated[str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")]
 AsCsv = Annotated[bool, typer.Option("--csv", help="Print CSV, for spreadsheets.")]
-At = Annotated[
+AtOption = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="Answer as of then: 2026-03-31T23:59:59Z. UTC without a zone; a date is its first moment.",
+        help="Answer as of this past time, such as 2026-03-31T23:59:59Z. The default zone is UTC; "
+        "a date means its first moment.",
     ),
 ]
-By = Annotated[
-    Basis, typer.Option(help="What counts then: what was decided, or what SpiceDB had by then.")
+BasisOption = Annotated[
+    Basis,
+    typer.Option(help="With --at: use what was decided by then, or what SpiceDB had by then."),
 ]
 
 
 @app.callback()
 def commands() -> None:
-    """Say who can do what, and why, with what makes the answer evidence."""
+    """Ask who can do what, and why. Every answer names its evidence."""
 
 
 @app.command("who-can")
@@ -94,82 +97,82 @@ def show_who_can(
     organization: Organization,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say who can do something, and every way in which each of them can."""
+    """List everybody who can do something, and why."""
 
     async def ask(service: Service) -> WhoCanView:
         scope = _scope(organization, at, basis)
         return WhoCanView.of(await service.audit.who_can(scope, action, resource))
 
-    found = connected(ask)
+    found = with_service(ask)
     _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("what-can")
 def show_what_can(
     organization: Organization,
-    user: RemedyTarget,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    user: UserArgument,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say what somebody can do, and every way in which they can."""
+    """List everything that a user can do, and why."""
 
     async def ask(service: Service) -> WhatCanView:
         scope = _scope(organization, at, basis)
         return WhatCanView.of(await service.audit.what_can(scope, user))
 
-    found = connected(ask)
+    found = with_service(ask)
     _show(found, found.evidence, found.table(), as_json=as_json, as_csv=as_csv)
 
 
 @app.command("matrix")
 def show_matrix(
     organization: Organization,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
     as_csv: AsCsv = False,
 ) -> None:
-    """Say of every active member which actions they have. As a table, actions are rows."""
+    """List every active member with their actions. The table has a row for each action."""
 
     async def ask(service: Service) -> MatrixView:
         return MatrixView.of(await service.audit.matrix(_scope(organization, at, basis)))
 
-    found = connected(ask)
-    rows = found.table() if as_csv else _turned(found.table())
+    found = with_service(ask)
+    rows = found.table() if as_csv else _transposed(found.table())
     _show(found, found.evidence, rows, as_json=as_json, as_csv=as_csv)
 
 
 @app.command("why")
 def show_why(
     organization: Organization,
-    user: RemedyTarget,
+    user: UserArgument,
     action: Action,
     resource: Resource = None,
-    at: At = None,
-    basis: By = Basis.DECIDED,
+    at: AtOption = None,
+    basis: BasisOption = Basis.DECIDED,
     as_json: AsJson = False,
 ) -> None:
-    """Say why somebody can do something, or why not and what would allow it.
+    """Explain why a user can do something, or why not and which changes would allow it.
 
-    Exits with 0 where they can, with 1 where they cannot, and with 2 when it could not be asked.
+    Exits with 0 if the user can, with 1 if not, and with 2 if the question could not be asked.
     """
 
     async def ask(service: Service) -> WhyView:
         scope = _scope(organization, at, basis)
         return WhyView.of(*await service.audit.why(scope, user, action, resource))
 
-    found = connected(ask)
+    found = with_service(ask)
     if as_json:
         echo(msgspec.json.encode(found).decode())
     else:
-        for line in _explained(found):
+        for line in _explanation_lines(found):
             echo(line)
     raise typer.Exit(0 if found.allowed else DENIED)
 
@@ -191,70 +194,71 @@ def _show(
         echo(msgspec.json.encode(answer).decode())
     elif as_csv:
         sys.stdout.writelines(rows_as_csv(rows))
-        echo(_signed(evidence), err=True)
+        echo(_evidence_line(evidence), err=True)
     else:
         head, *rest = rows
         print_table(head, rest)
-        echo(_signed(evidence))
+        echo(_evidence_line(evidence))
 
 
-def _turned(rows: Iterator[list[str]]) -> list[list[str]]:
-    """Return the rows as columns, people by their address where they have one."""
+def _transposed(rows: Iterator[list[str]]) -> list[list[str]]:
+    """Return rows as columns. People appear with their address if they have one, else with their id."""
     head, *people = rows
     names = [email or user for user, email, *_ in people]
     cells = zip(head, *people, strict=True)
     return [["action", *names], *map(list, islice(cells, 3, None))]
 
 
-def _signed(evidence: Evidence) -> str:
+def _evidence_line(evidence: Evidence) -> str:
     then = (
-        f"as of {_when(evidence.at)} ({evidence.query['basis']}), "
+        f"as of {_timestamp(evidence.at)} ({evidence.query['basis']}), "
         if "at" in evidence.query
         else ""
     )
     return (
         f"{evidence.organization} {then}at position {evidence.position} ({evidence.hash[:12]}), "
-        f"asked {_when(evidence.asked_at)}, catalog {evidence.catalog}. "
+        f"asked {_timestamp(evidence.asked_at)}, catalog {evidence.catalog}. "
         f"Rows: {evidence.rows}; unexplained: {evidence.unexplained}; missing: {evidence.missing}."
     )
 
 
-def _explained(found: WhyView) -> Iterator[str]:
+def _explanation_lines(found: WhyView) -> Iterator[str]:
     yield "yes" if found.allowed else "no"
     changes = {change.position: change for change in found.changes}
     names = display_names(found.people)
     for path in found.paths:
-        yield f"  {_way(path, names)}"
+        yield f"  {_path_line(path, names)}"
         for link in path.links:
             yield f"    {link.relationship}"
-            yield f"      {_given(changes[link.began], names)}, position {link.began}"
+            yield f"      {_origin_line(changes[link.began], names)}, position {link.began}"
     if (obstacle := found.obstacle) is not None:
         change = obstacle.change
         since = ""
         if obstacle.expired_at is not None:
-            since = f" It ended by itself at {_when(obstacle.expired_at)}."
+            since = f" It expired at {_timestamp(obstacle.expired_at)}."
         elif change is not None:
-            why = f": {change.reason}" if change.reason else ""
-            since = f" Since {_when(change.decided_at)}, by {actor_with_names(change.actor, names)}{why}."
+            by = actor_with_names(change.actor, names)
+            reason = f": {change.reason}" if change.reason else ""
+            since = f" Since {_timestamp(change.decided_at)}, by {by}{reason}."
         yield f"  {obstacle.sentence}{since}"
-    yield from remedied(found)
-    yield _signed(found.evidence)
+    yield from remedy_lines(found)
+    yield _evidence_line(found.evidence)
 
 
-def _way(path: PathView, names: DisplayNames) -> str:
-    what = "granted on it" if path.role is None else f"role {path.role}"
+def _path_line(path: PathView, names: DisplayNames) -> str:
+    source = "granted on the object" if path.role is None else f"role {path.role}"
     team = f" of team {path.team}" if path.team else ""
-    until = f" until {_when(path.until)}" if path.until else ""
-    why = f": {path.reason}" if path.reason else ""
+    until = f" until {_timestamp(path.until)}" if path.until else ""
+    reason = f": {path.reason}" if path.reason else ""
     by = actor_with_names(path.granted_by, names)
-    return f"{what}{team} since {_when(path.since)}{until}, by {by}{why}"
+    return f"{source}{team} since {_timestamp(path.since)}{until}, by {by}{reason}"
 
 
-def _given(change: Decision, names: DisplayNames) -> str:
-    why = f": {change.reason}" if change.reason else ""
+def _origin_line(change: Decision, names: DisplayNames) -> str:
+    reason = f": {change.reason}" if change.reason else ""
     by = actor_with_names(change.actor, names)
-    return f"since {_when(change.decided_at)}, by {by} ({change.channel}){why}"
+    return f"since {_timestamp(change.decided_at)}, by {by} ({change.channel}){reason}"
 
 
-def _when(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")

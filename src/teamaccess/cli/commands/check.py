@@ -1,11 +1,11 @@
-"""`teamaccess check`: may somebody do something, as the engine says it."""
+"""`teamaccess check`: ask SpiceDB whether a user may do something."""
 
 from typing import Annotated
 
 import typer
 
 from teamaccess.audit.resolve_user import resolve_user
-from teamaccess.cli.connected import AsJson, connected, tell
+from teamaccess.cli.with_service import AsJson, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import question_about
@@ -30,26 +30,30 @@ def check(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
     user: Annotated[str, typer.Argument(help="The user's id or e-mail address.")],
     action: Annotated[str, typer.Argument(help="An action of the catalog, or of the resource.")],
-    resource: Annotated[str | None, typer.Argument(help="type:id, as in webhook:wh_1.")] = None,
-    at: Annotated[str | None, typer.Option(help="A ZedToken to be at least as fresh as.")] = None,
+    resource: Annotated[
+        str | None, typer.Argument(help="An object as type:id, such as webhook:wh_1.")
+    ] = None,
+    at: Annotated[
+        str | None, typer.Option(help="A ZedToken. The answer is at least as fresh as it.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Say whether a user may do something.
 
-    Exits with 0 for yes, with 1 for no, and with 2 when it could not be asked: there is no such
-    organization, user or action, or something does not answer.
+    Exits with 0 for yes, with 1 for no, and with 2 if the check could not be made: the organization,
+    the user or the action does not exist, or a server does not answer.
 
-    Fully consistent, unless a ZedToken is given: the answer includes every change in force by now.
+    Without --at the check is fully consistent: the answer includes every change that is in force.
     """
 
     async def ask(service: Service) -> bool:
-        here = OrganizationId(organization)
+        id = OrganizationId(organization)
         async with service.reads() as session:
-            await get_organization(session, here)
-            who = await resolve_user(session, here, user)
-        on, permission = question_about(service.catalog, here, action, resource)
+            await get_organization(session, id)
+            user_id = await resolve_user(session, id, user)
+        on, permission = question_about(service.catalog, id, action, resource)
         try:
-            return await service.engine.check(on, permission, user_object(who), at_least(at))
+            return await service.engine.check(on, permission, user_object(user_id), at_least(at))
         except EngineUnavailable as failed:
             cause = failed.__cause__
             if (
@@ -60,6 +64,6 @@ def check(
                 raise NoZedToken(token=at) from failed
             raise
 
-    allowed = connected(ask)
-    tell(as_json, "yes" if allowed else "no", allowed=allowed)
+    allowed = with_service(ask)
+    print_result(as_json, "yes" if allowed else "no", allowed=allowed)
     raise typer.Exit(0 if allowed else DENIED)

@@ -1,4 +1,4 @@
-"""`teamaccess dev`: everything on this machine."""
+"""`teamaccess dev`: run everything on this machine."""
 
 import json
 import secrets
@@ -9,25 +9,24 @@ from typing import Annotated
 import typer
 
 from teamaccess.catalog import load
-from teamaccess.cli.connected import HIGHEST_PORT
 from teamaccess.cli.terminal import echo
-from teamaccess.local.dev import Options, Told, everything
+from teamaccess.cli.with_service import HIGHEST_PORT
+from teamaccess.local.dev import DevInfo, DevOptions, run_everything
 from teamaccess.local.supervisor import StopRequested
 
 app = typer.Typer(add_completion=False)
 
 WELCOME = """\
-teamaccess runs, with the catalog {catalog}. Everything is kept in {home}
+teamaccess is running with the catalog {catalog}. All data is in {home}
 
   API            {api}
-  SpiceDB        {endpoint}
-  its key        in {home}/dev.json
+  SpiceDB        {endpoint}, with the key in {home}/dev.json
   Mail           {home}/mail
-  Administrator  {email} of {organization}, by this token for 12 hours:
+  Administrator  {email} of {organization}. This token is valid for 12 hours:
 
 TOKEN={token}
 
-Try, in another terminal and with that TOKEN:
+Set TOKEN in another terminal, and try:
 
   curl -H "Authorization: Bearer $TOKEN" {api}/v1/organizations/{organization}/permissions
 
@@ -37,58 +36,64 @@ Try, in another terminal and with that TOKEN:
 
   {command} check {organization} {email} {action}
 
-Ctrl-C stops everything; the next start finds all data again.
+Ctrl-C stops everything. The next start has all data again.
 """
 
 
 @app.command()
 def dev(
     home: Annotated[
-        Path, typer.Option(help="Where data, logs and mail are kept.", envvar="TEAMACCESS_HOME")
+        Path, typer.Option(help="The folder for data, logs and mail.", envvar="TEAMACCESS_HOME")
     ] = Path(".teamaccess"),
     port: Annotated[
         int,
         typer.Option(
             min=0,
             max=HIGHEST_PORT,
-            help="The API's port; 0 takes a free one.",
+            help="The API's port. 0 means any free port.",
             envvar="TEAMACCESS_PORT",
         ),
     ] = 8000,
     spicedb_port: Annotated[
-        int, typer.Option(min=0, max=HIGHEST_PORT, help="SpiceDB's; 0 takes a free one.")
+        int, typer.Option(min=0, max=HIGHEST_PORT, help="SpiceDB's port. 0 means any free port.")
     ] = 50051,
     catalog: Annotated[
         str | None,
         typer.Option(
-            help="The access model of a new home; fintoc if unset.", envvar="TEAMACCESS_CATALOG"
+            help="The access model of a new folder: a name or a path. The default is fintoc.",
+            envvar="TEAMACCESS_CATALOG",
         ),
     ] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Erase what the home keeps.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print what dev.json says.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Erase the folder's data first.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the content of dev.json as one line.")
+    ] = False,
 ) -> None:
     """Run PostgreSQL, SpiceDB and the API on this machine, with a demo organization."""
-    options = Options(home, port, spicedb_port, catalog, fresh)
+    options = DevOptions(home, port, spicedb_port, catalog, fresh)
     try:
-        with everything(options) as (stack, told):
-            echo(json.dumps(told) if as_json else welcome(told, stack.home.path))
+        with run_everything(options) as (stack, info):
+            echo(json.dumps(info) if as_json else welcome(info, stack.home.path))
             stack.supervisor.watch()
     except StopRequested:
         pass
 
 
-def welcome(told: Told, home: Path) -> str:
-    """Return commands to try. They work after every start, and leave the tutorial's Bob uninvited."""
-    catalog = load(told["catalog"])
+def welcome(info: DevInfo, home: Path) -> str:
+    """Return the text with commands to try.
+
+    They work after every start. They invite a random guest, so the tutorial can still invite Bob.
+    """
+    catalog = load(info["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
-        **told["administrator"],
-        endpoint=told["spicedb"]["endpoint"],
-        api=told["api"],
+        **info["administrator"],
+        endpoint=info["spicedb"]["endpoint"],
+        api=info["api"],
         catalog=catalog.name,
         home=home,
-        organization=told["organization"],
-        guest=f"guest-{secrets.token_hex(2)}@{told['organization']}.example",
+        organization=info["organization"],
+        guest=f"guest-{secrets.token_hex(2)}@{info['organization']}.example",
         role=grantable[-1],
         action=catalog.guards["invite"],
         command=_command(home),
@@ -96,8 +101,8 @@ def welcome(told: Told, home: Path) -> str:
 
 
 def _command(home: Path) -> str:
-    """How this command is called from where we are."""
+    """Return how to call `teamaccess` for this home from the current folder."""
     called = Path(sys.argv[0])
     teamaccess = str(called) if called.name == "teamaccess" else "teamaccess"
-    usual = Path(".teamaccess").resolve()
-    return teamaccess if home == usual else f"TEAMACCESS_HOME={home} {teamaccess}"
+    default = Path(".teamaccess").resolve()
+    return teamaccess if home == default else f"TEAMACCESS_HOME={home} {teamaccess}"

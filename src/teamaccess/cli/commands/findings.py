@@ -1,4 +1,4 @@
-"""`teamaccess findings`: what went round us or does not fit, and that an operator has looked at it."""
+"""`teamaccess findings`: list writes past the ledger and differences, and resolve them."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -6,10 +6,14 @@ from typing import Annotated, Any, NamedTuple
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.delivery.status import OpenFindings
-from teamaccess.directory.organizations.findings import MOST_LISTED, newest, resolve
+from teamaccess.directory.organizations import findings
+from teamaccess.directory.organizations.findings import (
+    MOST_LISTED,
+    newest_findings,
+)
 from teamaccess.directory.schemas.apply import refuse_while_foreign
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind
@@ -18,42 +22,43 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 LARGEST_ID = 2**63 - 1
 MOST_NAMED = 3
-"""Organizations that a summary names."""
+"""How many organizations a summary names."""
 MOST_SHOWN = 10
-"""Updates of a finding that are printed; --json has all that were kept."""
+"""How many updates of a finding are printed. --json prints all that were kept."""
 
 
-class Words(NamedTuple):
-    """How a kind of findings is spoken of, and what is done about one."""
+class KindTexts(NamedTuple):
+    """The texts for a kind of findings."""
 
-    one: str
-    several: str
-    look: str
-    """The command that tells more."""
-    mend: str
+    singular: str
+    plural: str
+    inspect: str
+    """The command that shows more."""
+    repair: str
+    """The commands that repair and close one finding."""
 
 
-WORDS = {
-    FindingKind.FOREIGN_WRITE: Words(
+KIND_TEXTS = {
+    FindingKind.FOREIGN_WRITE: KindTexts(
         "foreign write",
         "foreign writes",
         "teamaccess findings list",
         "teamaccess findings resolve {id} --reason TEXT",
     ),
-    FindingKind.DRIFT: Words(
+    FindingKind.DRIFT: KindTexts(
         "drift",
         "drifts",
         "teamaccess reconcile",
         "teamaccess reconcile --organization {organization} --apply",
     ),
-    FindingKind.FOREIGN_SCHEMA: Words(
+    FindingKind.FOREIGN_SCHEMA: KindTexts(
         "foreign schema",
         "foreign schemas",
         "teamaccess findings list",
-        "teamaccess schema apply; review what was decided meanwhile; "
+        "teamaccess schema apply; review the changes made in the meantime; "
         "teamaccess findings resolve {id} --reason TEXT",
     ),
-    FindingKind.OTHER_HISTORY: Words(
+    FindingKind.OTHER_HISTORY: KindTexts(
         "other history",
         "other histories",
         "teamaccess reconcile --rebuild",
@@ -64,106 +69,111 @@ WORDS = {
 
 @app.callback()
 def commands() -> None:
-    """Look through what was found, and say that you have."""
+    """List findings, and resolve those that you have looked at."""
 
 
 @app.command("list")
 def list_findings(
-    organization: Annotated[str | None, typer.Option(help="About this one alone.")] = None,
-    everything: Annotated[bool, typer.Option("--all", help="The resolved ones, too.")] = False,
+    organization: Annotated[str | None, typer.Option(help="Only of this organization.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="List resolved ones too.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what is open, the newest first: what was found where, and what to do about it."""
+    """List open findings, the newest first, with the next step for each."""
 
     async def look(service: Service) -> Sequence[Finding]:
         async with service.reads() as session:
-            return await newest(session, organization, resolved=everything)
+            return await newest_findings(session, organization, resolved=everything)
 
-    found = connected(look)
+    found = with_service(look)
     about = f" about {organization}" if organization else ""
-    nothing = f"Nothing was found{about}." if everything else f"No finding is open{about}."
-    tell(as_json, _listed(found) or nothing, findings=list(map(_facts, found)))
+    none = f"There are no findings{about}." if everything else f"There are no open findings{about}."
+    print_result(as_json, _listing(found) or none, findings=list(map(_facts, found)))
 
 
 @app.command("resolve")
 def resolve_findings(
     ids: Annotated[
         list[int],
-        typer.Argument(metavar="ID...", min=1, max=LARGEST_ID, help="As `list` numbers them."),
+        typer.Argument(
+            metavar="ID...", min=1, max=LARGEST_ID, help="The numbers that `list` shows."
+        ),
     ],
-    reason: Annotated[str, typer.Option(help="What came of it; kept for the auditor.")],
+    reason: Annotated[str, typer.Option(help="What you found out. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Close foreign writes that you have looked at. It undoes nothing: `reconcile --apply` does.
+    """Close foreign writes and foreign schemas that you have looked at.
 
-    Other findings close by themselves, as soon as a comparison finds that it is no longer so.
+    Closing a finding does not undo the write. `reconcile --apply` does. Drift and other histories close
+    by themselves when a comparison no longer finds them.
     """
-    why = clean("reason", reason, LONGEST_REASON)
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
 
     async def close(service: Service) -> Sequence[Finding]:
-        async with service.ledger.change(operator()) as change:
+        async with service.ledger.change(operator_attribution()) as change:
             await refuse_while_foreign(change.session, service.engine, set(ids))
-            found = await resolve(change, set(ids), why)
+            found = await findings.resolve_findings(change, set(ids), cleaned_reason)
             await service.ledger.commit(change)
         return found
 
-    resolved = connected(close)
-    tell(as_json, "\n".join(map(_closed, resolved)), resolved=list(map(_facts, resolved)))
+    resolved = with_service(close)
+    print_result(
+        as_json, "\n".join(map(_resolved_line, resolved)), resolved=list(map(_facts, resolved))
+    )
 
 
 def sum_up(found: OpenFindings) -> str:
-    """Return how many of a kind are open and where, with the next step."""
-    words = WORDS[found.kind]
-    what = words.one if found.count == 1 else words.several
+    """Return how many findings of a kind are open and where, with the command that shows more."""
+    texts = KIND_TEXTS[found.kind]
+    kind = texts.singular if found.count == 1 else texts.plural
     where = ", ".join(found.organizations[:MOST_NAMED])
     if (others := found.concerned - MOST_NAMED) > 0:
         where += f" and {others} more"
-    return f"{found.count} {what} in {where}: {words.look}"
+    return f"{found.count} {kind} in {where}: {texts.inspect}"
 
 
-def _listed(found: Sequence[Finding]) -> str:
+def _listing(found: Sequence[Finding]) -> str:
     lines = [line for finding in found for line in _lines(finding)]
     if len(found) == MOST_LISTED:
-        lines.append(f"These are the newest {MOST_LISTED}.")
+        lines.append(f"These are the {MOST_LISTED} newest findings. There may be more.")
     return "\n".join(lines)
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    words = WORDS[FindingKind(finding.kind)]
-    yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_what(finding)}"
-    yield from (f"   {line}" for line in _told(finding.details))
+    texts = KIND_TEXTS[FindingKind(finding.kind)]
+    yield f"{finding.id}  {finding.found_at:%Y-%m-%d %H:%M:%S}Z  {_title(finding)}"
+    yield from (f"   {line}" for line in _detail_lines(finding.details))
     if finding.resolved_at is None:
-        next_step = words.mend.format(id=finding.id, organization=finding.organization_id)
+        next_step = texts.repair.format(id=finding.id, organization=finding.organization_id)
         yield f"   Next: {next_step}"
     else:
-        by = f" by {finding.resolved_by}" if finding.resolved_by else ", it is no longer so"
+        by = f" by {finding.resolved_by}" if finding.resolved_by else " by a later comparison"
         yield f"   Resolved {finding.resolved_at:%Y-%m-%d %H:%M:%S}Z{by}"
 
 
-def _told(details: dict[str, Any]) -> Iterator[str]:
-    """What it consists of. What a stranger says of itself is escaped: it may be any text."""
+def _detail_lines(details: dict[str, Any]) -> Iterator[str]:
+    """Yield the details. The writer's own metadata is escaped, because it can be any text."""
     if updates := details.get("updates"):
         yield from updates[:MOST_SHOWN]
         if (more := details["count"] - MOST_SHOWN) > 0:
             yield f"and {more} more"
     if differences := details.get("differences"):
         yield f"It differs from the recorded schema: {', '.join(differences)}"
-        yield "No change may give access anywhere until this finding is resolved."
-    if says := details.get("metadata"):
-        yield f"It says of itself: {json.dumps(says)}"
+        yield "No change can give access in any organization until this finding is resolved."
+    if metadata := details.get("metadata"):
+        yield f"The writer's metadata: {json.dumps(metadata)}"
     if counts := details.get("counts"):
         yield ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
-def _closed(finding: Finding) -> str:
+def _resolved_line(finding: Finding) -> str:
     return (
-        f"{finding.id} ({_what(finding)}) is resolved. Whether it left anything: "
+        f"{finding.id} ({_title(finding)}) is resolved. To see whether SpiceDB still differs: "
         f"teamaccess reconcile --organization {finding.organization_id}"
     )
 
 
-def _what(finding: Finding) -> str:
-    return f"{WORDS[FindingKind(finding.kind)].one} in {finding.organization_id}"
+def _title(finding: Finding) -> str:
+    return f"{KIND_TEXTS[FindingKind(finding.kind)].singular} in {finding.organization_id}"
 
 
 def _facts(finding: Finding) -> dict[str, Any]:

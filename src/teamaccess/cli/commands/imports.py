@@ -1,12 +1,12 @@
-"""`teamaccess import`: bring in what a customer had elsewhere."""
+"""`teamaccess import`: import a customer's members from another system."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator, tell
-from teamaccess.cli.members_file import COLUMNS, read
+from teamaccess.cli.members_file import COLUMNS, read_members
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import counted
 from teamaccess.directory.members.imports import import_members
@@ -19,7 +19,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def commands() -> None:
-    """Bring in what a customer had elsewhere."""
+    """Import a customer's data from another system."""
 
 
 @app.command("members")
@@ -32,30 +32,30 @@ def members(
             dir_okay=False,
         ),
     ],
-    organization: Annotated[str, typer.Option(help="Where they become members.")],
+    organization: Annotated[str, typer.Option(help="The organization that they join.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make members of everybody in a file, without inviting them.
+    """Make members of everybody in a CSV file, without inviting them.
 
-    Who is a member already stays as they are, so an import that was interrupted can be run again. Roles
-    that only operators give are refused: grant them one by one.
+    Existing members stay unchanged, so you can run an interrupted import again. Roles that only
+    operators give are refused. Grant those one by one.
     """
 
     async def bring_in(service: Service) -> tuple[int, int]:
-        here = OrganizationId(organization)
+        id = OrganizationId(organization)
         async with service.reads() as session:
-            await get_organization(session, here)
-        newcomers = read(file, service.catalog)
+            await get_organization(session, id)
+        newcomers = read_members(file, service.catalog)
         seen = joined = 0
         with Meter("Importing", "members", len(newcomers)) as meter:
             async for batch, new in import_members(
-                service.ledger, service.applier, operator(), here, newcomers
+                service.ledger, service.applier, operator_attribution(), id, newcomers
             ):
                 seen, joined = seen + batch, joined + new
                 meter.step(batch)
         return seen, joined
 
-    seen, joined = connected(bring_in)
+    seen, joined = with_service(bring_in)
     before = f"members already: {seen - joined}"
     sentence = f"{counted(joined, 'new member')} of {organization}; {before}."
-    tell(as_json, sentence, organization=organization, rows=seen, joined=joined)
+    print_result(as_json, sentence, organization=organization, rows=seen, joined=joined)

@@ -1,4 +1,4 @@
-"""`teamaccess ledger`: what was decided and told, and the proof that it is still as it was written."""
+"""`teamaccess ledger`: verify the ledger, show its status, and restart stopped organizations."""
 
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -11,140 +11,155 @@ import typer
 
 from teamaccess.changes import Change, Ledger
 from teamaccess.cli.commands.findings import sum_up
-from teamaccess.cli.connected import AsJson, NoSuchOrganization, connected, operator, tell
 from teamaccess.cli.terminal import echo
+from teamaccess.cli.with_service import (
+    AsJson,
+    NoSuchOrganization,
+    operator_attribution,
+    print_result,
+    with_service,
+)
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.delivery.status import LedgerStatus, ledger_status
-from teamaccess.directory.organizations.stopped import retry, skip
+from teamaccess.directory.organizations.stopped import retry_stopped, skip_stopped
+from teamaccess.ledger.chains import verify
 from teamaccess.ledger.chains.heads import KeptHead, heads, kept_in
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify
+from teamaccess.ledger.chains.verify import Verification, entries_to_verify
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
 
-DOES_NOT_HOLD = ATTENTION = 1
+DIFFERS = OPERATOR_NEEDED = 1
 
 Organization = Annotated[
-    str | None, typer.Option(help="Only this organization's chains; all of them if not given.")
+    str | None, typer.Option(help="Only this organization's chains. The default is all chains.")
 ]
 
-Stopped = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The one that has stopped.")]
-Why = Annotated[str, typer.Option("--reason", help="Why; kept for the auditor.")]
+Stopped = Annotated[str, typer.Argument(metavar="ORGANIZATION", help="The stopped organization.")]
+Reason = Annotated[str, typer.Option("--reason", help="The reason. Auditors see it.")]
 
 
 @app.callback()
 def commands() -> None:
-    """Look after the ledger and the events."""
+    """Verify the ledger, show its status, and restart stopped organizations."""
 
 
 @app.command("verify")
 def verify_chains(
     organization: Organization = None,
-    kept: Annotated[
+    heads_file: Annotated[
         Path | None,
-        typer.Option("--heads", help="Heads that were kept.", exists=True, dir_okay=False),
+        typer.Option("--heads", help="A file of heads that you kept.", exists=True, dir_okay=False),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Say whether nothing was altered. Exits with 0 if everything holds, with 1 if something does not.
+    """Verify that nobody altered the ledger and the events.
 
-    Every hash is computed again from nothing. Every entry must have an event of its own transaction, and
-    every token, invitation, auditor, login and resolved finding must be as the newest event about it
-    says. What was cut off at the end of a chain, or written anew with hashes that fit, shows only beside
-    heads that were kept elsewhere.
+    Exits with 0 if everything holds, with 1 if something does not.
+
+    All hashes are computed again. Every entry must have an event of its own transaction. Every token,
+    invitation, auditor, login and resolved finding must agree with the newest event about it.
+
+    An entry that was cut off at the end of a chain, or a chain that was rewritten with new hashes, shows
+    only with --heads, by comparison with heads that you kept elsewhere.
     """
 
     async def look(service: Service) -> Verification:
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             total = await entries_to_verify(connection, organization)
-            with _opened(kept) as to_compare, Meter("Verifying", "entries", total) as meter:
-                return await verify(connection, organization, to_compare, meter.step)
+            with (
+                _open_heads(heads_file) as kept_heads,
+                Meter("Verifying", "entries", total) as meter,
+            ):
+                return await verify.verify_chains(connection, organization, kept_heads, meter.step)
 
-    found = connected(look)
+    found = with_service(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
-    tell(as_json, _sentences(found), holds=found.holds, **facts)
-    raise typer.Exit(0 if found.holds else DOES_NOT_HOLD)
+    print_result(as_json, _sentences(found), holds=found.holds, **facts)
+    raise typer.Exit(0 if found.holds else DIFFERS)
 
 
 @app.command("heads")
 def export_heads(
     organization: Organization = None,
-    as_json: Annotated[bool, typer.Option("--json", help="They are JSON in any case.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Heads are always JSON.")] = False,
 ) -> None:
-    """Print where each chain ends, a line of JSON each, to be kept elsewhere for `verify --heads`."""
+    """Print the head of each chain as a line of JSON. Keep them elsewhere for `verify --heads`."""
 
     async def export(service: Service) -> bool:
-        known = False
+        any_head = False
         async with snapshot(service.settings.sqlalchemy_url) as connection:
             async for head in heads(connection, organization):
                 echo(msgspec.json.encode(head).decode())
-                known = True
-        return known
+                any_head = True
+        return any_head
 
-    if not connected(export) and organization is not None:
+    if not with_service(export) and organization is not None:
         raise NoSuchOrganization(organization=organization)
 
 
 @app.command("status")
 def show_status(as_json: AsJson = False) -> None:
-    """Tell what waits for SpiceDB, what has stopped and why, and what was found.
+    """Show pending changes, stopped organizations with the reason, and open findings.
 
-    Exits with 1 if an operator is needed: something has stopped, or a finding is open.
+    Exits with 1 if an operator is needed: an organization has stopped, or a finding is open.
     """
 
     async def look(service: Service) -> LedgerStatus:
         async with service.reads() as session:
             return await ledger_status(session)
 
-    status = connected(look)
+    status = with_service(look)
     facts = {**asdict(status), "open_findings": status.open_findings}
-    tell(as_json, _status_sentences(status), **facts)
-    raise typer.Exit(ATTENTION if status.stopped or status.open_findings else 0)
+    print_result(as_json, _status_sentences(status), **facts)
+    raise typer.Exit(OPERATOR_NEEDED if status.stopped or status.open_findings else 0)
 
 
 @app.command("retry")
-def retry_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
-    """Send the entry that stops an organization once more, as after mending SpiceDB's schema."""
-    position = _way_out(retry, organization, reason)
-    sentence = f"{organization}:{position} goes to the workers again; `ledger status` tells."
-    tell(as_json, sentence, organization=organization, position=position)
+def retry_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -> None:
+    """Send the entry that stops an organization again, for example after repairing SpiceDB's schema."""
+    position = _resolve_stop(retry_stopped, organization, reason)
+    sentence = f"The workers send {organization}:{position} again. Next: teamaccess ledger status"
+    print_result(as_json, sentence, organization=organization, position=position)
 
 
 @app.command("skip")
-def skip_entry(organization: Stopped, reason: Why, as_json: AsJson = False) -> None:
-    """Give up the entry that stops an organization, so that the ones behind it follow.
+def skip_entry(organization: Stopped, reason: Reason, as_json: AsJson = False) -> None:
+    """Skip the entry that stops an organization, so that the entries after it are delivered.
 
-    What it says is then missing from SpiceDB, which `teamaccess reconcile` shows and mends.
+    SpiceDB then lacks the entry's relationships. `teamaccess reconcile` shows and repairs that.
     """
-    position = _way_out(skip, organization, reason)
+    position = _resolve_stop(skip_stopped, organization, reason)
     sentence = (
-        f"{organization}:{position} is given up. "
+        f"{organization}:{position} is skipped. "
         f"Next: teamaccess reconcile --organization {organization}"
     )
-    tell(as_json, sentence, organization=organization, position=position)
+    print_result(as_json, sentence, organization=organization, position=position)
 
 
-WayOut = Callable[[Ledger, Change, OrganizationId, str], Awaitable[int]]
+Resolution = Callable[[Ledger, Change, OrganizationId, str], Awaitable[int]]
 
 
-def _way_out(way: WayOut, organization: str, reason: str) -> int:
-    id, why = OrganizationId(organization), clean("reason", reason, LONGEST_REASON)
+def _resolve_stop(resolution: Resolution, organization: str, reason: str) -> int:
+    """Retry or skip the entry that stops the organization, and return its position."""
+    id, cleaned_reason = OrganizationId(organization), clean("reason", reason, LONGEST_REASON)
+    actor = operator_attribution()
 
-    async def take(service: Service) -> int:
-        async with service.ledger.change(operator(), id, even_if_stopped=True) as change:
-            position = await way(service.ledger, change, id, why)
+    async def resolve(service: Service) -> int:
+        async with service.ledger.change(actor, id, even_if_stopped=True) as change:
+            position = await resolution(service.ledger, change, id, cleaned_reason)
             await service.ledger.commit(change)
         return position
 
-    return connected(take)
+    return with_service(resolve)
 
 
 @contextmanager
-def _opened(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
-    """The heads in a file, read as they are asked for."""
+def _open_heads(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
+    """Yield the heads in a file, or None without a file. They are read one by one."""
     if path is None:
         yield None
         return
@@ -153,20 +168,20 @@ def _opened(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
 
 
 def _sentences(found: Verification) -> str:
-    """Return a line for everything that does not hold, and what was looked at."""
-    looked_at = (
-        f"Looked at: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
+    """Return a line for everything that does not hold, and how much was verified."""
+    verified = (
+        f"Verified: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
         f"reasons {found.reasons} ({found.reasons_erased} erased)."
     )
-    verdict = "Everything holds." if found.holds else "Not everything holds."
-    return "\n".join([*map(str, found.findings), f"{verdict} {looked_at}"])
+    result = "Everything holds." if found.holds else "Not everything holds."
+    return "\n".join([*map(str, found.findings), f"{result} {verified}"])
 
 
 def _status_sentences(status: LedgerStatus) -> str:
-    waiting = "Everything decided is in force."
+    pending = "All changes are in force."
     if status.pending:
         oldest = f"the oldest for {status.oldest_pending_seconds:.1f} s"
-        waiting = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
+        pending = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
     stopped = [
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped
@@ -175,4 +190,4 @@ def _status_sentences(status: LedgerStatus) -> str:
     checked = f"The oldest comparison is {status.oldest_check_seconds:.0f} s old"
     if status.unchecked_organizations:
         checked += f"; {status.unchecked_organizations} organizations were never compared"
-    return "\n".join([waiting, *stopped, *found, f"{checked}."])
+    return "\n".join([pending, *stopped, *found, f"{checked}."])

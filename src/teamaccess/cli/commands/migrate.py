@@ -1,10 +1,10 @@
-"""`teamaccess migrate`: bring the database to this version's tables."""
+"""`teamaccess migrate`: create or upgrade the tables."""
 
 from typing import Annotated
 
 import typer
 
-from teamaccess.cli.connected import AsJson, tell
+from teamaccess.cli.with_service import AsJson, print_result
 from teamaccess.common.errors import Invalid
 from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import Settings
@@ -21,12 +21,12 @@ class OwnerUnknown(Invalid):
 
 @app.command()
 def migrate(
-    revision: Annotated[str, typer.Option(help="The revision to come to.")] = "head",
+    revision: Annotated[str, typer.Option(help="The revision to upgrade to.")] = "head",
     as_json: AsJson = False,
 ) -> None:
-    """Bring the database to this version's tables, as their owner."""
+    """Create or upgrade the tables of this version, as their owner."""
     settings = Settings.discover()
     if settings.owner_database_url is None:
         raise OwnerUnknown
     upgrade(driver_url(settings.owner_database_url), revision)
-    tell(as_json, f"The database is at revision {revision}.", revision=revision)
+    print_result(as_json, f"The database is at revision {revision}.", revision=revision)

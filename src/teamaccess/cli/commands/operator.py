@@ -1,4 +1,4 @@
-"""`teamaccess operator`: what only whoever runs the service may do."""
+"""`teamaccess operator`: changes that only an operator of the service may make."""
 
 from datetime import datetime
 from typing import Annotated
@@ -7,13 +7,19 @@ import typer
 
 from teamaccess.audit.auditors.find import AuditorEntry
 from teamaccess.audit.auditors.find import list_auditors as list_all
-from teamaccess.audit.auditors.grant import grant_auditor as grant_all
-from teamaccess.audit.auditors.grant import revoke_auditor as revoke_all
-from teamaccess.cli.connected import AsJson, connected, operator, progress_of, tell
+from teamaccess.audit.auditors.grant import grant_auditor as grant_audits
+from teamaccess.audit.auditors.grant import revoke_auditor as revoke_audits
 from teamaccess.cli.terminal import time_of
+from teamaccess.cli.with_service import (
+    AsJson,
+    operator_attribution,
+    print_result,
+    progress_of,
+    with_service,
+)
 from teamaccess.common.text import LONGEST_REASON, clean
-from teamaccess.directory.members.administrators import grant_administrator as grant
-from teamaccess.directory.organizations.create import create
+from teamaccess.directory.members.administrators import grant_administrator as grant_role
+from teamaccess.directory.organizations import create
 from teamaccess.ledger import clock
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
@@ -23,26 +29,30 @@ app = typer.Typer(add_completion=False, no_args_is_help=True)
 
 @app.callback()
 def commands() -> None:
-    """Do what only whoever runs the service may do; all of it is in the ledger, with the reason."""
+    """Make changes that only an operator may make. The ledger records each with its reason."""
 
 
 @app.command("create-organization")
 def create_organization(
-    organization: Annotated[str, typer.Argument(help="Its id, for ever: a-z, 0-9 and hyphen.")],
-    name: Annotated[str, typer.Option(help="What people read.")],
-    reason: Annotated[str | None, typer.Option(help="Why; kept for the auditor.")] = None,
+    organization: Annotated[
+        str, typer.Argument(help="Its permanent id, from a-z, 0-9 and hyphen.")
+    ],
+    name: Annotated[str, typer.Option(help="Its display name.")],
+    reason: Annotated[str | None, typer.Option(help="The reason. Auditors see it.")] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Make an organization without members; grant-administrator gives it the first one."""
-    why = clean("reason", reason, LONGEST_REASON) if reason is not None else None
+    """Create an organization without members. grant-administrator gives it the first one."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON) if reason is not None else None
 
     async def make(service: Service) -> None:
-        async with service.ledger.change(operator()) as change:
-            await create(change, organization, name, founder=None, reason=why)
+        async with service.ledger.change(operator_attribution()) as change:
+            await create.create_organization(
+                change, organization, name, founder=None, reason=cleaned_reason
+            )
             await service.ledger.commit(change)
 
-    connected(make)
-    tell(
+    with_service(make)
+    print_result(
         as_json,
         f"{organization} exists. Next: teamaccess operator grant-administrator "
         f"{organization} EMAIL --reason TEXT",
@@ -54,24 +64,26 @@ def create_organization(
 @app.command("grant-administrator")
 def grant_administrator(
     organization: Annotated[str, typer.Argument(help="The organization's id.")],
-    email: Annotated[str, typer.Argument(help="Whom; a new address becomes a user and a member.")],
-    reason: Annotated[str, typer.Option(help="Why; kept for the auditor.")],
+    email: Annotated[
+        str, typer.Argument(help="The person's address. A new address becomes a user and a member.")
+    ],
+    reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Make somebody administrator, without an end; a suspended member is active again."""
-    why = clean("reason", reason, LONGEST_REASON)
+    """Make a person an administrator without an expiry. A suspended member is reactivated."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
     id = OrganizationId(organization)
 
     async def make(service: Service) -> tuple[str, str, dict[str, object]]:
-        async with service.ledger.change(operator(), id) as change:
-            membership = await grant(change, id, email, why)
+        async with service.ledger.change(operator_attribution(), id) as change:
+            membership = await grant_role(change, id, email, cleaned_reason)
             receipts = await service.ledger.commit(change)
         return membership.user_id, *progress_of(receipts)
 
-    user, progress, facts = connected(make)
-    tell(
+    user, progress, facts = with_service(make)
+    print_result(
         as_json,
-        f"{email} ({user}) is administrator of {organization}. {progress}",
+        f"{email} ({user}) is an administrator of {organization}. {progress}",
         organization=organization,
         user=user,
         **facts,
@@ -80,27 +92,30 @@ def grant_administrator(
 
 @app.command("grant-auditor")
 def grant_auditor(
-    email: Annotated[str, typer.Argument(help="Whom; a new address becomes a user.")],
-    reason: Annotated[str, typer.Option(help="Why; kept for the auditor.")],
+    email: Annotated[
+        str, typer.Argument(help="The person's address. A new address becomes a user.")
+    ],
+    reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     until: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="For how long, as 2026-03-31T23:59:59Z.")
+        str | None,
+        typer.Option(metavar="TIME", help="When this ends, such as 2026-03-31T23:59:59Z."),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Let somebody ask the auditor's questions about every organization, and do nothing else there."""
-    why = clean("reason", reason, LONGEST_REASON)
+    """Let a person ask the audit questions about every organization, and nothing else."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
     end = time_of(until) if until is not None else None
 
     async def make(service: Service) -> UserId:
-        async with service.ledger.change(operator()) as change:
-            user = await grant_all(change, email, why, end)
+        async with service.ledger.change(operator_attribution()) as change:
+            user = await grant_audits(change, email, cleaned_reason, end)
             await service.ledger.commit(change)
         return user.id
 
-    user = connected(make)
-    tell(
+    user = with_service(make)
+    print_result(
         as_json,
-        f"{email} ({user}) may audit every organization{_until(end)}.",
+        f"{email} ({user}) may audit every organization{_until_text(end)}.",
         user=user,
         email=email,
         until=end,
@@ -109,44 +124,48 @@ def grant_auditor(
 
 @app.command("revoke-auditor")
 def revoke_auditor(
-    email: Annotated[str, typer.Argument(help="Whose, or the user's id.")],
-    reason: Annotated[str, typer.Option(help="Why; kept for the auditor.")],
+    email: Annotated[str, typer.Argument(help="The person's address or user id.")],
+    reason: Annotated[str, typer.Option(help="The reason. Auditors see it.")],
     as_json: AsJson = False,
 ) -> None:
-    """Let an auditor of all organizations audit none any more, but where they may as a member."""
-    why = clean("reason", reason, LONGEST_REASON)
+    """Take back `grant-auditor`. The person keeps audit permissions that they have as a member."""
+    cleaned_reason = clean("reason", reason, LONGEST_REASON)
 
     async def end(service: Service) -> UserId:
-        async with service.ledger.change(operator()) as change:
-            user = await revoke_all(change, email, why)
+        async with service.ledger.change(operator_attribution()) as change:
+            user = await revoke_audits(change, email, cleaned_reason)
             await service.ledger.commit(change)
         return user.id
 
-    user = connected(end)
-    tell(as_json, f"{email} ({user}) is no auditor of all organizations any more.", user=user)
+    user = with_service(end)
+    print_result(
+        as_json, f"{email} ({user}) is no longer an auditor of all organizations.", user=user
+    )
 
 
 @app.command("auditors")
 def list_auditors(as_json: AsJson = False) -> None:
-    """Tell who may audit every organization, since when, until when, and by whom."""
+    """List the auditors of every organization, with start, end and the operator who named them."""
 
     async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
             return list(await list_all(session, await clock(session)))
 
-    found = connected(look)
-    told = "\n".join(map(_line, found)) or "Nobody audits every organization."
-    tell(as_json, told, auditors=[each._asdict() for each in found])
+    found = with_service(look)
+    lines = "\n".join(map(_line, found)) or "Nobody may audit every organization."
+    print_result(as_json, lines, auditors=[each._asdict() for each in found])
 
 
 def _line(auditor: AuditorEntry) -> str:
-    who = f"{auditor.email} ({auditor.user})" if auditor.email else auditor.user
-    return f"{who} since {_when(auditor.since)}{_until(auditor.until)}, by {auditor.by}"
+    person = f"{auditor.email} ({auditor.user})" if auditor.email else auditor.user
+    return (
+        f"{person} since {_timestamp(auditor.since)}{_until_text(auditor.until)}, by {auditor.by}"
+    )
 
 
-def _until(end: datetime | None) -> str:
-    return f" until {_when(end)}" if end is not None else ""
+def _until_text(end: datetime | None) -> str:
+    return f" until {_timestamp(end)}" if end is not None else ""
 
 
-def _when(at: datetime) -> str:
+def _timestamp(at: datetime) -> str:
     return at.isoformat(timespec="seconds")

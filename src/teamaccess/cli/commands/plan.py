@@ -1,4 +1,4 @@
-"""`teamaccess plan`: who would gain and who would lose what, before anything is written."""
+"""`teamaccess plan`: show who would gain and lose what, before anything is written."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +11,8 @@ import yaml
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import Proposals, make_all
 from teamaccess.catalog import load
-from teamaccess.cli.connected import AsJson, connected, operator, progress_of
 from teamaccess.cli.terminal import echo
+from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.text import LONGEST_REASON, clean, counted
 from teamaccess.service import Service
@@ -23,12 +23,12 @@ from teamaccess.views.tables import print_table
 app = typer.Typer(add_completion=False)
 
 CHANGES = 1
-"""The exit code where something would change."""
-MOST_TOLD = 20
-"""Updates that are told to people."""
-NOBODY = "Nobody gains or loses anything at this moment."
+"""The exit code if something would change."""
+MOST_PRINTED = 20
+"""How many updates are printed. --json prints all of them."""
+NOBODY = "Nobody gains or loses anything now."
 AsMarkdown = Annotated[
-    bool, typer.Option("--markdown", help="Print Markdown, for a comment on a change.")
+    bool, typer.Option("--markdown", help="Print Markdown, for a comment on a pull request.")
 ]
 
 
@@ -52,12 +52,12 @@ class CatalogApart(Invalid):
 
 
 class Document(msgspec.Struct, forbid_unknown_fields=True):
-    """What a plan's file says."""
+    """The content of a plan's file."""
 
     organization: str
     changes: Proposals = msgspec.field(default_factory=list)
     catalog: str | None = None
-    """The name or the path of another catalog; a path is seen from the file."""
+    """The name or the path of another catalog. A path is relative to the file."""
     reason: str | None = None
 
 
@@ -73,35 +73,40 @@ def show_plan(
     state: Annotated[
         str | None,
         typer.Option(
-            help="With --apply: the `state` of the plan that you saw; else it is made now."
+            help="With --apply: the `state` of the plan that you reviewed. The default is a new plan."
         ),
     ] = None,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say who would gain and who would lose which action by what a file proposes.
+    """Show who would gain and lose which action by the changes in a file.
 
-    Nothing is written, unless with --apply, and then only if nothing has changed since. Exits with 0 if
-    nothing would change, with 1 if something would, and with 2 when it could not be asked; with --apply,
-    with 0 once it is made.
+    Without --apply, nothing is written. With --apply, the changes are made if the organization has not
+    changed since the plan.
+
+    Exits with 0 if nothing would change, with 1 if something would, and with 2 if the plan could not be
+    made. With --apply, it exits with 0 once the changes are made.
     """
-    wanted = _read(file)
-    if apply and wanted.catalog is not None:
+    document = _read(file)
+    if apply and document.catalog is not None:
         raise CatalogApart
 
     async def work(service: Service) -> tuple[PlanView, str]:
-        here = OrganizationId(wanted.organization)
-        if apply and state is not None:  # what has moved may refuse the changes, too
-            async with service.ledger.change(operator(), here) as change:
+        id = OrganizationId(document.organization)
+        if apply and state is not None:
+            # checked before planning, because planning may fail if the organization has changed
+            async with service.ledger.change(operator_attribution(), id) as change:
                 refuse_moved(change, lambda now: state == now)
-        catalog = load(_beside(file, wanted.catalog)) if wanted.catalog is not None else None
-        found = PlanView.of(
-            await plan(service.audit.sources, service.ledger, here, wanted.changes, catalog)
+        catalog = (
+            load(_catalog_path(file, document.catalog)) if document.catalog is not None else None
         )
-        made = await _make(service, wanted, state or found.state) if apply else ""
+        found = PlanView.of(
+            await plan(service.audit.sources, service.ledger, id, document.changes, catalog)
+        )
+        made = await _apply(service, document, state or found.state) if apply else ""
         return found, made
 
-    found, made = connected(work)
+    found, made = with_service(work)
     show([found], as_markdown=as_markdown, as_json=as_json)
     if made:
         echo(made, err=True)
@@ -109,7 +114,7 @@ def show_plan(
 
 
 def show(plans: list[PlanView], *, as_markdown: bool, as_json: bool) -> None:
-    """Print plans: as JSON a line for each, as Markdown or a table what changes for whom."""
+    """Print plans: as JSON with a line for each, or as Markdown or a table of gains and losses."""
     for each in plans:
         if as_json:
             echo(msgspec.json.encode(each).decode())
@@ -120,17 +125,17 @@ def show(plans: list[PlanView], *, as_markdown: bool, as_json: bool) -> None:
 
 
 def exit_code(plans: list[PlanView]) -> int:
-    """Return 1 where anything would change: for somebody now, or by an end or a return later."""
+    """Return 1 if anything would change, now or later by an expiry or a reactivation."""
     return CHANGES if any(each.items or each.orphans or each.updates for each in plans) else 0
 
 
-async def _make(service: Service, wanted: Document, state: str) -> str:
-    here = OrganizationId(wanted.organization)
-    async with service.ledger.change(operator(), here) as change:
+async def _apply(service: Service, document: Document, state: str) -> str:
+    id = OrganizationId(document.organization)
+    async with service.ledger.change(operator_attribution(), id) as change:
         refuse_moved(change, lambda now: state == now)
-        if wanted.reason is not None:
-            change.because(clean("reason", wanted.reason, LONGEST_REASON))
-        await make_all(wanted.changes, change)
+        if document.reason is not None:
+            change.because(clean("reason", document.reason, LONGEST_REASON))
+        await make_all(document.changes, change)
         return progress_of(await service.ledger.commit(change))[0]
 
 
@@ -141,7 +146,7 @@ def _read(file: Path) -> Document:
         raise BadPlan(file=file, cause=" ".join(str(wrong).split())) from wrong
 
 
-def _beside(file: Path, catalog: str) -> str | Path:
+def _catalog_path(file: Path, catalog: str) -> str | Path:
     return file.parent / catalog if catalog.endswith(".yaml") else catalog
 
 
@@ -173,20 +178,20 @@ def _markdown(found: PlanView) -> Iterator[str]:
 
 def _notes(found: PlanView) -> Iterator[str]:
     evidence = found.evidence
-    yield f"At position {evidence.position} of {evidence.organization}. Its state:"
+    yield f"Planned at position {evidence.position} of {evidence.organization}. Its state:"
     yield found.state
     if found.catalog != evidence.catalog:
         yield f"Under the catalog {found.catalog} instead of {evidence.catalog}."
     for orphan in found.orphans:
-        yield f"The catalog has no place for {orphan}: SpiceDB refuses it while that stands."
+        yield f"The catalog has no place for {orphan}. While it exists, SpiceDB refuses the catalog."
     if found.updates:
-        yield f"Would be written: {counted(len(found.updates), 'update')} of relationships."
-    yield from found.updates[:MOST_TOLD]
-    if len(found.updates) > MOST_TOLD:
-        yield f"... and {len(found.updates) - MOST_TOLD} more; --json has them all."
+        yield f"These changes would write {counted(len(found.updates), 'update')} of relationships:"
+    yield from found.updates[:MOST_PRINTED]
+    if len(found.updates) > MOST_PRINTED:
+        yield f"... and {len(found.updates) - MOST_PRINTED} more. --json prints all of them."
 
 
 def _cell(text: str) -> str:
-    """Return the text as a cell of a table has it: nothing in it is taken for Markdown."""
+    """Return the text as the cell of a Markdown table, with all Markdown in it escaped."""
     escaped = "".join(f"\\{each}" if each in "\\`*_{}[]<>()#+!|~" else each for each in text)
     return " ".join(escaped.split())

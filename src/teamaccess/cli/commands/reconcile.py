@@ -1,4 +1,4 @@
-"""`teamaccess reconcile`: whether SpiceDB holds what the rows stand for, and how it does so again."""
+"""`teamaccess reconcile`: compare SpiceDB with the rows, repair differences, or rebuild SpiceDB."""
 
 from collections.abc import AsyncIterator
 from dataclasses import asdict
@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from teamaccess.cli.connected import AsJson, connected, operator, tell
 from teamaccess.cli.terminal import echo
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.progress import Meter
 from teamaccess.common.text import counted
@@ -34,27 +34,27 @@ class OneOrTheOther(Invalid):
 
 app = typer.Typer(add_completion=False)
 
-DRIFT, NOT_ASKED = 1, 2
+DRIFT, NOT_COMPARED = 1, 2
 OTHER_HISTORY = OtherHistory(organization="").code
 
 
 @app.command()
 def reconcile(
-    organization: Annotated[str | None, typer.Option(help="Look at this one alone.")] = None,
-    apply: Annotated[bool, typer.Option("--apply", help="Mend what differs.")] = False,
+    organization: Annotated[str | None, typer.Option(help="Only this organization.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Repair the differences.")] = False,
     max_deletes: Annotated[
         int, typer.Option(min=0, help="How much --apply may delete from SpiceDB, in all.")
     ] = DEFAULT_MOST_DELETES,
     rebuild: Annotated[
         bool,
-        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or another one."),
+        typer.Option("--rebuild", help="Fill a SpiceDB that is empty, restored or replaced."),
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Compare what the rows stand for with what SpiceDB holds.
+    """Compare the relationships of the rows with the relationships in SpiceDB.
 
-    Exits with 0 where nothing differs (any more), with 1 where something does, and with 2 where
-    something could not be compared, or rebuilt.
+    Exits with 0 if nothing differs or everything was repaired, with 1 if something differs, and with 2 if
+    something could not be compared or rebuilt.
     """
     if rebuild:
         if apply:
@@ -64,7 +64,9 @@ def reconcile(
     budget = DeleteBudget(max_deletes) if apply else None
 
     async def look(service: Service) -> list[ReconcileResult]:
-        inspector = Inspector(service.ledger, service.engine, service.catalog, operator(), budget)
+        inspector = Inspector(
+            service.ledger, service.engine, service.catalog, operator_attribution(), budget
+        )
         results = []
         with Meter("Comparing", "relationships") as meter:
             async for result in _results(inspector, organization, meter):
@@ -73,42 +75,45 @@ def reconcile(
                     _print(result)
         return results
 
-    results = connected(look)
-    tell(as_json, _summed_up(results), **_facts(results))
+    results = with_service(look)
+    print_result(as_json, _summary(results), **_facts(results))
     if any(each.problem not in (None, OTHER_HISTORY) and not each.found for each in results):
-        raise typer.Exit(NOT_ASKED)
+        raise typer.Exit(NOT_COMPARED)
     if any(each.left or each.problem for each in results):
         raise typer.Exit(DRIFT)
 
 
 def _rebuild(organization: str | None, as_json: bool) -> None:
     async def fill(service: Service) -> RebuildResult:
-        rebuilder = Rebuilder(service.ledger, service.engine, service.catalog, operator())
+        rebuilder = Rebuilder(
+            service.ledger, service.engine, service.catalog, operator_attribution()
+        )
         await rebuilder.ensure_schema()
         with Meter("Rebuilding", "relationships") as meter:
             if organization is None:
                 return await rebuilder.rebuild_all(meter.step)
             return await rebuilder.rebuild([OrganizationId(organization)], meter.step)
 
-    rebuilt = connected(fill)
-    tell(
+    rebuilt = with_service(fill)
+    print_result(
         as_json,
         f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
-        f"{counted(rebuilt.relationships, 'relationship')} written.{_left(rebuilt)}",
+        f"{counted(rebuilt.relationships, 'relationship')} written.{_remaining(rebuilt)}",
         **asdict(rebuilt),
     )
     if rebuilt.busy or rebuilt.disagreeing:
-        raise typer.Exit(NOT_ASKED)
+        raise typer.Exit(NOT_COMPARED)
 
 
-def _left(rebuilt: RebuildResult) -> str:
-    told = [
-        f"\n{id} is not rebuilt, its rows are not what its ledger led to: {', '.join(differences)}."
+def _remaining(rebuilt: RebuildResult) -> str:
+    lines = [
+        f"\n{id} is not rebuilt, because its rows differ from its ledger: {', '.join(differences)}."
         for id, differences in rebuilt.disagreeing.items()
     ]
     if rebuilt.busy:
-        told.append(f"\nRun it again for those that were being changed: {', '.join(rebuilt.busy)}")
-    return "".join(told) or " Next: teamaccess reconcile"
+        busy = ", ".join(rebuilt.busy)
+        lines.append(f"\nRun it again for organizations that were being changed: {busy}")
+    return "".join(lines) or " Next: teamaccess reconcile"
 
 
 async def _results(
@@ -125,9 +130,9 @@ async def _results(
 
 
 def _print(result: ReconcileResult) -> None:
-    who = result.organization if result.known else f"{result.organization} (unknown)"
+    name = result.organization if result.known else f"{result.organization} (unknown)"
     counts = ", ".join(f"{count} {kind}" for kind, count in result.counts.items())
-    echo(f"{who}: {counts or result.problem}{_outcome(result)}")
+    echo(f"{name}: {counts or result.problem}{_outcome(result)}")
     for kind, texts in result.differences.items():
         for text in texts:
             echo(f"  {kind}  {_line(text)}")
@@ -138,7 +143,7 @@ def _print(result: ReconcileResult) -> None:
 def _outcome(result: ReconcileResult) -> str:
     if not result.mended:
         return ""
-    outcome = "mended" if not result.left else f"{result.mended} of {result.found} mended"
+    outcome = "repaired" if not result.left else f"{result.mended} of {result.found} repaired"
     return f"; {outcome}{', not confirmed by SpiceDB yet' if result.pending else ''}"
 
 
@@ -146,15 +151,15 @@ def _line(text: Any) -> str:
     return text if isinstance(text, str) else f"{text['held']}  instead of  {text['meant']}"
 
 
-def _summed_up(results: list[ReconcileResult]) -> str:
+def _summary(results: list[ReconcileResult]) -> str:
     if not results:
-        return "SpiceDB holds what the rows stand for, and nothing else."
+        return "SpiceDB holds exactly the relationships of the rows."
     found, mended, needed = (
         sum(getattr(each, name) for each in results) for name in ("found", "mended", "needed")
     )
     where = counted(len(results), "organization")
-    told = f"{counted(found, 'difference')} in {where}; {mended} mended."
-    return f"{told}\nMending the rest takes --max-deletes {needed}." if needed else told
+    counts = f"{counted(found, 'difference')} in {where}; {mended} repaired."
+    return f"{counts}\nTo repair the rest, use --max-deletes {needed}." if needed else counts
 
 
 def _facts(results: list[ReconcileResult]) -> dict[str, Any]:

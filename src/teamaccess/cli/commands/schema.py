@@ -1,4 +1,4 @@
-"""`teamaccess schema`: catalogs checked, and compiled to what SpiceDB enforces."""
+"""`teamaccess schema`: validate catalogs, compile them for SpiceDB, plan and apply them."""
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
@@ -11,7 +11,7 @@ import typer
 from teamaccess.audit.plans.catalog_impact import CatalogImpact, plan_everywhere
 from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
 from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Conflict
 from teamaccess.common.progress import Meter
 from teamaccess.directory.organizations.find import list_organizations
@@ -22,21 +22,25 @@ from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView
 
 app = typer.Typer(
-    add_completion=False, no_args_is_help=True, help="Check catalogs and compile them for SpiceDB."
+    add_completion=False,
+    no_args_is_help=True,
+    help="Validate catalogs, compile them for SpiceDB, plan and apply them.",
 )
 
-Named = Annotated[
-    list[str] | None, typer.Option("--catalog", help="A name or a path; all of ours if not given.")
+CatalogOption = Annotated[
+    list[str] | None,
+    typer.Option("--catalog", help="A name or a path. The default is all built-in catalogs."),
 ]
-Files = Annotated[
-    list[str] | None, typer.Argument(metavar="PATH", help="All of our catalogs if not given.")
+CatalogPaths = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="PATH", help="Names or paths. The default is all built-in catalogs."),
 ]
-COMPARED = (
-    "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
-)
-MOST = 1_000_000
-"""Organizations that are asked about in one run."""
-Check = Annotated[bool, typer.Option("--check", help="Write nothing; fail where it would.")]
+SUMMARY = "{catalog} instead of {instead_of}: {affected} of {organizations} organizations affected."
+MOST_ORGANIZATIONS = 1_000_000
+"""How many organizations one run plans at most."""
+Check = Annotated[
+    bool, typer.Option("--check", help="Write nothing, and fail if a schema is not current.")
+]
 
 
 class NotAllPlanned(Conflict):
@@ -49,7 +53,7 @@ class NotAllPlanned(Conflict):
 
 @dataclass
 class ApplyOutcome:
-    """What became of one catalog."""
+    """The outcome for one catalog."""
 
     catalog: str
     version: str | None = None
@@ -61,79 +65,85 @@ class ApplyOutcome:
 
     def __str__(self) -> str:
         if self.mistakes:
-            told = [f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes]
+            lines = [f"{self.catalog}:{m.line}: {m.message}" for m in self.mistakes]
             rest = self.mistakes_left_out
-            return "\n".join([*told, f"{self.catalog}: and {rest} more"] if rest else told)
+            return "\n".join([*lines, f"{self.catalog}: and {rest} more"] if rest else lines)
         return f"{self.diff}{self.schema or self.catalog}: {self.status} ({self.version})"
 
 
 @app.command("compile")
-def compile_catalogs(catalog: Named = None, check: Check = False, as_json: AsJson = False) -> None:
-    """Write the SpiceDB schema of each catalog, in the folder above its catalogs."""
-    _tell([_compiled(path, check) for path in _paths(catalog)], as_json)
+def compile_catalogs(
+    catalog: CatalogOption = None, check: Check = False, as_json: AsJson = False
+) -> None:
+    """Write the SpiceDB schema of each catalog, into the folder above `catalogs`."""
+    _print_outcomes([_compiled(path, check) for path in _paths(catalog)], as_json)
 
 
 @app.command("validate")
-def validate_catalogs(paths: Files = None, as_json: AsJson = False) -> None:
-    """List everything that is wrong with each catalog, by line."""
-    _tell([_validated(path)[0] for path in _paths(paths)], as_json)
+def validate_catalogs(paths: CatalogPaths = None, as_json: AsJson = False) -> None:
+    """List every mistake of each catalog, by line."""
+    _print_outcomes([_validated(path)[0] for path in _paths(paths)], as_json)
 
 
 @app.command("apply")
 def apply_catalog(as_json: AsJson = False) -> None:
-    """Give SpiceDB the schema of the deployment's catalog, and keep from when on it is in force.
+    """Write the schema of the deployment's catalog to SpiceDB, and record when it came into force.
 
-    Does nothing where it has it. SpiceDB itself refuses a schema that would orphan relationships, and one
-    that gives an organization's own role's id to a role of everybody's is refused before.
+    Nothing changes if SpiceDB has the schema already. SpiceDB refuses a schema that has no place for
+    existing relationships. A catalog is refused if one of its roles has the id of a custom role.
     """
 
     async def apply(service: Service) -> list[str]:
-        return await apply_schema(service.ledger, service.engine, service.catalog, operator())
+        return await apply_schema(
+            service.ledger, service.engine, service.catalog, operator_attribution()
+        )
 
-    differences = connected(apply)
-    tell(as_json, "The schema is in force.", differences=differences)
+    differences = with_service(apply)
+    print_result(as_json, "The schema is in force.", differences=differences)
 
 
 @app.command("plan")
 def plan_catalog(
     catalog: Annotated[
         str | None,
-        typer.Argument(help="The name or the path of a catalog; the deployment's if not given."),
+        typer.Argument(help="A name or a path. The default is the deployment's catalog."),
     ] = None,
     organization: Annotated[
-        list[str] | None, typer.Option(help="Only these; all of them if not given.")
+        list[str] | None, typer.Option(help="Only this one. The default is all organizations.")
     ] = None,
     as_markdown: AsMarkdown = False,
     as_json: AsJson = False,
 ) -> None:
-    """Say who would gain and who would lose which action under another catalog. Nothing is written.
+    """Show who would gain and lose which action under another catalog. Nothing is written.
 
-    Compared with what was applied last. Tells of the organizations where somebody is affected. Exits
-    with 0 if nobody is, with 1 if somebody is or something has no place in it, and with 2 when one could
-    not be asked, or a role's id is taken. With --json the last line says what was compared.
+    The catalog is compared with the one that was applied last. Only organizations with affected people
+    are shown. With --json, the last line names the two catalogs.
+
+    Exits with 0 if nobody is affected, with 1 if somebody is or the catalog has no place for something,
+    and with 2 if an organization could not be planned or the id of a role is taken.
     """
 
     async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:
-        then = load(catalog) if catalog is not None else service.catalog
+        planned = load(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
-            await refuse_taken(session, then)
-            known = await list_organizations(session, None, None, MOST)
-        wanted = [OrganizationId(each) for each in organization or [each.id for each in known]]
-        with Meter("Planning", "organizations", len(wanted)) as meter:
+            await refuse_taken(session, planned)
+            existing = await list_organizations(session, None, None, MOST_ORGANIZATIONS)
+        ids = [OrganizationId(each) for each in organization or [each.id for each in existing]]
+        with Meter("Planning", "organizations", len(ids)) as meter:
             found = await plan_everywhere(
-                service.audit.sources, service.ledger, then, wanted, lambda: meter.step(1)
+                service.audit.sources, service.ledger, planned, ids, lambda: meter.step(1)
             )
         return found, {
-            "catalog": then.version,
+            "catalog": planned.version,
             "instead_of": found.instead_of,
-            "organizations": len(wanted),
+            "organizations": len(ids),
             "affected": len(found.affected),
         }
 
-    found, compared = connected(work)
+    found, compared = with_service(work)
     plans = list(map(PlanView.of, found.affected))
     show(plans, as_markdown=as_markdown, as_json=as_json)
-    tell(as_json, COMPARED.format(**compared), **compared)
+    print_result(as_json, SUMMARY.format(**compared), **compared)
     if found.left_out:
         raise NotAllPlanned(organizations=found.left_out)
     raise typer.Exit(exit_code(plans))
@@ -147,15 +157,15 @@ def _paths(names: list[str] | None) -> Iterator[Path]:
 
 
 def _validated(path: Path) -> tuple[ApplyOutcome, str]:
-    """Return the outcome and, of a valid catalog, the schema."""
+    """Return the outcome with the schema, which is empty for an invalid catalog."""
     try:
         catalog = load(path)
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:
-        shown, more = _shown(path), invalid.left_out
-        return ApplyOutcome(shown, None, invalid.mistakes, more, status="invalid"), ""
-    return ApplyOutcome(_shown(path), version=catalog.version), catalog.schema()
+        name, left_out = _short_path(path), invalid.left_out
+        return ApplyOutcome(name, None, invalid.mistakes, left_out, status="invalid"), ""
+    return ApplyOutcome(_short_path(path), version=catalog.version), catalog.schema()
 
 
 def _compiled(path: Path, check: bool) -> ApplyOutcome:
@@ -164,7 +174,7 @@ def _compiled(path: Path, check: bool) -> ApplyOutcome:
         return outcome
     target = schema_file(path)
     before = target.read_text(encoding="utf-8") if target.exists() else ""
-    outcome.schema, outcome.status = _shown(target), "current"
+    outcome.schema, outcome.status = _short_path(target), "current"
     if schema != before and check:
         outcome.status, outcome.diff = "stale", _diff(before, schema, outcome.schema)
     elif schema != before:
@@ -174,7 +184,7 @@ def _compiled(path: Path, check: bool) -> ApplyOutcome:
 
 
 def schema_file(catalog: Path) -> Path:
-    """Return where the schema of a catalog file belongs."""
+    """Return the path of the schema of a catalog file."""
     folder = catalog.parent.parent if catalog.parent.name == "catalogs" else catalog.parent
     return folder / f"{catalog.stem}.zed"
 
@@ -189,14 +199,14 @@ def _diff(before: str, after: str, name: str) -> str:
     return "".join(lines)
 
 
-def _shown(path: Path) -> str:
-    """Return the path as short as it can be written from here."""
+def _short_path(path: Path) -> str:
+    """Return the path relative to the current folder if it is inside it, else the absolute path."""
     path = path.absolute()
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
-def _tell(outcomes: list[ApplyOutcome], as_json: bool) -> None:
-    tell(
+def _print_outcomes(outcomes: list[ApplyOutcome], as_json: bool) -> None:
+    print_result(
         as_json,
         "\n".join(map(str, outcomes)),
         catalogs=[asdict(outcome) for outcome in outcomes],

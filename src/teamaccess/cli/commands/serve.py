@@ -1,4 +1,4 @@
-"""`teamaccess serve`: the API."""
+"""`teamaccess serve`: serve the API."""
 
 import socket
 from contextlib import suppress
@@ -9,8 +9,8 @@ import typer
 from teamaccess.api import create_app
 from teamaccess.api.requests.receiving import LARGEST_BATCH
 from teamaccess.api.server import ConnectionLimits, create_server
-from teamaccess.cli.connected import HIGHEST_PORT
-from teamaccess.cli.refusals import COULD_NOT
+from teamaccess.cli.refusals import EXIT_FAILED
+from teamaccess.cli.with_service import HIGHEST_PORT
 from teamaccess.common.errors import Conflict
 from teamaccess.common.process import collect_seldom
 from teamaccess.common.settings import Settings
@@ -32,10 +32,12 @@ def serve(
     host: Annotated[str, typer.Option(help="The address to listen on.")] = "127.0.0.1",
     port: Annotated[
         int | None,
-        typer.Option(min=0, max=HIGHEST_PORT, help="The port; TEAMACCESS_PORT or 8000 if unset."),
+        typer.Option(
+            min=0, max=HIGHEST_PORT, help="The port. The default is TEAMACCESS_PORT, or 8000."
+        ),
     ] = None,
 ) -> None:
-    """Serve the API, with the settings in TEAMACCESS_*."""
+    """Serve the API, with the settings in the environment variables TEAMACCESS_*."""
     settings = Settings.discover()
     server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
     collect_seldom()
@@ -45,11 +47,11 @@ def serve(
     ):
         server.run([listening])
     if not server.started:
-        raise typer.Exit(COULD_NOT)
+        raise typer.Exit(EXIT_FAILED)
 
 
 def _listening(host: str, port: int) -> socket.socket:
-    """Return the socket to serve on; raises CannotListen."""
+    """Return the socket to serve on. Raises CannotListen."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

@@ -1,4 +1,4 @@
-"""`teamaccess token`: access tokens from the command line."""
+"""`teamaccess token`: issue access tokens."""
 
 from datetime import timedelta
 from typing import Annotated
@@ -7,10 +7,10 @@ import typer
 
 from teamaccess.changes.events import record_alone
 from teamaccess.changes.events.users import TokenIssued
-from teamaccess.cli.connected import AsJson, connected, operator, tell
+from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.users.find import find_user
-from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue
+from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, issue_access_token
 from teamaccess.service import Service
 
 app = typer.Typer(add_completion=False, no_args_is_help=True)
@@ -26,19 +26,21 @@ class UserOrOperator(Invalid):
 
 @app.callback()
 def commands() -> None:
-    """Make access tokens for the API."""
+    """Issue access tokens for the API."""
 
 
 @app.command("issue")
 def issue_token(
     user: Annotated[str | None, typer.Argument(help="A user's id or e-mail address.")] = None,
     operator_name: Annotated[
-        str | None, typer.Option("--operator", help="An operator's name instead of a user.")
+        str | None, typer.Option("--operator", help="An operator's name, instead of a user.")
     ] = None,
-    hours: Annotated[int, typer.Option(min=1, max=LONGEST_HOURS, help="How long it lives.")] = 12,
+    hours: Annotated[
+        int, typer.Option(min=1, max=LONGEST_HOURS, help="How many hours it is valid.")
+    ] = 12,
     as_json: AsJson = False,
 ) -> None:
-    """Print an access token. Whoever has it is that user, so keep it out of logs and history."""
+    """Print an access token. It is as good as a password, so keep it out of logs and shell history."""
     if (user is None) == (operator_name is None):
         raise UserOrOperator
     life = timedelta(hours=hours)
@@ -52,8 +54,11 @@ def issue_token(
             async with service.reads() as session:
                 audience, subject = Audience.USER, (await find_user(session, user or "")).id
         about = f"{'operator' if operator_name else 'user'}:{subject}"
-        await record_alone(service.sessions, operator(), TokenIssued(hours=hours), about)
-        return subject, issue(service.keys, audience, subject, await service.now(), life)
+        await record_alone(
+            service.sessions, operator_attribution(), TokenIssued(hours=hours), about
+        )
+        now = await service.now()
+        return subject, issue_access_token(service.keys, audience, subject, now, life)
 
-    subject, token = connected(make)
-    tell(as_json, token, subject=subject, token=token, expires_in_hours=hours)
+    subject, token = with_service(make)
+    print_result(as_json, token, subject=subject, token=token, expires_in_hours=hours)

@@ -1,4 +1,4 @@
-"""`teamaccess worker`: what goes on without anybody asking."""
+"""`teamaccess worker`: run the background work."""
 
 import asyncio
 import signal
@@ -18,13 +18,13 @@ log = structlog.get_logger()
 
 @app.command()
 def worker() -> None:
-    """Bring in what requests left behind, and end what has ended, until SIGTERM or Ctrl-C.
+    """Deliver pending changes to SpiceDB, end expired access, and compare SpiceDB with the rows.
 
-    Any number of workers may run side by side, and at least one should.
+    The worker runs until SIGTERM or Ctrl-C. Run at least one. Several can run side by side.
     """
     settings = Settings.discover()
     logs.configure(settings)
-    process.run(_until_stopped(settings))
+    process.run_to_end(_until_stopped(settings))
 
 
 async def _until_stopped(settings: Settings) -> None:

@@ -15,7 +15,7 @@ Beyond = Callable[
 ]
 
 
-def beyond(
+def updates_beyond(
     run: EngineRun,
     updates: Sequence[Update],
     stood_for: Collection[Relationship],

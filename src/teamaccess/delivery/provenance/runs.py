@@ -92,7 +92,7 @@ async def watched(session: AsyncSession, organizations: Collection[str]) -> dict
     return {str(row.organization_id): row.position for row in rows}
 
 
-async def settle(session: AsyncSession) -> None:
+async def settle_runs(session: AsyncSession) -> None:
     """End the runs whose transaction ended long enough ago; the watcher has seen what they wrote."""
     await session.execute(SETTLE, {"seconds": UNSETTLED_SECONDS})
 

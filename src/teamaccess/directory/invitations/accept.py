@@ -13,7 +13,7 @@ from teamaccess.access.holdings import UnknownRole, custom_among
 from teamaccess.changes import OrganizationChange
 from teamaccess.changes.events import record
 from teamaccess.changes.events.members import InvitationAccepted
-from teamaccess.changes.events.users import SignedIn
+from teamaccess.changes.events.users import UserSignedIn
 from teamaccess.common.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from teamaccess.common.secret import hash_of, is_secret_of
 from teamaccess.directory.caps import refuse_full
@@ -128,7 +128,7 @@ async def accept(
         organization,
         id,
     )
-    await record(change, SignedIn(by="invitation"), organization, user.id)
+    await record(change, UserSignedIn(by="invitation"), organization, user.id)
     return user
 
 

@@ -17,13 +17,13 @@ Accept here:
 
   {link}
 
-The link works once, until {until:%d %B %Y, %H:%M} UTC, and only for {email}.
-If you did not expect this, ignore it: nothing happens.
+The link works once, only for {email}, and until {until:%d %B %Y, %H:%M} UTC.
+If you did not expect this mail, ignore it. Nothing will change.
 """
 
 
 def sender_at(url: str) -> Mailbox:
-    """Return whom the mail is from: the host that its link leads to."""
+    """Return the sender of the mail: an address at the host that its link leads to."""
     host = urlsplit(url).hostname or "localhost"
     domain = f"[IPv6:{host}]" if ":" in host else host
     return Mailbox("teamaccess", f"no-reply@{domain}")

@@ -1,8 +1,8 @@
-"""Mails: what they mean, the bytes that say it, and the way they leave."""
+"""Mails: their content, their serialization, the check of the bytes, and sending."""
 
 from teamaccess.directory.mail.mail import Mail, Mailbox
 from teamaccess.directory.mail.mailer import FileMailer, Mailer, SmtpMailer, mailer
-from teamaccess.directory.mail.verify import UnsafeMail, sealed
+from teamaccess.directory.mail.verify import UnsafeMail, serialize_verified
 
 __all__ = [
     "FileMailer",
@@ -12,5 +12,5 @@ __all__ = [
     "SmtpMailer",
     "UnsafeMail",
     "mailer",
-    "sealed",
+    "serialize_verified",
 ]

@@ -1,4 +1,4 @@
-"""A mail as it is meant, before it becomes bytes."""
+"""The content of a mail, before it is serialized."""
 
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Mailbox(NamedTuple):
-    """A name that people read, and an address; the name may be empty."""
+    """A display name, which may be empty, and an address."""
 
     name: str
     address: str
@@ -21,4 +21,4 @@ class Mail:
     recipient: str
     date: datetime
     text: str = field(repr=False)
-    """Lines end in a single newline. It may carry a secret, so it is not shown."""
+    """Lines end in a single newline. The text may contain a secret, so `repr` leaves it out."""

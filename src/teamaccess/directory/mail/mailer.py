@@ -1,4 +1,4 @@
-"""Send mails: over SMTP, or into a folder where a developer finds them."""
+"""Send mails over SMTP, or write them into a folder for development."""
 
 import asyncio
 import secrets
@@ -11,17 +11,17 @@ import aiosmtplib
 from teamaccess.common import outgoing
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
-from teamaccess.directory.mail.verify import sealed
+from teamaccess.directory.mail.verify import serialize_verified
 
 
 class Mailer(Protocol):
-    """Takes mails away."""
+    """Sends mails."""
 
     async def send(self, mail: Mail) -> None:
-        """Hand the mail over.
+        """Send the mail.
 
-        Raises UnsafeMail for one that would not be read as it is meant, and OSError or aiosmtplib's
-        SMTPException for one that is not taken.
+        Raises UnsafeMail if mail programs would read it differently, and OSError or aiosmtplib's
+        SMTPException if the server does not accept it.
         """
 
 
@@ -32,8 +32,8 @@ class FileMailer:
         self._folder = folder
 
     async def send(self, mail: Mail) -> None:
-        """Write `<folder>/<random>.eml`, readable by its owner alone: it carries a secret."""
-        content = sealed(mail, readable=True).replace(b"\r\n", b"\n")
+        """Write `<folder>/<random>.eml`. Only its owner can read it, because it contains a secret."""
+        content = serialize_verified(mail, readable=True).replace(b"\r\n", b"\n")
         await asyncio.to_thread(self._write, content)
 
     def _write(self, content: bytes) -> None:
@@ -46,10 +46,10 @@ class FileMailer:
 
 
 class SmtpMailer:
-    """Hands mails to an SMTP server: `smtp://user:password@host:port`, or `smtps://` for TLS at once.
+    """Sends mails to an SMTP server: `smtp://user:password@host:port`, or `smtps://` for TLS at once.
 
-    A password travels only over TLS, or to this machine. `insecure` is for a server on a private
-    network that takes passwords and has no TLS.
+    A password is sent only over TLS, or to this machine. `insecure` also allows a server without TLS, for
+    use on a private network.
     """
 
     def __init__(self, url: str, *, insecure: bool = False) -> None:
@@ -62,12 +62,12 @@ class SmtpMailer:
         self._start_tls = self._whether_to_start_tls(insecure=insecure)
 
     async def send(self, mail: Mail) -> None:
-        """Send the mail to its recipient and nobody else."""
-        content = sealed(mail)
+        """Send the mail to its recipient only."""
+        content = serialize_verified(mail)
         beyond_ascii = not mail.recipient.isascii()
         await aiosmtplib.send(
             content,
-            # SECURITY: the envelope is what was meant, never what a header says
+            # SECURITY: the envelope comes from the mail's own fields, never from a header
             sender=mail.sender.address,
             recipients=[mail.recipient],
             mail_options=["SMTPUTF8", "BODY=8BITMIME"] if beyond_ascii else [],
@@ -81,11 +81,11 @@ class SmtpMailer:
         )
 
     def _whether_to_start_tls(self, *, insecure: bool) -> bool | None:
-        """Return True where STARTTLS is required, None where it is used if the server offers it."""
+        """Return True if STARTTLS is required, or None to use it if the server offers it."""
         if self._use_tls:
             return None
-        # SECURITY: somebody on the way can take STARTTLS out of the server's offer, and would then
-        # be told the password.
+        # SECURITY: an attacker on the network can remove STARTTLS from the server's offer. Without this
+        # requirement, the password would then be sent in plain text.
         needed = (
             self._password is not None and not outgoing.is_loopback(self._hostname) and not insecure
         )
@@ -93,7 +93,7 @@ class SmtpMailer:
 
 
 def mailer(settings: Settings) -> Mailer:
-    """Return what the settings ask for: SMTP if it is set, else files in HOME/mail."""
+    """Return an SmtpMailer if the settings have `smtp_url`, or else a FileMailer for HOME/mail."""
     if settings.smtp_url is None:
         return FileMailer(settings.home / "mail")
     return SmtpMailer(settings.smtp_url.get_secret_value(), insecure=settings.smtp_insecure)

@@ -1,8 +1,8 @@
-"""Turn a mail into bytes.
+"""Serialize a mail.
 
-SECURITY: organizations, roles and people choose text that ends up here. Nothing in this module parses
-that text or decodes encoded words in it. The standard library's EmailMessage does both when a header is
-assigned, and until Python 3.11.8 it wrote the decoded line breaks out as new headers.
+SECURITY: customers choose the names of organizations, roles and people in a mail. This module neither
+parses that text nor decodes encoded words in it. The standard library's EmailMessage does both when a
+header is assigned. Until Python 3.11.8 it wrote decoded line breaks out as new headers.
 """
 
 import base64
@@ -23,11 +23,11 @@ HEADERS = (
 )
 CONTENT_TYPE = 'text/plain; charset="utf-8"'
 LONGEST_LINE = 998
-"""Bytes in a line, without its end (RFC 5322 section 2.1.1)."""
+"""In bytes, without the line end (RFC 5322 section 2.1.1)."""
 LONGEST_PLAIN = 60
-"""Characters of a header that is written as it is; longer ones are encoded, and so folded."""
+"""The most characters of a header that is written unencoded. Longer headers are encoded and folded."""
 BYTES_IN_A_WORD = 42
-"""56 characters of base64: an encoded word has 75 at most (RFC 2047 section 2)."""
+"""42 bytes are 56 characters of base64, so an encoded word keeps within 75 (RFC 2047 section 2)."""
 PLAIN = re.compile(r"[!-~]+( [!-~]+)*")
 ATOM = re.compile(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*")
 
@@ -35,8 +35,8 @@ ATOM = re.compile(r"[A-Za-z0-9]+( [A-Za-z0-9]+)*")
 def serialize(mail: Mail, *, readable: bool = False) -> bytes:
     """Return the mail as bytes with CRLF line ends.
 
-    The result is 7-bit, apart from a recipient beyond ASCII, who needs a server with SMTPUTF8.
-    `readable` leaves the text as UTF-8 for a developer who opens the file.
+    All bytes are ASCII, except in an address beyond ASCII, which needs a server with SMTPUTF8. `readable`
+    keeps the text as UTF-8, for developers who open the file.
     """
     body = mail.text.replace("\n", "\r\n").encode()
     encoding = _transfer_encoding(body, readable=readable)
@@ -56,7 +56,7 @@ def serialize(mail: Mail, *, readable: bool = False) -> bytes:
 
 
 def _transfer_encoding(body: bytes, *, readable: bool) -> str:
-    """Choose one that never divides a line, so that a link stays whole in a plain reader."""
+    """Return an encoding that never splits a line, so a link stays whole in a plain-text reader."""
     if any(len(line) > LONGEST_LINE for line in body.split(b"\r\n")):
         return "base64"
     if body.isascii():
@@ -78,7 +78,7 @@ def _mailbox(mailbox: Mailbox) -> str:
 
 
 def _encoded_words(text: str) -> str:
-    """Return the text as base64 words of RFC 2047, each with whole characters, one a line."""
+    """Return the text as encoded words (RFC 2047), one in each line. No character is split."""
     words = (base64.b64encode(chunk).decode() for chunk in _chunks(text))
     return "\r\n ".join(f"=?utf-8?b?{word}?=" for word in words)
 

@@ -1,7 +1,7 @@
-"""Read a serialized mail back, and refuse it unless it is exactly the mail that was meant.
+"""Parse a serialized mail, and refuse it unless the result is exactly the original mail.
 
-SECURITY: this is the last step before a mail leaves, and it trusts nothing of `serialize`. It reads the
-bytes with the standard library's parser, as a server or a mail program would.
+SECURITY: this is the last step before sending, and it does not trust `serialize`. It parses the bytes
+with the standard library, as a server or a mail program would.
 """
 
 import re
@@ -23,8 +23,8 @@ ADDRESS = re.compile(
     """,
     re.VERBOSE,
 )
-UNREADABLE = re.compile(r"[\x00-\x1f\x7f]")
-"""No header that we mean contains a control character."""
+CONTROL_CHARACTERS = re.compile(r"[\x00-\x1f\x7f]")
+"""Control characters. None of our headers contains one."""
 
 
 class UnsafeMail(ValueError):
@@ -34,37 +34,37 @@ class UnsafeMail(ValueError):
         super().__init__(f"the mail would not be read as it is meant: {part}")
 
 
-def sealed(mail: Mail, *, readable: bool = False) -> bytes:
-    """Return the mail as bytes that were read back; raises UnsafeMail."""
+def serialize_verified(mail: Mail, *, readable: bool = False) -> bytes:
+    """Serialize the mail, verify the bytes and return them. Raises UnsafeMail."""
     try:
         content = serialize(mail, readable=readable)
     except UnicodeEncodeError:
         raise UnsafeMail("it has characters that UTF-8 cannot spell") from None
-    verify(content, mail)
+    verify_mail(content, mail)
     return content
 
 
-def verify(content: bytes, mail: Mail) -> None:
-    """Return if the bytes are exactly this mail, to exactly one recipient; raises UnsafeMail."""
+def verify_mail(content: bytes, mail: Mail) -> None:
+    """Raise UnsafeMail unless the bytes are exactly this mail, to exactly one recipient."""
     _verify_lines(content)
-    read = BytesParser(policy=compat32).parsebytes(content)
-    if tuple(read.keys()) != HEADERS:
+    parsed = BytesParser(policy=compat32).parsebytes(content)
+    if tuple(parsed.keys()) != HEADERS:
         raise UnsafeMail("headers")
-    if read.defects or read.is_multipart():
+    if parsed.defects or parsed.is_multipart():
         raise UnsafeMail("structure")
-    _verify_mailboxes(read, mail)
-    if not mail.subject or UNREADABLE.search(mail.subject):
+    _verify_mailboxes(parsed, mail)
+    if not mail.subject or CONTROL_CHARACTERS.search(mail.subject):
         raise UnsafeMail("Subject")
-    meant = {
+    expected = {
         "Subject": mail.subject,
         "Date": format_datetime(mail.date),
         "MIME-Version": "1.0",
         "Content-Type": CONTENT_TYPE,
     }
-    for name, value in meant.items():
-        if _decoded(read, name) != value:
+    for name, value in expected.items():
+        if _decoded(parsed, name) != value:
             raise UnsafeMail(name)
-    if read.get_payload(decode=True) != mail.text.replace("\n", "\r\n").encode():
+    if parsed.get_payload(decode=True) != mail.text.replace("\n", "\r\n").encode():
         raise UnsafeMail("text")
 
 
@@ -78,32 +78,32 @@ def _verify_lines(content: bytes) -> None:
             raise UnsafeMail("the length of a line")
 
 
-def _verify_mailboxes(read: Message, mail: Mail) -> None:
-    for name, meant in (("From", mail.sender), ("To", Mailbox("", mail.recipient))):
-        if not ADDRESS.fullmatch(meant.address) or "=?" in meant.address:
+def _verify_mailboxes(parsed: Message, mail: Mail) -> None:
+    for name, mailbox in (("From", mail.sender), ("To", Mailbox("", mail.recipient))):
+        if not ADDRESS.fullmatch(mailbox.address) or "=?" in mailbox.address:
             raise UnsafeMail(f"the address in {name}")
-        if UNREADABLE.search(meant.name) or getaddresses([_raw(read, name)]) != [
-            (_encoded_name(read, name), meant.address)
+        if CONTROL_CHARACTERS.search(mailbox.name) or getaddresses([_raw(parsed, name)]) != [
+            (_encoded_name(parsed, name), mailbox.address)
         ]:
             raise UnsafeMail(name)
-        if _decode(_encoded_name(read, name)) != meant.name:
+        if _decode(_encoded_name(parsed, name)) != mailbox.name:
             raise UnsafeMail(f"the name in {name}")
 
 
-def _encoded_name(read: Message, name: str) -> str:
-    """What stands before the address in angle brackets, unfolded."""
-    before, bracket, _ = _raw(read, name).rpartition("<")
+def _encoded_name(parsed: Message, name: str) -> str:
+    """Return the unfolded text before the address in angle brackets."""
+    before, bracket, _ = _raw(parsed, name).rpartition("<")
     return " ".join(before.split()) if bracket else ""
 
 
-def _raw(read: Message, name: str) -> str:
-    """The header as UTF-8, which a parser of bytes keeps in surrogates."""
-    value = next(value for each, value in read.raw_items() if each == name)
+def _raw(parsed: Message, name: str) -> str:
+    """Return the header as text. The parser keeps UTF-8 bytes as surrogates."""
+    value = next(value for each, value in parsed.raw_items() if each == name)
     return str(value).encode("ascii", "surrogateescape").decode()
 
 
-def _decoded(read: Message, name: str) -> str:
-    return _decode(_raw(read, name))
+def _decoded(parsed: Message, name: str) -> str:
+    return _decode(_raw(parsed, name))
 
 
 def _decode(value: str) -> str:

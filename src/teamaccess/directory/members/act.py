@@ -60,7 +60,7 @@ class RolesReplaced(NamedTuple):
     before: Ends
 
 
-async def change_roles(
+async def change_member_roles(
     change: OrganizationChange, user: UserId, roles: Ends, reason: str | None = None
 ) -> RolesReplaced:
     """Give a member exactly these roles; return the member and the roles held before.
@@ -164,8 +164,8 @@ async def reactivate(
 ) -> Membership:
     """Give a suspended member everything back; the actor must hold all of it.
 
-    The member is the target, and everything that they get back is theirs: so the check that the target is
-    not above the actor is the check that the actor holds what is given. Raises what `authorize_on` does,
+    The member gets back exactly what they hold as the target. So the check that the target is not above
+    the actor is also the check that the actor holds what is given. Raises what `authorize_on` does,
     UnknownMember and NotSuspended.
     """
     member = await _authorized(change, "reactivate", user)
@@ -174,7 +174,9 @@ async def reactivate(
     return member
 
 
-async def remove(change: OrganizationChange, user: UserId, reason: str | None = None) -> None:
+async def remove_member(
+    change: OrganizationChange, user: UserId, reason: str | None = None
+) -> None:
     """End a membership with everything that depends on it, and the member's sessions.
 
     Raises what `authorize_on` does, UnknownMember and LastAdministrator.

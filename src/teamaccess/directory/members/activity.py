@@ -60,4 +60,4 @@ class ActivityLog:
                 await session.execute(write)
         except (SQLAlchemyError, OSError) as cause:
             # the request has done its work, and must not fail because its time cannot be noted
-            log.warning("activity_not_noted", cause=repr(cause))
+            log.warning("activity_not_recorded", cause=repr(cause))

@@ -69,7 +69,7 @@ async def get_member(
     return member
 
 
-def in_force(row: type[RoleAssignment | TeamMembership | TeamRole]) -> ColumnElement[bool]:
+def active_now(row: type[RoleAssignment | TeamMembership | TeamRole]) -> ColumnElement[bool]:
     """Return the condition for rows that are `active` at the bound time `now`."""
     return or_(row.expires_at.is_(None), row.expires_at > bindparam("now"))
 
@@ -88,7 +88,7 @@ _held = union_all(
     ).where(
         RoleAssignment.organization_id == bindparam("organization"),
         RoleAssignment.user_id == _one_of_the_users,
-        in_force(RoleAssignment),
+        active_now(RoleAssignment),
     ),
     select(
         TeamMembership.user_id,
@@ -101,8 +101,8 @@ _held = union_all(
     .where(
         TeamMembership.organization_id == bindparam("organization"),
         TeamMembership.user_id == _one_of_the_users,
-        in_force(TeamMembership),
-        in_force(TeamRole),
+        active_now(TeamMembership),
+        active_now(TeamRole),
     ),
 )
 HELD = _held.order_by(_held.selected_columns.role, nulls_first(_held.selected_columns.team))
@@ -161,8 +161,10 @@ async def roles_held(
 
 def holds(role: RoleId) -> ColumnElement[bool]:
     """Return the condition for members who hold the role, directly or from a team, at `now`."""
-    directly = Membership.assignments.any((RoleAssignment.role == role) & in_force(RoleAssignment))
-    place = _place().join(TeamRole, SAME_TEAM).where(TeamRole.role == role, in_force(TeamRole))
+    directly = Membership.assignments.any(
+        (RoleAssignment.role == role) & active_now(RoleAssignment)
+    )
+    place = _place().join(TeamRole, SAME_TEAM).where(TeamRole.role == role, active_now(TeamRole))
     return or_(directly, place.exists())
 
 
@@ -178,7 +180,7 @@ def _place() -> Select[UserId]:
         .where(
             TeamMembership.organization_id == Membership.organization_id,
             TeamMembership.user_id == Membership.user_id,
-            in_force(TeamMembership),
+            active_now(TeamMembership),
         )
         .correlate(Membership)
     )

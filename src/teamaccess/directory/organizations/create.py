@@ -52,7 +52,7 @@ class OnlyOperatorsFound(Forbidden):
     message = "Only operators of this service can create organizations. Ask one of them."
 
 
-async def create(
+async def create_organization(
     change: Change, id: str, name: str, founder: User | None, reason: str | None = None
 ) -> Organization:
     """Create an organization; a founder becomes its administrator if the catalog says so.
@@ -92,7 +92,7 @@ async def create(
     return organization
 
 
-async def rename(change: OrganizationChange, name: str) -> Organization:
+async def rename_organization(change: OrganizationChange, name: str) -> Organization:
     """Give the organization another name; raises what `authorize` does and InvalidText."""
     await authorize(change, "change_settings")
     organization = await change.session.get_one(Organization, change.organization)
@@ -104,7 +104,7 @@ async def rename(change: OrganizationChange, name: str) -> Organization:
     return organization
 
 
-async def end(change: OrganizationChange) -> None:
+async def delete_organization(change: OrganizationChange) -> None:
     """End the organization with everything that belongs to it. Its id is never used again."""
     organization = change.organization
     await authorize(change, "delete_organization")

@@ -20,7 +20,7 @@ class UnknownFinding(NotFound):
     message = "There is no finding {finding}. `teamaccess findings list --all` lists all findings."
 
 
-async def newest(
+async def newest_findings(
     session: AsyncSession, organization: str | None = None, *, resolved: bool = False
 ) -> Sequence[Finding]:
     """Return at most MOST_LISTED findings, the newest first: the open ones, or with `resolved` all."""
@@ -32,7 +32,7 @@ async def newest(
     return (await session.scalars(found)).all()
 
 
-async def resolve(change: Change, ids: Collection[int], reason: str) -> Sequence[Finding]:
+async def resolve_findings(change: Change, ids: Collection[int], reason: str) -> Sequence[Finding]:
     """Resolve findings, all of them or none; return them.
 
     It asks SpiceDB nothing and locks no organization, so it works for an organization that is stopped, or

@@ -13,7 +13,9 @@ class NotStopped(Conflict):
     message = "{organization} is not stopped: there is no entry to retry or to skip."
 
 
-async def retry(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
+async def retry_stopped(
+    ledger: Ledger, change: Change, organization: OrganizationId, reason: str
+) -> int:
     """Have the refused entry sent again, for example after a schema was repaired; return its position.
 
     The entries that wait behind it follow. Raises NotStopped.
@@ -26,7 +28,9 @@ async def retry(ledger: Ledger, change: Change, organization: OrganizationId, re
     return position
 
 
-async def skip(ledger: Ledger, change: Change, organization: OrganizationId, reason: str) -> int:
+async def skip_stopped(
+    ledger: Ledger, change: Change, organization: OrganizationId, reason: str
+) -> int:
     """Give the refused entry up, so that the entries behind it can follow; return its position.
 
     The entry stays in the ledger and in the rows. It is missing from SpiceDB, which a comparison will

@@ -80,7 +80,7 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
     resource = await get_resource(change.session, change.catalog, organization, key)
     _refuse_unknown_actions(change, resource, wanted)
     await _refuse_unknown_holders(change, wanted)
-    rows = {key_of(row): row for row in await grants_on(change.session, organization, key)}
+    rows = {grant_key_of(row): row for row in await grants_on(change.session, organization, key)}
     before = {grant: row.expires_at for grant, row in rows.items()}
     await authorize_giving(change, "register_resources", _gift(change, resource, rows, wanted))
     present = select(literal(1)).where(Grant.organization_id == organization)
@@ -105,8 +105,8 @@ async def replace_grants(change: OrganizationChange, key: Key, wanted: GrantEnds
     return GrantsReplaced(await grants_on(change.session, organization, key), before)
 
 
-def key_of(row: Grant) -> GrantKey:
-    """Return what a row grants, and to whom."""
+def grant_key_of(row: Grant) -> GrantKey:
+    """Return the action and the holder of a row."""
     return GrantKey(row.action, HolderKind(row.holder_kind), row.holder)
 
 

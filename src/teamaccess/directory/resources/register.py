@@ -122,7 +122,7 @@ async def register(
     return resource
 
 
-async def remove(change: OrganizationChange, type: str, id: ResourceId) -> None:
+async def remove_resource(change: OrganizationChange, type: str, id: ResourceId) -> None:
     """Remove an object with everything that was granted on it; its id is never registered again.
 
     Raises what `apply` does.

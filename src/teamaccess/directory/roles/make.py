@@ -73,14 +73,16 @@ class RoleState(NamedTuple):
         return cls(role.name, role.description, role.actions, role.selectors)
 
 
-class RoleReplacement(NamedTuple):
+class ReplacedRole(NamedTuple):
     """A custom role that was replaced, and its state before."""
 
     role: CustomRole
     before: RoleState
 
 
-async def make(change: OrganizationChange, id: str, about: Description, parts: Parts) -> CustomRole:
+async def create_role(
+    change: OrganizationChange, id: str, about: Description, parts: Parts
+) -> CustomRole:
     """Create a role with the actions that the parts stand for; return it.
 
     Raises what `authorize_giving`, `selection` and `ids` do, RoleExists and LimitReached.
@@ -98,7 +100,7 @@ async def clone(
 
     Returns the role, and the actions that were left out because no custom role may hold them. An action
     that the actor lacks is not left out but refused. Raises UnknownRole, ReservedAction if no action
-    would be left, and what `make` does.
+    would be left, and what `create_role` does.
     """
     role_set = await roles_here(change, [original])
     all_actions = [change.catalog.actions[action] for action in role_set.actions_of([original])]
@@ -116,7 +118,7 @@ async def clone(
 
 async def replace(
     change: OrganizationChange, id: RoleId, about: Description, parts: Parts
-) -> RoleReplacement:
+) -> ReplacedRole:
     """Have a role allow exactly what the parts stand for, for all its holders at once.
 
     Returns the role and its state before. Raises what `authorize_giving` and `selection` do,
@@ -132,14 +134,14 @@ async def replace(
     role.allow_exactly(actions)
     after = RoleState(role.name, role.description, actions, role.selectors)
     if after == before:
-        return RoleReplacement(role, before)  # nothing has changed, so there is nothing to record
+        return ReplacedRole(role, before)  # nothing has changed, so there is nothing to record
     details = RoleChanged(
         added=sorted(actions - before.actions),
         removed=sorted(before.actions - actions),
         renamed=after.name != before.name,
     )
     await record(change, details, change.organization, id)
-    return RoleReplacement(role, before)
+    return ReplacedRole(role, before)
 
 
 async def role_target(change: OrganizationChange, id: RoleId) -> Target[CustomRole]:

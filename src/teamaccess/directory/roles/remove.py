@@ -35,7 +35,7 @@ class ReassignedToItself(Invalid):
     message = "The role {role} can't replace itself. Name another role, or `none`."
 
 
-async def remove(change: OrganizationChange, id: RoleId, instead: str | None = None) -> None:
+async def delete_role(change: OrganizationChange, id: RoleId, instead: str | None = None) -> None:
     """Delete a role; its holders get the role `instead`, or nothing if that is `none`.
 
     Nothing of the role remains in SpiceDB. Giving another role is giving: the actor must hold all of it.

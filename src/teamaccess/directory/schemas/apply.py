@@ -17,9 +17,9 @@ from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
 """SpiceDB may take half of that for a schema."""
 APPLYING = "hashtext('teamaccess/schema')"
-"""The advisory lock of whoever gives SpiceDB a schema, until it is recorded."""
+"""The advisory lock that is held from writing a schema to SpiceDB until it is recorded."""
 ONE_APPLIES = text(f"SELECT pg_advisory_xact_lock({APPLYING})")
-"""So that the rows follow one another as the schemas did."""
+"""Keeps the rows in the order in which the schemas were written."""
 NEWEST = (
     select(SchemaVersion.catalog_version, SchemaVersion.schema)
     .order_by(SchemaVersion.applied_at.desc())
@@ -39,11 +39,11 @@ class SchemaRefused(Conflict):
 async def apply_schema(
     ledger: Ledger, engine: Engine, catalog: Catalog, attribution: Attribution
 ) -> list[str]:
-    """Give SpiceDB the catalog's schema where it has another one; return how the two differed.
+    """Write the catalog's schema to SpiceDB if it has another one; return how the two differed.
 
-    It is kept as in force from now on unless the newest row says so already: also where SpiceDB has had
-    it since somebody was stopped before the commit. SpiceDB itself refuses a schema that would orphan
-    relationships. Raises RoleIdsTaken and SchemaRefused.
+    The schema is recorded as in force from now on, unless the newest row says so already. That repairs an
+    earlier attempt that was stopped between SpiceDB and the commit. SpiceDB itself refuses a schema that
+    would orphan relationships. Raises RoleIdsTaken and SchemaRefused.
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
@@ -51,7 +51,7 @@ async def apply_schema(
             await change.session.execute(preparing)
         differences, token = await engine.lacks(schema), None
         if differences:
-            if await engine.has_schema():  # before the first one nobody has roles
+            if await engine.has_schema():  # before the first schema nobody has roles
                 await refuse_taken(change.session, catalog)
             try:
                 token = await engine.write_schema(schema)

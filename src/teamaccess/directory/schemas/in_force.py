@@ -1,4 +1,4 @@
-"""What SpiceDB enforced at a time."""
+"""The schema that SpiceDB enforced at a time."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -11,15 +11,15 @@ from teamaccess.storage import SchemaVersion
 
 
 class InForce(NamedTuple):
-    """A schema that SpiceDB was given, and the catalog that it was compiled from."""
+    """A schema that was applied to SpiceDB, and the catalog that it was compiled from."""
 
     catalog: Catalog
     schema: str
     applied_at: datetime
 
 
-async def in_force(session: AsyncSession, at: datetime) -> InForce | None:
-    """Return what was in force at a time, or None if nothing was kept by then."""
+async def schema_in_force(session: AsyncSession, at: datetime) -> InForce | None:
+    """Return the schema in force at a time, or None if none was recorded by then."""
     newest = (
         select(SchemaVersion)
         .where(SchemaVersion.applied_at <= at)

@@ -38,7 +38,7 @@ class UnknownServiceAccount(NotFound):
     message = "{organization} has no service account {account}."
 
 
-async def create(change: OrganizationChange, name: str, roles: Ends) -> Membership:
+async def create_service_account(change: OrganizationChange, name: str, roles: Ends) -> Membership:
     """Create a service account with these roles, and return it; it has no token yet.
 
     Raises what `authorize_giving` does, InvalidText and LimitReached.

@@ -76,4 +76,4 @@ class TokenUse:
                 await session.execute(statement.values(last_used_at=func.clock_timestamp()))
         except (SQLAlchemyError, OSError) as cause:
             # the service account is signed in all the same
-            log.warning("token_use_not_noted", cause=repr(cause))
+            log.warning("token_use_not_recorded", cause=repr(cause))

@@ -50,7 +50,7 @@ class IssuedToken:
     secret: str
 
 
-async def issue(
+async def issue_api_token(
     change: OrganizationChange, account: UserId, name: str, life: timedelta
 ) -> IssuedToken:
     """Create a token of a service account; return it with its secret.

@@ -47,7 +47,7 @@ class TeamRolesReplaced(NamedTuple):
     before: Ends
 
 
-async def make(change: OrganizationChange, id: str, name: str) -> Team:
+async def create_team(change: OrganizationChange, id: str, name: str) -> Team:
     """Create a team without members and roles; return it.
 
     Raises what `authorize` does, InvalidTeamId, InvalidText, TeamExists and LimitReached.
@@ -69,7 +69,7 @@ async def make(change: OrganizationChange, id: str, name: str) -> Team:
     return team
 
 
-async def rename(change: OrganizationChange, id: TeamId, name: str) -> Team:
+async def rename_team(change: OrganizationChange, id: TeamId, name: str) -> Team:
     """Give the team another name; raises what `authorize` does, UnknownTeam and InvalidText."""
     await authorize(change, "manage_teams")
     team = await get_team(change.session, change.organization, id)
@@ -81,7 +81,7 @@ async def rename(change: OrganizationChange, id: TeamId, name: str) -> Team:
     return team
 
 
-async def change_roles(
+async def change_team_roles(
     change: OrganizationChange, id: TeamId, roles: Ends, reason: str | None = None
 ) -> TeamRolesReplaced:
     """Have a team hold exactly these roles; return the team and the roles held before.
@@ -104,7 +104,7 @@ async def change_roles(
     return TeamRolesReplaced(team, before)
 
 
-async def end(change: OrganizationChange, id: TeamId) -> None:
+async def delete_team(change: OrganizationChange, id: TeamId) -> None:
     """Delete a team with everything that its members had through it.
 
     Raises what `authorize_on` does, and UnknownTeam.

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from teamaccess.common.errors import Unauthenticated
 
 MOST_AHEAD = timedelta(seconds=2)
-"""How far the clock of whoever issues tokens may be ahead of PostgreSQL's."""
+"""How far an issuer's clock may be ahead of PostgreSQL's."""
 
 MOST_REMEMBERED = 10_000
 """Early tokens that one process remembers."""
@@ -26,10 +26,10 @@ AHEAD = "its time of issue is ahead of our clock: the clock of whoever issued it
 async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
     """Return once the time of issue has come, and whether that took waiting.
 
-    SECURITY: sessions are ended at a time, and tokens that were issued before are refused. A token from
-    a clock that is ahead would be taken for a later one. So no token is accepted before the time at
-    which it says that it was issued: whatever was in use before a sign-out is older than the sign-out.
-    Clocks are a little ahead, so up to two seconds are waited for. Raises InvalidToken for more.
+    SECURITY: a sign-out refuses the tokens that were issued before it. A token of an issuer with a clock
+    ahead would count as issued later. So no token is accepted before its own time of issue. Then every
+    token that was in use before a sign-out is older than the sign-out. Clocks are a little ahead, so a
+    request waits for up to two seconds. Raises InvalidToken for more.
 
     Read the user again after waiting: the sessions may have been ended meanwhile.
     """
@@ -43,19 +43,19 @@ async def wait_until_issued(issued_at: datetime, now: datetime) -> bool:
 
 
 class EarlyTokens:
-    """When tokens were first shown that say that they were issued later.
+    """Remembers when tokens were first used that have a later time of issue.
 
-    SECURITY: a token that was here at a time was issued by then, whatever it says. So a sign-out between
-    its first use and its time of issue ends it as well. Each process remembers what it has seen itself.
+    SECURITY: a token that was used at a time was issued by then. So a sign-out between its first use and
+    its time of issue ends it as well. Each process remembers only what it has seen itself.
     """
 
     def __init__(self) -> None:
-        self._shown: OrderedDict[Hashable, datetime] = OrderedDict()
+        self._first_used: OrderedDict[Hashable, datetime] = OrderedDict()
 
     def issued(self, token: Hashable, issued_at: datetime, now: datetime) -> datetime:
-        """Return the time by which a token was issued: what it says, or when it was shown first."""
+        """Return the time by which a token was issued: its time of issue, or its first use if earlier."""
         if issued_at > now:
-            self._shown.setdefault(token, now)
-            if len(self._shown) > MOST_REMEMBERED:
-                self._shown.popitem(last=False)
-        return min(issued_at, self._shown.get(token, issued_at))
+            self._first_used.setdefault(token, now)
+            if len(self._first_used) > MOST_REMEMBERED:
+                self._first_used.popitem(last=False)
+        return min(issued_at, self._first_used.get(token, issued_at))

@@ -16,7 +16,7 @@ from teamaccess.storage import User
 ALGORITHMS = frozenset(
     {"RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "EdDSA"}
 )
-"""Those with a private and a public key: with any other whoever may read a key could sign."""
+"""Algorithms with a private and a public key. With any other, everybody who can read a key could sign."""
 CLOCK_SKEW = timedelta(seconds=60)
 """For `exp` and `nbf`."""
 LONGEST_SUBJECT = 255
@@ -47,7 +47,7 @@ class Login:
 
 
 class Issuer:
-    """The login of this deployment, and for whom its tokens are."""
+    """The login of this deployment, and the audience of its tokens."""
 
     def __init__(self, issuer: str, audience: str) -> None:
         self.issuer = issuer

@@ -1,4 +1,4 @@
-"""The keys that come out of the one secret of a deployment."""
+"""The keys that are derived from the one secret of a deployment."""
 
 import hashlib
 import hmac
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, repr=False)
 class Keys:
-    """One key a purpose, so that none can be used for another's."""
+    """One key for each purpose, so that no key can be used for another purpose."""
 
     tokens: bytes
     invitees: bytes
@@ -23,5 +23,5 @@ class Keys:
 
     @property
     def token_key_id(self) -> str:
-        """The `kid` of the signing key; says nothing of the key itself."""
+        """The `kid` of the signing key. It reveals nothing about the key."""
         return hashlib.sha256(b"kid" + self.tokens).hexdigest()[:12]

@@ -1,4 +1,4 @@
-"""The users behind another login, found by its issuer and subject and by nothing else."""
+"""Users of another login, found by its issuer and subject and by nothing else."""
 
 from datetime import datetime
 from typing import cast
@@ -42,9 +42,9 @@ async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | N
 async def first_sign_in(change: Change, login: Login) -> User:
     """Return the user who has this login from now on.
 
-    That is who has its address, if the issuer vouches for the address and they have no login yet; else
-    somebody new, with that address if nobody has it. Raises SignInAgain, and InvalidToken where that
-    user's sessions were ended after the login's token was issued.
+    That is the user with its address, if the issuer vouches for it and the user has no login yet.
+    Otherwise it is a new user, who gets the address if no other user has it. Raises SignInAgain, and
+    InvalidToken if the user's sessions were ended after the login's token was issued.
     """
     try:
         user = await _link(change, login) or await _make(change, login)

@@ -1,4 +1,4 @@
-"""Sign out: end every session of one's own."""
+"""Sign out: end every session of a user, at their own request."""
 
 from datetime import timedelta
 
@@ -6,7 +6,7 @@ from sqlalchemy import func, select
 
 from teamaccess.changes import Change
 from teamaccess.changes.events import EventKind, record
-from teamaccess.changes.events.users import SignedOut
+from teamaccess.changes.events.users import UserSignedOut
 from teamaccess.storage import Event, User, UserId
 
 MOST_RECORDED = 10
@@ -30,4 +30,4 @@ async def end_own_sessions(change: Change, id: UserId) -> None:
         )
     )
     if recorded is not None and recorded < MOST_RECORDED:
-        await record(change, SignedOut(), Event.PLATFORM, id)
+        await record(change, UserSignedOut(), Event.PLATFORM, id)

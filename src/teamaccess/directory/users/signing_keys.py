@@ -64,7 +64,7 @@ class SigningKeys:
         busy = self._lock.locked() and kid in self._keys  # then what is known does for now
         if self._is_due(kid) and not busy:
             async with self._lock:
-                if self._is_due(kid):  # whoever was first has asked for us, too
+                if self._is_due(kid):  # another request may have asked meanwhile
                     await self._ask()
         age = time.monotonic() - self._known_at
         if age > GRACE_SECONDS or (kid not in self._keys and self._known_at < self._asked_at):

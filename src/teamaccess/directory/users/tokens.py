@@ -12,7 +12,14 @@ from teamaccess.directory.users.issued import AHEAD, InvalidToken
 from teamaccess.directory.users.keys import Keys
 from teamaccess.storage import User
 
-__all__ = ["LONGEST_LIFE", "Audience", "Claims", "InvalidToken", "issue", "verify"]
+__all__ = [
+    "LONGEST_LIFE",
+    "Audience",
+    "Claims",
+    "InvalidToken",
+    "issue_access_token",
+    "verify_access_token",
+]
 
 LONGEST_LIFE = timedelta(hours=12)
 CLOCK_SKEW = timedelta(seconds=10)
@@ -40,14 +47,16 @@ class Claims:
     def refuse_if_ended(self, user: User) -> None:
         """Raise InvalidToken when the user's sessions were ended after this token was issued.
 
-        Linking a login ends them too. Whoever proves an address to the login may be somebody else than
-        whoever used the account so far.
+        Linking a login ends them too: the person who proves the address to the login may not be the one
+        who used the account so far.
         """
         if self.issued_at < max(user.tokens_valid_from, user.linked_at or user.tokens_valid_from):
             raise InvalidToken(cause="its session was ended")
 
 
-def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta) -> str:
+def issue_access_token(
+    keys: Keys, audience: Audience, subject: str, now: datetime, life: timedelta
+) -> str:
     """Return a signed token for `life`, twelve hours at most.
 
     `now` is the database's clock, against which ended sessions are judged, to the microsecond.
@@ -62,7 +71,7 @@ def issue(keys: Keys, audience: Audience, subject: str, now: datetime, life: tim
     return jwt.encode(claims, keys.tokens, "HS256", headers={"kid": keys.token_key_id})
 
 
-def verify(keys: Keys, token: str) -> Claims:
+def verify_access_token(keys: Keys, token: str) -> Claims:
     """Return what the token says; raises InvalidToken for one that is not ours or has ended."""
     try:
         verified = jwt.decode_complete(

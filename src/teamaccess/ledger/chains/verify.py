@@ -64,7 +64,7 @@ async def entries_to_verify(connection: AsyncConnection, organization: str | Non
     return int((await connection.execute(ENTRIES, {"chain": organization})).scalar_one())
 
 
-async def verify(
+async def verify_chains(
     connection: AsyncConnection,
     organization: str | None = None,
     kept: Iterable[KeptHead] | None = None,

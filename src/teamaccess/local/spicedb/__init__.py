@@ -1,1 +1,1 @@
-"""SpiceDB on this machine: found or compiled once, then started."""
+"""SpiceDB on this machine: find it or compile it once, and start it."""

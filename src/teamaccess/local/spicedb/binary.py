@@ -1,4 +1,4 @@
-"""Which SpiceDB the local stack runs, and where it is on this machine."""
+"""Find the SpiceDB that the local stack runs, and its pinned version."""
 
 import os
 import platform
@@ -14,33 +14,34 @@ from teamaccess.local.spicedb.go import Version, parse_version
 
 
 def pinned_module() -> Path:
-    """The folder of the Go module that pins SpiceDB: the checkout's, else the package's own."""
-    here = Path(__file__).parent
-    places = (here.parents[3] / "deploy" / "spicedb", here / "module")
-    return next(place for place in places if (place / "go.mod").exists())
+    """Return the folder of the Go module that pins SpiceDB: the checkout's, or else the package's."""
+    package = Path(__file__).parent
+    folders = (package.parents[3] / "deploy" / "spicedb", package / "module")
+    return next(folder for folder in folders if (folder / "go.mod").exists())
 
 
 def pinned_version() -> str:
-    """SpiceDB's version in go.mod, such as `v1.56.1`."""
+    """Return SpiceDB's version in go.mod, such as `v1.56.1`."""
     return _in_go_mod(r"github\.com/authzed/spicedb (v\S+)")
 
 
 def pinned_go() -> str:
-    """The oldest Go that compiles it."""
+    """Return the oldest version of Go that compiles the pinned SpiceDB."""
     return _in_go_mod(r"^go (\S+)$")
 
 
 def cached_binary() -> Path:
-    """Where the SpiceDB built from the pinned module is kept, for every checkout of this user."""
+    """Return the path of the SpiceDB built from the pinned module. This user's checkouts share it."""
     build = f"{pinned_version()}-{platform.system()}-{platform.machine()}".lower()
     return user_cache_path("teamaccess") / "spicedb" / build / "spicedb"
 
 
 def find_spicedb() -> Path | None:
-    """The SpiceDB to run, unless it has yet to be built.
+    """Return the SpiceDB to run, or None if it must be built first.
 
-    TEAMACCESS_SPICEDB_BINARY is taken as it is; one on PATH only if it is not older than the
-    pinned one, whose flags and behaviour we rely on. Raises ProgramMissing for a wrong path.
+    TEAMACCESS_SPICEDB_BINARY is used in any version. A SpiceDB on PATH is used only if it is at least as
+    new as the pinned version, because we rely on that version's flags and behaviour. Raises
+    ProgramMissing if TEAMACCESS_SPICEDB_BINARY does not name a program.
     """
     if configured := os.environ.get("TEAMACCESS_SPICEDB_BINARY"):
         return _configured(Path(configured).expanduser())
@@ -58,11 +59,11 @@ def _configured(binary: Path) -> Path:
 
 
 def _version(spicedb: str) -> Version:
-    told = subprocess.run([spicedb, "version"], capture_output=True, text=True, check=False)
-    return parse_version(told.stdout)
+    answer = subprocess.run([spicedb, "version"], capture_output=True, text=True, check=False)
+    return parse_version(answer.stdout)
 
 
 def _in_go_mod(pattern: str) -> str:
-    found = re.search(pattern, (pinned_module() / "go.mod").read_text(), re.MULTILINE)
-    assert found, f"go.mod says nothing like {pattern}"  # noqa: S101 - our own file
-    return found[1]
+    match = re.search(pattern, (pinned_module() / "go.mod").read_text(), re.MULTILINE)
+    assert match, f"go.mod has no line like {pattern}"  # noqa: S101 - our own file
+    return match[1]

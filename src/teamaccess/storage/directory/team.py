@@ -26,7 +26,7 @@ from teamaccess.storage.base import (
 )
 from teamaccess.storage.directory.membership import (
     HeldRole,
-    exactly,
+    held_rows,
     holding,
     role_held,
     rows_about,
@@ -168,7 +168,7 @@ class Team(Base):
         custom: Collection[RoleId] = (),
     ) -> None:
         """Hold exactly these roles; those that are `custom` are the organization's own."""
-        self.roles = exactly(
+        self.roles = held_rows(
             self.roles,
             roles,
             lambda role: TeamRole(role=role, custom=role in custom, granted_at=at),

@@ -32,7 +32,7 @@ class FillResult(NamedTuple):
     zed_token: str | None
 
 
-async def fill(
+async def import_relationships(
     engine: Engine,
     change: Change,
     targets: Iterable[LedgerProgress],

@@ -28,7 +28,7 @@ from teamaccess.storage import (
 )
 from teamaccess.upkeep import findings
 from teamaccess.upkeep.rebuild.agreement import find_disagreements
-from teamaccess.upkeep.rebuild.fill import FillResult, fill
+from teamaccess.upkeep.rebuild.fill import FillResult, import_relationships
 from teamaccess.upkeep.rebuild.histories import (
     has_other_history,
     needs_rebuild,
@@ -158,7 +158,7 @@ class Rebuilder:
                 for progress in targets:
                     await self._empty(progress, runs)
             with suppress(AlreadyThere):
-                return await fill(self._engine, change, targets, runs, on_progress)
+                return await import_relationships(self._engine, change, targets, runs, on_progress)
         raise OrganizationBusy(
             organization=", ".join(progress.organization for progress in targets)
         )
@@ -235,4 +235,4 @@ class Rebuilder:
         for progress in targets:
             id = progress.organization
             await record(change, EngineRebuilt(position=progress.position), id, id)
-            await findings.resolve(change.session, FindingKind.OTHER_HISTORY, id)
+            await findings.close_findings(change.session, FindingKind.OTHER_HISTORY, id)

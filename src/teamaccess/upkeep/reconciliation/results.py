@@ -41,13 +41,13 @@ async def save_result(
         answered = Reconciliation.organization_id == id, Reconciliation.asked_at == requested
         await session.execute(update(Reconciliation).where(*answered).values(asked_at=None))
         found = (
-            [await findings.record(session, FindingKind.DRIFT, id, comparison.details())]
+            [await findings.record_finding(session, FindingKind.DRIFT, id, comparison.details())]
             if result.found
             else []
         )
         left = found if result.left else []
-        await findings.resolve(session, FindingKind.DRIFT, id, but=left)
-        await findings.resolve(session, FindingKind.OTHER_HISTORY, id)
+        await findings.close_findings(session, FindingKind.DRIFT, id, but=left)
+        await findings.close_findings(session, FindingKind.OTHER_HISTORY, id)
 
 
 async def save_other_history(sessions: Sessions, id: OrganizationId) -> None:
@@ -57,7 +57,7 @@ async def save_other_history(sessions: Sessions, id: OrganizationId) -> None:
     """
     async with sessions.begin() as session:
         await _checked(session, id, 1)
-        await findings.record(session, FindingKind.OTHER_HISTORY, id, {})
+        await findings.record_finding(session, FindingKind.OTHER_HISTORY, id, {})
 
 
 async def save_unknown_tenant(sessions: Sessions, result: ReconcileResult) -> None:
@@ -65,9 +65,9 @@ async def save_unknown_tenant(sessions: Sessions, result: ReconcileResult) -> No
     details = {"counts": result.counts, **result.differences}
     name = result.organization
     async with sessions.begin() as session:
-        found = [await findings.record(session, FindingKind.DRIFT, name, details)]
+        found = [await findings.record_finding(session, FindingKind.DRIFT, name, details)]
         left = found if result.left else []
-        await findings.resolve(session, FindingKind.DRIFT, name, but=left)
+        await findings.close_findings(session, FindingKind.DRIFT, name, but=left)
 
 
 async def save_agreement(sessions: Sessions, since: datetime, suspected: set[str]) -> None:

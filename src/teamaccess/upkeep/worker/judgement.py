@@ -8,7 +8,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
 from teamaccess.delivery.provenance.last_words import stood_for
-from teamaccess.delivery.provenance.run_rules import beyond, ends, fills
+from teamaccess.delivery.provenance.run_rules import ends, fills, updates_beyond
 from teamaccess.delivery.provenance.writes import Claim, Place, arrival, claim, tenant
 from teamaccess.engine import Observed
 from teamaccess.ledger import Entry
@@ -97,7 +97,7 @@ class _Runs:
             if run.kind == RunKind.REBUILD and fills(run, updates)
             else set()
         )
-        return beyond(run, updates, expected, entries.get((id, run.position)))
+        return updates_beyond(run, updates, expected, entries.get((id, run.position)))
 
     def _attribute(
         self, run: EngineRun, candidates: Sequence[EngineRun], updates: Sequence[Update]

@@ -79,7 +79,7 @@ class Reconciler:
                 if not due:
                     await asyncio.sleep(REST_SECONDS)
             except OUTAGES as cause:
-                log.warning("reconciler_cannot_look", cause=repr(cause))
+                log.warning("reconciler_failed", cause=repr(cause))
                 await asyncio.sleep(REST_SECONDS)
 
     async def _due(self) -> Sequence[OrganizationId]:
@@ -108,7 +108,7 @@ class Reconciler:
         except OUTAGES:
             raise
         except Exception:
-            log.exception("organization_unreconcilable", organization=id)
+            log.exception("reconciliation_failed", organization=id)
             self._postpone(id, requested)
             return PAUSE_SECONDS
         if result.found or result.problem:

@@ -16,11 +16,11 @@ from teamaccess.engine import (
     FULLY_CONSISTENT,
     Consistency,
     EngineUnavailable,
-    exactly,
+    exact_snapshot,
 )
 from teamaccess.service import Service
 from teamaccess.storage import Finding, FindingKind, SchemaVersion
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 
 log = structlog.get_logger()
 
@@ -59,7 +59,7 @@ class SchemaWatch:
             ours = select(SchemaVersion.applied_at).where(SchemaVersion.zed_token == zed_token)
             if await session.scalar(ours) is not None:
                 return
-        await self._compare(exactly(zed_token), {"zed_token": zed_token})
+        await self._compare(exact_snapshot(zed_token), {"zed_token": zed_token})
 
     async def check_if_due(self) -> None:
         """Check the current schema, unless that was done less than CHECK_SECONDS ago."""
@@ -69,9 +69,9 @@ class SchemaWatch:
     async def record_gap(self, after: str | None, why: str) -> None:
         """Record that schemas written since a token are unknown. One of them may be foreign."""
         details = {"after": after, "differences": [f"unknown: {why}"]}
-        log.error("foreign_schema", **details)
+        log.error("foreign_schema_found", **details)
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
     async def check_current(self) -> None:
         """Check the current schema, because a schema may have been written while nobody watched."""
@@ -100,10 +100,10 @@ class SchemaWatch:
         if not differences:
             return
         differences = sorted(set(differences))
-        log.error("foreign_schema", differences=differences)
+        log.error("foreign_schema_found", differences=differences)
         async with self._service.reads() as session:
             details = {**details, "differences": differences}
-            await record(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
+            await record_finding(session, FindingKind.FOREIGN_SCHEMA, ANYWHERE, details)
 
 
 async def _wait_for_record(session: AsyncSession) -> None:

@@ -75,7 +75,7 @@ class Sweeper:
             async with asyncio.timeout(QUERY_SECONDS), self._reads() as session:
                 return await find_due(session, free, {*self._sweeping, *waiting})
         except OUTAGES as cause:
-            log.warning("sweeper_cannot_look", cause=repr(cause))
+            log.warning("sweeper_failed", cause=repr(cause))
             await asyncio.sleep(POLL_SECONDS)
             return []
 
@@ -85,14 +85,14 @@ class Sweeper:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 ended = await end_due(self._ledger, organization)
         except (Unavailable, *OUTAGES) as cause:
-            log.warning("sweep_waits", organization=organization, cause=repr(cause))
+            log.warning("sweep_postponed", organization=organization, cause=repr(cause))
             self._back_off(organization)
         except Exception:
             log.exception("sweep_failed", organization=organization)
             self._back_off(organization)
         else:
             self._backoffs.pop(organization, None)
-            log.info("swept", organization=organization, ended=ended)
+            log.info("expired_access_swept", organization=organization, ended=ended)
         finally:
             self._sweeping.discard(organization)
             self._done.set()

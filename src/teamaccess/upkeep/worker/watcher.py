@@ -16,7 +16,7 @@ from teamaccess.delivery.relay import OUTAGES
 from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
-from teamaccess.upkeep.findings import record
+from teamaccess.upkeep.findings import record_finding
 from teamaccess.upkeep.worker.judgement import Judgement, judge_write
 from teamaccess.upkeep.worker.schema_watch import SchemaWatch
 
@@ -83,7 +83,7 @@ class Watcher:
                     while locked and should_continue():
                         await self._watch()
             except OUTAGES as cause:
-                log.warning("watch_waits", cause=repr(cause))
+                log.warning("watch_failed", cause=repr(cause))
             await asyncio.sleep(PAUSE_SECONDS)
 
     @asynccontextmanager
@@ -119,11 +119,11 @@ class Watcher:
             if not received:
                 raise
         except EngineRefused as refused:
-            log.error("watch_starts_again", why=str(refused))
+            log.error("watch_restarted", cause=str(refused))
             await self._schemas.record_gap(since, str(refused))
             await self._discard_cursor()
         except TooLarge as too_large:
-            log.error("watch_starts_again", why=str(too_large))
+            log.error("watch_restarted", cause=str(too_large))
             await self._schemas.record_gap(since, str(too_large))
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
@@ -142,7 +142,7 @@ class Watcher:
         by_name = by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
             for organization, updates in by_name.items():
-                log.error("foreign_write", organization=organization, count=len(updates))
+                log.error("foreign_write_found", organization=organization, count=len(updates))
                 details = {
                     "updates": updates[:MOST_NAMED],
                     "count": len(updates),
@@ -151,11 +151,11 @@ class Watcher:
                 }
                 if claimed:
                     details |= {"claimed": claimed, "why": NOT_OURS}
-                await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+                await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _record_finding(self, organization: str, details: dict[str, Any]) -> None:
         async with self._service.reads() as session:
-            await record(session, FindingKind.FOREIGN_WRITE, organization, details)
+            await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
     async def _save(self, observed: Observed, judgement: Judgement) -> None:
         """Save the cursor: at once after a write, otherwise every SAVE_SECONDS.
@@ -178,7 +178,7 @@ class Watcher:
         async with self._service.reads() as session:
             await session.execute(SAVE, parameters)
             if not observed.updates:  # the watcher has seen every earlier write
-                await runs.settle(session)
+                await runs.settle_runs(session)
 
     async def _discard_cursor(self) -> None:
         """Discard the cursor: the next stream starts at the present, and comparisons cover the gap."""

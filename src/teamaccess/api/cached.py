@@ -1,4 +1,4 @@
-"""An answer that is worked out at most once in a while, however many ask for it."""
+"""An answer that is computed once for all callers, and again after some seconds."""
 
 import asyncio
 import time
@@ -8,27 +8,27 @@ from typing import Generic, TypeVar
 Answer = TypeVar("Answer")
 
 
-class Recent(Generic[Answer]):
-    """Keeps an answer for `seconds`. Those who ask while it is worked out wait for the same one.
+class Cached(Generic[Answer]):
+    """Keeps an answer for `seconds`. Concurrent callers wait for the same computation.
 
-    A failure is kept as well, so that a part that does not answer is not asked more often.
+    A failure is kept as well, so an unreachable server is not asked more often than a healthy one.
     """
 
-    def __init__(self, work_out: Callable[[], Awaitable[Answer]], seconds: float) -> None:
-        self._work_out = work_out
+    def __init__(self, compute: Callable[[], Awaitable[Answer]], seconds: float) -> None:
+        self._compute = compute
         self._seconds = seconds
         self._task: asyncio.Task[Answer] | None = None
         self._done_at = 0.0
 
     async def get(self) -> Answer:
-        """Return the answer; raises what working it out raised."""
+        """Return the answer, or raise the error of its computation."""
         return await asyncio.shield(self._current())
 
     async def fresh(self) -> Answer:
-        """Return an answer that is worked out from now on, and keep it for the others."""
+        """Return an answer whose computation begins now, and keep it for other callers."""
         if self._task is None or self._task.done():
             return await asyncio.shield(self._begin())
-        await asyncio.wait([self._task])  # it may have begun too early for us
+        await asyncio.wait([self._task])  # it may have begun before this call
         return await self.get() if not self._task.done() else await asyncio.shield(self._begin())
 
     def _current(self) -> asyncio.Task[Answer]:
@@ -44,6 +44,6 @@ class Recent(Generic[Answer]):
 
     async def _timed(self) -> Answer:
         try:
-            return await self._work_out()
+            return await self._compute()
         finally:
             self._done_at = time.monotonic()

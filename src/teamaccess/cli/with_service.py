@@ -1,4 +1,4 @@
-"""What commands share that speak to a running stack."""
+"""Run a command's work on the deployment's service, and print its result."""
 
 import getpass
 import secrets
@@ -43,10 +43,11 @@ HIGHEST_PORT = 65535
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
 
 
-def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
-    """Run something on the stack that the settings name; raises StackNotFound without any.
+def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
+    """Run `use` with the service that the settings describe, and return its result.
 
-    What is hidden from users is no secret here: raises UnknownOrganization in plain words.
+    Raises StackNotFound without settings, and DatabaseUnreachable. An unknown organization becomes this
+    module's UnknownOrganization: operators may learn whether an organization exists, API callers may not.
     """
 
     async def run() -> Result:
@@ -55,31 +56,31 @@ def connected(use: Callable[[Service], Awaitable[Result]]) -> Result:
 
     logs.keep_apart()
     try:
-        return process.run(run())
+        return process.run_to_end(run())
     except ledger.UnknownOrganization as unknown:
         raise NoSuchOrganization(**unknown.facts) from unknown
     except (OSError, SQLAlchemyError) as cause:
         raise DatabaseUnreachable(cause=getattr(cause, "orig", cause)) from cause
 
 
-def operator() -> Attribution:
-    """Return who runs this command, as the ledger and the events name them."""
+def operator_attribution() -> Attribution:
+    """Return the person who runs this command, as the ledger and the events record them."""
     name = "".join(c for c in getpass.getuser() if c.isalnum() or c in "._-")
     return Attribution(f"operator:{name or 'unknown'}", Channel.OPERATOR, secrets.token_hex(12))
 
 
-def tell(as_json: bool, sentence: str, **facts: Any) -> None:
+def print_result(as_json: bool, sentence: str, **facts: Any) -> None:
     """Print the sentence, or the facts as JSON."""
     echo(msgspec.json.encode(facts).decode() if as_json else sentence)
 
 
 def progress_of(receipts: list[Receipt]) -> tuple[str, dict[str, Any]]:
-    """Return how far a change has come, as a sentence and as facts."""
+    """Return the progress of a change, as a sentence and as facts."""
     facts = {
         "changes": [f"{each.organization}:{each.position}" for each in receipts if each.position],
         "pending": any(each.pending for each in receipts),
         "zed_token": next((each.zed_token for each in receipts if each.zed_token), None),
     }
     if facts["pending"]:
-        return "The permission engine has not confirmed it yet; it will be brought in.", facts
+        return "SpiceDB has not confirmed it yet. The workers will deliver it.", facts
     return "It is in force.", facts

@@ -1,7 +1,7 @@
-"""Large questions end when their client goes away.
+"""Cancel large requests when their client goes away.
 
-Otherwise a client that asks, goes away and asks again leaves ever more work behind, and everybody else's
-requests wait for answers that nobody reads.
+Otherwise a client could send such requests and disconnect, again and again. Other callers' requests would
+then wait for answers that nobody reads.
 """
 
 import asyncio
@@ -14,14 +14,14 @@ def while_connected(app: ASGIApp) -> ASGIApp:
     """Return an application that is cancelled when its client goes away. It must commit nothing."""
 
     async def run(scope: Scope, receive: Receive, send: Send) -> None:
-        request = await receive()  # all of it, by `api/receiving.py`
+        request = await receive()  # the whole request, because ReceiveBody has received it
         answering = asyncio.ensure_future(app(scope, _replayed(request, receive), send))
         leaving = asyncio.ensure_future(_gone(receive))
         try:
             await asyncio.wait({answering, leaving}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             leaving.cancel()
-            answering.cancel()  # which does nothing where it is done
+            answering.cancel()  # this does nothing if the answer is complete
             with suppress(asyncio.CancelledError):
                 await answering
 
@@ -34,7 +34,7 @@ async def _gone(receive: Receive) -> None:
 
 
 def _replayed(request: ReceiveMessage, receive: Receive) -> Receive:
-    """Return a `receive` that begins with the request."""
+    """Return a `receive` that returns the request first."""
     first = [request]
 
     async def again() -> ReceiveMessage:
