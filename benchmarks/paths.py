@@ -19,7 +19,7 @@ from benchmarks.support.environment import Environment
 from benchmarks.support.load import Figures, Step, interleave, ratio
 from benchmarks.support.report import Row, Table
 from benchmarks.support.second_spicedb import second_spicedb
-from teamaccess.catalog import compile_schema, load
+from teamaccess.catalog import compile_schema, load_catalog
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import FRESHNESS_FLAGS
 
@@ -199,7 +199,7 @@ async def _fill(environment: Environment, bare: BareStack, datastore: Datastore)
     """Write the schema and all relationships, and update PostgreSQL's statistics."""
     key = environment.settings.spicedb_preshared_key.get_secret_value()
     async with Engine(bare.endpoint, key) as engine:
-        await engine.write_schema(compile_schema(load(environment.settings.catalog)))
+        await engine.write_schema(compile_schema(load_catalog(environment.settings.catalog)))
     graph = GRAPH.format(
         members=datastore.members, organizations=datastore.organizations, each=OTHERS
     )

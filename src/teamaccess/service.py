@@ -11,7 +11,7 @@ from teamaccess.access.reading import Admission, ReadAuthorizer
 from teamaccess.audit.service import AuditQuestions
 from teamaccess.audit.sources import AuditSources
 from teamaccess.audit.state.sandboxes import SandboxPool
-from teamaccess.catalog import Catalog, load
+from teamaccess.catalog import Catalog, load_catalog
 from teamaccess.changes import Ledger
 from teamaccess.changes.events import RefusalLimits, Refusals
 from teamaccess.common.settings import Settings
@@ -22,7 +22,7 @@ from teamaccess.directory.service_accounts.sign_in import TokenUse
 from teamaccess.directory.users.issuer import Issuer
 from teamaccess.directory.users.keys import Keys
 from teamaccess.engine import Engine
-from teamaccess.ledger import Sessions, clock, database, sessions
+from teamaccess.ledger import Sessions, create_pool, database_time, session_maker
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Service:
     async def now(self) -> datetime:
         """Return the time by PostgreSQL's clock, which decides every expiry."""
         async with self.reads() as session:
-            return await clock(session)
+            return await database_time(session)
 
 
 @asynccontextmanager
 async def open_service(settings: Settings) -> AsyncIterator[Service]:
     """Connect to PostgreSQL and SpiceDB, and disconnect at the end of the block."""
-    catalog, url = load(settings.catalog), settings.sqlalchemy_url
+    catalog, url = load_catalog(settings.catalog), settings.sqlalchemy_url
     async with AsyncExitStack() as stack:
-        # separate pools, so that writes waiting for a lock delay neither reads nor marks
-        writes = database(url, connections=32)
-        reads = database(url, connections=16, transactions=False)
-        marks = database(url, transactions=False, synchronous_commit="off")
-        for pool in (writes, reads, marks):
+        # separate pools, so that writes waiting for a lock delay neither reads nor delivery
+        writes = create_pool(url, connections=32)
+        reads = create_pool(url, connections=16, transactions=False)
+        status_pool = create_pool(url, transactions=False, synchronous_commit="off")
+        for pool in (writes, reads, status_pool):
             stack.push_async_callback(pool.dispose)
         engine = await stack.enter_async_context(
             Engine(
@@ -76,9 +76,9 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
                 tls=settings.spicedb_tls,
             )
         )
-        applier = Applier(engine, marks)
+        applier = Applier(engine, status_pool)
         stack.push_async_callback(applier.close)
-        write_sessions = sessions(writes, catalog)
+        write_sessions = session_maker(writes, catalog)
         read_sessions = async_sessionmaker(reads, expire_on_commit=False)
         sandboxes = SandboxPool(settings.sandbox_endpoint)
         stack.push_async_callback(sandboxes.close)
@@ -97,7 +97,7 @@ async def open_service(settings: Settings) -> AsyncIterator[Service]:
             reads=read_sessions,
             ledger=ledger,
             applier=applier,
-            relay=Relay(applier, marks),
+            relay=Relay(applier, status_pool),
             reading=ReadAuthorizer(read_sessions, engine, catalog, activity.seen),
             admission=Admission(applier, read_sessions),
             audit=AuditQuestions(sources, ledger, keys.invitees),

@@ -16,12 +16,12 @@ from sqlalchemy.ext.asyncio import create_async_engine
 
 from teamaccess.changes import Ledger
 from teamaccess.common import limits
-from teamaccess.common.outgoing import driver_url
 from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.urls import asyncpg_url
 from teamaccess.directory.invitations.limits import refuse_flood
 from teamaccess.storage import Invitation, OrganizationId
 from teamaccess.storage import Organization as OrganizationRow
-from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -241,7 +241,7 @@ async def test_postgresql_and_python_agree_on_mailboxes(fintoc: Deployment) -> N
 
     collect()
     spelled = [*seen, "+tag@x.example", "a+b+c@x.example", "a.b+c@googlemail.com"]
-    box: ColumnElement[str] = literal_column(IN_SQL.format(email="address"))
+    box: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="address"))
     question = select(box).select_from(
         text("unnest(CAST(:spelled AS text[])) WITH ORDINALITY AS given(address, number)")
     )
@@ -456,7 +456,7 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
     questions = {
         "invitations_mailbox_idx": f"""SELECT sum(times_sent) FROM invitations
             WHERE organization_id = '{initech.id}'
-            AND {IN_SQL.format(email="email")} = 'b@x.example'
+            AND {MAILBOX_SQL.format(email="email")} = 'b@x.example'
             AND sent_at > now() - interval '1 day'""",
         "invitations_inviter_idx": """SELECT sum(times_sent) FROM invitations
             WHERE coalesce(invited_via, invited_by) = 'a' AND sent_at > now() - interval '1 day'""",
@@ -464,9 +464,9 @@ async def test_checking_a_limit_costs_one_index_lookup(initech: Organization) ->
         "resources_present_idx": """SELECT 1 FROM resources
             WHERE organization_id = 'a' AND removed_at IS NULL OFFSET 9 LIMIT 1""",
         "users_mailbox_idx": f"""SELECT id FROM users
-            WHERE {TAGGED} AND {IN_SQL.format(email="users.email")} = 'b@x.example'""",
+            WHERE {TAGGED} AND {MAILBOX_SQL.format(email="users.email")} = 'b@x.example'""",
     }
-    engine = create_async_engine(driver_url(initech.deployment.owner_url))
+    engine = create_async_engine(asyncpg_url(initech.deployment.owner_url))
     async with engine.connect() as connection:
         await connection.execute(
             text(MANY), {"organization": initech.id, "user": initech.administrator.id}

@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from teamaccess.catalog import InvalidCatalog, find, read_catalog
+from teamaccess.catalog import InvalidCatalog, find_catalog_file, read_catalog
 from teamaccess.catalog.errors import LONGEST_MESSAGE, MOST_MISTAKES
 from teamaccess.common.errors import Invalid
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, known_names
+from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, suggest_names
 from tests.api.requests import ASKS, RequestTargets, Route, routes
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
@@ -114,10 +114,10 @@ async def test_a_plan_with_a_hostile_catalog_gets_a_short_answer(
 
 def test_an_unknown_name_is_answered_with_the_nearest_ones() -> None:
     many = [f"role_{number}" for number in range(5000)]
-    assert known_names("clark", ["owner", "clerk"]) == "known are owner, clerk"
-    assert known_names("suport", [*many, "support"]) == "did you mean support?"
-    assert known_names("zebra", many).endswith("and 4995 more")
-    assert len(known_names("x" * BODY, ["y" * BODY] * 5000)) < 1000
+    assert suggest_names("clark", ["owner", "clerk"]) == "known are owner, clerk"
+    assert suggest_names("suport", [*many, "support"]) == "did you mean support?"
+    assert suggest_names("zebra", many).endswith("and 4995 more")
+    assert len(suggest_names("x" * BODY, ["y" * BODY] * 5000)) < 1000
 
 
 def hostile(good: Any) -> Iterator[bytes]:
@@ -202,4 +202,4 @@ async def test_the_event_of_a_refusal_is_short(acme: Organization) -> None:
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
 def test_the_delivered_catalogs_are_within_the_limits(name: str) -> None:
-    assert read_catalog(find(name).read_text(), name).name == name
+    assert read_catalog(find_catalog_file(name).read_text(), name).name == name

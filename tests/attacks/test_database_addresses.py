@@ -11,7 +11,7 @@ from sqlalchemy import make_url
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 
 from teamaccess.common.settings import InvalidSettings, Settings
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.command_line import Run
 from tests.support.deployment import Deployment, open_deployment
 
@@ -130,7 +130,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
 ) -> None:
     """The settings name it as a host on another machine."""
     monkeypatch.setenv("TEAMACCESS_SPICEDB_INSECURE", "true")
-    monkeypatch.setattr("teamaccess.common.outgoing.is_loopback", lambda host: False)
+    monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
     heard: list[bytes] = []
 
     async def hear(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,7 +147,7 @@ async def test_a_server_without_tls_gets_no_user_and_no_password(
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         monkeypatch.setenv("PGPORT", str(port))
         address = "postgresql://ana:hunter2@/t"
-    engine = database(settings_with(monkeypatch, DATABASE_URL=address).sqlalchemy_url)
+    engine = create_pool(settings_with(monkeypatch, DATABASE_URL=address).sqlalchemy_url)
     async with server:
         with pytest.raises(ConnectionError, match="SSL"):
             await engine.connect()

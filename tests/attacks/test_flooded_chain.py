@@ -11,7 +11,7 @@ import pytest
 from sqlalchemy import func, select
 
 from teamaccess.changes.events import RefusalLimits, Refusals
-from teamaccess.changes.events.refusals import KINDS
+from teamaccess.changes.events.refusals import REFUSAL_KINDS
 from teamaccess.changes.events.users import Refused
 from teamaccess.common.throttle import Throttle
 from teamaccess.directory.users.tokens import Audience, issue_access_token
@@ -28,7 +28,7 @@ FEW = RefusalLimits(from_one_actor=5, from_everybody=12)
 
 async def refusals(deployment: Deployment, chain: str, *actors: str) -> int:
     """How many refusals of these actors, or of all, the chain has."""
-    counted = select(func.count()).where(Event.chain == chain, Event.kind.in_(KINDS))
+    counted = select(func.count()).where(Event.chain == chain, Event.kind.in_(REFUSAL_KINDS))
     if actors:
         counted = counted.where(Event.actor.in_(actors))
     async with deployment.service.reads() as session:

@@ -131,7 +131,7 @@ async def test_forged_metadata_does_not_explain_a_write(acme: Organization, word
 
 async def test_an_import_without_metadata_is_found(acme: Organization) -> None:
     engine = acme.deployment.service.engine
-    await engine.import_([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
+    await engine.import_relationships([Relationship.parse(promotion(acme).removeprefix("TOUCH "))])
     await wait_until(lambda: _told(acme, promotion(acme)), seconds=20)
 
 

@@ -17,6 +17,7 @@ from sqlalchemy import event
 from teamaccess.engine import Engine
 from teamaccess.local.spicedb.server import LocalSpiceDB
 from tests.api.requests import ASKS, RequestTargets, Route, routes
+from tests.support.database_connections import Connection
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
@@ -54,6 +55,25 @@ def cost(deployment: Deployment, proxy: SpiceDBProxy) -> Iterator[dict[str, Any]
 async def test_an_unknown_organization_gives_the_same_answer_at_the_same_cost(
     acme: Organization, globex: Organization
 ) -> None:
+    await _cost_the_same(acme, globex)
+
+
+async def test_a_stopped_organization_costs_a_stranger_as_much_as_an_unknown_one(
+    acme: Organization, globex: Organization, application_connection: Connection
+) -> None:
+    """Each request of a stranger used to send the refused entry once more, and logged that."""
+    await application_connection.execute(
+        "INSERT INTO ledger (organization_id, updates, actor, channel, request_id, catalog_version)"
+        " VALUES ($1, ARRAY[$2], 'user:eve', 'api', 'forged', 'none')",
+        acme.id,
+        f"TOUCH organization:{acme.id}#overlord@user:eve",
+    )
+    await acme.wait_until_stopped()
+    await _cost_the_same(acme, globex)
+
+
+async def _cost_the_same(acme: Organization, globex: Organization) -> None:
+    """A stranger gets the same answer about acme and about an organization that does not exist."""
     async with linked(acme.deployment) as (second, proxy):
         targets, stranger = (
             await RequestTargets.set(acme),

@@ -12,14 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from teamaccess.catalog import InvalidCatalog, load, read_catalog
+from teamaccess.catalog import InvalidCatalog, load_catalog, read_catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.cli.refusals import print_refusal
 from teamaccess.cli.terminal import echo
 from teamaccess.common import logs
 from teamaccess.common.errors import Conflict
 from teamaccess.common.settings import Settings
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 from teamaccess.views.tables import print_table, rows_as_csv
 from tests.api.requests import ASKS, RequestTargets
 from tests.support.organization import Organization
@@ -101,7 +101,7 @@ def test_a_command_prints_no_control_characters(
 
 @given(st.text())
 def test_escaping_control_characters_loses_nothing(said: str) -> None:
-    shown = visible(json.dumps(said, ensure_ascii=False))
+    shown = escape_controls(json.dumps(said, ensure_ascii=False))
     assert json.loads(shown) == said
 
 
@@ -152,7 +152,7 @@ def test_a_description_cannot_end_its_comment_in_the_schema(said: str) -> None:
 @pytest.mark.parametrize("said", ["x */ permission evil = nil /*", "// x", "x // permission evil"])
 def test_text_that_looks_like_schema_stays_a_comment(said: str) -> None:
     schema = compile_schema(read_catalog(with_description(said), "finicom"))
-    plain = compile_schema(load("finicom"))
+    plain = compile_schema(load_catalog("finicom"))
     assert without_comments(schema) == without_comments(plain)
 
 

@@ -69,7 +69,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
     going_on = asyncio.Event()
     monkeypatch.setattr(throttling.FairRequests, "_is_alone", lambda *_: False)
 
-    async def auditable(*given: Any) -> Any:
+    async def authorize_audit(*given: Any) -> Any:
         nonlocal judged, most
         judged += 1
         most = max(most, judged)
@@ -77,7 +77,7 @@ async def test_a_tenants_questions_are_judged_one_after_another_while_others_ask
         judged -= 1
         return acme.id
 
-    monkeypatch.setattr(audit_routes, "auditable", auditable)
+    monkeypatch.setattr(audit_routes, "authorize_audit", authorize_audit)
     for person in crew.values():  # the process knows whose people they are
         await person.ask("GET", acme.path)
     asked = [

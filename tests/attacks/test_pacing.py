@@ -30,8 +30,12 @@ class Server:
         self.paced = PacedApp(self._answer, self.known, per_second=10)
         self.waits: list[float] = []
         self.gone = asyncio.Event()
+        self.seconds = 0.0
+        """How long a request takes until its answer begins."""
+        self._now = 1000.0
         self._asked: list[float] = []
         monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: 1000.0)
+        monkeypatch.setattr(pacing, "monotonic", lambda: self._now)
         monkeypatch.setattr(pacing, "_wait", self._wait)
 
     async def ask(
@@ -57,6 +61,7 @@ class Server:
 
     async def _answer(self, *_: Any) -> None:
         self.waits.append(sum(self._asked))
+        self._now += self.seconds
 
 
 @pytest.fixture
@@ -202,3 +207,25 @@ async def test_a_flood_of_strangers_does_not_hold_up_a_known_caller(
         for each in flood:
             each.cancel()
         await asyncio.wait(flood)
+
+
+async def test_slow_requests_of_an_address_come_at_longer_intervals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A busy machine answers fewer, and they would take all of a process's time."""
+    monkeypatch.setattr(pacing, "SHARE", 40.0)
+    server = Server(monkeypatch)
+    server.seconds = 0.01  # a share of 0.4 s, where requests come every 0.1 s
+    waits = [await server.ask() for _ in range(4)]
+    assert waits == pytest.approx([0.0, 0.0, 0.4, 0.8])
+    assert await server.ask(address="10.0.0.2") == 0.0
+    server.seconds = 60.0  # which waits for something else
+    await server.ask()
+    server.seconds = 0.0
+    assert await server.ask() == pytest.approx(1.2 + 40 * pacing.LONGEST_SECONDS)
+
+
+async def test_quick_requests_count_as_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server(monkeypatch)
+    server.seconds = 0.01  # a share of 0.04 s
+    assert [await server.ask() for _ in range(7)] == pytest.approx([0.0] * 5 + [0.1, 0.2])

@@ -11,14 +11,14 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
-from teamaccess.catalog import find, load
+from teamaccess.catalog import find_catalog_file, load_catalog
 from teamaccess.directory.organizations.findings import resolve_findings
 from teamaccess.directory.schemas.apply import (
     SchemaStillForeign,
     apply_schema,
     refuse_while_foreign,
 )
-from teamaccess.engine import Observed, TooLarge
+from teamaccess.engine import ObservedWrite, TooLarge
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Finding, FindingKind, LedgerEntry
 from tests.support.deployment import OPERATOR, Deployment, open_deployment
@@ -143,11 +143,11 @@ async def test_a_schema_applied_by_an_operator_is_not_a_finding(
 
 def yesterday_s_and_today_s(folder: Path) -> Any:
     """Fintoc's catalog, and one in which webhooks are deleted by other roles."""
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     later = folder / "fintoc.yaml"
     role = "  cashier:\n    name: Cashier\n    description: New.\n    granted_by: dashboard\nresources:"
     later.write_text(text.replace("resources:", role, 1))
-    return load("fintoc"), load(str(later))
+    return load_catalog("fintoc"), load_catalog(str(later))
 
 
 async def test_a_process_with_an_older_catalog_changes_nothing(
@@ -214,7 +214,7 @@ async def test_a_gap_in_the_watch_stops_changes(
     acme = await isolated.create_organization("acme")
     real, torn = isolated.service.engine.watch, False
 
-    def watch(since: str | None = None) -> AsyncIterator[Observed]:
+    def watch(since: str | None = None) -> AsyncIterator[ObservedWrite]:
         nonlocal torn
         if not torn:
             torn = True

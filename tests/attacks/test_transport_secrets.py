@@ -18,8 +18,8 @@ import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
 
 from teamaccess.cli.commands.dev import welcome
-from teamaccess.common.outgoing import is_local_endpoint
 from teamaccess.common.settings import InvalidSettings, Settings
+from teamaccess.common.urls import is_local_endpoint
 from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.mail import Mail, Mailbox, SmtpMailer
 from teamaccess.engine import Engine, EngineUnavailable
@@ -68,7 +68,7 @@ MAIL = Mail(
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every check for a local address answer that it is another machine."""
-    monkeypatch.setattr("teamaccess.common.outgoing.is_loopback", lambda host: False)
+    monkeypatch.setattr("teamaccess.common.urls.is_loopback", lambda host: False)
 
 
 @pytest.mark.usefixtures("elsewhere")

@@ -15,9 +15,9 @@ from teamaccess.catalog import (
     Catalog,
     InvalidCatalog,
     RoleNotInCatalog,
-    catalogs,
-    find,
-    load,
+    bundled_catalogs,
+    find_catalog_file,
+    load_catalog,
     read_catalog,
 )
 from teamaccess.catalog.compiler import (
@@ -38,17 +38,17 @@ def small() -> Catalog:
 
 
 def test_two_catalogs_are_delivered() -> None:
-    assert sorted(catalogs()) == ["finicom", "fintoc"]
-    assert [load(name).name for name in sorted(catalogs())] == ["finicom", "fintoc"]
+    assert sorted(bundled_catalogs()) == ["finicom", "fintoc"]
+    assert [load_catalog(name).name for name in sorted(bundled_catalogs())] == ["finicom", "fintoc"]
 
 
 def test_a_catalog_is_found_by_its_name_or_its_path() -> None:
-    assert load("fintoc").version == load(catalogs()["fintoc"]).version
-    assert load(SMALL_FILE).version == load(str(SMALL_FILE)).version
+    assert load_catalog("fintoc").version == load_catalog(bundled_catalogs()["fintoc"]).version
+    assert load_catalog(SMALL_FILE).version == load_catalog(str(SMALL_FILE)).version
 
 
 def test_every_operation_is_guarded_by_an_action() -> None:
-    for catalog in map(load, catalogs()):
+    for catalog in map(load_catalog, bundled_catalogs()):
         assert set(catalog.guards) == set(OPERATIONS)
         assert set(catalog.guards.values()) <= catalog.actions.keys()
 
@@ -83,7 +83,7 @@ def test_comments_and_layout_do_not_change_the_version(small: Catalog) -> None:
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom", SMALL_FILE])
 def test_a_catalog_is_restored_from_its_canonical_form(name: str | Path) -> None:
-    catalog = load(name)
+    catalog = load_catalog(name)
     again = Catalog.from_meaning(json.loads(json.dumps(catalog.meaning())))
     assert again.version == catalog.version
     assert again.schema() == catalog.schema()
@@ -188,17 +188,17 @@ FOREIGN = [
 
 @pytest.mark.parametrize("text", PERMITTED)
 def test_the_schema_has_a_relation_for(small: Catalog, text: str) -> None:
-    assert small.permits(Relationship.parse(text))
+    assert small.schema_allows(Relationship.parse(text))
 
 
 @pytest.mark.parametrize("text", FOREIGN)
 def test_the_schema_has_no_relation_for(small: Catalog, text: str) -> None:
-    assert not small.permits(Relationship.parse(text))
+    assert not small.schema_allows(Relationship.parse(text))
 
 
 @pytest.mark.parametrize("name", ["fintoc", "finicom"])
 def test_a_user_with_administration_has_every_permission(name: str) -> None:
-    catalog = load(name)
+    catalog = load_catalog(name)
     schema = catalog.schema()
     assert f"permission administration = {catalog.administrator} & member\n" in schema
     for action in catalog.actions.values():
@@ -207,7 +207,7 @@ def test_a_user_with_administration_has_every_permission(name: str) -> None:
 
 
 def test_the_proof_of_a_schema_changes_only_with_what_it_enforces() -> None:
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     before = read_catalog(text, "fintoc")
     reworded = read_catalog(
         text.replace("description: ", "description: Newly worded. ", 1), "fintoc"

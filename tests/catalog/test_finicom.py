@@ -2,7 +2,7 @@
 
 import pytest
 
-from teamaccess.catalog import Catalog, load
+from teamaccess.catalog import Catalog, load_catalog
 from tests.catalog.seed_tables import Says, finicom_prose
 
 GUIDE = list(finicom_prose())
@@ -10,7 +10,7 @@ GUIDE = list(finicom_prose())
 
 @pytest.fixture(scope="module")
 def finicom() -> Catalog:
-    return load("finicom")
+    return load_catalog("finicom")
 
 
 def from_the_guide(finicom: Catalog) -> set[str]:

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from teamaccess.catalog import Catalog, load
+from teamaccess.catalog import Catalog, load_catalog
 from tests.catalog.seed_tables import Row, fintoc_table
 
 TABLE = fintoc_table()
@@ -12,7 +12,7 @@ TABLE = fintoc_table()
 
 @pytest.fixture(scope="module")
 def fintoc() -> Catalog:
-    return load("fintoc")
+    return load_catalog("fintoc")
 
 
 def in_the_catalog(fintoc: Catalog) -> list[Row]:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load
+from teamaccess.catalog import InvalidCatalog, UnknownCatalog, load_catalog
 from tests.catalog.small import APPROVE, HERE, SMALL, VIEW, mistakes, with_line
 
 
@@ -19,9 +19,9 @@ def test_the_small_catalog_has_no_mistake() -> None:
     ("roles", "mistake"),
     [
         ("[clark]", "names the unknown role 'clark'; known are owner, clerk"),
-        ("[]", "is for nobody; write [owner] if only the administrator may"),
+        ("[]", "is for nobody; write [owner] if it is only for the administrator"),
         ("[clerk, clerk]", "`roles` lists 'clerk' twice"),
-        ("[owner, clerk]", "names owner, who may do everything, beside others"),
+        ("[owner, clerk]", "lists owner, the role that may do everything, with other roles"),
         ("clerk", "`roles` must be a list"),
         ("[7]", "`roles` must list texts"),
         ("[[clerk]]", "`roles` must list texts"),
@@ -135,49 +135,49 @@ def test_the_administrator_is_a_role() -> None:
 
 def test_the_founder_becomes_the_administrator() -> None:
     assert mistakes(with_line(3, "founder_role: clerk")) == [
-        "3: catalog: `founder_role` must be owner: no organization is without one"
+        "3: catalog: `founder_role` must be owner: every organization needs one"
     ]
 
 
 def test_teams_cannot_hold_the_administrators_role_or_an_operators_role() -> None:
     assert mistakes(with_line(9, "granted_by: dashboard", "teams: true")) == [
-        "6: roles.owner: is the administrator's, which only people hold, not teams"
+        "6: roles.owner: is the administrator's role, which teams cannot hold"
     ]
     assert mistakes(with_line(13, "granted_by: operator"))[1:] == [
-        "10: roles.clerk: is the operator's to grant, which a team would get round"
+        "10: roles.clerk: is for operators to grant, which a team would bypass"
     ]
 
 
 def test_an_operators_role_cannot_be_rebuilt_from_its_actions() -> None:
     assert mistakes(with_line(13, "granted_by: operator"))[:1] == [
         (
-            "10: roles.clerk: is the operator's to grant, so one of its actions must be `reserved`:"
-            " or organizations could make the same role themselves"
+            "10: roles.clerk: is for operators to grant, so one of its actions must be `reserved`."
+            " Otherwise an organization could make the same role itself"
         )
     ]
 
 
 def test_a_guard_names_an_action() -> None:
     assert mistakes(with_line(53, "invite: team_mange")) == [
-        "53: guards: invite names 'team_mange', which is no action"
+        "53: guards: invite names the unknown action 'team_mange'"
     ]
 
 
 def test_a_guard_cannot_name_an_action_that_is_decided_on_resources() -> None:
     assert mistakes(with_line(53, "invite: payments_approve")) == [
-        "53: guards: invite names payments_approve, which is decided on an object alone"
+        "53: guards: invite names payments_approve, which is decided only on an object"
     ]
 
 
 def test_a_type_names_actions() -> None:
     assert mistakes(with_line(44, "view: payments_look")) == [
-        "44: types.payment.actions: view names 'payments_look', which is no action"
+        "44: types.payment.actions: view names the unknown action 'payments_look'"
     ]
 
 
 def test_a_four_eyes_action_needs_a_resource_type() -> None:
     assert mistakes(with_line(45, "# nothing to approve")) == [
-        f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it"
+        f"25: {APPROVE}: is four-eyes, decided only on an object, but no type has it"
     ]
 
 
@@ -199,7 +199,7 @@ def test_a_file_that_is_not_a_catalog_is_reported_as_such(text: str, mistake: st
 
 def test_a_block_of_the_wrong_type_hides_only_its_own_content() -> None:
     assert mistakes(with_line(40, "types: 7", "rest:")) == [
-        f"25: {APPROVE}: is four-eyes, decided on an object alone, but no type has it",
+        f"25: {APPROVE}: is four-eyes, decided only on an object, but no type has it",
         "40: types: must be a block of `key: value` lines",
         (
             "41: catalog: has the unknown key 'rest'; "
@@ -216,7 +216,7 @@ def test_a_catalog_has_a_name_and_its_versions_begin_with_it() -> None:
 
 def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
     with pytest.raises(InvalidCatalog) as invalid:
-        load(HERE / "wrong.yaml")
+        load_catalog(HERE / "wrong.yaml")
     found = [f"{mistake.line}: {mistake.message}" for mistake in invalid.value.mistakes]
     assert found[:8] == [
         "3: roles.qa: qa makes the name 'qa', which has 2 characters, where SpiceDB takes 3 to 64",
@@ -229,12 +229,12 @@ def test_all_mistakes_of_a_file_are_listed_at_once_with_their_lines() -> None:
         ),
         (
             "11: resources.payments.actions.refund: is for nobody; "
-            "write [owner] if only the administrator may"
+            "write [owner] if it is only for the administrator"
         ),
         "13: guards: needs `act_on_behalf`",
         "13: guards: needs `cancel_invitation`",
     ]
-    assert found[-1] == "14: guards: invite names 'payments_invite', which is no action"
+    assert found[-1] == "14: guards: invite names the unknown action 'payments_invite'"
     assert str(invalid.value).startswith(f"{HERE / 'wrong.yaml'}:3: roles.qa: ")
 
 
@@ -245,9 +245,9 @@ def test_endless_nesting_is_refused(text: str) -> None:
 
 def test_a_catalog_that_does_not_exist_is_unknown(tmp_path: Path) -> None:
     with pytest.raises(UnknownCatalog, match="no catalog is called atlantis; known are finicom"):
-        load("atlantis")
+        load_catalog("atlantis")
     with pytest.raises(UnknownCatalog, match="no catalog can be read from"):
-        load(tmp_path / "none.yaml")
+        load_catalog(tmp_path / "none.yaml")
 
 
 LEAVES = st.none() | st.booleans() | st.integers() | st.text() | st.sampled_from(["owner", "view"])

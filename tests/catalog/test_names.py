@@ -16,11 +16,11 @@ def test_two_resources_cannot_define_the_same_action() -> None:
 UNUSABLE = {
     "qa": "which has 2 characters, where SpiceDB takes 3 to 64",
     "x" * 65: "which has 65 characters, where SpiceDB takes 3 to 64",
-    "Clerks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "clerks_": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "1clerk": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "clérks": "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _",
-    "permission": "which is a word of the schema language",
+    "Clerks": "which SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _",
+    "clerks_": "which SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _",
+    "1clerk": "which SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _",
+    "clérks": "which SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _",
+    "permission": "which is a keyword of the schema language",
 }
 
 
@@ -42,7 +42,7 @@ def test_names_that_begin_with_a_resource_are_accepted_by_spicedb(resource: str)
     assert mistakes(with_resource(resource, "pay")) == [
         (
             f"20: resources.{resource}.actions.pay: pay makes the name '{resource}_pay', "
-            "which SpiceDB refuses: a-z, 0-9 and _ only, first a letter, last not _"
+            "which SpiceDB refuses: use a-z, 0-9 and _, begin with a letter, do not end with _"
         )
     ]
 

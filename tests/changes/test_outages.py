@@ -64,7 +64,7 @@ async def test_a_committed_change_is_accepted_even_if_no_worker_can_be_notified(
     bob = await acme.member("bob", roles=["product"])
     async with linked(fintoc) as (second, proxy), AsyncExitStack() as marks:
         proxy.writes = Writes.FAIL
-        pool = second.service.applier._marks
+        pool = second.service.applier._status_pool
         for _ in range(8):  # all that there are
             await marks.enter_async_context(pool.connect())
         async with asyncio.timeout(6):

@@ -79,13 +79,13 @@ async def test_why_not_names_the_remedies_and_who_may_apply_them(
     reported = (await run("audit", "why", acme.id, bob.id, "refunds_create")).stdout
     assert (
         f"  To allow it: give {bob.email} the role support (also allows refunds_cancel). "
-        f"{acme.administrator.email} maydo that."
+        f"{acme.administrator.email} may do that."
     ) in reported.splitlines()
     reported = (await run("audit", "why", acme.id, bob.id, "users_invite")).stdout
     command = f"teamaccess operator grant-administrator {acme.id} {bob.email} --reason TEXT"
-    assert f" more). An operator may do that:  `{command}`." in reported
+    assert f" more). An operator may do that: `{command}`." in reported
     await add_resources(acme, "transfer:t1", creator=bob)
     asked = ("audit", "why", acme.id, bob.id, "authorize", "transfer:t1")
     reported = (await run(*asked)).stdout
     assert "No change helps" in reported
-    assert f"  These people cando it: {acme.administrator.email}." in reported
+    assert f"  These people can do it: {acme.administrator.email}." in reported

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select
 
-from teamaccess.catalog import find
+from teamaccess.catalog import find_catalog_file
 from teamaccess.directory.users.tokens import Audience, verify_access_token
 from teamaccess.relationships import Delete, Relationship, Touch
 from teamaccess.storage import Event, LedgerEntry, Reason
@@ -195,8 +195,8 @@ async def test_a_schema_that_lacks_a_role_is_detected_and_can_be_applied(
         " product ", " produce "
     )
     engine = fintoc.service.engine
-    assert await engine.lacks(whole) == []
-    assert "relation_removed" in await engine.lacks(behind)
+    assert await engine.schema_differences(whole) == []
+    assert "relation_removed" in await engine.schema_differences(behind)
 
 
 async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
@@ -205,7 +205,7 @@ async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     """Holders of the custom role would otherwise count as holders of the catalog's role."""
     id = f"own_{acme.id.partition('-')[2]}"
     await made(acme, id, "transfers_view")
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     new = f"  {id}:\n    name: New\n    description: New.\n    granted_by: dashboard\nresources:"
     catalog = tmp_path / "fintoc.yaml"
     catalog.write_text(text.replace("resources:", new, 1))
@@ -215,7 +215,7 @@ async def test_a_new_role_of_the_catalog_does_not_hide_a_custom_role(
     refused = await run("schema", "apply")
     assert refused.exit_code == 2
     assert refused.stderr.startswith(f"Organizations already have custom roles with the ids {id}.")
-    assert await engine.lacks(whole) == []
+    assert await engine.schema_differences(whole) == []
 
 
 async def test_a_crash_has_another_exit_status_than_a_no(run: Run, acme: Organization) -> None:

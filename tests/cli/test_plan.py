@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from teamaccess.catalog import find
+from teamaccess.catalog import find_catalog_file
 from tests.changes.test_refusals import FORGED, NO_SUCH_RELATION
 from tests.support.command_line import Run
 from tests.support.database_connections import Connection
@@ -25,7 +25,7 @@ REFUNDS = """\
 def catalog(tmp_path: Path) -> Path:
     """fintoc's catalog, in which Support may not refund."""
     file = tmp_path / "fintoc.yaml"
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     file.write_text(text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations")))
     return file
 

@@ -72,6 +72,9 @@ def raise_sites() -> Iterator[tuple[str, str, set[str]]]:
             match node:
                 case ast.Call(func=ast.Name(id=name) | ast.Attribute(attr=name)) if name in ERRORS:
                     yield f"{file}:{node.lineno}", name, facts_of(name, node)
+                case ast.Call(args=[*_, ast.Name(id=name)], keywords=[_, *_]) if name in ERRORS:
+                    # the called function raises it, with the facts that it was given
+                    yield f"{file}:{node.lineno}", name, named(node)
                 case ast.Raise(exc=ast.Name(id=name) | ast.Attribute(attr=name)) if name in ERRORS:
                     yield f"{file}:{node.lineno}", name, set()
 
@@ -80,6 +83,11 @@ def facts_of(name: str, call: ast.Call) -> set[str]:
     """Return the facts of a call. A call that unpacks facts, or passes them in order, gives them all."""
     if call.args or any(each.arg is None for each in call.keywords):
         return placeholders(ERRORS[name].message)
+    return named(call)
+
+
+def named(call: ast.Call) -> set[str]:
+    """Return the names of the arguments that are given by name."""
     return {each.arg for each in call.keywords if each.arg is not None}
 
 

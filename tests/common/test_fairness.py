@@ -143,9 +143,9 @@ def test_a_rate_allows_a_burst_and_then_its_average(monkeypatch: pytest.MonkeyPa
     now = 1000.0
     monkeypatch.setattr("teamaccess.common.fairness.time.monotonic", lambda: now)
     limit = RateLimit(per_second=10, burst=5)
-    assert [limit.excess("a") for _ in range(5)] == [0.0] * 5
-    assert limit.excess("a") == pytest.approx(0.1)
-    assert limit.excess("b") == 0.0
+    assert [limit.retry_after("a") for _ in range(5)] == [0.0] * 5
+    assert limit.retry_after("a") == pytest.approx(0.1)
+    assert limit.retry_after("b") == 0.0
     now += 0.1
-    assert limit.excess("a") == 0.0
-    assert limit.excess("a") > 0
+    assert limit.retry_after("a") == 0.0
+    assert limit.retry_after("a") > 0

@@ -43,7 +43,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     clock = Clock()
     monkeypatch.setattr("teamaccess.common.loop_share.monotonic", lambda: clock.now)
     monkeypatch.setattr("teamaccess.common.loop_share.thread_time", lambda: clock.spent)
-    monkeypatch.setattr("teamaccess.common.loop_share.asyncio.sleep", clock.sleep)
+    monkeypatch.setattr("teamaccess.common.loop_share.sleep", clock.sleep)
     return clock
 
 

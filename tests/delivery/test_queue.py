@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import bindparam, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from teamaccess.delivery.applications import waiting
-from teamaccess.delivery.queue import take_up
+from teamaccess.delivery.applications import select_pending
+from teamaccess.delivery.queue import claim_due
 from teamaccess.storage import OrganizationId
 from tests.support.deployment import Deployment
 
@@ -38,7 +38,7 @@ async def _left(
 async def _taken(
     connection: AsyncConnection, mine: list[OrganizationId], most: int, after: str = ""
 ) -> list[OrganizationId]:
-    taken = await take_up(connection, most, LEASE, after)
+    taken = await claim_due(connection, most, LEASE, after)
     return [organization for organization, _ in taken if organization in mine]
 
 
@@ -100,7 +100,7 @@ async def test_a_position_that_another_worker_delivers_is_left_to_it(
 async def test_applied_positions_are_looked_up_once_whatever_the_backlog(
     connection: AsyncConnection,
 ) -> None:
-    asked = waiting(OrganizationId("acme")).compile(
+    asked = select_pending(OrganizationId("acme")).compile(
         dialect=connection.dialect, compile_kwargs={"literal_binds": True}
     )
     plan = await connection.execute(text(f"EXPLAIN {asked}"))

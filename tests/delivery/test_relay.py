@@ -12,7 +12,7 @@ from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery.relay import POLL_SECONDS, Relay
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.deployment import Deployment
 from tests.support.organization import Organization
 from tests.support.proxy import Proxy
@@ -39,7 +39,7 @@ async def wire(fintoc: Deployment, tmp_path: Path) -> AsyncIterator[Proxy]:
 async def marks(fintoc: Deployment, tmp_path: Path, wire: Proxy) -> AsyncIterator[AsyncEngine]:
     """The relay's queries, as bytes on the wire."""
     others, _, _ = fintoc.settings.sqlalchemy_url.partition("?")
-    marks = database(f"{others}?host={tmp_path}", transactions=False)
+    marks = create_pool(f"{others}?host={tmp_path}", transactions=False)
     yield marks
     await marks.dispose()
 

@@ -2,7 +2,7 @@
 
 import asyncio
 
-from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, merged
+from teamaccess.delivery.writer import LARGEST_WRITE, MOST_POSITIONS, merge_entries
 from teamaccess.ledger import Entry
 from teamaccess.relationships import Update, parse_update
 from teamaccess.storage import OrganizationId
@@ -38,7 +38,7 @@ ONE = "organization:acme#support@user:bob"
 
 
 def test_of_several_updates_of_one_relationship_the_last_one_counts() -> None:
-    [write] = merged([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
+    [write] = merge_entries([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
     assert _texts(write.updates) == [
         f"DELETE {ONE}",
         "DELETE organization:acme#head@ledger_position:3-030303030303",
@@ -47,7 +47,7 @@ def test_of_several_updates_of_one_relationship_the_last_one_counts() -> None:
 
 
 def test_the_first_position_has_no_head_before_it() -> None:
-    [write] = merged([_entry(1, f"TOUCH {ONE}")])
+    [write] = merge_entries([_entry(1, f"TOUCH {ONE}")])
     assert _texts(write.updates) == [
         f"TOUCH {ONE}",
         "TOUCH organization:acme#head@ledger_position:1-010101010101",
@@ -59,17 +59,21 @@ def test_positions_are_divided_where_a_write_would_be_too_large() -> None:
         _entry(place, *(f"TOUCH organization:acme#support@user:u{place}_{n}" for n in range(400)))
         for place in (2, 3, 4)
     ]
-    writes = list(merged(large))
+    writes = list(merge_entries(large))
     assert [[entry.position for entry in write.entries] for write in writes] == [[2, 3], [4]]
     assert all(write.size <= LARGEST_WRITE for write in writes)
     small = [_entry(place, f"TOUCH {ONE}") for place in range(2, 203)]
-    assert [len(write.entries) for write in merged(small)] == [MOST_POSITIONS, MOST_POSITIONS, 1]
+    assert [len(write.entries) for write in merge_entries(small)] == [
+        MOST_POSITIONS,
+        MOST_POSITIONS,
+        1,
+    ]
 
 
 def test_every_position_keeps_its_marker_when_merged() -> None:
-    [write] = merged([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
+    [write] = merge_entries([_entry(4, f"TOUCH {ONE}"), _entry(5, f"DELETE {ONE}")])
     assert write.size == len(write.updates) + 2
-    assert [each.last.position for each in write.alone()] == [4, 5]
+    assert [each.last.position for each in write.split()] == [4, 5]
 
 
 async def _sent(deployment: Deployment, *organizations: Organization) -> int:

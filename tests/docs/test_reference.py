@@ -137,7 +137,7 @@ def test_the_limits_page_has_the_code_of_every_limit() -> None:
         ("requests sent ahead", server_limits.WAITING_REQUESTS),
         ("relationships that `reconcile --apply` deletes", DEFAULT_MOST_DELETES),
         ("mistakes that a refused catalog lists", catalog_errors.MOST_MISTAKES),
-        ("levels of nesting in a catalog", reader.DEEPEST),
+        ("levels of nesting in a catalog", reader.MAX_DEPTH),
     ],
 )
 def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
@@ -146,7 +146,7 @@ def test_the_limits_page_has_the_value(limit: str, value: float) -> None:
 
 
 def test_the_limits_page_has_the_updates_of_an_entry() -> None:
-    assert f"has at most {ledger_session.UPDATES_IN_ANY_CASE}:" in LIMITS
+    assert f"has at most {ledger_session.MAX_UPDATES_OF_ONE_SUBJECT}:" in LIMITS
     assert f"with more than {ledger_session.UPDATES_PER_POSITION} " in LIMITS
     assert f"{reader.LONGEST_DAYS:,} days" in LIMITS
 

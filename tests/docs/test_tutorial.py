@@ -48,7 +48,7 @@ def alike(text: str) -> str:
 
 def suggested(welcome: str) -> str:
     """The output of the commands that a start suggests."""
-    token, _, commands = welcome.partition("Set TOKEN in another terminal , and try:")
+    token, _, commands = welcome.partition("Set TOKEN in another terminal, and try:")
     script = f"{token[token.index('TOKEN=') :]}\n{commands.partition('Ctrl-C')[0]}"
     script = script.replace("curl ", "curl --fail-with-body -s ")
     script = re.sub(r"(?<= )teamaccess check", f"{sys.executable} -m teamaccess check", script)

@@ -16,7 +16,7 @@ from examples.payments_service.payments_pb2 import (
     RefundPaymentRequest,
 )
 from examples.payments_service.payments_pb2_grpc import PaymentsStub
-from teamaccess.delivery.applications import newest as newest_change
+from teamaccess.delivery.applications import newest_confirmed as newest_change
 from tests.support.organization import Organization
 from tests.support.people import Person
 

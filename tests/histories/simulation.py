@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from teamaccess.changes import Receipt
 from teamaccess.delivery import Applier
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.storage import Invitation, Membership, RoleAssignment, User, UserId
 from tests.support.agreement import ledger_entries
 from tests.support.deployment import Deployment
@@ -153,7 +153,7 @@ class Simulation:
         """Repair the proxy, and deliver everything pending from another process."""
         self.proxy.writes = Writes.ARRIVE
         settings = self.deployment.settings
-        marks = database(settings.sqlalchemy_url, connections=1)
+        marks = create_pool(settings.sqlalchemy_url, connections=1)
         applier = Applier(self.deployment.service.engine, marks)
         for organization in [*self.organizations, *self.deleted]:
             if await ledger_entries(organization):

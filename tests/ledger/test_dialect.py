@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from tests.support.deployment import Deployment
 from tests.support.spicedb_proxy import wait_until
 
@@ -16,7 +16,7 @@ END = text("SELECT pg_terminate_backend(pid) FROM unnest(CAST(:backends AS int[]
 async def test_a_connection_cut_during_its_setup_is_an_outage(
     fintoc: Deployment,
 ) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     dialect: Any = engine.dialect
     async with engine.connect() as connection:
         new: Any = (await connection.get_raw_connection()).dbapi_connection
@@ -31,7 +31,7 @@ async def test_a_connection_cut_during_its_setup_is_an_outage(
 async def test_an_ended_connection_is_recognized_without_asking_postgresql(
     fintoc: Deployment,
 ) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     async with engine.connect() as connection:
         new: Any = (await connection.get_raw_connection()).dbapi_connection
         # outside of a greenlet, where nothing can be sent
@@ -43,7 +43,7 @@ async def test_an_ended_connection_is_recognized_without_asking_postgresql(
 
 
 async def test_a_connection_that_ended_in_the_pool_fails_no_request(fintoc: Deployment) -> None:
-    engine = database(fintoc.settings.sqlalchemy_url)
+    engine = create_pool(fintoc.settings.sqlalchemy_url)
     held = [await engine.connect() for _ in range(6)]
     drivers: list[Any] = [(await each.get_raw_connection()).driver_connection for each in held]
     backends = [each.get_server_pid() for each in drivers]

@@ -7,7 +7,7 @@ from shutil import copy
 import pytest
 from typer.testing import CliRunner, Result
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.cli.commands.schema import app
 
 CATALOGS = Path(__file__).parents[1] / "catalog"
@@ -28,10 +28,10 @@ def schema(*arguments: str) -> Result:
 
 
 def test_compile_writes_the_schema_next_to_the_folder_of_catalogs(folder: Path) -> None:
-    version = load("catalogs/small.yaml").version
+    version = load_catalog("catalogs/small.yaml").version
     first = schema("compile", "--catalog", "catalogs/small.yaml")
     assert (first.exit_code, first.stdout) == (0, f"small.zed: written ({version})\n")
-    assert (folder / "small.zed").read_text() == load("catalogs/small.yaml").schema()
+    assert (folder / "small.zed").read_text() == load_catalog("catalogs/small.yaml").schema()
     assert schema("compile", "--catalog", "catalogs/small.yaml").stdout == (
         f"small.zed: current ({version})\n"
     )

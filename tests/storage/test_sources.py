@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sqlalchemy import inspect
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.relationships import Relationship
 from teamaccess.storage import (
     CustomRoleAction,
@@ -30,7 +30,7 @@ from teamaccess.storage import (
 )
 from teamaccess.storage.base import LOCAL_PATTERN, ORGANIZATION_PATTERN, ROLE_PATTERN
 
-FINTOC = load("fintoc")
+FINTOC = load_catalog("fintoc")
 ACME, ANA = OrganizationId("acme"), UserId("ana")
 PAY, TREASURER = TeamId("pay"), RoleId("treasurer")
 END = datetime(2030, 1, 1, 12, tzinfo=UTC)
@@ -185,7 +185,7 @@ def test_only_one_table_can_produce_a_given_relationship(
         makers = [
             source
             for source in RelationshipSource.tables().values()
-            if source.could_make(relationship, FINTOC)
+            if source.can_represent(relationship, FINTOC)
         ]
         assert makers == [type(row)]
 
@@ -214,7 +214,7 @@ def test_only_one_table_can_produce_a_given_relationship(
 def test_some_relationships_can_come_from_no_row(text: str) -> None:
     relationship = Relationship.parse(text)
     for source in RelationshipSource.tables().values():
-        assert not source.could_make(relationship, FINTOC)
+        assert not source.can_represent(relationship, FINTOC)
 
 
 def _key(row: RelationshipSource) -> tuple[Any, ...]:

@@ -90,7 +90,7 @@ async def test_actions_that_a_selector_would_add_are_shown_until_the_role_is_sav
     ) as change:  # simulates that the catalog got links_delete later
         role = await find_custom_role(change.session, acme.id, RoleId("hooks"))
         assert role is not None
-        role.allow_exactly(frozenset({"links_edit"}))
+        role.replace_actions(frozenset({"links_edit"}))
     shown = (await show(acme, "hooks")).json()
     assert (shown["actions"], shown["could_add"]) == (["links_edit"], ["links_delete"])
     changed = (await replace(acme, "hooks", all_of("links", "manage"))).json()

@@ -9,7 +9,7 @@ from authzed.api.v1 import Consistency, ReadRelationshipsRequest, RelationshipFi
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.engine.convert import relationship_of
+from teamaccess.engine.convert import relationship_from_message
 from teamaccess.relationships import Relationship, parse_update, replay
 from teamaccess.storage import (
     LedgerEntry,
@@ -58,7 +58,7 @@ async def spicedb_contents(organization: Organization) -> set[Relationship]:
         RelationshipFilter(optional_resource_id_prefix=f"{organization.id}/"),
     )
     return {
-        relationship_of(answer.relationship)
+        relationship_from_message(answer.relationship)
         for wanted in filters
         async for answer in engine.ReadRelationships(
             ReadRelationshipsRequest(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from teamaccess.catalog import Catalog, find, load
+from teamaccess.catalog import Catalog, find_catalog_file, load_catalog
 
 NEW_ROLE = """\
   cashier:
@@ -18,5 +18,5 @@ resources:"""
 def catalog_with_cashier(tmp_path: Path) -> Catalog:
     """Fintoc's catalog with one more role."""
     catalog = tmp_path / "fintoc.yaml"
-    catalog.write_text(find("fintoc").read_text().replace("resources:", NEW_ROLE, 1))
-    return load(catalog)
+    catalog.write_text(find_catalog_file("fintoc").read_text().replace("resources:", NEW_ROLE, 1))
+    return load_catalog(catalog)

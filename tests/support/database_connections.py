@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import asyncpg
 import pytest
 
-from teamaccess.ledger import database
+from teamaccess.ledger import create_pool
 from teamaccess.local.postgres.server import OWNER, SUPERUSER
 from tests.support.deployment import Deployment
 from tests.support.intruder import Intruder
@@ -44,7 +44,7 @@ async def superuser_connection(fintoc: Deployment) -> AsyncIterator[Connection]:
 async def intruder(fintoc: Deployment) -> AsyncIterator[Intruder]:
     """A superuser with triggers disabled. Their changes are undone after the test."""
     url = fintoc.owner_url.replace(OWNER, SUPERUSER, 1).partition("://")[2]
-    engine = database(f"postgresql+asyncpg://{url}", connections=1)
+    engine = create_pool(f"postgresql+asyncpg://{url}", connections=1)
     async with engine.connect() as connection:
         intruder = Intruder(connection)
         await intruder.do("SET LOCAL session_replication_role = replica")

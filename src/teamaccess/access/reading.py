@@ -126,7 +126,7 @@ class ReadAuthorizer:
         return await self._member_of(user)
 
     async def _member_of(self, user: UserId) -> list[OrganizationId]:
-        ids = self._engine.lookup("organization", MEMBERSHIP, user_object(user))
+        ids = self._engine.lookup_resources("organization", MEMBERSHIP, user_object(user))
         return [OrganizationId(id) async for id in ids]
 
     async def _permitted(
@@ -140,14 +140,15 @@ class ReadAuthorizer:
             # exist, after as many questions. A SpiceDB that was replaced may refuse the organization's
             # ZedToken, which an organization that does not exist does not have. Nobody is allowed
             # anything: a caller with a row is refused, too, and learns the cause.
-            if await self._has_row(organization, user):
+            if await self.has_row(organization, user):
                 raise
             held = await self._held(_nowhere(organization), user, permissions, both)
         if MEMBERSHIP in held:
             await self._note_activity(organization, user)
         return held
 
-    async def _has_row(self, organization: OrganizationId, user: UserId) -> bool:
+    async def has_row(self, organization: OrganizationId, user: UserId) -> bool:
+        """Return whether the user has a membership there, whatever SpiceDB knows of it."""
         async with self._sessions() as session:
             return await session.get(Membership, (organization, user)) is not None
 
@@ -206,6 +207,10 @@ class Admission:
         try:
             await reading.require_membership(organization, user)
         except UnknownOrganization:
+            # SECURITY: only for somebody with a row there is anything delivered. A stranger must cause no
+            # work that depends on the organization: its time would reveal which tenants are stopped.
+            if not await reading.has_row(organization, user):
+                raise
             if not await self._delivered(organization):
                 raise
             await reading.require_membership(organization, user)
@@ -215,8 +220,8 @@ class Admission:
         """Deliver what is pending; return whether there was anything."""
         async with self._reads() as session:
             progress = await newest_progress(session, [organization])
-        if all(each.settled for each in progress):
-            return False
+        if all(each.delivered or each.refusal is not None for each in progress):
+            return False  # nothing is pending, or SpiceDB has refused it for good
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._applier.catch_up(organization)

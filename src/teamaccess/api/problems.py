@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from teamaccess.api.identity.callers import Operator, attribution
 from teamaccess.changes.events.users import Refused
 from teamaccess.common import errors
-from teamaccess.common.excerpts import bounded, excerpt
+from teamaccess.common.excerpts import cut_to_limits, excerpt
 from teamaccess.ledger import UnknownOrganization, sqlstate
 from teamaccess.service import Service
 from teamaccess.storage import Event, is_organization_id
@@ -68,7 +68,7 @@ def http_error(error: HTTPException) -> ProblemDetailsException:
     """Return the answer to a request that Litestar refused."""
     extra: dict[str, Any] = {"code": CODES.get(error.status_code, "refused")}
     if error.extra:  # it may quote the whole request
-        extra["errors"] = bounded(error.extra)
+        extra["errors"] = cut_to_limits(error.extra)
     return ProblemDetailsException(
         status_code=error.status_code,
         title=HTTPStatus(error.status_code).phrase,

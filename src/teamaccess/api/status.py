@@ -7,7 +7,7 @@ from litestar.di import NamedDependency
 from sqlalchemy.exc import SQLAlchemyError
 
 from teamaccess.api.cached import Cached
-from teamaccess.delivery.applications import changed_last
+from teamaccess.delivery.applications import last_changed_organization
 from teamaccess.delivery.position import position_before_creation, position_of
 from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.engine import EngineUnavailable, SchemaMismatch
@@ -66,7 +66,7 @@ class Status:
         service, proof = self._service, self._service.catalog.schema_proof
         try:
             async with service.reads() as session:
-                last_changed = await session.scalar(changed_last())
+                last_changed = await session.scalar(last_changed_organization())
                 position = (
                     await position_of(session, last_changed) if last_changed is not None else None
                 )

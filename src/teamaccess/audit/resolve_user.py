@@ -7,7 +7,7 @@ from teamaccess.common.errors import NotFound
 from teamaccess.directory.invitations.find import open_invitation
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.directory.users.find import UnknownUser, find_user
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.storage import InvitationStatus, OrganizationId, UserId
 
 
@@ -44,7 +44,7 @@ async def _refuse_invited(
         return
     if invitation is None:
         return
-    if invitation.status(await clock(session)) is not InvitationStatus.PENDING:
+    if invitation.status(await database_time(session)) is not InvitationStatus.PENDING:
         return
     [inviter] = (await find_people(session, [invitation.invited_by])).values()
     raise NotAcceptedYet(

@@ -13,7 +13,7 @@ from teamaccess.common.errors import Conflict
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.schemas.in_force import schema_in_force
 from teamaccess.engine import Engine
-from teamaccess.ledger import Sessions, UnknownOrganization, clock
+from teamaccess.ledger import Sessions, UnknownOrganization, database_time
 from teamaccess.storage import OrganizationId, is_organization_id
 
 
@@ -95,6 +95,6 @@ class AuditSources:
         """Raise UnknownOrganization, or CatalogNotInForce if the applied schema is another catalog's."""
         async with self.reads() as session:
             await get_organization(session, organization)
-            applied = await schema_in_force(session, await clock(session))
+            applied = await schema_in_force(session, await database_time(session))
         if applied is not None and applied.catalog.version != self.catalog.version:
             raise CatalogNotInForce(applied=applied.catalog.version, deployed=self.catalog.version)

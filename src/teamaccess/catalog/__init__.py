@@ -1,9 +1,9 @@
-"""The access model as reviewed code: read from YAML, checked, compiled to a schema. Pure."""
+"""The access model as a reviewed file: read from YAML, checked, compiled to a schema. It is pure."""
 
 from teamaccess.catalog.catalog import Catalog
 from teamaccess.catalog.compiler import compile_schema
 from teamaccess.catalog.errors import InvalidCatalog, Mistake, RoleNotInCatalog, UnknownCatalog
-from teamaccess.catalog.loader import catalogs, find, load
+from teamaccess.catalog.loader import bundled_catalogs, find_catalog_file, load_catalog
 from teamaccess.catalog.model import OPERATIONS, Action, CatalogResource, Level, ResourceType, Role
 from teamaccess.catalog.reader import read_catalog
 
@@ -19,9 +19,9 @@ __all__ = [
     "Role",
     "RoleNotInCatalog",
     "UnknownCatalog",
-    "catalogs",
+    "bundled_catalogs",
     "compile_schema",
-    "find",
-    "load",
+    "find_catalog_file",
+    "load_catalog",
     "read_catalog",
 ]

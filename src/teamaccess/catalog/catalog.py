@@ -1,4 +1,4 @@
-"""A validated access model, and the questions one asks it."""
+"""A validated access model, and queries on it."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -17,7 +17,7 @@ from teamaccess.relationships import Relationship
 
 @dataclass(frozen=True, eq=False)
 class Catalog:
-    """An access model: who may do what. Two are the same when their versions are."""
+    """An access model. Two catalogs are the same if their versions are equal."""
 
     name: str
     resources: Mapping[str, CatalogResource]
@@ -25,32 +25,32 @@ class Catalog:
     roles: Mapping[str, Role]
     types: Mapping[str, ResourceType]
     guards: Mapping[str, str]
-    """From each of this product's own operations to the action it takes."""
+    """Maps each operation of teamaccess to the action that it requires."""
     administrator: str
     """The role that holds every action."""
     founder_role: str | None
-    """What the creator of an organization becomes; None where only operators create them."""
+    """The role of an organization's creator. None where only operators create organizations."""
     longest_days: int
-    """How far ahead an end may lie that somebody gives to a role, a membership or a grant."""
+    """How far ahead the end of a role, a membership or a grant may be, in days."""
 
     @cached_property
     def version(self) -> str:
-        """The name and a hash of the meaning: comments and layout do not change it."""
+        """The name and a hash of the meaning. Comments and layout do not change it."""
         meaning = json.dumps(self.meaning(), sort_keys=True)
         return f"{self.name}-{sha256(meaning.encode()).hexdigest()[:12]}"
 
     def meaning(self) -> dict[str, Any]:
-        """Return all that it says, as JSON has it; the order of the keys is the catalog's."""
+        """Return the whole catalog as JSON. The keys have the catalog's order."""
         meaning: dict[str, Any] = json.loads(json.dumps(asdict(self), default=sorted))
         return meaning
 
     @classmethod
     def from_meaning(cls, meaning: dict[str, Any]) -> Self:
-        """Return the catalog that means this, as it was read once."""
+        """Return the catalog that `meaning()` once returned as this JSON."""
         return msgspec.convert(meaning, cls)
 
     def actions_of(self, roles: Iterable[str]) -> frozenset[str]:
-        """Return every action that the roles hold together; raises RoleNotInCatalog."""
+        """Return every action that the roles contain together. Raises RoleNotInCatalog."""
         return frozenset().union(*(self._role(role).actions for role in roles))
 
     def schema(self) -> str:
@@ -59,24 +59,26 @@ class Catalog:
 
     @cached_property
     def schema_proof(self) -> str:
-        """The permission of an organization that only this catalog's schema has."""
+        """The name of the permission of an organization that only this catalog's schema has."""
         return proof_name(self)
 
-    def permits(self, relationship: Relationship) -> bool:
-        """Tell whether the schema has a place for the relationship."""
+    def schema_allows(self, relationship: Relationship) -> bool:
+        """Return whether SpiceDB accepts the relationship under this catalog's schema."""
         subject = relationship.subject
-        held = (subject.object.type, subject.relation, relationship.expiration is not None)
-        return held in self._subjects.get((relationship.resource.type, relationship.relation), ())
+        kind = (subject.object.type, subject.relation, relationship.expiration is not None)
+        return kind in self._subjects.get((relationship.resource.type, relationship.relation), ())
 
     @cached_property
     def organization_names(self) -> frozenset[str]:
         """The relations and permissions that an organization has in the schema."""
-        [tenant] = [each for each in definitions(self) if each.name == "organization"]
-        return frozenset(member.name for group in tenant.groups for member in group)
+        [found] = [
+            definition for definition in definitions(self) if definition.name == "organization"
+        ]
+        return frozenset(member.name for group in found.groups for member in group)
 
     @cached_property
     def resource_types(self) -> tuple[str, ...]:
-        """The types of objects that relationships can be about, in the order of their names."""
+        """The types of objects that have relations, in the order of their names."""
         return tuple(sorted({resource for resource, _ in self._subjects}))
 
     def _role(self, role: str) -> Role:
@@ -89,7 +91,7 @@ class Catalog:
     def _subjects(self) -> dict[tuple[str, str], frozenset[tuple[str, str | None, bool]]]:
         return {
             (definition.name, relation.name): frozenset(
-                (each.type, each.relation, each.expires) for each in relation.subjects
+                (subject.type, subject.relation, subject.expires) for subject in relation.subjects
             )
             for definition in definitions(self)
             for relation in definition.relations()

@@ -1,7 +1,7 @@
-"""From an access model to the SpiceDB schema that enforces it.
+"""Compile an access model to the SpiceDB schema that enforces it.
 
-Every permission of an organization is `(roles + granted) & member`: whoever is not an active
-member can do nothing, whatever else the graph still says about them.
+Every permission of an organization is `(roles + granted) & member`. So only an active member can do
+anything, whatever other relationships the graph still has. This is the membership gate.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ HEADER = """\
 use expiration
 """
 
-# What every schema has, so that no catalog can give these names to something else.
+# Every schema has these names, so no catalog can use them for anything else.
 BUILT_IN_TYPES = ("user", "email", "ledger_position", "team", "role", "organization", "invitation")
 BUILT_IN_RELATIONS = ("applied", "head", "member", "membership", "administration")
 BUILT_IN_OBJECT_RELATIONS = ("organization", "creator")
@@ -33,23 +33,23 @@ CUSTOM_ROLE = (SubjectType("role", "member"),)
 
 
 def compile_schema(catalog: "Catalog") -> str:
-    """Return the schema in SpiceDB's language, written to be read."""
+    """Return the schema in SpiceDB's language, with comments."""
     return "\n".join([HEADER.format(name=catalog.name), *(f"{d}\n" for d in definitions(catalog))])
 
 
 def definitions(catalog: "Catalog") -> Iterator[Definition]:
-    """Yield the types of objects that the model knows."""
+    """Yield the definitions of all object types."""
     yield from _definitions(catalog, [Permission(proof_name(catalog), "head", PROOF)])
 
 
 def proof_name(catalog: "Catalog") -> str:
-    """Return the name of the permission that only this schema has: a hash of everything else in it.
+    """Return the name of the schema proof: a hash of the rest of the schema, without its comments.
 
-    A change asks SpiceDB for this permission at the ledger's newest position. A yes proves both that
-    SpiceDB has the ledger's history and that it judges by this very schema. Comments do not count.
+    A change asks SpiceDB for this permission at the ledger's newest position. A yes proves that SpiceDB
+    has the ledger's history and that it enforces exactly this schema.
     """
-    spelled = "\n".join(each.meaning for each in _definitions(catalog, []))
-    return f"schema_{sha256(spelled.encode()).hexdigest()[:16]}"
+    meaning = "\n".join(definition.meaning for definition in _definitions(catalog, []))
+    return f"schema_{sha256(meaning.encode()).hexdigest()[:16]}"
 
 
 def _definitions(catalog: "Catalog", proof: list[Permission]) -> Iterator[Definition]:
@@ -57,7 +57,7 @@ def _definitions(catalog: "Catalog", proof: list[Permission]) -> Iterator[Defini
     yield Definition("email", "An address that was invited, as the HMAC of its normal form.")
     yield Definition("ledger_position", "A position of an organization's ledger and its hash.")
     yield team_definition()
-    yield custom_role()
+    yield custom_role_definition()
     yield organization_definition(catalog, proof)
     for resource_type in catalog.types.values():
         yield registered_object(resource_type, catalog)
@@ -69,7 +69,7 @@ def team_definition() -> Definition:
     return Definition("team", "Members of one organization who hold roles together.", [[members]])
 
 
-def custom_role() -> Definition:
+def custom_role_definition() -> Definition:
     holders = Relation("member", (*USER, *TEAM))
     return Definition("role", "A bundle of actions that an organization made itself.", [[holders]])
 
@@ -111,7 +111,7 @@ def role_relation(role: Role) -> Relation:
 
 
 def organization_action(action: Action) -> Iterator[Relation | Permission]:
-    """Yield who may do something throughout the organization."""
+    """Yield the relation and the permission of an action throughout the organization."""
     holders, about = [*action.roles], action.description
     if action.reserved:
         about += "; no custom role may hold it"
@@ -136,7 +136,10 @@ def registered_object(resource_type: ResourceType, catalog: "Catalog") -> Defini
 
 
 def object_action(verb: str, action: Action) -> Iterator[Relation | Permission]:
-    """Yield who may do something to one object: whoever may everywhere, or was granted it here."""
+    """Yield the relation and the permission of an action on one object.
+
+    The permission includes all who may perform the action throughout the organization.
+    """
     granted = f"granted_{verb}"
     yield Relation(granted, (*USER, *TEAM))
     holders = f"organization->{action.permission} + ({granted} & organization->membership)"

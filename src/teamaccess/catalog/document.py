@@ -1,7 +1,8 @@
-"""YAML read with the line of everything, noting what is wrong and reading on.
+"""Read YAML with the line of every value, and collect mistakes.
 
-A read never fails: it notes a mistake and answers with something empty, so that one pass
-finds every mistake. Its time grows with the text alone, and no message with what is quoted.
+A read never fails. It records a mistake and returns an empty value, so that one pass finds every mistake.
+The time grows only with the length of the text. The length of a message does not grow with the text that
+it quotes.
 """
 
 import re
@@ -12,24 +13,24 @@ from typing import TypeVar
 import yaml
 
 from teamaccess.catalog.errors import Mistakes
-from teamaccess.common.excerpts import LONGEST_NAME, excerpt, known_names
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 TEXT = "tag:yaml.org,2002:str"
 FLAG = "tag:yaml.org,2002:bool"
 NUMBER = "tag:yaml.org,2002:int"
 NUMERAL = re.compile(r"[1-9][0-9]{0,5}")
-TOP = "catalog"
-OneOf = TypeVar("OneOf", bound=str)
+ROOT = "catalog"
+Choice = TypeVar("Choice", bound=str)
 
 
-class Word(str):
-    """A text of the document that knows its line."""
+class LocatedText(str):
+    """A text of the document, with its line."""
 
     __slots__ = ("line",)
     line: int
 
     @classmethod
-    def of(cls, node: yaml.ScalarNode) -> "Word":
+    def of(cls, node: yaml.ScalarNode) -> "LocatedText":
         word = cls(node.value)
         word.line = line_of(node)
         return word
@@ -40,34 +41,34 @@ def line_of(node: yaml.Node) -> int:
 
 
 class Block:
-    """A mapping of the document. What nobody has read by the time of `finish` is a mistake.
+    """A mapping of the document. Each key that was not read before `finish` is a mistake.
 
-    Where there is no mapping, `readable` is false and nothing in it is missed.
+    If the document has no mapping there, `readable` is false and no key counts as missing.
     """
 
     def __init__(
-        self, where: str, node: yaml.Node | None, mistakes: Mistakes, line: int = 1
+        self, path: str, node: yaml.Node | None, mistakes: Mistakes, line: int = 1
     ) -> None:
-        self.where = where
+        self.path = path
         self.line = line
         self.readable = isinstance(node, yaml.MappingNode)
         self._mistakes = mistakes
         self._known: dict[str, None] = {}
-        self._entries: dict[str, tuple[Word, yaml.Node]] = {}
+        self._entries: dict[str, tuple[LocatedText, yaml.Node]] = {}
         if isinstance(node, yaml.MappingNode):
-            self._enter(node)
+            self._read_entries(node)
         elif node is not None:
-            self.wrong(line_of(node), "must be a block of `key: value` lines")
+            self.add_mistake(line_of(node), "must be a block of `key: value` lines")
 
-    def wrong(self, line: int, message: str | Callable[[], str]) -> None:
-        """Note a mistake; a message that takes time is given as a function."""
+    def add_mistake(self, line: int, message: str | Callable[[], str]) -> None:
+        """Record a mistake. A message that takes time to build is passed as a function."""
 
-        def told() -> str:
-            return f"{self.where}: {message if isinstance(message, str) else message()}"
+        def full_message() -> str:
+            return f"{self.path}: {message if isinstance(message, str) else message()}"
 
-        self._mistakes.add(line, told)
+        self._mistakes.add(line, full_message)
 
-    def __iter__(self) -> Iterator[Word]:
+    def __iter__(self) -> Iterator[LocatedText]:
         return (word for word, _ in self._entries.values())
 
     def __len__(self) -> int:
@@ -76,114 +77,116 @@ class Block:
     def __contains__(self, key: object) -> bool:
         return key in self._entries
 
-    def text(self, key: str, default: str | None = None) -> Word:
-        """Return one line of text; without a default the key must be there."""
+    def text(self, key: str, default: str | None = None) -> LocatedText:
+        """Return one line of text. Without a default the key is required."""
         node = self._take(key, required=default is None)
         if node is None:
-            return self._absent(default or "")
+            return self._missing_text(default or "")
         if not isinstance(node, yaml.ScalarNode) or node.tag != TEXT:
-            self.wrong(
+            self.add_mistake(
                 line_of(node), f"`{key}` must be text (quote it if it looks like another type)"
             )
-            return self._absent("")
+            return self._missing_text("")
         if not node.value.strip() or not node.value.isprintable():
-            self.wrong(line_of(node), f"`{key}` must be one line of text that can be seen")
-        return Word.of(node)
+            self.add_mistake(line_of(node), f"`{key}` must be one line of text that can be seen")
+        return LocatedText.of(node)
 
-    def one_of(self, key: str, choices: Sequence[OneOf]) -> OneOf:
-        """Return the choice that is written."""
+    def one_of(self, key: str, choices: Sequence[Choice]) -> Choice:
+        """Return the value, which must be one of the choices."""
         text = self.text(key)
         for choice in choices:
             if choice == text:
                 return choice
         if text:
-            said = excerpt(text, LONGEST_NAME)
-            self.wrong(text.line, f"`{key}` must be one of {', '.join(choices)}, not {said!r}")
+            quoted = excerpt(text, LONGEST_QUOTED_NAME)
+            self.add_mistake(
+                text.line, f"`{key}` must be one of {', '.join(choices)}, not {quoted!r}"
+            )
         return choices[0]
 
     def flag(self, key: str) -> bool:
-        """Return true or false; false where nothing is written."""
+        """Return true or false. The default is false."""
         node = self._take(key, required=False)
         if node is None:
             return False
         if node.tag != FLAG or node.value not in ("true", "false"):
-            self.wrong(line_of(node), f"`{key}` must be true or false")
+            self.add_mistake(line_of(node), f"`{key}` must be true or false")
         return bool(node.value == "true")
 
     def number(self, key: str, default: int) -> int:
-        """Return a positive whole number; the default where nothing is written."""
+        """Return a positive whole number, or the default if the key is absent."""
         node = self._take(key, required=False)
         if node is None:
             return default
         if node.tag != NUMBER or not NUMERAL.fullmatch(node.value):
-            self.wrong(line_of(node), f"`{key}` must be a whole number from 1 to 999999")
+            self.add_mistake(line_of(node), f"`{key}` must be a whole number from 1 to 999999")
             return default
         return int(node.value)
 
-    def words(self, key: str, if_empty: str) -> list[Word]:
-        """Return a list of texts, none of them twice, and not empty."""
+    def texts(self, key: str, if_empty: str) -> list[LocatedText]:
+        """Return a list of texts. It must not be empty or name a text twice."""
         node = self._take(key)
         if not isinstance(node, yaml.SequenceNode):
             if node is not None:
-                self.wrong(line_of(node), f"`{key}` must be a list")
+                self.add_mistake(line_of(node), f"`{key}` must be a list")
             return []
         if not node.value:
-            self.wrong(line_of(node), if_empty)
-        words: dict[str, Word] = {}
+            self.add_mistake(line_of(node), if_empty)
+        words: dict[str, LocatedText] = {}
         for item in node.value:
             if not isinstance(item, yaml.ScalarNode) or item.tag != TEXT:
-                self.wrong(line_of(item), f"`{key}` must list texts")
+                self.add_mistake(line_of(item), f"`{key}` must list texts")
             elif item.value in words:
-                said = excerpt(item.value, LONGEST_NAME)
-                self.wrong(line_of(item), f"`{key}` lists {said!r} twice")
+                quoted = excerpt(item.value, LONGEST_QUOTED_NAME)
+                self.add_mistake(line_of(item), f"`{key}` lists {quoted!r} twice")
             else:
-                words[item.value] = Word.of(item)
+                words[item.value] = LocatedText.of(item)
         return list(words.values())
 
     def block(self, key: str) -> "Block":
         """Return the block below a key."""
         node = self._take(key)
-        name = excerpt(key, LONGEST_NAME)
-        where = f"{self.where}.{name}" if self.where != TOP else name
-        return Block(where, node, self._mistakes, self._line_of(key))
+        name = excerpt(key, LONGEST_QUOTED_NAME)
+        path = f"{self.path}.{name}" if self.path != ROOT else name
+        return Block(path, node, self._mistakes, self._line_of(key))
 
-    def blocks(self) -> Iterator[tuple[Word, "Block"]]:
+    def blocks(self) -> Iterator[tuple[LocatedText, "Block"]]:
         """Yield every key with the block below it."""
         for key in self:
             yield key, self.block(key)
 
     def finish(self) -> None:
-        """Note every key that nobody asked for."""
+        """Record each key that was not read as a mistake."""
         for key in self:
             if key not in self._known:
-                self.wrong(key.line, partial(self._unknown, key))
+                self.add_mistake(key.line, partial(self._unknown, key))
 
     def _unknown(self, key: str) -> str:
-        said = excerpt(str(key), LONGEST_NAME)
-        return f"has the unknown key {said!r}; {known_names(key, self._known)}"
+        quoted = excerpt(str(key), LONGEST_QUOTED_NAME)
+        return f"has the unknown key {quoted!r}; {suggest_names(key, self._known)}"
 
-    def _enter(self, node: yaml.MappingNode) -> None:
+    def _read_entries(self, node: yaml.MappingNode) -> None:
         for key, value in node.value:
             if key.tag != TEXT:
-                self.wrong(line_of(key), "has a key that is not text")
+                self.add_mistake(line_of(key), "has a key that is not text")
             if isinstance(key, yaml.ScalarNode):
                 if key.value in self:
-                    said = excerpt(key.value, LONGEST_NAME)
-                    self.wrong(line_of(key), f"has {said!r} twice")
-                self._entries.setdefault(key.value, (Word.of(key), value))
+                    quoted = excerpt(key.value, LONGEST_QUOTED_NAME)
+                    self.add_mistake(line_of(key), f"has {quoted!r} twice")
+                self._entries.setdefault(key.value, (LocatedText.of(key), value))
 
     def _take(self, key: str, required: bool = True) -> yaml.Node | None:
         self._known[str(key)] = None
         _, node = self._entries.get(key, (None, None))
         if node is None and required and self.readable:
-            self.wrong(self.line, f"needs `{key}`")
+            self.add_mistake(self.line, f"needs `{key}`")
         return node
 
     def _line_of(self, key: str) -> int:
         word, _ = self._entries.get(key, (None, None))
         return word.line if word is not None else self.line
 
-    def _absent(self, text: str) -> Word:
-        word = Word(text)
+    def _missing_text(self, text: str) -> LocatedText:
+        word = LocatedText(text)
         word.line = self.line
         return word

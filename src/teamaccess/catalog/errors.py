@@ -1,4 +1,4 @@
-"""What can be wrong with a catalog, or with a question to it."""
+"""The mistakes of a catalog, and the errors of queries on it."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -7,24 +7,24 @@ from itertools import islice
 from teamaccess.common.excerpts import excerpt
 
 MOST_MISTAKES = 50
-"""Mistakes that are kept; of the others it is said how many they are."""
+"""Mistakes that are kept. The others are only counted."""
 LONGEST_MESSAGE = 400
 """Characters of one mistake."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Mistake:
-    """One thing that is wrong, and the line where it is written."""
+    """One mistake and its line."""
 
     line: int
     message: str
 
 
 class Mistakes:
-    """The first mistakes of a catalog, and how many more there are.
+    """The first mistakes of a catalog, and the number of the others.
 
-    SECURITY: a small catalog can have thousands of mistakes, so a mistake too many costs nothing: it is
-    counted, and its message is never put together.
+    SECURITY: a small catalog can have thousands of mistakes. A mistake beyond the first fifty costs
+    nothing, because it is only counted and its message is never built.
     """
 
     def __init__(self) -> None:
@@ -35,7 +35,7 @@ class Mistakes:
         return bool(self.kept)
 
     def add(self, line: int, message: Callable[[], str]) -> None:
-        """Keep a mistake, or count it."""
+        """Keep a mistake, or count it if enough are kept."""
         if len(self.kept) < MOST_MISTAKES:
             self.kept.append(Mistake(line, excerpt(message(), LONGEST_MESSAGE)))
         else:
@@ -52,14 +52,14 @@ class InvalidCatalog(ValueError):
     def __init__(
         self, mistakes: Iterable[Mistake], source: str = "catalog", left_out: int = 0
     ) -> None:
-        found = iter(mistakes)
+        remaining = iter(mistakes)
         self.source = source
-        self.mistakes = sorted(islice(found, MOST_MISTAKES))
-        self.left_out = left_out + sum(1 for _ in found)
-        told = [f"{source}:{each.line}: {each.message}" for each in self.mistakes]
+        self.mistakes = sorted(islice(remaining, MOST_MISTAKES))
+        self.left_out = left_out + sum(1 for _ in remaining)
+        lines = [f"{source}:{mistake.line}: {mistake.message}" for mistake in self.mistakes]
         if self.left_out:
-            told.append(f"{source}: and {self.left_out} more")
-        super().__init__("\n".join(told))
+            lines.append(f"{source}: and {self.left_out} more")
+        super().__init__("\n".join(lines))
 
 
 class UnknownCatalog(LookupError):

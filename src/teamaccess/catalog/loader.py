@@ -1,4 +1,4 @@
-"""Where catalogs are found."""
+"""Find and load catalogs by name or path."""
 
 from pathlib import Path
 
@@ -13,12 +13,12 @@ FOLDERS = (
 )
 
 
-def load(name_or_path: str | Path) -> Catalog:
-    """Return the catalog of a name such as `fintoc`, or at a path such as `./shop.yaml`.
+def load_catalog(name_or_path: str | Path) -> Catalog:
+    """Return the catalog of a name such as `fintoc`, or of a path such as `./shop.yaml`.
 
-    Raises UnknownCatalog if there is none, InvalidCatalog with every mistake if it has any.
+    Raises UnknownCatalog if there is none, and InvalidCatalog with the mistakes of an invalid one.
     """
-    path = find(name_or_path)
+    path = find_catalog_file(name_or_path)
     try:
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -26,17 +26,19 @@ def load(name_or_path: str | Path) -> Catalog:
     return read_catalog(text, name=path.stem, source=str(path))
 
 
-def find(name_or_path: str | Path) -> Path:
-    """Return the file of a catalog; raises UnknownCatalog for a name that none has."""
+def find_catalog_file(name_or_path: str | Path) -> Path:
+    """Return the file of a catalog. Raises UnknownCatalog for an unknown name."""
     path = Path(name_or_path)
     if path.suffix or path.name != str(name_or_path):
         return path
-    known = catalogs()
-    if str(name_or_path) not in known:
-        raise UnknownCatalog(f"no catalog is called {name_or_path}; known are {', '.join(known)}")
-    return known[str(name_or_path)]
+    catalogs = bundled_catalogs()
+    if str(name_or_path) not in catalogs:
+        raise UnknownCatalog(
+            f"no catalog is called {name_or_path}; known are {', '.join(catalogs)}"
+        )
+    return catalogs[str(name_or_path)]
 
 
-def catalogs() -> dict[str, Path]:
-    """Return the files of the catalogs that come along, by name."""
+def bundled_catalogs() -> dict[str, Path]:
+    """Return the files of the bundled catalogs by name."""
     return {path.stem: path for folder in FOLDERS for path in sorted(folder.glob("*.yaml"))}

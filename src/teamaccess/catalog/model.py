@@ -1,17 +1,17 @@
-"""What an access model is made of."""
+"""The parts of an access model."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 Level = Literal["view", "manage", "authorize"]
-"""What an action amounts to: reading, changing, or approving something critical."""
+"""The level of an action: reading, changing, or approving something critical."""
 
 Source = Literal["table", "prose", "product"]
-"""Where an action comes from: the customer's table, its prose, or this product's own operations."""
+"""The source of an action: the customer's table, the customer's prose, or an operation of teamaccess."""
 
 GrantedBy = Literal["dashboard", "operator"]
-"""Who may give a role: members with the right to, or only whoever runs the service."""
+"""Who may give a role: members who are allowed to (`dashboard`), or operators only."""
 
 OPERATIONS = (
     "view_organization",
@@ -33,7 +33,7 @@ OPERATIONS = (
     "manage_reviews",
     "view_audit",
 )
-"""This product's own operations; a catalog names the action that guards each of them."""
+"""The operations of teamaccess. A catalog names the action that guards each of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ class CatalogResource:
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """A predefined bundle of actions."""
+    """A predefined role: a named set of actions."""
 
     id: str
     name: str
@@ -67,34 +67,34 @@ class Action:
     description: str
     source: Source
     roles: tuple[str, ...]
-    """The predefined roles that include it, the administrator's among them."""
+    """The predefined roles that contain it, including the administrator's."""
     four_eyes: bool = False
-    """Whether it is never for the one who created the object it is done to."""
+    """Whether the creator of an object may never perform it on that object."""
     reserved: bool = False
-    """Whether only predefined roles hold it: no role of an organization's own may."""
+    """Whether only predefined roles may contain it, and no custom role."""
 
     @property
     def permission(self) -> str:
-        """The organization's permission behind it.
+        """The organization's permission for it.
 
-        A four-eyes action is decided on an object alone. Its permission on the organization
-        forgets the creator, so it has a name that nobody asks for by mistake.
+        A four-eyes action is decided only on an object. Its permission on the organization ignores the
+        creator, so it has a name that nobody asks for by mistake.
         """
         return f"{self.id}_unrestricted" if self.four_eyes else self.id
 
     @property
     def grant_relation(self) -> str:
-        """The organization's relation through which custom roles hold it."""
+        """The organization's relation that gives it to custom roles."""
         return f"granted_{self.id}"
 
 
 @dataclass(frozen=True, slots=True)
 class ResourceType:
-    """A kind of object that services register, and what can be done to one of them."""
+    """A type of objects that services register, and the actions on one of them."""
 
     id: str
     label: str
     actions: Mapping[str, str]
-    """From a permission of the object to the action that gives it throughout the organization."""
+    """Maps a permission of the object to the action that gives it throughout the organization."""
     demands_creator: bool
-    """Whether one of its actions is four-eyes, so that registering needs to say who created it."""
+    """Whether one of its actions is four-eyes, so that registering an object must name its creator."""

@@ -1,4 +1,4 @@
-"""From the text of a catalog to the model, or to everything that is wrong with it."""
+"""Read the text of a catalog, or report all of its mistakes."""
 
 import re
 from collections import defaultdict
@@ -15,7 +15,7 @@ from teamaccess.catalog.compiler import (
     BUILT_IN_RELATIONS,
     BUILT_IN_TYPES,
 )
-from teamaccess.catalog.document import TOP, Block, Word
+from teamaccess.catalog.document import ROOT, Block, LocatedText
 from teamaccess.catalog.errors import (
     LONGEST_MESSAGE,
     MOST_MISTAKES,
@@ -33,49 +33,51 @@ from teamaccess.catalog.model import (
     Role,
     Source,
 )
-from teamaccess.catalog.names import LONGEST, Names
-from teamaccess.common.excerpts import LONGEST_NAME, excerpt, known_names
+from teamaccess.catalog.names import LONGEST, DefinitionNames
+from teamaccess.common.excerpts import LONGEST_QUOTED_NAME, excerpt, suggest_names
 
 LONGEST_DAYS = 1826
 """Five years."""
-NO_ALIASES = "YAML's aliases are not read: write it out"
-"""A short text with them may stand for an endless one."""
-DEEPEST = 20
-"""Blocks within blocks; a catalog has six. What reads them takes a frame of the stack for each, and for
-a text of brackets alone a time that grows with its square."""
+NO_ALIASES = "YAML's aliases are not supported: write it out"
+"""SECURITY: a short text with aliases may stand for a huge one."""
+MAX_DEPTH = 20
+"""Nested blocks. A catalog has six levels. The parser uses a stack frame for each level, and for a text
+of brackets alone its time grows with the square of the length."""
 TOO_DEEP = "is nested too deep"
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""libyaml's, where PyYAML has it: 64 KiB take it a third of a second, and Python itself six."""
-TOO_LONG = LONGEST + 1
-"""Characters of a part of a name that are read: with so many it is refused already."""
+"""libyaml's loader, if PyYAML has it. It reads 64 KiB in a third of a second, Python's own in six."""
+MAX_NAME_PART = LONGEST + 1
+"""Characters of each part of a name that are used. A longer part makes the name too long anyway."""
 CATALOG_NAME = re.compile(r"[a-z][a-z0-9_-]*")
 
 
 def read_catalog(text: str, name: str, source: str | None = None) -> Catalog:
-    """Return the catalog that the text says; raises InvalidCatalog with its mistakes.
+    """Return the catalog of the text. Raises InvalidCatalog with its mistakes.
 
-    `source` is what the mistakes call the text, its path for example.
+    `source` names the text in the mistakes, for example by its path.
     """
     mistakes = Mistakes()
     if not CATALOG_NAME.fullmatch(name):
-        said = excerpt(name, LONGEST_NAME)
-        mistakes.add(1, lambda: f"the file's name must be of a-z, 0-9, _ and -, not {said!r}")
+        quoted = excerpt(name, LONGEST_QUOTED_NAME)
+        mistakes.add(1, lambda: f"the file's name must be of a-z, 0-9, _ and -, not {quoted!r}")
     try:
-        if unread := sorted(set(islice(_unread(text), MOST_MISTAKES))):
-            raise InvalidCatalog([*mistakes.kept, *unread], source or name)
+        if unsupported := sorted(set(islice(_unsupported_yaml(text), MOST_MISTAKES))):
+            raise InvalidCatalog([*mistakes.kept, *unsupported], source or name)
         root = yaml.compose(text, Loader=LOADER)
     except yaml.YAMLError as error:
-        raise InvalidCatalog([*mistakes.kept, _unreadable(error, text)], source or name) from None
+        raise InvalidCatalog(
+            [*mistakes.kept, _syntax_mistake(error, text)], source or name
+        ) from None
     if root is None:
         raise InvalidCatalog([*mistakes.kept, Mistake(1, "is empty")], source or name)
-    catalog = Reader(Block(TOP, root, mistakes)).catalog(name)
+    catalog = Reader(Block(ROOT, root, mistakes)).catalog(name)
     if mistakes:
         raise InvalidCatalog(mistakes.kept, source or name, mistakes.left_out)
     return catalog
 
 
-def _unread(text: str) -> Iterator[Mistake]:
-    """Yield what is not even composed: aliases, and the first thing that is nested too deep."""
+def _unsupported_yaml(text: str) -> Iterator[Mistake]:
+    """Yield YAML that is refused before it is composed: aliases, and the first block nested too deep."""
     depth = 0
     for event in yaml.parse(text, Loader=LOADER):
         line = event.start_mark.line + 1 if event.start_mark else 1
@@ -83,31 +85,31 @@ def _unread(text: str) -> Iterator[Mistake]:
             yield Mistake(line, NO_ALIASES)
         depth += isinstance(event, yaml.CollectionStartEvent)
         depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > DEEPEST:
+        if depth > MAX_DEPTH:
             yield Mistake(line, TOO_DEEP)
             return
 
 
-def _unreadable(error: yaml.YAMLError, text: str) -> Mistake:
+def _syntax_mistake(error: yaml.YAMLError, text: str) -> Mistake:
     mark = getattr(error, "problem_mark", None)
     problem = getattr(error, "problem", None) or str(error).splitlines()[0]
-    told = excerpt(f"not YAML: {problem}", LONGEST_MESSAGE)
+    message = excerpt(f"not YAML: {problem}", LONGEST_MESSAGE)
     last = text.count("\n") + 1
-    return Mistake(min(mark.line + 1, last) if mark else 1, told)
+    return Mistake(min(mark.line + 1, last) if mark else 1, message)
 
 
 class Reader:
-    """One pass over a catalog, each rule where the thing that it is about is read."""
+    """One pass over a catalog. It checks each rule where it reads the value that the rule is about."""
 
     def __init__(self, top: Block) -> None:
         self.top = top
         self.role_blocks = top.block("roles")
         self.administrator = top.text("administrator")
-        self.names = Names("the organization", taken=BUILT_IN_RELATIONS)
+        self.names = DefinitionNames("the organization", taken=BUILT_IN_RELATIONS)
         self.resources: dict[str, CatalogResource] = {}
         self.actions: dict[str, Action] = {}
-        self.four_eyes: dict[str, tuple[Word, Block]] = {}
-        self.places = {str(role): place for place, role in enumerate(self.role_blocks)}
+        self.four_eyes: dict[str, tuple[LocatedText, Block]] = {}
+        self.role_order = {str(role): index for index, role in enumerate(self.role_blocks)}
 
     def catalog(self, name: str) -> Catalog:
         for resource, block in self.top.block("resources").blocks():
@@ -117,7 +119,7 @@ class Reader:
             resources=self.resources,
             actions=self.actions,
             roles={role.id: role for role in self.read_roles()},
-            types={each.id: each for each in self.read_types()},
+            types={resource_type.id: resource_type for resource_type in self.read_types()},
             guards=self.read_guards(),
             administrator=self.read_administrator(),
             founder_role=self.read_founder_role(),
@@ -128,11 +130,12 @@ class Reader:
         return catalog
 
     def check_four_eyes(self, catalog: Catalog) -> None:
-        on_objects = {action for each in catalog.types.values() for action in each.actions.values()}
+        types = catalog.types.values()
+        on_objects = {action for type_ in types for action in type_.actions.values()}
         for action, (verb, block) in self.four_eyes.items():
             if action not in on_objects:
-                block.wrong(
-                    verb.line, "is four-eyes, decided on an object alone, but no type has it"
+                block.add_mistake(
+                    verb.line, "is four-eyes, decided only on an object, but no type has it"
                 )
 
     def read_administrator(self) -> str:
@@ -143,21 +146,21 @@ class Reader:
     def read_founder_role(self) -> str | None:
         founder = self.top.text("founder_role", default="")
         if founder and self.administrator and founder != self.administrator:
-            self.top.wrong(
+            self.top.add_mistake(
                 founder.line,
-                f"`founder_role` must be {self.administrator}: no organization is without one",
+                f"`founder_role` must be {self.administrator}: every organization needs one",
             )
         return str(founder) or None
 
-    def read_resource(self, resource: Word, block: Block) -> None:
+    def read_resource(self, resource: LocatedText, block: Block) -> None:
         self.resources[str(resource)] = CatalogResource(str(resource), str(block.text("label")))
         for verb, action in block.block("actions").blocks():
             self.read_action(resource, verb, action)
         block.finish()
 
-    def read_action(self, resource: Word, verb: Word, block: Block) -> None:
+    def read_action(self, resource: LocatedText, verb: LocatedText, block: Block) -> None:
         action = Action(
-            id=f"{resource[:TOO_LONG]}_{verb[:TOO_LONG]}",
+            id=f"{resource[:MAX_NAME_PART]}_{verb[:MAX_NAME_PART]}",
             resource=str(resource),
             level=block.one_of("level", get_args(Level)),
             description=str(block.text("description")),
@@ -173,38 +176,40 @@ class Reader:
         block.finish()
 
     def read_holders(self, block: Block) -> tuple[str, ...]:
-        """Return the roles that hold an action; the administrator's need not be written."""
-        alone = f"[{excerpt(self.administrator, LONGEST_NAME)}]"
-        named = block.words(
-            "roles", if_empty=f"is for nobody; write {alone} if only the administrator may"
+        """Return the roles that contain an action. The administrator's role need not be listed."""
+        alone = f"[{excerpt(self.administrator, LONGEST_QUOTED_NAME)}]"
+        named = block.texts(
+            "roles", if_empty=f"is for nobody; write {alone} if it is only for the administrator"
         )
         for role in named:
             if role not in self.role_blocks:
                 self.unknown_role(block, role)
             elif role == self.administrator and len(named) > 1:
-                block.wrong(role.line, f"names {role}, who may do everything, beside others")
-        holders = {str(role) for role in (*named, self.administrator) if role in self.places}
-        return tuple(sorted(holders, key=self.places.__getitem__))
+                block.add_mistake(
+                    role.line, f"lists {role}, the role that may do everything, with other roles"
+                )
+        holders = {str(role) for role in (*named, self.administrator) if role in self.role_order}
+        return tuple(sorted(holders, key=self.role_order.__getitem__))
 
     def read_roles(self) -> Iterator[Role]:
-        held = defaultdict[str, list[str]](list)
+        actions_by_role = defaultdict[str, list[str]](list)
         for action in self.actions.values():
             for holder in action.roles:
-                held[holder].append(action.id)
+                actions_by_role[holder].append(action.id)
         for role, block in self.role_blocks.blocks():
             self.names.claim(role, block, str(role))
             granted_by: GrantedBy = block.one_of("granted_by", get_args(GrantedBy))
             teams = block.flag("teams")
             if teams and role == self.administrator:
-                block.wrong(role.line, "is the administrator's, which only people hold, not teams")
+                block.add_mistake(role.line, "is the administrator's role, which teams cannot hold")
             elif teams and granted_by == "operator":
-                block.wrong(role.line, "is the operator's to grant, which a team would get round")
-            actions = frozenset(held[role])
+                block.add_mistake(role.line, "is for operators to grant, which a team would bypass")
+            actions = frozenset(actions_by_role[role])
             if granted_by == "operator" and not any(self.actions[a].reserved for a in actions):
-                block.wrong(
+                block.add_mistake(
                     role.line,
-                    "is the operator's to grant, so one of its actions must be `reserved`:"
-                    " or organizations could make the same role themselves",
+                    "is for operators to grant, so one of its actions must be `reserved`."
+                    " Otherwise an organization could make the same role itself",
                 )
             yield Role(
                 id=str(role),
@@ -217,9 +222,9 @@ class Reader:
             block.finish()
 
     def read_types(self) -> Iterator[ResourceType]:
-        known = Names("the types", taken=BUILT_IN_TYPES)
+        type_names = DefinitionNames("the types", taken=BUILT_IN_TYPES)
         for resource_type, block in self.top.block("types").blocks():
-            known.claim(resource_type, block, str(resource_type))
+            type_names.claim(resource_type, block, str(resource_type))
             actions = self.read_object_actions(block.block("actions"))
             yield ResourceType(
                 id=str(resource_type),
@@ -230,7 +235,7 @@ class Reader:
             block.finish()
 
     def read_object_actions(self, block: Block) -> dict[str, str]:
-        names = Names("this type", taken=BUILT_IN_OBJECT_RELATIONS)
+        names = DefinitionNames("this type", taken=BUILT_IN_OBJECT_RELATIONS)
         for verb in block:
             names.claim(verb, block, str(verb), f"granted_{verb}")
         return {str(verb): self.read_action_id(block, verb) for verb in block}
@@ -240,9 +245,9 @@ class Reader:
         guards = {operation: self.read_action_id(block, operation) for operation in OPERATIONS}
         for operation, action in guards.items():
             if action in self.four_eyes:
-                block.wrong(
+                block.add_mistake(
                     block.text(operation).line,
-                    f"{operation} names {action}, which is decided on an object alone",
+                    f"{operation} names {action}, which is decided only on an object",
                 )
         block.finish()
         return guards
@@ -250,14 +255,17 @@ class Reader:
     def read_action_id(self, block: Block, key: str) -> str:
         action = block.text(key)
         if action and action not in self.actions and self.actions:
-            said, named = excerpt(str(action), LONGEST_NAME), excerpt(str(key), LONGEST_NAME)
-            block.wrong(action.line, f"{named} names {said!r}, which is no action")
+            quoted, name = (
+                excerpt(str(action), LONGEST_QUOTED_NAME),
+                excerpt(str(key), LONGEST_QUOTED_NAME),
+            )
+            block.add_mistake(action.line, f"{name} names the unknown action {quoted!r}")
         return str(action)
 
-    def unknown_role(self, block: Block, role: Word) -> None:
+    def unknown_role(self, block: Block, role: LocatedText) -> None:
         if self.role_blocks.readable:
-            block.wrong(role.line, partial(self.which_role, role))
+            block.add_mistake(role.line, partial(self.unknown_role_message, role))
 
-    def which_role(self, role: Word) -> str:
-        said = excerpt(str(role), LONGEST_NAME)
-        return f"names the unknown role {said!r}; {known_names(role, self.places)}"
+    def unknown_role_message(self, role: LocatedText) -> str:
+        quoted = excerpt(str(role), LONGEST_QUOTED_NAME)
+        return f"names the unknown role {quoted!r}; {suggest_names(role, self.role_order)}"

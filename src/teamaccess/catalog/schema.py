@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class SubjectType:
-    """Who a relation may hold: `team#member with expiration`."""
+    """A kind of subject that a relation may have: `team#member with expiration`."""
 
     type: str
     relation: str | None = None
@@ -19,7 +19,7 @@ class SubjectType:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """What is written into the graph."""
+    """A relation: relationships of it are written to SpiceDB."""
 
     name: str
     subjects: tuple[SubjectType, ...]
@@ -31,7 +31,7 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Permission:
-    """What is asked of the graph."""
+    """A permission: SpiceDB computes it from relations."""
 
     name: str
     expression: str
@@ -43,7 +43,7 @@ class Permission:
 
 @dataclass(frozen=True, slots=True)
 class Definition:
-    """A type of object; its members stand in groups."""
+    """An object type. Blank lines separate the groups of its relations and permissions."""
 
     name: str
     about: str
@@ -56,12 +56,12 @@ class Definition:
 
     @property
     def meaning(self) -> str:
-        """Everything that SpiceDB evaluates: the definition without its comments."""
+        """The definition without comments: all that SpiceDB evaluates."""
         members = [str(member) for group in self.groups for member in group]
         return "\n".join([f"definition {self.name}", *members])
 
     def relations(self) -> Iterator[Relation]:
-        """Yield what can be written about an object of this type."""
+        """Yield the relations."""
         for group in self.groups:
             yield from (member for member in group if isinstance(member, Relation))
 

@@ -1,4 +1,4 @@
-"""Opens, judges and commits changes of who may do what."""
+"""Opens, authorizes and commits changes of access."""
 
 from teamaccess.changes.change import Change, OrganizationChange, Receipt, Rehearsal
 from teamaccess.changes.ledger import Ledger

@@ -1,4 +1,4 @@
-"""A change of who may do what: opened under a lock, judged on a fresh graph."""
+"""A change of access: opened under a lock, and authorized with nothing pending."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator, MutableMapping
 from contextlib import contextmanager
@@ -13,17 +13,22 @@ from teamaccess.common.limits import Limits
 from teamaccess.delivery.position import LedgerPosition, position_before_creation
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
-from teamaccess.ledger.session import append, drain, recording_of, refusing_busy
+from teamaccess.ledger.session import (
+    append_updates,
+    drain_notes,
+    raise_busy_on_lock_timeout,
+    recording_of,
+)
 from teamaccess.relationships import ObjectReference, Update
 from teamaccess.storage import Channel, OrganizationId, Reason, User, UserId
 
 Counted = MutableMapping[tuple[OrganizationId, str], tuple[int, int]]
-"""By organization and limit, a position and a count."""
+"""Maps an organization and a limit to a position and the count at that position."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """How far an organization's ledger has come by a change, and the token once it is enforced."""
+    """The ledger position of an organization after a change, with its ZedToken once it is enforced."""
 
     organization: OrganizationId
     position: int
@@ -31,46 +36,46 @@ class Receipt:
 
     @property
     def pending(self) -> bool:
-        """Whether SpiceDB has not confirmed it yet; at position 0 there is nothing to confirm."""
+        """Whether SpiceDB has not confirmed the position yet. Position 0 needs no confirmation."""
         return self.zed_token is None and self.position > 0
 
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """What a change would have come to that was made as if."""
+    """The result of a rehearsed change, which was rolled back."""
 
     standing: LedgerPosition
-    """Where the organization stood, all of it enforced."""
+    """The organization's position before the change, completely enforced."""
     now: datetime
     updates: list[Update]
 
 
 @dataclass
 class Change:
-    """An open change: a session under the locks of its organizations, with nothing pending there."""
+    """An open change: a session that holds the locks of its organizations, with nothing pending there."""
 
     session: AsyncSession
     attribution: Attribution
     catalog: Catalog
     now: datetime
-    """Of PostgreSQL's clock, taken under the locks, never before an earlier decision."""
+    """The time of PostgreSQL's clock under the locks. It is never before an earlier entry's time."""
     transaction: str
-    """Its id, by which PostgreSQL can be asked later whether it was committed."""
+    """The id of the transaction. With it, PostgreSQL can tell later whether it was committed."""
     _engine: Engine
     standing: list[LedgerPosition]
-    """Where each locked organization stood when the change was opened, all of it enforced."""
+    """The position of each locked organization when the change was opened, completely enforced."""
     turn: Turn
-    """What keeps the others of this process waiting, until the commit."""
+    """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
-    """What must not happen unless the change is committed, such as sending a mail."""
+    """Functions to call only after the commit, for example to send a mail."""
     told: set[str] = field(default_factory=set)
-    """The chains that have events of it."""
+    """The chains with events of this change."""
     limits: Limits = field(default_factory=Limits)
     """How much one organization and one person may have and do."""
     counted: Counted = field(default_factory=dict)
-    """How many things of a kind an organization had at a position, as this process has counted."""
+    """Counts that this process remembers: how many things an organization had at a position."""
     foreign_schema: bool = False
-    """Whether SpiceDB was given a schema that nobody recorded: then a change may only take away."""
+    """Whether SpiceDB has a foreign schema. Then a change may only take access away."""
     _proven: set[OrganizationId] = field(default_factory=set)
     _signed_out: list[User] = field(default_factory=list)
 
@@ -81,12 +86,12 @@ class Change:
         permissions: Iterable[str],
         on: ObjectReference | None = None,
     ) -> frozenset[str]:
-        """Return which permissions the user has, as the engine says it now.
+        """Return which permissions the user has now in the organization, or `on` one of its objects.
 
-        They are permissions in the organization, or on one of its objects (`on`). For a member whom a
-        service account acts for, they are the permissions that both have. Operators are allowed
-        everything and have no row in `users`: an operator's name in the ledger is no user's id, so a
-        user that equals it is the operator. Raises OtherHistory where SpiceDB and the ledger differ.
+        If a service account acts for the member, these are the permissions that both have. Operators are
+        allowed everything and have no row in `users`. A user that equals the actor's name in the ledger
+        is the operator, because no user has such an id. Raises OtherHistory if SpiceDB is not at the
+        ledger's position.
         """
         if self.attribution.channel is Channel.OPERATOR and user == self.attribution.actor:
             return frozenset(permissions)
@@ -105,50 +110,50 @@ class Change:
         return next(at.position for at in self.standing if at.organization == organization)
 
     async def prove(self) -> None:
-        """Return if the engine stands where each ledger does; raises OtherHistory."""
+        """Return if the engine is at the position of each ledger. Raises OtherHistory otherwise."""
         for standing in self.standing:
             if standing.organization not in self._proven:
                 await standing.prove(self._engine)
                 self._proven.add(standing.organization)
 
     async def prove_schema(self) -> None:
-        """Return if the engine enforces this catalog's schema; raises SchemaMismatch.
+        """Return if the engine enforces this catalog's schema. Raises SchemaMismatch otherwise.
 
-        For a change that makes an organization, which has nothing yet to be proven by.
+        It is for a change that creates an organization, which has no position to prove yet.
         """
         await position_before_creation(self.catalog.schema_proof).prove_schema(self._engine)
 
     def end_sessions(self, user: User) -> None:
         """End the user's sessions with the commit.
 
-        SECURITY: other organizations' changes may need the user's row as well, so it is locked in the
-        very last moment and not while this change is still being judged.
+        SECURITY: changes of other organizations may need the user's row too. So it is locked just before
+        the commit, and not while this change is authorized.
         """
         self._signed_out.append(user)
 
     async def end_due_sessions(self) -> None:
-        """Write what `end_sessions` was told, just before the commit; raises OrganizationBusy."""
+        """End the sessions of `end_sessions`, just before the commit. Raises OrganizationBusy."""
         if not self._signed_out:
             return
         for user in self._signed_out:
             user.end_sessions(self.now)
-        with refusing_busy(*(at.organization for at in self.standing)):
+        with raise_busy_on_lock_timeout(*(at.organization for at in self.standing)):
             await self.session.flush()
 
     async def decide(self) -> dict[OrganizationId, int]:
-        """Bring what was changed so far into the ledger; return the last position by organization.
+        """Record the changes so far in the ledger. Return the last position by organization.
 
-        The commit does that by itself; this is for who must know the positions before it.
+        The commit does the same. This is for callers that need the positions before it.
         """
-        await self.session.run_sync(drain)
+        await self.session.run_sync(drain_notes)
         return {entry.organization: entry.position for entry in self.entries}
 
     async def mend(self, organization: OrganizationId, updates: list[Update]) -> None:
-        """Decide to bring SpiceDB back to what the ledger says already: RESTORE and PURGE, no others.
+        """Append repairs of SpiceDB to the ledger: RESTORE and PURGE, and no other updates.
 
-        What is decided of rows comes from the rows themselves.
+        All other updates are computed from changed rows.
         """
-        await self.session.run_sync(append, organization, updates)
+        await self.session.run_sync(append_updates, organization, updates)
 
     @property
     def in_person(self) -> bool:
@@ -161,21 +166,21 @@ class Change:
 
     @property
     def entries(self) -> list[Entry]:
-        """What has been decided."""
+        """The ledger entries of this change so far."""
         return recording_of(self.session).entries
 
     @property
     def stopped(self) -> dict[OrganizationId, str]:
-        """The organizations whose ledger an earlier entry stops, and why."""
+        """The stopped organizations, with SpiceDB's refusal of their next entry."""
         return {at.organization: at.stopped for at in self.standing if at.stopped is not None}
 
     def attribute(self, attribution: Attribution) -> None:
-        """Set who makes the change, if that was not known when it was opened."""
+        """Set the attribution, if it was not known when the change was opened."""
         self.attribution = attribution
         recording_of(self.session).attribution = attribution
 
     def because(self, reason: str | None) -> bytes | None:
-        """Keep the reason, and return the hash by which the ledger and the events name it."""
+        """Store the reason. Return the hash by which the ledger and the events name it."""
         if not reason:
             return None
         kept = Reason.of(reason)
@@ -186,11 +191,11 @@ class Change:
 
 @dataclass
 class OrganizationChange(Change):
-    """A change of one organization by one actor, which a use case needs no other names for.
+    """A change of one organization by one actor.
 
-    The actor is a user: of a service account that acts on behalf of a member, the member. Every
-    permission is then asked for both (`permitted`). An operator or the system has no row in `users`;
-    for them `actor` is their name in the ledger, and SpiceDB knows nothing by that name.
+    The actor is a user. If a service account acts for a member, the actor is the member, and every
+    permission is checked for both (`permitted`). An operator or the system has no row in `users`. Then
+    `actor` is the name in the ledger, which SpiceDB does not know.
     """
 
     organization: OrganizationId = field(kw_only=True)
@@ -199,14 +204,14 @@ class OrganizationChange(Change):
     async def held(
         self, permissions: Iterable[str], on: ObjectReference | None = None
     ) -> frozenset[str]:
-        """Return which permissions the actor has here, or on one of the organization's objects."""
+        """Return which permissions the actor has in the organization, or `on` one of its objects."""
         return await self.permitted(self.organization, self.actor, permissions, on)
 
     def is_self(self, user: UserId) -> bool:
         """Return whether the user makes this change themselves, in person.
 
-        SECURITY: what people may do to themselves takes no rank, and no service account does it on their
-        behalf. This is the only place that decides it (a test looks for others).
+        SECURITY: a user needs no rank for what they do to themselves, and no service account may do it
+        for them. This is the only place that decides it (a test looks for others).
         """
         return self.actor == user and self.in_person
 
@@ -216,9 +221,9 @@ class OrganizationChange(Change):
 
     @contextmanager
     def judging(self, member: UserId, account: UserId | None) -> Iterator[None]:
-        """Judge the block as the member's change, or as one that the account makes on their behalf.
+        """Authorize the block as the member's change, or as one that the account makes on their behalf.
 
-        What the block records is still attributed to the one who makes the change.
+        Its entries and events keep the actor of the change.
         """
         actor, attribution = self.actor, self.attribution
         both = OnBehalf(member, account) if account is not None else None

@@ -1,4 +1,4 @@
-"""Who of this process changes an organization next."""
+"""The queue of changes: the order in which one process changes organizations."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine, Sequence
@@ -14,13 +14,13 @@ from teamaccess.ledger.errors import OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId
 
 PATIENCE_SECONDS = 10.0
-"""How long a change waits for those of its process that came before it."""
+"""How long a change waits for its turn behind other changes of its process."""
 AT_ONCE = 24
-"""Changes under way in a process: so many connections to PostgreSQL they take at most."""
+"""Changes under way in one process, each with a connection to PostgreSQL."""
 SHARE = 4
-"""Of these one caller's, who may have many organizations."""
+"""How many of them one caller may have, in all of the caller's organizations."""
 MOST_WAITING = 200
-"""Changes of one caller that wait for one organization."""
+"""Waiting changes of one caller for one organization."""
 
 
 class TooManyWaiting(TooMany):
@@ -31,12 +31,12 @@ class TooManyWaiting(TooMany):
 
 
 class ChangeQueue:
-    """A queue before each organization, in which callers take turns.
+    """A queue for each organization, in which callers take turns.
 
-    PostgreSQL's lock would do, but who waits there occupies a connection, and a crowd before one
-    organization would leave none for all others. So of each organization one change of a process is at
-    PostgreSQL, and only processes wait there for each other. A caller with many changes waits behind
-    everybody else's next one, and takes a share of the connections at most.
+    PostgreSQL's lock alone would be correct, but each waiting change would occupy a connection, and a
+    crowd for one organization would leave no connections for others. So each process has at most one
+    change of an organization at PostgreSQL's lock. A caller with many changes waits behind the next
+    change of each other caller, and uses at most a share of the connections.
     """
 
     def __init__(self) -> None:
@@ -50,11 +50,11 @@ class ChangeQueue:
         attribution: Attribution,
         asker: str = "",
     ) -> AsyncIterator[Turn]:
-        """Wait for one's turn in each, in the order of ids.
+        """Wait for the turn in each organization, in the order of ids, and hold it during the block.
 
-        `asker` is the caller whose turn it takes where somebody else would make the change: in a plan.
-        Raises OrganizationBusy after ten seconds, and TooManyWaiting for a caller who has too many
-        changes waiting.
+        `asker` is the caller that takes the turn, if it is not the actor of the change, as in a plan.
+        Raises OrganizationBusy after ten seconds, and TooManyWaiting if the caller already has too many
+        waiting changes.
         """
         turn, caller = Turn(), asker or attribution.caller
         try:

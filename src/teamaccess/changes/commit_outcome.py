@@ -1,4 +1,4 @@
-"""What came of a transaction when PostgreSQL went away while it committed."""
+"""Find out the outcome of a transaction if PostgreSQL went away during its commit."""
 
 import asyncio
 from contextlib import suppress
@@ -22,7 +22,7 @@ IN_THE_EVENTS = text("""
 SELECT EXISTS (SELECT FROM events WHERE chain = ANY(:chains) AND request_id = :request)
 """)
 NO_SUCH_TRANSACTION = "22023"
-"""PostgreSQL's code for a number that it has not given to any transaction yet."""
+"""PostgreSQL's code for a transaction id that it has not used yet."""
 PATIENCE_SECONDS = 10.0
 PAUSE_SECONDS = 0.1
 
@@ -50,25 +50,25 @@ async def _status(sessions: Sessions, change: Change, decided: list[Entry]) -> s
     """Return `committed`, `aborted` or `in progress`; None while PostgreSQL does not answer."""
     try:
         async with sessions() as session:
-            found = await session.execute(STATUS, {"transaction": change.transaction})
-            status: str | None = found.scalar_one()
-            if status == "committed" and not await _there(session, change, decided):
-                # A crash forgets a transaction of which nothing had reached the disk, and PostgreSQL
-                # gives its number to another one, which may well be committed.
+            result = await session.execute(STATUS, {"transaction": change.transaction})
+            status: str | None = result.scalar_one()
+            if status == "committed" and not await _is_in_chains(session, change, decided):
+                # PostgreSQL forgets a transaction in a crash if nothing of it had reached the disk. It
+                # then reuses the id for another transaction, and that one may be committed.
                 return "aborted"
             return status
     except (DataError, ProgrammingError):
-        raise  # a mistake of ours, which no waiting mends
-    except (SQLAlchemyError, OSError) as error:  # a pool without a free connection among them
+        raise  # a bug, so waiting does not help
+    except (SQLAlchemyError, OSError) as error:  # including a pool without a free connection
         forgotten = sqlstate(error) == NO_SUCH_TRANSACTION
         return "aborted" if forgotten else None
 
 
-async def _there(session: AsyncSession, change: Change, decided: list[Entry]) -> bool:
-    """Return whether the chains have what the change wrote into them."""
+async def _is_in_chains(session: AsyncSession, change: Change, decided: list[Entry]) -> bool:
+    """Return whether the chains contain the entries or events of the change."""
     if decided:
         last = decided[-1]
-        place = {"organization": last.organization, "position": last.position, "hash": last.hash}
-        return bool(await session.scalar(IN_THE_LEDGER, place))
-    told = {"chains": sorted(change.told), "request": change.attribution.request_id}
-    return bool(await session.scalar(IN_THE_EVENTS, told))
+        entry = {"organization": last.organization, "position": last.position, "hash": last.hash}
+        return bool(await session.scalar(IN_THE_LEDGER, entry))
+    events = {"chains": sorted(change.told), "request": change.attribution.request_id}
+    return bool(await session.scalar(IN_THE_EVENTS, events))

@@ -1,4 +1,4 @@
-"""Opens changes, commits them, and brings what they decide into SpiceDB."""
+"""Open changes, commit them, and apply their ledger entries to SpiceDB."""
 
 import asyncio
 import time
@@ -39,7 +39,12 @@ from teamaccess.ledger.errors import (
     OrganizationStopped,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import UNHURRIED, Sessions, recording_of, refusing_busy
+from teamaccess.ledger.session import (
+    ALLOW_LONG_TRANSACTION,
+    Sessions,
+    raise_busy_on_lock_timeout,
+    recording_of,
+)
 from teamaccess.relationships import Revocation
 from teamaccess.storage import OrganizationId
 
@@ -51,35 +56,35 @@ SELECT *, set_config('lock_timeout', '250ms', true),
                WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
 FROM ledger_lock(:organizations)
 """)
-"""SECURITY: the holder of an organization's lock waits a quarter of a second at most for any other lock.
-Tenants share some rows, such as a user's. A stranger who holds one must not hold up this organization."""
+"""SECURITY: the holder of an organization's lock waits at most a quarter of a second for any other lock.
+Tenants share some rows, such as users. A stranger who locks one must not block this organization."""
 BEGIN = text("""
 SELECT clock_timestamp() AS now, pg_current_xact_id()::text AS transaction,
        EXISTS (SELECT FROM findings
                WHERE kind = 'foreign_schema' AND resolved_at IS NULL) AS foreign_schema
 """)
 PATIENCE_SECONDS = 2.0
-"""How long a change waits for what is pending before it."""
+"""How long a change waits for the delivery of pending entries before it."""
 MOST_COUNTED = 100_000
-"""Counts of things that one process remembers."""
+"""Counts that one process remembers."""
 HAND_OVER_SECONDS = 1.0
-"""How long whoever waits for an answer waits for the workers to be told, too."""
+"""How long a request may additionally wait for the notification of the workers."""
 
 
 class Opened(NamedTuple):
-    """What PostgreSQL says when a change is opened."""
+    """PostgreSQL's answer to the opening of a change."""
 
     now: datetime
     transaction: str
     standing: list[LedgerPosition]
     foreign_schema: bool
-    """Whether a schema was found in SpiceDB that nobody recorded, and no operator has looked at it."""
+    """Whether there is an unresolved finding of a foreign schema."""
 
 
 class Ledger:
-    """Opens changes and brings what they decide into SpiceDB.
+    """Opens and commits changes, and applies their ledger entries to SpiceDB.
 
-    A committed change that is not in force after `budget` seconds is left to the workers.
+    A committed change that is not enforced after `budget` seconds is left to the workers.
     """
 
     def __init__(
@@ -137,13 +142,16 @@ class Ledger:
         judging: bool = True,
         asker: str = "",
     ) -> AbstractAsyncContextManager[Change]:
-        """Lock the organizations, bring what is pending there into SpiceDB, and open a change.
+        """Lock the organizations, apply their pending entries to SpiceDB, and open a change.
 
         The change of one organization is an OrganizationChange. Leaving the block without `commit` rolls
-        everything back. Raises TooManyWaiting, UnknownOrganization, OrganizationBusy (too many changes
-        came before, or what is pending could not be brought in within two seconds), OrganizationStopped
-        and ForeignSchemaFound; the last two not with `even_if_stopped`, which only changes that take away
-        use. A change that is not `judging` asks SpiceDB nothing, so nothing has to be brought in first.
+        everything back. A change that is not `judging` asks SpiceDB nothing, so it does not wait for
+        pending entries. With `even_if_stopped`, the change may only take access away, which stays
+        possible in stopped organizations and with a foreign schema.
+
+        Raises TooManyWaiting, UnknownOrganization, OrganizationStopped, ForeignSchemaFound, and
+        OrganizationBusy if the turn or the lock takes too long or pending entries are not applied within
+        two seconds.
         """
         return self._change(attribution, organizations, even_if_stopped, judging, asker)
 
@@ -162,9 +170,9 @@ class Ledger:
         ):
             recording_of(session).attribution = attribution
             opened = await self._lock(session, organizations, judging=judging)
-            for each in opened.standing:
-                if each.stopped is not None and not even_if_stopped:
-                    raise OrganizationStopped(organization=each.organization, refusal=each.stopped)
+            for at in opened.standing:
+                if at.stopped is not None and not even_if_stopped:
+                    raise OrganizationStopped(organization=at.organization, refusal=at.stopped)
             if opened.foreign_schema and organizations and not even_if_stopped:
                 raise ForeignSchemaFound
             parts = (
@@ -190,21 +198,22 @@ class Ledger:
     async def hold(
         self, attribution: Attribution, *organizations: OrganizationId
     ) -> AsyncIterator[Change]:
-        """Lock the organizations as they stand: also ended ones, with whatever is pending or refused.
+        """Lock the organizations as they are, including ended ones, with pending and refused entries.
 
-        For who compares ledgers and SpiceDB themselves, and takes the time that this takes: nobody's
-        permission can be judged on what may not have arrived. It stands in no queue of the process's,
-        only before PostgreSQL's lock. Raises OrganizationBusy.
+        It is for code that compares ledgers with SpiceDB, which takes long. It must not authorize
+        anything, because SpiceDB may lack entries. It waits only for PostgreSQL's lock and not in the
+        queue of the process. Raises OrganizationBusy.
         """
         async with self.sessions() as session:
             recording_of(session).attribution = attribution
-            await session.execute(UNHURRIED)
-            await self._locked(session, organizations)
+            await session.execute(ALLOW_LONG_TRANSACTION)
+            await self._lock_rows(session, organizations)
             begun = (await session.execute(BEGIN)).one()
-            places = await newest_progress(session, organizations)
-            now = max((begun.now, *(place.decided_at for place in places)))
+            ledgers = await newest_progress(session, organizations)
+            now = max((begun.now, *(ledger.decided_at for ledger in ledgers)))
             standing = [
-                LedgerPosition(each.organization, each.position, each.hash, None) for each in places
+                LedgerPosition(ledger.organization, ledger.position, ledger.hash, None)
+                for ledger in ledgers
             ]
             yield Change(
                 session,
@@ -224,11 +233,11 @@ class Ledger:
         act: Callable[[OrganizationChange], Awaitable[object]],
         asker: str = "",
     ) -> Rehearsal:
-        """Make a change, return what it would come to, and roll it back.
+        """Make a change with `act`, return its updates, and roll it back.
 
-        SECURITY: it takes the turn of the caller who asks, with their share of the connections, whoever
-        would make the change. Everything judges it that would judge the real one: the rules, the
-        engine, PostgreSQL. Raises what `change` does, and whatever refuses the act.
+        The same rules, engine and database authorize it as for the real change. SECURITY: it uses the
+        turn of `asker`, with that caller's share of the connections, and not those of the change's actor.
+        Raises the errors of `change` and those of `act`.
         """
         async with self.change(attribution, organization, asker=asker) as change:
             [standing] = change.standing
@@ -239,9 +248,9 @@ class Ledger:
         return Rehearsal(standing, change.now, decided)
 
     async def commit(self, change: Change) -> list[Receipt]:
-        """Commit, then enforce; whatever fails after the commit is not the change's failure.
+        """Commit, then enforce. A failure after the commit does not fail the change.
 
-        Raises OtherHistory, and OutcomeUnknown where PostgreSQL did not say whether it committed.
+        Raises OtherHistory, and OutcomeUnknown if PostgreSQL did not tell whether it committed.
         """
         await change.prove()
         await self.decide(change)
@@ -253,8 +262,8 @@ class Ledger:
                 for organization, entries in decided
             )
         )
-        for then in change.after_commit:
-            await _whatever_comes(then)
+        for call in change.after_commit:
+            await _call_after_commit(call)
         changed = {receipt.organization for receipt in receipts}
         untouched = [at for at in change.standing if at.organization not in changed]
         return [
@@ -263,60 +272,61 @@ class Ledger:
         ]
 
     async def decide(self, change: Change) -> None:
-        """Commit, and leave it to the caller to have it enforced."""
+        """Commit without enforcing. The caller enforces the entries."""
         if change.stopped or change.foreign_schema:
             await _refuse_giving(change)
         await change.end_due_sessions()
         try:
             await self._commit(change)
         finally:
-            change.turn.give_up()  # the next one need not wait until this one is in force
+            change.turn.give_up()  # the next change need not wait until this one is enforced
 
     async def retry(self, change: Change, organization: OrganizationId) -> int | None:
-        """Hand the entry that stops the organization to the workers once more, after the commit.
+        """Hand the refused entry of a stopped organization over to the workers again, after the commit.
 
-        Returns its position, None where nothing is stopped.
+        Returns its position, None if the organization has not stopped.
         """
-        refused = await stopped.refused(change.session, organization)
+        refused = await stopped.stopping_entry(change.session, organization)
         if refused is not None:
             await stopped.retry_entry(change.session, organization)
         return refused.position if refused else None
 
     async def skip(self, change: Change, organization: OrganizationId) -> int | None:
-        """Mark the entry that stops the organization in SpiceDB as arrived, without what it says.
+        """Skip a stopped organization's refused entry: write its marker to SpiceDB without its updates.
 
-        What waits behind it goes to the workers after the commit. Returns its position, None where
-        nothing is stopped.
+        The workers deliver the entries after it once this change is committed. Returns its position, None
+        if the organization has not stopped.
         """
-        refused = await stopped.refused(change.session, organization)
+        refused = await stopped.stopping_entry(change.session, organization)
         if refused is not None:
             token = await self._applier.skip(refused)
             await stopped.skip_entry(change.session, refused, token)
         return refused.position if refused else None
 
     async def _commit(self, change: Change) -> None:
-        """Commit; where PostgreSQL does not say what came of it, ask until it does."""
+        """Commit. If the outcome is unknown, ask PostgreSQL until it is known."""
         try:
             await change.session.commit()
         except (DBAPIError, OSError) as cause:
             if isinstance(cause, IntegrityError | ProgrammingError | DataError):
-                raise  # PostgreSQL refuses it, and is there
+                raise  # PostgreSQL answered, and refused the change
             recording = recording_of(change.session)
             decided = recording.committing
             with suppress(DBAPIError, OSError):
-                await change.session.invalidate()  # what is not committed by now never will be
+                await change.session.invalidate()  # so that a late commit is impossible
             await learn_outcome(self.sessions, change, decided, cause)
             recording.entries = decided
         except asyncio.CancelledError:
-            await self._leave(change)  # nobody waits any more; it may have been committed
+            # the caller is gone, but the commit may have succeeded
+            await self._leave_to_workers(change)
             raise
 
-    async def _leave(self, change: Change) -> None:
+    async def _leave_to_workers(self, change: Change) -> None:
         for organization in {entry.organization for entry in change.entries}:
             await self._hand_over(organization)
 
     async def _hand_over(self, organization: OrganizationId) -> None:
-        with suppress(Exception):  # the workers find it all the same, a little later
+        with suppress(Exception):  # then the workers find the entries by polling, a little later
             async with asyncio.timeout(HAND_OVER_SECONDS):
                 await self._applier.hand_over(organization)
 
@@ -327,21 +337,21 @@ class Ledger:
             begun = (await session.execute(BEGIN)).one()
             return Opened(begun.now, begun.transaction, [], begun.foreign_schema)
         since = time.monotonic()
-        found = await self._locked(session, organizations)
-        for wanted in organizations:
-            if wanted not in [row.organization_id for row in found]:
-                raise UnknownOrganization(organization=wanted)
-        standing = [await self._stand(row, since, judging=judging) for row in found]
-        now = max(row.now for row in found)
-        return Opened(now, found[0].transaction, standing, found[0].foreign_schema)
+        rows = await self._lock_rows(session, organizations)
+        for organization in organizations:
+            if organization not in [row.organization_id for row in rows]:
+                raise UnknownOrganization(organization=organization)
+        standing = [await self._position_of(row, since, judging=judging) for row in rows]
+        now = max(row.now for row in rows)
+        return Opened(now, rows[0].transaction, standing, rows[0].foreign_schema)
 
-    async def _locked(
+    async def _lock_rows(
         self, session: AsyncSession, organizations: tuple[OrganizationId, ...]
     ) -> Sequence[Row[Any]]:
-        with refusing_busy(*organizations):
+        with raise_busy_on_lock_timeout(*organizations):
             return (await session.execute(LOCK, {"organizations": list(organizations)})).all()
 
-    async def _stand(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
+    async def _position_of(self, row: Row[Any], since: float, *, judging: bool) -> LedgerPosition:
         organization = OrganizationId(row.organization_id)
         token, refusal = row.zed_token, row.refusal
         if judging and refusal is None and row.applied < row.head:
@@ -353,7 +363,7 @@ class Ledger:
             except EngineRefused as refused:
                 refusal = str(refused)
         if refusal is not None:
-            token = None  # what is asked is answered as the engine says it at this moment
+            token = None  # so that questions are answered fully consistent
         proof = self._catalog.schema_proof
         return LedgerPosition(organization, row.head, row.hash, token, stopped=refusal, proof=proof)
 
@@ -368,7 +378,7 @@ class Ledger:
                 elif organization in [at.organization for at in change.standing]:
                     token = await self._applier.apply(entries)
                 else:
-                    # nobody has looked what is pending there: these may not be the next ones
+                    # the organization was not locked at the opening, so earlier entries may be pending
                     token = await self._applier.catch_up(organization)
         except Exception as cause:
             log.warning("change_pending", organization=organization, cause=repr(cause))
@@ -377,7 +387,7 @@ class Ledger:
 
 
 async def _refuse_giving(change: Change) -> None:
-    """Refuse what gives something where only taking away is possible.
+    """Refuse a change that gives access while only taking away is allowed.
 
     Raises OrganizationStopped and ForeignSchemaFound.
     """
@@ -391,9 +401,9 @@ async def _refuse_giving(change: Change) -> None:
             raise OrganizationStopped(organization=entry.organization, refusal=refusal)
 
 
-async def _whatever_comes(then: Callable[[], Awaitable[None]]) -> None:
-    """Run what follows a commit: its failure is not the failure of what is committed."""
+async def _call_after_commit(call: Callable[[], Awaitable[None]]) -> None:
+    """Call a function after a commit. Its failure is logged and does not fail the change."""
     try:
-        await then()
+        await call()
     except Exception:
         log.exception("after_commit_failed")

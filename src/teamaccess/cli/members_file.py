@@ -9,7 +9,7 @@ from teamaccess.access.giving import OperatorOnlyRole
 from teamaccess.access.holdings import RoleSet
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Invalid, TeamaccessError
-from teamaccess.common.text import LONGEST_NAME, clean, counted
+from teamaccess.common.text import LONGEST_NAME, clean, pluralize
 from teamaccess.directory.members.imports import Newcomer
 from teamaccess.directory.users.addresses import normalise
 from teamaccess.storage import RoleId
@@ -101,4 +101,4 @@ def _newcomer(row: Row, catalog: Catalog) -> Newcomer:
 
 
 def _invalid(file: Path, mistakes: list[str]) -> InvalidFile:
-    return InvalidFile(file=file, count=counted(len(mistakes), "mistake"), mistakes=mistakes)
+    return InvalidFile(file=file, count=pluralize(len(mistakes), "mistake"), mistakes=mistakes)

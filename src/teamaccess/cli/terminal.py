@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 import typer
 
 from teamaccess.common.errors import Invalid
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True, fg: str | None = None) -> None:
     """Print text without control characters: other people may have written parts of it."""
-    typer.secho(visible(text), err=err, nl=nl, fg=fg)
+    typer.secho(escape_controls(text), err=err, nl=nl, fg=fg)
 
 
 class NoSuchTime(Invalid):

@@ -54,7 +54,7 @@ def with_service(use: Callable[[Service], Awaitable[Result]]) -> Result:
         async with open_service(Settings.discover()) as service:
             return await use(service)
 
-    logs.keep_apart()
+    logs.log_to_stderr()
     try:
         return process.run_to_end(run())
     except ledger.UnknownOrganization as unknown:

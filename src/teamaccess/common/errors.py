@@ -7,7 +7,7 @@ the command line an exit code) and never looks at single classes.
 import re
 from typing import Any, ClassVar
 
-from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, bounded
+from teamaccess.common.excerpts import LONGEST_QUOTE, MOST_LISTED, cut_to_limits
 
 
 class TeamaccessError(Exception):
@@ -40,7 +40,7 @@ class TeamaccessError(Exception):
         # then have a fixed size, whatever was sent.
         self.facts: dict[str, Any] = {}  # plain; a message that quotes one writes {name!r}
         for name, fact in facts.items():
-            self.facts[name] = bounded(fact, self.most_listed, self.longest_quote)
+            self.facts[name] = cut_to_limits(fact, self.most_listed, self.longest_quote)
             if isinstance(fact, list) and len(fact) > self.most_listed:
                 self.facts[f"{name}_left_out"] = len(fact) - self.most_listed
         super().__init__(self.detail)

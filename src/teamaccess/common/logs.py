@@ -1,4 +1,4 @@
-"""How the log looks: for people or for programs, and never with what a request carried."""
+"""The log, for people or for programs. It never contains the data of a request."""
 
 import sys
 from collections.abc import Callable, Mapping, MutableMapping
@@ -7,11 +7,11 @@ from typing import Any
 import structlog
 
 from teamaccess.common.settings import Settings
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 
 
 def configure(settings: Settings) -> None:
-    """Write the log as the settings say; tracebacks without the variables, which hold tokens."""
+    """Write the log as the settings say. Tracebacks omit local variables, because they hold tokens."""
     render: list[Callable[..., Any]] = [
         structlog.dev.ConsoleRenderer(
             colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
@@ -23,17 +23,22 @@ def configure(settings: Settings) -> None:
         processors=[
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            _visible,
+            _escape_values,
             *render,
         ]
     )
 
 
-def _visible(_logger: Any, _method: str, entry: MutableMapping[str, Any]) -> Mapping[str, Any]:
-    """Leave nothing in the log that a terminal would act on: facts may be what a stranger sent."""
-    return {name: visible(fact) if isinstance(fact, str) else fact for name, fact in entry.items()}
+def _escape_values(
+    _logger: Any, _method: str, entry: MutableMapping[str, Any]
+) -> Mapping[str, Any]:
+    """Escape control characters, because a logged value may come from a stranger's request."""
+    return {
+        name: escape_controls(value) if isinstance(value, str) else value
+        for name, value in entry.items()
+    }
 
 
-def keep_apart() -> None:
-    """Write the log to stderr: what a command answers is on stdout, and may be read by a program."""
+def log_to_stderr() -> None:
+    """Write the log to stderr. The output of a command is on stdout, where a program may read it."""
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))

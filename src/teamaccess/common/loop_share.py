@@ -1,31 +1,31 @@
-"""Large work takes a share of the event loop's time while other tenants ask.
+"""Large work takes only a share of the event loop's time while other tenants send requests.
 
-An audit of thousands of members is thousands of small steps, and each step of another tenant's request
-would wait for some of them. So large work calls `give_way` between its steps. While no other tenant asks,
-that costs nothing.
+An audit of thousands of members has thousands of small steps, and each step of another tenant's request
+would wait for some of them. So large work calls `give_way` between its steps. That costs nothing while no
+other tenant sends requests.
 """
 
-import asyncio
+from asyncio import sleep
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from time import monotonic, thread_time
 
 SLICE_SECONDS = 0.002
-"""Processor time that the event loop spends before large work rests."""
+"""Processor time of the event loop after which large work rests."""
 REST = 3.0
-"""How many times as long as a slice the rest after it lasts. One tenant's large work has a quarter of the
-event loop's time at most."""
+"""The length of the rest after a slice, as a multiple of the slice. So one tenant's large work gets at
+most a quarter of the event loop's time."""
 LONGEST_SLICE_SECONDS = 0.02
-"""A slice counts as no more than this: the loop may have been busy with others for most of it."""
+"""The most of a slice that counts, because the loop may have been busy with others for most of it."""
 LONGEST_STEP_SECONDS = 1.0
-"""The same for a step that cannot be divided."""
+"""The most that counts of a step that cannot be divided."""
 
 
 class LoopShare:
     """The share of one tenant, whose large requests rest together.
 
-    Slices are measured by the event loop's processor time, whatever it is spent on. Not thread-safe: it
+    A slice is measured in the event loop's processor time for any work. It is not thread-safe, because it
     belongs to one event loop.
     """
 
@@ -33,11 +33,11 @@ class LoopShare:
         self.others_ask = others_ask
         """Returns whether another tenant has asked lately."""
         self._began: float | None = None
-        """The loop's processor time when the slice began; None before the first step after a rest."""
+        """The loop's processor time when the slice began, None before the first step after a rest."""
         self._rests_until = 0.0
 
     async def give_way(self) -> None:
-        """Return at once within a slice; after it, rest if other tenants ask."""
+        """Return at once within a slice. After a slice, rest if other tenants send requests."""
         await self._rest()
         spent = thread_time()
         if self._began is None:
@@ -46,7 +46,7 @@ class LoopShare:
             await self.rest_after(min(used, LONGEST_SLICE_SECONDS))
 
     async def rest_after(self, used: float) -> None:
-        """Rest for as long as these seconds of work require, if other tenants ask."""
+        """Rest for as long as `used` seconds of work require, if other tenants send requests."""
         self._began = None
         if self.others_ask():
             rest = REST * min(used, LONGEST_STEP_SECONDS)
@@ -55,11 +55,11 @@ class LoopShare:
 
     async def _rest(self) -> None:
         if (rest := self._rests_until - monotonic()) > 0:
-            await asyncio.sleep(rest)
+            await sleep(rest)
 
 
 current_share: ContextVar[LoopShare | None] = ContextVar("current_share", default=None)
-"""The share of the request's tenant; None where nobody else could wait."""
+"""The share of the request's tenant, None if nobody else could wait."""
 
 
 def others_ask() -> bool:
@@ -75,7 +75,8 @@ async def give_way() -> None:
 
 @asynccontextmanager
 async def resting_after() -> AsyncIterator[None]:
-    """Rest after the block, which cannot rest itself: it holds what its own tenant waits for."""
+    """Rest after the block. The block itself cannot rest, because it holds a slot or a lock of its
+    tenant."""
     began = monotonic()
     failure: Exception | None = None
     try:

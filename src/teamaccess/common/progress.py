@@ -1,4 +1,4 @@
-"""How far slow work is: a bar on a terminal; elsewhere no more than a log can use."""
+"""The progress of slow work: a bar on a terminal, and a few lines in a log."""
 
 import time
 from types import TracebackType
@@ -11,10 +11,10 @@ SECONDS_BETWEEN_LINES = 15
 
 
 class Meter:
-    """Counts steps towards a total, or only upwards where nobody knows the total.
+    """Counts steps towards a total, or without one if it is unknown.
 
-    Without a terminal it says nothing, but for a line at the end of what took long; `watched` work, as
-    a build of minutes in a log that somebody follows, is told of now and then.
+    Without a terminal it prints one line at the end of work that took long. For `watched` work, such as
+    a build of minutes whose log somebody follows, it prints a line every 15 seconds.
     """
 
     def __init__(
@@ -22,7 +22,7 @@ class Meter:
     ) -> None:
         self._console = Console(stderr=True)
         self._title, self._unit, self._total, self._watched = title, unit, total, watched
-        self._done, self._began, self._told = 0, time.monotonic(), time.monotonic()
+        self._done, self._began_at, self._printed_at = 0, time.monotonic(), time.monotonic()
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(),
@@ -36,7 +36,7 @@ class Meter:
     def __enter__(self) -> Self:
         self._bar.start()
         if self._watched:
-            self._tell()
+            self._print_line()
         return self
 
     def __exit__(
@@ -46,23 +46,23 @@ class Meter:
         trace: TracebackType | None,
     ) -> None:
         self._bar.stop()
-        if not self._watched and time.monotonic() - self._began > SECONDS_BETWEEN_LINES:
-            self._tell()
+        if not self._watched and time.monotonic() - self._began_at > SECONDS_BETWEEN_LINES:
+            self._print_line()
 
     def step(self, steps: int = 1) -> None:
         self._done += steps
         self._bar.update(self._task, completed=self._done, state=self._state)
-        if self._watched and time.monotonic() - self._told > SECONDS_BETWEEN_LINES:
-            self._tell()
+        if self._watched and time.monotonic() - self._printed_at > SECONDS_BETWEEN_LINES:
+            self._print_line()
 
     @property
     def _state(self) -> str:
         of = f" of {self._total}" if self._total else ""
         return f"{self._done}{of} {self._unit}"
 
-    def _tell(self) -> None:
+    def _print_line(self) -> None:
         if self._console.is_terminal:
             return
-        self._told = time.monotonic()
-        elapsed = int(self._told - self._began)
+        self._printed_at = time.monotonic()
+        elapsed = int(self._printed_at - self._began_at)
         self._console.print(f"{self._title}: {self._state}, {elapsed} s", highlight=False)

@@ -1,7 +1,7 @@
 """Secrets that a person or a service presents: the tokens of service accounts and invitation links.
 
-SECURITY: only the hash is stored. A secret has 256 random bits, so nobody can guess it, and nothing
-slower than SHA-256 is needed.
+SECURITY: only the hash is stored. A secret has 256 random bits, so nobody can guess it, and SHA-256 is
+slow enough.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""Where things are and how they are reached: `TEAMACCESS_*`, else what `teamaccess dev` wrote."""
+"""The settings: environment variables `TEAMACCESS_*`, or else the files that `teamaccess dev` wrote."""
 
 import json
 import os
@@ -13,13 +13,13 @@ from teamaccess.common.errors import Invalid, NotFound
 from teamaccess.common.excerpts import LONGEST_LOCAL_QUOTE
 from teamaccess.common.limits import PREFIX as LIMIT_PREFIX
 from teamaccess.common.limits import Limits
-from teamaccess.common.outgoing import (
-    driver_url,
-    is_database,
+from teamaccess.common.urls import (
+    asyncpg_url,
+    is_https_or_loopback,
     is_local_endpoint,
-    is_mail_server,
-    is_private_enough,
-    is_web_address,
+    is_postgres_url,
+    is_smtp_url,
+    is_web_url,
 )
 
 PREFIX = "TEAMACCESS_"
@@ -50,7 +50,7 @@ class InvalidSettings(Invalid):
 
 
 class Settings(BaseSettings):
-    """What every command and the service know about their surroundings."""
+    """The settings of the service and of every command."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True
@@ -59,70 +59,72 @@ class Settings(BaseSettings):
     home: Path = Path(".teamaccess")
     """The folder of the local stack."""
     catalog: str = "fintoc"
-    """The access model of this deployment: a name, or the path of a catalog file."""
+    """The catalog of this deployment: a name, or the path of a file."""
 
     database_url: str = Field(repr=False)
-    """PostgreSQL as the application's role, which owns no table, as a libpq URL."""
+    """The libpq URL of PostgreSQL, with the application's role. That role owns no table."""
     owner_database_url: str | None = Field(default=None, repr=False)
-    """PostgreSQL as the tables' owner: for migrations alone, absent where requests are served."""
+    """The libpq URL of PostgreSQL, with the owner of the tables. Only migrations need it. Do not set it
+    where requests are served."""
 
     spicedb_endpoint: str
     """host:port of SpiceDB's gRPC API."""
     spicedb_preshared_key: SecretStr = Field(min_length=1)
     spicedb_tls_ca: Path | None = None
-    """The authority that signed SpiceDB's certificate. It turns TLS on."""
+    """The certificate authority that signed SpiceDB's certificate. Setting it turns TLS on."""
     spicedb_tls: bool = False
-    """Speak TLS to SpiceDB whose certificate a public authority signed."""
+    """Use TLS to a SpiceDB with a certificate of a public authority."""
     spicedb_insecure: bool = False
-    """Allow plaintext to a SpiceDB and a server of sandboxes on other machines. Everybody on the way
-    reads the key that can write, and can answer in SpiceDB's place."""
+    """Allow plaintext to SpiceDB and to sandboxes on other machines. Everybody on the network path can
+    then read the key that can write, and can answer in SpiceDB's place."""
     sandbox_endpoint: str | None = None
-    """host:port of `spicedb serve-testing`, for answers about what was and what would be."""
+    """host:port of `spicedb serve-testing`, for answers about past and planned states."""
     spicedb_binary: Path | None = None
-    """A SpiceDB that the local stack starts instead of building one."""
+    """A SpiceDB binary. Without it the local stack builds one."""
 
     secret_key: SecretStr = Field(min_length=16)
-    """Signs tokens and hashes addresses; whoever has it can be anybody."""
+    """Signs tokens and hashes addresses. Anybody who has it can sign in as any user."""
     public_url: str = "http://127.0.0.1:8000"
-    """The address that people follow from a mail."""
+    """The base URL of the links in mails."""
     smtp_url: SecretStr | None = None
-    """`smtp://user:password@host:port`; without it mails are files in HOME/mail."""
+    """`smtp://user:password@host:port`. Without it, mails are written to files in HOME/mail."""
     smtp_insecure: bool = False
-    """Allow a password to travel without TLS, to a mail server on a private network."""
+    """Allow sending the password without TLS, to a mail server on a private network."""
     oidc_issuer: str | None = None
-    """The OpenID issuer whose tokens are accepted, as its tokens name it."""
+    """The OpenID issuer whose tokens are accepted, as in their `iss` claim."""
     oidc_audience: str | None = None
-    """For whom those tokens must be."""
+    """The audience that those tokens must have."""
     port: int = Field(default=8000, ge=0, le=65535)
     enforcement_seconds: float = Field(default=2.0, gt=0, le=60)
-    """How long a request waits for its committed change to be in force; then it answers 202."""
+    """How long a request waits until its committed change is enforced. After that it answers 202."""
     requests_per_second: float = Field(default=50.0, gt=0)
-    """How many requests one principal may send, on average; more are answered 429."""
+    """How many requests one principal may send on average. Others are answered with 429."""
     unknown_per_second: float = Field(default=100.0, gt=0)
-    """How many requests without a known token one client address may send; more of them wait."""
+    """How many requests without a known token one client address may send. Others wait."""
     requests_burst: int = Field(default=200, ge=1)
-    """How many of them it may send at once."""
+    """How many requests one principal or client address may send at once."""
     refusals_per_actor: int = Field(default=60, gt=0)
-    """How many refusals of one actor are recorded in one chain of events within an hour."""
+    """How many refusals of one actor one chain of events records within an hour."""
     refusals_per_chain: int = Field(default=2000, gt=0)
-    """How many refusals of all actors together are recorded in one chain within an hour."""
+    """How many refusals of all actors together one chain of events records within an hour."""
     log_format: Literal["console", "json"] = "console"
 
     limits: Limits = Field(default_factory=Limits)
     """How much one organization and one person may have and do: `TEAMACCESS_LIMIT_...`."""
     connections: int = Field(default=1000, ge=1)
-    """How many connections one `teamaccess serve` keeps open; fewer if it may open fewer files."""
+    """How many connections one `teamaccess serve` keeps open, if its limit of open files allows that."""
     connections_per_address: int | None = Field(default=None, ge=1)
-    """How many of them one client address may have: half of them if unset. A reverse proxy is one."""
+    """How many of them one client address may have. The default is half of them. A reverse proxy counts
+    as one address."""
     first_byte_seconds: float = Field(default=10.0, gt=0, le=3600)
     """How long a new connection may stay silent."""
     request_seconds: float = Field(default=20.0, gt=0, le=3600)
     """How long a request may take to arrive, from its first byte to the last one of its body."""
     idle_seconds: float = Field(default=75.0, gt=0, le=3600)
-    """How long a connection stays open between two requests. Proxies and clients keep theirs for 60 s,
-    so that none of them sends a request at the moment at which the connection is closed here."""
+    """How long a connection stays open between two requests. It is longer than the usual 60 s of proxies
+    and clients, so that none of them sends a request while the server closes the connection."""
     answer_seconds: float = Field(default=30.0, gt=0, le=3600)
-    """How long a client may read less of an answer than 1 KiB a second."""
+    """How long a client may read an answer more slowly than 1 KiB a second."""
 
     @model_validator(mode="after")
     def _login_is_whole(self) -> Self:
@@ -133,7 +135,7 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_travel_safely(self) -> Self:
         encrypted = self.spicedb_tls or self.spicedb_tls_ca is not None
-        plaintext = {"SANDBOX_ENDPOINT": self.sandbox_endpoint}  # which has no TLS
+        plaintext = {"SANDBOX_ENDPOINT": self.sandbox_endpoint}  # sandboxes have no TLS
         if not encrypted:
             plaintext["SPICEDB_ENDPOINT"] = self.spicedb_endpoint
         for name, endpoint in plaintext.items():
@@ -148,31 +150,31 @@ class Settings(BaseSettings):
     @field_validator("oidc_issuer")
     @classmethod
     def _login_is_reached_safely(cls, issuer: str | None) -> str | None:
-        if issuer is not None and not is_private_enough(issuer):
+        if issuer is not None and not is_https_or_loopback(issuer):
             raise ValueError("must be an address under https, or on this machine")
         return issuer
 
     @field_validator("public_url")
     @classmethod
     def _public_url_is_an_address(cls, url: str) -> str:
-        # SECURITY: its host is the sender's domain in mails, and its text begins their link
-        if not is_web_address(url):
+        # SECURITY: its host becomes the sender's domain of mails, and their links begin with it
+        if not is_web_url(url):
             raise ValueError("must be http:// or https:// with a host, and nothing behind the path")
         return url
 
     @field_validator("smtp_url")
     @classmethod
     def _smtp_url_is_an_address(cls, url: SecretStr | None) -> SecretStr | None:
-        # a scheme that is misspelled must not mean "without TLS"
-        if url is not None and not is_mail_server(url.get_secret_value()):
+        # a misspelled scheme must not turn TLS off
+        if url is not None and not is_smtp_url(url.get_secret_value()):
             raise ValueError("must be smtp:// or smtps:// with a host")
         return url
 
     @field_validator("database_url", "owner_database_url")
     @classmethod
     def _database_is_named(cls, url: str | None) -> str | None:
-        """Quote nothing: whatever cannot be parsed may be a part of the password."""
-        if url is not None and not is_database(url):
+        """Refuse another URL without quoting it: the part that cannot be parsed may be the password."""
+        if url is not None and not is_postgres_url(url):
             raise ValueError(
                 "must be postgresql://user:password@host:port/database, with each of # ? / @ : in the "
                 "password percent-encoded"
@@ -182,13 +184,13 @@ class Settings(BaseSettings):
     @property
     def sqlalchemy_url(self) -> str:
         """`database_url` as SQLAlchemy spells it for asyncpg."""
-        return driver_url(self.database_url)
+        return asyncpg_url(self.database_url)
 
     @classmethod
     def discover(cls) -> Self:
-        """The environment's settings, the local stack's for what the environment leaves unset.
+        """Return the environment's settings, completed by those of the local stack.
 
-        Raises StackNotFound where both leave something open, InvalidSettings where a value is none.
+        Raises StackNotFound if a required setting is missing, InvalidSettings if a value is invalid.
         """
         home = Path(os.environ.get(PREFIX + "HOME", ".teamaccess"))
         try:
@@ -198,7 +200,7 @@ class Settings(BaseSettings):
 
 
 def _local_stack(home: Path) -> dict[str, Any]:
-    """The settings of the stack that runs in `home`; empty when none does."""
+    """Return the settings of the stack in `home`, none if there is no stack."""
     try:
         stack = json.loads((home / "dev.json").read_text())
         secrets = json.loads((home / "secrets.json").read_text())
@@ -215,8 +217,8 @@ def _local_stack(home: Path) -> dict[str, Any]:
     }
 
 
-def _unless_in_environment(found: dict[str, Any]) -> dict[str, Any]:
-    return {name: found[name] for name in found if PREFIX + name.upper() not in os.environ}
+def _unless_in_environment(settings: dict[str, Any]) -> dict[str, Any]:
+    return {name: settings[name] for name in settings if PREFIX + name.upper() not in os.environ}
 
 
 def _in_one_sentence(invalid: ValidationError, home: Path) -> StackNotFound | InvalidSettings:

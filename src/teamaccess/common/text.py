@@ -1,11 +1,11 @@
-"""Text that people type: what may be kept and shown."""
+"""Text that people type: which characters are accepted and how they are shown."""
 
 import unicodedata
 
 from teamaccess.common.errors import Invalid
 
 JOINERS = "\u200c\u200d"
-"""Persian names and composed emoji need them; they reorder and hide nothing."""
+"""Persian names and composed emoji need these characters. They neither reorder nor hide text."""
 LONGEST_NAME = 100
 LONGEST_REASON = 1000
 
@@ -17,31 +17,31 @@ class InvalidText(Invalid):
 
 
 def clean(field: str, text: str, longest: int) -> str:
-    """Return the text in NFC without space around it.
+    """Return the text in NFC without surrounding space.
 
-    Raises InvalidText where nothing is left, it is too long, or it has characters that no terminal,
-    log or page should be sent.
+    Raises InvalidText if nothing is left, if the text is longer than `longest` characters, or if it has
+    characters that could control a terminal, a log or a page.
     """
     text = unicodedata.normalize("NFC", text).strip()
-    if not 0 < len(text) <= longest or any(_unspeakable(character) for character in text):
+    if not 0 < len(text) <= longest or any(_is_control_character(character) for character in text):
         raise InvalidText(field=field, longest=longest)
     return text
 
 
-def counted(count: int, noun: str) -> str:
+def pluralize(count: int, noun: str) -> str:
     """Return "1 mistake", "2 mistakes"."""
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
-def visible(text: str) -> str:
-    r"""Return the text with `\uXXXX` for what a terminal would act on instead of showing it.
+def escape_controls(text: str) -> str:
+    r"""Return the text with `\uXXXX` for each character that could control a terminal.
 
-    SECURITY: for text that nobody cleaned, such as what somebody wrote into SpiceDB or what another login
-    calls a user. Line breaks stay. JSON stays JSON, with the same meaning.
+    SECURITY: use it for text that was not cleaned, such as a foreign relationship in SpiceDB or a user's
+    name from another login. Line breaks stay. JSON stays JSON with the same meaning.
     """
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escaped(c) if c != "\n" and _unspeakable(c) else c for c in text)
+    return "".join(_escaped(c) if c != "\n" and _is_control_character(c) else c for c in text)
 
 
 def _escaped(character: str) -> str:
@@ -49,6 +49,6 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _unspeakable(character: str) -> bool:
+def _is_control_character(character: str) -> bool:
     forbidden = ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp")
     return unicodedata.category(character) in forbidden and character not in JOINERS

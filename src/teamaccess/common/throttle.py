@@ -1,4 +1,4 @@
-"""Something that is worth doing once in a while, however often it is asked for."""
+"""A throttle for work that is worth doing once in a while, however often it is requested."""
 
 import time
 from collections import OrderedDict
@@ -10,9 +10,9 @@ REMEMBERED = 100_000
 class Throttle:
     """Allows each key once in `seconds`.
 
-    Memory is bounded. A key too many pushes out the key that was allowed the longest ago, and only that
-    one, so filling the memory frees nobody else. A limit that must hold whatever is forgotten needs a
-    count in PostgreSQL as well.
+    Memory is bounded. Beyond `remembered` keys, each new key displaces the key that was allowed the
+    longest ago. So a caller who fills the memory frees only the oldest keys. A limit that must hold for
+    forgotten keys too needs a count in PostgreSQL.
     """
 
     def __init__(self, seconds: float, remembered: int = REMEMBERED) -> None:
@@ -21,7 +21,7 @@ class Throttle:
         self._allowed: OrderedDict[Hashable, float] = OrderedDict()
 
     def allows(self, key: Hashable) -> bool:
-        """Return whether it is time again, and count from now if it is."""
+        """Return whether the key is allowed now. If it is, its next wait begins."""
         now = time.monotonic()
         if now - self._allowed.get(key, -self._seconds) < self._seconds:
             return False

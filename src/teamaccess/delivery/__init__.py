@@ -1,4 +1,4 @@
-"""Brings ledger entries into SpiceDB, each once and in order."""
+"""Delivers ledger entries to SpiceDB, each once and in order."""
 
 from teamaccess.delivery.applier import Applier
 from teamaccess.delivery.relay import Relay

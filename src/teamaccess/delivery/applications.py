@@ -1,4 +1,4 @@
-"""How far entries have come on their way into SpiceDB, as `ledger_applications` keeps it."""
+"""The delivery status of each ledger entry, kept in the table `ledger_applications`."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -27,12 +27,12 @@ from teamaccess.storage import (
     OrganizationId,
 )
 
-AT_A_TIME = 1000
-"""Entries: after an outage an organization may have any number of them."""
+MAX_PENDING_READ = 1000
+"""Pending entries that are read at once. After an outage, an organization may have any number of them."""
 SAME_POSITION = (LedgerApplication.organization_id == LedgerEntry.organization_id) & (
     LedgerApplication.position == LedgerEntry.position
 )
-_places = (
+_positions = (
     func.unnest(
         bindparam("organizations", type_=ARRAY(Text)), bindparam("until", type_=ARRAY(BigInteger))
     )
@@ -42,8 +42,8 @@ _places = (
 CONFIRM = (
     update(LedgerApplication)
     .where(
-        LedgerApplication.organization_id == _places.c.organization,
-        LedgerApplication.position <= _places.c.until,
+        LedgerApplication.organization_id == _positions.c.organization,
+        LedgerApplication.position <= _positions.c.until,
         LedgerApplication.status.not_in(DONE),
     )
     .values(
@@ -53,11 +53,12 @@ CONFIRM = (
         refusal=None,
     )
 )
-"""What lies before an applied entry was applied before it, also where the mark of that was lost."""
+"""Entries are applied in order. So all entries before an applied one are applied too, even if a crash
+lost the record of that."""
 
 
-def newest(organization: OrganizationId) -> Select[int, bytes, str | None]:
-    """Select position, hash and ZedToken of the organization's last confirmed change."""
+def newest_confirmed(organization: OrganizationId) -> Select[int, bytes, str | None]:
+    """Select position, hash and ZedToken of the organization's newest confirmed entry."""
     return (
         select(LedgerEntry.position, LedgerEntry.hash, LedgerApplication.zed_token)
         .join(LedgerApplication, SAME_POSITION)
@@ -70,31 +71,31 @@ def newest(organization: OrganizationId) -> Select[int, bytes, str | None]:
     )
 
 
-def changed_last() -> Select[OrganizationId]:
+def last_changed_organization() -> Select[OrganizationId]:
     """Select the organization that was changed last."""
     return select(LedgerEntry.organization_id).order_by(LedgerEntry.decided_at.desc()).limit(1)
 
 
-async def pending(connection: AsyncConnection, organization: OrganizationId) -> list[Entry]:
-    """Return the next of what SpiceDB may not have yet, in order, as far as it can be read.
+async def pending_entries(connection: AsyncConnection, organization: OrganizationId) -> list[Entry]:
+    """Return the next pending entries in order, up to the first unreadable one.
 
-    Raises PositionRefused for a first entry that cannot be.
+    Raises PositionRefused if the first pending entry is unreadable.
     """
-    found: list[Entry] = []
-    for row in await connection.execute(waiting(organization)):
+    readable: list[Entry] = []
+    for row in await connection.execute(select_pending(organization)):
         try:
-            found.append(Entry.of(row))
+            readable.append(Entry.of(row))
         except InvalidRelationship as unreadable:
-            if not found:
+            if not readable:
                 raise PositionRefused(
                     organization, row.position, "UNREADABLE", str(unreadable)
                 ) from unreadable
             break
-    return found
+    return readable
 
 
 async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: str) -> None:
-    """Keep that these entries, of an organization each, and all before them have arrived."""
+    """Record that SpiceDB has these entries, one for each organization, and all entries before them."""
     await connection.execute(
         CONFIRM,
         {
@@ -108,8 +109,11 @@ async def confirm(connection: AsyncConnection, entries: Sequence[Entry], token: 
 async def settle_applications(
     connection: AsyncConnection, organization: OrganizationId
 ) -> str | None:
-    """Return the newest token, None before the first; marks lost before it are made again."""
-    row = (await connection.execute(newest(organization))).one_or_none()
+    """Return the ZedToken of the newest confirmed entry, None if there is none.
+
+    It also confirms all entries before that one, in case a crash lost these records.
+    """
+    row = (await connection.execute(newest_confirmed(organization))).one_or_none()
     if row is None:
         return None
     await connection.execute(
@@ -119,8 +123,8 @@ async def settle_applications(
     return str(row.zed_token)
 
 
-def entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
-    """Select what makes entries, in order."""
+def select_entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
+    """Select the columns of the organization's entries, in order."""
     return (
         select(
             LedgerEntry.organization_id,
@@ -137,10 +141,10 @@ def entries(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
     )
 
 
-def waiting(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
-    """Select the next entries that SpiceDB may not have: those beyond all that is done.
+def select_pending(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
+    """Select the next pending entries: those after the newest finished one.
 
-    What is done is looked for once, and not anew for each of what may be a hundred thousand.
+    The newest finished entry is found once, and not again for each of perhaps a hundred thousand entries.
     """
     done = aliased(LedgerApplication)
     last = (
@@ -149,7 +153,7 @@ def waiting(organization: OrganizationId) -> Select[*tuple[Any, ...]]:
         .scalar_subquery()
     )
     return (
-        entries(organization)
+        select_entries(organization)
         .where(LedgerApplication.status.not_in(DONE), LedgerApplication.position > last)
-        .limit(AT_A_TIME)
+        .limit(MAX_PENDING_READ)
     )

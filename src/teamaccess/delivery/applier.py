@@ -1,4 +1,4 @@
-"""Bring decided entries into SpiceDB: in order, exactly once, whoever tries and however often."""
+"""Apply ledger entries to SpiceDB: in order and exactly once, with any number of attempts."""
 
 import asyncio
 import time
@@ -12,9 +12,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncEngine
 
 from teamaccess.delivery import applications, queue, stopped
-from teamaccess.delivery.position import follows
+from teamaccess.delivery.position import require_predecessor
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.writer import Write, Writer, merged, metadata
+from teamaccess.delivery.writer import Write, Writer, merge_entries, write_metadata
 from teamaccess.engine import Engine
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
@@ -26,7 +26,7 @@ REMEMBERED = 100_000
 
 
 class Confirmed(NamedTuple):
-    """The last entry of an organization that this process saw arrive in SpiceDB, and when."""
+    """The last entry of an organization that this process applied, and when."""
 
     hash: bytes
     token: str
@@ -34,48 +34,49 @@ class Confirmed(NamedTuple):
 
 
 class Applier:
-    """Applies entries to SpiceDB and keeps what became of them.
+    """Applies entries to SpiceDB and records the outcome.
 
-    The position markers make every attempt safe: an entry that is already there is refused whole,
-    which confirms it. The locks and what is remembered here only spare the second attempt.
+    The markers make every attempt safe. SpiceDB refuses a second delivery as a whole, which confirms the
+    first one. The locks and the memory of this class only save second attempts.
     """
 
-    def __init__(self, engine: Engine, marks: AsyncEngine) -> None:
+    def __init__(self, engine: Engine, status_pool: AsyncEngine) -> None:
         self._engine = engine
-        self._marks = marks
-        self._writer = Writer(engine, self._mark, self._permit_renewal)
+        self._status_pool = status_pool
+        self._writer = Writer(engine, self._record_arrival, self._permit_renewal)
         self._locks: WeakValueDictionary[OrganizationId, asyncio.Lock] = WeakValueDictionary()
         self._confirmed: dict[OrganizationId, Confirmed] = {}
 
     async def close(self) -> None:
-        """Wait for what is on its way; the connections must live so long."""
+        """Wait for the writes that are under way. The connections must stay open until then."""
         await self._writer.close()
 
     async def apply(self, entries: Sequence[Entry]) -> str:
-        """Apply entries of one organization that follow on what is confirmed.
+        """Apply the entries of one organization that follow the confirmed ones. Return the last ZedToken.
 
-        Returns the last one's token. Raises EngineUnavailable where SpiceDB does not answer (the
-        rest stays pending), EngineRefused where it never will (the organization stops), and OtherHistory
-        where it has a ledger of that name already.
+        Raises EngineUnavailable if SpiceDB does not answer (the rest stays pending), EngineRefused if it
+        refuses an entry for good (the organization stops), and OtherHistory if it already has another
+        ledger of that organization.
         """
         organization, last = entries[0].organization, entries[-1]
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
             if confirmed is not None and confirmed.hash == last.hash:
-                return confirmed.token  # another request has brought it in meanwhile
+                return confirmed.token  # another request has applied it meanwhile
             if entries[0].position == 1:
-                await follows(self._engine, entries)  # before it, there was nothing to prove
+                # before later positions, the change has already proven the history
+                await require_predecessor(self._engine, entries)
             return await self._send(entries)
 
     async def catch_up(
         self, organization: OrganizationId, head: bytes | None = None, since: float = inf
     ) -> str | None:
-        """Apply all that is pending; return the token at which it holds, None where nothing was.
+        """Apply all pending entries. Return the newest ZedToken, None if the ledger is empty.
 
-        `head` is the hash up to which it must be there and `since` when its caller began to look,
-        by `time.monotonic()`: often another request of this process has brought it in meanwhile.
-        What was confirmed before that is not believed: a database that calls it pending all the same
-        has lost the mark or was restored, and so may SpiceDB have been. Raises OtherHistory then.
+        `head` is the hash of the newest entry, and `since` the time by `time.monotonic()` at which the
+        caller began to look. Often another request of this process has applied the head since then. An
+        older confirmation does not count: if the database still says pending, it lost the record or was
+        restored. SpiceDB may have been restored too, and then this raises OtherHistory.
         """
         async with self._lock(organization):
             confirmed = self._confirmed.get(organization)
@@ -83,64 +84,64 @@ class Applier:
                 return confirmed.token
             token: str | None = None
             while pending := await self._pending(organization):
-                await follows(self._engine, pending)
+                await require_predecessor(self._engine, pending)
                 token = await self._send(pending)
             if token is None:
-                async with self._marks.begin() as connection:
+                async with self._status_pool.begin() as connection:
                     token = await applications.settle_applications(connection, organization)
             return token
 
     async def revoke_ahead(self, entries: Sequence[Entry]) -> str:
-        """Take away at once what entries take away whose turn has not come; return the token.
+        """Apply the revocations of entries before their turn. Return the ZedToken.
 
-        They are written again in their turn, which then changes nothing. SECURITY: our database says
-        first that they may be: the watcher takes no write's word for it.
+        In their turn, the entries are written again, which then changes nothing. SECURITY: our database
+        permits the writes first, because the watcher does not trust a write's metadata.
         """
         await self._permit(RunKind.AHEAD, entries)
         tokens = [
-            await self._engine.write(entry.updates, metadata=metadata([entry], ahead=True))
+            await self._engine.write(entry.updates, metadata=write_metadata([entry], ahead=True))
             for entry in entries
         ]
         return tokens[-1]
 
     async def skip(self, entry: Entry) -> str:
-        """Have SpiceDB count an entry as arrived without what it says; return the token.
+        """Write the marker of an entry without its updates. Return the ZedToken.
 
-        Raises OtherHistory where SpiceDB does not stand just before it.
+        Raises OtherHistory if SpiceDB's head is not the position before the entry.
         """
-        nothing = replace(entry, updates=())
+        without_updates = replace(entry, updates=())
         async with self._lock(entry.organization):
-            await follows(self._engine, [entry])
-            return await self._writer.send(Write((nothing,)))
+            await require_predecessor(self._engine, [entry])
+            return await self._writer.send(Write((without_updates,)))
 
     async def hand_over(self, organization: OrganizationId) -> None:
-        """Leave what is pending to the workers, from now on."""
-        async with self._marks.begin() as connection:
+        """Leave the organization's pending entries to the workers."""
+        async with self._status_pool.begin() as connection:
             await queue.hand_over(connection, organization)
 
     def _lock(self, organization: OrganizationId) -> asyncio.Lock:
         return self._locks.setdefault(organization, asyncio.Lock())
 
     async def _pending(self, organization: OrganizationId) -> list[Entry]:
-        async with self._marks.begin() as connection:
+        async with self._status_pool.begin() as connection:
             try:
-                return await applications.pending(connection, organization)
+                return await applications.pending_entries(connection, organization)
             except PositionRefused as unreadable:
                 await self._stop(unreadable)
                 raise
 
     async def _send(self, entries: Sequence[Entry]) -> str:
-        """Return the token of the last write; what is refused stops the organization."""
+        """Write the entries and return the last ZedToken. A refused entry stops the organization."""
         try:
-            tokens = [await self._writer.send(write) for write in merged(entries)]
+            tokens = [await self._writer.send(write) for write in merge_entries(entries)]
         except PositionRefused as refused:
             await self._stop(refused)
             raise
         return tokens[-1]
 
     async def _stop(self, refused: PositionRefused) -> None:
-        async with self._marks.begin() as connection:
-            await stopped.refuse(connection, refused)
+        async with self._status_pool.begin() as connection:
+            await stopped.stop(connection, refused)
         entry = f"{refused.organization}:{refused.position}"
         log.error("organization_stopped", entry=entry, cause=str(refused))
 
@@ -148,16 +149,16 @@ class Applier:
         await self._permit(RunKind.RENEWAL, [entry])
 
     async def _permit(self, kind: RunKind, entries: Sequence[Entry]) -> None:
-        """Say in our database that what belongs to these entries will be written out of turn."""
-        async with self._marks.begin() as connection:
+        """Record in our database that updates of these entries will be written out of turn."""
+        async with self._status_pool.begin() as connection:
             for entry in entries:
-                place = (entry.organization, entry.position)
-                await runs.begin(connection, kind, [place], request_id=entry.request_id)
+                position = (entry.organization, entry.position)
+                await runs.begin_runs(connection, kind, [position], request_id=entry.request_id)
 
-    async def _mark(self, writes: Sequence[Write], token: str) -> None:
-        # Losing these rows in a crash loses nothing: the markers answer for them at the next attempt.
-        # So the connections of `marks` do not wait for the disk.
-        async with self._marks.begin() as connection:
+    async def _record_arrival(self, writes: Sequence[Write], token: str) -> None:
+        # A crash may lose these rows without harm, because the markers confirm the entries at the next
+        # attempt. So these connections do not wait for the disk.
+        async with self._status_pool.begin() as connection:
             await applications.confirm(connection, [write.last for write in writes], token)
         if len(self._confirmed) >= REMEMBERED:
             self._confirmed.clear()

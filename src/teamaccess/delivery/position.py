@@ -1,12 +1,12 @@
-"""Where an organization's ledger stands, and questions to a SpiceDB that stands at the same place."""
+"""An organization's ledger position, and questions to a SpiceDB at the same position."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.delivery.applications import newest
-from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least
+from teamaccess.delivery.applications import newest_confirmed
+from teamaccess.engine import MINIMIZE_LATENCY, Engine, Question, at_least_as_fresh
 from teamaccess.ledger.entry import APPLIED, HEAD, Entry, OnBehalf
 from teamaccess.ledger.errors import OtherHistory
 from teamaccess.relationships import ObjectReference, ledger_position, user
@@ -16,151 +16,158 @@ from teamaccess.storage import OrganizationId, UserId
 
 @dataclass(frozen=True)
 class LedgerPosition:
-    """The newest position of an organization that SpiceDB has confirmed, and when it held there."""
+    """The newest position of an organization that SpiceDB has confirmed, with its ZedToken."""
 
     organization: OrganizationId
     position: int
     hash: bytes
     zed_token: str | None
     stopped: str | None = None
-    """Why the position after it is refused for good, if it is."""
+    """Why SpiceDB refuses the next position for good, if it does."""
     proof: str = HEAD
-    """What SpiceDB is asked for at the newest position. A change asks for a permission that only its own
-    catalog's schema has (`Catalog.schema_proof`), which proves the schema together with the history."""
+    """The relation or permission that proves this position. A change uses the schema proof of its catalog
+    (`Catalog.schema_proof`), which proves the schema together with the history."""
 
     async def permitted(
         self,
         engine: Engine,
-        who: UserId,
+        user_id: UserId,
         permissions: Iterable[str],
         *,
         on: ObjectReference | None = None,
         or_later: bool = False,
     ) -> frozenset[str]:
-        """Return which permissions somebody has here, or on one of its objects."""
-        resource, asked = on or organization_object(self.organization), sorted(set(permissions))
-        questions = [Question(resource, permission, user(who)) for permission in asked]
+        """Return which permissions the user has in the organization, or `on` one of its objects."""
+        resource, names = on or organization_object(self.organization), sorted(set(permissions))
+        questions = [Question(resource, permission, user(user_id)) for permission in names]
         answers = await self.answers(engine, questions, or_later=or_later)
-        return frozenset(each for each, answer in zip(asked, answers, strict=True) if answer)
+        return frozenset(name for name, yes in zip(names, answers, strict=True) if yes)
 
     async def answers(
         self, engine: Engine, questions: Sequence[Question], *, or_later: bool = False
     ) -> list[bool]:
-        """Return yes or no to questions about this organization, as SpiceDB says it at this position.
+        """Return SpiceDB's answer to each question about this organization, at this position.
 
-        `or_later` is for who holds no lock, so that the ledger may have gone on. Raises OtherHistory for
-        a SpiceDB that stands elsewhere: nothing it says is about this organization as it is. Raises
-        SchemaMismatch for one that enforces another schema than the one that `proof` belongs to.
+        `or_later` is for callers without a lock, because the ledger may have grown meanwhile. Raises
+        OtherHistory if SpiceDB is not at this position, because its answers are then about another state.
+        Raises SchemaMismatch if SpiceDB enforces another schema than that of `proof`.
         """
         if self.position == 0 and not self.stopped:
-            # nothing was given here yet: whatever SpiceDB says is of another history
+            # the organization has given no access yet, so a yes would come from another history
             await self.prove_schema(engine)
             return [False] * len(questions)
-        places = self._places(or_later=or_later)
-        answers = await engine.answers([*questions, *places], at_least(self.zed_token))
-        if not self.stopped and places and not any(answers[len(questions) :]):
+        proofs = self._proofs(or_later=or_later)
+        answers = await engine.answers([*questions, *proofs], at_least_as_fresh(self.zed_token))
+        if not self.stopped and proofs and not any(answers[len(questions) :]):
             raise OtherHistory(organization=self.organization)
         return answers[: len(questions)]
 
     async def permitted_to_both(
         self,
         engine: Engine,
-        both: OnBehalf,
+        pair: OnBehalf,
         permissions: Iterable[str],
         guard: str,
         *,
         on: ObjectReference | None = None,
         or_later: bool = False,
     ) -> frozenset[str]:
-        """Return which permissions a member and the service account that acts for them both have.
+        """Return which permissions both the member and the service account have.
 
-        None without the guard, which the service account needs to act for anybody.
+        There are none if the service account lacks `guard`, the action required to act for a member.
         """
-        if not await self.permitted(engine, both.account, {guard}, or_later=or_later):
+        if not await self.permitted(engine, pair.account, {guard}, or_later=or_later):
             return frozenset()
-        asked = set(permissions)
-        account = await self.permitted(engine, both.account, asked, on=on, or_later=or_later)
-        return account & await self.permitted(engine, both.member, asked, on=on, or_later=or_later)
+        names = set(permissions)
+        account = await self.permitted(engine, pair.account, names, on=on, or_later=or_later)
+        return account & await self.permitted(engine, pair.member, names, on=on, or_later=or_later)
 
     async def prove(self, engine: Engine, *, or_later: bool = False) -> None:
-        """Return if SpiceDB stands at this position; raises OtherHistory and SchemaMismatch."""
+        """Return if SpiceDB is at this position. Raises OtherHistory and SchemaMismatch."""
         await self.answers(engine, [], or_later=or_later)
 
     async def prove_schema(self, engine: Engine) -> None:
-        """Return if SpiceDB enforces the schema that `proof` belongs to; raises SchemaMismatch."""
+        """Return if SpiceDB enforces the schema of `proof`. Raises SchemaMismatch."""
         if self.proof != HEAD:
-            await engine.answers([self._place(self.proof)])
+            await engine.answers([self._proof(self.proof)])
 
     async def is_newest(self, engine: Engine) -> bool:
-        """Return whether SpiceDB stands at this position at this moment, and at none after it."""
-        places = self._places(or_later=False)
-        return self.stopped is not None or not places or any(await engine.answers(places))
+        """Return whether this position is SpiceDB's head at this moment."""
+        proofs = self._proofs(or_later=False)
+        return self.stopped is not None or not proofs or any(await engine.answers(proofs))
 
-    def _places(self, *, or_later: bool) -> list[Question]:
-        """Return questions of which SpiceDB answers one with yes if it has the same history.
+    def _proofs(self, *, or_later: bool) -> list[Question]:
+        """Return questions of which SpiceDB answers at least one with yes if it has the same history.
 
-        Where the ledger has stopped, SpiceDB stands elsewhere, and only the schema can be proven.
+        If the ledger has stopped, SpiceDB is at another position, and only the schema can be proven.
         """
         if self.position == 0 or (self.stopped and self.proof == HEAD):
             return []
         names = (self.proof, APPLIED) if or_later else (self.proof,)
-        return [self._place(name) for name in names]
+        return [self._proof(name) for name in names]
 
-    def _place(self, name: str) -> Question:
-        here = organization_object(self.organization)
-        return Question(here, name, ledger_position(self.position, self.hash.hex()))
+    def _proof(self, name: str) -> Question:
+        resource = organization_object(self.organization)
+        return Question(resource, name, ledger_position(self.position, self.hash.hex()))
 
 
 @dataclass(frozen=True)
 class NoLedgerPosition(LedgerPosition):
-    """Where an organization would stand if it existed: SpiceDB is asked, and every answer is no."""
+    """The position of an organization that does not exist: SpiceDB is asked, and every answer is no."""
 
     async def answers(
         self, engine: Engine, questions: Sequence[Question], *, or_later: bool = False
     ) -> list[bool]:
-        """Return no to each question, at the cost of asking about an organization that exists."""
-        await engine.answers([*questions, *self._places(or_later=or_later)], MINIMIZE_LATENCY)
+        """Return no to each question.
+
+        SECURITY: it takes as long as for an existing organization, so that tenants cannot see each other.
+        """
+        await engine.answers([*questions, *self._proofs(or_later=or_later)], MINIMIZE_LATENCY)
         return [False] * len(questions)
 
 
 def position_before_creation(proof: str) -> LedgerPosition:
-    """Return where an organization stands that is still to be made: it proves the schema alone."""
+    """Return the position of an organization before its creation. It proves only the schema."""
     return LedgerPosition(OrganizationId("-"), 0, b"", None, proof=proof)
 
 
 async def position_of(session: AsyncSession, organization: OrganizationId) -> LedgerPosition | None:
     """Return the organization's newest position that SpiceDB has confirmed, None before the first."""
-    found = (await session.execute(newest(organization))).one_or_none()
-    return LedgerPosition(organization, *found) if found else None
+    row = (await session.execute(newest_confirmed(organization))).one_or_none()
+    return LedgerPosition(organization, *row) if row else None
 
 
-async def follows(engine: Engine, entries: Sequence[Entry]) -> None:
-    """Return if SpiceDB stands just before the entries, or has the first; raises OtherHistory.
+async def require_predecessor(engine: Engine, entries: Sequence[Entry]) -> None:
+    """Return if SpiceDB's head is the position before the entries, or if SpiceDB has the first entry.
 
-    Whoever writes them has to know: they would become the head of whatever history there is.
+    Raises OtherHistory otherwise. It must be called before a write, because the entries would become the
+    head of any history that SpiceDB has.
     """
     entry = entries[0]
-    here = organization_object(entry.organization)
+    organization = organization_object(entry.organization)
     if entry.position == 1:
-        await _nothing_precedes(engine, entries)
+        await _require_no_other_ledger(engine, entries)
         return
     before = ledger_position(entry.position - 1, entry.previous_hash.hex())
-    itself = ledger_position(entry.position, entry.hash.hex())
+    this_position = ledger_position(entry.position, entry.hash.hex())
     if not any(
-        await engine.answers([Question(here, HEAD, before), Question(here, APPLIED, itself)])
+        await engine.answers(
+            [Question(organization, HEAD, before), Question(organization, APPLIED, this_position)]
+        )
     ):
         raise OtherHistory(organization=entry.organization)
 
 
-async def _nothing_precedes(engine: Engine, entries: Sequence[Entry]) -> None:
-    """Return if SpiceDB knows no ledger of that name but this one; raises OtherHistory.
+async def _require_no_other_ledger(engine: Engine, entries: Sequence[Entry]) -> None:
+    """Return if SpiceDB has no other ledger of that organization. Raises OtherHistory otherwise.
 
-    It may remember an organization that a restored database has lost, with all who were in it.
+    SpiceDB may still have an organization that a restored database has lost, with all of its members.
     """
-    here = organization_object(entries[0].organization)
-    if not await engine.any(here, HEAD):
+    organization = organization_object(entries[0].organization)
+    if not await engine.has_any(organization, HEAD):
         return
-    positions = [ledger_position(each.position, each.hash.hex()) for each in entries]
-    first = Question(here, APPLIED, positions[0])
-    if not any(await engine.answers([first, *(Question(here, HEAD, each) for each in positions)])):
+    positions = [ledger_position(entry.position, entry.hash.hex()) for entry in entries]
+    first = Question(organization, APPLIED, positions[0])
+    heads = [Question(organization, HEAD, position) for position in positions]
+    if not any(await engine.answers([first, *heads])):
         raise OtherHistory(organization=entries[0].organization)

@@ -1,4 +1,4 @@
-"""How far ledgers have come, as one snapshot has it: nothing is locked and nothing brought in."""
+"""The progress of ledgers in one snapshot, without locks and without delivering anything."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,38 +18,41 @@ from teamaccess.storage import (
 
 @dataclass(frozen=True)
 class LedgerProgress:
-    """The newest position of an organization, and what of its ledger SpiceDB is not known to have."""
+    """The newest position of an organization, and how much of its ledger SpiceDB has confirmed."""
 
     organization: OrganizationId
     position: int
     hash: bytes
     decided_at: datetime
     confirmed: int
-    """The newest position that SpiceDB is known to have."""
+    """The newest position that SpiceDB has confirmed."""
     refusal: str | None
-    """What SpiceDB said to an entry that it will never take."""
+    """SpiceDB's reason for refusing an entry for good, if it did."""
     ended: bool
-    """Whether the organization is no more."""
+    """Whether the organization has ended."""
 
     @property
-    def settled(self) -> bool:
-        """Whether SpiceDB is known to have it all."""
+    def delivered(self) -> bool:
+        """Whether SpiceDB has confirmed the whole ledger."""
         return self.confirmed == self.position
 
 
 async def newest_progress(
     session: AsyncSession, organizations: Iterable[OrganizationId]
 ) -> list[LedgerProgress]:
-    """Return where the organizations stand, in the order of ids; ended ones too, unknown ones not."""
-    mine = LedgerApplication.organization_id == LedgerHead.organization_id
+    """Return the progress of the organizations in the order of ids.
+
+    Ended organizations are included. Unknown ones are left out.
+    """
+    of_this_ledger = LedgerApplication.organization_id == LedgerHead.organization_id
     confirmed = (
         select(func.max(LedgerApplication.position))
-        .where(mine, LedgerApplication.status.in_(DONE))
+        .where(of_this_ledger, LedgerApplication.status.in_(DONE))
         .scalar_subquery()
     )
     refusal = (
         select(func.min(LedgerApplication.refusal))
-        .where(mine, LedgerApplication.status == "refused")
+        .where(of_this_ledger, LedgerApplication.status == "refused")
         .scalar_subquery()
     )
     rows = await session.execute(

@@ -1,4 +1,4 @@
-"""What is left to the workers, and who of them has it."""
+"""The queue of the workers: organizations with pending entries, each leased to one worker at a time."""
 
 from datetime import timedelta
 
@@ -9,7 +9,7 @@ from sqlalchemy.orm import aliased
 from teamaccess.storage import DONE, LedgerApplication, OrganizationId
 
 HANDED_OVER = "teamaccess_ledger"
-"""The channel on which workers are told that something is left to them."""
+"""PostgreSQL's notification channel that wakes the workers when entries are handed over."""
 
 _other = aliased(LedgerApplication)
 _FIRST = update(LedgerApplication).where(
@@ -20,9 +20,9 @@ _FIRST = update(LedgerApplication).where(
     .scalar_subquery(),
 )
 DUE_NOW = _FIRST.values(due_at=func.clock_timestamp())
-PUT_OFF = _FIRST.values(due_at=func.clock_timestamp() + bindparam("pause"))
+POSTPONE = _FIRST.values(due_at=func.clock_timestamp() + bindparam("pause"))
 NOTIFY = select(func.pg_notify(HANDED_OVER, bindparam("organization")))
-TAKE_UP = text("""
+CLAIM_DUE = text("""
 WITH RECURSIVE open AS (
   (SELECT organization_id, position FROM ledger_applications
    WHERE status NOT IN ('applied', 'skipped') AND organization_id > :after
@@ -46,33 +46,34 @@ FROM taken WHERE applications.organization_id = taken.organization_id
   AND applications.position = taken.position
 RETURNING applications.organization_id, attempts
 """)
-"""The first open entry stands for all of its organization: who has that one brings in the rest. The index
-leads from one organization's first to the next one's, however many entries wait behind each."""
+"""The first open entry stands for its organization: the worker that claims it delivers the rest too. The
+index leads from the first entry of one organization to that of the next, however many entries follow
+each."""
 
 
 async def hand_over(
     connection: AsyncConnection | AsyncSession, organization: OrganizationId
 ) -> None:
-    """Leave what is pending to the workers, from now on, and tell them."""
+    """Leave the organization's pending entries to the workers, and wake them."""
     await connection.execute(DUE_NOW, {"organization": organization})
     await connection.execute(NOTIFY, {"organization": organization})
 
 
-async def take_up(
+async def claim_due(
     connection: AsyncConnection, most: int, lease: timedelta, after: str = ""
 ) -> list[tuple[OrganizationId, int]]:
-    """Return organizations with something due, and how often that was taken up by now.
+    """Claim at most `most` organizations with due entries. Return them with their number of attempts.
 
-    They are the next ones `after` an id, in the order of their ids. For the time of the lease no other
-    worker gets them; after it any may.
+    They are the next ones after the id `after`, in the order of ids. No other worker gets them during the
+    lease.
     """
-    names = {"after": after, "most": most, "lease": lease}
-    rows = await connection.execute(TAKE_UP, names)
+    parameters = {"after": after, "most": most, "lease": lease}
+    rows = await connection.execute(CLAIM_DUE, parameters)
     return sorted((OrganizationId(row.organization_id), row.attempts) for row in rows)
 
 
-async def put_off(
+async def postpone(
     connection: AsyncConnection, organization: OrganizationId, pause: timedelta
 ) -> None:
-    """Let what is pending rest for so long."""
-    await connection.execute(PUT_OFF, {"organization": organization, "pause": pause})
+    """Make the organization's pending entries due after the pause."""
+    await connection.execute(POSTPONE, {"organization": organization, "pause": pause})

@@ -1,4 +1,4 @@
-"""Bring in what requests had to leave behind."""
+"""The relay: the part of a worker that delivers the entries that requests left pending."""
 
 import asyncio
 import random
@@ -11,7 +11,7 @@ import structlog
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
-from teamaccess.common.cancellation import should_continue
+from teamaccess.common.process import should_continue
 from teamaccess.delivery import queue
 from teamaccess.delivery.applier import Applier
 from teamaccess.engine import EngineRefused, EngineUnavailable
@@ -21,30 +21,33 @@ from teamaccess.storage import OrganizationId
 
 log = structlog.get_logger()
 
-CHANCE = random.SystemRandom()
+RANDOM = random.SystemRandom()
 LEASE = timedelta(seconds=15)
-"""How long what a worker has taken up is left to it; nothing is lost if it dies or comes back late."""
+"""How long a worker keeps a claimed organization to itself. Nothing is lost if the worker dies or is
+late."""
 ATTEMPT_SECONDS = 10.0
 POLL_SECONDS = 1.0
-AT_ONCE = 32
+ORGANIZATIONS_AT_ONCE = 32
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 5.0
 OUTAGES = (EngineUnavailable, SQLAlchemyError, *DRIVER_ERRORS, OSError, TimeoutError)
-"""What passes by itself or by an operator's hand. To listen, the driver is used past SQLAlchemy."""
+"""Failures that pass by themselves or that an operator fixes. They include the driver's own errors,
+because listening uses the driver without SQLAlchemy."""
 
 
 class Relay:
-    """Retries what is pending until SpiceDB has it, as long as that takes.
+    """Delivers pending entries, and retries until SpiceDB has them.
 
-    Any number of relays may run side by side: each organization is one's at a time. Told at once of what
-    is handed over, and looking every second for what nobody told of.
+    Any number of relays may run at the same time. Each organization belongs to one relay at a time. A
+    relay is notified of entries that are handed over, and polls every second for others.
     """
 
-    def __init__(self, applier: Applier, marks: AsyncEngine) -> None:
-        self._applier, self._marks = applier, marks
+    def __init__(self, applier: Applier, status_pool: AsyncEngine) -> None:
+        self._applier, self._status_pool = applier, status_pool
         self._woken = asyncio.Event()
         self._after = ""
-        """The organization that was reached: they have their turns, so that none keeps out another."""
+        """The last claimed organization. The next round continues after it, so that all get their
+        turns."""
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -58,45 +61,45 @@ class Relay:
                 await asyncio.sleep(POLL_SECONDS)
 
     async def _round(self) -> None:
-        """Bring in what is due, or wait until something is."""
+        """Deliver the entries that are due, or wait until some are."""
         self._woken.clear()
         after, self._after = self._after, ""
-        async with self._marks.begin() as connection:
-            taken = await queue.take_up(connection, AT_ONCE, LEASE, after)
-        if len(taken) == AT_ONCE:
+        async with self._status_pool.begin() as connection:
+            taken = await queue.claim_due(connection, ORGANIZATIONS_AT_ONCE, LEASE, after)
+        if len(taken) == ORGANIZATIONS_AT_ONCE:
             self._after, _ = taken[-1]
-        await asyncio.gather(*(self._bring_in(*each) for each in taken))
+        await asyncio.gather(*(self._deliver(*claimed) for claimed in taken))
         if not taken and not after:
             with suppress(TimeoutError):
                 async with asyncio.timeout(POLL_SECONDS):
                     await self._woken.wait()
 
-    async def _bring_in(self, organization: OrganizationId, attempts: int) -> None:
-        """Apply what is pending there; the trouble of one organization stays its own."""
+    async def _deliver(self, organization: OrganizationId, attempts: int) -> None:
+        """Apply the organization's pending entries. A failure does not affect other organizations."""
         try:
             async with asyncio.timeout(ATTEMPT_SECONDS):
                 await self._applier.catch_up(organization)
         except OUTAGES as cause:
             log.warning("delivery_postponed", organization=organization, cause=repr(cause))
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
         except EngineRefused:
-            pass  # stopped, which is kept and was said
+            pass  # the organization has stopped; the applier has recorded and logged it
         except OtherHistory as other:
             log.error("other_history_found", organization=organization, cause=str(other))
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
         except Exception:
             log.exception("delivery_failed", organization=organization)
-            await self._put_off(organization, attempts)
+            await self._postpone(organization, attempts)
 
-    async def _put_off(self, organization: OrganizationId, attempts: int) -> None:
-        with suppress(*OUTAGES):  # then its lease runs out
-            async with self._marks.begin() as connection:
-                await queue.put_off(connection, organization, pause(attempts))
+    async def _postpone(self, organization: OrganizationId, attempts: int) -> None:
+        with suppress(*OUTAGES):  # then the lease runs out instead
+            async with self._status_pool.begin() as connection:
+                await queue.postpone(connection, organization, retry_delay(attempts))
 
     @asynccontextmanager
     async def _listening(self) -> AsyncIterator[None]:
-        """Be woken by whoever hands something over."""
-        async with self._marks.connect() as connection:
+        """Listen for notifications of entries that are handed over."""
+        async with self._status_pool.connect() as connection:
             raw: Any = (await connection.get_raw_connection()).driver_connection
             await raw.add_listener(queue.HANDED_OVER, self._wake)
             try:
@@ -109,10 +112,10 @@ class Relay:
         self._woken.set()
 
 
-def pause(attempts: int) -> timedelta:
-    """Return how long to wait after so many attempts: longer and longer, up to a limit, with jitter.
+def retry_delay(attempts: int) -> timedelta:
+    """Return the delay before the next attempt: exponential backoff with a limit and jitter.
 
-    So many workers do not knock at a recovering engine together.
+    The jitter keeps many workers from reaching a recovering engine at the same moment.
     """
     longest = min(FIRST_PAUSE_SECONDS * 2 ** min(attempts, 10), LONGEST_PAUSE_SECONDS)
-    return timedelta(seconds=longest * CHANCE.uniform(0.5, 1.0))
+    return timedelta(seconds=longest * RANDOM.uniform(0.5, 1.0))

@@ -1,4 +1,4 @@
-"""How the ledgers stand altogether: what an operator looks at, and a monitor."""
+"""The status of all ledgers, for operators and monitoring."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,12 +18,12 @@ from teamaccess.storage import (
     Reconciliation,
 )
 
-MOST_TOLD = 1000
-"""Organizations that are told one by one; more of them have one cause."""
+MOST_ORGANIZATIONS = 1000
+"""Organizations that are listed one by one. If there are more, they have one cause."""
 
 
 @dataclass(frozen=True)
-class Stopped:
+class StoppedOrganization:
     """An organization whose next entry SpiceDB refuses for good."""
 
     organization: OrganizationId
@@ -34,44 +34,45 @@ class Stopped:
 
 @dataclass(frozen=True)
 class OpenFindings:
-    """What is open of one kind of findings."""
+    """The open findings of one kind."""
 
     kind: FindingKind
     count: int
     concerned: int
-    """How many organizations they are about, perhaps some that only SpiceDB knows."""
+    """The number of organizations with such findings. Some may exist only in SpiceDB."""
     organizations: list[str]
-    """The first of them."""
+    """The first of these organizations."""
 
 
 @dataclass(frozen=True)
 class LedgerStatus:
-    """What waits, what has stopped, and what was found."""
+    """The pending positions, the stopped organizations and the open findings."""
 
     pending: int
-    """Positions that SpiceDB has not confirmed; a healthy deployment has those of this very moment."""
+    """Positions that SpiceDB has not confirmed. A healthy deployment has only those of this moment."""
     oldest_pending_seconds: float
-    stopped: list[Stopped]
+    stopped: list[StoppedOrganization]
     findings: list[OpenFindings]
-    """Of every kind of which some are open."""
+    """One item for each kind with open findings."""
     unchecked_organizations: int
-    """Organizations that were never compared with SpiceDB."""
+    """Organizations that were never reconciled."""
     oldest_check_seconds: float
-    """How long ago the organization was compared whose turn is next."""
+    """Seconds since the oldest of the organizations' last reconciliations."""
 
     @property
     def open_findings(self) -> int:
-        """How many findings are open, of whatever kind."""
-        return sum(each.count for each in self.findings)
+        """The number of open findings of all kinds."""
+        return sum(finding.count for finding in self.findings)
 
 
 async def ledger_status(session: AsyncSession) -> LedgerStatus:
-    """Return how the ledgers stand; a few queries on indexes that are small when all is well."""
+    """Return the status of all ledgers. The queries use indexes that are small if all is well."""
     pending = (await session.execute(PENDING)).one()
     checks = (await session.execute(CHECKS)).one()
-    stopped = [Stopped(*row) for row in await session.execute(STOPPED)]
+    stopped = [StoppedOrganization(*row) for row in await session.execute(STOPPED)]
     findings = [
-        OpenFindings(FindingKind(kind), *found) for kind, *found in await session.execute(FINDINGS)
+        OpenFindings(FindingKind(kind), *counts)
+        for kind, *counts in await session.execute(FINDINGS)
     ]
     return LedgerStatus(
         pending.positions,
@@ -105,7 +106,7 @@ STOPPED = (
     .join(LedgerEntry, SAME_POSITION)
     .where(LedgerApplication.status == ApplicationStatus.REFUSED)
     .order_by(LedgerEntry.decided_at)
-    .limit(MOST_TOLD)
+    .limit(MOST_ORGANIZATIONS)
 )
 _CONCERNED = Finding.organization_id.distinct()
 FINDINGS = (
@@ -113,7 +114,7 @@ FINDINGS = (
         Finding.kind,
         func.count(),
         func.count(_CONCERNED),
-        func.array_agg(_CONCERNED, type_=ARRAY(Text))[1:MOST_TOLD],
+        func.array_agg(_CONCERNED, type_=ARRAY(Text))[1:MOST_ORGANIZATIONS],
     )
     .where(Finding.resolved_at.is_(None))
     .group_by(Finding.kind)

@@ -1,10 +1,10 @@
-"""Entries that SpiceDB refuses for good, and the ways out."""
+"""Stopped organizations: record a refused entry, and retry or skip it."""
 
 from sqlalchemy import bindparam, func, update
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
 from teamaccess.delivery import queue
-from teamaccess.delivery.applications import entries
+from teamaccess.delivery.applications import select_entries
 from teamaccess.ledger.entry import Entry
 from teamaccess.ledger.errors import PositionRefused
 from teamaccess.relationships import InvalidRelationship
@@ -25,7 +25,7 @@ RETRY = _OF.where(LedgerApplication.status == ApplicationStatus.REFUSED).values(
 )
 
 
-async def refuse(connection: AsyncConnection, refused: PositionRefused) -> None:
+async def stop(connection: AsyncConnection, refused: PositionRefused) -> None:
     """Stop the organization at this position."""
     await connection.execute(
         REFUSE,
@@ -37,14 +37,14 @@ async def refuse(connection: AsyncConnection, refused: PositionRefused) -> None:
     )
 
 
-async def refused(session: AsyncSession, organization: OrganizationId) -> Entry | None:
-    """Return the entry that stops the organization, None where none does; its updates may be unreadable.
+async def stopping_entry(session: AsyncSession, organization: OrganizationId) -> Entry | None:
+    """Return the entry that stops the organization, None if the organization has not stopped.
 
-    They are left out then.
+    Unreadable updates are left out.
     """
     row = (
         await session.execute(
-            entries(organization)
+            select_entries(organization)
             .where(LedgerApplication.status == ApplicationStatus.REFUSED)
             .limit(1)
         )
@@ -58,13 +58,13 @@ async def refused(session: AsyncSession, organization: OrganizationId) -> Entry 
 
 
 async def retry_entry(session: AsyncSession, organization: OrganizationId) -> None:
-    """Let what was refused be sent again, now."""
+    """Make the refused entry pending again, and hand it over to the workers."""
     await session.execute(RETRY, {"organization": organization})
     await queue.hand_over(session, organization)
 
 
 async def skip_entry(session: AsyncSession, entry: Entry, token: str) -> None:
-    """Keep that the entry was given up, and let what waits behind it follow, now."""
+    """Record that the entry was skipped, and hand the entries after it over to the workers."""
     skipped = {"organization": entry.organization, "at": entry.position, "token": token}
     await session.execute(SKIP, skipped)
     await queue.hand_over(session, entry.organization)

@@ -1,4 +1,4 @@
-"""Sends writes to SpiceDB: what waits at the same time travels together."""
+"""Send writes to SpiceDB. Writes that wait at the same time travel in one batch."""
 
 import asyncio
 from collections import deque
@@ -15,30 +15,30 @@ from teamaccess.relationships import Relationship, Touch, Update
 from teamaccess.storage import OrganizationId, RunKind
 
 LARGEST_WRITE = 1000
-"""Updates that SpiceDB takes in one write, markers included."""
+"""Updates that SpiceDB accepts in one write, including markers."""
 MOST_POSITIONS = 100
-"""Each adds to the write's metadata, of which SpiceDB takes 64 KiB."""
+"""Positions in one write. Each adds to the write's metadata, and SpiceDB accepts 64 KiB of it."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """Consecutive positions of one organization, which arrive together or not at all."""
+    """Consecutive positions of one organization, which are applied together or not at all."""
 
     entries: tuple[Entry, ...]
 
     @property
     def organization(self) -> OrganizationId:
-        """Whose positions they are."""
+        """The organization of the positions."""
         return self.entries[0].organization
 
     @property
     def last(self) -> Entry:
-        """The newest of them."""
+        """The newest entry."""
         return self.entries[-1]
 
     @cached_property
     def updates(self) -> tuple[Update, ...]:
-        """What they come to: of several updates of one relationship the last one counts."""
+        """The net updates. If several update the same relationship, the last one counts."""
         net = {
             update.relationship.identity: update
             for entry in self.entries
@@ -52,16 +52,16 @@ class Write:
 
     @property
     def size(self) -> int:
-        """How many of the updates that SpiceDB takes at once it makes."""
+        """The number of updates in SpiceDB's write, including markers."""
         return len(self.updates) + len(self.entries)
 
-    def alone(self) -> Iterator["Write"]:
+    def split(self) -> Iterator["Write"]:
         """Yield each position as a write of its own."""
         return (Write((entry,)) for entry in self.entries)
 
 
-def merged(entries: Iterable[Entry]) -> Iterator[Write]:
-    """Put consecutive positions of one organization into as few writes as they fit in."""
+def merge_entries(entries: Iterable[Entry]) -> Iterator[Write]:
+    """Yield consecutive positions of one organization in as few writes as possible."""
     write: Write | None = None
     for entry in entries:
         longer = Write((*write.entries, entry)) if write else Write((entry,))
@@ -73,8 +73,8 @@ def merged(entries: Iterable[Entry]) -> Iterator[Write]:
         yield write
 
 
-def fits(writes: Sequence[Write], another: Write) -> bool:
-    """Whether another organization's write can travel with these."""
+def fits_together(writes: Sequence[Write], another: Write) -> bool:
+    """Return whether the write fits into one batch with the others."""
     together = [*writes, another]
     return (
         sum(write.size for write in together) <= LARGEST_WRITE
@@ -82,10 +82,10 @@ def fits(writes: Sequence[Write], another: Write) -> bool:
     )
 
 
-def of_run(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str, Any]:
-    """Return what Watch tells of a write that belongs to runs, by organization.
+def run_metadata(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str, Any]:
+    """Return the metadata of a write that belongs to runs. `runs` maps organizations to run numbers.
 
-    It is for whoever reads Watch. The watcher believes the rows of the runs, and none of this.
+    The metadata is for people who read Watch. The watcher trusts only the rows of the runs.
     """
     named = [
         {"organization": organization, "run": str(run), "request_id": request_id}
@@ -94,28 +94,28 @@ def of_run(kind: RunKind, runs: Mapping[str, int], request_id: str) -> dict[str,
     return {"teamaccess": {kind.value: named}}
 
 
-def metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
-    """Return what SpiceDB's Watch tells of a write of ours.
+def write_metadata(entries: Iterable[Entry], *, ahead: bool = False) -> dict[str, Any]:
+    """Return the metadata of a write, which SpiceDB's Watch reports.
 
-    `ahead` says that it is sent before its turn, and will be again.
+    With `ahead`, the entries are sent before their turn, and will be sent again in their turn.
     """
-    return {"teamaccess": {"ahead" if ahead else "changes": [each.origin for each in entries]}}
+    return {"teamaccess": {"ahead" if ahead else "changes": [entry.origin for entry in entries]}}
 
 
-AT_ONCE = 2
-"""Writes under way. More of them only make SpiceDB's transactions fail to serialize; meanwhile others
-gather, and one transaction for many organizations costs little more than one for one."""
+BATCHES_AT_ONCE = 2
+"""Batches under way. With more, SpiceDB's transactions would fail to serialize. Meanwhile other writes
+gather, and a transaction for many organizations costs little more than a transaction for one."""
 
-Mark = Callable[[Sequence[Write], str], Awaitable[None]]
-"""Keeps that writes have arrived, and the ZedToken at which they have."""
+RecordArrival = Callable[[Sequence[Write], str], Awaitable[None]]
+"""Records that SpiceDB has the writes, with their ZedToken."""
 
-Permit = Callable[[Entry], Awaitable[None]]
-"""Keeps that the marker of an entry will be renewed, before it is."""
+PermitRenewal = Callable[[Entry], Awaitable[None]]
+"""Records that the marker of an entry will be renewed, before the renewal."""
 
 
 @dataclass(eq=False)
-class Sending:
-    """A write on its way, and whoever waits for its ZedToken."""
+class QueuedWrite:
+    """A write in the queue, with a future for its ZedToken."""
 
     write: Write
     token: asyncio.Future[str] = field(
@@ -123,104 +123,111 @@ class Sending:
     )
 
     def arrived(self, token: str) -> None:
-        """Tell whoever still waits."""
+        """Return the ZedToken to the waiting caller, if it still waits."""
         if not self.token.done():
             self.token.set_result(token)
 
     def failed(self, failure: Exception) -> None:
-        """Tell whoever still waits."""
+        """Raise the failure in the waiting caller, if it still waits."""
         if not self.token.done():
             self.token.set_exception(failure)
 
 
 class Writer:
-    """Sends each write once it can, together with those that wait beside it.
+    """Sends each write as soon as possible, in one batch with other waiting writes.
 
-    One SpiceDB transaction takes the writes of many organizations. Where it does not take them all, each
-    is sent alone, so that nobody suffers for another's.
+    A batch is one SpiceDB transaction with the writes of many organizations. If SpiceDB refuses it, each
+    write is sent alone, so that no organization suffers from another's write.
     """
 
-    def __init__(self, engine: Engine, mark: Mark, permit_renewal: Permit) -> None:
-        self._engine, self._mark, self._permit_renewal = engine, mark, permit_renewal
-        self._waiting: deque[Sending] = deque()
+    def __init__(
+        self, engine: Engine, record_arrival: RecordArrival, permit_renewal: PermitRenewal
+    ) -> None:
+        self._engine = engine
+        self._record_arrival, self._permit_renewal = record_arrival, permit_renewal
+        self._waiting: deque[QueuedWrite] = deque()
         self._sending: set[asyncio.Task[None]] = set()
 
     async def send(self, write: Write) -> str:
-        """Return the ZedToken at which it holds, once that is kept.
+        """Send the write, and return its ZedToken once the arrival is recorded.
 
-        Raises EngineUnavailable where nobody knows whether it does, EngineRefused where it never will.
-        Who stops waiting does not stop what is on its way.
+        Raises EngineUnavailable if the outcome is unknown, EngineRefused if SpiceDB refuses it for good.
+        A caller that stops waiting does not stop a write that is under way.
         """
-        sending = Sending(write)
-        self._waiting.append(sending)
-        if len(self._sending) < AT_ONCE:
-            task = asyncio.create_task(self._work())
+        queued = QueuedWrite(write)
+        self._waiting.append(queued)
+        if len(self._sending) < BATCHES_AT_ONCE:
+            task = asyncio.create_task(self._send_batches())
             self._sending.add(task)
             task.add_done_callback(self._sending.discard)
-        return await sending.token
+        return await queued.token
 
     async def close(self) -> None:
-        """Wait for what is on its way."""
+        """Wait for the writes that are under way."""
         while self._sending:
             await asyncio.wait(self._sending)
 
-    async def _work(self) -> None:
-        while together := self._take():
+    async def _send_batches(self) -> None:
+        while batch := self._next_batch():
             try:
-                await self._send(together)
+                await self._send(batch)
             except Exception as failure:
-                for each in together:
-                    each.failed(failure)
+                for queued in batch:
+                    queued.failed(failure)
 
-    def _take(self) -> list[Sending]:
-        taken: list[Sending] = []
+    def _next_batch(self) -> list[QueuedWrite]:
+        batch: list[QueuedWrite] = []
         while self._waiting:
             following = self._waiting.popleft()
             if following.token.done():
-                continue  # nobody waits for it any more
-            if taken and not fits([each.write for each in taken], following.write):
+                continue  # its caller no longer waits
+            if batch and not fits_together([queued.write for queued in batch], following.write):
                 self._waiting.appendleft(following)
                 break
-            taken.append(following)
-        return taken
+            batch.append(following)
+        return batch
 
-    async def _send(self, together: list[Sending]) -> None:
-        writes = [each.write for each in together]
+    async def _send(self, batch: list[QueuedWrite]) -> None:
+        writes = [queued.write for queued in batch]
         try:
             token = await self._write(writes)
         except (AlreadyThere, EngineRefused) as answer:
-            await self._ask_each(together, answer)
+            await self._send_each_alone(batch, answer)
             return
-        await self._mark(writes, token)
-        for each in together:
-            each.arrived(token)
+        await self._record_arrival(writes, token)
+        for queued in batch:
+            queued.arrived(token)
 
-    async def _ask_each(
-        self, together: list[Sending], answer: AlreadyThere | EngineRefused
+    async def _send_each_alone(
+        self, batch: list[QueuedWrite], answer: AlreadyThere | EngineRefused
     ) -> None:
-        """Some of it is there already, or refused; alone, each position learns what it is."""
-        only_one = len(together) == len(together[0].write.entries) == 1
-        for each in together:
+        """Send each position of a refused batch alone, to learn which one exists or is refused."""
+        only_one = len(batch) == len(batch[0].write.entries) == 1
+        for queued in batch:
             token = ""
             try:
-                for write in each.write.alone():
-                    token = await self._alone(write, answer if only_one else None)
-                    await self._mark([write], token)
-                each.arrived(token)
+                for write in queued.write.split():
+                    token = await self._send_position(write, answer if only_one else None)
+                    await self._record_arrival([write], token)
+                queued.arrived(token)
             except Exception as failure:
-                each.failed(failure)
+                queued.failed(failure)
 
-    async def _alone(self, write: Write, answer: AlreadyThere | EngineRefused | None) -> str:
-        """Return the token of a single position, given what SpiceDB answered to it, if it did."""
+    async def _send_position(
+        self, write: Write, answer: AlreadyThere | EngineRefused | None
+    ) -> str:
+        """Return the ZedToken of a single position. `answer` is SpiceDB's answer to it, if known."""
         try:
             if answer is not None:
                 raise answer
             return await self._write([write])
         except AlreadyThere:
-            # SpiceDB also says so of a marker whose 30 days are over and that nobody has cleared
-            # away yet; that one is renewed, which gives a token as well.
+            # SpiceDB answers the same for an expired marker that its garbage collection has not removed
+            # yet. Such a marker is renewed, which gives a token as well.
             marker = write.last.marker(datetime.now(UTC))
-            return await self._engine.find(marker) or await self._renew(write.last, marker)
+            return await self._engine.find_zed_token(marker) or await self._renew(
+                write.last, marker
+            )
         except EngineRefused as refused:
             position = write.last.position
             raise PositionRefused(
@@ -229,12 +236,12 @@ class Writer:
 
     async def _renew(self, entry: Entry, marker: Relationship) -> str:
         await self._permit_renewal(entry)
-        return await self._engine.write([Touch(marker)], metadata=metadata([entry]))
+        return await self._engine.write([Touch(marker)], metadata=write_metadata([entry]))
 
     async def _write(self, writes: Sequence[Write]) -> str:
         now = datetime.now(UTC)
         return await self._engine.write(
             [update for write in writes for update in write.updates],
             create=[marker for write in writes for marker in write.markers(now)],
-            metadata=metadata(entry for write in writes for entry in write.entries),
+            metadata=write_metadata(entry for write in writes for entry in write.entries),
         )

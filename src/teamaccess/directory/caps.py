@@ -4,7 +4,7 @@ from sqlalchemy import Select, func, select
 
 from teamaccess.changes import OrganizationChange
 from teamaccess.common.errors import Conflict
-from teamaccess.ledger.session import UPDATES_IN_ANY_CASE
+from teamaccess.ledger.session import MAX_UPDATES_OF_ONE_SUBJECT
 from teamaccess.storage import Channel
 
 OF_THE_ORGANIZATION = ("objects", "grants", "members")
@@ -55,4 +55,4 @@ def _has_room(change: OrganizationChange, limit: str, most: int) -> bool:
         return False
     position, count = earlier
     positions = change.position_of(organization) - position + 1  # one for this change
-    return positions > 0 and count + positions * UPDATES_IN_ANY_CASE <= most
+    return positions > 0 and count + positions * MAX_UPDATES_OF_ONE_SUBJECT <= most

@@ -56,7 +56,7 @@ async def expire_roles(change: Change, organization: OrganizationId, most: int) 
     )
     count = 0
     for member in members:
-        for ended in member.end_what_has_ended(change.now):
+        for ended in member.remove_expired_roles(change.now):
             details = RoleEnded(role=ended.role, expires_at=ended.expires_at)
             await record(change, details, organization, member.user_id)
             count += 1

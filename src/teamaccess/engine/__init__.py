@@ -1,13 +1,13 @@
-"""The only room that speaks to SpiceDB."""
+"""The only package that speaks to SpiceDB."""
 
 from authzed.api.v1 import Consistency
 
-from teamaccess.engine.bulk import IMPORT, Objects, StoredRelationship
+from teamaccess.engine.bulk import MAX_IMPORT, ObjectFilter, StoredRelationship
 from teamaccess.engine.client import Engine, Question
 from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     MINIMIZE_LATENCY,
-    at_least,
+    at_least_as_fresh,
     exact_snapshot,
 )
 from teamaccess.engine.errors import (
@@ -16,25 +16,25 @@ from teamaccess.engine.errors import (
     EngineUnavailable,
     SchemaMismatch,
 )
-from teamaccess.engine.sandbox import sandbox
-from teamaccess.engine.watch import Observed, TooLarge
+from teamaccess.engine.sandbox import open_sandbox
+from teamaccess.engine.watch import ObservedWrite, TooLarge
 
 __all__ = [
     "FULLY_CONSISTENT",
-    "IMPORT",
+    "MAX_IMPORT",
     "MINIMIZE_LATENCY",
     "AlreadyThere",
     "Consistency",
     "Engine",
     "EngineRefused",
     "EngineUnavailable",
-    "Objects",
-    "Observed",
+    "ObjectFilter",
+    "ObservedWrite",
     "Question",
     "SchemaMismatch",
     "StoredRelationship",
     "TooLarge",
-    "at_least",
+    "at_least_as_fresh",
     "exact_snapshot",
-    "sandbox",
+    "open_sandbox",
 ]

@@ -1,4 +1,4 @@
-"""What SpiceDB holds, in pages: for who compares or replaces all of it."""
+"""Bulk reads and imports, for comparing or replacing everything that SpiceDB holds."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -11,29 +11,29 @@ from teamaccess.engine.convert import fill_message
 from teamaccess.relationships import Relationship
 from teamaccess.relationships.relationship import format_instant
 
-PAGE = 1000
-"""Relationships in one message: even of the longest ids a page stays under gRPC's 4 MiB."""
+PAGE_SIZE = 1000
+"""Relationships in one message. Even with the longest ids, a page stays below gRPC's limit of 4 MiB."""
 PAGE_SECONDS = 30.0
-"""How long one page may take; how many there are nobody knows before."""
-IMPORT = 10_000
-"""Relationships in one import. It is one transaction, which Watch tells in one message: even of the
-longest ids that stays under gRPC's 4 MiB, which whoever watches takes unless they say otherwise."""
+"""How long one page may take. The number of pages is unknown, so there is no limit for all of them."""
+MAX_IMPORT = 10_000
+"""Relationships in one import. An import is one transaction, and Watch reports it in one message. Even
+with the longest ids, that message stays below 4 MiB, gRPC's default limit for those who watch."""
 IMPORT_SECONDS = 30.0
-"""How long one import may take; SpiceDB ends a stream on which it has said nothing for so long."""
+"""How long one import may take. After 30 seconds without a message, SpiceDB ends a stream."""
 
 
-class Objects(NamedTuple):
-    """Objects of one type: all of them, one, or those whose ids begin with a prefix."""
+class ObjectFilter(NamedTuple):
+    """Selects objects of one type: all of them, one, or those whose ids begin with a prefix."""
 
     type: str
     id: str = ""
     prefix: str = ""
     relation: str = ""
-    """Only what is held through this relation, if it is given."""
+    """Selects only relationships of this relation, if given."""
 
     @property
     def filter(self) -> RelationshipFilter:
-        """Their relationships, as SpiceDB is asked for them."""
+        """The filter of their relationships as SpiceDB's message."""
         return RelationshipFilter(
             resource_type=self.type,
             optional_resource_id=self.id,
@@ -43,43 +43,45 @@ class Objects(NamedTuple):
 
 
 class StoredRelationship(NamedTuple):
-    """A relationship that SpiceDB holds, as text: it may be one that our vocabulary has no place for."""
+    """A relationship that SpiceDB holds, as text. Our vocabulary may be unable to express it."""
 
     resource_id: str
     relation: str
     text: str
 
 
-def requests_of(relationships: Sequence[Relationship]) -> Iterator[ImportBulkRelationshipsRequest]:
-    """Yield the messages of one import, a page each."""
-    for start in range(0, len(relationships), PAGE):
+def import_requests(
+    relationships: Sequence[Relationship],
+) -> Iterator[ImportBulkRelationshipsRequest]:
+    """Yield the messages of one import, one for each page."""
+    for start in range(0, len(relationships), PAGE_SIZE):
         request = ImportBulkRelationshipsRequest()
-        for relationship in relationships[start : start + PAGE]:
+        for relationship in relationships[start : start + PAGE_SIZE]:
             fill_message(request.relationships.add(), relationship)
         yield request
 
 
-def page_of(messages: Iterable[RelationshipMessage]) -> list[StoredRelationship]:
-    """Return a page in our text form."""
+def stored_relationships(messages: Iterable[RelationshipMessage]) -> list[StoredRelationship]:
+    """Return the relationships of a page in our text form."""
     return [
-        StoredRelationship(message.resource.object_id, message.relation, text_of(message))
+        StoredRelationship(message.resource.object_id, message.relation, relationship_text(message))
         for message in messages
     ]
 
 
-def text_of(message: RelationshipMessage) -> str:
-    """Return the text form, which `Relationship` prints and parses; what it cannot say is marked."""
+def relationship_text(message: RelationshipMessage) -> str:
+    """Return the text form of `Relationship`, with a caveat in brackets if there is one."""
     resource, subject = message.resource, message.subject
-    who, userset = subject.object, subject.optional_relation
+    subject_object, userset = subject.object, subject.optional_relation
     text = (
         f"{resource.object_type}:{resource.object_id}#{message.relation}"
-        f"@{who.object_type}:{who.object_id}"
+        f"@{subject_object.object_type}:{subject_object.object_id}"
     )
     if userset:
         text = f"{text}#{userset}"
     if message.HasField("optional_caveat"):
         text = f"{text}[{message.optional_caveat.caveat_name}]"
     if message.HasField("optional_expires_at"):
-        end = message.optional_expires_at.ToDatetime()
-        text = f"{text}[expiration:{format_instant(end)}]"
+        expiration = message.optional_expires_at.ToDatetime()
+        text = f"{text}[expiration:{format_instant(expiration)}]"
     return text

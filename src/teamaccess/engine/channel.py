@@ -1,4 +1,4 @@
-"""How SpiceDB is reached."""
+"""The gRPC channel to SpiceDB."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,8 @@ from pathlib import Path
 import grpc
 from grpc.aio import Channel
 
-# SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call of ours may
-# be sent again: reads change nothing, and a replayed write meets its own marker.
+# SpiceDB closes connections after 30 seconds, and a call may meet that moment. Every call is safe to
+# retry: reads change nothing, and a repeated write is refused because of its marker.
 RETRY = json.dumps(
     {
         "methodConfig": [
@@ -26,15 +26,15 @@ RETRY = json.dumps(
 )
 
 LARGEST_MESSAGE = 32 * 1024 * 1024
-"""What SpiceDB may tell at once: Watch has all that one write changed in one message, and an import by
-somebody else may be large."""
+"""Bytes of one message from SpiceDB. Watch reports each write in one message, and somebody else's import
+may be large."""
 
 
 def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel:
-    """Return a channel; nothing is sent yet.
+    """Return a channel without connecting.
 
-    It is encrypted where a certificate authority is named, or by `tls` alone: then gRPC's own list of
-    public authorities counts. The settings decide where plaintext is allowed.
+    With `tls_ca` or `tls` it is encrypted. Without `tls_ca`, gRPC's own list of public authorities is
+    used. The settings decide where plaintext is allowed.
     """
     options = [
         ("grpc.service_config", RETRY),
@@ -43,7 +43,7 @@ def channel(endpoint: str, tls_ca: Path | None, *, tls: bool = False) -> Channel
         ("grpc.max_receive_message_length", LARGEST_MESSAGE),
     ]
     if tls_ca is None and not tls:
-        # SECURITY: a proxy that the environment names would read the key
+        # SECURITY: a proxy named in the environment could read the key
         return grpc.aio.insecure_channel(endpoint, [*options, ("grpc.enable_http_proxy", 0)])
     authority = tls_ca.read_bytes() if tls_ca is not None else None
     return grpc.aio.secure_channel(endpoint, grpc.ssl_channel_credentials(authority), options)

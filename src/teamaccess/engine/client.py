@@ -1,4 +1,4 @@
-"""The one place that speaks to SpiceDB: checks, writes, reads, the schema. Always gRPC."""
+"""The client of SpiceDB: checks, writes, reads and the schema, always over gRPC."""
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Iterable, Mapping, Sequence
@@ -30,23 +30,23 @@ from grpc.aio import AioRpcError
 
 from teamaccess.engine.bulk import (
     IMPORT_SECONDS,
-    PAGE,
     PAGE_SECONDS,
-    Objects,
+    PAGE_SIZE,
+    ObjectFilter,
     StoredRelationship,
-    page_of,
-    requests_of,
+    import_requests,
+    stored_relationships,
 )
 from teamaccess.engine.channel import channel
 from teamaccess.engine.convert import (
     FULLY_CONSISTENT,
     object_message,
-    relationship_of,
+    relationship_from_message,
     subject_message,
     write_request,
 )
-from teamaccess.engine.errors import EngineRefused, EngineUnavailable, translate, unanswered
-from teamaccess.engine.watch import Observed, watch
+from teamaccess.engine.errors import EngineRefused, EngineUnavailable, error_of_bulk_item, translate
+from teamaccess.engine.watch import ObservedWrite, watch
 from teamaccess.relationships import ObjectReference, Relationship, SubjectReference, Update
 
 if TYPE_CHECKING:
@@ -56,15 +56,15 @@ if TYPE_CHECKING:
 CHECK_SECONDS = 2.0
 LOOKUP_SECONDS = 2.0
 LOOKUP_ALL_SECONDS = 60.0
-"""For a question about everybody, of whom there may be a hundred thousand."""
+"""How long a lookup of all subjects may take. There may be a hundred thousand of them."""
 WRITE_SECONDS = 2.0
 SECONDS_AN_UPDATE = 0.005
-"""What a large write may take beyond that: 900 deletes take more than a second where the engine is busy.
-One that ran out of time every time would never arrive."""
+"""Additional time of a write for each update. 900 deletes take more than a second on a busy engine, and a
+write that always ran out of time would never arrive."""
 
 
 class Question(NamedTuple):
-    """Whether a subject has a permission, or a relation, to a resource."""
+    """The question whether a subject has a permission on a resource, or a relation to it."""
 
     resource: ObjectReference
     permission: str
@@ -79,14 +79,14 @@ class Engine:
     ) -> None:
         self._channel = channel(endpoint, tls_ca, tls=tls)
         self._metadata = (("authorization", f"Bearer {preshared_key}"),)
-        # the same stubs serve both kinds of channel; only their types come in two
+        # the same stubs serve both kinds of channel, but their types differ
         self._permissions = cast(
             "PermissionsServiceAsyncStub", PermissionsServiceStub(self._channel)
         )
         self._schema = cast("SchemaServiceAsyncStub", SchemaServiceStub(self._channel))
 
     async def __aenter__(self) -> Self:
-        """Return itself; leaving closes the connection."""
+        """Return itself. Leaving the block closes the connection."""
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -94,7 +94,7 @@ class Engine:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connection; calls under way end."""
+        """Close the connection. Calls that are under way end."""
         await self._channel.close()
 
     async def check(
@@ -126,16 +126,16 @@ class Engine:
         subject: ObjectReference,
         at: Consistency = FULLY_CONSISTENT,
     ) -> frozenset[str]:
-        """Return which of the permissions the subject has, all judged at one revision."""
-        asked = sorted(set(permissions))
-        questions = [Question(resource, permission, subject) for permission in asked]
+        """Return which of the permissions the subject has, all at the same revision."""
+        names = sorted(set(permissions))
+        questions = [Question(resource, permission, subject) for permission in names]
         answers = await self.answers(questions, at)
-        return frozenset(each for each, answer in zip(asked, answers, strict=True) if answer)
+        return frozenset(name for name, yes in zip(names, answers, strict=True) if yes)
 
     async def answers(
         self, questions: Sequence[Question], at: Consistency = FULLY_CONSISTENT
     ) -> list[bool]:
-        """Return yes or no to each question, all judged at one revision (CheckBulkPermissions).
+        """Return the answer to each question, all at the same revision (CheckBulkPermissions).
 
         Raises SchemaMismatch for a permission that the schema does not have.
         """
@@ -160,7 +160,7 @@ class Engine:
         )
         for pair in response.pairs:
             if pair.HasField("error"):
-                raise unanswered(pair.request.permission, pair.error)
+                raise error_of_bulk_item(pair.request.permission, pair.error)
         return [pair.item.permissionship == _YES for pair in response.pairs]
 
     async def write(
@@ -170,11 +170,11 @@ class Engine:
         metadata: Mapping[str, Any] | None = None,
         seconds: float | None = None,
     ) -> str:
-        """Write all or nothing, and return the ZedToken at which it holds.
+        """Write everything or nothing, and return the ZedToken of the write.
 
-        It may take `seconds`, by default the longer the more there is to write.
+        It may take `seconds`. By default, larger writes get more time.
 
-        Raises `AlreadyThere` when one of `create` is there: then nothing of this call was written.
+        Raises AlreadyThere if a relationship of `create` exists. Then nothing was written.
         """
         request = write_request(updates, create)
         request.optional_transaction_metadata.update(metadata or {})
@@ -189,14 +189,15 @@ class Engine:
         )
         return str(response.written_at.token)
 
-    async def import_(self, relationships: Sequence[Relationship]) -> None:
-        """Create them all, at most `IMPORT` of them, in less time than writing takes, or none.
+    async def import_relationships(self, relationships: Sequence[Relationship]) -> None:
+        """Create all of the relationships or none. At most `MAX_IMPORT` are allowed.
 
-        Watch tells of it without a word of who did it. Raises `AlreadyThere` when one of them is there.
+        It is faster than a write, but Watch reports it without metadata. Raises AlreadyThere if one of
+        the relationships exists.
         """
         await self._call(
             self._permissions.ImportBulkRelationships(
-                requests_of(relationships), timeout=IMPORT_SECONDS, metadata=self._metadata
+                import_requests(relationships), timeout=IMPORT_SECONDS, metadata=self._metadata
             )
         )
 
@@ -206,9 +207,9 @@ class Engine:
         at: Consistency = FULLY_CONSISTENT,
         seconds: float | None = None,
     ) -> AsyncIterator[tuple[Relationship, str]]:
-        """Yield what SpiceDB holds, each with the ZedToken at which it was read.
+        """Yield the relationships that SpiceDB holds, each with the ZedToken at which it was read.
 
-        It may take `seconds`, by default as long as there is something to read.
+        It may take `seconds`. By default there is no limit.
         """
         call = self._permissions.ReadRelationships(
             ReadRelationshipsRequest(consistency=at, relationship_filter=relationship_filter),
@@ -217,12 +218,12 @@ class Engine:
         )
         try:
             async for response in call:
-                yield relationship_of(response.relationship), response.read_at.token
+                yield relationship_from_message(response.relationship), response.read_at.token
         except AioRpcError as error:
             raise translate(error) from error
 
-    async def find(self, relationship: Relationship) -> str | None:
-        """Return a ZedToken at which SpiceDB holds the relationship, None if it does not."""
+    async def find_zed_token(self, relationship: Relationship) -> str | None:
+        """Return a ZedToken at which SpiceDB holds the relationship, None if it does not hold it."""
         subject = relationship.subject
         held = self.read(
             RelationshipFilter(
@@ -237,8 +238,8 @@ class Engine:
         )
         return await anext((token async for _, token in held), None)
 
-    async def any(self, resource: ObjectReference, relation: str) -> bool:
-        """Return whether anything at all has the relation to the resource."""
+    async def has_any(self, resource: ObjectReference, relation: str) -> bool:
+        """Return whether any subject has the relation to the resource."""
         held = self.read(
             RelationshipFilter(
                 resource_type=resource.type,
@@ -249,35 +250,35 @@ class Engine:
         )
         return await anext((True async for _ in held), False)
 
-    async def export(self, objects: Objects) -> AsyncGenerator[list[StoredRelationship]]:
-        """Yield all that SpiceDB holds of the objects at one revision, in the order of their ids.
+    async def export(self, objects: ObjectFilter) -> AsyncGenerator[list[StoredRelationship]]:
+        """Yield all relationships of the objects at one revision, in the order of the objects' ids.
 
-        In pages, so that it takes little time for each relationship and little memory for all.
+        They come in pages, so that reading is fast and takes little memory.
         """
         call = self._permissions.ExportBulkRelationships(
             ExportBulkRelationshipsRequest(
                 consistency=FULLY_CONSISTENT,
-                optional_limit=PAGE,
+                optional_limit=PAGE_SIZE,
                 optional_relationship_filter=objects.filter,
             ),
             metadata=self._metadata,
         )
         try:
             while page := cast("Any", await asyncio.wait_for(call.read(), PAGE_SECONDS)):
-                yield page_of(page.relationships)
+                yield stored_relationships(page.relationships)
         except AioRpcError as error:
             raise _no_answer(translate(error)) from error
         except TimeoutError as silence:
-            raise EngineUnavailable(cause="it stopped telling what it holds") from silence
+            raise EngineUnavailable(cause="it stopped sending what it holds") from silence
         finally:
             call.cancel()
 
-    async def delete(self, objects: Objects, metadata: Mapping[str, Any]) -> int:
-        """Delete all that SpiceDB holds of the objects, a page at a time; return how much it was."""
+    async def delete(self, objects: ObjectFilter, metadata: Mapping[str, Any]) -> int:
+        """Delete all relationships of the objects, page by page. Return how many there were."""
         deleted = 0
         request = DeleteRelationshipsRequest(
             relationship_filter=objects.filter,
-            optional_limit=PAGE,
+            optional_limit=PAGE_SIZE,
             optional_allow_partial_deletions=True,
         )
         request.optional_transaction_metadata.update(metadata)
@@ -291,7 +292,7 @@ class Engine:
             if response.deletion_progress == _COMPLETE:
                 return deleted
 
-    async def lookup(
+    async def lookup_resources(
         self,
         resource_type: str,
         permission: str,
@@ -299,7 +300,7 @@ class Engine:
         at: Consistency = FULLY_CONSISTENT,
         seconds: float = LOOKUP_SECONDS,
     ) -> AsyncIterator[str]:
-        """Yield the ids of every resource on which the subject has the permission, each once."""
+        """Yield the id of each resource on which the subject has the permission (LookupResources)."""
         call = self._permissions.LookupResources(
             LookupResourcesRequest(
                 consistency=at,
@@ -316,14 +317,14 @@ class Engine:
         except AioRpcError as error:
             raise _no_answer(translate(error)) from error
 
-    async def subjects(
+    async def lookup_subjects(
         self,
         resource: ObjectReference,
         permission: str,
         subject_type: str,
         at: Consistency = FULLY_CONSISTENT,
     ) -> AsyncIterator[str]:
-        """Yield the ids of every subject of a type that has the permission (LookupSubjects)."""
+        """Yield the id of each subject of the type that has the permission (LookupSubjects)."""
         call = self._permissions.LookupSubjects(
             LookupSubjectsRequest(
                 consistency=at,
@@ -340,39 +341,39 @@ class Engine:
         except AioRpcError as error:
             raise _no_answer(translate(error)) from error
 
-    def watch(self, since: str | None = None) -> AsyncIterator[Observed]:
-        """Yield every write after the token, or from now on (Watch)."""
+    def watch(self, since: str | None = None) -> AsyncIterator[ObservedWrite]:
+        """Yield every write after the ZedToken `since`, by default from now on (Watch)."""
         return watch(self._channel, self._metadata, since)
 
     async def write_schema(self, text: str) -> str:
-        """Replace the schema, and return the ZedToken at which it holds."""
+        """Replace the schema, and return the ZedToken of the write."""
         request = self._schema.WriteSchema(
             WriteSchemaRequest(schema=text), timeout=30.0, metadata=self._metadata
         )
         return str((await self._call(request)).written_at.token)
 
     async def has_schema(self) -> bool:
-        """Return whether SpiceDB has any schema; a new one has none."""
-        reading = self._schema.ReadSchema(
+        """Return whether SpiceDB has any schema. A new SpiceDB has none."""
+        call = self._schema.ReadSchema(
             ReadSchemaRequest(), timeout=CHECK_SECONDS, metadata=self._metadata
         )
         try:
-            await reading
+            await call
         except AioRpcError as error:
             if error.code() is StatusCode.NOT_FOUND:
                 return False
             raise _no_answer(translate(error)) from error
         return True
 
-    async def lacks(
+    async def schema_differences(
         self, schema: str, at: Consistency = FULLY_CONSISTENT, seconds: float = CHECK_SECONDS
     ) -> list[str]:
-        """Return how SpiceDB's schema differs from this one, comments aside; empty when it does not.
+        """Return the kinds of differences between SpiceDB's schema and this one, without comments.
 
-        `at` may be the exact snapshot of an earlier moment, as long as SpiceDB still remembers it.
+        `at` may be an earlier revision, as long as SpiceDB still remembers it.
         """
         response = await self._ask(
-            self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs leave it out
+            self._schema.DiffSchema(  # type: ignore[attr-defined]  # its stubs lack it
                 DiffSchemaRequest(comparison_schema=schema, consistency=at),
                 timeout=seconds,
                 metadata=self._metadata,
@@ -382,7 +383,7 @@ class Engine:
         return [kind for kind in kinds if not kind.endswith("doc_comment_changed")]
 
     async def _ask(self, question: Awaitable[Any]) -> Any:
-        """A question that SpiceDB cannot answer, for whatever reason, is not answered with yes."""
+        """Return SpiceDB's answer to a question. SECURITY: any failure is an outage and never a yes."""
         try:
             return await self._call(question)
         except EngineRefused as refused:
@@ -400,5 +401,5 @@ _COMPLETE = DeleteRelationshipsResponse.DELETION_PROGRESS_COMPLETE
 
 
 def _no_answer(failure: Exception) -> Exception:
-    """Return what a question's failure is: one that is refused is not answered either."""
+    """Return the failure of a question. A refused question counts as unanswered."""
     return EngineUnavailable(cause=failure) if isinstance(failure, EngineRefused) else failure

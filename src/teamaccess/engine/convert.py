@@ -1,4 +1,4 @@
-"""Our vocabulary as SpiceDB's messages, and back."""
+"""Convert our vocabulary to SpiceDB's messages and back."""
 
 from collections.abc import Iterable
 from datetime import UTC
@@ -30,16 +30,16 @@ from teamaccess.relationships import (
 FULLY_CONSISTENT = Consistency(fully_consistent=True)
 
 MINIMIZE_LATENCY = Consistency(minimize_latency=True)
-"""An answer as of a recent moment, which SpiceDB chooses."""
+"""An answer as of a recent revision, which SpiceDB chooses."""
 
 
 def exact_snapshot(zed_token: str) -> Consistency:
-    """Return the consistency "as it was at this token", which SpiceDB remembers for a day."""
+    """Return the consistency of exactly this revision. SpiceDB remembers revisions for a day."""
     return Consistency(at_exact_snapshot=ZedToken(token=zed_token))
 
 
-def at_least(zed_token: str | None) -> Consistency:
-    """Return the consistency "no older than this token"; without one, the newest there is."""
+def at_least_as_fresh(zed_token: str | None) -> Consistency:
+    """Return the consistency of this revision or a later one. Without a token, it is fully consistent."""
     if zed_token is None:
         return FULLY_CONSISTENT
     return Consistency(at_least_as_fresh=ZedToken(token=zed_token))
@@ -62,22 +62,23 @@ def subject_message(reference: SubjectReference) -> SubjectMessage:
 
 
 def relationship_message(relationship: Relationship) -> RelationshipMessage:
-    """Return the relationship as SpiceDB's message, with its end."""
+    """Return the relationship as SpiceDB's message, with its expiration."""
     message = RelationshipMessage()
     fill_message(message, relationship)
     return message
 
 
 def fill_message(message: RelationshipMessage, relationship: Relationship) -> None:
-    """Write the relationship into a new message.
+    """Write the relationship into an empty message.
 
-    In place: the parts of a message that is made of others are copied, which costs five times as much.
+    Filling in place avoids the copies that a message composed of other messages makes. Those cost five
+    times as much.
     """
     resource, subject = relationship.resource, relationship.subject
-    what, whom = message.resource, message.subject.object
-    what.object_type, what.object_id = resource.type, resource.id
+    to_resource, to_subject = message.resource, message.subject.object
+    to_resource.object_type, to_resource.object_id = resource.type, resource.id
     message.relation = relationship.relation
-    whom.object_type, whom.object_id = subject.object.type, subject.object.id
+    to_subject.object_type, to_subject.object_id = subject.object.type, subject.object.id
     if subject.relation is not None:
         message.subject.optional_relation = subject.relation
     if relationship.expiration is not None:
@@ -87,9 +88,9 @@ def fill_message(message: RelationshipMessage, relationship: Relationship) -> No
 def write_request(
     updates: Iterable[Update], create: Iterable[Relationship]
 ) -> WriteRelationshipsRequest:
-    """Return a write of TOUCHes and DELETEs, which may be sent again without harm, and of CREATEs.
+    """Return a write of TOUCHes and DELETEs, which are safe to repeat, and of CREATEs.
 
-    SpiceDB refuses it whole when one of those to create is there.
+    SpiceDB refuses the whole write if a relationship of `create` exists.
     """
     request = WriteRelationshipsRequest()
     for update in updates:
@@ -103,8 +104,8 @@ def write_request(
     return request
 
 
-def relationship_of(message: RelationshipMessage) -> Relationship:
-    """Return what SpiceDB holds in our vocabulary."""
+def relationship_from_message(message: RelationshipMessage) -> Relationship:
+    """Return the relationship of a message. Raises InvalidRelationship if we cannot express it."""
     subject = message.subject
     return Relationship(
         ObjectReference(message.resource.object_type, message.resource.object_id),

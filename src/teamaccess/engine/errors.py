@@ -1,4 +1,4 @@
-"""What SpiceDB's failures mean to us. No answer is never a yes."""
+"""Translate SpiceDB's failures. A missing answer is never a yes."""
 
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
@@ -9,13 +9,13 @@ from teamaccess.common.errors import Unavailable
 REFUSALS = frozenset(
     {StatusCode.FAILED_PRECONDITION, StatusCode.NOT_FOUND, StatusCode.OUT_OF_RANGE}
 )
-"""Codes that judge a request, if SpiceDB itself gave them: then its ErrorInfo says why."""
+"""Codes of a refused request, if SpiceDB itself sent them. Then its ErrorInfo has the reason."""
 
 UNKNOWN_PERMISSION = "ERROR_REASON_UNKNOWN_RELATION_OR_PERMISSION"
-"""What SpiceDB says to a question for which its schema has no name."""
+"""SpiceDB's reason for a question about a permission that its schema does not have."""
 
-WITHOUT_SCHEMA = "ERROR_REASON_UNKNOWN_DEFINITION"
-"""What a SpiceDB says that is new and knows no types at all yet; it will."""
+UNKNOWN_DEFINITION = "ERROR_REASON_UNKNOWN_DEFINITION"
+"""SpiceDB's reason if it has no schema yet. That passes, so it counts as an outage."""
 
 
 class EngineUnavailable(Unavailable):
@@ -51,23 +51,23 @@ class AlreadyThere(Exception):
 
 
 def translate(error: AioRpcError) -> Exception:
-    """Return our own exception for a failed call, told apart by SpiceDB's ErrorInfo.
+    """Return our own exception for a failed call. SpiceDB's ErrorInfo distinguishes the failures.
 
-    What does not plainly judge the request is an outage: it may pass by itself or by an operator's
-    hand, as a wrong key does, and a change must not be given up for it.
+    Every failure that is not clearly a refusal of the request counts as an outage. An outage may pass by
+    itself or be fixed by an operator (a wrong key, for example), so a change must not be given up for it.
     """
     code, reason = error.code(), _reason(error)
     if code is StatusCode.ALREADY_EXISTS:
         return AlreadyThere(error.details())
-    if reason == WITHOUT_SCHEMA:
+    if reason == UNKNOWN_DEFINITION:
         return EngineUnavailable(cause=error.details())
     if code is StatusCode.INVALID_ARGUMENT or (code in REFUSALS and reason is not None):
         return EngineRefused(reason or code.name, error.details() or "")
     return EngineUnavailable(cause=f"{code.name}: {error.details()}")
 
 
-def unanswered(permission: str, status: status_pb2.Status) -> EngineUnavailable:
-    """Return what it means that SpiceDB answered one question of several with an error."""
+def error_of_bulk_item(permission: str, status: status_pb2.Status) -> EngineUnavailable:
+    """Return our own exception for the error of one question in a bulk check."""
     if _stated_reason(status) == UNKNOWN_PERMISSION:
         return SchemaMismatch(missing=permission)
     return EngineUnavailable(cause=f"{permission}: {status.message}")

@@ -1,4 +1,4 @@
-"""What SpiceDB tells of every write, whoever made it."""
+"""Watch: SpiceDB's report of every write by anybody."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,8 +16,8 @@ from google.protobuf.json_format import MessageToDict
 from grpc import StatusCode
 from grpc.aio import AioRpcError, Channel
 
-from teamaccess.engine.bulk import text_of
-from teamaccess.engine.convert import relationship_of
+from teamaccess.engine.bulk import relationship_text
+from teamaccess.engine.convert import relationship_from_message
 from teamaccess.engine.errors import EngineUnavailable, translate
 from teamaccess.relationships import Delete, InvalidRelationship, Touch, Update
 
@@ -27,7 +27,7 @@ KINDS = (
     WATCH_KIND_INCLUDE_CHECKPOINTS,
 )
 SILENCE_SECONDS = 30.0
-"""SpiceDB says every second that nothing was written: who hears nothing has lost the connection."""
+"""How long silence means a lost connection. SpiceDB sends a message every second, even without writes."""
 
 
 class TooLarge(Exception):
@@ -35,27 +35,27 @@ class TooLarge(Exception):
 
 
 @dataclass(frozen=True)
-class Observed:
-    """One write; without updates it only says that there was none up to the token."""
+class ObservedWrite:
+    """One write. Without updates, it reports that there was no write up to the token."""
 
     updates: tuple[Update, ...]
     unreadable: tuple[str, ...]
-    """Relationships that our vocabulary has no words for, so that no write of ours can have made them."""
+    """Relationships that our vocabulary cannot express. So none of our writes can have made them."""
     metadata: dict[str, Any]
-    """What whoever wrote said of it; empty where they said nothing."""
+    """The metadata of the write. It is empty if the writer sent none."""
     zed_token: str
-    """Watching goes on after this."""
+    """The revision after which watching continues."""
     schema_updated: bool = False
-    """Whether somebody wrote a schema, perhaps the same one again."""
+    """Whether a schema was written, perhaps the same one again."""
 
 
 async def watch(
     channel: Channel, credentials: tuple[tuple[str, str], ...], since: str | None
-) -> AsyncIterator[Observed]:
-    """Yield every write after the token, or from now on, for as long as SpiceDB lives.
+) -> AsyncIterator[ObservedWrite]:
+    """Yield every write after the ZedToken `since`, by default from now on.
 
-    Raises EngineUnavailable when it does not, EngineRefused for a token that it cannot go on from, and
-    TooLarge where the next write can never be told.
+    Raises EngineUnavailable if SpiceDB goes away, EngineRefused if it cannot continue from the token, and
+    TooLarge if a message can never hold the next write.
     """
     stub: Any = WatchServiceStub(channel)  # its types know only the calls that block
     request = WatchRequest(
@@ -67,7 +67,7 @@ async def watch(
         while True:
             async with asyncio.timeout(SILENCE_SECONDS):
                 response = await call.read()
-            if not response:  # the end
+            if not response:  # the stream has ended
                 return
             yield _observed(response)
     except AioRpcError as error:
@@ -75,19 +75,19 @@ async def watch(
             raise TooLarge(error.details()) from error
         raise translate(error) from error
     except TimeoutError as silence:
-        raise EngineUnavailable(cause="it stopped telling what is written") from silence
+        raise EngineUnavailable(cause="it stopped sending what is written") from silence
     finally:
         call.cancel()
 
 
-def _observed(response: WatchResponse) -> Observed:
+def _observed(response: WatchResponse) -> ObservedWrite:
     updates, unreadable = list[Update](), list[str]()
     for message in response.updates:
         try:
             updates.append(_update(message))
         except InvalidRelationship:
-            unreadable.append(text_of(message.relationship))
-    return Observed(
+            unreadable.append(relationship_text(message.relationship))
+    return ObservedWrite(
         updates=tuple(updates),
         unreadable=tuple(unreadable),
         metadata=MessageToDict(response.optional_transaction_metadata),
@@ -97,7 +97,7 @@ def _observed(response: WatchResponse) -> Observed:
 
 
 def _update(message: RelationshipUpdate) -> Update:
-    relationship = relationship_of(message.relationship)
+    relationship = relationship_from_message(message.relationship)
     if message.operation == RelationshipUpdate.OPERATION_DELETE:
         return Delete(relationship)
     return Touch(relationship)

@@ -1,4 +1,4 @@
-"""Records each change of access: notes of changed rows, entries, and the hash chains that prove them."""
+"""Records each change of access: notes of changed rows, ledger entries, and their hash chains."""
 
 from teamaccess.ledger.dialect import sqlstate
 from teamaccess.ledger.entry import Attribution, Entry, OnBehalf
@@ -10,7 +10,7 @@ from teamaccess.ledger.errors import (
     OutcomeUnknown,
     UnknownOrganization,
 )
-from teamaccess.ledger.session import Sessions, clock, database, sessions
+from teamaccess.ledger.session import Sessions, create_pool, database_time, session_maker
 
 __all__ = [
     "Attribution",
@@ -23,8 +23,8 @@ __all__ = [
     "OutcomeUnknown",
     "Sessions",
     "UnknownOrganization",
-    "clock",
-    "database",
-    "sessions",
+    "create_pool",
+    "database_time",
+    "session_maker",
     "sqlstate",
 ]

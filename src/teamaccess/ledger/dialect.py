@@ -1,5 +1,8 @@
-"""asyncpg's dialect, where connections end: what is cut while it is set up is an outage, too, and what
-asyncpg has seen end in the pool is not used."""
+"""SQLAlchemy's dialect for asyncpg, with two differences where connections end.
+
+A connection that is cut during its setup counts as an outage. A pooled connection is not used after
+asyncpg has seen it end.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,22 +12,23 @@ from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.asyncpg import PGDialect_asyncpg
 
 DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
-"""What asyncpg raises itself, where SQLAlchemy does not translate it."""
+"""Errors that asyncpg raises where SQLAlchemy does not translate them."""
 
 DRIVER = "postgresql+teamaccess"
-"""As URLs of SQLAlchemy's name the dialect."""
+"""The dialect's name in SQLAlchemy's URLs."""
 
 
 class Dialect(PGDialect_asyncpg):
-    """asyncpg's, which tells of connections that have ended."""
+    """asyncpg's dialect that recognizes ended connections."""
 
     supports_statement_cache = True
 
     def on_connect(self) -> Callable[[Any], None]:
-        """Return what sets a connection up; raises ConnectionError for one that is cut meanwhile.
+        """Return the function that sets up a connection.
 
-        SQLAlchemy translates what asyncpg raises, except while it teaches a new connection its types:
-        whoever waits out an outage would not know these words.
+        That function raises ConnectionError if the connection is cut. SQLAlchemy translates asyncpg's
+        errors, except during the setup of a connection. Callers that wait out an outage would not
+        recognize those.
         """
         set_up = super().on_connect()  # type: ignore[no-untyped-call]
 
@@ -37,12 +41,12 @@ class Dialect(PGDialect_asyncpg):
         return connect
 
     def do_ping(self, dbapi_connection: Any) -> bool:
-        """Return whether a connection from the pool still is one: asyncpg has seen it end, unasked."""
+        """Return whether a pooled connection is open. asyncpg knows it without a round trip."""
         return not dbapi_connection.driver_connection.is_closed()
 
 
 def sqlstate(error: BaseException) -> str | None:
-    """Return the SQLSTATE of what went wrong, PostgreSQL's or the driver's; None without one."""
+    """Return the SQLSTATE of a database error, None for an error without one."""
     code: str | None = getattr(getattr(error, "orig", None), "sqlstate", None)
     return code
 

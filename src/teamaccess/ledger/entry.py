@@ -22,7 +22,7 @@ INVITED_BY = " invited by "
 
 @dataclass(frozen=True)
 class OnBehalf:
-    """A service account that acts for a member, and may what both of them may."""
+    """A service account that acts for a member. It may do only what both may do."""
 
     member: UserId
     account: UserId
@@ -33,7 +33,7 @@ class OnBehalf:
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a ledger entry and an event say of their origin; ids only."""
+    """The origin of a ledger entry or an event, by ids only."""
 
     actor: str
     """`user:<id>`, `user:<id> via user:<id>`, `user:<id> invited by user:<id>`, `operator:<name>`,
@@ -41,18 +41,18 @@ class Attribution:
     channel: Channel
     request_id: str
     on_behalf: OnBehalf | None = None
-    """Both of them, where a service account acts for a member."""
+    """The member and the service account, if one acts for a member."""
 
     @property
     def caller(self) -> str:
-        """Who sends the requests: of a service account that acts for members the account."""
+        """The sender of the request: the actor, or the service account that acts for a member."""
         return f"user:{self.on_behalf.account}" if self.on_behalf is not None else self.actor
 
     @property
     def user(self) -> UserId:
-        """Who makes the change: the member whom a service account acts for, or else the actor.
+        """The user that makes the change: the member for whom a service account acts, or else the actor.
 
-        An operator's name, `system` and `anonymous` are no user's id.
+        For an operator, `system` and `anonymous` it is the actor's name, which no user has as an id.
         """
         if self.on_behalf is not None:
             return self.on_behalf.member
@@ -62,48 +62,54 @@ class Attribution:
 
     @property
     def account(self) -> UserId | None:
-        """The service account that acts for somebody, if one does."""
+        """The service account that acts for a member, if any."""
         return self.on_behalf.account if self.on_behalf is not None else None
 
-    def invited(self, user: UserId, by: UserId) -> "Attribution":
-        """Return the same for who accepts what somebody offers: two people bring that about."""
+    def with_inviter(self, user: UserId, by: UserId) -> "Attribution":
+        """Return the attribution of an acceptance, which names both the user and the inviter `by`."""
         return replace(self, actor=f"user:{user}{INVITED_BY}user:{by}")
 
     def involves(self, user: UserId) -> bool:
-        """Return whether the user makes the change, themselves or through another."""
+        """Return whether the user is the actor, or the service account that acts for one."""
         return f"user:{user}" in self.actor.split(" via ")
 
 
-def in_person(actor: str) -> str:
-    """Return who made a change themselves, without who invited them."""
+def without_inviter(actor: str) -> str:
+    """Return the actor without the inviter."""
     return actor.partition(INVITED_BY)[0]
 
 
+# `organization:acme#applied@ledger_position:43-8f14e45fceea[expiration:...]` is the marker of position
+# 43. It is created, never touched, in the same write as the position's updates. So SpiceDB refuses a
+# second delivery as a whole, however late it comes.
 APPLIED = "applied"
+# `organization:acme#head@ledger_position:43-8f14e45fceea` is the head relationship. It exists only for
+# the newest position. If the ledger's newest position is not the head in SpiceDB, the two have different
+# histories, because one of them was replaced or restored. Then no decision may rely on both.
 HEAD = "head"
-LIFE = timedelta(days=30)
-"""How late somebody may send a write again and still be refused."""
+MARKER_LIFETIME = timedelta(days=30)
+"""How long SpiceDB refuses a second delivery of a position."""
 
 
-def applied(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
-    """Return the marker of one position, for thirty days."""
-    place = ledger_position(position, hash.hex())
-    return organization(id).relates(APPLIED, place, until=now + LIFE)
+def position_marker(id: OrganizationId, position: int, hash: bytes, now: datetime) -> Relationship:
+    """Return the marker of one position, which expires after thirty days."""
+    applied = ledger_position(position, hash.hex())
+    return organization(id).relates(APPLIED, applied, until=now + MARKER_LIFETIME)
 
 
-def head(id: OrganizationId, position: int, hash: bytes) -> Relationship:
-    """Return the marker of the newest position."""
+def head_marker(id: OrganizationId, position: int, hash: bytes) -> Relationship:
+    """Return the head relationship of the newest position."""
     return organization(id).relates(HEAD, ledger_position(position, hash.hex()))
 
 
 def is_marker(relationship: Relationship) -> bool:
-    """Whether the relationship says how far a ledger has come, and nothing of who may do what."""
+    """Return whether the relationship is a marker or a head relationship, which give no access."""
     return relationship.subject.object.type == "ledger_position"
 
 
 @dataclass(frozen=True)
 class Entry:
-    """What SpiceDB is told of one ledger position."""
+    """The part of one ledger entry that SpiceDB receives."""
 
     organization: OrganizationId
     position: int
@@ -117,9 +123,9 @@ class Entry:
     def of(
         cls, row: LedgerEntry | Row[*tuple[Any, ...]], updates: tuple[Update, ...] | None = None
     ) -> "Entry":
-        """Return the entry as the ledger keeps it; a row may be the columns alone.
+        """Return the entry of a row, which may consist of the columns only.
 
-        Raises InvalidRelationship for updates that nobody can read, unless others are given instead.
+        `updates` replaces the row's updates. Without it, unreadable updates raise InvalidRelationship.
         """
         if updates is None:
             updates = tuple(parse_update(text) for text in row.updates)
@@ -134,20 +140,20 @@ class Entry:
         )
 
     def marker(self, now: datetime) -> Relationship:
-        """Return the relationship that says this position, with this history, is in SpiceDB."""
-        return applied(self.organization, self.position, self.hash, now)
+        """Return the marker. It says that SpiceDB has this position with this history."""
+        return position_marker(self.organization, self.position, self.hash, now)
 
     def head_updates(self, since: "Entry") -> tuple[Update, ...]:
-        """Return what makes this position the newest one, in a write that began with `since`."""
-        newest = Touch(head(self.organization, self.position, self.hash))
+        """Return the updates that make this position the head, in a write that begins with `since`."""
+        newest = Touch(head_marker(self.organization, self.position, self.hash))
         if since.position == 1:
             return (newest,)
-        before = head(self.organization, since.position - 1, since.previous_hash)
+        before = head_marker(self.organization, since.position - 1, since.previous_hash)
         return (Delete(before), newest)
 
     @property
     def origin(self) -> dict[str, Any]:
-        """What SpiceDB's Watch tells of the position; a write that names none is not ours."""
+        """The position as SpiceDB's Watch reports it. A write that names no position is foreign."""
         return {
             "organization": self.organization,
             "position": str(self.position),

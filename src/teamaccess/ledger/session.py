@@ -1,7 +1,7 @@
-"""The session whose commit brings every changed row into the ledger."""
+"""The session whose commit records every changed row in the ledger."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -38,16 +38,16 @@ from teamaccess.relationships import (
 from teamaccess.storage import LedgerEntry, OrganizationId, RelationshipSource
 
 UPDATES_PER_POSITION = 900
-"""SpiceDB takes 1,000 updates a write, markers included; this leaves room for them."""
+"""SpiceDB accepts 1,000 updates in one write. This leaves room for the markers."""
 
-UPDATES_IN_ANY_CASE = 997
-"""Of one subject, whose updates stay together: the limit and what marks the position."""
+MAX_UPDATES_OF_ONE_SUBJECT = 997
+"""Updates of one subject stay in one position. With the three updates that mark it, they fill a write."""
 
-REGISTERED_AS = ("organization", "creator")
-"""What an object is registered as: relations of the object's that give nobody anything."""
+REGISTRATION_RELATIONS = ("organization", "creator")
+"""The relations of a registered object that give no access by themselves."""
 
 Image = Mapping[str, Any]
-"""A row as PostgreSQL's `to_jsonb` shows it."""
+"""A row as PostgreSQL's `to_jsonb` returns it."""
 
 
 class Note(NamedTuple):
@@ -59,11 +59,11 @@ class Note(NamedTuple):
 
 
 def net_updates(notes: Iterable[Note]) -> dict[OrganizationId, list[Update]]:
-    """Return what the notes of one transaction come to, by organization in the order of ids.
+    """Return the net updates of one transaction's notes, by organization in the order of ids.
 
-    A row's intermediate images are among the `after` of one note and the `before` of the next, so in
-    the sum over all notes they cancel, and what remains is each row's first old image against its last
-    new one, whatever the order of the notes and even where keys have changed (docs/decisions/0001).
+    Each intermediate image of a row is in the `after` of one note and in the `before` of the next, so the
+    two cancel in the sum over all notes. The sum is each row's first old image against its last new one.
+    The order of the notes does not matter, and keys may change (docs/decisions/0001).
     """
     tables = RelationshipSource.tables()
     balance: dict[OrganizationId, Counter[Relationship]] = defaultdict(Counter)
@@ -95,49 +95,52 @@ def _difference(balance: Counter[Relationship]) -> list[Update]:
 
 
 def split_into_positions(updates: list[Update]) -> Iterator[list[Update]]:
-    """Divide the updates of one transaction into positions, in the order they must be applied.
+    """Yield the updates of one transaction by position, in the order in which they must be applied.
 
-    Normally there is one. Beyond the limit pure revocations come first, and what belongs together
-    stays together: where a subject loses something and gets something else (deleting a role in one
-    write and giving the next in another would deny everything in between), and what an object is
-    registered as (without its creator it would be theirs to authorize in between).
+    Normally there is one position. Beyond the limit, pure revocations come first. Two kinds of updates
+    stay in one position:
+
+    - The updates of a subject that loses some access and gets other access. With two writes, the subject
+      would have neither in between.
+    - The registration of an object. Without its creator, the creator could authorize it in between.
     """
     if len(updates) <= UPDATES_PER_POSITION:
         yield updates
         return
     together: dict[str, list[Update]] = defaultdict(list)
     for update in updates:
-        together[_belongs_to(update.relationship)].append(update)
+        together[_group_key(update.relationship)].append(update)
     revoking = [group for group in together.values() if _only_revokes(group)]
     giving = [group for group in together.values() if not _only_revokes(group)]
-    for groups in (_parts(revoking), _parts(giving)):
-        yield from _packed(groups)
+    for groups in (_divide_large_groups(revoking), _divide_large_groups(giving)):
+        yield from _pack_groups(groups)
 
 
-def _belongs_to(relationship: Relationship) -> str:
-    """Return the object that it registers, or else its subject."""
-    if relationship.resource.type != "organization" and relationship.relation in REGISTERED_AS:
+def _group_key(relationship: Relationship) -> str:
+    """Return the object that the relationship registers, or else its subject."""
+    if (
+        relationship.resource.type != "organization"
+        and relationship.relation in REGISTRATION_RELATIONS
+    ):
         return str(relationship.resource)
     return str(relationship.subject)
 
 
-def _parts(groups: list[list[Update]]) -> list[list[Update]]:
-    """Return the groups, those in parts that are too large for a position and may be divided."""
+def _divide_large_groups(groups: list[list[Update]]) -> list[list[Update]]:
+    """Return the groups. Each group that may be divided is cut into parts that fit into a position."""
     return [
-        part
-        for group in groups
-        for part in (_divided(group) if _may_be_divided(group) else [group])
+        part for group in groups for part in (_divide(group) if _may_be_divided(group) else [group])
     ]
 
 
-def _divided(group: list[Update]) -> list[list[Update]]:
-    """Return the updates in parts that fit into a position."""
+def _divide(group: list[Update]) -> list[list[Update]]:
+    """Return the updates of a group in parts that fit into a position."""
     at_once = UPDATES_PER_POSITION
     return [group[start : start + at_once] for start in range(0, len(group), at_once)]
 
 
 def _may_be_divided(group: list[Update]) -> bool:
-    """Whether nothing in it takes the place of something else."""
+    """Return whether the group only gives or only takes away, so that nothing replaces anything."""
     return len({isinstance(update, Revocation) for update in group}) == 1
 
 
@@ -145,10 +148,10 @@ def _only_revokes(group: list[Update]) -> bool:
     return all(isinstance(update, Revocation) for update in group)
 
 
-def _packed(groups: list[list[Update]]) -> Iterator[list[Update]]:
+def _pack_groups(groups: list[list[Update]]) -> Iterator[list[Update]]:
     position: list[Update] = []
     for group in groups:
-        if len(group) > UPDATES_IN_ANY_CASE:
+        if len(group) > MAX_UPDATES_OF_ONE_SUBJECT:
             raise IndivisibleChange(f"{len(group)} updates of {group[0].relationship.subject}")
         if position and len(position) + len(group) > UPDATES_PER_POSITION:
             yield position
@@ -164,30 +167,30 @@ NOW = select(func.clock_timestamp())
 DRAIN = text("SELECT source, before, after FROM ledger_drain()")
 
 
-async def clock(session: AsyncSession) -> datetime:
-    """Return PostgreSQL's clock, the one by which everything is decided."""
+async def database_time(session: AsyncSession) -> datetime:
+    """Return the time of PostgreSQL's clock. All decisions use this clock."""
     now: datetime = (await session.execute(NOW)).scalar_one()
     return now
 
 
 @dataclass
 class Recording:
-    """What one session has recorded in ledgers so far, and what each of its entries says."""
+    """What one session has recorded in ledgers, and the attribution of its entries."""
 
     catalog: Catalog
     attribution: Attribution | None = None
-    """Who makes the change; without it no entry can be written."""
+    """The attribution of the change. Without it, no entry can be written."""
     reason_hash: bytes | None = None
-    """The hash of the reason that was given, if one was."""
+    """The hash of the reason, if there is one."""
     entries: list[Entry] = field(default_factory=list)
-    """The entries written so far; a rollback empties the list."""
+    """The entries written so far. A rollback empties the list."""
     committing: list[Entry] = field(default_factory=list)
-    """The entries of the commit under way. They survive a rollback: PostgreSQL may go away during the
-    commit, and then nobody knows yet whether they exist."""
+    """The entries of the commit under way. They survive a rollback, because the outcome is unknown if
+    PostgreSQL goes away during the commit."""
 
 
 class LedgerSession(Session):
-    """A session that drains PostgreSQL's notes into the ledger before each commit."""
+    """A session that turns PostgreSQL's notes into ledger entries before each commit."""
 
     def __init__(self, *arguments: Any, catalog: Catalog, **options: Any) -> None:
         super().__init__(*arguments, **options)
@@ -195,18 +198,18 @@ class LedgerSession(Session):
 
 
 def recording_of(session: Session | AsyncSession) -> Recording:
-    """Return what a session records; raises TypeError for one that `sessions` did not make."""
-    ledger = session.sync_session if isinstance(session, AsyncSession) else session
-    if not isinstance(ledger, LedgerSession):
+    """Return what a session records. Raises TypeError for a session that is not a LedgerSession."""
+    ledger_session = session.sync_session if isinstance(session, AsyncSession) else session
+    if not isinstance(ledger_session, LedgerSession):
         raise TypeError("only a LedgerSession records changes")
-    return ledger.recording
+    return ledger_session.recording
 
 
 Sessions = async_sessionmaker[AsyncSession]
 
 
-def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
-    """Return the maker of the only sessions whose commits PostgreSQL accepts."""
+def session_maker(engine: AsyncEngine, catalog: Catalog) -> Sessions:
+    """Return a session maker. PostgreSQL accepts changes of access only from its sessions."""
     return async_sessionmaker(
         engine,
         sync_session_class=LedgerSession,
@@ -215,20 +218,21 @@ def sessions(engine: AsyncEngine, catalog: Catalog) -> Sessions:
     )
 
 
-PATIENCE = {
+SERVER_TIMEOUTS = {
     "lock_timeout": "2s",
     "idle_in_transaction_session_timeout": "15s",
 }
-"""Nobody waits longer for one organization's lock, and a frozen process does not keep it."""
+"""Timeouts of each connection. They limit the wait for an organization's lock, and free the lock if a
+process freezes."""
 
 
 LOCK_NOT_AVAILABLE = "55P03"
-"""PostgreSQL's code for a lock that was not had in `lock_timeout`."""
+"""PostgreSQL's code for a lock that could not be acquired within `lock_timeout`."""
 
 
 @contextmanager
-def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
-    """Raise OrganizationBusy where their locks are not had in time."""
+def raise_busy_on_lock_timeout(*organizations: OrganizationId) -> Iterator[None]:
+    """Raise OrganizationBusy if the block cannot acquire the organizations' locks in time."""
     try:
         yield
     except DBAPIError as error:
@@ -237,53 +241,54 @@ def refusing_busy(*organizations: OrganizationId) -> Iterator[None]:
         raise
 
 
-UNHURRIED = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
-"""For a transaction in which SpiceDB is asked for all that it holds."""
+ALLOW_LONG_TRANSACTION = text("SET LOCAL idle_in_transaction_session_timeout = '10min'")
+"""For a transaction that reads everything that SpiceDB holds of an organization."""
 
 
-def database(
+def create_pool(
     url: str, connections: int = 8, *, transactions: bool = True, **options: str
 ) -> AsyncEngine:
-    """Return a pool of connections to PostgreSQL, in UTC whatever the server's own zone.
+    """Return a pool of connections to PostgreSQL. Their time zone is UTC.
 
-    Without `transactions` each statement stands alone: no BEGIN before and no COMMIT after it.
+    Without `transactions`, each statement commits by itself, without BEGIN and COMMIT. `options` are
+    PostgreSQL's settings for each connection.
     """
     return create_async_engine(
         make_url(url).set(drivername=DRIVER),
         isolation_level=None if transactions else "AUTOCOMMIT",
-        connect_args={"server_settings": {"timezone": "UTC", **PATIENCE, **options}},
+        connect_args={"server_settings": {"timezone": "UTC", **SERVER_TIMEOUTS, **options}},
         pool_size=connections,
         max_overflow=0,
         pool_timeout=10,
-        pool_pre_ping=True,  # of this dialect: costs no round trip
+        pool_pre_ping=True,  # this dialect's ping takes no round trip
         json_deserializer=msgspec.json.decode,
-        hide_parameters=True,  # an error that is logged names no address and no hash
+        hide_parameters=True,  # so that a logged error contains no address and no hash
     )
 
 
 @event.listens_for(LedgerSession, "before_commit")
-def drain(session: Session) -> None:
-    """Append what the transaction's changed rows mean, in the same transaction."""
+def drain_notes(session: Session) -> None:
+    """Append the updates of the transaction's changed rows to the ledger, in the same transaction."""
     if session.in_nested_transaction():
         return
     session.flush()
     notes = [Note(*row) for row in session.connection().execute(DRAIN)]
     for organization, updates in net_updates(notes).items():
-        append(session, organization, updates)
+        append_updates(session, organization, updates)
     recording = recording_of(session)
     recording.committing = recording.entries
 
 
-def append(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
-    """Append updates to the organization's ledger, as one position or more."""
+def append_updates(session: Session, organization: OrganizationId, updates: list[Update]) -> None:
+    """Append updates to the organization's ledger, in one or more positions."""
     recording_of(session).entries.extend(
         _append(session, organization, part) for part in split_into_positions(updates)
     )
 
 
 @event.listens_for(LedgerSession, "after_rollback")
-def forget(session: Session) -> None:
-    """Forget the entries: a rollback undoes them, and they must never reach SpiceDB."""
+def discard_entries(session: Session) -> None:
+    """Forget entries that were rolled back. They must never reach SpiceDB."""
     recording_of(session).entries = []
 
 
@@ -294,7 +299,7 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
         raise UnattributedChange(
             f"{len(updates)} updates in {organization}, the first: {updates[0]}"
         )
-    _refuse_foreign(catalog.permits, updates)
+    _refuse_schema_violations(catalog, updates)
     row = (
         session.connection()
         .execute(
@@ -322,8 +327,11 @@ def _append(session: Session, organization: OrganizationId, updates: list[Update
     )
 
 
-def _refuse_foreign(permits: Callable[..., bool], updates: list[Update]) -> None:
-    """SpiceDB would refuse such a relationship for good, after the commit; so nothing is committed."""
+def _refuse_schema_violations(catalog: Catalog, updates: list[Update]) -> None:
+    """Raise SchemaViolation for a relationship that the schema does not allow.
+
+    After the commit, SpiceDB would refuse it for good. So it must not be committed.
+    """
     for update in updates:
-        if not permits(update.relationship):
+        if not catalog.schema_allows(update.relationship):
             raise SchemaViolation(f"the schema has no place for {update.relationship}")

@@ -13,7 +13,7 @@ from typing import Any
 
 from rich.console import Console
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.common.settings import PREFIX, Settings
 from teamaccess.directory.schemas.apply import apply_schema
 from teamaccess.local.demo import ADMINISTRATOR, BY_DEV, ORGANIZATION, Demo, provide_demo
@@ -101,7 +101,7 @@ def _catalog(home: Home, requested: str | None) -> str:
         chosen = str(Path(chosen).absolute())
     if kept not in (None, chosen):
         raise OtherCatalog(home=home.path, kept=kept, wanted=chosen)
-    load(chosen)  # refuses an invalid catalog before the home remembers it
+    load_catalog(chosen)  # refuses an invalid catalog before the home remembers it
     home.catalog.write_text(chosen)
     return chosen
 

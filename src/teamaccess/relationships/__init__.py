@@ -1,7 +1,7 @@
-"""The vocabulary of the graph: relationships, their text form, and what changes them. Pure."""
+"""The vocabulary of the graph: relationships, their text form, and updates of them. It is pure."""
 
 from teamaccess.relationships.relationship import (
-    ENDING,
+    EXPIRATION_PREFIX,
     InvalidRelationship,
     ObjectReference,
     Relationship,
@@ -28,7 +28,7 @@ from teamaccess.relationships.updates import (
 )
 
 __all__ = [
-    "ENDING",
+    "EXPIRATION_PREFIX",
     "Delete",
     "InvalidRelationship",
     "ObjectReference",

@@ -2,8 +2,8 @@
 
 `organization:acme#support@team:acme/pay#member[expiration:2027-01-01T00:00:00Z]`
 
-The limits are those of SpiceDB's API. Two of its spellings are left out because nothing here
-uses them: types with a prefix (`tenant/document`) and the wildcard subject (`user:*`).
+The limits are those of SpiceDB's API. Two of its spellings are not supported, because nothing here uses
+them: types with a prefix (`tenant/document`) and the wildcard subject (`user:*`).
 """
 
 import re
@@ -21,7 +21,7 @@ class ReplayConflict(InvalidRelationship):
     """An update does not fit the relationships it is applied to."""
 
 
-# SpiceDB reads no offset but Z; Python keeps microseconds, so a seventh digit would be lost.
+# SpiceDB accepts only the offset Z. Python keeps microseconds, so it would lose a seventh digit.
 INSTANT = re.compile(
     r"[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,6})?Z"
 )
@@ -30,7 +30,7 @@ INSTANT = re.compile(
 def in_utc(instant: datetime) -> datetime:
     """Return the same instant in UTC.
 
-    Raises InvalidRelationship if it carries no timezone or leaves the years 1 to 9999.
+    Raises InvalidRelationship if it has no timezone or is outside of the years 1 to 9999.
     """
     if instant.utcoffset() is None:
         raise InvalidRelationship(f"an expiration needs a timezone: {instant.isoformat()}")
@@ -41,13 +41,13 @@ def in_utc(instant: datetime) -> datetime:
 
 
 def format_instant(instant: datetime) -> str:
-    """Return e.g. `2027-01-01T00:00:00Z`; the fraction carries no trailing zeros."""
+    """Return the text form, such as `2027-01-01T00:00:00Z`. A fraction has no trailing zeros."""
     text = instant.replace(tzinfo=None).isoformat()
     return f"{text.rstrip('0') if instant.microsecond else text}Z"
 
 
 def parse_instant(text: str) -> datetime:
-    """Return the instant in UTC; raises InvalidRelationship for any other spelling."""
+    """Return the instant in UTC. Raises InvalidRelationship for any other spelling."""
     if not INSTANT.fullmatch(text):
         raise InvalidRelationship(f"not an instant in RFC 3339 and UTC: {text!r}")
     try:
@@ -58,19 +58,19 @@ def parse_instant(text: str) -> datetime:
 
 NAME = re.compile(r"[a-z][a-z0-9_]{1,62}[a-z0-9]")
 ID = re.compile(r"[a-zA-Z0-9/_|\-=+]{1,1024}")
-ENDING = "[expiration:"
-"""What parts the identity of a relationship from its end, in the text form."""
+EXPIRATION_PREFIX = "[expiration:"
+"""Separates the identity of a relationship from its expiration in the text form."""
 EXPIRATION = re.compile(r"(?P<rest>.*)\[expiration:(?P<instant>[^\[\]]*)\]", re.DOTALL)
 
 
 @lru_cache(4096)
 def _is_name(text: str) -> bool:
-    """The same few names come again and again."""
+    """Return whether it is a valid name. The cache helps because few names are used again and again."""
     return NAME.fullmatch(text) is not None
 
 
 def check_name(kind: str, name: str) -> None:
-    """Raise InvalidRelationship unless SpiceDB takes the name of a type or relation."""
+    """Raise InvalidRelationship unless SpiceDB accepts the name of a type or relation."""
     if not _is_name(name):
         raise InvalidRelationship(
             f"{kind} {name!r} must be 3 to 64 characters of a-z, 0-9 and _, "
@@ -79,7 +79,7 @@ def check_name(kind: str, name: str) -> None:
 
 
 def check_id(object_id: str) -> None:
-    """Raise InvalidRelationship unless SpiceDB takes the id of an object."""
+    """Raise InvalidRelationship unless SpiceDB accepts the id of an object."""
     if not ID.fullmatch(object_id):
         raise InvalidRelationship(
             f"id {object_id!r} must be 1 to 1024 characters of a-z, A-Z, 0-9 and / _ | - = +"
@@ -102,14 +102,14 @@ class ObjectReference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
+        """Read the text form. Raises InvalidRelationship."""
         type_, colon, object_id = text.partition(":")
         if not colon:
             raise InvalidRelationship(f"an object is written type:id, not {text!r}")
         return cls(type_, object_id)
 
     def subject(self, relation: str) -> "SubjectReference":
-        """Return everyone who has the relation to this object, as one subject."""
+        """Return the set of all who have the relation to this object, as one subject."""
         return SubjectReference(self, relation)
 
     def relates(
@@ -118,7 +118,7 @@ class ObjectReference:
         subject: "ObjectReference | SubjectReference",
         until: datetime | None = None,
     ) -> "Relationship":
-        """Return the relationship of this object to the subject, ending at `until`."""
+        """Return the relationship of this object to the subject, with the expiration `until`."""
         if isinstance(subject, ObjectReference):
             subject = SubjectReference(subject)
         return Relationship(self, relation, subject, until)
@@ -126,7 +126,7 @@ class ObjectReference:
 
 @dataclass(frozen=True, slots=True)
 class SubjectReference:
-    """Who is related: one object, `user:ana`, or a set of them, `team:acme/pay#member`."""
+    """The subject of a relationship: one object, `user:ana`, or a set, `team:acme/pay#member`."""
 
     object: ObjectReference
     relation: str | None = None
@@ -140,7 +140,7 @@ class SubjectReference:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
+        """Read the text form. Raises InvalidRelationship."""
         object_text, hash_sign, relation = text.partition("#")
         return cls(ObjectReference.parse(object_text), relation if hash_sign else None)
 
@@ -148,7 +148,7 @@ class SubjectReference:
 @total_ordering
 @dataclass(frozen=True, slots=True)
 class Relationship:
-    """One edge of the graph, until its expiration if it has one. Ordered by its text."""
+    """One edge of the graph, until its expiration if it has one. Relationships sort by their text."""
 
     resource: ObjectReference
     relation: str
@@ -174,21 +174,21 @@ class Relationship:
 
     @property
     def identity(self) -> str:
-        """The text without the expiration: what SpiceDB keeps one of."""
-        if not self._identity:  # a change of thousands asks for it many times
+        """The text without the expiration. SpiceDB holds at most one relationship of each identity."""
+        if not self._identity:  # cached, because a change of thousands needs it many times
             text = f"{self.resource}#{self.relation}@{self.subject}"
             object.__setattr__(self, "_identity", text)
         return self._identity
 
     def expired(self, at: datetime) -> bool:
-        """Tell whether the engine leaves it out at that instant."""
+        """Return whether SpiceDB ignores it at that instant."""
         return self.expiration is not None and self.expiration <= at
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read the text form; raises InvalidRelationship."""
-        ending = EXPIRATION.fullmatch(text)
-        left, at_sign, subject = (ending["rest"] if ending else text).partition("@")
+        """Read the text form. Raises InvalidRelationship."""
+        expiring = EXPIRATION.fullmatch(text)
+        left, at_sign, subject = (expiring["rest"] if expiring else text).partition("@")
         resource, hash_sign, relation = left.partition("#")
         if not (at_sign and hash_sign):
             raise InvalidRelationship(
@@ -198,7 +198,7 @@ class Relationship:
             ObjectReference.parse(resource),
             relation,
             SubjectReference.parse(subject),
-            parse_instant(ending["instant"]) if ending else None,
+            parse_instant(expiring["instant"]) if expiring else None,
         )
 
 
@@ -217,7 +217,7 @@ def team(organization_id: str, team_id: str) -> ObjectReference:
 
 
 def role(organization_id: str, role_id: str) -> ObjectReference:
-    """Name a custom role; a predefined one is a relation of the organization."""
+    """Name a custom role. A predefined role is a relation of the organization instead."""
     return ObjectReference("role", f"{organization_id}/{role_id}")
 
 
@@ -226,10 +226,10 @@ def invitation(organization_id: str, invitation_id: str) -> ObjectReference:
 
 
 def email(hmac: str) -> ObjectReference:
-    """Name an invitee by the HMAC of the normalised address, never by the address."""
+    """Name an invitee by the HMAC of the normalized address, never by the address."""
     return ObjectReference("email", hmac)
 
 
 def ledger_position(position: int, hash_hex: str) -> ObjectReference:
-    """Name a position of a ledger by its number and the first 12 digits of its row's hash."""
+    """Name a ledger position by its number and the first 12 digits of its entry's hash."""
     return ObjectReference("ledger_position", f"{position}-{hash_hex[:12]}")

@@ -1,15 +1,15 @@
-"""What a change does to relationships, in SpiceDB's words: TOUCH and DELETE; and what mends SpiceDB.
+"""Updates of relationships. TOUCH and DELETE come from changes, RESTORE and PURGE from repairs.
 
 `TOUCH organization:acme#support@user:ana`
 `TOUCH organization:acme#support@user:ana WAS organization:acme#support@user:ana[expiration:...]`
 `DELETE organization:acme#member@user:ana`
 
-Each says what it replaces, so that a list of updates reads backwards as well as forwards.
+A TOUCH names the relationship that it replaces, so that a list of updates can be read backwards too.
 
 `RESTORE organization:acme#support@user:ana`
 `PURGE organization:acme#support@user:eve`
 
-These two change nothing of what the ledger says: SpiceDB had come to differ and is brought back to it.
+RESTORE and PURGE repair a SpiceDB that differs from the ledger. They do not change the ledger's state.
 """
 
 from collections.abc import Iterable
@@ -22,7 +22,7 @@ WAS = " WAS "
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """The relationship exists from now on; `was` is how it stood, if it did."""
+    """The relationship exists from now on. `was` is the relationship that it replaces, if any."""
 
     relationship: Relationship
     was: Relationship | None = None
@@ -40,7 +40,7 @@ class Touch:
 
 @dataclass(frozen=True, slots=True)
 class Delete:
-    """The relationship, as it stood, is gone."""
+    """The relationship no longer exists. It is named with its last expiration, if it had one."""
 
     relationship: Relationship
 
@@ -50,7 +50,7 @@ class Delete:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """The relationship exists, as was decided before; SpiceDB had lost it or its expiration."""
+    """The relationship exists, as the ledger says. SpiceDB had lost it or its expiration."""
 
     relationship: Relationship
 
@@ -60,7 +60,7 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """The relationship does not exist and nothing decided says so; SpiceDB had it all the same."""
+    """The relationship does not exist, as the ledger says. SpiceDB held it nevertheless."""
 
     relationship: Relationship
 
@@ -70,21 +70,21 @@ class Purge:
 
 Update = Touch | Delete | Restore | Purge
 Revocation = Delete | Purge
-"""What takes away and gives nothing."""
+"""An update that takes access away and gives none."""
 
-PLAIN: dict[str, type[Delete | Restore | Purge]] = {
+WITHOUT_WAS: dict[str, type[Delete | Restore | Purge]] = {
     "DELETE": Delete,
     "RESTORE": Restore,
     "PURGE": Purge,
 }
-"""What is said of a relationship without a word of how it stood."""
+"""The updates that name one relationship only."""
 
 
 def parse_update(text: str) -> Update:
-    """Read the text form; raises InvalidRelationship."""
+    """Read the text form. Raises InvalidRelationship."""
     operation, _, rest = text.partition(" ")
-    if operation in PLAIN:
-        return PLAIN[operation](Relationship.parse(rest))
+    if operation in WITHOUT_WAS:
+        return WITHOUT_WAS[operation](Relationship.parse(rest))
     if operation == "TOUCH":
         new, was, old = rest.partition(WAS)
         return Touch(Relationship.parse(new), Relationship.parse(old) if was else None)
@@ -95,19 +95,22 @@ def parse_update(text: str) -> Update:
 
 
 def by_identity(relationships: Iterable[Relationship]) -> dict[str, Relationship]:
-    """Index a state; raises InvalidRelationship if it gives one identity two expirations."""
+    """Return the relationships of a state by their identity.
+
+    Raises InvalidRelationship if the state has one identity with two expirations.
+    """
     state: dict[str, Relationship] = {}
     for relationship in relationships:
-        known = state.setdefault(relationship.identity, relationship)
-        if known != relationship:
-            raise InvalidRelationship(f"both {known} and {relationship}")
+        first = state.setdefault(relationship.identity, relationship)
+        if first != relationship:
+            raise InvalidRelationship(f"both {first} and {relationship}")
     return state
 
 
 def difference(before: Iterable[Relationship], after: Iterable[Relationship]) -> list[Update]:
     """Return the updates that lead from one state to the other: deletes first, then by identity.
 
-    Raises InvalidRelationship if a state gives one identity two expirations.
+    Raises InvalidRelationship if a state has one identity with two expirations.
     """
     old, new = by_identity(before), by_identity(after)
     deletes = [Delete(old[identity]) for identity in sorted(old.keys() - new.keys())]
@@ -120,25 +123,27 @@ def difference(before: Iterable[Relationship], after: Iterable[Relationship]) ->
 
 
 def replay(updates: Iterable[Update], onto: Iterable[Relationship] = ()) -> set[Relationship]:
-    """Return the state that the updates lead to.
+    """Return the state after the updates.
 
-    Raises ReplayConflict where an update says another thing of the state before it than is so:
-    a delete of what is not there, a touch whose `was` is not how it stood, a restoring of what does
-    not stand so, or a purging of what stands.
+    Raises ReplayConflict for an update that does not fit the state before it:
+
+    - a DELETE or RESTORE of a relationship that the state does not have,
+    - a TOUCH whose `was` differs from the state,
+    - a PURGE of a relationship that the state has.
     """
     state = by_identity(onto)
     for update in updates:
-        before, after = _around(update)
+        before, after = _before_and_after(update)
         identity = update.relationship.identity
         if state.pop(identity, None) != before:
-            raise ReplayConflict(f"{update} does not fit what stood before it")
+            raise ReplayConflict(f"{update} does not fit the state before it")
         if after is not None:
             state[identity] = after
     return set(state.values())
 
 
-def _around(update: Update) -> tuple[Relationship | None, Relationship | None]:
-    """Return how the relationship stands before the update and after it, as the update has it."""
+def _before_and_after(update: Update) -> tuple[Relationship | None, Relationship | None]:
+    """Return the relationship before the update and after it, None where it does not exist."""
     match update:
         case Touch(new, was):
             return was, new

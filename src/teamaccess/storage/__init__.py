@@ -1,4 +1,4 @@
-"""The tables. A row keeps its own rules and names the relationships that it stands for."""
+"""The tables. A row enforces its own rules and yields the relationships that it stands for."""
 
 from teamaccess.storage.base import (
     AttestedRow,

@@ -1,4 +1,4 @@
-"""The base class of all rows, and rows whose origin an event proves."""
+"""The base class of all tables, and the attestations of rows."""
 
 import re
 import secrets
@@ -24,52 +24,52 @@ RequestId = NewType("RequestId", str)
 TokenId = NewType("TokenId", str)
 
 ORGANIZATION_PATTERN = r"^[a-z0-9-]{3,64}$"
-"""A slug; immutable, and never used again after the organization ended."""
+"""A slug. It is immutable, and is not reused after the organization has ended."""
 
 LOCAL_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-"""An id inside an organization, and a user's: safe as the part of a SpiceDB object id."""
+"""An id inside an organization, or a user's id. It is valid as a part of a SpiceDB object id."""
 
 ROLE_PATTERN = r"^[a-z][a-z0-9_]{1,62}[a-z0-9]$"
 """SpiceDB's own limits for the name of a relation."""
 
 
 def new_user_id() -> UserId:
-    """Return a fresh opaque id; never derived from the e-mail address, which may change."""
+    """Return a new opaque id. It is not derived from the e-mail address, because that may change."""
     return UserId(f"usr_{secrets.token_hex(10)}")
 
 
 def new_invitation_id() -> InvitationId:
-    """Return a fresh opaque id, unique in every organization."""
+    """Return a new opaque id of an invitation."""
     return InvitationId(f"inv_{secrets.token_hex(10)}")
 
 
 def new_service_account_id() -> UserId:
-    """Return a fresh opaque id of a machine."""
+    """Return a new opaque id of a service account."""
     return UserId(f"sa_{secrets.token_hex(10)}")
 
 
 def new_request_id() -> RequestId:
-    """Return a fresh opaque id of an access request."""
+    """Return a new opaque id of an access request."""
     return RequestId(f"req_{secrets.token_hex(10)}")
 
 
 def new_token_id() -> TokenId:
-    """Return a fresh opaque id of an API token, which is no secret."""
+    """Return a new opaque id of an API token. The id is not secret."""
     return TokenId(f"tok_{secrets.token_hex(10)}")
 
 
 def is_role_id(text: str) -> bool:
-    """Return whether the text could be the id of a role."""
+    """Return whether the text is a valid id of a role."""
     return re.fullmatch(ROLE_PATTERN, text) is not None and "\n" not in text
 
 
 def is_organization_id(text: str) -> bool:
-    """Return whether the text could be an organization's id."""
+    """Return whether the text is a valid id of an organization."""
     return re.fullmatch(ORGANIZATION_PATTERN, text) is not None and "\n" not in text
 
 
 def is_local_id(text: str) -> bool:
-    """Return whether the text could be the id of a user, an invitation, or the like."""
+    """Return whether the text is a valid id of a user, an invitation or another object."""
     return re.fullmatch(LOCAL_PATTERN, text) is not None and "\n" not in text
 
 
@@ -102,78 +102,87 @@ class Base(DeclarativeBase):
 
 
 class AttestedRow(Base):
-    """The proof of one row and the event that has it; PostgreSQL writes it with the event.
+    """The attestation of a row: its hash, and the position of the event that contains this hash.
 
-    Rows by which somebody signs in, is let in, or is believed are refused unless they are so.
+    PostgreSQL writes it with the event. It refuses a row that gives access or trust (an API token, an
+    invitation, an auditor, a login, a resolved finding) unless the row matches its attestation.
     """
 
     __tablename__ = "attested_rows"
 
     key: Mapped[str] = mapped_column(primary_key=True)
-    """The row, as type and id: `api_token:acme/tok_1`, `login:usr_1`."""
+    """The type and id of the row, such as `api_token:acme/tok_1` or `login:usr_1`."""
     chain: Mapped[str]
     position: Mapped[int] = mapped_column(BigInteger)
-    """The position of the event; 0 for a row from before events had proofs."""
+    """The position of the event. It is 0 for a row older than attestations."""
     proof: Mapped[str]
 
 
 Instant = datetime | ColumnElement[datetime]
-"""A time, or what PostgreSQL calls one, such as its clock."""
+"""A time, or an SQL expression for one, such as PostgreSQL's clock."""
 
-IN_RANGE = "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
-"""The ends that SpiceDB can keep."""
+EXPIRATION_IN_RANGE = (
+    "expires_at >= '0001-01-01T00:00:00Z' AND expires_at < '10000-01-01T00:00:00Z'"
+)
+"""The expirations that SpiceDB can store."""
 
 
 class RelationshipSource(Base):
-    """A row that means access.
+    """The base class of rows that give access.
 
-    PostgreSQL notes every change to such a table (the procedure `note_changes`), whoever makes it and
-    however; before the commit the ledger asks the noted images for their relationships.
+    PostgreSQL notes every change of such a table, from any client (the procedure `note_changes`). Before
+    the commit, the ledger computes the relationships of the noted rows.
     """
 
     __abstract__ = True
 
     resource_type: ClassVar[str]
-    """The type of the resources that relationships of such a row are about, where it is always one."""
+    """The resource type of the relationships, for tables with only one such type."""
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield what this row stands for, from its own columns and nothing else.
+        """Yield the relationships that this row stands for. Only the row's own columns may matter.
 
-        A relationship belongs to exactly one row: no two rows that can exist at once yield the same
-        resource, relation and subject.
+        A relationship belongs to exactly one row. No two rows that can exist at the same time may yield
+        the same resource, relation and subject.
         """
         raise NotImplementedError
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether some row of this table could stand for the relationship; no other table's could."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether a row of this table could stand for the relationship.
+
+        At most one table may return true for a relationship.
+        """
         raise NotImplementedError
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources; a row never does for two types."""
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
+        """Return the condition for rows with relationships of this resource type.
+
+        A row has relationships of one type only.
+        """
         return true() if resource_type == cls.resource_type else false()
 
     @classmethod
     def relationships_of(cls, image: Mapping[str, Any]) -> Iterator[Relationship]:
-        """Yield what a row stands for of which there is only the image that PostgreSQL noted.
+        """Yield the relationships of a row from its image, the JSON that PostgreSQL noted.
 
-        `relationships` may look at its columns and at nothing else. Of the instants, which JSON only has
-        as text, it may use `expires_at`; of the others, whether they are there.
+        So `relationships` may use only the columns. The image has times as text. Only `expires_at` is
+        parsed, so of other times `relationships` may use only whether they are None.
         """
         columns = SimpleNamespace(**image)
-        if (end := image.get("expires_at")) is not None:
-            columns.expires_at = datetime.fromisoformat(end)
+        if (expires_at := image.get("expires_at")) is not None:
+            columns.expires_at = datetime.fromisoformat(expires_at)
         return cls.relationships(cast(Self, columns))
 
     @classmethod
     def tables(cls) -> "dict[str, type[RelationshipSource]]":
-        """Return every source by the name of its table."""
+        """Return the source classes by the names of their tables."""
         return {source.__tablename__: source for source in cls.__subclasses__()}
 
 
 def is_held_by_a_user(relationship: Relationship) -> bool:
-    """Whether it is one of a user, not of a set of them, to an organization."""
+    """Return whether it relates an organization to one user, not to a set of users."""
     resource = relationship.resource
     return (
         resource.type == "organization"
@@ -183,7 +192,7 @@ def is_held_by_a_user(relationship: Relationship) -> bool:
 
 
 def is_user(subject: SubjectReference) -> bool:
-    """Whether it is one user."""
+    """Return whether the subject is one user."""
     return (
         subject.object.type == "user"
         and is_local_id(subject.object.id)
@@ -192,7 +201,7 @@ def is_user(subject: SubjectReference) -> bool:
 
 
 def is_team(subject: SubjectReference, organization: str) -> bool:
-    """Whether it is the members of one of the organization's teams."""
+    """Return whether the subject is the set of members of one of the organization's teams."""
     return (
         subject.object.type == "team"
         and subject.relation == "member"
@@ -201,11 +210,11 @@ def is_team(subject: SubjectReference, organization: str) -> bool:
 
 
 def tenant_of(resource: ObjectReference) -> str:
-    """Return the organization whose object it is, by its name."""
+    """Return the id of the organization that the object's id names."""
     return resource.id.partition("/")[0]
 
 
 def local_id(resource: ObjectReference, organization: str) -> str | None:
-    """Return what an object of the organization is called there; None if it is not one of its."""
+    """Return the object's id inside the organization, None if it belongs to another one."""
     tenant, _, id = resource.id.partition("/")
     return id if tenant == organization and is_organization_id(tenant) and is_local_id(id) else None

@@ -26,7 +26,7 @@ async def record_finding(
     statement = insert(Finding).values(
         kind=kind, organization_id=organization, fingerprint=fingerprint, details=details
     )
-    if kind.lasts:
+    if kind.is_state:
         statement = statement.on_conflict_do_update(
             index_elements=[Finding.fingerprint],
             set_={"resolved_at": None},

@@ -95,7 +95,7 @@ class MemberView(msgspec.Struct):
             kind=UserKind.of(member.service_account_of),
             email=member.email,
             name=member.name,
-            status=MembershipStatus.since(member.suspended_at),
+            status=MembershipStatus.of(member.suspended_at),
             roles=[AssignedRole.of(held) for held in member.roles],
             joined_at=member.joined_at,
             expires_at=member.expires_at,

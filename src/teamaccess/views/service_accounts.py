@@ -59,7 +59,7 @@ class ServiceAccountView(msgspec.Struct):
         return cls(
             id=member.user_id,
             name=member.name,
-            status=MembershipStatus.since(member.suspended_at),
+            status=MembershipStatus.of(member.suspended_at),
             roles=[AssignedRole.of(held) for held in member.roles],
             created_at=member.joined_at,
             last_active_at=member.last_active_at,

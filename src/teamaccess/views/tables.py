@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from teamaccess.common.text import visible
+from teamaccess.common.text import escape_controls
 
 WIDE = 240
 """Columns of a table that is not printed to a terminal."""
@@ -20,10 +20,10 @@ def print_table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
     """Print a table. Long cells continue in the next line."""
     table = Table()
     for name in head:
-        table.add_column(Text(visible(name)), overflow="fold")
+        table.add_column(Text(escape_controls(name)), overflow="fold")
     for row in rows:
         table.add_row(
-            *(Text(visible(cell)) for cell in row)
+            *(Text(escape_controls(cell)) for cell in row)
         )  # Text, because users wrote it: markup is not interpreted
     Console(width=None if sys.stdout.isatty() else WIDE).print(table)
 

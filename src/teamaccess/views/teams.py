@@ -86,7 +86,7 @@ class TeamMemberView(msgspec.Struct):
             user=entry.user_id,
             email=entry.email,
             name=entry.name,
-            status=MembershipStatus.since(entry.suspended_at),
+            status=MembershipStatus.of(entry.suspended_at),
             joined_at=entry.joined_at,
             expires_at=entry.expires_at,
         )

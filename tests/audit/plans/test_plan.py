@@ -7,7 +7,7 @@ import pytest
 
 from teamaccess.audit.plans import held_actions, proposals
 from teamaccess.audit.plans import plan as planning
-from teamaccess.catalog import Catalog, find, read_catalog
+from teamaccess.catalog import Catalog, find_catalog_file, read_catalog
 from teamaccess.changes import Ledger, Rehearsal
 from teamaccess.ledger import Attribution, OrganizationBusy
 from teamaccess.storage import Channel, OrganizationId, RoleId
@@ -170,6 +170,20 @@ async def test_a_caller_who_may_not_change_members_does_not_learn_who_they_are(
             refused(await make(acme, state, wanted, by=bob), 403, "missing_permission")
 
 
+async def test_a_caller_without_the_right_does_not_learn_whether_a_plan_is_current(
+    acme: Organization,
+) -> None:
+    """A 412 names the present state, so the right is judged first, also shortly after a suspension."""
+    bob = (await acme.add_members({"bob": ["support"]}))["bob"]
+    wanted = {"change": "suspend", "user": bob.id}
+    state = (await plan(acme, wanted)).headers["ETag"]
+    for tag in (state, '"another"'):
+        refused(await make(acme, tag, wanted, by=bob), 403, "missing_permission")
+    (await acme.suspend(bob)).raise_for_status()
+    for tag in (state, '"another"'):
+        refused(await make(acme, tag, wanted, by=bob), 404, "unknown_organization")
+
+
 async def test_an_impossible_user_id_is_unknown(acme: Organization) -> None:
     for name in ("\x00", "a\x00b", "é", "nobody"):
         refused(await plan(acme, {"change": "suspend", "user": name}), 404, "unknown_member")
@@ -224,7 +238,7 @@ REFUNDS = """\
 @pytest.fixture
 def other() -> str:
     """fintoc's catalog, in which Support may not refund."""
-    text = find("fintoc").read_text()
+    text = find_catalog_file("fintoc").read_text()
     catalog = read_catalog(text, "fintoc")
     assert "support" in catalog.actions["refunds_create"].roles
     return text.replace(REFUNDS, REFUNDS.replace("operations, support", "operations"))
@@ -242,7 +256,7 @@ async def test_another_catalog_is_planned_like_a_change(acme: Organization, othe
 
 async def test_roles_that_another_catalog_lacks_are_reported(acme: Organization) -> None:
     bob = (await acme.add_members({"bob": ["support"]}))["bob"]
-    without = _renamed(find("fintoc").read_text())
+    without = _renamed(find_catalog_file("fintoc").read_text())
     answer = await plan(acme, catalog=without)
     assert answer.json()["orphans"] == [f"organization:{acme.id}#support@user:{bob.id}"]
     assert "refunds_create" in whose(answer, bob)[1]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from teamaccess.access.holdings import RoleSet
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.common.text import InvalidText, clean
 from teamaccess.directory.invitations.letter import compose, spoken
 from teamaccess.directory.invitations.offer import Letter
@@ -19,7 +19,7 @@ from teamaccess.directory.mail import serialize_verified
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import Invitation, InvitationRole, OrganizationId, RoleId
 
-FINTOC = load("fintoc")
+FINTOC = load_catalog("fintoc")
 SECRET = "a-secret_" + "x" * 34
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from teamaccess.ledger.chains.chain import ChainKind
-from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, kept_in
+from teamaccess.ledger.chains.heads import InvalidHeads, KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
 from teamaccess.ledger.chains.verify import NothingKept, verify_chains
 from tests.support.deployment import Deployment
@@ -35,7 +35,7 @@ async def test_a_head_that_was_kept_earlier_is_an_entry_of_the_longer_chain(
     async with snapshot(acme.deployment.settings.sqlalchemy_url) as connection:
         kept += [head async for head in heads(connection, acme.id)]
         found = await verify_chains(connection, acme.id, kept)
-    assert (found.holds, found.kept_heads) == (True, 4)
+    assert (found.intact, found.kept_heads) == (True, 4)
     assert kept[0].position < kept[2].position
 
 
@@ -85,7 +85,7 @@ async def test_an_organization_without_any_entry_is_detected_too(intruder: Intru
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     kept = [head async for head in heads(intruder.connection, "empty-one")]
-    assert (await verify_chains(intruder.connection, "empty-one", kept)).holds
+    assert (await verify_chains(intruder.connection, "empty-one", kept)).intact
     await intruder.do(
         "DELETE FROM ledger_heads WHERE organization_id = 'empty-one'",
         "DELETE FROM organizations WHERE id = 'empty-one'",
@@ -99,13 +99,13 @@ async def test_an_empty_list_of_heads_proves_nothing(
 ) -> None:
     with pytest.raises(NothingKept, match="has no chain head of any chain"):
         await verify_chains(intruder.connection, kept=[])
-    others = list(kept_in([HEAD.encode()], "a file"))
+    others = list(read_kept_heads([HEAD.encode()], "a file"))
     with pytest.raises(NothingKept, match=f"has no chain head of {history.id}"):
         await intruder.verify(history, others)
 
 
 def test_a_file_of_heads_is_read_line_by_line() -> None:
-    [first, second] = kept_in([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
+    [first, second] = read_kept_heads([f"{HEAD}\n".encode(), HEAD.encode()], "a file")
     assert isinstance(first, KeptHead)
     assert first == second
     assert (first.kind, first.chain, first.position) == (ChainKind.LEDGER, "acme", 1)
@@ -127,4 +127,4 @@ def test_a_file_of_heads_is_read_line_by_line() -> None:
 )
 def test_a_malformed_head_is_reported_with_its_line(line: str) -> None:
     with pytest.raises(InvalidHeads, match=r"a file, line 2: this is not a chain head"):
-        list(kept_in([HEAD.encode(), line.encode()], "a file"))
+        list(read_kept_heads([HEAD.encode(), line.encode()], "a file"))

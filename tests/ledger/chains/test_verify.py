@@ -7,7 +7,7 @@ from sqlalchemy import ARRAY, BigInteger, DateTime, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import JSONB
 
 from teamaccess.ledger import UnknownOrganization
-from teamaccess.ledger.chains.read_chains import PAGE, snapshot
+from teamaccess.ledger.chains.read_chains import PAGE_SIZE, snapshot
 from teamaccess.ledger.chains.verify import entries_to_verify, verify_chains
 from teamaccess.storage import Event, LedgerEntry
 from tests.support.deployment import Deployment
@@ -300,9 +300,9 @@ async def test_an_organization_without_any_entry_holds(intruder: Intruder) -> No
         "INSERT INTO organizations (id, name) VALUES ('empty-one', 'Empty')",
     )
     found = await verify_chains(intruder.connection, "empty-one")
-    assert (found.holds, found.chains, found.entries) == (True, 1, 0)
+    assert (found.intact, found.chains, found.entries) == (True, 1, 0)
     await intruder.do("UPDATE ledger_heads SET hash = 'x' WHERE organization_id = 'empty-one'")
-    assert not (await verify_chains(intruder.connection, "empty-one")).holds
+    assert not (await verify_chains(intruder.connection, "empty-one")).intact
 
 
 async def test_an_unknown_organization_is_not_reported_as_intact(
@@ -317,18 +317,18 @@ async def test_a_reason_can_be_erased_but_not_altered(
 ) -> None:
     mine = f"hash IN (SELECT reason_hash FROM ledger WHERE {of(history, 'ledger')})"
     before = await intruder.verify(history)
-    assert (before.holds, before.reasons, before.reasons_erased) == (True, 1, 0)
+    assert (before.intact, before.reasons, before.reasons_erased) == (True, 1, 0)
     await intruder.do(f"UPDATE reasons SET text = 'another' WHERE {mine}")
     assert await intruder.found(history) == ["ledger 1 reason_altered"]
     await intruder.do(f"DELETE FROM reasons WHERE {mine}")
     after = await intruder.verify(history)
-    assert (after.holds, after.reasons, after.reasons_erased) == (True, 1, 1)
+    assert (after.intact, after.reasons, after.reasons_erased) == (True, 1, 1)
 
 
 async def test_a_long_chain_is_never_in_memory_at_once(
     history: Organization, intruder: Intruder
 ) -> None:
-    before, more = await intruder.verify(history), 2 * PAGE
+    before, more = await intruder.verify(history), 2 * PAGE_SIZE
     await intruder.do(
         "SET LOCAL session_replication_role = origin",
         "INSERT INTO events (chain, kind, actor, channel, request_id, details)"
@@ -337,5 +337,5 @@ async def test_a_long_chain_is_never_in_memory_at_once(
     )
     counted: list[int] = []
     found = await verify_chains(intruder.connection, history.id, progress=counted.append)
-    assert (found.holds, found.entries) == (True, before.entries + more)
-    assert max(counted) == PAGE
+    assert (found.intact, found.entries) == (True, before.entries + more)
+    assert max(counted) == PAGE_SIZE

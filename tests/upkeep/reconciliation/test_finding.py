@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.storage import Finding, FindingKind, Reconciliation
 from teamaccess.upkeep.reconciliation import compare, comparer
 from teamaccess.upkeep.reconciliation.comparison import Comparison
@@ -256,7 +256,7 @@ async def test_any_number_of_organizations_may_be_suspected_at_once(acme: Organi
         acme.id
     }
     async with acme.deployment.service.sessions() as session:
-        long_ago = await clock(session) - timedelta(days=36_500)
+        long_ago = await database_time(session) - timedelta(days=36_500)
     await save_agreement(
         acme.deployment.service.sessions, long_ago, {each.key for each in many_members}
     )

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 import pytest
 from authzed.api.v1 import RelationshipUpdate, WatchResponse
 
-from teamaccess.catalog import Catalog, load
-from teamaccess.engine import IMPORT
+from teamaccess.catalog import Catalog, load_catalog
+from teamaccess.engine import MAX_IMPORT
 from teamaccess.engine.convert import relationship_message
 from teamaccess.relationships import Relationship
 
@@ -21,8 +21,8 @@ END = "[expiration:2027-01-01T00:00:00.123456Z]"
 def test_watch_reports_an_import_of_the_longest_ids_within_the_message_limit(
     name: str,
 ) -> None:
-    longest = max(_bytes(each) for each in _longest(load(name)))
-    assert longest * IMPORT < MOST_BYTES
+    longest = max(_bytes(each) for each in _longest(load_catalog(name)))
+    assert longest * MAX_IMPORT < MOST_BYTES
 
 
 def _longest(catalog: Catalog) -> Iterator[Relationship]:

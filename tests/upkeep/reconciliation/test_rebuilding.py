@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from teamaccess.delivery.writer import metadata
+from teamaccess.delivery.writer import write_metadata
 from teamaccess.directory.members.administrators import grant_administrator
 from teamaccess.directory.organizations.create import create_organization
 from teamaccess.directory.organizations.stopped import skip_stopped
@@ -275,7 +275,7 @@ async def test_an_interrupted_rebuild_can_be_repeated(
     people = await acme.add_members({f"p{number}": ["support"] for number in range(8)})
     before, ledger = await assert_agreement(acme), await acme.ledger()
     await _forget_head(isolated, acme)
-    monkeypatch.setattr(filling, "IMPORT", 3)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 3)
     with monkeypatch.context() as plug:
         at = 4 if way == "import_" else 1  # all but the newest positions is imported
         plug.setattr(
@@ -330,14 +330,19 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
     for organization in (acme, globex):
         await _forget_head(isolated, organization)
     engine = isolated.service.engine
-    calls, import_, write, came = itertools.count(1), engine.import_, engine.write, list[bool]()
+    calls, import_, write, came = (
+        itertools.count(1),
+        engine.import_relationships,
+        engine.write,
+        list[bool](),
+    )
 
     async def send() -> None:
         """A delayed write of a process that was suspended."""
         updates = [*late.updates, *late.head_updates(since=late)]
         marker = late.marker(await isolated.service.now())
         try:
-            await write(updates, create=[marker], metadata=metadata([late]))
+            await write(updates, create=[marker], metadata=write_metadata([late]))
         except AlreadyThere:
             came.append(False)
         else:
@@ -353,8 +358,8 @@ async def test_a_late_write_during_a_rebuild_leaves_nothing_behind(
             await send()
         return await write(*args, **more)
 
-    monkeypatch.setattr(filling, "IMPORT", 4)
-    monkeypatch.setattr(engine, "import_", importing)
+    monkeypatch.setattr(filling, "MAX_IMPORT", 4)
+    monkeypatch.setattr(engine, "import_relationships", importing)
     monkeypatch.setattr(engine, "write", closing)
 
     done = await rebuild(isolated)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from teamaccess.delivery.provenance.runs import unsettled
+from teamaccess.delivery.provenance.runs import unsettled_runs
 from teamaccess.storage import Finding, FindingKind, WatchCursor
 from teamaccess.upkeep import Rebuilder
 from teamaccess.upkeep.worker import reconciler
@@ -101,7 +101,7 @@ async def _told(organization: Organization, text: str) -> bool:
 async def importing(organization: Organization) -> bool:
     """Whether a rebuild may still have written something that the watch has not seen."""
     async with organization.deployment.service.reads() as session:
-        return bool(await unsettled(session, [organization.id]))
+        return bool(await unsettled_runs(session, [organization.id]))
 
 
 async def over(organization: Organization) -> bool:

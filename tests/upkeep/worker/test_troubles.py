@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import async_sessionmaker
 
 from teamaccess.changes import Ledger
 from teamaccess.delivery import Applier
-from teamaccess.ledger import database, sessions
+from teamaccess.ledger import create_pool, session_maker
 from teamaccess.relationships import Delete, parse_update
 from teamaccess.upkeep.worker.ends import BATCH
 from teamaccess.upkeep.worker.sweeper import Sweeper
@@ -249,14 +249,14 @@ async def sweeper_of_its_own(deployment: Deployment, name: str) -> AsyncIterator
     settings, catalog = deployment.settings, deployment.service.catalog
     async with AsyncExitStack() as stack:
         pool, reads, marks = (
-            database(settings.sqlalchemy_url, application_name=name) for _ in range(3)
+            create_pool(settings.sqlalchemy_url, application_name=name) for _ in range(3)
         )
         for each in (pool, reads, marks):
             stack.push_async_callback(each.dispose)
         alone = {"isolation_level": "AUTOCOMMIT"}
         applier = Applier(deployment.service.engine, marks.execution_options(**alone))
         stack.push_async_callback(applier.close)
-        ledger = Ledger(sessions(pool, catalog), applier, deployment.service.engine, catalog)
+        ledger = Ledger(session_maker(pool, catalog), applier, deployment.service.engine, catalog)
         questions = async_sessionmaker(reads.execution_options(**alone))
         async with beside(Sweeper(ledger, questions).run()):
             await asyncio.sleep(0.5)  # so that it has connections to lose

@@ -8,7 +8,7 @@ from teamaccess.api.identity.authentication import SignInRequired
 from teamaccess.api.identity.callers import Operator, credential_of, require_valid_credential
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.audit.auditors.find import is_auditor
-from teamaccess.ledger import OnBehalf, UnknownOrganization, clock
+from teamaccess.ledger import OnBehalf, UnknownOrganization, database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, User, is_organization_id
 
@@ -42,7 +42,9 @@ async def recheck_audit_access(request: AnyRequest, service: Service, id: Organi
     InvalidToken and InvalidApiToken.
     """
     async with service.reads() as session:
-        await require_valid_credential(session, credential_of(request), await clock(session))
+        await require_valid_credential(
+            session, credential_of(request), await database_time(session)
+        )
     await authorize_audit(request, service, id)
 
 
@@ -51,4 +53,4 @@ async def audits_every_organization(request: AnyRequest, service: Service) -> bo
     if not isinstance(request.user, User) or isinstance(request.auth, OnBehalf):
         return False
     async with service.reads() as session:
-        return await is_auditor(session, request.user.id, await clock(session))
+        return await is_auditor(session, request.user.id, await database_time(session))

@@ -22,7 +22,7 @@ from teamaccess.api.server.pacing import KnownTokens
 from teamaccess.common.errors import TooMany
 from teamaccess.common.fairness import MOST_KEYS, FairSlots, RateLimit, whole_seconds
 from teamaccess.common.loop_share import LoopShare, current_share
-from teamaccess.ledger import OnBehalf, clock
+from teamaccess.ledger import OnBehalf, database_time
 from teamaccess.service import Service
 from teamaccess.storage import User
 
@@ -76,7 +76,7 @@ class Rates:
 
     async def count(self, principal: str, token: bytes | None, cost: int = 1) -> None:
         """Count `cost` requests of an authenticated principal. Raises TooManyRequests."""
-        if not (wait := self._limit.excess(principal, cost)):
+        if not (wait := self._limit.retry_after(principal, cost)):
             return
         if token is not None:
             self._refused[_digest(token)] = time.monotonic() + wait
@@ -142,7 +142,7 @@ class FairRequests(ASGIMiddleware):
                 # SECURITY: the token may have been revoked while the request waited
                 async with service.reads() as session:
                     await require_valid_credential(
-                        session, scope["state"].get("credential"), await clock(session)
+                        session, scope["state"].get("credential"), await database_time(session)
                     )
             await next_app(scope, receive, slot.release_on_answer(send))
 

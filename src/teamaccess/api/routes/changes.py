@@ -8,7 +8,7 @@ from litestar.params import PathParameter
 from teamaccess.api.identity.callers import attribution
 from teamaccess.api.requests.parameters import AnyRequest, PathId, ServiceDependency, SignedInUser
 from teamaccess.common.errors import NotFound
-from teamaccess.ledger.entry import in_person
+from teamaccess.ledger.entry import without_inviter
 from teamaccess.storage import (
     ApplicationStatus,
     LedgerApplication,
@@ -47,7 +47,7 @@ async def show_change(
     async with service.reads() as session:
         is_id = is_organization_id(id)
         entry = await session.get(LedgerEntry, (id, position)) if is_id else None
-        if entry is None or in_person(entry.actor) != attribution(request).actor:
+        if entry is None or without_inviter(entry.actor) != attribution(request).actor:
             await service.reading.require_membership(id, actor.id)
         application = await session.get(LedgerApplication, (id, position))
     if application is None:

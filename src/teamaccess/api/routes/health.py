@@ -7,7 +7,7 @@ from litestar.status_codes import HTTP_200_OK, HTTP_503_SERVICE_UNAVAILABLE
 from teamaccess.api.identity.callers import Operator
 from teamaccess.api.requests.parameters import AnyRequest
 from teamaccess.api.status import Readiness, StatusDependency
-from teamaccess.delivery.status import LedgerStatus, Stopped
+from teamaccess.delivery.status import LedgerStatus, StoppedOrganization
 
 
 @get("/healthz", operation_id="get_liveness")
@@ -64,7 +64,7 @@ def _ledgers(status: LedgerStatus, *, operator: bool) -> dict[str, object]:
     }
 
 
-def _stopped(stopped: Stopped, *, operator: bool) -> dict[str, object]:
+def _stopped(stopped: StoppedOrganization, *, operator: bool) -> dict[str, object]:
     """Return the view of a stopped organization.
 
     SECURITY: anonymous callers may ask, so only operators see more than the number of stopped

@@ -26,7 +26,7 @@ from teamaccess.directory.invitations.offer import Letter
 from teamaccess.directory.users.issuer import Login
 from teamaccess.directory.users.tokens import LONGEST_LIFE, Audience, Claims, issue_access_token
 from teamaccess.ledger import NotCommitted, OutcomeUnknown
-from teamaccess.ledger.session import refusing_busy
+from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.service import Service
 from teamaccess.storage import (
     InvitationId,
@@ -158,7 +158,7 @@ async def still_signed_in(request: AnyRequest, change: Change) -> User | None:
     if request.user is None:
         return None
     at_once = {"key_share": True, "nowait": True}
-    with refusing_busy(*(standing.organization for standing in change.standing)):
+    with raise_busy_on_lock_timeout(*(standing.organization for standing in change.standing)):
         user = await change.session.get_one(User, request.user.id, with_for_update=at_once)
     await recheck_credential(request, change)
     return user

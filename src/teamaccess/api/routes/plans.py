@@ -17,8 +17,9 @@ from teamaccess.audit.plans.proposals import make_all
 from teamaccess.catalog import Catalog, InvalidCatalog, read_catalog
 from teamaccess.catalog.errors import MOST_MISTAKES
 from teamaccess.changes import OrganizationChange
-from teamaccess.common.errors import Invalid
+from teamaccess.common.errors import Forbidden, Invalid, TeamaccessError
 from teamaccess.common.text import LONGEST_REASON, clean
+from teamaccess.ledger import UnknownOrganization
 from teamaccess.storage import User
 from teamaccess.views.plans import ChangesInput, ChangesMade, PlanInput, PlanView
 
@@ -79,10 +80,21 @@ async def make_changes(
     """Make changes together, all or none, if the organization has not changed since their plan."""
     if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
         raise PlanNeeded
-    refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
     if data.reason is not None:
         change.because(clean("reason", data.reason, LONGEST_REASON))
-    await make_all(data.changes, change)
+
+    def refuse_unplanned() -> None:
+        refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))
+
+    try:
+        await make_all(data.changes, change)
+    except (Forbidden, UnknownOrganization):
+        # SECURITY: a caller without the right learns neither the state nor whether it is the planned one
+        raise
+    except TeamaccessError:
+        refuse_unplanned()
+        raise
+    refuse_unplanned()
     return ChangesMade(len(data.changes))
 
 

@@ -13,6 +13,7 @@ import asyncio
 from collections.abc import Hashable
 from contextlib import suppress
 from hashlib import blake2b
+from time import monotonic
 from typing import Any
 
 from cachetools import TTLCache
@@ -28,6 +29,13 @@ CLIENT_GONE = "teamaccess.client_gone"
 """The key in a request's scope of an event that is set when the client closes the connection."""
 PACED_BY_ADDRESS_ONLY = frozenset({"/healthz"})
 """A monitor's requests wait only for other requests from its own address."""
+
+
+SHARE = 4.0
+"""One address's unknown requests take a quarter of the process's time at most. One that takes longer than
+a quarter of its interval counts as more than one: the same request takes longer on a busy machine."""
+LONGEST_SECONDS = 0.02
+"""A request counts as no longer than this: it may wait for something else."""
 
 
 class KnownTokens:
@@ -50,6 +58,7 @@ class PacedApp:
     def __init__(self, app: Any, known: KnownTokens, per_second: float) -> None:
         self._app = app
         self._known = known
+        self._interval = 1 / per_second
         burst = max(1, round(per_second / 2))
         self._by_address = RateLimit(per_second, burst)
         self._in_total = RateLimit(per_second * ADDRESSES, burst * ADDRESSES)
@@ -70,6 +79,11 @@ class PacedApp:
                 self._in_total, None, gone
             ):
                 return
+            with _Measured(send) as measured:
+                await self._app(scope, receive, measured)
+            if (more := SHARE * measured.seconds - self._interval) > 0:
+                self._by_address.charge(address, more)
+            return
         await self._app(scope, receive, send)
 
     def _is_known(self, scope: Any) -> bool:
@@ -77,11 +91,35 @@ class PacedApp:
         return len(tokens) == 1 and tokens[0] in self._known
 
 
+class _Measured:
+    """A `send` that notes how long the answer took to begin."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+        self._began = self._answered = 0.0
+
+    def __enter__(self) -> "_Measured":
+        self._began = monotonic()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._answered = self._answered or monotonic()
+
+    async def __call__(self, message: Any) -> None:
+        self._answered = self._answered or monotonic()
+        await self._send(message)
+
+    @property
+    def seconds(self) -> float:
+        """How long it took, up to a limit."""
+        return min(self._answered - self._began, LONGEST_SECONDS)
+
+
 async def _turn(limit: RateLimit, key: Hashable, gone: asyncio.Event) -> bool:
     """Wait for a turn, and return whether the client is still there."""
     if not await _wait(limit.reserve(key), gone):
         return True
-    limit.give_back(key)
+    limit.cancel_reservation(key)
     return False
 
 

@@ -13,7 +13,7 @@ from teamaccess.ledger import (
     OrganizationBusy,
     OrganizationStopped,
     UnknownOrganization,
-    clock,
+    database_time,
 )
 from teamaccess.storage import OrganizationId
 
@@ -42,7 +42,7 @@ async def plan_everywhere(
     An organization that cannot be planned is left out, and the others are still planned.
     """
     async with sources.reads() as session:
-        applied = await schema_in_force(session, await clock(session))
+        applied = await schema_in_force(session, await database_time(session))
     if applied is not None:
         sources = replace(sources, catalog=applied.catalog)
     impact = CatalogImpact(sources.catalog.version)

@@ -32,7 +32,7 @@ from teamaccess.common.errors import (
 from teamaccess.common.loop_share import resting_after
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.engine import Consistency, Engine
-from teamaccess.ledger import Attribution, clock
+from teamaccess.ledger import Attribution, database_time
 from teamaccess.relationships import Relationship
 from teamaccess.storage import Channel, OrganizationId
 
@@ -137,7 +137,7 @@ async def plan(
     async with sources.sandbox_queue.turn(organization, caller):
         rehearsal = await _rehearse(ledger, organization, proposals, PLANNER, caller)
         refusal = await _refusal(ledger, organization, proposals, asker, caller)
-        position, permits = rehearsal.standing.position, sources.catalog.permits
+        position, permits = rehearsal.standing.position, sources.catalog.schema_allows
         facts = await facts_at(sources.reads, organization, position, permits=permits)
         before = await asyncio.to_thread(_before, sources.catalog, organization, facts, rehearsal)
         after, orphans = await asyncio.to_thread(
@@ -184,7 +184,7 @@ def _after(
     orphans = [
         identity
         for identity, relationship in relationships.items()
-        if not catalog.permits(relationship)
+        if not catalog.schema_allows(relationship)
     ]
     texts = sorted(facts.current.pop(identity).text for identity in orphans)
     return SandboxState.of(organization, catalog.schema(), facts, rehearsal.now), texts
@@ -248,7 +248,7 @@ async def _evidence(
     sources: AuditSources, rehearsal: Rehearsal, question: dict[str, str], rows: int
 ) -> Evidence:
     async with sources.reads() as session:
-        now = await clock(session)
+        now = await database_time(session)
     return Evidence(
         query=question,
         organization=rehearsal.standing.organization,

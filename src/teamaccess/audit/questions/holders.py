@@ -25,7 +25,7 @@ async def users_with(
 ) -> set[UserId]:
     """Return who has a permission, letting other tenants' requests go first. Raises EngineUnavailable."""
     users: set[UserId] = set()
-    async for id in engine.subjects(resource, permission, "user", at):
+    async for id in engine.lookup_subjects(resource, permission, "user", at):
         users.add(UserId(id))
         await give_way()
     return users

@@ -92,7 +92,7 @@ async def _on_objects(
     """Yield the user's actions on each of the organization's objects."""
     for type in source.catalog.types.values():
         for action in type.actions:
-            ids = engine.lookup(type.id, action, user_object(user), at, LOOKUP_SECONDS)
+            ids = engine.lookup_resources(type.id, action, user_object(user), at, LOOKUP_SECONDS)
             async for id in ids:
                 if id.startswith(f"{source.organization}/"):
                     yield action, ObjectReference(type.id, id)

@@ -10,7 +10,7 @@ from sqlalchemy import Row, text
 from teamaccess.audit.state.moment import Basis
 from teamaccess.common.loop_share import give_way
 from teamaccess.ledger import Sessions
-from teamaccess.relationships import ENDING, InvalidRelationship, Relationship, user
+from teamaccess.relationships import EXPIRATION_PREFIX, InvalidRelationship, Relationship, user
 from teamaccess.relationships.relationship import parse_instant
 from teamaccess.relationships.updates import WAS, parse_update
 from teamaccess.storage import ApplicationStatus, OrganizationId, UserId
@@ -64,7 +64,9 @@ class Fact(NamedTuple):
     @property
     def expires_at(self) -> datetime | None:
         """When it ends by itself."""
-        return parse_instant(self.expiration[len(ENDING) : -1]) if self.expiration else None
+        return (
+            parse_instant(self.expiration[len(EXPIRATION_PREFIX) : -1]) if self.expiration else None
+        )
 
 
 class Facts(NamedTuple):
@@ -161,7 +163,7 @@ def _is_permitted(update: str, permits: Permits) -> bool:
 
 
 def _split(text: str) -> tuple[str, str]:
-    identity, mark, end = text.partition(ENDING)
+    identity, mark, end = text.partition(EXPIRATION_PREFIX)
     return identity, mark + end
 
 

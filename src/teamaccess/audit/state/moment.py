@@ -11,8 +11,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from teamaccess.common.errors import Invalid
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.position import LedgerPosition
-from teamaccess.ledger import UnknownOrganization, clock
-from teamaccess.ledger.session import refusing_busy
+from teamaccess.ledger import UnknownOrganization, database_time
+from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.storage import (
     LedgerApplication,
     LedgerEntry,
@@ -120,13 +120,13 @@ async def _wait_until_final(
     session: AsyncSession, organization: OrganizationId, moment: Moment
 ) -> None:
     """Wait until no more entries of that time can become visible. Raises NotYet and OrganizationBusy."""
-    now = await clock(session)
+    now = await database_time(session)
     if moment.at > now:
         raise NotYet(at=moment.at.isoformat(), now=now.isoformat())
     if moment.basis is Basis.ENFORCED and (late := moment.at + MARKED_WITHIN - now) > timedelta():
         await asyncio.sleep(late.total_seconds())
     elif moment.basis is Basis.DECIDED and now - moment.at < LONGEST_CHANGE:
-        with refusing_busy(organization):
+        with raise_busy_on_lock_timeout(organization):
             await session.execute(AWAIT_RUNNING_CHANGE, {"organization": organization})
 
 

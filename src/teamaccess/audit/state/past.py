@@ -11,7 +11,7 @@ from teamaccess.audit.state.sandboxes import SandboxPool, SandboxState
 from teamaccess.audit.state.snapshot import Answer, EngineQuestion, Snapshot
 from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition
-from teamaccess.ledger import Sessions, clock
+from teamaccess.ledger import Sessions, database_time
 from teamaccess.storage import OrganizationId, UserId
 
 
@@ -45,7 +45,7 @@ class PastSource:
         """
         position, at = self.ledger_position.position, self.moment.at
         async with self._queue.turn(self.organization, self._caller):
-            basis, permits = self.moment.basis, self.catalog.permits
+            basis, permits = self.moment.basis, self.catalog.schema_allows
             facts = await facts_at(self.reads, self.organization, position, basis, permits)
             graph = await asyncio.to_thread(Graph, self.catalog, self.organization, facts, at)
             state = await asyncio.to_thread(
@@ -53,5 +53,5 @@ class PastSource:
             )
             answer = await self._sandboxes.ask(state, ask)
             async with self.reads() as session:
-                now = await clock(session)
+                now = await database_time(session)
         return Snapshot(answer, self.ledger_position, graph, at, asked_at=now, moment=self.moment)

@@ -14,7 +14,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition, position_of
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.engine import FULLY_CONSISTENT, Engine
-from teamaccess.ledger import OrganizationBusy, Sessions, clock
+from teamaccess.ledger import OrganizationBusy, Sessions, database_time
 from teamaccess.storage import LedgerHead, OrganizationId, UserId
 
 ATTEMPTS = 5
@@ -48,7 +48,7 @@ class PresentSource:
         async with self._queue.turn(self.organization, self._caller):
             answer, ledger_position = await self._ask_between_changes(ask)
             async with self.reads() as session:
-                now = await clock(session)
+                now = await database_time(session)
             facts = await facts_at(
                 self.reads, self.organization, ledger_position.position, about=about
             )

@@ -15,8 +15,8 @@ from teamaccess.engine import (
     Engine,
     EngineRefused,
     EngineUnavailable,
+    open_sandbox,
 )
-from teamaccess.engine import sandbox as open_sandbox
 from teamaccess.relationships import Relationship
 from teamaccess.storage import OrganizationId
 

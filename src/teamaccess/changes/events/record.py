@@ -1,4 +1,4 @@
-"""Write events: in the transaction of a change, or in one of their own where nothing was changed."""
+"""Record events, in the transaction of their change or in one of their own."""
 
 from typing import Any, cast
 
@@ -10,7 +10,7 @@ from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
 INSERT = insert(cast(Table, Event.__table__)).inline()
-"""Built once. Nothing is read back: an event never changes."""
+"""The statement is built once. It returns nothing, because an event is never changed."""
 
 
 async def record(
@@ -20,11 +20,11 @@ async def record(
     subject: str | None = None,
     reason: str | bytes | None = None,
 ) -> bytes | None:
-    """Record the event of a change in the change's transaction; return the hash of the reason.
+    """Record an event about this change, in the same transaction. Return the hash of the reason.
 
-    `chain` is the organization's id, or `Event.PLATFORM`. `subject` is the id of the thing; its type
-    belongs to the kind of event. `reason` is the text, or the hash of a text that is stored already.
-    PostgreSQL adds the state of the changed rows to the event, so they are flushed first.
+    `chain` is the organization's id, or `Event.PLATFORM`. `subject` is an id whose type follows from the
+    kind of the event. `reason` is the text of the reason, or the hash of a stored one. PostgreSQL adds
+    the attestations of the event's rows, so changed rows are written first.
     """
     reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
     await change.session.flush()
@@ -41,7 +41,7 @@ async def record_alone(
     subject: str | None = None,
     chain: str = Event.PLATFORM,
 ) -> None:
-    """Record an event in a transaction of its own, where nothing else is changed."""
+    """Record an event without a change, in a transaction of its own."""
     async with sessions() as session:
         await session.execute(INSERT, _row(attribution, details, chain, subject))
         await session.commit()

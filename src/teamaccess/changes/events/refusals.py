@@ -1,4 +1,4 @@
-"""Write down what was refused, within limits: a chain can be neither pruned nor flooded."""
+"""Record refusals within limits, because events are never deleted and a chain must not be flooded."""
 
 import asyncio
 from collections import Counter
@@ -14,62 +14,62 @@ from teamaccess.common.throttle import Throttle
 from teamaccess.ledger import Attribution, Sessions
 from teamaccess.storage import Event
 
-KINDS = (EventKind.REFUSED, EventKind.SIGN_IN_REFUSED, EventKind.ACCEPTANCE_REFUSED)
-"""The kinds of events that this module writes, and that count against its limits."""
-GRAIN_SECONDS = 60.0
+REFUSAL_KINDS = (EventKind.REFUSED, EventKind.SIGN_IN_REFUSED, EventKind.ACCEPTANCE_REFUSED)
+"""The kinds of events that this module records and that count towards its limits."""
+REPEAT_SECONDS = 60.0
 AT_ONCE = 2
-"""Connections that refusals use at a time in one process."""
+"""Connections that refusals use at the same time in one process."""
 MOST_WAITING = 100
-"""Refusals that wait for such a connection; the next ones are only counted."""
+"""Refusals that wait for such a connection. Others are only counted."""
 MOST_COUNTED = 10_000
 """Actors whose suppressed refusals one process counts."""
 
-ONE_AFTER_THE_OTHER = text(
+LOCK_REFUSALS_OF_CHAIN = text(
     "SELECT pg_advisory_xact_lock(hashtextextended('teamaccess refusals ' || :chain, 0))"
 )
-TELL_WITHIN_LIMITS = text("""
+INSERT_WITHIN_LIMITS = text("""
 INSERT INTO events (chain, kind, actor, channel, request_id, subject, details)
 SELECT :chain, :kind, :actor, :channel, :request_id, :subject, :details
 FROM (
-  SELECT count(*) AS everybody,
-    count(*) FILTER (WHERE split_part(actor, ' via ', -1) = split_part(:actor, ' via ', -1)) AS theirs
+  SELECT count(*) AS of_all_actors, count(*) FILTER (
+    WHERE split_part(actor, ' via ', -1) = split_part(:actor, ' via ', -1)) AS of_this_actor
   FROM (
     SELECT actor FROM events
     WHERE chain = :chain AND kind = ANY (:kinds)
       AND occurred_at > clock_timestamp() - interval '1 hour'
-    LIMIT :everybody
-  ) AS lately
-) AS told
-WHERE told.everybody < :everybody AND told.theirs < :theirs
+    LIMIT :most_of_all_actors
+  ) AS recent
+) AS refusals
+WHERE of_all_actors < :most_of_all_actors AND of_this_actor < :most_of_one_actor
 RETURNING position
 """).bindparams(bindparam("details", type_=JSONB), bindparam("kinds", type_=ARRAY(Text)))
-"""The chain itself is the count, so the limits hold across processes and restarts."""
+"""The events of the chain are counted, so the limits hold across processes and restarts."""
 
 
 @dataclass(frozen=True)
 class RefusalLimits:
-    """How many refusals one chain takes in an hour."""
+    """How many refusals one chain records in an hour."""
 
     from_one_actor: int = 60
-    """A service account counts as itself, whomever it acts for."""
+    """A service account that acts for members counts as one actor."""
     from_everybody: int = 2000
 
 
 class Refusals:
-    """Records what was refused, each kind of refusal of the same actor once a minute.
+    """Records refusals, each kind of refusal of the same actor at most once a minute.
 
-    SECURITY: anybody can make refusals, as many as they like, and no event is ever deleted. So nothing
-    that a caller can choose freely is part of a limit's key: one actor gets so many refusals an hour
-    into a chain, and all actors together so many. What is suppressed is counted, and told with the next
-    refusal of that actor that is recorded (`suppressed`); the count is the process's own.
+    SECURITY: anybody can cause any number of refusals, and events are never deleted. So the key of a
+    limit contains nothing that a caller chooses freely: each chain has an hourly limit for one actor and
+    one for all actors. Refusals beyond the limits are only counted, in memory. The next recorded refusal
+    of the actor contains that count as `suppressed`.
     """
 
     def __init__(self, sessions: Sessions, limits: RefusalLimits | None = None) -> None:
         self._sessions = sessions
         self._limits = limits or RefusalLimits()
-        self._due = Throttle(GRAIN_SECONDS)
+        self._throttle = Throttle(REPEAT_SECONDS)
         self._suppressed: Counter[tuple[str, str]] = Counter()
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._connections = asyncio.Semaphore(AT_ONCE)
         self._waiting = 0
 
     async def record(
@@ -79,43 +79,44 @@ class Refusals:
         chain: str = Event.PLATFORM,
         subject: str | None = None,
     ) -> None:
-        """Record a refusal in a transaction of its own, or count it where it is one too many.
+        """Record a refusal in a transaction of its own, or only count it beyond the limits.
 
-        Only the subject, `code`, `cause`, `method` and `route` distinguish refusals: a subject is
-        something that there is, the others have few values, and callers choose none of them freely.
+        Two refusals are the same kind if `code`, `cause`, `method`, `route` and the subject are equal. A
+        subject is an existing object, and the others have few values, so callers choose none of them
+        freely.
         """
-        who = (chain, attribution.actor)
+        actor = (chain, attribution.actor)
         stored = refusal.stored()
-        about = (stored.get(each) for each in ("code", "cause", "method", "route"))
-        same = (*who, refusal.kind, subject, *about)
-        if self._waiting >= MOST_WAITING or not self._due.allows(same):
-            self._suppress(who)
+        about = (stored.get(name) for name in ("code", "cause", "method", "route"))
+        same = (*actor, refusal.kind, subject, *about)
+        if self._waiting >= MOST_WAITING or not self._throttle.allows(same):
+            self._suppress(actor)
             return
         self._waiting += 1
         try:
-            async with self._turn:
-                told = await self._tell(attribution, refusal, chain, subject)
+            async with self._connections:
+                recorded = await self._insert(attribution, refusal, chain, subject)
         finally:
             self._waiting -= 1
-        if not told:
-            self._suppress(who)
+        if not recorded:
+            self._suppress(actor)
 
-    async def _tell(
+    async def _insert(
         self,
         attribution: Attribution,
         refusal: RefusalDetails,
         chain: str,
         subject: str | None,
     ) -> bool:
-        """Return whether the refusal is recorded, which the limits may forbid."""
-        who = (chain, attribution.actor)
-        suppressed = self._suppressed.pop(who, 0)
+        """Record the refusal within the limits. Return whether it was recorded."""
+        actor = (chain, attribution.actor)
+        suppressed = self._suppressed.pop(actor, 0)
         if suppressed:
             refusal = structs.replace(refusal, suppressed=suppressed)
         async with self._sessions() as session:
-            await session.execute(ONE_AFTER_THE_OTHER, {"chain": chain})
-            told = await session.scalar(
-                TELL_WITHIN_LIMITS,
+            await session.execute(LOCK_REFUSALS_OF_CHAIN, {"chain": chain})
+            position = await session.scalar(
+                INSERT_WITHIN_LIMITS,
                 {
                     "chain": chain,
                     "kind": refusal.kind.value,
@@ -124,16 +125,16 @@ class Refusals:
                     "request_id": attribution.request_id,
                     "subject": refusal.subject.named(subject),
                     "details": refusal.stored(),
-                    "kinds": list(KINDS),
-                    "theirs": self._limits.from_one_actor,
-                    "everybody": self._limits.from_everybody,
+                    "kinds": list(REFUSAL_KINDS),
+                    "most_of_one_actor": self._limits.from_one_actor,
+                    "most_of_all_actors": self._limits.from_everybody,
                 },
             )
             await session.commit()
-        if told is None:
-            self._suppress(who, suppressed)
-        return told is not None
+        if position is None:
+            self._suppress(actor, suppressed)
+        return position is not None
 
-    def _suppress(self, who: tuple[str, str], count: int = 1) -> None:
-        if who in self._suppressed or len(self._suppressed) < MOST_COUNTED:
-            self._suppressed[who] += count
+    def _suppress(self, actor: tuple[str, str], count: int = 1) -> None:
+        if actor in self._suppressed or len(self._suppressed) < MOST_COUNTED:
+            self._suppressed[actor] += count

@@ -9,7 +9,7 @@ from teamaccess.cli.with_service import AsJson, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.directory.resources.questions import question_about
-from teamaccess.engine import EngineRefused, EngineUnavailable, at_least
+from teamaccess.engine import EngineRefused, EngineUnavailable, at_least_as_fresh
 from teamaccess.relationships import user as user_object
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -53,7 +53,9 @@ def check(
             user_id = await resolve_user(session, id, user)
         on, permission = question_about(service.catalog, id, action, resource)
         try:
-            return await service.engine.check(on, permission, user_object(user_id), at_least(at))
+            return await service.engine.check(
+                on, permission, user_object(user_id), at_least_as_fresh(at)
+            )
         except EngineUnavailable as failed:
             cause = failed.__cause__
             if (

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import HIGHEST_PORT
 from teamaccess.local.dev import DevInfo, DevOptions, run_everything
@@ -84,7 +84,7 @@ def welcome(info: DevInfo, home: Path) -> str:
 
     They work after every start. They invite a random guest, so the tutorial can still invite Bob.
     """
-    catalog = load(info["catalog"])
+    catalog = load_catalog(info["catalog"])
     grantable = [role.id for role in catalog.roles.values() if role.granted_by == "dashboard"]
     return WELCOME.format(
         **info["administrator"],

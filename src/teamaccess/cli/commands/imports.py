@@ -8,7 +8,7 @@ import typer
 from teamaccess.cli.members_file import COLUMNS, read_members
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import counted
+from teamaccess.common.text import pluralize
 from teamaccess.directory.members.imports import import_members
 from teamaccess.directory.organizations.find import get_organization
 from teamaccess.service import Service
@@ -57,5 +57,5 @@ def members(
 
     seen, joined = with_service(bring_in)
     before = f"members already: {seen - joined}"
-    sentence = f"{counted(joined, 'new member')} of {organization}; {before}."
+    sentence = f"{pluralize(joined, 'new member')} of {organization}; {before}."
     print_result(as_json, sentence, organization=organization, rows=seen, joined=joined)

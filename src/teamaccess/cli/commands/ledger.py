@@ -20,13 +20,12 @@ from teamaccess.cli.with_service import (
     with_service,
 )
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import LONGEST_REASON, clean, counted
+from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.delivery.status import LedgerStatus, ledger_status
 from teamaccess.directory.organizations.stopped import retry_stopped, skip_stopped
-from teamaccess.ledger.chains import verify
-from teamaccess.ledger.chains.heads import KeptHead, heads, kept_in
+from teamaccess.ledger.chains.heads import KeptHead, heads, read_kept_heads
 from teamaccess.ledger.chains.read_chains import snapshot
-from teamaccess.ledger.chains.verify import Verification, entries_to_verify
+from teamaccess.ledger.chains.verify import Verification, entries_to_verify, verify_chains
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 
@@ -48,7 +47,7 @@ def commands() -> None:
 
 
 @app.command("verify")
-def verify_chains(
+def verify(
     organization: Organization = None,
     heads_file: Annotated[
         Path | None,
@@ -74,12 +73,12 @@ def verify_chains(
                 _open_heads(heads_file) as kept_heads,
                 Meter("Verifying", "entries", total) as meter,
             ):
-                return await verify.verify_chains(connection, organization, kept_heads, meter.step)
+                return await verify_chains(connection, organization, kept_heads, meter.step)
 
     found = with_service(look)
     facts = {**asdict(found), "findings": [each.facts() for each in found.findings]}
-    print_result(as_json, _sentences(found), holds=found.holds, **facts)
-    raise typer.Exit(0 if found.holds else DIFFERS)
+    print_result(as_json, _sentences(found), holds=found.intact, **facts)
+    raise typer.Exit(0 if found.intact else DIFFERS)
 
 
 @app.command("heads")
@@ -164,7 +163,7 @@ def _open_heads(path: Path | None) -> Iterator[Iterator[KeptHead] | None]:
         yield None
         return
     with path.open("rb") as lines:
-        yield kept_in(lines, str(path))
+        yield read_kept_heads(lines, str(path))
 
 
 def _sentences(found: Verification) -> str:
@@ -173,7 +172,7 @@ def _sentences(found: Verification) -> str:
         f"Verified: chains {found.chains}, entries {found.entries}, kept heads {found.kept_heads}, "
         f"reasons {found.reasons} ({found.reasons_erased} erased)."
     )
-    result = "Everything holds." if found.holds else "Not everything holds."
+    result = "Everything holds." if found.intact else "Not everything holds."
     return "\n".join([*map(str, found.findings), f"{result} {verified}"])
 
 
@@ -181,7 +180,7 @@ def _status_sentences(status: LedgerStatus) -> str:
     pending = "All changes are in force."
     if status.pending:
         oldest = f"the oldest for {status.oldest_pending_seconds:.1f} s"
-        pending = f"{counted(status.pending, 'change')} on the way to SpiceDB, {oldest}."
+        pending = f"{pluralize(status.pending, 'change')} on the way to SpiceDB, {oldest}."
     stopped = [
         f"{each.organization} has stopped at position {each.position}: {each.refusal}"
         for each in status.stopped

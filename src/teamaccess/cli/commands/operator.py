@@ -20,7 +20,7 @@ from teamaccess.cli.with_service import (
 from teamaccess.common.text import LONGEST_REASON, clean
 from teamaccess.directory.members.administrators import grant_administrator as grant_role
 from teamaccess.directory.organizations import create
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId, UserId
 
@@ -149,7 +149,7 @@ def list_auditors(as_json: AsJson = False) -> None:
 
     async def look(service: Service) -> list[AuditorEntry]:
         async with service.reads() as session:
-            return list(await list_all(session, await clock(session)))
+            return list(await list_all(session, await database_time(session)))
 
     found = with_service(look)
     lines = "\n".join(map(_line, found)) or "Nobody may audit every organization."

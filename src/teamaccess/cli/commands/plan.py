@@ -10,11 +10,11 @@ import yaml
 
 from teamaccess.audit.plans.plan import plan, refuse_moved
 from teamaccess.audit.plans.proposals import Proposals, make_all
-from teamaccess.catalog import load
+from teamaccess.catalog import load_catalog
 from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, progress_of, with_service
 from teamaccess.common.errors import Invalid
-from teamaccess.common.text import LONGEST_REASON, clean, counted
+from teamaccess.common.text import LONGEST_REASON, clean, pluralize
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
 from teamaccess.views.plans import PlanView
@@ -98,7 +98,9 @@ def show_plan(
             async with service.ledger.change(operator_attribution(), id) as change:
                 refuse_moved(change, lambda now: state == now)
         catalog = (
-            load(_catalog_path(file, document.catalog)) if document.catalog is not None else None
+            load_catalog(_catalog_path(file, document.catalog))
+            if document.catalog is not None
+            else None
         )
         found = PlanView.of(
             await plan(service.audit.sources, service.ledger, id, document.changes, catalog)
@@ -185,7 +187,7 @@ def _notes(found: PlanView) -> Iterator[str]:
     for orphan in found.orphans:
         yield f"The catalog has no place for {orphan}. While it exists, SpiceDB refuses the catalog."
     if found.updates:
-        yield f"These changes would write {counted(len(found.updates), 'update')} of relationships:"
+        yield f"These changes would write {pluralize(len(found.updates), 'update')} of relationships:"
     yield from found.updates[:MOST_PRINTED]
     if len(found.updates) > MOST_PRINTED:
         yield f"... and {len(found.updates) - MOST_PRINTED} more. --json prints all of them."

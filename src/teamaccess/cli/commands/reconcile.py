@@ -10,7 +10,7 @@ from teamaccess.cli.terminal import echo
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Invalid
 from teamaccess.common.progress import Meter
-from teamaccess.common.text import counted
+from teamaccess.common.text import pluralize
 from teamaccess.ledger import OtherHistory
 from teamaccess.service import Service
 from teamaccess.storage import OrganizationId
@@ -97,8 +97,8 @@ def _rebuild(organization: str | None, as_json: bool) -> None:
     rebuilt = with_service(fill)
     print_result(
         as_json,
-        f"{counted(len(rebuilt.organizations), 'organization')} rebuilt, "
-        f"{counted(rebuilt.relationships, 'relationship')} written.{_remaining(rebuilt)}",
+        f"{pluralize(len(rebuilt.organizations), 'organization')} rebuilt, "
+        f"{pluralize(rebuilt.relationships, 'relationship')} written.{_remaining(rebuilt)}",
         **asdict(rebuilt),
     )
     if rebuilt.busy or rebuilt.disagreeing:
@@ -157,8 +157,8 @@ def _summary(results: list[ReconcileResult]) -> str:
     found, mended, needed = (
         sum(getattr(each, name) for each in results) for name in ("found", "mended", "needed")
     )
-    where = counted(len(results), "organization")
-    counts = f"{counted(found, 'difference')} in {where}; {mended} repaired."
+    where = pluralize(len(results), "organization")
+    counts = f"{pluralize(found, 'difference')} in {where}; {mended} repaired."
     return f"{counts}\nTo repair the rest, use --max-deletes {needed}." if needed else counts
 
 

@@ -9,7 +9,14 @@ from typing import Annotated, Literal
 import typer
 
 from teamaccess.audit.plans.catalog_impact import CatalogImpact, plan_everywhere
-from teamaccess.catalog import InvalidCatalog, Mistake, UnknownCatalog, catalogs, find, load
+from teamaccess.catalog import (
+    InvalidCatalog,
+    Mistake,
+    UnknownCatalog,
+    bundled_catalogs,
+    find_catalog_file,
+    load_catalog,
+)
 from teamaccess.cli.commands.plan import AsMarkdown, exit_code, show
 from teamaccess.cli.with_service import AsJson, operator_attribution, print_result, with_service
 from teamaccess.common.errors import Conflict
@@ -124,7 +131,7 @@ def plan_catalog(
     """
 
     async def work(service: Service) -> tuple[CatalogImpact, dict[str, object]]:
-        planned = load(catalog) if catalog is not None else service.catalog
+        planned = load_catalog(catalog) if catalog is not None else service.catalog
         async with service.reads() as session:
             await refuse_taken(session, planned)
             existing = await list_organizations(session, None, None, MOST_ORGANIZATIONS)
@@ -151,7 +158,7 @@ def plan_catalog(
 
 def _paths(names: list[str] | None) -> Iterator[Path]:
     try:
-        yield from [find(name) for name in names or catalogs()]
+        yield from [find_catalog_file(name) for name in names or bundled_catalogs()]
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
 
@@ -159,7 +166,7 @@ def _paths(names: list[str] | None) -> Iterator[Path]:
 def _validated(path: Path) -> tuple[ApplyOutcome, str]:
     """Return the outcome with the schema, which is empty for an invalid catalog."""
     try:
-        catalog = load(path)
+        catalog = load_catalog(path)
     except UnknownCatalog as unknown:
         raise typer.BadParameter(str(unknown)) from unknown
     except InvalidCatalog as invalid:

@@ -12,7 +12,7 @@ from teamaccess.api.server import ConnectionLimits, create_server
 from teamaccess.cli.refusals import EXIT_FAILED
 from teamaccess.cli.with_service import HIGHEST_PORT
 from teamaccess.common.errors import Conflict
-from teamaccess.common.process import collect_seldom
+from teamaccess.common.process import tune_runtime
 from teamaccess.common.settings import Settings
 
 app = typer.Typer(add_completion=False)
@@ -40,7 +40,7 @@ def serve(
     """Serve the API, with the settings in the environment variables TEAMACCESS_*."""
     settings = Settings.discover()
     server = create_server(create_app(settings), ConnectionLimits.of(settings, LARGEST_BATCH))
-    collect_seldom()
+    tune_runtime()
     with (
         _listening(host, port if port is not None else settings.port) as listening,
         suppress(KeyboardInterrupt),

@@ -1,1 +1,1 @@
-"""Tells writes that our database explains from foreign ones."""
+"""Distinguishes writes that our database explains from foreign writes."""

@@ -1,4 +1,4 @@
-"""What a run may write: judged by its row and by what the ledger stands for, never by the write."""
+"""What a run may write. Its row and the ledger decide that, never the metadata of the write."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
@@ -8,9 +8,9 @@ from teamaccess.relationships import Relationship, Revocation, Update
 from teamaccess.storage import EngineRun, RunKind, RunPhase
 
 GATE = "member"
-"""The relation through which every permission passes: without it nothing is allowed."""
+"""The membership gate: the relation that every permission requires."""
 
-Beyond = Callable[
+RunRule = Callable[
     [EngineRun, Sequence[Update], Collection[Relationship], Entry | None], list[Update]
 ]
 
@@ -18,40 +18,41 @@ Beyond = Callable[
 def updates_beyond(
     run: EngineRun,
     updates: Sequence[Update],
-    stood_for: Collection[Relationship],
+    asserted: Collection[Relationship],
     entry: Entry | None,
 ) -> list[Update]:
-    """Return those of a tenant's updates that the run is not to write.
+    """Return those of a tenant's updates that the run must not write.
 
-    `stood_for` is what the ledger stands for at the run's position, and `entry` what it says there.
+    `asserted` are the relationships that the ledger asserts at the run's position. `entry` is the ledger
+    entry of that position, if any.
     """
-    return RULES[RunKind(run.kind)](run, updates, stood_for, entry)
+    return RULES[RunKind(run.kind)](run, updates, asserted, entry)
 
 
-def fills(run: EngineRun, updates: Iterable[Update]) -> bool:
-    """Whether a rebuild begins to fill with this write: from then on it deletes nothing."""
-    return run.kind == RunKind.REBUILD and any(_gives(each) for each in updates)
+def starts_filling(run: EngineRun, updates: Iterable[Update]) -> bool:
+    """Return whether a rebuild begins to fill SpiceDB with this write. After that, it must not delete."""
+    return run.kind == RunKind.REBUILD and any(_gives(update) for update in updates)
 
 
-def ends(run: EngineRun, updates: Iterable[Update]) -> bool:
-    """Whether this write is the last one of its run: a rebuild ends with the head."""
+def ends_run(run: EngineRun, updates: Iterable[Update]) -> bool:
+    """Return whether this is the last write of its run. A rebuild ends with the head relationship."""
     if run.kind == RunKind.REBUILD:
-        return any(_gives(each) and each.relationship.relation == HEAD for each in updates)
+        return any(_gives(update) and update.relationship.relation == HEAD for update in updates)
     return run.kind == RunKind.RENEWAL
 
 
 def _rebuild(
     run: EngineRun,
     updates: Sequence[Update],
-    stood_for: Collection[Relationship],
+    asserted: Collection[Relationship],
     _: Entry | None,
 ) -> list[Update]:
-    """Deletes come first; then everything that the ledger stands for, and nothing else."""
+    """Return deletes after the filling began, and relationships that the ledger does not assert."""
     filling = run.phase == RunPhase.FILLING or any(map(_gives, updates))
     return [
-        each
-        for each in updates
-        if (each.relationship not in stood_for if _gives(each) else filling)
+        update
+        for update in updates
+        if (update.relationship not in asserted if _gives(update) else filling)
     ]
 
 
@@ -59,13 +60,17 @@ def _close(
     run: EngineRun, updates: Sequence[Update], *_: Collection[Relationship] | Entry | None
 ) -> list[Update]:
     gate = f"organization:{run.organization_id}#{GATE}@"
-    return [each for each in updates if _gives(each) or not str(each.relationship).startswith(gate)]
+    return [
+        update
+        for update in updates
+        if _gives(update) or not str(update.relationship).startswith(gate)
+    ]
 
 
 def _purge(
     _: EngineRun, updates: Sequence[Update], *__: Collection[Relationship] | Entry | None
 ) -> list[Update]:
-    return [each for each in updates if _gives(each)]
+    return [update for update in updates if _gives(update)]
 
 
 def _ahead(
@@ -76,27 +81,29 @@ def _ahead(
 ) -> list[Update]:
     decided = entry.updates if entry is not None else ()
     taken = {update.relationship.identity for update in decided if isinstance(update, Revocation)}
-    return [each for each in updates if _gives(each) or each.relationship.identity not in taken]
+    return [
+        update for update in updates if _gives(update) or update.relationship.identity not in taken
+    ]
 
 
 def _renewal(
     run: EngineRun,
     updates: Sequence[Update],
-    stood_for: Collection[Relationship],
+    asserted: Collection[Relationship],
     entry: Entry | None,
 ) -> list[Update]:
-    """One marker; it brings nothing that is not there."""
-    mine = entry.marker(ANY_TIME).identity if entry is not None else None
+    """Return everything but the marker of the run's entry, which gives no access."""
+    marker = entry.marker(ANY_TIME).identity if entry is not None else None
     return [
-        each
-        for each in updates
-        if not _gives(each)
-        or each.relationship.relation != APPLIED
-        or each.relationship.identity != mine
+        update
+        for update in updates
+        if not _gives(update)
+        or update.relationship.relation != APPLIED
+        or update.relationship.identity != marker
     ]
 
 
-RULES: dict[RunKind, Beyond] = {
+RULES: dict[RunKind, RunRule] = {
     RunKind.REBUILD: _rebuild,
     RunKind.CLOSE: _close,
     RunKind.PURGE: _purge,

@@ -1,7 +1,9 @@
-"""Say what will be written to SpiceDB before it is, and read it back when it was seen there.
+"""Runs: records of writes outside the normal order, made before the writes.
 
-SECURITY: a run is committed in our database before its first write. Watch shows everybody with SpiceDB's
-key how our writes look, so nothing in a write proves whose it is.
+The watcher reads them when SpiceDB's Watch reports the writes.
+
+SECURITY: a run is committed in our database before its first write. Everybody with SpiceDB's key can read
+our writes in Watch and imitate them, so the content of a write does not prove its origin.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -12,7 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from teamaccess.storage import EngineRun, RunKind, RunPhase, WatchedLedger
 
 UNSETTLED_SECONDS = 5.0
-"""How long a run that is over still explains writes: they are on their way to the watcher."""
+"""How long a finished run still explains writes, because the watcher may not have seen them yet."""
 BEGIN = text("""
 WITH durable AS MATERIALIZED (SELECT set_config('synchronous_commit', 'on', true))
 INSERT INTO engine_runs (kind, organization_id, position, request_id, transaction, phase)
@@ -21,7 +23,7 @@ FROM durable, unnest(CAST(:organizations AS text[]), CAST(:positions AS bigint[]
   AS place (organization_id, position)
 RETURNING organization_id, id
 """)
-"""Whatever its connection, it waits for the disk: a run that is forgotten would be a stranger's write."""
+"""It waits for the disk on every connection. If a crash lost a run, its writes would count as foreign."""
 SETTLE = text("""
 UPDATE engine_runs SET
   over_at = coalesce(over_at, clock_timestamp()),
@@ -30,15 +32,16 @@ UPDATE engine_runs SET
 WHERE settled_at IS NULL AND (ends_at < clock_timestamp()
   OR pg_visible_in_snapshot(transaction::xid8, pg_current_snapshot()))
 """)
-"""A transaction is visible in a snapshot if it had come to its end by then, whatever the end was."""
+"""A transaction is visible in a snapshot if it had ended by then, by commit or rollback."""
 SETTLE_AT_ONCE = text("""
 UPDATE engine_runs SET over_at = coalesce(over_at, clock_timestamp()), settled_at = clock_timestamp()
 WHERE settled_at IS NULL AND (ends_at < clock_timestamp()
   OR pg_visible_in_snapshot(transaction::xid8, pg_current_snapshot()))
 """)
-BEGIN_AT_THE_PRESENT_SECONDS = 30.0
-"""SpiceDB may begin a stream a little in the past: what arrived so lately may be told again."""
-LEDGERS_AT_THE_PRESENT = text("""
+START_MARGIN_SECONDS = 30.0
+"""SpiceDB may begin a stream a little in the past, so Watch may report entries of these last seconds
+again."""
+WATCH_FROM_NOW = text("""
 INSERT INTO watched_ledgers (organization_id, position)
 SELECT organization_id, max(position) FROM ledger_applications
 WHERE status IN ('applied', 'skipped')
@@ -48,21 +51,23 @@ ON CONFLICT (organization_id) DO UPDATE SET position = excluded.position
 """)
 
 
-async def begin(
+async def begin_runs(
     connection: AsyncSession | AsyncConnection,
     kind: RunKind,
-    places: Iterable[tuple[str, int]],
+    targets: Iterable[tuple[str, int]],
     *,
     request_id: str,
     transaction: str | None = None,
     phase: RunPhase = RunPhase.EMPTYING,
 ) -> dict[str, int]:
-    """Keep what will be written where, at which position; return the number of each run.
+    """Record a run for each target. Return the numbers of the runs by organization.
 
-    The caller commits before anything is written.
+    A target is an organization with the ledger position whose state or updates are written.
+
+    The caller must commit before it writes to SpiceDB.
     """
-    organizations, positions = zip(*places, strict=True)
-    told = {
+    organizations, positions = zip(*targets, strict=True)
+    parameters = {
         "kind": kind.value,
         "request_id": request_id,
         "transaction": transaction,
@@ -70,34 +75,40 @@ async def begin(
         "organizations": list(organizations),
         "positions": list(positions),
     }
-    rows = await connection.execute(BEGIN, told)
+    rows = await connection.execute(BEGIN, parameters)
     return {str(row.organization_id): int(row.id) for row in rows}
 
 
-async def unsettled(session: AsyncSession, organizations: Collection[str]) -> Sequence[EngineRun]:
-    """Return the runs that may have written something there, in the order of their beginning."""
-    mine = EngineRun.organization_id.in_(organizations)
+async def unsettled_runs(
+    session: AsyncSession, organizations: Collection[str]
+) -> Sequence[EngineRun]:
+    """Return the runs that may explain writes of these organizations, oldest first."""
     rows = await session.scalars(
-        select(EngineRun).where(mine, EngineRun.settled_at.is_(None)).order_by(EngineRun.id)
+        select(EngineRun)
+        .where(EngineRun.organization_id.in_(organizations), EngineRun.settled_at.is_(None))
+        .order_by(EngineRun.id)
     )
     return rows.all()
 
 
-async def watched(session: AsyncSession, organizations: Collection[str]) -> dict[str, int]:
-    """Return how far each ledger was seen to arrive; one that was never seen is left out."""
-    mine = WatchedLedger.organization_id.in_(organizations)
+async def watched_positions(
+    session: AsyncSession, organizations: Collection[str]
+) -> dict[str, int]:
+    """Return the newest position that Watch has reported, by organization."""
     rows = await session.execute(
-        select(WatchedLedger.organization_id, WatchedLedger.position).where(mine)
+        select(WatchedLedger.organization_id, WatchedLedger.position).where(
+            WatchedLedger.organization_id.in_(organizations)
+        )
     )
     return {str(row.organization_id): row.position for row in rows}
 
 
 async def settle_runs(session: AsyncSession) -> None:
-    """End the runs whose transaction ended long enough ago; the watcher has seen what they wrote."""
+    """Settle the runs whose transaction ended long enough ago that the watcher has seen their writes."""
     await session.execute(SETTLE, {"seconds": UNSETTLED_SECONDS})
 
 
-async def begin_at_the_present(session: AsyncSession) -> None:
-    """Prepare for a stream that tells nothing of what was written before now."""
+async def start_from_now(session: AsyncSession) -> None:
+    """Prepare for a Watch that reports no write from before now."""
     await session.execute(SETTLE_AT_ONCE)
-    await session.execute(LEDGERS_AT_THE_PRESENT, {"seconds": BEGIN_AT_THE_PRESENT_SECONDS})
+    await session.execute(WATCH_FROM_NOW, {"seconds": START_MARGIN_SECONDS})

@@ -1,4 +1,4 @@
-"""Whether a write that SpiceDB tells of is what the ledgers say, or somebody going round them."""
+"""Match a write that SpiceDB reports with the ledgers, to find foreign writes."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -11,140 +11,148 @@ from teamaccess.relationships import Revocation, Touch, Update
 from teamaccess.storage import OrganizationId
 
 ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
-Place = tuple[OrganizationId, int]
-"""A position of an organization's ledger."""
+PositionKey = tuple[OrganizationId, int]
+"""A position in an organization's ledger."""
 
 
-class Claimed(msgspec.Struct):
-    """One position that a write says it carries."""
+class ClaimedPosition(msgspec.Struct):
+    """A position that a write's metadata claims to deliver."""
 
     organization: str
     position: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 
     @property
-    def place(self) -> Place:
-        """Where that is."""
+    def key(self) -> PositionKey:
+        """The organization and the position."""
         return OrganizationId(self.organization), self.position
 
 
-class Run(msgspec.Struct):
-    """A run that a write says it belongs to. It only tells whoever reads a finding what was claimed."""
+class ClaimedRun(msgspec.Struct):
+    """A run that a write's metadata claims. It serves only as information in a finding."""
 
     organization: str
     run: int = 0
 
 
-class Claim(msgspec.Struct):
-    """What a write says of itself; one that claims nothing cannot be ours."""
+class WriteClaim(msgspec.Struct):
+    """What the metadata of a write claims. A write without claims is foreign."""
 
-    changes: list[Claimed] = []
-    """Positions in their turn."""
-    ahead: list[Claimed] = []
-    """Positions whose revocations could not wait for their turn."""
+    changes: list[ClaimedPosition] = []
+    """Positions delivered in their turn."""
+    ahead: list[ClaimedPosition] = []
+    """Positions whose revocations were delivered before their turn."""
 
-    rebuild: list[Run] = []
-    purge: list[Run] = []
-    close: list[Run] = []
+    rebuild: list[ClaimedRun] = []
+    purge: list[ClaimedRun] = []
+    close: list[ClaimedRun] = []
 
     @property
-    def places(self) -> list[Place]:
-        """The positions that the write says it carries in their turn."""
-        return [each.place for each in self.changes]
+    def positions(self) -> list[PositionKey]:
+        """The positions that the write claims to deliver in their turn."""
+        return [claimed.key for claimed in self.changes]
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """The runs that the write says it belongs to, for whoever reads a finding."""
+        """The runs that the write claims, as information in a finding."""
         named = [
-            *(("rebuild", each) for each in self.rebuild),
-            *(("purge", each) for each in self.purge),
-            *(("close", each) for each in self.close),
+            *(("rebuild", run) for run in self.rebuild),
+            *(("purge", run) for run in self.purge),
+            *(("close", run) for run in self.close),
         ]
         ahead = [
-            {"kind": "ahead", "organization": each.organization, "position": each.position}
-            for each in self.ahead
+            {"kind": "ahead", "organization": claimed.organization, "position": claimed.position}
+            for claimed in self.ahead
         ]
         runs = [
-            {"kind": kind, "organization": each.organization, "run": each.run}
-            for kind, each in named
+            {"kind": kind, "organization": run.organization, "run": run.run} for kind, run in named
         ]
         return [*runs, *ahead]
 
 
-def claim(metadata: Mapping[str, Any]) -> Claim:
-    """Return what the metadata of a write claims; nothing where it cannot be read."""
+def read_claim(metadata: Mapping[str, Any]) -> WriteClaim:
+    """Return what the metadata of a write claims, nothing if it is unreadable."""
     try:
-        return msgspec.convert(metadata.get("teamaccess", {}), Claim, strict=False)
+        return msgspec.convert(metadata.get("teamaccess", {}), WriteClaim, strict=False)
     except msgspec.ValidationError:
-        return Claim()
+        return WriteClaim()
 
 
 class Arrival(NamedTuple):
-    """What a write brings of the ledgers."""
+    """The match of a write with the positions that it claims."""
 
     unexplained: list[Update]
-    """The updates that the claimed positions do not account for."""
+    """The updates that the claimed positions do not explain."""
     newest: dict[OrganizationId, int]
-    """The newest position that arrives with it, by organization."""
+    """The newest position that the write delivers, by organization."""
 
 
-def arrival(
+def match_claim(
     updates: Sequence[Update],
-    claimed: Claim,
-    ledger: Mapping[Place, Entry],
+    claimed: WriteClaim,
+    ledger: Mapping[PositionKey, Entry],
     watched: Mapping[str, int],
 ) -> Arrival:
-    """Return what a write brings of the positions that it says it carries.
+    """Match a write with the positions that it claims.
 
-    SECURITY: each position arrives once. It comes with its marker, takes away the head before it, which
-    is there once, and lies beyond everything that was seen of its ledger: otherwise a whole history,
-    played again from its first position, would explain itself.
+    `ledger` has the entries of the claimed positions. `watched` has the newest position that Watch has
+    reported, by organization.
+
+    SECURITY: each position is delivered once. The write must create its marker, delete the head before
+    it (which exists once), and deliver a position after all those that Watch has reported. Otherwise a
+    foreign write could explain itself by repeating a ledger's whole history from its first position.
     """
-    told = {_what(update) for update in updates}
+    written = {_canonical(update) for update in updates}
     expected: set[str] = set()
     newest: dict[OrganizationId, int] = {}
-    for organization, entries in _in_order(claimed, ledger).items():
-        markers = {_what(Touch(entry.marker(ANY_TIME))) for entry in entries}
-        *before, newest_head = map(_what, entries[-1].head_updates(since=entries[0]))
+    for organization, entries in _claimed_entries(claimed, ledger).items():
+        markers = {_canonical(Touch(entry.marker(ANY_TIME))) for entry in entries}
+        *before, newest_head = map(_canonical, entries[-1].head_updates(since=entries[0]))
         if entries[0].position <= watched.get(organization, 0):
             continue
-        if told.issuperset((*markers, *before)):
+        if written.issuperset((*markers, *before)):
             expected |= {*markers, *before, newest_head}
-            expected.update(_what(update) for entry in entries for update in entry.updates)
+            expected.update(_canonical(update) for entry in entries for update in entry.updates)
             newest[organization] = entries[-1].position
-    return Arrival([each for each in updates if _what(each) not in expected], newest)
+    unexplained = [update for update in updates if _canonical(update) not in expected]
+    return Arrival(unexplained, newest)
 
 
-def _in_order(claimed: Claim, ledger: Mapping[Place, Entry]) -> dict[OrganizationId, list[Entry]]:
-    """Return the entries that the ledgers have of what is claimed, each once, by organization."""
+def _claimed_entries(
+    claimed: WriteClaim, ledger: Mapping[PositionKey, Entry]
+) -> dict[OrganizationId, list[Entry]]:
+    """Return the ledger entries of the claimed positions by organization, each once and in order."""
     by_organization: dict[OrganizationId, list[Entry]] = {}
-    for place in sorted(set(claimed.places) & ledger.keys()):
-        by_organization.setdefault(place[0], []).append(ledger[place])
+    for key in sorted(set(claimed.positions) & ledger.keys()):
+        by_organization.setdefault(key[0], []).append(ledger[key])
     return by_organization
 
 
-def _what(update: Update) -> str:
-    """What an update does, in the same words wherever it is told."""
+def _canonical(update: Update) -> str:
+    """Return the update as text that is equal for the ledger's update and the reported one."""
     relationship = update.relationship
     if isinstance(update, Revocation):
         return f"DELETE {relationship.identity}"
-    # a marker's end is counted from whenever it was sent
+    # a marker's expiration depends on the time at which it was sent
     return f"TOUCH {relationship.identity if is_marker(relationship) else relationship}"
 
 
-def by_tenant(updates: Iterable[Update], unreadable: Iterable[str] = ()) -> dict[str, list[str]]:
-    """Return what is told of each tenant's own: updates, and texts that nobody can read."""
-    own: dict[str, list[str]] = {}
+def group_by_tenant(
+    updates: Iterable[Update], unreadable: Iterable[str] = ()
+) -> dict[str, list[str]]:
+    """Return the updates, and the unreadable texts, of each tenant's objects."""
+    by_tenant: dict[str, list[str]] = {}
     for update in updates:
-        own.setdefault(tenant(update), []).append(str(update))
+        by_tenant.setdefault(tenant_of_update(update), []).append(str(update))
     for text in unreadable:
-        own.setdefault(_owner(text.partition("#")[0].partition(":")[2]), []).append(text)
-    return own
+        tenant = _tenant_of_id(text.partition("#")[0].partition(":")[2])
+        by_tenant.setdefault(tenant, []).append(text)
+    return by_tenant
 
 
-def tenant(update: Update) -> str:
-    """Return whose resource an update is about."""
-    return _owner(update.relationship.resource.id)
+def tenant_of_update(update: Update) -> str:
+    """Return the tenant of the resource that an update is about."""
+    return _tenant_of_id(update.relationship.resource.id)
 
 
-def _owner(resource_id: str) -> str:
+def _tenant_of_id(resource_id: str) -> str:
     return resource_id.partition("/")[0]

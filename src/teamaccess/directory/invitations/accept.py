@@ -119,7 +119,7 @@ async def accept(
         raise AcceptsForSomebodyElse
     user = await _invited_user(change, invitation, signed_in, name)
     invitation.accept(user.id, change.now)
-    change.attribute(change.attribution.invited(user.id, invitation.invited_by))
+    change.attribute(change.attribution.with_inviter(user.id, invitation.invited_by))
     await _authorize_inviter(change, invitation)
     await _join(change, invitation, user)
     await record(

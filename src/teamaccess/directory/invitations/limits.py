@@ -14,9 +14,9 @@ from teamaccess.directory.caps import refuse_full
 from teamaccess.directory.users.find import same_person
 from teamaccess.storage import Invitation, User
 from teamaccess.storage.directory.invitation import OPEN
-from teamaccess.storage.directory.user import IN_SQL, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, mailbox
 
-MAILBOX: ColumnElement[str] = literal_column(IN_SQL.format(email="invitations.email"))
+MAILBOX: ColumnElement[str] = literal_column(MAILBOX_SQL.format(email="invitations.email"))
 
 
 class TooManyInvitations(TooMany):

@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 
 import aiosmtplib
 
-from teamaccess.common import outgoing
+from teamaccess.common import urls
 from teamaccess.common.settings import Settings
 from teamaccess.directory.mail.mail import Mail
 from teamaccess.directory.mail.verify import serialize_verified
@@ -87,7 +87,7 @@ class SmtpMailer:
         # SECURITY: an attacker on the network can remove STARTTLS from the server's offer. Without this
         # requirement, the password would then be sent in plain text.
         needed = (
-            self._password is not None and not outgoing.is_loopback(self._hostname) and not insecure
+            self._password is not None and not urls.is_loopback(self._hostname) and not insecure
         )
         return True if needed else None
 

@@ -206,7 +206,7 @@ async def keep_one_administrator(change: OrganizationChange, member: Membership)
     leave the other as the last. A service account does not count: nobody could sign in as it.
     """
     administrator = RoleId(change.catalog.administrator)
-    if not member.lasting_role(administrator) or member.user.is_service_account:
+    if not member.holds_permanently(administrator) or member.user.is_service_account:
         return
     administrators = await change.session.scalars(
         select(RoleAssignment.user_id)

@@ -17,7 +17,7 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.members import MembersImported
 from teamaccess.delivery import Applier
 from teamaccess.ledger import Attribution, Entry, OrganizationBusy
-from teamaccess.ledger.session import refusing_busy
+from teamaccess.ledger.session import raise_busy_on_lock_timeout
 from teamaccess.storage import OrganizationId, RoleId, new_user_id
 
 BATCH = 450
@@ -117,7 +117,7 @@ async def _write(
     give_up = time.monotonic() + PATIENCE_SECONDS
     while True:
         try:
-            with refusing_busy(organization):
+            with raise_busy_on_lock_timeout(organization):
                 async with ledger.change(attribution, organization, judging=False) as change:
                     joined = await _join(change, organization, batch)
                     await ledger.decide(change)

@@ -131,7 +131,7 @@ async def replace(
     before = RoleState.of(role)
     role.name, role.description = about.name, about.text
     role.selectors = [asdict(selector) for selector in selectors_among(parts)]
-    role.allow_exactly(actions)
+    role.replace_actions(actions)
     after = RoleState(role.name, role.description, actions, role.selectors)
     if after == before:
         return ReplacedRole(role, before)  # nothing has changed, so there is nothing to record
@@ -187,7 +187,7 @@ async def _fill(
     clone_of: RoleId | UnsetType = UNSET,
 ) -> CustomRole:
     role.selectors = [asdict(selector) for selector in selectors]
-    role.allow_exactly(actions)
+    role.replace_actions(actions)
     change.session.add(role)
     details = RoleCreated(actions=sorted(actions), clone_of=clone_of)
     await record(change, details, role.organization_id, role.id)

@@ -85,7 +85,7 @@ async def offer_instead(change: OrganizationChange, role: RoleId, to: RoleId | N
                 change, InvitationCancelled(deleted_role=role), organization, invitation.id
             )
         else:
-            invitation.offer_instead(role, to)
+            invitation.replace_offer(role, to)
             await record(
                 change,
                 InvitationOfferChanged(roles=invitation.roles, deleted_role=role),

@@ -11,7 +11,7 @@ from teamaccess.common.errors import Conflict
 from teamaccess.directory.roles.ids import refuse_taken
 from teamaccess.engine import Engine, EngineRefused
 from teamaccess.ledger import Attribution
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import Event, Finding, FindingKind, SchemaVersion
 
 PATIENT = text("SET LOCAL lock_timeout = '1min'")
@@ -47,9 +47,9 @@ async def apply_schema(
     """
     schema = catalog.schema()
     async with ledger.change(attribution) as change:
-        for preparing in (UNHURRIED, PATIENT, ONE_APPLIES):
+        for preparing in (ALLOW_LONG_TRANSACTION, PATIENT, ONE_APPLIES):
             await change.session.execute(preparing)
-        differences, token = await engine.lacks(schema), None
+        differences, token = await engine.schema_differences(schema), None
         if differences:
             if await engine.has_schema():  # before the first schema nobody has roles
                 await refuse_taken(change.session, catalog)
@@ -96,5 +96,5 @@ async def refuse_while_foreign(session: AsyncSession, engine: Engine, ids: set[i
     newest = (await session.execute(NEWEST)).one_or_none()
     if FindingKind.FOREIGN_SCHEMA not in set(kinds) or newest is None:
         return
-    if differences := await engine.lacks(newest.schema):
+    if differences := await engine.schema_differences(newest.schema):
         raise SchemaStillForeign(differences=sorted(set(differences)))

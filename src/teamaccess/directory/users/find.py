@@ -10,7 +10,7 @@ from teamaccess.changes import Change
 from teamaccess.common.errors import NotFound
 from teamaccess.directory.users.addresses import InvalidEmail, normalise
 from teamaccess.storage import Membership, OrganizationId, User, UserId, new_user_id
-from teamaccess.storage.directory.user import IN_SQL, TAGGED, mailbox
+from teamaccess.storage.directory.user import MAILBOX_SQL, TAGGED, mailbox
 
 BY_ID = select(User).where(User.id == bindparam("id"))
 """Built once, because every request with a token executes it."""
@@ -85,7 +85,7 @@ def same_person(user: User) -> Select[UserId]:
     if user.email is None:
         return select(User.id).where(User.id == user.id)
     box = mailbox(user.email)
-    same_box = literal_column(IN_SQL.format(email="users.email")) == box
+    same_box = literal_column(MAILBOX_SQL.format(email="users.email")) == box
     return select(User.id).where(
         or_(User.id == user.id, User.email == box, text(TAGGED_USERS) & same_box)
     )

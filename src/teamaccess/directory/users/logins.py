@@ -13,7 +13,7 @@ from teamaccess.changes.events import record
 from teamaccess.changes.events.users import LoginLinked
 from teamaccess.common.errors import Unavailable
 from teamaccess.directory.users.issuer import Login
-from teamaccess.ledger import clock
+from teamaccess.ledger import database_time
 from teamaccess.storage import Event, User, new_user_id
 
 OTHERS = cast(Table, User.__table__).alias("others")
@@ -36,7 +36,7 @@ async def known_and_clock(session: AsyncSession, login: Login) -> tuple[User | N
         User.issuer == login.issuer, User.subject == login.subject
     )
     found = (await session.execute(wanted)).one_or_none()
-    return (found[0], found[1]) if found is not None else (None, await clock(session))
+    return (found[0], found[1]) if found is not None else (None, await database_time(session))
 
 
 async def first_sign_in(change: Change, login: Login) -> User:

@@ -16,7 +16,7 @@ from urllib.request import (
 import structlog
 
 from teamaccess.common.errors import Unavailable
-from teamaccess.common.outgoing import is_private_enough
+from teamaccess.common.urls import is_https_or_loopback
 
 log = structlog.get_logger()
 
@@ -103,7 +103,7 @@ def _keys_of(issuer: str) -> dict[str, Jwk]:
 
 
 def _fetch(url: str) -> dict[str, Any]:
-    if not is_private_enough(url):
+    if not is_https_or_loopback(url):
         raise NotTheIssuer(f"{url} is not under https")
     request = Request(url, headers={"Accept": "application/json"})  # noqa: S310 - checked above
     with _OPENER.open(request, timeout=TIMEOUT_SECONDS) as response:

@@ -1,1 +1,1 @@
-"""Verifies ledgers and events: every hash is computed again."""
+"""Verifies ledgers and events by computing every hash again."""

@@ -1,6 +1,6 @@
-"""The public definition of the chains: from the columns of an entry to its hash.
+"""The public definition of the chains: the hash of an entry, computed from its columns.
 
-docs/explanation/ledger-chains.md describes it for others. PostgreSQL computes the same when an entry is
+docs/explanation/ledger-chains.md documents it. PostgreSQL computes the same hash when an entry is
 appended (`ledger_hash` and `event_hash` in migrations/versions/0001_ledger.sql). This module needs no
 database.
 """
@@ -12,7 +12,7 @@ from enum import StrEnum
 
 
 class ChainKind(StrEnum):
-    """The two kinds of chains; an organization has one of each."""
+    """The two kinds of chains. An organization has one of each."""
 
     LEDGER = "ledger"
     EVENTS = "events"
@@ -23,8 +23,8 @@ class ChainKind(StrEnum):
         return f"{self}/1"
 
 
-def beginning(kind: ChainKind, chain: str) -> bytes:
-    """Return the hash on which the first entry of a chain follows."""
+def genesis_hash(kind: ChainKind, chain: str) -> bytes:
+    """Return the previous hash of a chain's first entry."""
     return hashlib.sha256(f"{kind.version}\n{chain}".encode()).digest()
 
 
@@ -69,9 +69,9 @@ def event_hash(
     reason_hash: bytes | None,
     details: str,
 ) -> bytes | None:
-    """Return the hash of an event, None for columns that none can have.
+    """Return the hash of an event, None for columns that no event can have.
 
-    `details` is the text in which PostgreSQL prints the column.
+    `details` is the text of the column as PostgreSQL prints it.
     """
     return _hash(
         ChainKind.EVENTS.version,
@@ -90,15 +90,15 @@ def event_hash(
 
 
 def reason_hash(salt: bytes, text: str) -> bytes:
-    """Return the hash by which an entry names its reason, which is kept beside the chains."""
+    """Return the hash by which an entry names its reason. The reason itself is outside of the chains."""
     return hashlib.sha256(salt + text.encode()).digest()
 
 
 def _hash(*lines: str | None) -> bytes | None:
-    """Return the SHA-256 of the lines, None where other columns would have the same lines.
+    """Return the SHA-256 of the lines, None if other columns could produce the same lines.
 
-    The tables refuse such columns (a line break in one; NULL or a second dimension among the updates),
-    and whoever may alter the tables may take that away from them.
+    The tables refuse such columns: those with a line break, and updates with NULL or a second dimension.
+    But the owner of the tables can drop these constraints.
     """
     if not all(isinstance(line, str) and "\n" not in line for line in lines):
         return None
@@ -106,12 +106,12 @@ def _hash(*lines: str | None) -> bytes | None:
 
 
 def _time(at: datetime | None) -> str | None:
-    """RFC 3339 in UTC with microseconds."""
+    """Return the time as RFC 3339 in UTC with microseconds."""
     if at is None:
         return None
     return at.astimezone(UTC).isoformat(timespec="microseconds").removesuffix("+00:00") + "Z"
 
 
 def _optional(text: str | None) -> str | None:
-    """Nothing is an empty line; so an empty text, which we never write, has none of its own."""
+    """Return an empty line for None, and None for an empty text, because no entry may contain one."""
     return "" if text is None else text or None

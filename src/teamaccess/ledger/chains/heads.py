@@ -1,7 +1,7 @@
-"""The heads of the chains: to be kept elsewhere, and compared later with what is there then.
+"""The heads of the chains. An auditor keeps them elsewhere and compares them with the chains later.
 
-A chain shows that nothing in it was altered, but not that nobody wrote it anew from some entry on, or
-cut it off there. Whoever has kept a head sees that: the entry at its position must still have its hash.
+The hashes of a chain reveal an altered entry. They do not reveal that the end of the chain was cut off or
+rewritten. A kept head does: the entry at its position must still have its hash.
 """
 
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -14,7 +14,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.common.errors import Invalid
-from teamaccess.ledger.chains.chain import ChainKind, beginning
+from teamaccess.ledger.chains.chain import ChainKind, genesis_hash
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
@@ -29,7 +29,7 @@ FROM event_heads AS head LEFT JOIN events USING (chain, position)
 WHERE chain = coalesce(:chain, chain)
 ORDER BY 1 DESC, 2
 """)
-PRESENT = text("""
+HASHES_AT_KEPT_HEADS = text("""
 SELECT coalesce(entry.hash, event.hash),
        CASE kept.kind WHEN 'ledger' THEN EXISTS (SELECT FROM ledger_heads WHERE organization_id = name)
                  ELSE EXISTS (SELECT FROM event_heads WHERE chain = name) END
@@ -39,7 +39,7 @@ LEFT JOIN ledger AS entry ON kept.kind = 'ledger' AND organization_id = name AND
 LEFT JOIN events AS event ON kept.kind = 'events' AND event.chain = name AND event.position = place
 ORDER BY number
 """)
-"""For each kept head the hash that is at its position now, and whether its chain is known at all."""
+"""For each kept head, the present hash at its position, and whether its chain exists."""
 
 
 class InvalidHeads(Invalid):
@@ -52,24 +52,24 @@ class InvalidHeads(Invalid):
 
 
 class KeptHead(Struct, frozen=True):
-    """Where a chain ended at some time; in a file, a JSON object a line."""
+    """The head of a chain at some time. In a file, it is a line with a JSON object."""
 
     kind: ChainKind
     chain: Annotated[str, Meta(pattern="^(-|[a-z0-9-]{3,64})$")]
-    """The organization's id; `-` for the events that belong to none."""
+    """The organization's id, or `-` for the events of no organization."""
     position: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     hash: Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
     at: datetime | None
     """When the entry was decided or the event occurred."""
     exported_at: datetime
 
-    def finding(self, present: bytes | None, *, known: bool) -> ChainFault | None:
-        """Return what is wrong, given the hash at this position now and whether there is a chain."""
-        if self.position == 0 and known:
-            present = beginning(self.kind, self.chain)
-        if present is None:
-            fault = Fault.KEPT_HEAD_MISSING if known else Fault.CHAIN_MISSING
-        elif present.hex() != self.hash:
+    def fault(self, present_hash: bytes | None, *, chain_exists: bool) -> ChainFault | None:
+        """Return the fault, given the present hash at this position and whether the chain exists."""
+        if self.position == 0 and chain_exists:
+            present_hash = genesis_hash(self.kind, self.chain)
+        if present_hash is None:
+            fault = Fault.KEPT_HEAD_MISSING if chain_exists else Fault.CHAIN_MISSING
+        elif present_hash.hex() != self.hash:
             fault = Fault.KEPT_HEAD_DIFFERS
         else:
             return None
@@ -77,15 +77,15 @@ class KeptHead(Struct, frozen=True):
 
 
 async def heads(connection: AsyncConnection, chain: str | None = None) -> AsyncIterator[KeptHead]:
-    """The heads of all chains, or of one organization's, as their rows tell them."""
+    """Yield the heads of all chains, or of one organization's chains, from their rows."""
     now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
     async for page in pages(connection, HEADS, chain=chain):
         for kind, name, position, hash, at in page:
             yield KeptHead(ChainKind(kind), name, position, hash.hex(), at, now)
 
 
-def kept_in(lines: Iterable[bytes], source: str) -> Iterator[KeptHead]:
-    """The heads in the lines of a file, as they are read; raises InvalidHeads at a line that has none."""
+def read_kept_heads(lines: Iterable[bytes], source: str) -> Iterator[KeptHead]:
+    """Yield the heads of a file's lines. Raises InvalidHeads at a line without a valid head."""
     for number, line in enumerate(lines, 1):
         try:
             yield json.decode(line, type=KeptHead)
@@ -93,17 +93,17 @@ def kept_in(lines: Iterable[bytes], source: str) -> Iterator[KeptHead]:
             raise InvalidHeads(source=source, line=number, mistake=mistake) from None
 
 
-async def compared(
+async def compare_heads(
     connection: AsyncConnection, kept: Iterable[KeptHead]
 ) -> AsyncIterator[ChainFault | None]:
-    """For each kept head what is wrong with it now, if anything is."""
+    """Yield the fault of each kept head, None for a head that is in its place."""
     remaining = iter(kept)
     while batch := list(islice(remaining, COMPARED_AT_ONCE)):
-        asked = {
+        parameters = {
             "kinds": [head.kind.value for head in batch],
             "chains": [head.chain for head in batch],
             "positions": [head.position for head in batch],
         }
-        rows = await connection.execute(PRESENT, asked)
-        for head, (present, known) in zip(batch, rows, strict=True):
-            yield head.finding(present, known=known)
+        rows = await connection.execute(HASHES_AT_KEPT_HEADS, parameters)
+        for head, (present_hash, chain_exists) in zip(batch, rows, strict=True):
+            yield head.fault(present_hash, chain_exists=chain_exists)

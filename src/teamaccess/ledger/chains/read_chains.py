@@ -1,4 +1,4 @@
-"""The chains as PostgreSQL keeps them, read in the order of their names and positions."""
+"""Read the chains from PostgreSQL, in the order of their names and positions."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -10,13 +10,13 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.ledger.chains.chain import ChainKind, event_hash, ledger_hash
 from teamaccess.ledger.chains.walk import HeadRow, Link
-from teamaccess.ledger.session import database
+from teamaccess.ledger.session import create_pool
 
-PAGE = 500
-"""Rows in memory at once; an entry of 900 updates has some 80 kB."""
+PAGE_SIZE = 500
+"""Rows in memory at once. An entry of 900 updates has about 80 kB."""
 
-# Without a chain asked for, coalesce makes each its own answer. A time that Python cannot tell (infinity,
-# the year 10000) is read as NULL: no entry was written then.
+# If `chain` is NULL, coalesce compares each chain with itself, so all chains match. A time that Python
+# cannot represent (infinity, the year 10000) is read as NULL, because no entry was written at that time.
 LEDGERS = text("""
 SELECT chain, head.position, head.hash,
        CASE WHEN decided_at BETWEEN '0002-01-01' AND '9999-12-30' THEN decided_at END
@@ -49,26 +49,26 @@ ORDER BY chain, position
 
 @dataclass(frozen=True)
 class Chains:
-    """Where the chains of one kind are, and how an entry of theirs is hashed."""
+    """The chains of one kind: their queries, and the hash function of their entries."""
 
     kind: ChainKind
-    known: TextClause
-    """Every chain that any table knows of, with the row of its head."""
-    entries: TextClause
-    """Of each entry what `hash_of` takes, in its order, and the hash that it has."""
+    heads_query: TextClause
+    """Every chain that any table has, with the row of its head."""
+    entries_query: TextClause
+    """The parameters of `hash_of` for each entry, in order, and the entry's stored hash."""
     hash_of: Callable[..., bytes | None]
 
     async def heads(self, connection: AsyncConnection, chain: str | None) -> AsyncIterator[HeadRow]:
-        """Every chain there is, or only the one asked for."""
-        async for page in pages(connection, self.known, chain=chain):
+        """Yield every chain with the row of its head, or only the given chain."""
+        async for page in pages(connection, self.heads_query, chain=chain):
             for row in page:
                 yield HeadRow(*row)
 
     async def links(
         self, connection: AsyncConnection, chain: str | None
     ) -> AsyncIterator[list[Link]]:
-        """Every entry, a page at a time: the chains in the order of `heads`, each by positions."""
-        async for page in pages(connection, self.entries, chain=chain):
+        """Yield pages of entries: the chains in the order of `heads`, each by its positions."""
+        async for page in pages(connection, self.entries_query, chain=chain):
             yield [self._link(*row) for row in page]
 
     def _link(self, *columns: Any) -> Link:
@@ -86,18 +86,18 @@ ALL_CHAINS = (
 async def pages(
     connection: AsyncConnection, query: TextClause, **parameters: Any
 ) -> AsyncIterator[Sequence[Row[*tuple[Any, ...]]]]:
-    """The rows through a cursor of the server's, so that no result is in memory whole."""
-    wanted = query.execution_options(yield_per=PAGE)
-    async with connection.stream(wanted, parameters) as result:
-        # an asynchronous result does not know of `yield_per`: without its size a page would be all
-        async for page in result.partitions(PAGE):
+    """Yield pages of rows through a server-side cursor, so that memory does not limit a result."""
+    paged = query.execution_options(yield_per=PAGE_SIZE)
+    async with connection.stream(paged, parameters) as result:
+        # an asynchronous result ignores `yield_per`: without the size, one page would hold everything
+        async for page in result.partitions(PAGE_SIZE):
             yield page
 
 
 @asynccontextmanager
 async def snapshot(url: str) -> AsyncIterator[AsyncConnection]:
-    """Connect, and read everything as it is at one instant; nobody waits for it."""
-    engine = database(url, connections=1)
+    """Yield a connection that reads everything as of one instant and blocks nobody."""
+    engine = create_pool(url, connections=1)
     try:
         async with engine.connect() as connection:
             yield await connection.execution_options(

@@ -1,4 +1,4 @@
-"""What belongs to the entries of the chains without being in them: applications and reasons."""
+"""Verify the records of entries that are outside of the chains: applications and reasons."""
 
 from collections.abc import AsyncIterator
 
@@ -9,8 +9,8 @@ from teamaccess.ledger.chains.chain import ChainKind, reason_hash
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
-# Of each organization the first entry that nobody will ever bring into the engine, and the first that
-# was on its way there and exists no longer.
+# For each organization, the first entry without an application, which no worker will ever deliver, and
+# the first application without its entry.
 APPLICATIONS = text("""
 SELECT organization_id, min(position) FILTER (WHERE application.here IS NULL),
        min(position) FILTER (WHERE entry.here IS NULL)
@@ -22,7 +22,7 @@ USING (organization_id, position)
 WHERE application.here IS NULL OR entry.here IS NULL
 GROUP BY organization_id ORDER BY organization_id
 """)
-# Each reason once, at the first entry that gives it.
+# Each reason once, at the first entry with it.
 REASONS = text("""
 SELECT DISTINCT ON (hash) kind, chain, position, hash, salt, reasons.text
 FROM (SELECT 'ledger' AS kind, organization_id AS chain, position, reason_hash AS hash FROM ledger
@@ -33,25 +33,29 @@ ORDER BY hash, kind DESC, chain, position
 """)
 
 
-async def applications(
+async def application_faults(
     connection: AsyncConnection, organization: str | None
 ) -> AsyncIterator[ChainFault]:
-    """The first entry of each ledger without its application, and the other way round."""
+    """Yield for each ledger the first entry without its application, and the reverse."""
     async for page in pages(connection, APPLICATIONS, chain=organization):
-        for chain, unapplied, alone in page:
-            if unapplied is not None:
-                yield ChainFault(ChainKind.LEDGER, chain, unapplied, Fault.APPLICATION_MISSING)
-            if alone is not None:
-                yield ChainFault(ChainKind.LEDGER, chain, alone, Fault.APPLICATION_ALONE)
+        for chain, unapplied_entry, unmatched_application in page:
+            if unapplied_entry is not None:
+                yield ChainFault(
+                    ChainKind.LEDGER, chain, unapplied_entry, Fault.APPLICATION_MISSING
+                )
+            if unmatched_application is not None:
+                yield ChainFault(
+                    ChainKind.LEDGER, chain, unmatched_application, Fault.APPLICATION_ALONE
+                )
 
 
-async def reasons(
+async def reason_faults(
     connection: AsyncConnection, organization: str | None
 ) -> AsyncIterator[tuple[bool, ChainFault | None]]:
-    """Each reason that an entry gives: whether it was erased, and what is wrong with it otherwise."""
+    """Yield for each entry's reason whether it was erased, and its fault, if any."""
     async for page in pages(connection, REASONS, chain=organization):
-        for kind, chain, position, hash, salt, words in page:
+        for kind, chain, position, hash, salt, reason in page:
             erased = salt is None
-            altered = not erased and reason_hash(salt, words) != hash
-            finding = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
-            yield erased, finding if altered else None
+            altered = not erased and reason_hash(salt, reason) != hash
+            fault = ChainFault(ChainKind(kind), chain, position, Fault.REASON_ALTERED)
+            yield erased, fault if altered else None

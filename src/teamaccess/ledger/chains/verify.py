@@ -1,4 +1,4 @@
-"""Whether everything that was ever decided and told is still there, as it was written."""
+"""Verify that every ledger entry and every event is still there, as it was written."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from sqlalchemy import func, select, text
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from teamaccess.common.errors import Invalid
-from teamaccess.ledger.chains.evidence import evidence
-from teamaccess.ledger.chains.heads import KeptHead, compared
+from teamaccess.ledger.chains.attestations import attestation_faults
+from teamaccess.ledger.chains.heads import KeptHead, compare_heads
 from teamaccess.ledger.chains.read_chains import ALL_CHAINS, Chains
-from teamaccess.ledger.chains.related_records import applications, reasons
-from teamaccess.ledger.chains.walk import ChainFault, Walk
+from teamaccess.ledger.chains.related_records import application_faults, reason_faults
+from teamaccess.ledger.chains.walk import ChainFault, ChainWalk
 from teamaccess.ledger.errors import UnknownOrganization
 
 ENTRIES = text("""
@@ -37,7 +37,7 @@ class OrderUnclear(RuntimeError):
 
 @dataclass
 class Verification:
-    """What was looked at, as it was at one instant, and everything that does not hold."""
+    """How much was verified as of one instant, and every fault."""
 
     as_of: datetime
     chains: int = 0
@@ -45,22 +45,22 @@ class Verification:
     kept_heads: int = 0
     reasons: int = 0
     reasons_erased: int = 0
-    """Of those; a reason may be erased, and then nothing tells what it was."""
+    """How many of the reasons were erased. An erased reason cannot be verified."""
     findings: list[ChainFault] = field(default_factory=list)
 
     @property
-    def holds(self) -> bool:
-        """Whether nothing was found."""
+    def intact(self) -> bool:
+        """Whether there is no fault."""
         return not self.findings
 
-    def take(self, finding: ChainFault | None) -> None:
-        """Take in what was found, if it is something."""
-        if finding is not None:
-            self.findings.append(finding)
+    def add(self, fault: ChainFault | None) -> None:
+        """Add a fault, if there is one."""
+        if fault is not None:
+            self.findings.append(fault)
 
 
 async def entries_to_verify(connection: AsyncConnection, organization: str | None = None) -> int:
-    """Return how many entries there are by the rows of the heads: enough to tell how far it is."""
+    """Return the number of entries according to the heads. It is exact enough to show progress."""
     return int((await connection.execute(ENTRIES, {"chain": organization})).scalar_one())
 
 
@@ -70,55 +70,54 @@ async def verify_chains(
     kept: Iterable[KeptHead] | None = None,
     progress: Progress = lambda _: None,
 ) -> Verification:
-    """Compute all chains again, or one organization's, and look after what belongs to them.
+    """Verify all chains, or those of one organization, and their related records.
 
-    Everything is read in the connection's transaction, which should be a `snapshot`. `progress` is
-    told how many entries more were looked at. Of each chain the first fault is found, and of the kept
-    heads every one that is not in its place. Raises UnknownOrganization, and NothingKept where heads
-    were to be compared and there are none.
+    Everything is read in the connection's transaction, which should be a `snapshot`. `progress` receives
+    the number of entries verified since its last call. The result has the first fault of each chain, and
+    the fault of each kept head. Raises UnknownOrganization, and NothingKept if `kept` has no head.
     """
     now = (await connection.execute(select(func.clock_timestamp()))).scalar_one()
-    found = Verification(as_of=now)
+    result = Verification(as_of=now)
     if kept is not None:
-        await _compare(connection, organization, kept, found)
+        await _compare(connection, organization, kept, result)
     for chains in ALL_CHAINS:
         async for walk in _walks(connection, chains, organization, progress):
-            found.chains += 1
-            found.entries += walk.entries
-            found.take(walk.end())
-    async for finding in applications(connection, organization):
-        found.take(finding)
-    async for finding in evidence(connection, organization):
-        found.take(finding)
-    async for erased, altered in reasons(connection, organization):
-        found.reasons += 1
-        found.reasons_erased += erased
-        found.take(altered)
-    if organization is not None and found.chains + found.kept_heads == 0:
+            result.chains += 1
+            result.entries += walk.entries
+            result.add(walk.finish())
+    async for fault in application_faults(connection, organization):
+        result.add(fault)
+    async for fault in attestation_faults(connection, organization):
+        result.add(fault)
+    async for erased, altered in reason_faults(connection, organization):
+        result.reasons += 1
+        result.reasons_erased += erased
+        result.add(altered)
+    if organization is not None and result.chains + result.kept_heads == 0:
         raise UnknownOrganization(organization=organization)
-    return found
+    return result
 
 
 async def _compare(
     connection: AsyncConnection,
     organization: str | None,
     kept: Iterable[KeptHead],
-    found: Verification,
+    result: Verification,
 ) -> None:
-    wanted = (head for head in kept if organization in (None, head.chain))
-    async for finding in compared(connection, wanted):
-        found.kept_heads += 1
-        found.take(finding)
-    if found.kept_heads == 0:
+    selected = (head for head in kept if organization in (None, head.chain))
+    async for fault in compare_heads(connection, selected):
+        result.kept_heads += 1
+        result.add(fault)
+    if result.kept_heads == 0:
         raise NothingKept(what=organization or "any chain")
 
 
 async def _walks(
     connection: AsyncConnection, chains: Chains, organization: str | None, progress: Progress
-) -> AsyncIterator[Walk]:
-    """Go along every chain of a kind to its end; both queries tell them in the same order."""
+) -> AsyncIterator[ChainWalk]:
+    """Yield a walk along each chain of a kind. Both queries return the chains in the same order."""
     heads = chains.heads(connection, organization)
-    walk: Walk | None = None
+    walk: ChainWalk | None = None
     async for links in chains.links(connection, organization):
         for link in links:
             while walk is None or walk.chain != link.chain:
@@ -127,10 +126,10 @@ async def _walks(
                 head = await anext(heads, None)
                 if head is None:
                     raise OrderUnclear(link.chain)
-                walk = Walk(chains.kind, head)
+                walk = ChainWalk(chains.kind, head)
             walk.step(link)
         progress(len(links))
     if walk is not None:
         yield walk
     async for head in heads:
-        yield Walk(chains.kind, head)
+        yield ChainWalk(chains.kind, head)

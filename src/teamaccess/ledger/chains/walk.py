@@ -1,15 +1,15 @@
-"""Along one chain, entry by entry, until something does not hold."""
+"""Verify one chain, entry by entry, up to its first fault."""
 
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from teamaccess.ledger.chains.chain import ChainKind, beginning
+from teamaccess.ledger.chains.chain import ChainKind, genesis_hash
 
 
 class Fault(StrEnum):
-    """What can be wrong in a chain, or with what belongs to it."""
+    """A kind of fault in a chain or its related records."""
 
     ALTERED = "altered"
     MISSING = "missing"
@@ -31,61 +31,61 @@ class Fault(StrEnum):
 
     @property
     def sentence(self) -> str:
-        """What it means, for people."""
+        """The description of the fault, for people."""
         return _SENTENCES[self]
 
 
 _SENTENCES = {
-    Fault.ALTERED: "its content is not the one that was hashed",
+    Fault.ALTERED: "its content differs from its hash",
     Fault.MISSING: "it is missing",
-    Fault.DOES_NOT_FOLLOW: "it does not follow on the one before it: replaced, moved or put in",
-    Fault.TIME_GOES_BACK: "it was decided before the one before it",
-    Fault.HEAD_DIFFERS: "the chain ends here, and the row of its head says otherwise",
-    Fault.HEAD_MISSING: "the chain ends here, and has no row of its head",
-    Fault.APPLICATION_MISSING: "nothing says whether the permission engine has it",
-    Fault.APPLICATION_ALONE: "it was on its way into the permission engine, and is missing",
-    Fault.REASON_ALTERED: "its reason is not the one that was hashed",
-    Fault.KEPT_HEAD_DIFFERS: "it was another one when its hash was kept",
-    Fault.KEPT_HEAD_MISSING: "it was there when its hash was kept, and is missing",
-    Fault.CHAIN_MISSING: "it was there when its hash was kept, and the whole chain is missing",
-    Fault.ENTRY_WITHOUT_EVENT: "no event of its own transaction tells of it",
-    Fault.ROW_UNATTESTED: "no event tells of this row",
-    Fault.ROW_DIFFERS: "this row is not as the event here, the newest about it, says",
-    Fault.ATTESTATION_ALTERED: "what is kept of the newest event about this row is not what it says",
-    Fault.TIME_AHEAD: "this row has a time that has not come yet",
+    Fault.DOES_NOT_FOLLOW: "it does not follow the entry before it: it was replaced, moved or inserted",
+    Fault.TIME_GOES_BACK: "its time is before the time of the entry before it",
+    Fault.HEAD_DIFFERS: "the chain ends here, but the row of its head differs",
+    Fault.HEAD_MISSING: "the chain ends here, but the row of its head is missing",
+    Fault.APPLICATION_MISSING: "there is no record of its delivery to the permission engine",
+    Fault.APPLICATION_ALONE: "it is missing, but a record of its delivery exists",
+    Fault.REASON_ALTERED: "its reason differs from its hash",
+    Fault.KEPT_HEAD_DIFFERS: "its hash differs from the kept one",
+    Fault.KEPT_HEAD_MISSING: "its hash was kept, but it is missing",
+    Fault.CHAIN_MISSING: "its hash was kept, but the whole chain is missing",
+    Fault.ENTRY_WITHOUT_EVENT: "no event of its transaction is about it",
+    Fault.ROW_UNATTESTED: "no event is about this row",
+    Fault.ROW_DIFFERS: "this row differs from the event here, the newest one about it",
+    Fault.ATTESTATION_ALTERED: "the attestation of this row differs from the newest event about it",
+    Fault.TIME_AHEAD: "this row has a time in the future",
 }
 
 
 @dataclass(frozen=True)
 class ChainFault:
-    """Something that does not hold: in which chain, at which position, and what."""
+    """A fault, with its chain and position."""
 
     kind: ChainKind
     chain: str
     position: int
     fault: Fault
     row: str = ""
-    """The row that it is about, as type and id, where it is not about the entry alone."""
+    """The row that the fault is about, as type and id. It is empty for a fault of the entry itself."""
 
     def facts(self) -> dict[str, str | int]:
-        """Return it for a program; the row only where there is one."""
-        about = {"row": self.row} if self.row else {}
+        """Return the fault for a program, with the row if there is one."""
+        row = {"row": self.row} if self.row else {}
         return {
             "kind": self.kind,
             "chain": self.chain,
             "position": self.position,
             "fault": self.fault,
-            **about,
+            **row,
         }
 
     def __str__(self) -> str:
-        name, row = _printable(self.chain), _printable(self.row)
-        about = f", {row}" if row else ""
-        return f"{self.kind} of {name}, position {self.position}{about}: {self.fault.sentence}"
+        name = _printable(self.chain)
+        row = f", {_printable(self.row)}" if self.row else ""
+        return f"{self.kind} of {name}, position {self.position}{row}: {self.fault.sentence}"
 
 
 class Link(NamedTuple):
-    """What a chain knows of one entry; `computed` is the hash that its columns really have."""
+    """One entry of a chain. `hash` is the stored hash, and `computed` the hash of its columns."""
 
     chain: str
     position: int
@@ -96,37 +96,37 @@ class Link(NamedTuple):
 
 
 class HeadRow(NamedTuple):
-    """A chain, and what the row of its head says, nothing where there is none."""
+    """A chain and the row of its head, with None for a missing row."""
 
     chain: str
     position: int | None
     hash: bytes | None
     decided_at: datetime | None = None
-    """Only a ledger's head has it."""
+    """Only the head of a ledger has it."""
 
 
-class Walk:
-    """One chain from its beginning to the first thing that does not hold."""
+class ChainWalk:
+    """Follows one chain from its beginning to its first fault."""
 
     def __init__(self, kind: ChainKind, head: HeadRow) -> None:
         self.chain = head.chain
         self.entries = 0
         self._kind, self._head = kind, head
-        self._last = Link(head.chain, 0, b"", beginning(kind, head.chain), None, None)
-        self._finding: ChainFault | None = None
+        self._last = Link(head.chain, 0, b"", genesis_hash(kind, head.chain), None, None)
+        self._first_fault: ChainFault | None = None
 
     def step(self, link: Link) -> None:
-        """Go on to the next entry that there is, in the order of positions."""
+        """Take the next existing entry, in the order of positions."""
         self.entries += 1
-        if self._finding is None:
-            self._finding = self._found(*self._fault_of(link))
+        if self._first_fault is None:
+            self._first_fault = self._fault_at(*self._fault_of(link))
             self._last = link
 
-    def end(self) -> ChainFault | None:
-        """Return what does not hold, the row of the head included; None where all does."""
-        return self._finding or self._found(*self._fault_of_head())
+    def finish(self) -> ChainFault | None:
+        """Return the first fault of the entries or the head, None if there is none."""
+        return self._first_fault or self._fault_at(*self._fault_of_head())
 
-    def _found(self, position: int, fault: Fault | None) -> ChainFault | None:
+    def _fault_at(self, position: int, fault: Fault | None) -> ChainFault | None:
         if fault is None:
             return None
         return ChainFault(self._kind, self.chain, position, fault)
@@ -137,10 +137,10 @@ class Walk:
             return last.position + 1, Fault.MISSING
         if position <= last.position or link.previous_hash != last.hash:
             return position, Fault.DOES_NOT_FOLLOW
-        # what cannot be hashed is not what was hashed, also where its hash was taken away
+        # columns that cannot be hashed were altered, even if the stored hash is missing too
         if link.computed is None or link.computed != link.hash:
             return position, Fault.ALTERED
-        # PostgreSQL keeps a ledger's times in order even where its clock is set back; not so events
+        # the times of a ledger never go back, even if PostgreSQL's clock does; those of events may
         if self._kind is ChainKind.LEDGER and _before(link.at, last.at):
             return position, Fault.TIME_GOES_BACK
         return position, None
@@ -151,14 +151,15 @@ class Walk:
             return last.position, Fault.HEAD_MISSING
         if head.position > last.position:
             return last.position + 1, Fault.MISSING
-        told = (head.position, head.hash, head.decided_at)
-        # before the first entry a ledger's head tells when the organization was founded
+        recorded = (head.position, head.hash, head.decided_at)
+        # before the first entry, the head of a ledger has the time of the organization's creation
         at = last.at if self._kind is ChainKind.LEDGER and self.entries else head.decided_at
-        return last.position, Fault.HEAD_DIFFERS if told != (last.position, last.hash, at) else None
+        expected = (last.position, last.hash, at)
+        return last.position, Fault.HEAD_DIFFERS if recorded != expected else None
 
 
 def _printable(name: str) -> str:
-    """An altered name may have what would make a terminal hide its line."""
+    """Return the name, escaped if an altered one could make a terminal hide its line."""
     return name if name.isprintable() else ascii(name)
 
 

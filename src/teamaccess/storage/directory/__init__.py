@@ -1,1 +1,1 @@
-"""The rows that administrators change: organizations, people, roles, teams, resources."""
+"""The tables that administrators change: organizations, users, members, roles, teams and objects."""

@@ -1,4 +1,4 @@
-"""A member's wish to be allowed something for a while."""
+"""Access requests of members."""
 
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -13,7 +13,7 @@ PENDING = "status = 'pending'"
 
 
 class AccessRequestStatus(StrEnum):
-    """What became of it."""
+    """The status of an access request."""
 
     PENDING = "pending"
     APPROVED = "approved"
@@ -30,9 +30,10 @@ class AccessRequestDecided(Conflict):
 
 
 class AccessRequest(Base):
-    """A role or an action that a member asks for, why, and for how long; and what was decided.
+    """A member's request for a role or an action, with a reason and a duration, and its decision.
 
-    It means no access: an approval is an assignment. The reasons' texts lie in `reasons`, erasable.
+    It gives no access itself. An approval makes a role assignment. The texts of the reasons are in the
+    table `reasons`, where they can be erased.
     """
 
     __tablename__ = "access_requests"
@@ -68,37 +69,40 @@ class AccessRequest(Base):
     role: Mapped[RoleId | None]
     action: Mapped[str | None]
     hours: Mapped[int]
-    """For how long from the approval on."""
+    """The requested duration in hours, counted from the approval."""
     reason_hash: Mapped[bytes]
     requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     status: Mapped[str] = mapped_column(server_default=AccessRequestStatus.PENDING)
     decided_at: Mapped[datetime | None]
     decided_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
-    """None where it was withdrawn because the membership or the role was no more."""
+    """The user who decided. None for a request withdrawn because the membership or the role ended."""
     decision_reason_hash: Mapped[bytes | None]
     granted_role: Mapped[RoleId | None]
     granted_until: Mapped[datetime | None]
 
     @property
     def duration(self) -> timedelta:
-        """For how long."""
+        """The requested duration, counted from the approval."""
         return timedelta(hours=self.hours)
 
     def approve(self, by: UserId, at: datetime, role: RoleId, until: datetime) -> None:
-        """Say what was given; only a pending one can be approved."""
+        """Approve the request. Raises AccessRequestDecided unless it is pending."""
         self._decide(AccessRequestStatus.APPROVED, by, at)
         self.granted_role, self.granted_until = role, until
 
     def decline(self, by: UserId, at: datetime) -> None:
-        """Say that nothing is given."""
+        """Decline the request. Raises AccessRequestDecided unless it is pending."""
         self._decide(AccessRequestStatus.DECLINED, by, at)
 
     def withdraw(self, by: UserId | None, at: datetime) -> None:
-        """Ask no more; nobody does that where the membership has ended."""
+        """Withdraw the request. `by` is None if the membership has ended.
+
+        Raises AccessRequestDecided unless it is pending.
+        """
         self._decide(AccessRequestStatus.WITHDRAWN, by, at)
 
     def refuse_unless_pending(self, wanted: AccessRequestStatus) -> None:
-        """Raise AccessRequestDecided if somebody has decided already."""
+        """Raise AccessRequestDecided unless the request is pending."""
         if self.status != AccessRequestStatus.PENDING:
             raise AccessRequestDecided(request=self.id, status=self.status, wanted=wanted)
 

@@ -10,7 +10,7 @@ from teamaccess.storage.base import LOCAL_PATTERN, Base, OrganizationId, TokenId
 
 
 class ApiToken(Base):
-    """A named secret of a service account, good in its organization; only its hash is kept."""
+    """A named API token of a service account, valid in its organization. Only its hash is stored."""
 
     __tablename__ = "api_tokens"
     __table_args__ = (
@@ -30,27 +30,27 @@ class ApiToken(Base):
     hash: Mapped[bytes] = mapped_column(unique=True)
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     created_by: Mapped[str]
-    """Who made it, as the ledger names them."""
+    """The actor who created it, in the ledger's form."""
     expires_at: Mapped[datetime]
     last_used_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
 
     def valid(self, at: datetime) -> bool:
-        """Return whether it is neither revoked nor expired."""
+        """Return whether the token is neither revoked nor expired at that time."""
         return self.revoked_at is None and self.expires_at > at
 
 
 class IdempotencyKey(Base):
-    """What a request with an `Idempotency-Key` was answered, for a day. It never holds a secret."""
+    """The answer to a request with an `Idempotency-Key`, kept for a day. It never contains a secret."""
 
     __tablename__ = "idempotency_keys"
 
     actor: Mapped[str] = mapped_column(primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     fingerprint: Mapped[bytes]
-    """The hash of method, path and body: the same key with another request is a mistake."""
+    """The hash of method, path and body. The same key with another request is refused."""
     status_code: Mapped[int]
     body: Mapped[dict[str, Any] | None]
     positions: Mapped[dict[str, Any]]
-    """The last ledger position that it made in each organization."""
+    """The last ledger position that the request made, by organization."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())

@@ -1,4 +1,4 @@
-"""Roles of an organization's own, and the actions that they allow."""
+"""Custom roles and their actions."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -23,7 +23,7 @@ from teamaccess.storage.base import (
 
 
 class CustomRoleAction(RelationshipSource):
-    """An action that the holders of a custom role may do throughout the organization."""
+    """An action that a custom role allows throughout the organization."""
 
     __tablename__ = "custom_role_actions"
     __table_args__ = (
@@ -42,15 +42,16 @@ class CustomRoleAction(RelationshipSource):
     action: Mapped[str] = mapped_column(primary_key=True)
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield that whoever holds the role is granted the action."""
+        """Yield the grant of the action to the holders of the role."""
         holders = SubjectReference(role(self.organization_id, self.role), "member")
         yield organization(self.organization_id).relates(f"granted_{self.action}", holders)
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it grants an action that custom roles may hold to a role of the organization."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it grants a custom role an action that custom roles may contain."""
         resource, subject = relationship.resource, relationship.subject
-        granted = {each.grant_relation for each in catalog.actions.values() if not each.reserved}
+        actions = catalog.actions.values()
+        granted = {action.grant_relation for action in actions if not action.reserved}
         name = local_id(subject.object, resource.id)
         return (
             resource.type == "organization"
@@ -64,7 +65,7 @@ class CustomRoleAction(RelationshipSource):
 
 
 class CustomRole(Base):
-    """A bundle of actions with a name; what it allows is its actions' rows."""
+    """A role that an organization made itself. Its actions are rows of their own."""
 
     __tablename__ = "custom_roles"
     __table_args__ = (CheckConstraint(f"id ~ '{ROLE_PATTERN}' AND id <> 'member'", name="id"),)
@@ -78,7 +79,7 @@ class CustomRole(Base):
     selectors: Mapped[list[dict[str, str]]] = mapped_column(
         JSONB, server_default="[]", default=list
     )
-    """Resources and levels that it was saved with, whose actions of that time are among its own."""
+    """The resources and levels that the role was saved with. Its actions include theirs at that time."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     allowed: Mapped[list[CustomRoleAction]] = relationship(
@@ -90,11 +91,11 @@ class CustomRole(Base):
 
     @property
     def actions(self) -> frozenset[str]:
-        """What holders may do, by the ids of the catalog's actions."""
-        return frozenset(each.action for each in self.allowed)
+        """The ids of the allowed actions."""
+        return frozenset(row.action for row in self.allowed)
 
-    def allow_exactly(self, actions: frozenset[str]) -> None:
-        """Allow these actions and no other; rows of those that stay are left alone."""
-        kept = [each for each in self.allowed if each.action in actions]
+    def replace_actions(self, actions: frozenset[str]) -> None:
+        """Allow exactly these actions. Rows of actions that stay are not changed."""
+        kept = [row for row in self.allowed if row.action in actions]
         new = sorted(actions - self.actions)
         self.allowed = [*kept, *(CustomRoleAction(action=action) for action in new)]

@@ -1,4 +1,4 @@
-"""Invitations, and the roles that they offer."""
+"""Invitations and the roles that they offer."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -21,7 +21,7 @@ from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Conflict
 from teamaccess.relationships import Relationship, email, invitation
 from teamaccess.storage.base import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
     Base,
@@ -34,11 +34,11 @@ from teamaccess.storage.base import (
     is_local_id,
     is_organization_id,
 )
-from teamaccess.storage.directory.user import IN_SQL
+from teamaccess.storage.directory.user import MAILBOX_SQL
 
 
 class InvitationRole(Base):
-    """A role that an invitation offers; it means nothing until the invitation is accepted."""
+    """A role that an invitation offers. It gives no access before the acceptance."""
 
     __tablename__ = "invitation_roles"
     __table_args__ = (
@@ -59,7 +59,7 @@ OPEN = "accepted_at IS NULL AND cancelled_at IS NULL AND lapsed_at IS NULL"
 
 
 class InvitationStatus(StrEnum):
-    """What became of an invitation."""
+    """The status of an invitation."""
 
     PENDING = "pending"
     EXPIRED = "expired"
@@ -74,17 +74,17 @@ class InvitationEnded(Conflict):
 
 
 class Invitation(RelationshipSource):
-    """An offer of membership with roles, good once, until it expires.
+    """An offer of a membership with roles. It can be accepted once, until it expires.
 
-    Of the token in its mail only the hash is kept; `invitee` is the keyed hash of the address, which is
-    what SpiceDB is told.
+    Only the hash of the token in its mail is stored. `invitee` is the keyed hash of the address. SpiceDB
+    receives that hash instead of the address.
     """
 
     __tablename__ = "invitations"
     __table_args__ = (
         CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),
         CheckConstraint("invitee ~ '^[0-9a-f]{64}$'", name="invitee"),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index(
             "invitations_one_open_key",
             "organization_id",
@@ -98,7 +98,7 @@ class Invitation(RelationshipSource):
         Index(
             "invitations_mailbox_idx",
             "organization_id",
-            text(f"({IN_SQL.format(email='email')})"),
+            text(f"({MAILBOX_SQL.format(email='email')})"),
             "sent_at",
         ),
         Index("invitations_inviter_idx", text("(coalesce(invited_via, invited_by))"), "sent_at"),
@@ -115,7 +115,7 @@ class Invitation(RelationshipSource):
     token_hash: Mapped[bytes] = mapped_column(unique=True)
     invited_by: Mapped[UserId] = mapped_column(ForeignKey("users.id"))
     invited_via: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
-    """The service account that invited on the inviter's behalf."""
+    """The service account that sent the invitation on the inviter's behalf, if any."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     sent_at: Mapped[datetime]
     times_sent: Mapped[int] = mapped_column(default=1)
@@ -124,23 +124,23 @@ class Invitation(RelationshipSource):
     accepted_by: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
     cancelled_at: Mapped[datetime | None]
     lapsed_at: Mapped[datetime | None]
-    """The end of an expired invitation that was put away: it stands for nothing any more, and there is
-    room for a new one to the same address."""
+    """The expiration of an invitation that the sweeper has ended. Such an invitation stands for no
+    relationship, and a new one can be sent to the same address."""
 
     offers: Mapped[list[InvitationRole]] = relationship(
         lazy="selectin", cascade="all, delete-orphan", order_by="InvitationRole.role"
     )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield who may accept, while the invitation is open; SpiceDB itself ends it in time."""
+        """Yield the relationship of the invitee while the invitation is open. SpiceDB ends it in time."""
         if self.accepted_at is None and self.cancelled_at is None and self.lapsed_at is None:
             yield invitation(self.organization_id, self.id).relates(
                 "invitee", email(self.invitee), until=self.expires_at
             )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it says until when who may accept an invitation of some organization."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it relates an invitation to its invitee, with an expiration."""
         organization, _, id = relationship.resource.id.partition("/")
         return (
             relationship.resource.type == cls.resource_type
@@ -154,7 +154,7 @@ class Invitation(RelationshipSource):
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which open invitations have expired by `at` and were not put away."""
+        """Return the condition for open invitations that have expired by `at`."""
         return and_(
             cls.expires_at <= at,
             cls.accepted_at.is_(None),
@@ -164,11 +164,11 @@ class Invitation(RelationshipSource):
 
     @property
     def roles(self) -> list[RoleId]:
-        """The roles that acceptance gives, in the order of their ids."""
+        """The ids of the offered roles, sorted."""
         return sorted(offer.role for offer in self.offers)
 
     def status(self, at: datetime) -> InvitationStatus:
-        """Return what became of it by `at`."""
+        """Return the status at that time."""
         if self.accepted_at is not None:
             return InvitationStatus.ACCEPTED
         if self.cancelled_at is not None:
@@ -178,23 +178,27 @@ class Invitation(RelationshipSource):
         return InvitationStatus.PENDING
 
     def accept(self, user_id: UserId, at: datetime) -> None:
-        """Use it up; only a pending one can be."""
+        """Record the acceptance. Raises InvitationEnded unless the invitation is pending."""
         self.refuse_unless_pending(at)
         self.accepted_at, self.accepted_by = at, user_id
 
     def refuse_unless_pending(self, at: datetime) -> None:
-        """Raise InvitationEnded if it can no longer be accepted."""
+        """Raise InvitationEnded unless the invitation can be accepted."""
         self._refuse_unless(at, "accepted", InvitationStatus.PENDING)
 
     def cancel(self, at: datetime) -> None:
-        """Withdraw it; an expired one too, so that a list can be tidied."""
+        """Cancel the invitation, even an expired one, so that it leaves the list.
+
+        Raises InvitationEnded if it was accepted or cancelled.
+        """
         self._refuse_unless(at, "cancelled", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
         self.cancelled_at = at
 
     def renew(self, token_hash: bytes, by: UserId, via: UserId | None, at: datetime) -> None:
-        """Send it again for as long as it ran the first time; the token sent before is dead.
+        """Renew the invitation for its original duration. The earlier token becomes invalid.
 
-        Whoever resends it is the inviter from now on: extending counts as giving.
+        The resender becomes the inviter, because an extension counts as giving. Raises InvitationEnded if
+        the invitation was accepted or cancelled.
         """
         self._refuse_unless(at, "sent again", InvitationStatus.PENDING, InvitationStatus.EXPIRED)
         self.expires_at = at + (self.expires_at - self.sent_at)
@@ -202,15 +206,15 @@ class Invitation(RelationshipSource):
         self.sent_at, self.times_sent = at, self.times_sent + 1
         self.token_hash, self.invited_by, self.invited_via = token_hash, by, via
 
-    def offer_instead(self, role: RoleId, other: RoleId | None) -> None:
-        """Offer another role in the place of one, or none; one that is offered anyway only once."""
+    def replace_offer(self, role: RoleId, other: RoleId | None) -> None:
+        """Replace the offered role by another one, or remove it if `other` is None."""
         kept = [offer for offer in self.offers if offer.role != role]
         if other is not None and other not in self.roles:
             kept.append(InvitationRole(role=other))
         self.offers = kept
 
     def lapse(self) -> None:
-        """Put an expired invitation away; it stays listed as expired."""
+        """End an expired invitation. It stays listed as expired."""
         self.lapsed_at = self.expires_at
 
     def _refuse_unless(self, at: datetime, wanted: str, *allowed: InvitationStatus) -> None:

@@ -30,7 +30,7 @@ from teamaccess.relationships import (
     user,
 )
 from teamaccess.storage.base import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     ROLE_PATTERN,
     Base,
     Instant,
@@ -49,32 +49,32 @@ from teamaccess.storage.directory.user import User
 
 
 class HeldRole:
-    """What rows have in common that give a role to somebody, perhaps until a time."""
+    """The columns and rules of rows that give a role to a holder, perhaps with an end."""
 
     organization_id: Mapped[OrganizationId] = mapped_column(primary_key=True, sort_order=-3)
     role: Mapped[RoleId] = mapped_column(primary_key=True, sort_order=-1)
     custom: Mapped[bool] = mapped_column(server_default="false", default=False)
-    """Whether it is one of the organization's own, so that it is no relation of the schema's."""
+    """Whether it is a custom role. A predefined role is a relation of the schema instead."""
     expires_at: Mapped[datetime | None]
 
     @declared_attr
     def custom_role(cls) -> Mapped[RoleId | None]:  # noqa: N805 - SQLAlchemy calls it with the class
-        """The role where it is the organization's own, for the reference to it."""
-        own = Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True)
-        return mapped_column(own, deferred=True)
+        """The role if it is a custom role, for the foreign key."""
+        role_if_custom = Computed("CASE WHEN custom THEN role ELSE NULL::text END", persisted=True)
+        return mapped_column(role_if_custom, deferred=True)
 
     @staticmethod
     def constraints(table: str) -> tuple[Any, ...]:
-        """Return what holds in every such table."""
+        """Return the constraints and indexes of every such table."""
         return (
             ForeignKeyConstraint(
                 ["organization_id", "custom_role"],
                 ["custom_roles.organization_id", "custom_roles.id"],
                 name=f"{table}_custom_role_fkey",
             ),
-            # `member` is what a membership stands for
+            # `member` is the relation of memberships
             CheckConstraint(f"role ~ '{ROLE_PATTERN}' AND role <> 'member'", name="role"),
-            CheckConstraint(IN_RANGE, name="expires_at"),
+            CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
             Index(f"{table}_organization_id_role_idx", "organization_id", "role"),
             Index(
                 f"{table}_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"
@@ -82,7 +82,7 @@ class HeldRole:
         )
 
     def active(self, at: datetime) -> bool:
-        """Return whether it has not ended by `at`."""
+        """Return whether the role has not expired at that time."""
         return self.expires_at is None or self.expires_at > at
 
 
@@ -92,32 +92,37 @@ Row = TypeVar("Row", bound=HeldRole)
 def held_rows(
     held: Iterable[Row], roles: Mapping[RoleId, datetime | None], new: Callable[[RoleId], Row]
 ) -> list[Row]:
-    """Return rows for these roles with their ends; one that was held keeps its row, and since when."""
-    kept = {row.role: row for row in held if row.role in roles}
-    for wanted, until in roles.items():
-        row = kept.get(wanted) or kept.setdefault(wanted, new(wanted))
-        row.expires_at = until
-    return list(kept.values())
+    """Return rows for exactly these roles, each with its end. `new` makes the row of a role.
+
+    A role that is held already keeps its row, so that `granted_at` stays.
+    """
+    rows = {row.role: row for row in held if row.role in roles}
+    for role_id, expires_at in roles.items():
+        row = rows.get(role_id) or rows.setdefault(role_id, new(role_id))
+        row.expires_at = expires_at
+    return list(rows.values())
 
 
-def holding(row: HeldRole, holder: ObjectReference | SubjectReference) -> Iterator[Relationship]:
-    """Yield that the holder has the row's role; SpiceDB itself ends it in time."""
+def role_relationship(
+    row: HeldRole, holder: ObjectReference | SubjectReference
+) -> Iterator[Relationship]:
+    """Yield the relationship that gives the row's role to the holder. SpiceDB ends it in time."""
     if row.custom:
-        mine = role(row.organization_id, row.role)
-        yield mine.relates("member", holder, until=row.expires_at)
+        custom_role = role(row.organization_id, row.role)
+        yield custom_role.relates("member", holder, until=row.expires_at)
     else:
-        everywhere = organization(row.organization_id)
-        yield everywhere.relates(row.role, holder, until=row.expires_at)
+        tenant = organization(row.organization_id)
+        yield tenant.relates(row.role, holder, until=row.expires_at)
 
 
-def rows_about(table: type[HeldRole], resource_type: str) -> ColumnElement[bool]:
-    """Return which of a table's rows stand for relationships of such resources."""
-    about = {"organization": not_(table.custom), "role": table.custom == true()}
-    return about.get(resource_type, false())
+def rows_of_resource_type(table: type[HeldRole], resource_type: str) -> ColumnElement[bool]:
+    """Return the condition for the table's rows with relationships of this resource type."""
+    conditions = {"organization": not_(table.custom), "role": table.custom == true()}
+    return conditions.get(resource_type, false())
 
 
-def role_held(relationship: Relationship) -> tuple[str, str, bool] | None:
-    """Return organization, role and whether it is the organization's own; None where it is no role."""
+def parse_role_relationship(relationship: Relationship) -> tuple[str, str, bool] | None:
+    """Return the organization, the role and whether it is custom. None for other relationships."""
     resource, relation = relationship.resource, relationship.relation
     if resource.type == "organization" and is_organization_id(resource.id):
         return resource.id, relation, False
@@ -130,7 +135,7 @@ def role_held(relationship: Relationship) -> tuple[str, str, bool] | None:
 
 
 class RoleAssignment(HeldRole, RelationshipSource):
-    """A role that a member holds, perhaps until a time. It ends with the membership."""
+    """A role that a member holds, perhaps with an end. It ends with the membership at the latest."""
 
     __tablename__ = "role_assignments"
     __table_args__ = (
@@ -149,31 +154,31 @@ class RoleAssignment(HeldRole, RelationshipSource):
     granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield that the member has the role."""
-        yield from holding(self, user(self.user_id))
+        """Yield the relationship that gives the role to the member."""
+        yield from role_relationship(self, user(self.user_id))
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is somebody's role."""
-        held = role_held(relationship)
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it gives a role to a user."""
+        held = parse_role_relationship(relationship)
         if held is None or not is_user(relationship.subject):
             return False
         _, role, custom = held
         return custom or role in catalog.roles
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
-        return rows_about(cls, resource_type)
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
+        """Return the condition for rows with relationships of this resource type."""
+        return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which assignments have come to their end by `at` and are still there."""
+        """Return the condition for assignments that have expired by `at`."""
         return cls.expires_at <= at
 
 
 class Activity(Base):
-    """When a member last used an organization, to the minute; no part of any decision."""
+    """When a member last used an organization, to the minute. No decision depends on it."""
 
     __tablename__ = "activity"
     __table_args__ = (
@@ -203,27 +208,27 @@ class NotSuspended(Conflict):
 
 
 class MembershipStatus(StrEnum):
-    """Whether a member can do anything at present."""
+    """Whether a member is active or suspended."""
 
     ACTIVE = "active"
     SUSPENDED = "suspended"
 
     @classmethod
-    def since(cls, suspended_at: datetime | None) -> "MembershipStatus":
-        """Return the status of who was suspended then, or is not."""
+    def of(cls, suspended_at: datetime | None) -> "MembershipStatus":
+        """Return the status of a member, given the time of the suspension, if any."""
         return cls.ACTIVE if suspended_at is None else cls.SUSPENDED
 
 
 class Membership(RelationshipSource):
     """A user's place in one organization.
 
-    Every permission of the organization passes through `member`: deleting that one relationship ends
-    every path to every action at once.
+    Every permission of the organization requires the relationship `member`, the membership gate. So
+    deleting this one relationship takes away all access at once.
     """
 
     __tablename__ = "memberships"
     __table_args__ = (
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("memberships_user_id_idx", "user_id"),
         Index("memberships_in_order_idx", "organization_id", "joined_at", "user_id"),
         Index(
@@ -259,9 +264,9 @@ class Membership(RelationshipSource):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> Self:
-        """Return a new active membership that holds the roles without an end.
+        """Return a new active membership with the roles, all without an end.
 
-        Those that are `custom` are the organization's own.
+        `custom` names the custom roles among them.
         """
         return cls(
             organization_id=organization_id,
@@ -276,57 +281,57 @@ class Membership(RelationshipSource):
         )
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the gate, while the member is not suspended; SpiceDB itself ends it in time."""
+        """Yield the membership gate while the member is not suspended. SpiceDB ends it in time."""
         if self.suspended_at is None:
             yield organization(self.organization_id).relates(
                 "member", user(self.user_id), until=self.expires_at
             )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is the gate for somebody."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it is a membership gate of a user."""
         return relationship.relation == "member" and is_held_by_a_user(relationship)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which memberships have come to their end by `at` and are still there."""
+        """Return the condition for memberships that have expired by `at`."""
         return cls.expires_at <= at
 
     @property
     def status(self) -> MembershipStatus:
-        """Whether the member can do anything at present."""
-        return MembershipStatus.since(self.suspended_at)
+        """Whether the member is active or suspended."""
+        return MembershipStatus.of(self.suspended_at)
 
     @property
     def roles(self) -> list[RoleId]:
-        """Every role assigned, also those whose end has passed and that nobody has swept yet."""
+        """The ids of all assigned roles, including expired ones that the sweeper has not ended yet."""
         return sorted(assignment.role for assignment in self.assignments)
 
-    def lasting_role(self, role: RoleId) -> bool:
-        """Whether an active member holds the role without an end, the membership's own included."""
+    def holds_permanently(self, role: RoleId) -> bool:
+        """Return whether the member is active and neither the membership nor the role has an end."""
         return (
             self.suspended_at is None
             and self.expires_at is None
-            and any(each.role == role and each.expires_at is None for each in self.assignments)
+            and any(held.role == role and held.expires_at is None for held in self.assignments)
         )
 
     def suspend(self, at: datetime) -> None:
-        """Take away everything, keeping the roles for their return."""
+        """Take away all access. The roles stay for the member's return. Raises AlreadySuspended."""
         if self.suspended_at is not None:
             raise AlreadySuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = at
 
     def reactivate(self) -> None:
-        """Give everything back."""
+        """Give the access back. Raises NotSuspended."""
         if self.suspended_at is None:
             raise NotSuspended(user=self.user_id, organization=self.organization_id)
         self.suspended_at = None
 
-    def end_what_has_ended(self, at: datetime) -> list[RoleAssignment]:
-        """Hold no role any more whose end has come; return the assignments that are no more."""
-        ended = [each for each in self.assignments if not each.active(at)]
-        self.assignments = [each for each in self.assignments if each.active(at)]
-        return ended
+    def remove_expired_roles(self, at: datetime) -> list[RoleAssignment]:
+        """Remove the role assignments that have expired by `at`, and return them."""
+        expired = [held for held in self.assignments if not held.active(at)]
+        self.assignments = [held for held in self.assignments if held.active(at)]
+        return expired
 
     def replace_roles(
         self,
@@ -334,9 +339,9 @@ class Membership(RelationshipSource):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> None:
-        """Hold exactly these roles; an assignment that stays keeps since when it is held.
+        """Hold exactly these roles, each with its end. An assignment that stays keeps `granted_at`.
 
-        Those that are `custom` are the organization's own.
+        `custom` names the custom roles among them.
         """
         self.assignments = held_rows(
             self.assignments,

@@ -1,4 +1,4 @@
-"""A customer's team."""
+"""Organizations."""
 
 from datetime import datetime
 
@@ -9,7 +9,7 @@ from teamaccess.storage.base import ORGANIZATION_PATTERN, Base, OrganizationId, 
 
 
 class Organization(Base):
-    """A tenant. Its row stays for ever, so that its id is never used again."""
+    """One customer company. Its row stays forever, so that its id is not reused."""
 
     __tablename__ = "organizations"
     __table_args__ = (
@@ -27,13 +27,13 @@ class Organization(Base):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     deleted_at: Mapped[datetime | None]
     founded_by: Mapped[UserId | None]
-    """The person who created it; None for an operator. Users are never deleted, and a foreign key would
-    make organizations and users depend on each other."""
+    """The user who created it, None for an operator. There is no foreign key, because users refer to
+    organizations too. Users are never deleted, so none is needed."""
 
     def rename(self, name: str) -> None:
-        """Give it another display name; its id never changes."""
+        """Change the display name. The id never changes."""
         self.name = name
 
     def end(self, at: datetime) -> None:
-        """Close it for ever."""
+        """End the organization for good."""
         self.deleted_at = at

@@ -25,7 +25,7 @@ from teamaccess.relationships import (
     user,
 )
 from teamaccess.storage.base import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     LOCAL_PATTERN,
     ROLE_PATTERN,
     Instant,
@@ -42,10 +42,10 @@ from teamaccess.storage.base import (
 
 
 class Resource(RelationshipSource):
-    """One webhook, transfer or the like, so that access to this one can be asked and granted.
+    """An object that a service registered, such as a webhook, so that access to it can be granted.
 
-    The row stays when the object is removed: its id is never used again, and neither row nor creator can
-    be changed back (PostgreSQL refuses both).
+    The row stays when the object is removed, so that its id is not reused. PostgreSQL refuses to delete
+    the row, to change its creator, and to undo a removal.
     """
 
     __tablename__ = "resources"
@@ -61,20 +61,20 @@ class Resource(RelationshipSource):
     type: Mapped[str] = mapped_column(primary_key=True)
     id: Mapped[ResourceId] = mapped_column(primary_key=True)
     creator: Mapped[UserId | None] = mapped_column(ForeignKey("users.id"))
-    """Who made it, where one of its actions is never for them."""
+    """The creator, for a type with a four-eyes action."""
     registered_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     removed_at: Mapped[datetime | None]
 
     @property
     def reference(self) -> ObjectReference:
-        """The object's name in the graph: `webhook:acme/wh_1`."""
+        """The object in SpiceDB, such as `webhook:acme/wh_1`."""
         return ObjectReference(self.type, f"{self.organization_id}/{self.id}")
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield who made it and whose object it is, while it is there.
+        """Yield the object's creator and its organization, while the object is not removed.
 
-        In this order, for whoever writes them one after the other: without its organization nobody
-        can do anything to it, but without its creator they could authorize it.
+        The order matters to code that writes them one by one. Without the organization, nobody has
+        access to the object. Without the creator, the creator could authorize it.
         """
         if self.removed_at is None:
             reference = ObjectReference(self.type, f"{self.organization_id}/{self.id}")
@@ -83,8 +83,8 @@ class Resource(RelationshipSource):
             yield reference.relates("organization", organization(self.organization_id))
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it says whose object something is, or who made one of a type that asks for it."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it names the organization of an object, or the creator if the type has one."""
         resource, subject = relationship.resource, relationship.subject
         tenant = tenant_of(resource)
         if resource.type not in catalog.types or local_id(resource, tenant) is None:
@@ -98,22 +98,22 @@ class Resource(RelationshipSource):
         )
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
+        """Return the condition for rows with relationships of this resource type."""
         return cls.type == resource_type
 
 
 class HolderKind(StrEnum):
-    """Who can hold a grant."""
+    """The kinds of holders of a grant."""
 
     USER = "user"
     TEAM = "team"
 
 
 class Grant(RelationshipSource):
-    """An action on one object for a member or a team, perhaps until a time.
+    """An action on one object, granted to a member or a team, perhaps with an end.
 
-    It ends with the membership, the team and the object.
+    It ends with the membership, the team or the object at the latest.
     """
 
     __tablename__ = "grants"
@@ -138,7 +138,7 @@ class Grant(RelationshipSource):
         CheckConstraint(f"action ~ '{ROLE_PATTERN}'", name="action"),
         CheckConstraint("holder_kind IN ('user', 'team')", name="holder_kind"),
         CheckConstraint(f"holder ~ '{LOCAL_PATTERN}'", name="holder"),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("grants_user_id_idx", "organization_id", "user_id"),
         Index("grants_team_id_idx", "organization_id", "team_id"),
         Index("grants_expires_at_idx", "expires_at", postgresql_where="expires_at IS NOT NULL"),
@@ -148,7 +148,7 @@ class Grant(RelationshipSource):
     type: Mapped[str] = mapped_column(primary_key=True)
     resource_id: Mapped[ResourceId] = mapped_column(primary_key=True)
     action: Mapped[str] = mapped_column(primary_key=True)
-    """A permission of the object's type: `edit`."""
+    """A permission of the object's type, such as `edit`."""
     holder_kind: Mapped[str] = mapped_column(primary_key=True)
     holder: Mapped[str] = mapped_column(primary_key=True)
     """The id of the member or the team."""
@@ -168,20 +168,20 @@ class Grant(RelationshipSource):
 
     @property
     def reference(self) -> ObjectReference:
-        """The name of the object in the graph: `webhook:acme/wh_1`."""
+        """The object in SpiceDB, such as `webhook:acme/wh_1`."""
         return ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the grant; SpiceDB itself ends it in time."""
+        """Yield the relationship of the grant. SpiceDB ends it in time."""
         holder: ObjectReference | SubjectReference = user(self.holder)
         if self.holder_kind == HolderKind.TEAM:
             holder = SubjectReference(team(self.organization_id, self.holder), "member")
-        one = ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
-        yield one.relates(f"granted_{self.action}", holder, until=self.expires_at)
+        reference = ObjectReference(self.type, f"{self.organization_id}/{self.resource_id}")
+        yield reference.relates(f"granted_{self.action}", holder, until=self.expires_at)
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it grants an action of an object's type to a member or a team."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it grants an action on an object to a user or a team."""
         resource, tenant = relationship.resource, tenant_of(relationship.resource)
         if resource.type not in catalog.types or local_id(resource, tenant) is None:
             return False
@@ -190,15 +190,15 @@ class Grant(RelationshipSource):
         return relationship.relation in granted and (is_user(subject) or is_team(subject, tenant))
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
+        """Return the condition for rows with relationships of this resource type."""
         return cls.type == resource_type
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which grants have come to their end by `at` and are still there."""
+        """Return the condition for grants that have expired by `at`."""
         return cls.expires_at <= at
 
     def active(self, at: datetime) -> bool:
-        """Return whether it has not ended by `at`."""
+        """Return whether the grant has not expired at that time."""
         return self.expires_at is None or self.expires_at > at

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 from teamaccess.catalog import Catalog
 from teamaccess.relationships import Relationship, SubjectReference, team, user
 from teamaccess.storage.base import (
-    IN_RANGE,
+    EXPIRATION_IN_RANGE,
     LOCAL_PATTERN,
     Base,
     Instant,
@@ -27,14 +27,14 @@ from teamaccess.storage.base import (
 from teamaccess.storage.directory.membership import (
     HeldRole,
     held_rows,
-    holding,
-    role_held,
-    rows_about,
+    parse_role_relationship,
+    role_relationship,
+    rows_of_resource_type,
 )
 
 
 class TeamMembership(RelationshipSource):
-    """A member's place in a team, perhaps until a time. It ends with the membership and the team."""
+    """A member's place in a team, perhaps with an end. It ends with the membership or the team."""
 
     __tablename__ = "team_memberships"
     __table_args__ = (
@@ -51,7 +51,7 @@ class TeamMembership(RelationshipSource):
             ondelete="CASCADE",
             onupdate="CASCADE",
         ),
-        CheckConstraint(IN_RANGE, name="expires_at"),
+        CheckConstraint(EXPIRATION_IN_RANGE, name="expires_at"),
         Index("team_memberships_user_id_idx", "organization_id", "user_id"),
         Index(
             "team_memberships_expires_at_idx",
@@ -69,14 +69,14 @@ class TeamMembership(RelationshipSource):
     expires_at: Mapped[datetime | None]
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield the place in the team; SpiceDB itself ends it in time."""
+        """Yield the relationship of the place. SpiceDB ends it in time."""
         yield team(self.organization_id, self.team_id).relates(
             "member", user(self.user_id), until=self.expires_at
         )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is somebody's place in a team."""
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it is a user's place in a team."""
         resource = relationship.resource
         return (
             resource.type == cls.resource_type
@@ -87,16 +87,16 @@ class TeamMembership(RelationshipSource):
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which places have come to their end by `at` and are still there."""
+        """Return the condition for places that have expired by `at`."""
         return cls.expires_at <= at
 
     def active(self, at: datetime) -> bool:
-        """Return whether it has not ended by `at`."""
+        """Return whether the place has not expired at that time."""
         return self.expires_at is None or self.expires_at > at
 
 
 class TeamRole(HeldRole, RelationshipSource):
-    """A role that everybody in a team has, perhaps until a time."""
+    """A role that all members of a team hold, perhaps with an end."""
 
     __tablename__ = "team_roles"
     __table_args__ = (
@@ -115,15 +115,15 @@ class TeamRole(HeldRole, RelationshipSource):
     granted_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     def relationships(self) -> Iterator[Relationship]:
-        """Yield that whoever is in the team has the role."""
-        yield from holding(
+        """Yield the relationship that gives the role to the team's members."""
+        yield from role_relationship(
             self, SubjectReference(team(self.organization_id, self.team_id), "member")
         )
 
     @classmethod
-    def could_make(cls, relationship: Relationship, catalog: Catalog) -> bool:
-        """Whether it is a team's role, of those that teams may hold."""
-        held = role_held(relationship)
+    def can_represent(cls, relationship: Relationship, catalog: Catalog) -> bool:
+        """Return whether it gives a role to a team, and the role is one that teams may hold."""
+        held = parse_role_relationship(relationship)
         if held is None:
             return False
         organization, role, custom = held
@@ -131,18 +131,18 @@ class TeamRole(HeldRole, RelationshipSource):
         return allowed and is_team(relationship.subject, organization)
 
     @classmethod
-    def about(cls, resource_type: str) -> ColumnElement[bool]:
-        """Which rows stand for relationships of such resources."""
-        return rows_about(cls, resource_type)
+    def rows_of_type(cls, resource_type: str) -> ColumnElement[bool]:
+        """Return the condition for rows with relationships of this resource type."""
+        return rows_of_resource_type(cls, resource_type)
 
     @classmethod
     def due(cls, at: Instant) -> ColumnElement[bool]:
-        """Which of them have come to their end by `at` and are still there."""
+        """Return the condition for team roles that have expired by `at`."""
         return cls.expires_at <= at
 
 
 class Team(Base):
-    """A name for some members of one organization; who is in it and what it holds are rows."""
+    """A group of members of one organization. Its members and roles are rows of their own."""
 
     __tablename__ = "teams"
     __table_args__ = (CheckConstraint(f"id ~ '{LOCAL_PATTERN}'", name="id"),)
@@ -167,7 +167,10 @@ class Team(Base):
         at: datetime,
         custom: Collection[RoleId] = (),
     ) -> None:
-        """Hold exactly these roles; those that are `custom` are the organization's own."""
+        """Hold exactly these roles, each with its end. A role that stays keeps `granted_at`.
+
+        `custom` names the custom roles among them.
+        """
         self.roles = held_rows(
             self.roles,
             roles,

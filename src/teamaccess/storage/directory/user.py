@@ -1,4 +1,4 @@
-"""People and machines, and the auditors among them."""
+"""Users, which are people and service accounts, and auditors."""
 
 import re
 from datetime import datetime
@@ -13,19 +13,19 @@ TAG = "^([^+@]+)[+][^@]*@"
 DOT_AT_GMAIL = "[.](?=[^@]*@(gmail|googlemail)[.]com$)"
 OTHER_NAME_OF_GMAIL = "@googlemail[.]com$"
 TAGGED = "email ~ '[+]|@(gmail|googlemail)[.]com$'"
-"""In SQL: whether an address may be another spelling of a mailbox."""
-IN_SQL = (
+"""The SQL condition for an address that may be another spelling of a mailbox."""
+MAILBOX_SQL = (
     f"regexp_replace(regexp_replace(regexp_replace({{email}}, '{TAG}', '\\1@'),"
     f" '{DOT_AT_GMAIL}', '', 'g'), '{OTHER_NAME_OF_GMAIL}', '@gmail.com')"
 )
-"""In SQL: the mailbox of an address. Indexes are on this very text."""
+"""The SQL expression for the mailbox of an address. Two indexes use exactly this expression."""
 
 
 def mailbox(address: str) -> str:
-    """Return a normalised address without its +tag; at Gmail also without dots, which it ignores.
+    """Return a normalized address without its +tag, and without dots for Gmail, which ignores them.
 
-    Only for comparing: mails go to the address as it was given. Other providers that ignore dots are not
-    known here; to them each spelling is a mailbox of its own.
+    It is only for comparisons. Mails go to the address as given. Other providers that ignore dots are not
+    recognized, so each spelling there counts as a separate mailbox.
     """
     box = re.sub(TAG, r"\1@", address)
     box = re.sub(DOT_AT_GMAIL, "", box)
@@ -33,23 +33,23 @@ def mailbox(address: str) -> str:
 
 
 class UserKind(StrEnum):
-    """Whether somebody is a person or a machine."""
+    """Whether a user is a person or a service account."""
 
     PERSON = "person"
     SERVICE_ACCOUNT = "service_account"
 
     @classmethod
     def of(cls, organization: OrganizationId | None) -> "UserKind":
-        """Return the kind of who is a service account of the organization, or of none."""
+        """Return the kind of a user, given the organization whose service account it is, if any."""
         return cls.PERSON if organization is None else cls.SERVICE_ACCOUNT
 
 
 class User(Base):
-    """A person, known by an opaque id; the e-mail address is only how they are reached.
+    """A person or a service account, identified by an opaque id.
 
-    A service account is a user as well, of one organization and without an address, so that it is a
-    member like any other. Where people keep their own login, they are known by its issuer and subject,
-    and have no address here if that login vouches for none.
+    A service account is a user of one organization without an address, so that it is a member like any
+    other. With a login at an OpenID provider, a person is identified by the issuer and the subject of the
+    login. Such a person has no address if the login confirms none.
     """
 
     __tablename__ = "users"
@@ -59,7 +59,7 @@ class User(Base):
             "service_account_of IS NULL OR num_nonnulls(email, issuer) = 0", name="kind"
         ),
         CheckConstraint("(issuer IS NULL) = (subject IS NULL)", name="login"),
-        # partial: most people have neither, and entries for nothing cost every import
+        # partial, because most people have neither, and empty index entries would slow down imports
         Index(
             "users_login_key",
             "issuer",
@@ -75,7 +75,7 @@ class User(Base):
         ),
         Index(
             "users_mailbox_idx",
-            text(f"({IN_SQL.format(email='email')})"),
+            text(f"({MAILBOX_SQL.format(email='email')})"),
             postgresql_where=TAGGED,
         ),
     )
@@ -92,29 +92,29 @@ class User(Base):
     subject: Mapped[str | None]
     external_id: Mapped[str | None]
     linked_at: Mapped[datetime | None]
-    """When a login was linked to a user who was there already. No token of ours from before is good."""
+    """When a login was linked to an existing user. Our own tokens from before are invalid."""
 
     @property
     def kind(self) -> UserKind:
-        """Whether it is a person or a machine."""
+        """Whether the user is a person or a service account."""
         return UserKind.of(self.service_account_of)
 
     @property
     def is_service_account(self) -> bool:
-        """Whether it is a machine."""
+        """Whether the user is a service account."""
         return self.kind is UserKind.SERVICE_ACCOUNT
 
     def end_sessions(self, at: datetime) -> None:
-        """Refuse every access token issued before `at`, and what was issued since by who was faster."""
-        self.tokens_valid_from = func.greatest(  # never back
+        """Invalidate every access token issued before `at` and before now."""
+        self.tokens_valid_from = func.greatest(  # so that it never moves back
             User.tokens_valid_from, at, func.clock_timestamp()
         )
 
 
 class Auditor(Base):
-    """Somebody who may ask the auditor's questions about every organization, perhaps until a time.
+    """A user who may read the audit of every organization, perhaps with an end.
 
-    It means no access in any of them, so it stands for no relationship.
+    An auditor has no access in any organization, so the row stands for no relationship.
     """
 
     __tablename__ = "auditors"
@@ -122,11 +122,11 @@ class Auditor(Base):
     user_id: Mapped[UserId] = mapped_column(ForeignKey("users.id"), primary_key=True)
     granted_at: Mapped[datetime]
     granted_by: Mapped[str]
-    """The operator, as the events name them."""
+    """The operator, in the form of the events."""
     reason_hash: Mapped[bytes]
     expires_at: Mapped[datetime | None]
 
     @classmethod
     def active(cls, at: datetime) -> ColumnElement[bool]:
-        """Which of them have not ended by `at`."""
+        """Return the condition for auditors that have not expired by `at`."""
         return or_(cls.expires_at.is_(None), cls.expires_at > at)

@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations over one asyncpg connection."""
+"""Alembic's entry point: runs the migrations over one asyncpg connection."""
 
 import asyncio
 
@@ -17,7 +17,7 @@ def run(connection: Connection) -> None:
 
 
 async def connect() -> None:
-    """Open the owner's connection and migrate."""
+    """Connect as the owner of the tables and migrate."""
     url = make_url(context.config.attributes["url"]).set(drivername="postgresql+asyncpg")
     engine = create_async_engine(url)
     async with engine.begin() as connection:

@@ -1,1 +1,1 @@
-"""The rows that record: ledger, events, findings, runs over SpiceDB."""
+"""The tables of records: the ledger, events, findings, and runs that write to SpiceDB."""

@@ -1,4 +1,4 @@
-"""Runs that write to SpiceDB, schemas that it was given, and what was watched so far."""
+"""Runs that write to SpiceDB, the schemas that it received, and the progress of Watch."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -11,31 +11,31 @@ from teamaccess.storage.base import Base, OrganizationId
 
 
 class RunKind(StrEnum):
-    """What a run writes."""
+    """The kinds of runs."""
 
     REBUILD = "rebuild"
-    """Deletes all that SpiceDB holds of an organization, and brings back what its rows stand for."""
+    """Empties an organization in SpiceDB and fills it from its rows."""
     CLOSE = "close"
-    """Deletes the relationships that let people into an organization."""
+    """Deletes the membership gates of an organization."""
     PURGE = "purge"
-    """Deletes everything of a tenant that no ledger knows."""
+    """Deletes everything of a tenant without a ledger."""
     AHEAD = "ahead"
-    """Deletes what a position takes away, before its turn."""
+    """Applies the revocations of a position before its turn."""
     RENEWAL = "renewal"
-    """Writes the marker of a position again, whose 30 days are over."""
+    """Writes the marker of a position again after its 30 days."""
 
 
 class RunPhase(StrEnum):
-    """How far a rebuild has come in SpiceDB's own order of writes."""
+    """The phase of a rebuild, in SpiceDB's order of writes."""
 
     EMPTYING = "emptying"
     FILLING = "filling"
 
 
 class EngineRun(Base):
-    """One run: committed before its first write to SpiceDB, and judged by until its last one was seen.
+    """A run that writes to SpiceDB. It is committed before its first write, and explains its writes.
 
-    The watcher believes this row, and nothing that a write says of itself.
+    The watcher trusts this row, and never the metadata of a write.
     """
 
     __tablename__ = "engine_runs"
@@ -46,26 +46,26 @@ class EngineRun(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     kind: Mapped[str]
     organization_id: Mapped[str]
-    """The organization, or the name of a tenant that only SpiceDB knows."""
+    """The organization, or the name of a tenant that exists only in SpiceDB."""
     position: Mapped[int] = mapped_column(BigInteger)
-    """The position of the ledger whose state or updates are written; 0 where there is none."""
+    """The ledger position whose state or updates are written, 0 if there is none."""
     request_id: Mapped[str]
     transaction: Mapped[str | None]
-    """PostgreSQL's transaction during which it writes; a run without one ends with its position."""
+    """PostgreSQL's transaction during which the run writes. A run without one ends with its position."""
     phase: Mapped[str] = mapped_column(server_default=RunPhase.EMPTYING)
     begun_at: Mapped[datetime] = mapped_column(server_default=text("clock_timestamp()"))
     ends_at: Mapped[datetime] = mapped_column(
         server_default=text("(clock_timestamp() + '1 day'::interval)")
     )
-    """When it is over at the latest."""
+    """When the run ends at the latest."""
     over_at: Mapped[datetime | None]
-    """When it was seen to be over; what it wrote may still be on its way to the watcher."""
+    """When the run was found to have ended. The watcher may not have seen all of its writes yet."""
     settled_at: Mapped[datetime | None]
-    """When everything that it wrote had been seen: from now on it explains nothing."""
+    """When the watcher had seen all of its writes. After that, the run explains no write."""
 
 
 class SchemaVersion(Base):
-    """A schema that SpiceDB was given, in force until the next one; a row is never changed."""
+    """A schema that SpiceDB received, in force until the next one. A row is never changed."""
 
     __tablename__ = "schema_versions"
 
@@ -74,16 +74,16 @@ class SchemaVersion(Base):
     )
     catalog_version: Mapped[str]
     catalog: Mapped[dict[str, Any]] = mapped_column(JSON)
-    """What the catalog means. The schema follows its order, which jsonb would forget."""
+    """The catalog as JSON. It is not jsonb, because the schema follows the order of its keys."""
     schema: Mapped[str]
     zed_token: Mapped[str | None]
-    """When SpiceDB took it, as Watch tells it; None where SpiceDB had it already."""
+    """The ZedToken of the schema's write, as Watch reports it. None if SpiceDB had the schema already."""
     applied_by: Mapped[str]
-    """Who gave it, as the ledger names them."""
+    """The actor who applied it, in the ledger's form."""
 
 
 class WatchCursor(Base):
-    """The ZedToken up to which every write of SpiceDB has been looked at; one row or none."""
+    """The ZedToken up to which the watcher has checked SpiceDB's writes. There is at most one row."""
 
     __tablename__ = "watch_cursor"
     __table_args__ = (CheckConstraint("id = 1", name="single"),)
@@ -93,7 +93,7 @@ class WatchCursor(Base):
 
 
 class WatchedLedger(Base):
-    """The newest position of an organization that Watch has told of; each one arrives once."""
+    """The newest position of an organization that Watch has reported. Each position arrives once."""
 
     __tablename__ = "watched_ledgers"
 

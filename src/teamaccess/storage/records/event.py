@@ -1,4 +1,4 @@
-"""Events, and the reasons that people gave."""
+"""Events, and the reasons that people give for changes."""
 
 import hashlib
 import secrets
@@ -13,9 +13,9 @@ from teamaccess.storage.records.ledger import TransactionId
 
 
 class Event(Base):
-    """One entry of a chain of events; PostgreSQL gives its place, time and hash.
+    """An event in a chain of events. PostgreSQL sets its position, time and hash.
 
-    Each organization has a chain; what belongs to none (a sign-in) is in the chain named `-`.
+    Each organization has a chain. Events of no organization, such as sign-ins, are in the chain `-`.
     """
 
     __tablename__ = "events"
@@ -39,7 +39,7 @@ class Event(Base):
     channel: Mapped[str]
     request_id: Mapped[str]
     subject: Mapped[str | None]
-    """What it was done to, as type and id: `user:usr_1`, `invitation:inv_7`."""
+    """The type and id of the object of the event, such as `user:usr_1` or `invitation:inv_7`."""
     details: Mapped[dict[str, Any]]
     reason_hash: Mapped[bytes | None]
     occurred_at: Mapped[datetime] = mapped_column(server_default=FetchedValue())
@@ -48,7 +48,7 @@ class Event(Base):
     transaction: Mapped[str | None] = mapped_column(
         TransactionId, server_default=func.pg_current_xact_id()
     )
-    """In which transaction; no part of what is hashed, and absent from before it was kept."""
+    """The transaction that wrote it. It is not part of the hash, and older rows have none."""
 
 
 class EventHead(Base):
@@ -62,7 +62,7 @@ class EventHead(Base):
 
 
 class Reason(Base):
-    """Free text beside the chains. It can be erased; the salted hash in the chain then proves nothing."""
+    """A reason as free text, outside of the chains. It can be erased. The chain has its salted hash."""
 
     __tablename__ = "reasons"
 
@@ -72,6 +72,6 @@ class Reason(Base):
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """Return the reason with a fresh salt."""
+        """Return the reason with a new salt."""
         salt = secrets.token_bytes(16)
         return cls(hash=hashlib.sha256(salt + text.encode()).digest(), salt=salt, text=text)

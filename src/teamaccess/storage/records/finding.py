@@ -1,4 +1,4 @@
-"""Findings, and the results of reconciliation."""
+"""Findings, and the results of reconciliations."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -27,28 +27,28 @@ class EndsByItself(Conflict):
 
 
 class FindingKind(StrEnum):
-    """How it came to light."""
+    """The kinds of findings."""
 
     DRIFT = "drift"
-    """Comparing an organization's rows with SpiceDB found differences."""
+    """An organization's rows and SpiceDB differ."""
     FOREIGN_WRITE = "foreign_write"
-    """SpiceDB told of a write that is no position of a ledger: somebody goes round us."""
+    """SpiceDB reported a write that no ledger entry and no run explains."""
     FOREIGN_SCHEMA = "foreign_schema"
-    """SpiceDB was given a schema that `schema apply` did not record. It stops changes."""
+    """SpiceDB received a schema that `schema apply` did not record. This stops changes."""
     OTHER_HISTORY = "other_history"
-    """SpiceDB is not where the ledger says it is: it was replaced or restored, or the ledger was."""
+    """SpiceDB and the ledger have different histories, because one of them was replaced or restored."""
 
     @property
-    def lasts(self) -> bool:
-        """Whether it tells of a state, which may end and come back, and not of what happened once."""
+    def is_state(self) -> bool:
+        """Whether the finding is a state that may end and return, not a single occurrence."""
         return self not in (FindingKind.FOREIGN_WRITE, FindingKind.FOREIGN_SCHEMA)
 
 
 class Finding(Base):
-    """One finding; the same one found again is no new one.
+    """A finding. If the same problem is found again, it is the same finding.
 
-    A state is open until it is no more. What happened cannot be undone by mending what came of it: it
-    is open until an operator has looked at it.
+    A state is open until it has ended. A single occurrence cannot be undone by repairing its
+    consequences, so it is open until an operator has resolved it.
     """
 
     __tablename__ = "findings"
@@ -70,17 +70,17 @@ class Finding(Base):
     id: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
     kind: Mapped[str]
     organization_id: Mapped[str]
-    """The organization it is about, perhaps one that only SpiceDB knows."""
+    """The organization of the finding. It may exist only in SpiceDB."""
     fingerprint: Mapped[bytes] = mapped_column(unique=True)
     details: Mapped[dict[str, Any]]
     found_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     resolved_at: Mapped[datetime | None]
     resolved_by: Mapped[str | None]
-    """The operator who has looked at it; nobody where a state is no more."""
+    """The operator who resolved it. None for a state, which ends by itself."""
 
     def resolve(self, by: str, at: datetime) -> None:
-        """Close it as looked at; raises AlreadyResolved, and EndsByItself for what tells of a state."""
-        if FindingKind(self.kind).lasts:
+        """Resolve the finding. Raises AlreadyResolved, and EndsByItself for a state."""
+        if FindingKind(self.kind).is_state:
             raise EndsByItself(finding=self.id, kind=self.kind, organization=self.organization_id)
         if self.resolved_at is not None:
             raise AlreadyResolved(finding=self.id, by=self.resolved_by, at=self.resolved_at)
@@ -88,7 +88,7 @@ class Finding(Base):
 
 
 class Reconciliation(Base):
-    """The last comparison of an organization's rows with SpiceDB, and how many differences it found."""
+    """The last reconciliation of an organization, with the number of differences that it found."""
 
     __tablename__ = "reconciliations"
 
@@ -98,4 +98,4 @@ class Reconciliation(Base):
     checked_at: Mapped[datetime]
     differences: Mapped[int]
     asked_at: Mapped[datetime | None]
-    """Since when it is to be compared before others, until a comparison that began later answers it."""
+    """When an early reconciliation was requested. A reconciliation that begins later fulfills it."""

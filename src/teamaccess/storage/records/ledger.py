@@ -1,4 +1,4 @@
-"""The ledger's entries, how far each was delivered, and notes of changed rows."""
+"""The ledger's entries, their delivery status, and notes of changed rows."""
 
 from datetime import datetime
 from enum import StrEnum
@@ -25,7 +25,7 @@ from teamaccess.storage.base import Base, OrganizationId
 
 
 class TransactionId(UserDefinedType[str]):
-    """PostgreSQL's `xid8`, the id of a transaction."""
+    """PostgreSQL's type `xid8`, the id of a transaction."""
 
     cache_ok = True
 
@@ -35,7 +35,7 @@ class TransactionId(UserDefinedType[str]):
 
 
 class LedgerNote(Base):
-    """The rows of a source table before and after one statement. No committed transaction leaves one."""
+    """The rows of a source table before and after one statement. A commit never leaves a note."""
 
     __tablename__ = "ledger_notes"
     __table_args__ = (
@@ -53,7 +53,7 @@ class LedgerNote(Base):
 
 
 class Channel(StrEnum):
-    """Where a change came from."""
+    """The channel through which a change came."""
 
     API = "api"
     DASHBOARD = "dashboard"
@@ -62,10 +62,10 @@ class Channel(StrEnum):
 
 
 class LedgerEntry(Base):
-    """One position of one organization's ledger. PostgreSQL gives its place, time and hash.
+    """One entry of an organization's ledger. PostgreSQL sets its position, time and hash.
 
-    The hash covers every column, so an altered, missing or reordered entry shows. Nothing in it is
-    free text: a reason lives in `reasons`, erasable, and only its salted hash is here.
+    The hash reveals an altered, missing or reordered entry. No column has free text. A reason is in the
+    table `reasons`, where it can be erased, and the entry has only its salted hash.
     """
 
     __tablename__ = "ledger"
@@ -76,7 +76,7 @@ class LedgerEntry(Base):
         ),
         CheckConstraint(
             "coalesce(array_ndims(updates), 0) = 1 AND array_position(updates, NULL) IS NULL",
-            name="updates",  # the hash would not tell NULLs and dimensions from their absence
+            name="updates",  # the hash ignores NULLs and dimensions, so they are refused
         ),
         Index("ledger_decided_at_idx", "decided_at"),
     )
@@ -99,25 +99,25 @@ class LedgerEntry(Base):
     transaction: Mapped[str | None] = mapped_column(
         TransactionId, server_default=func.pg_current_xact_id()
     )
-    """In which transaction; no part of what is hashed, and absent from before it was kept."""
+    """The transaction that wrote it. It is not part of the hash, and older rows have none."""
 
 
 class ApplicationStatus(StrEnum):
-    """How far an entry has come on its way into SpiceDB."""
+    """The delivery status of an entry."""
 
     PENDING = "pending"
     APPLIED = "applied"
     REFUSED = "refused"
     SKIPPED = "skipped"
-    """An operator gave a refused entry up: its marker is in SpiceDB, its updates are not."""
+    """An operator skipped a refused entry: SpiceDB has its marker, but not its updates."""
 
 
 DONE = (ApplicationStatus.APPLIED, ApplicationStatus.SKIPPED)
-"""What needs no further attempt."""
+"""The statuses that need no further attempt."""
 
 
 class LedgerApplication(Base):
-    """The delivery of one entry to SpiceDB; PostgreSQL makes it with the entry."""
+    """The delivery of one entry to SpiceDB. PostgreSQL inserts it with the entry."""
 
     __tablename__ = "ledger_applications"
     __table_args__ = (
@@ -140,15 +140,14 @@ class LedgerApplication(Base):
     due_at: Mapped[datetime] = mapped_column(
         server_default=text("(clock_timestamp() + '00:00:03'::interval)")
     )
-    """From when a worker may take it up: until then the request that made it, or another worker that
-    has taken it up, is trying."""
+    """When a worker may claim it. Until then, the request that made it, or another worker, is trying."""
     zed_token: Mapped[str | None]
     enforced_at: Mapped[datetime | None]
     refusal: Mapped[str | None]
 
 
 class LedgerHead(Base):
-    """The newest position of one organization; locking it is locking the organization."""
+    """The newest position of one organization. A lock on this row locks the organization."""
 
     __tablename__ = "ledger_heads"
 

@@ -12,7 +12,7 @@ from sqlalchemy import text as sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
-from teamaccess.relationships import ENDING
+from teamaccess.relationships import EXPIRATION_PREFIX
 from teamaccess.relationships.updates import WAS
 from teamaccess.storage import OrganizationId, RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import parse_or_none, some_row_could_make
@@ -23,7 +23,7 @@ EXAMPLES = 10
 LAST_UPDATES = sql(f"""
 SELECT DISTINCT ON (identity) said, skipped FROM (
   SELECT position, nth, said, status = 'skipped' AS skipped,
-    split_part(split_part(said, ' ', 2), '{ENDING}', 1) AS identity
+    split_part(split_part(said, ' ', 2), '{EXPIRATION_PREFIX}', 1) AS identity
   FROM ledger
   JOIN ledger_applications USING (organization_id, position),
   unnest(updates) WITH ORDINALITY AS each (said, nth)
@@ -99,4 +99,4 @@ async def _ledger_texts(
 
 
 def _identity(text: str) -> str:
-    return text.partition(ENDING)[0]
+    return text.partition(EXPIRATION_PREFIX)[0]

@@ -8,9 +8,9 @@ from sqlalchemy import or_, select
 from teamaccess.changes import Change
 from teamaccess.delivery.applications import SAME_POSITION
 from teamaccess.delivery.progress import LedgerProgress
-from teamaccess.delivery.writer import of_run
-from teamaccess.engine import IMPORT, Engine
-from teamaccess.ledger.entry import LIFE, applied, head
+from teamaccess.delivery.writer import run_metadata
+from teamaccess.engine import MAX_IMPORT, Engine
+from teamaccess.ledger.entry import MARKER_LIFETIME, head_marker, position_marker
 from teamaccess.relationships import Relationship, Touch
 from teamaccess.storage import (
     DONE,
@@ -53,15 +53,19 @@ async def import_relationships(
         return FillResult(0, None)
     imported = 0
     async for batch in _batches(change, with_entries):
-        await engine.import_(batch)
+        await engine.import_relationships(batch)
         imported += len(batch)
         on_progress(len(batch))
     newest = [
         (progress.organization, progress.position, progress.hash) for progress in with_entries
     ]
     token = await engine.write(
-        [Touch(each) for at in newest for each in (applied(*at, change.now), head(*at))],
-        metadata=of_run(RunKind.REBUILD, runs, change.attribution.request_id),
+        [
+            Touch(each)
+            for at in newest
+            for each in (position_marker(*at, change.now), head_marker(*at))
+        ],
+        metadata=run_metadata(RunKind.REBUILD, runs, change.attribution.request_id),
         seconds=WRITE_SECONDS,
     )
     return FillResult(imported + 2 * len(newest), token)
@@ -75,7 +79,7 @@ async def _batches(
     for progress in targets:
         async for relationship in _relationships(change, progress):
             batch.append(relationship)
-            if len(batch) == IMPORT:
+            if len(batch) == MAX_IMPORT:
                 yield batch
                 batch = []
     if batch:
@@ -102,7 +106,7 @@ async def _markers(change: Change, progress: LedgerProgress) -> AsyncIterator[Re
             LedgerEntry.organization_id == progress.organization,
             LedgerEntry.position < progress.position,
             or_(
-                LedgerEntry.decided_at > change.now - LIFE,
+                LedgerEntry.decided_at > change.now - MARKER_LIFETIME,
                 LedgerApplication.status.not_in(DONE),
             ),
         )
@@ -110,4 +114,4 @@ async def _markers(change: Change, progress: LedgerProgress) -> AsyncIterator[Re
         execution_options={"yield_per": PAGE},
     )
     async for row in rows:
-        yield applied(progress.organization, row.position, row.hash, change.now)
+        yield position_marker(progress.organization, row.position, row.hash, change.now)

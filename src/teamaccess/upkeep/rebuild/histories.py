@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.progress import LedgerProgress
-from teamaccess.engine import Engine, Objects, Question
+from teamaccess.engine import Engine, ObjectFilter, Question
 from teamaccess.ledger import Sessions
 from teamaccess.ledger.entry import HEAD
 from teamaccess.relationships import ledger_position, organization
@@ -85,6 +85,6 @@ async def _heads(engine: Engine, id: OrganizationId) -> set[str]:
     """Return the ids of the heads that SpiceDB holds. We never write more than one."""
     return {
         held.text.rpartition(":")[2]
-        async for page in engine.export(Objects(ORGANIZATION, id=id, relation=HEAD))
+        async for page in engine.export(ObjectFilter(ORGANIZATION, id=id, relation=HEAD))
         for held in page
     }

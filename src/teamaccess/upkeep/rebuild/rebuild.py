@@ -13,10 +13,10 @@ from teamaccess.changes.events import record, record_alone
 from teamaccess.changes.events.organizations import EngineRebuilt, RebuildRefused
 from teamaccess.delivery.progress import LedgerProgress, newest_progress
 from teamaccess.delivery.provenance.run_rules import GATE
-from teamaccess.delivery.provenance.runs import begin
-from teamaccess.delivery.writer import of_run
+from teamaccess.delivery.provenance.runs import begin_runs
+from teamaccess.delivery.writer import run_metadata
 from teamaccess.directory.schemas.apply import apply_schema
-from teamaccess.engine import AlreadyThere, Engine, Objects
+from teamaccess.engine import AlreadyThere, Engine, ObjectFilter
 from teamaccess.ledger import Attribution, OrganizationBusy, UnknownOrganization
 from teamaccess.storage import (
     ApplicationStatus,
@@ -166,7 +166,7 @@ class Rebuilder:
     async def _is_empty(self) -> bool:
         """Return whether SpiceDB holds nothing at all."""
         for type in self._catalog.resource_types:
-            async with aclosing(self._engine.export(Objects(type))) as pages:
+            async with aclosing(self._engine.export(ObjectFilter(type))) as pages:
                 async for page in pages:
                     if page:
                         return False
@@ -184,7 +184,7 @@ class Rebuilder:
         SECURITY: the watcher judges the writes that SpiceDB reports by these rows alone.
         """
         async with self._ledger.sessions.begin() as session:
-            return await begin(
+            return await begin_runs(
                 session,
                 kind,
                 [(progress.organization, progress.position) for progress in targets],
@@ -203,7 +203,7 @@ class Rebuilder:
         self, kind: RunKind, progress: LedgerProgress, runs: Mapping[str, int]
     ) -> None:
         """Delete the membership gate, so that nobody can do anything."""
-        gate = Objects(ORGANIZATION, progress.organization, relation=GATE)
+        gate = ObjectFilter(ORGANIZATION, progress.organization, relation=GATE)
         await self._engine.delete(gate, self._metadata(kind, progress, runs))
 
     def _metadata(
@@ -211,7 +211,7 @@ class Rebuilder:
     ) -> dict[str, Any]:
         """Return the metadata that names the run in a write."""
         run: dict[str, int] = {progress.organization: runs[progress.organization]}
-        return of_run(kind, run, self._attribution.request_id)
+        return run_metadata(kind, run, self._attribution.request_id)
 
     async def _mark_applied(
         self, change: Change, targets: Sequence[LedgerProgress], token: str | None

@@ -11,9 +11,9 @@ from teamaccess.catalog import Catalog
 from teamaccess.delivery.position import LedgerPosition
 from teamaccess.delivery.progress import LedgerProgress
 from teamaccess.engine import Engine
-from teamaccess.ledger import OtherHistory, clock
-from teamaccess.ledger.entry import APPLIED, HEAD, head
-from teamaccess.relationships import ENDING, Relationship
+from teamaccess.ledger import OtherHistory, database_time
+from teamaccess.ledger.entry import APPLIED, HEAD, head_marker
+from teamaccess.relationships import EXPIRATION_PREFIX, Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.comparison import Comparison, ExpiryDifference
 from teamaccess.upkeep.reconciliation.rows import count, expected_relationships
@@ -60,15 +60,15 @@ class _Part:
         async for text in _stored(engine, catalog, progress):
             self._match(text)
         # The time is after both reads, so a relationship that expired meanwhile counts on neither side.
-        self._classify(await clock(session), catalog)
+        self._classify(await database_time(session), catalog)
 
     def _expect(self, text: str) -> None:
-        identity, _, end = text.partition(ENDING)
+        identity, _, end = text.partition(EXPIRATION_PREFIX)
         if self._has(identity):
             self._expected[identity] = end
 
     def _match(self, text: str) -> None:
-        identity, _, end = text.partition(ENDING)
+        identity, _, end = text.partition(EXPIRATION_PREFIX)
         if not self._has(identity):
             return
         self._comparison.compared += 1
@@ -103,7 +103,7 @@ async def _stored(engine: Engine, catalog: Catalog, progress: LedgerProgress) ->
 
     A second head is yielded. Raises OtherHistory if there are markers and the ledger is empty.
     """
-    newest = str(head(progress.organization, progress.position, progress.hash))
+    newest = str(head_marker(progress.organization, progress.position, progress.hash))
     for objects in objects_of(progress.organization, catalog):
         async with aclosing(engine.export(objects)) as pages:
             async for page in pages:
@@ -117,4 +117,4 @@ async def _stored(engine: Engine, catalog: Catalog, progress: LedgerProgress) ->
 
 
 def _text(identity: str, end: str) -> str:
-    return f"{identity}{ENDING}{end}" if end else identity
+    return f"{identity}{EXPIRATION_PREFIX}{end}" if end else identity

@@ -16,7 +16,7 @@ from teamaccess.ledger import (
     OrganizationStopped,
     OtherHistory,
 )
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.reconciliation.compare import compare
 from teamaccess.upkeep.reconciliation.comparison import Comparison
@@ -59,7 +59,7 @@ class OrganizationComparer:
 
     async def under_lock(self, session: AsyncSession, id: OrganizationId) -> Comparison:
         """Return how SpiceDB differs from the rows of an organization that this session has locked."""
-        await session.execute(UNHURRIED)
+        await session.execute(ALLOW_LONG_TRANSACTION)
         progress = await _settled(session, id)
         if progress is None:
             raise OrganizationBusy(organization=id)
@@ -69,7 +69,7 @@ class OrganizationComparer:
         """Compare the rows of one snapshot. Raises Moved if the organization changed meanwhile."""
         async with self.ledger.sessions() as session:
             await session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
-            await session.execute(UNHURRIED)
+            await session.execute(ALLOW_LONG_TRANSACTION)
             progress = await _settled(session, id)
             if progress is None:
                 raise Moved
@@ -97,4 +97,4 @@ async def _settled(session: AsyncSession, id: OrganizationId) -> LedgerProgress 
     [progress] = await newest_progress(session, [id])
     if progress.refusal is not None:
         raise OrganizationStopped(organization=id, refusal=progress.refusal)
-    return progress if progress.settled else None
+    return progress if progress.delivered else None

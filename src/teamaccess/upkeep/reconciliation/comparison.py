@@ -54,7 +54,9 @@ class Comparison:
     def deletes(self, catalog: Catalog) -> list[Update]:
         """Return the deletes that a repair needs, for relationships that the schema allows."""
         foreign = [
-            each for text in self.foreign if (each := parse_or_none(text)) and catalog.permits(each)
+            each
+            for text in self.foreign
+            if (each := parse_or_none(text)) and catalog.schema_allows(each)
         ]
         return [Purge(each) for each in sorted([*self.extra, *foreign])]
 
@@ -91,7 +93,7 @@ class Comparison:
 def some_row_could_make(relationship: Relationship, catalog: Catalog) -> bool:
     """Return whether a row of some table could make the relationship."""
     makers = RelationshipSource.tables().values()
-    return any(each.could_make(relationship, catalog) for each in makers)
+    return any(each.can_represent(relationship, catalog) for each in makers)
 
 
 def parse_or_none(text: str) -> Relationship | None:

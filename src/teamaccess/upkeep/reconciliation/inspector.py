@@ -13,7 +13,7 @@ from teamaccess.ledger import (
     OrganizationStopped,
     OtherHistory,
     UnknownOrganization,
-    clock,
+    database_time,
 )
 from teamaccess.storage import Organization, OrganizationId
 from teamaccess.upkeep.reconciliation.comparer import OrganizationComparer
@@ -59,7 +59,7 @@ class Inspector:
     async def reconcile_all(self, on_progress: OnProgress) -> AsyncIterator[ReconcileResult]:
         """Yield a result for each tenant that differs, and record that all others agree."""
         async with self._sessions() as session:
-            since = await clock(session)
+            since = await database_time(session)
         suspects = [
             tenant
             async for tenant in find_suspects(

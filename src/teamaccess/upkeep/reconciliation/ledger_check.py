@@ -6,7 +6,7 @@ from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.common.errors import Conflict
-from teamaccess.relationships import ENDING, ReplayConflict, Update, parse_update, replay
+from teamaccess.relationships import EXPIRATION_PREFIX, ReplayConflict, Update, parse_update, replay
 from teamaccess.relationships.updates import WAS
 from teamaccess.storage import LedgerEntry, OrganizationId
 
@@ -46,4 +46,4 @@ async def refuse_false_claims(
 def _identity(update: str) -> str:
     """Return the identity of an update's relationship, without the cost of parsing it."""
     _, _, rest = update.partition(" ")
-    return rest.partition(WAS)[0].partition(ENDING)[0]
+    return rest.partition(WAS)[0].partition(EXPIRATION_PREFIX)[0]

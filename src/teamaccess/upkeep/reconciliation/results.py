@@ -93,7 +93,7 @@ async def save_agreement(sessions: Sessions, since: datetime, suspected: set[str
         await session.execute(
             update(Finding)
             .where(
-                Finding.kind.in_([kind for kind in FindingKind if kind.lasts]),
+                Finding.kind.in_([kind for kind in FindingKind if kind.is_state]),
                 Finding.resolved_at.is_(None),
                 Finding.found_at < since,
                 Finding.organization_id != each_suspect,

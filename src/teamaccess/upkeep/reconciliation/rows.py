@@ -6,7 +6,7 @@ from typing import Any, cast
 from sqlalchemy import ColumnElement, Select, Table, collate, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from teamaccess.ledger.entry import head
+from teamaccess.ledger.entry import head_marker
 from teamaccess.relationships import Relationship
 from teamaccess.storage import LedgerHead, OrganizationId, RelationshipSource
 from teamaccess.upkeep.reconciliation.tenants import ORGANIZATION
@@ -29,7 +29,7 @@ async def expected_relationships(
     statement: Select[Any] = select(table)
     if organization is None:
         in_order = _in_order(resource_type, table.c.organization_id)
-        statement = statement.where(source.about(resource_type)).order_by(in_order)
+        statement = statement.where(source.rows_of_type(resource_type)).order_by(in_order)
     else:
         statement = statement.where(table.c.organization_id == organization)
     rows = await session.stream(statement, execution_options={"yield_per": PAGE})
@@ -48,7 +48,7 @@ async def newest_markers(session: AsyncSession) -> AsyncIterator[list[Relationsh
         execution_options={"yield_per": PAGE},
     )
     async for page in rows.partitions():
-        yield [head(*row) for row in page]
+        yield [head_marker(*row) for row in page]
 
 
 async def count(session: AsyncSession, organization: OrganizationId) -> int:

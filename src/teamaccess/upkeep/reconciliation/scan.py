@@ -14,10 +14,10 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.catalog import Catalog
 from teamaccess.common.errors import Unavailable
-from teamaccess.engine import Engine, Objects, StoredRelationship
-from teamaccess.ledger import Sessions, clock
+from teamaccess.engine import Engine, ObjectFilter, StoredRelationship
+from teamaccess.ledger import Sessions, database_time
 from teamaccess.ledger.entry import APPLIED
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.relationships import Relationship
 from teamaccess.storage import RelationshipSource
 from teamaccess.upkeep.reconciliation.rows import expected_relationships, newest_markers
@@ -49,8 +49,8 @@ async def find_suspects(
     """Yield the tenants whose rows and SpiceDB seem to differ, while both go on changing."""
     for resource_type in catalog.resource_types:
         async with sessions() as session:
-            await session.execute(UNHURRIED)
-            now = await clock(session)
+            await session.execute(ALLOW_LONG_TRANSACTION)
+            now = await database_time(session)
             sides = [
                 *(
                     _summed(resource_type, _texts(pages, now))
@@ -81,7 +81,7 @@ async def _texts(
 async def _stored(
     engine: Engine, resource_type: str, on_progress: OnProgress
 ) -> AsyncIterator[Iterable[tuple[str, str]]]:
-    async with aclosing(engine.export(Objects(resource_type))) as pages:
+    async with aclosing(engine.export(ObjectFilter(resource_type))) as pages:
         async for page in pages:
             on_progress(len(page))
             yield [(each.resource_id, each.text) for each in page if not _is_marker(each)]

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from teamaccess.catalog import Catalog
-from teamaccess.engine import Objects
+from teamaccess.engine import ObjectFilter
 from teamaccess.storage import OrganizationId
 
 ORGANIZATION = "organization"
@@ -30,11 +30,11 @@ class Tenant(NamedTuple):
         return self.organization or f"{self.type}:{self.key}"
 
     @property
-    def objects(self) -> Objects:
+    def objects(self) -> ObjectFilter:
         """All of its objects."""
         if self.type != ORGANIZATION and self.key.endswith("/"):
-            return Objects(self.type, prefix=self.key)
-        return Objects(self.type, id=self.key)
+            return ObjectFilter(self.type, prefix=self.key)
+        return ObjectFilter(self.type, id=self.key)
 
 
 def key_of(resource_type: str, resource_id: str) -> str:
@@ -45,7 +45,7 @@ def key_of(resource_type: str, resource_id: str) -> str:
     return before + slash
 
 
-def objects_of(organization: str, catalog: Catalog) -> Iterator[Objects]:
+def objects_of(organization: str, catalog: Catalog) -> Iterator[ObjectFilter]:
     """Yield filters for all objects that an organization can have."""
     for resource_type in catalog.resource_types:
         key = organization if resource_type == ORGANIZATION else f"{organization}/"

@@ -12,11 +12,11 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.changes.events import record_alone
 from teamaccess.changes.events.organizations import ForeignTenantPurged
-from teamaccess.delivery.provenance.runs import begin
-from teamaccess.delivery.writer import of_run
+from teamaccess.delivery.provenance.runs import begin_runs
+from teamaccess.delivery.writer import run_metadata
 from teamaccess.engine import Engine
 from teamaccess.ledger import Attribution, Sessions
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.storage import Organization, RunKind, is_organization_id
 from teamaccess.upkeep.reconciliation.comparison import EXAMPLES
 from teamaccess.upkeep.reconciliation.result import DeleteBudget, ReconcileResult
@@ -83,14 +83,14 @@ async def _begin(
     # the watcher names objects other than organizations by the part of their id before the slash
     tenant = name.rpartition(":")[2].partition("/")[0]
     async with sessions.begin() as session:
-        runs = await begin(
+        runs = await begin_runs(
             session,
             RunKind.PURGE,
             [(tenant, 0)],
             request_id=attribution.request_id,
             transaction=transaction,
         )
-    return of_run(RunKind.PURGE, runs, attribution.request_id)
+    return run_metadata(RunKind.PURGE, runs, attribution.request_id)
 
 
 @asynccontextmanager
@@ -100,7 +100,7 @@ async def _reserve_id(sessions: Sessions, name: str) -> AsyncIterator[str | None
     Yields the id of the reserving transaction; None if the id could not be reserved.
     """
     async with sessions() as session:
-        await session.execute(UNHURRIED)
+        await session.execute(ALLOW_LONG_TRANSACTION)
         transaction = str((await session.execute(TRANSACTION)).scalar_one())
         yield transaction if await _reserve(session, name) else None
         await session.rollback()

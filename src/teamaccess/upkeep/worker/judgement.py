@@ -7,10 +7,16 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.last_words import stood_for
-from teamaccess.delivery.provenance.run_rules import ends, fills, updates_beyond
-from teamaccess.delivery.provenance.writes import Claim, Place, arrival, claim, tenant
-from teamaccess.engine import Observed
+from teamaccess.delivery.provenance.ledger_state import asserted_at
+from teamaccess.delivery.provenance.run_rules import ends_run, starts_filling, updates_beyond
+from teamaccess.delivery.provenance.writes import (
+    PositionKey,
+    WriteClaim,
+    match_claim,
+    read_claim,
+    tenant_of_update,
+)
+from teamaccess.engine import ObservedWrite
 from teamaccess.ledger import Entry
 from teamaccess.relationships import InvalidRelationship, Update
 from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, RunPhase
@@ -20,7 +26,7 @@ from teamaccess.storage import EngineRun, LedgerEntry, OrganizationId, RunKind, 
 class Judgement:
     """The foreign updates of a write, and what the watcher must record about the others."""
 
-    claimed: Claim
+    claimed: WriteClaim
     foreign: list[Update] = field(default_factory=list)
     arrived: dict[OrganizationId, int] = field(default_factory=dict)
     """The newest position that arrived with the write, by organization."""
@@ -32,17 +38,17 @@ class Judgement:
     """Organizations whose rebuild ended with this write. They should be compared."""
 
 
-async def judge_write(session: AsyncSession, observed: Observed) -> Judgement:
+async def judge_write(session: AsyncSession, observed: ObservedWrite) -> Judgement:
     """Judge one write.
 
     SECURITY: the metadata is only a hint: it names positions to look up. Each position must be in our
     ledger and arrive for the first time. A recorded run must explain every other update.
     """
-    judgement = Judgement(claim(observed.metadata))
+    judgement = Judgement(read_claim(observed.metadata))
     claimed = judgement.claimed
-    ledger = await _entries(session, claimed.places)
-    seen = await runs.watched(session, {place[0] for place in ledger}) if ledger else {}
-    arrived = arrival(observed.updates, claimed, ledger, seen)
+    ledger = await _entries(session, claimed.positions)
+    seen = await runs.watched_positions(session, {place[0] for place in ledger}) if ledger else {}
+    arrived = match_claim(observed.updates, claimed, ledger, seen)
     judgement.arrived.update(arrived.newest)
     if arrived.unexplained:
         await _Runs(session, judgement).judge(arrived.unexplained)
@@ -58,9 +64,9 @@ class _Runs:
     async def judge(self, updates: Sequence[Update]) -> None:
         by_tenant: dict[str, list[Update]] = {}
         for update in updates:
-            by_tenant.setdefault(tenant(update), []).append(update)
-        unsettled = await runs.unsettled(self._session, by_tenant.keys())
-        seen = await runs.watched(self._session, by_tenant.keys()) if unsettled else {}
+            by_tenant.setdefault(tenant_of_update(update), []).append(update)
+        unsettled = await runs.unsettled_runs(self._session, by_tenant.keys())
+        seen = await runs.watched_positions(self._session, by_tenant.keys()) if unsettled else {}
         for name, of_tenant in by_tenant.items():
             candidates = [run for run in unsettled if run.organization_id == name]
             await self._judge_tenant(self._current(candidates, seen.get(name, 0)), of_tenant)
@@ -91,10 +97,10 @@ class _Runs:
         id = OrganizationId(run.organization_id)
         entries = await _entries(self._session, [(id, run.position)])
         expected = (
-            await stood_for(
+            await asserted_at(
                 self._session, id, run.position, {update.relationship for update in updates}
             )
-            if run.kind == RunKind.REBUILD and fills(run, updates)
+            if run.kind == RunKind.REBUILD and starts_filling(run, updates)
             else set()
         )
         return updates_beyond(run, updates, expected, entries.get((id, run.position)))
@@ -104,9 +110,9 @@ class _Runs:
     ) -> None:
         """Record what the run's write means for its phase, and settle the runs before it."""
         judgement = self._judgement
-        if ends(run, updates):
+        if ends_run(run, updates):
             judgement.settled.append(run.id)
-        elif fills(run, updates) and run.phase != RunPhase.FILLING:
+        elif starts_filling(run, updates) and run.phase != RunPhase.FILLING:
             judgement.filling.append(run.id)
         if run.kind != RunKind.REBUILD:
             return
@@ -115,12 +121,14 @@ class _Runs:
             for earlier in candidates
             if earlier.id < run.id and earlier.kind != RunKind.AHEAD
         ]
-        if ends(run, updates):
+        if ends_run(run, updates):
             judgement.rebuilt.add(run.organization_id)
             judgement.arrived[OrganizationId(run.organization_id)] = run.position
 
 
-async def _entries(session: AsyncSession, places: Iterable[Place]) -> dict[Place, Entry]:
+async def _entries(
+    session: AsyncSession, places: Iterable[PositionKey]
+) -> dict[PositionKey, Entry]:
     """Return the ledger entries at these places. A place without an entry is left out."""
     keys = list(places)
     if not keys:

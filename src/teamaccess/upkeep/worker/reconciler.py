@@ -20,10 +20,10 @@ from sqlalchemy import (
     select,
 )
 
-from teamaccess.common.cancellation import should_continue
+from teamaccess.common.process import should_continue
 from teamaccess.delivery.relay import OUTAGES
 from teamaccess.ledger import Attribution
-from teamaccess.ledger.session import UNHURRIED
+from teamaccess.ledger.session import ALLOW_LONG_TRANSACTION
 from teamaccess.service import Service
 from teamaccess.storage import Channel, Organization, OrganizationId, Reconciliation
 from teamaccess.upkeep.reconciliation import Inspector
@@ -94,7 +94,7 @@ class Reconciler:
     async def _compare_if_free(self, id: OrganizationId) -> float:
         """Compare an organization unless another worker does; return the pause after it in seconds."""
         async with self._sessions() as session:
-            await session.execute(UNHURRIED)
+            await session.execute(ALLOW_LONG_TRANSACTION)
             lock = func.pg_try_advisory_xact_lock(ADVISORY, func.hashtext(id))
             if not await session.scalar(select(lock)):
                 return PAUSE_SECONDS

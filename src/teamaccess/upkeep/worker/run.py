@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from teamaccess.common.cancellation import should_continue
+from teamaccess.common.process import should_continue
 from teamaccess.service import Service
 from teamaccess.upkeep.worker.reconciler import Reconciler
 from teamaccess.upkeep.worker.sweeper import Sweeper

@@ -89,7 +89,9 @@ class SchemaWatch:
         if recorded is None:
             return  # before the first `schema apply` there is nothing to compare with
         try:
-            differences = await self._service.engine.lacks(recorded, at, COMPARED_WITHIN_SECONDS)
+            differences = await self._service.engine.schema_differences(
+                recorded, at, COMPARED_WITHIN_SECONDS
+            )
         except EngineUnavailable as unknown:
             cause = str(unknown.facts["cause"])
             if cause.startswith(AWAY):

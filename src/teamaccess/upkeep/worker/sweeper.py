@@ -14,9 +14,9 @@ import structlog
 from sqlalchemy.ext.asyncio import AsyncSession, async_sessionmaker
 
 from teamaccess.changes import Ledger
-from teamaccess.common.cancellation import should_continue
 from teamaccess.common.errors import Unavailable
-from teamaccess.delivery.relay import OUTAGES, pause
+from teamaccess.common.process import should_continue
+from teamaccess.delivery.relay import OUTAGES, retry_delay
 from teamaccess.storage import OrganizationId
 from teamaccess.upkeep.worker.ends import end_due, find_due
 
@@ -101,5 +101,5 @@ class Sweeper:
         """Postpone the next attempt, longer after each failure."""
         previous = self._backoffs.get(organization)
         failures = previous.failures + 1 if previous is not None else 1
-        until = time.monotonic() + pause(failures).total_seconds()
+        until = time.monotonic() + retry_delay(failures).total_seconds()
         self._backoffs[organization] = Backoff(failures, until)

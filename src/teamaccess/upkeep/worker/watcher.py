@@ -9,11 +9,11 @@ import structlog
 from sqlalchemy import bindparam, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from teamaccess.common.cancellation import should_continue
+from teamaccess.common.process import should_continue
 from teamaccess.delivery.provenance import runs
-from teamaccess.delivery.provenance.writes import Claim, by_tenant
+from teamaccess.delivery.provenance.writes import WriteClaim, group_by_tenant
 from teamaccess.delivery.relay import OUTAGES
-from teamaccess.engine import EngineRefused, EngineUnavailable, Observed, TooLarge
+from teamaccess.engine import EngineRefused, EngineUnavailable, ObservedWrite, TooLarge
 from teamaccess.service import Service
 from teamaccess.storage import FindingKind, Reconciliation, WatchCursor
 from teamaccess.upkeep.findings import record_finding
@@ -54,7 +54,7 @@ WITH seen AS (
 INSERT INTO watch_cursor (id, zed_token) VALUES (1, :zed_token)
 ON CONFLICT (id) DO UPDATE SET zed_token = excluded.zed_token
 """)
-NOTHING = Judgement(Claim())
+NOTHING = Judgement(WriteClaim())
 NOT_OURS = "no run of ours may write this"
 ONE_WATCHES = text("SELECT pg_try_advisory_lock(hashtext('teamaccess/watch'))")
 """Taken for the life of a connection, so that only one of all workers watches."""
@@ -101,7 +101,7 @@ class Watcher:
         async with self._service.reads() as session:
             since = await session.scalar(select(WatchCursor.zed_token))
             if not since:  # it starts at the present and will not see how finished runs ended
-                await runs.begin_at_the_present(session)
+                await runs.start_from_now(session)
         received = False
         try:
             async for observed in self._service.engine.watch(since):
@@ -128,7 +128,7 @@ class Watcher:
             await self._record_finding(ANY_ORGANIZATION, {"why": str(too_large), "after": since})
             await self._discard_cursor()
 
-    async def _judge(self, observed: Observed) -> Judgement:
+    async def _judge(self, observed: ObservedWrite) -> Judgement:
         """Judge a write, and record findings about its foreign updates."""
         async with self._service.reads() as session:
             judgement = await judge_write(session, observed)
@@ -136,10 +136,10 @@ class Watcher:
             await self._record_foreign(observed, judgement)
         return judgement
 
-    async def _record_foreign(self, observed: Observed, judgement: Judgement) -> None:
+    async def _record_foreign(self, observed: ObservedWrite, judgement: Judgement) -> None:
         """Record one finding for each tenant, in one transaction, without updates of other tenants."""
         claimed = judgement.claimed.runs
-        by_name = by_tenant(judgement.foreign, observed.unreadable)
+        by_name = group_by_tenant(judgement.foreign, observed.unreadable)
         async with self._service.sessions.begin() as session:
             for organization, updates in by_name.items():
                 log.error("foreign_write_found", organization=organization, count=len(updates))
@@ -157,7 +157,7 @@ class Watcher:
         async with self._service.reads() as session:
             await record_finding(session, FindingKind.FOREIGN_WRITE, organization, details)
 
-    async def _save(self, observed: Observed, judgement: Judgement) -> None:
+    async def _save(self, observed: ObservedWrite, judgement: Judgement) -> None:
         """Save the cursor: at once after a write, otherwise every SAVE_SECONDS.
 
         The same statement saves what the write means for the ledgers and the runs. So each write is

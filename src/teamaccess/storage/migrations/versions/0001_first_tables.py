@@ -1,10 +1,10 @@
-"""The first tables: people, organizations, members, roles, invitations, the ledger and the events."""
+"""The first tables: users, organizations, members, roles, invitations, the ledger and the events."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 from teamaccess.storage.records.ledger import TransactionId
 
 revision = "0001"
@@ -12,14 +12,14 @@ down_revision = None
 
 
 def upgrade() -> None:
-    """Make the tables, what PostgreSQL itself sees to, and what the application may do."""
+    """Create the tables, the triggers, and the rights of the application's role."""
     tables()
     for script in ("0001_ledger.sql", "0001_grants.sql"):
-        run(script)
+        run_script(script)
 
 
 def tables() -> None:
-    """Make the tables, as the models describe them."""
+    """Create the tables of the models."""
     op.create_table(
         "event_heads",
         sa.Column("chain", sa.Text(), nullable=False),

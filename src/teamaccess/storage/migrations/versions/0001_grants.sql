@@ -1,5 +1,5 @@
--- What the application's role may do. It owns nothing: it cannot drop a trigger, truncate a table,
--- write a note, a head, a position or a hash, or touch what was once written to a chain.
+-- The rights of the application's role. It owns nothing. It cannot drop a trigger, truncate a table, write a
+-- note, a head, a position or a hash, or change an entry of a chain.
 
 GRANT SELECT, INSERT, UPDATE ON users, organizations TO teamaccess;
 GRANT SELECT, INSERT, UPDATE, DELETE ON
@@ -13,7 +13,7 @@ GRANT UPDATE (status, attempts, zed_token, enforced_at, refusal) ON ledger_appli
 GRANT INSERT (chain, kind, actor, channel, request_id, subject, details, reason_hash)
   ON events TO teamaccess;
 
--- Whoever may execute a trigger's function can hang it on a temporary table, and have it write with
--- its owner's rights. A trigger itself asks for no such right when it fires.
+-- A role that may execute a trigger function can attach it to a temporary table, and so write with the rights
+-- of the function's owner. A trigger needs no such right when it fires.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA public FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION ledger_drain, ledger_lock TO teamaccess;

@@ -1,6 +1,6 @@
--- What PostgreSQL itself sees to: every change to a source table is noted, no commit leaves a note
--- behind, and both chains are dense, ordered, hashed and immutable. The functions run as the owner of
--- the tables; the application's role owns nothing and cannot write notes, heads, places or hashes.
+-- What PostgreSQL itself guarantees: it notes every change to a source table, it refuses a commit that leaves a
+-- note, and it keeps both chains dense, ordered, hashed and immutable. The functions run with the rights of the
+-- tables' owner. The application's role owns nothing and cannot write notes, heads, positions or hashes.
 
 -- Notes ------------------------------------------------------------------------------------------
 
@@ -108,8 +108,8 @@ END $$;
 CREATE TRIGGER ledger_application AFTER INSERT ON ledger
 FOR EACH ROW EXECUTE FUNCTION ledger_application();
 
--- Locks the organizations in the order of their ids and tells where each one stands: the newest
--- position, the newest one that SpiceDB has with its token, and what a refusal said, if one stopped it.
+-- Locks the organizations in the order of their ids. Returns for each its newest position, the newest position
+-- that SpiceDB has with its ZedToken, and the refusal that stopped it, if any.
 CREATE FUNCTION ledger_lock(wanted text[]) RETURNS TABLE (
   organization_id text, head bigint, hash bytea, now timestamptz,
   applied bigint, zed_token text, refusal text)

@@ -1,26 +1,26 @@
-"""What is needed to survive faults: when work is due, memberships that end, what upkeep has found."""
+"""What recovery from faults needs: due times of deliveries, memberships with an end, and findings."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0002"
 down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Add columns and tables, and let `ledger_lock` tell more."""
+    """Add columns and tables, and let `ledger_lock` return more."""
     memberships()
     notes()
     applications()
     findings()
-    run("0002_upkeep.sql")
+    run_script("0002_upkeep.sql")
 
 
 def memberships() -> None:
-    """Let a membership end."""
+    """Let a membership have an end."""
     op.add_column("memberships", sa.Column("expires_at", sa.DateTime(timezone=True)))
     op.create_check_constraint(
         op.f("memberships_expires_at_check"),
@@ -36,13 +36,13 @@ def memberships() -> None:
 
 
 def notes() -> None:
-    """Let a note hold the images of all rows of a statement."""
+    """Let a note contain the images of all rows of a statement."""
     for images in ("before", "after"):
         op.alter_column("ledger_notes", images, nullable=False)
 
 
 def applications() -> None:
-    """Say from when a worker may take an entry up."""
+    """Add the time from which a worker may claim an entry."""
     op.add_column(
         "ledger_applications",
         sa.Column(
@@ -68,7 +68,7 @@ def applications() -> None:
 
 
 def findings() -> None:
-    """Keep what upkeep has found, and how far it has looked."""
+    """Add findings, reconciliations and the position of the watcher."""
     op.create_table(
         "findings",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),

@@ -1,5 +1,5 @@
--- Notes: one for each statement with the images of all its rows, instead of one for each row. A
--- change of thousands of rows then costs a few notes, and the deferred constraint looks at a few.
+-- Notes: one for each statement, with the images of all its rows, instead of one for each row. A change of
+-- thousands of rows then needs few notes, and the deferred constraint checks few.
 
 DROP TRIGGER ledger_note ON memberships;
 DROP TRIGGER ledger_note ON role_assignments;
@@ -29,7 +29,7 @@ END $$;
 
 REVOKE EXECUTE ON FUNCTION ledger_note FROM PUBLIC;
 
--- Has every change to the table noted.
+-- Makes PostgreSQL note every change to the table.
 CREATE PROCEDURE note_changes(source regclass) LANGUAGE plpgsql AS $$
 BEGIN
   EXECUTE format('CREATE TRIGGER ledger_note_insert AFTER INSERT ON %s
@@ -49,8 +49,8 @@ CALL note_changes('memberships');
 CALL note_changes('role_assignments');
 CALL note_changes('invitations');
 
--- Where an organization stands counts skipped positions as done, and names the transaction, whose
--- outcome can then be asked for if PostgreSQL goes away while it commits.
+-- `ledger_lock` counts skipped positions as delivered. It also returns the transaction, so that the application
+-- can find out its outcome if PostgreSQL goes away during the commit.
 
 DROP FUNCTION ledger_lock;
 

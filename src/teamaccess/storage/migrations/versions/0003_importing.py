@@ -1,4 +1,4 @@
-"""Which organizations are being imported into SpiceDB, whose Watch cannot tell who imports."""
+"""Which organizations are being imported into SpiceDB, because Watch does not report who imports."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,5 +8,5 @@ down_revision = "0002"
 
 
 def upgrade() -> None:
-    """Keep which transaction imports an organization."""
+    """Add the transaction that imports an organization."""
     op.add_column("reconciliations", sa.Column("importing", sa.Text()))

@@ -1,16 +1,16 @@
-"""Who has looked at a finding; a finding about one tenant has nothing of another's."""
+"""Who resolved a finding. A finding about one tenant no longer contains data of another."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0004"
 down_revision = "0003"
 
 
 def upgrade() -> None:
-    """Add who resolved it, and let the application write no more of a finding than it has to."""
+    """Add who resolved a finding, and limit what the application may write of one."""
     op.add_column("findings", sa.Column("resolved_by", sa.Text()))
     op.alter_column("findings", "organization_id", nullable=False)
     op.create_check_constraint(
@@ -18,4 +18,4 @@ def upgrade() -> None:
         "findings",
         "(resolved_by IS NOT NULL) = (kind = 'foreign_write' AND resolved_at IS NOT NULL)",
     )
-    run("0004_resolved_findings.sql")
+    run_script("0004_resolved_findings.sql")

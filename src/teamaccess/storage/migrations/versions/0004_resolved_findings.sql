@@ -1,5 +1,5 @@
--- What a finding about one tenant told of others. Of more than a hundred updates only the first were
--- kept, so nobody can count anew how many of them were its own.
+-- Remove the updates of other tenants from each finding. Of more than a hundred updates, only the first were
+-- kept, so the number of the tenant's own updates cannot be counted again.
 
 UPDATE findings SET details = details || jsonb_build_object(
   'updates', own.updates,

@@ -1,27 +1,27 @@
-"""Custom roles, teams, objects with grants, access requests, service accounts and other logins."""
+"""Custom roles, teams, objects with grants, access requests, service accounts and OpenID logins."""
 
 import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0005"
 down_revision = "0004"
 
 
 def upgrade() -> None:
-    """Add the tables, have changes to them noted, and let the application use them."""
+    """Add the tables, note changes to them, and let the application use them."""
     roles()
     teams()
     resources()
     access_requests()
     service_accounts()
-    run("0005_roles_and_teams.sql")
+    run_script("0005_roles_and_teams.sql")
 
 
 def roles() -> None:
-    """Roles that an organization makes itself, and that its members hold."""
+    """Add custom roles, and role assignments of them."""
     op.create_table(
         "custom_roles",
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -88,7 +88,7 @@ def roles() -> None:
 
 
 def teams() -> None:
-    """Teams, who is in them and which roles they hold."""
+    """Add teams, their members and their roles."""
     op.create_table(
         "teams",
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -208,7 +208,7 @@ def teams() -> None:
 
 
 def resources() -> None:
-    """Objects that services register, and access to single ones."""
+    """Add objects that services register, and grants on them."""
     op.create_table(
         "resources",
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -317,7 +317,7 @@ def resources() -> None:
 
 
 def access_requests() -> None:
-    """What members ask for."""
+    """Add access requests."""
     op.create_table(
         "access_requests",
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -388,7 +388,7 @@ def access_requests() -> None:
 
 
 def service_accounts() -> None:
-    """Machines, their tokens, and people who sign in elsewhere."""
+    """Add service accounts, their tokens, and logins at OpenID providers."""
     op.create_table(
         "api_tokens",
         sa.Column("organization_id", sa.Text(), nullable=False),

@@ -1,4 +1,4 @@
--- The new source tables: every change to them is noted, and none of them is emptied unseen.
+-- The new source tables: every change to them is noted, and TRUNCATE is refused.
 
 CALL note_changes('custom_role_actions');
 CALL note_changes('team_memberships');
@@ -17,8 +17,8 @@ FOR EACH STATEMENT EXECUTE FUNCTION refuse();
 CREATE TRIGGER not_truncated BEFORE TRUNCATE ON grants
 FOR EACH STATEMENT EXECUTE FUNCTION refuse();
 
--- Whoever created an object stays its creator, and what was removed stays removed: otherwise somebody
--- could authorize what they have created themselves.
+-- The creator of an object cannot change, and a removed object stays removed. Otherwise a member could
+-- authorize an object that they created.
 
 CREATE FUNCTION resource_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

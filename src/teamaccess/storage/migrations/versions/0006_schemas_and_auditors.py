@@ -1,9 +1,9 @@
-"""Which schema was in force when, and who audits every organization."""
+"""Which schema was in force at which time, and the auditors of all organizations."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0006"
 down_revision = "0005"
@@ -13,11 +13,11 @@ def upgrade() -> None:
     """Add the tables, and let the application use them."""
     schema_versions()
     auditors()
-    run("0006_schemas_and_auditors.sql")
+    run_script("0006_schemas_and_auditors.sql")
 
 
 def schema_versions() -> None:
-    """What SpiceDB was given."""
+    """Add the schemas that SpiceDB received."""
     op.create_table(
         "schema_versions",
         sa.Column(
@@ -35,7 +35,7 @@ def schema_versions() -> None:
 
 
 def auditors() -> None:
-    """Who audits every organization."""
+    """Add the auditors of all organizations."""
     op.create_table(
         "auditors",
         sa.Column("user_id", sa.Text(), nullable=False),

@@ -1,5 +1,5 @@
--- Which schema was in force when is evidence as the chains are: PostgreSQL gives the time, and nothing of
--- it is changed or forgotten.
+-- The schemas in force are evidence, as the chains are. So PostgreSQL sets the time, and refuses to change or
+-- delete a row.
 
 CREATE FUNCTION schema_version_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -17,6 +17,6 @@ FOR EACH STATEMENT EXECUTE FUNCTION schema_version_kept();
 GRANT SELECT ON schema_versions TO teamaccess;
 GRANT INSERT (catalog_version, catalog, schema, applied_by) ON schema_versions TO teamaccess;
 
--- What became of auditors is in the platform's events; the row only says who is one.
+-- The history of auditors is in the platform's events. A row exists only for a present auditor.
 
 GRANT SELECT, INSERT, UPDATE, DELETE ON auditors TO teamaccess;

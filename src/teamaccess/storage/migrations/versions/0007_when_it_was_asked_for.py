@@ -1,4 +1,4 @@
-"""Since when an organization is to be compared before others: an older comparison is no answer."""
+"""When an early reconciliation of an organization was requested. An older one does not fulfill it."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0006"
 
 
 def upgrade() -> None:
-    """Keep the time, where there was only a mark."""
+    """Replace the flag by the time of the request."""
     op.add_column(
         "reconciliations", sa.Column("asked_at", sa.DateTime(timezone=True), nullable=True)
     )

@@ -1,26 +1,26 @@
-"""What explains a write to SpiceDB is in our database, and what changes a row is in the events."""
+"""Runs that explain writes to SpiceDB, and attestations of rows in events."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0008"
 down_revision = "0007"
 
 
 def upgrade() -> None:
-    """Add the tables, and begin to watch at the present: what was seen before is not known."""
+    """Add the tables, and let the watcher begin now, because the earlier progress is unknown."""
     engine_runs()
     watched_ledgers()
     attested_rows()
     op.drop_column("reconciliations", "importing")
     op.execute("UPDATE watch_cursor SET zed_token = ''")
-    run("0008_evidence.sql")
+    run_script("0008_evidence.sql")
 
 
 def engine_runs() -> None:
-    """What may be written to SpiceDB beside the positions of the ledgers."""
+    """Add the runs that write to SpiceDB outside the normal order."""
     op.create_table(
         "engine_runs",
         sa.Column("id", sa.BigInteger(), sa.Identity(always=True), nullable=False),
@@ -55,7 +55,7 @@ def engine_runs() -> None:
 
 
 def watched_ledgers() -> None:
-    """How far each ledger was seen to arrive."""
+    """Add the newest position of each ledger that Watch has reported."""
     op.create_table(
         "watched_ledgers",
         sa.Column("organization_id", sa.Text(), nullable=False),
@@ -65,7 +65,7 @@ def watched_ledgers() -> None:
 
 
 def attested_rows() -> None:
-    """What the newest event about each row said that it is."""
+    """Add the attestation of each row, which the newest event about it contains."""
     op.create_table(
         "attested_rows",
         sa.Column("key", sa.Text(), nullable=False),

@@ -1,26 +1,26 @@
--- What may be written to SpiceDB ------------------------------------------------------------------
+-- Runs ---------------------------------------------------------------------------------------------
 
--- What a run is to write stays as it was said. How far it has come is for the watcher to say.
+-- What a run may write never changes. Only its progress does, which the watcher records.
 
 GRANT SELECT ON engine_runs, watched_ledgers TO teamaccess;
 GRANT INSERT (kind, organization_id, position, request_id, transaction, phase) ON engine_runs TO teamaccess;
 GRANT UPDATE (phase, over_at, settled_at) ON engine_runs TO teamaccess;
 GRANT INSERT, UPDATE (position) ON watched_ledgers TO teamaccess;
 
--- In which transaction -----------------------------------------------------------------------------
+-- The transaction of an entry ----------------------------------------------------------------------
 
--- An entry of a ledger and the event that tells of it are of one transaction. It is no part of what is
--- hashed, and nobody but PostgreSQL says it. Entries from before this migration have none.
+-- A ledger entry and the event about it have the same transaction. The transaction is not part of the hash, and
+-- only PostgreSQL sets it. Entries from before this migration have none.
 
 ALTER TABLE ledger ADD COLUMN transaction xid8;
 ALTER TABLE ledger ALTER COLUMN transaction SET DEFAULT pg_current_xact_id();
 ALTER TABLE events ADD COLUMN transaction xid8;
 ALTER TABLE events ALTER COLUMN transaction SET DEFAULT pg_current_xact_id();
 
--- What a row says ------------------------------------------------------------------------------------
+-- The proof of a row -----------------------------------------------------------------------------------
 
--- The hash of everything in a row by which somebody signs in, is let in, or is believed. The secrets in
--- it are hashes of random ones, so nobody can guess an address from it.
+-- The hash of all columns of a row that give access or trust. It includes hashes of random secrets, so nobody
+-- can guess an e-mail address from it.
 
 CREATE FUNCTION row_proof(parts text[]) RETURNS text LANGUAGE sql IMMUTABLE AS $$
   SELECT encode(sha256(convert_to(array_to_string(parts, E'\n', ''), 'UTF8')), 'hex')
@@ -56,7 +56,7 @@ CREATE FUNCTION login_proof(login users) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_proof(ARRAY['login/1', login.id, login.issuer, login.subject])
 $$;
 
--- Every row that must be as the newest event about it says, with the chain of that event.
+-- Every row that must match the newest event about it, with the chain of that event.
 
 CREATE FUNCTION attestable_rows() RETURNS TABLE (key text, chain text, proof text)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -78,14 +78,14 @@ $$;
 
 GRANT SELECT ON attested_rows TO teamaccess;
 
--- What is there now is taken as it is.
+-- Existing rows are attested as they are.
 
 INSERT INTO attested_rows (key, chain, position, proof)
 SELECT key, chain, 0, proof FROM attestable_rows();
 
--- What events attest ----------------------------------------------------------------------------------
+-- The attestations in events --------------------------------------------------------------------------
 
--- The rows that an event is about, as they are at that moment.
+-- The rows that an event is about, with their proofs at that moment.
 
 CREATE FUNCTION rows_told_of(event events) RETURNS TABLE (key text, proof text)
 LANGUAGE plpgsql STABLE SET search_path = public, pg_temp AS $$
@@ -142,10 +142,10 @@ BEGIN
   RETURN NEW;
 END $$;
 
--- What is refused without an event -------------------------------------------------------------------
+-- Changes that are refused without an event ------------------------------------------------------------
 
--- A row is as the newest event about it says, or the transaction is refused. TG_ARGV[0] is the kind of
--- row; the row is looked at as it is when the transaction ends.
+-- Refuses a transaction with a row that does not match the newest event about it. TG_ARGV[0] is the kind of row.
+-- The row is checked at the end of the transaction.
 
 CREATE FUNCTION row_attested() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -196,7 +196,7 @@ CREATE CONSTRAINT TRIGGER row_attested AFTER INSERT OR UPDATE OF id, issuer, sub
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW
 WHEN (NEW.issuer IS NOT NULL) EXECUTE FUNCTION row_attested('login');
 
--- What is refused in any case ------------------------------------------------------------------------
+-- Changes that are always refused ----------------------------------------------------------------------
 
 CREATE FUNCTION not_ahead() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE at timestamptz;
@@ -218,7 +218,7 @@ FOR EACH ROW EXECUTE FUNCTION not_ahead('resolved_at');
 CREATE TRIGGER used_not_ahead BEFORE UPDATE OF last_used_at ON api_tokens
 FOR EACH ROW EXECUTE FUNCTION not_ahead('last_used_at');
 
--- A token is not made good again, and ends no later than was said.
+-- A revoked token stays revoked, and the end of a token is never extended.
 
 CREATE FUNCTION api_token_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -234,7 +234,7 @@ END $$;
 CREATE TRIGGER api_token_kept BEFORE UPDATE OF expires_at, revoked_at ON api_tokens
 FOR EACH ROW EXECUTE FUNCTION api_token_kept();
 
--- Whoever has a login keeps it, and sessions that were ended stay so.
+-- A user's login never changes, and ended sessions stay ended.
 
 CREATE FUNCTION user_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,4 +1,4 @@
-"""Who founded an organization, and what limits count by."""
+"""The founder of an organization, and the indexes of limits."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -18,7 +18,7 @@ WHERE events.chain = organizations.id AND events.kind = 'organization_created'
 
 
 def upgrade() -> None:
-    """Add the founder, known from the events of organizations that there are already, and the indexes."""
+    """Add the founder, taken from the events for existing organizations, and the indexes."""
     op.add_column("organizations", sa.Column("founded_by", sa.Text(), nullable=True))
     op.execute(FOUNDED)
     op.create_index(

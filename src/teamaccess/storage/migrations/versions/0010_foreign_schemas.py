@@ -1,4 +1,4 @@
-"""Find schemas that nobody recorded, and know the recorded ones by the moment SpiceDB took them."""
+"""Findings of foreign schemas, and the ZedTokens of recorded schemas."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,7 +8,7 @@ down_revision = "0009"
 
 
 def upgrade() -> None:
-    """Keep the ZedToken of a schema, and let a foreign schema be a finding that stops changes."""
+    """Add the ZedToken of a schema, and let a foreign schema be a finding that stops changes."""
     op.add_column("schema_versions", sa.Column("zed_token", sa.Text(), nullable=True))
     op.execute("GRANT INSERT (zed_token) ON schema_versions TO teamaccess")
     op.drop_constraint(op.f("findings_resolved_by_check"), "findings")

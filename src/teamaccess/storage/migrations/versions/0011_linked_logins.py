@@ -1,15 +1,15 @@
-"""When a user's login was linked: it ends the sessions that the user had before."""
+"""When a user's login was linked. That ends the user's earlier sessions."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0011"
 down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Keep the time; nobody knows it of logins that are linked already."""
+    """Add the time. It is unknown for logins that are linked already."""
     op.add_column("users", sa.Column("linked_at", sa.DateTime(timezone=True), nullable=True))
-    run("0011_linked_logins.sql")
+    run_script("0011_linked_logins.sql")

@@ -1,4 +1,4 @@
--- The time at which a login was linked ends earlier sessions, so it is kept as these are.
+-- The time at which a login was linked ends earlier sessions, so it must not change, as ended sessions must not.
 
 CREATE OR REPLACE FUNCTION user_kept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN

@@ -1,16 +1,16 @@
-"""Through which service account somebody was invited: it is asked again at the acceptance, too."""
+"""The service account that sent an invitation. Its rights are checked again at the acceptance."""
 
 import sqlalchemy as sa
 from alembic import op
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0012"
 down_revision = "0011"
 
 
 def upgrade() -> None:
-    """Keep the account, and count an invitation for whoever sent it."""
+    """Add the account, and count an invitation for its sender."""
     op.add_column("invitations", sa.Column("invited_via", sa.Text(), nullable=True))
     op.create_foreign_key(
         op.f("invitations_invited_via_fkey"), "invitations", "users", ["invited_via"], ["id"]
@@ -21,4 +21,4 @@ def upgrade() -> None:
         "invitations",
         [sa.text("(coalesce(invited_via, invited_by))"), "sent_at"],
     )
-    run("0012_invited_via.sql")
+    run_script("0012_invited_via.sql")

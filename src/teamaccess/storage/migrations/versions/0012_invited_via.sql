@@ -1,5 +1,5 @@
--- An event about an invitation says through which service account it was sent. Where there is none, the
--- proof is the one that earlier events have.
+-- The proof of an invitation includes the service account that sent it. Without one, the proof is the same as in
+-- earlier events.
 
 CREATE OR REPLACE FUNCTION invitation_proof(invitation invitations) RETURNS text LANGUAGE sql STABLE AS $$
   SELECT row_proof(ARRAY['invitation/1', invitation.organization_id, invitation.id,

@@ -1,11 +1,11 @@
-"""What an event says of a row ends with the row: it explains no row that is put back."""
+"""The attestation of a row ends with the row, so it does not prove a row that is inserted again."""
 
-from teamaccess.storage.migrations.scripts import run
+from teamaccess.storage.migrations import run_script
 
 revision = "0013"
 down_revision = "0012"
 
 
 def upgrade() -> None:
-    """Let attestations end, and close what the application's role could get round."""
-    run("0013_attestations_end.sql")
+    """Let attestations end, and close bypasses that the application's role had."""
+    run_script("0013_attestations_end.sql")

@@ -1,5 +1,5 @@
--- An invitation that was accepted, cancelled or put away, and an auditor who was taken away, are explained by
--- no event any more. A row that is put back as it was needs a new event, as any other does.
+-- The attestation of an invitation ends when it is accepted, cancelled or ended by the sweeper. The attestation of
+-- an auditor ends with the row. So a row that is inserted again needs a new event, as any other row does.
 
 CREATE FUNCTION attestation_ends() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -24,8 +24,8 @@ DELETE FROM attested_rows USING invitations
 WHERE key = 'invitation:' || organization_id || '/' || id
   AND (accepted_at IS NOT NULL OR cancelled_at IS NOT NULL OR lapsed_at IS NOT NULL);
 
--- Whether an open invitation is as the newest event about it says: asked before it is accepted, so that what
--- is written past the application lets nobody in, not even until somebody runs `verify`.
+-- Returns whether an open invitation matches the newest event about it. It is checked before the acceptance. So a
+-- row written past the application lets nobody in, even before somebody runs `verify`.
 
 CREATE FUNCTION invitation_attested(wanted_organization text, wanted_id text) RETURNS boolean
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
@@ -36,7 +36,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $$
       AND proof = invitation_proof(i))
 $$;
 
--- A row cannot say that it is somebody else's login.
+-- The external id of a user never changes either.
 
 CREATE OR REPLACE FUNCTION user_kept() RETURNS trigger
 LANGUAGE plpgsql SET search_path = public, pg_temp AS $$
@@ -57,7 +57,7 @@ CREATE TRIGGER user_kept
 BEFORE UPDATE OF issuer, subject, tokens_valid_from, linked_at, external_id ON users
 FOR EACH ROW EXECUTE FUNCTION user_kept();
 
--- Types are looked up in the caller's temporary schema first, unless a function says otherwise.
+-- Without a search_path, a function looks up types in the caller's temporary schema first.
 
 ALTER FUNCTION not_ahead() SET search_path = public, pg_temp;
 ALTER FUNCTION api_token_kept() SET search_path = public, pg_temp;

@@ -1,6 +1,6 @@
-"""What must fit the chains without being in them: who told of an entry, and what rows are.
+"""Verify what events prove: that each ledger entry has an event, and that rows match their attestations.
 
-Each query goes through a table or two once, in PostgreSQL and on its disk, whatever their size.
+Each query scans one or two tables once. PostgreSQL does the work, so memory does not limit their size.
 """
 
 from collections.abc import AsyncIterator
@@ -12,9 +12,10 @@ from teamaccess.ledger.chains.chain import ChainKind
 from teamaccess.ledger.chains.read_chains import pages
 from teamaccess.ledger.chains.walk import ChainFault, Fault
 
-# Entries of which no event of their own transaction tells. From before transactions were kept there is
-# none, at the beginning of a ledger; later on an entry without one was put in.
-UNTOLD = text("""
+# Entries without an event of their own transaction. The oldest entries of a ledger may lack a
+# transaction, because it was not recorded then. A later entry without an event was inserted past the
+# application.
+ENTRIES_WITHOUT_EVENT = text("""
 SELECT organization_id, position FROM (
   SELECT organization_id, position, transaction, actor, channel, request_id,
     min(position) FILTER (WHERE transaction IS NOT NULL)
@@ -27,15 +28,15 @@ WHERE position >= first AND NOT EXISTS (
     AND event.request_id = entry.request_id
     AND event.kind NOT IN ('refused', 'acceptance_refused', 'sign_in_refused', 'signed_in', 'signed_out'))
 """)
-# Rows that are not as the newest event about them said.
+# Rows that differ from the newest event about them.
 ROWS = text("""
 SELECT now.chain, coalesce(told.position, 0), now.key, told.key IS NULL
 FROM attestable_rows() AS now
 LEFT JOIN attested_rows AS told ON told.key = now.key
 WHERE now.chain = coalesce(:chain, now.chain) AND told.proof IS DISTINCT FROM now.proof
 """)
-# What PostgreSQL keeps of the newest event about each row, against the events: first where the event says
-# something else or is missing, then where a later one tells of the row.
+# Attestations that differ from the events: first those whose event differs or is missing, then those that
+# a later event about the row should have replaced.
 ATTESTATIONS = text("""
 SELECT told.chain, told.position, told.key FROM attested_rows AS told
 LEFT JOIN events AS event ON event.chain = told.chain AND event.position = told.position
@@ -48,8 +49,8 @@ JOIN attested_rows AS told ON told.key = said.key
 WHERE event.chain = coalesce(:chain, event.chain) AND event.details ? 'attests'
   AND told.chain = event.chain AND told.position < event.position
 """)
-# Times that have not come, of what is compared or used at times.
-AHEAD = text("""
+# Rows with a time in the future.
+TIMES_AHEAD = text("""
 SELECT organization_id, 'reconciliation:' || organization_id FROM reconciliations
 WHERE greatest(checked_at, asked_at) > clock_timestamp()
   AND organization_id = coalesce(:chain, organization_id)
@@ -64,9 +65,11 @@ WHERE last_used_at > clock_timestamp()
 """)
 
 
-async def evidence(connection: AsyncConnection, chain: str | None) -> AsyncIterator[ChainFault]:
-    """Yield everything that does not fit the chains, of one organization or of all."""
-    async for page in pages(connection, UNTOLD, chain=chain):
+async def attestation_faults(
+    connection: AsyncConnection, chain: str | None
+) -> AsyncIterator[ChainFault]:
+    """Yield every entry, row and attestation that the events do not prove, of one chain or of all."""
+    async for page in pages(connection, ENTRIES_WITHOUT_EVENT, chain=chain):
         for name, position in page:
             yield ChainFault(ChainKind.LEDGER, name, position, Fault.ENTRY_WITHOUT_EVENT)
     async for page in pages(connection, ROWS, chain=chain):
@@ -76,6 +79,6 @@ async def evidence(connection: AsyncConnection, chain: str | None) -> AsyncItera
     async for page in pages(connection, ATTESTATIONS, chain=chain):
         for name, position, row in page:
             yield ChainFault(ChainKind.EVENTS, name, position, Fault.ATTESTATION_ALTERED, row)
-    async for page in pages(connection, AHEAD, chain=chain):
+    async for page in pages(connection, TIMES_AHEAD, chain=chain):
         for name, row in page:
             yield ChainFault(ChainKind.EVENTS, name, 0, Fault.TIME_AHEAD, row)

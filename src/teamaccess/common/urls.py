@@ -1,4 +1,4 @@
-"""Where requests of our own go: nobody on the way reads or alters them."""
+"""Checks of the addresses to which our own requests go, so that they travel safely."""
 
 import os
 import re
@@ -8,12 +8,12 @@ from urllib.parse import SplitResult, parse_qsl, urlencode, urlsplit
 HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?")
 PARAMETER = re.compile(r"[A-Za-z_]+=.*", re.DOTALL)
 STRICTER_THAN_REQUIRE = frozenset({"verify-ca", "verify-full"})
-WRITTEN = re.compile(r"[!-~]+")
-"""An address is of visible ASCII; `urlsplit` would silently drop line breaks and tabs."""
+VISIBLE_ASCII = re.compile(r"[!-~]+")
+"""The characters of an address. `urlsplit` alone would silently drop line breaks and tabs."""
 
 
-def is_private_enough(url: str) -> bool:
-    """Return whether it is an address under https, or under http on this machine itself."""
+def is_https_or_loopback(url: str) -> bool:
+    """Return whether the URL uses https, or http on this machine."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""
@@ -25,7 +25,7 @@ def is_private_enough(url: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Return whether the host is this machine: `localhost`, or a loopback address."""
+    """Return whether the host is `localhost` or a loopback address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -33,9 +33,9 @@ def is_loopback(host: str) -> bool:
 
 
 def is_local_endpoint(endpoint: str) -> bool:
-    """Return whether a gRPC target can be nowhere but on this machine: loopback, or a unix socket.
+    """Return whether a gRPC target is certainly on this machine: a loopback address or a unix socket.
 
-    Whatever is not understood is elsewhere, such as a list of addresses or a name server of its own.
+    A target of any other form counts as remote, such as a list of addresses or one with a name server.
     """
     if endpoint.startswith("unix:"):
         return True
@@ -46,8 +46,8 @@ def is_local_endpoint(endpoint: str) -> bool:
     return target is not None and is_loopback(target["six"] or target["host"])
 
 
-def is_web_address(url: str) -> bool:
-    """Return whether it is http or https with a host, and neither a login nor a query nor a fragment."""
+def is_web_url(url: str) -> bool:
+    """Return whether the URL is http or https with a host, without login, query and fragment."""
     parts = _split(url)
     return (
         parts is not None
@@ -58,15 +58,15 @@ def is_web_address(url: str) -> bool:
     )
 
 
-def is_mail_server(url: str) -> bool:
-    """Return whether it is smtp or smtps with a host."""
+def is_smtp_url(url: str) -> bool:
+    """Return whether the URL is smtp or smtps with a host."""
     parts = _split(url)
     return parts is not None and parts.scheme in ("smtp", "smtps")
 
 
 def _split(url: str) -> SplitResult | None:
-    """Return the parts of an address that has a host and a port that can be; None otherwise."""
-    if not WRITTEN.fullmatch(url):
+    """Return the parts of a URL with a valid host and port, None for any other text."""
+    if not VISIBLE_ASCII.fullmatch(url):
         return None
     try:
         parts = urlsplit(url)
@@ -84,41 +84,44 @@ def _is_ip(host: str) -> bool:
     return "%" not in host
 
 
-def is_database(url: str) -> bool:
-    """Return whether it is PostgreSQL's URL, and can be read in one way alone.
+def is_postgres_url(url: str) -> bool:
+    """Return whether the URL is one of PostgreSQL, and every parser reads it in the same way.
 
-    SECURITY: a password that is not percent-encoded moves the host. In `ana:/secret@db.internal` one
-    parser finds the host `ana` and decides on TLS; the driver's finds `db.internal` and connects to it.
+    SECURITY: a password that is not percent-encoded can move the host. In `ana:/secret@db.internal` one
+    parser finds the host `ana` and decides on TLS by it. The driver's parser finds `db.internal` and
+    connects to it.
     """
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return False
-    login, host = parts.netloc.count("@"), not parts.netloc.endswith(":")
-    # an "@" behind the host may be the end of a password that has a "/" or a "?"
-    behind = "@" in parts.path or ("@" in parts.query and bool(parts.netloc) and not login)
+    at_signs = parts.netloc.count("@")
+    # an "@" after the host may be the end of a password with a "/" or a "?"
+    at_sign_after_host = "@" in parts.path or (
+        "@" in parts.query and bool(parts.netloc) and not at_signs
+    )
     return (
         parts.scheme.partition("+")[0] in ("postgresql", "postgres")
         and not parts.fragment
-        and login <= 1
-        and host
-        and not behind
-        and all(PARAMETER.fullmatch(each) for each in parts.query.split("&") if each)
+        and at_signs <= 1
+        and not parts.netloc.endswith(":")
+        and not at_sign_after_host
+        and all(PARAMETER.fullmatch(part) for part in parts.query.split("&") if part)
     )
 
 
-def driver_url(url: str) -> str:
-    """Return a libpq URL of PostgreSQL as SQLAlchemy spells it for asyncpg, over TLS to other hosts.
+def asyncpg_url(url: str) -> str:
+    """Return a libpq URL of PostgreSQL in SQLAlchemy's spelling for asyncpg.
 
-    Of libpq's `ssl...` parameters the driver learns by a `dsn` alone. Without `sslmode` another host is
-    asked with `require`: libpq's own default sends a password in plain text to whoever asks for that. A
-    stricter mode in `PGSSLMODE` stays, which the driver reads by itself.
+    asyncpg reads libpq's `ssl...` parameters only from a `dsn`, so they move there. SECURITY: without
+    `sslmode`, connections to other hosts use `require`. libpq's own default would fall back to plain
+    text. A stricter mode in `PGSSLMODE`, which the driver reads by itself, stays in force.
     """
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True)
-    tls = [each for each in query if each[0].startswith("ssl")]
-    rest = [each for each in query if not each[0].startswith("ssl")]
+    tls = [parameter for parameter in query if parameter[0].startswith("ssl")]
+    rest = [parameter for parameter in query if not parameter[0].startswith("ssl")]
     stricter = os.environ.get("PGSSLMODE") in STRICTER_THAN_REQUIRE
     if not (dict(tls).get("sslmode") or stricter or _is_local_database(parts, rest)):
         tls.insert(0, ("sslmode", "require"))
@@ -134,6 +137,6 @@ def driver_url(url: str) -> str:
 
 def _is_local_database(parts: SplitResult, query: list[tuple[str, str]]) -> bool:
     named = [value for name, value in query if name == "host"] or [parts.hostname or ""]
-    # the driver asks the environment where a URL names no host
-    hosts = [each for host in named for each in (host or os.environ.get("PGHOST", "")).split(",")]
+    # the driver reads the host from the environment if the URL has none
+    hosts = [host for value in named for host in (value or os.environ.get("PGHOST", "")).split(",")]
     return all(not host or host.startswith("/") or is_loopback(host) for host in hosts)
