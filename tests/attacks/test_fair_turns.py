@@ -11,7 +11,7 @@ from teamaccess.audit.plans import proposals
 from teamaccess.audit.state.moment import Moment, PositionAt, position_at
 from teamaccess.audit.state.queue import AuditQueue
 from teamaccess.catalog import Catalog, read_catalog
-from teamaccess.changes.change_queue import SHARE, ChangeQueue
+from teamaccess.changes.change_queue import ANONYMOUS_AT_ONCE, AT_ONCE, SHARE, ChangeQueue
 from teamaccess.common.loop_share import LoopShare, current_share
 from teamaccess.ledger import Attribution
 from teamaccess.storage import Channel, OrganizationId
@@ -59,7 +59,7 @@ async def test_a_caller_with_many_organizations_gets_only_a_share_of_the_connect
     many = [asyncio.create_task(change(f"eve-{n}", eve)) for n in range(60)]
     await asyncio.sleep(0)
     async with asyncio.timeout(1), turns.taken([OrganizationId("bob")], bob):
-        assert turns._connections._held["user:eve"] == SHARE
+        assert turns.connections("user:eve") == SHARE
     release.set()
     await asyncio.gather(*many)
 
@@ -111,7 +111,26 @@ async def test_a_caller_with_many_plans_gets_only_a_share_of_the_connections() -
     many = [asyncio.create_task(rehearse(f"eve-{n}")) for n in range(60)]
     await asyncio.sleep(0)
     async with asyncio.timeout(1), turns.taken([OrganizationId("bob")], bob):
-        assert turns._connections._held["user:eve"] == SHARE
+        assert turns.connections("user:eve") == SHARE
+    release.set()
+    await asyncio.gather(*many)
+
+
+async def test_anonymous_callers_leave_connections_for_known_callers() -> None:
+    turns, release = ChangeQueue(), asyncio.Event()
+    anonymous = Attribution("anonymous", Channel.API, "tests")
+
+    async def accept(organization: str) -> None:
+        async with turns.taken([OrganizationId(organization)], anonymous):
+            await release.wait()
+
+    many = [asyncio.create_task(accept(f"eve-{n}")) for n in range(60)]
+    await asyncio.sleep(0)
+    granted = [turns.connections(f"anonymous:eve-{n}") for n in range(60)]
+    assert sum(granted) == ANONYMOUS_AT_ONCE < AT_ONCE
+    bob = Attribution("user:bob", Channel.API, "tests")
+    async with asyncio.timeout(1), turns.taken([OrganizationId("bob")], bob):
+        pass
     release.set()
     await asyncio.gather(*many)
 
@@ -268,10 +287,9 @@ async def test_a_plan_uses_the_turn_of_its_caller(acme: Organization) -> None:
     ledger = acme.deployment.service.ledger
     async with ledger.change(OPERATOR, acme.id):
         asked = asyncio.create_task(eve.ask("POST", f"{acme.path}/audit/plan", json=body))
-        queue = ledger._turns._organizations[acme.id]
 
         async def waits() -> bool:
-            return queue.waiting(f"user:{eve.id}") == 1
+            return ledger._turns.waiting(acme.id, f"user:{eve.id}") == 1
 
         await wait_until(waits)
     assert (await asked).status_code == 200
@@ -283,10 +301,10 @@ async def test_changes_that_wait_for_an_organization_hold_no_slot(acme: Organiza
         waiting = [
             asyncio.create_task(invite(acme, acme.administrator, f"guest{n}")) for n in range(8)
         ]
-        queue = acme.deployment.service.ledger._turns._organizations[acme.id]
+        queue, caller = acme.deployment.service.ledger._turns, f"user:{acme.administrator.id}"
 
         async def all_wait() -> bool:
-            return queue.waiting(f"user:{acme.administrator.id}") == len(waiting)
+            return queue.waiting(acme.id, caller) == len(waiting)
 
         await wait_until(all_wait)
         async with asyncio.timeout(5):

@@ -3,18 +3,22 @@ one.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import select
 
-from teamaccess.storage import User
+from teamaccess.changes.change_queue import SHARE, ChangeQueue
+from teamaccess.ledger import Attribution
+from teamaccess.storage import Channel, OrganizationId, User
 from tests.support.deployment import OPERATOR, Deployment
 from tests.support.organization import Organization
 from tests.support.people import Person
 from tests.support.responses import refused
-from tests.support.spicedb_proxy import before, through_proxy
+from tests.support.spicedb_proxy import before, through_proxy, wait_until
 
 KEY = {"Idempotency-Key": "one"}
 
@@ -46,6 +50,70 @@ async def test_a_stranger_does_not_enter_the_change_queue(
                 ]
                 for answer in answers:
                     refused(answer, 404, "unknown_organization")
+
+
+@asynccontextmanager
+async def all_connections(queue: ChangeQueue, caller: Attribution) -> AsyncIterator[None]:
+    """Hold the caller's share of the connections, with changes to organizations of their own."""
+    async with AsyncExitStack() as held:
+        for number in range(SHARE):
+            own = OrganizationId(f"own-{number}")
+            await held.enter_async_context(queue.taken([own], caller))
+        yield
+
+
+async def test_a_caller_without_a_free_connection_takes_no_turn_in_an_organization(
+    acme: Organization,
+) -> None:
+    """Their change waited for a connection of theirs, and kept the organization's turn meanwhile."""
+    eve = (await acme.add_members({"eve": ["administrator"]}))["eve"]
+    queue = acme.deployment.service.ledger._turns
+    async with all_connections(queue, Attribution(f"user:{eve.id}", Channel.API, "tests")):
+        hers = [asyncio.create_task(invite(acme, eve, f"guest{number}")) for number in range(3)]
+
+        async def waits() -> bool:
+            return queue.waiting(acme.id, f"user:{eve.id}") == len(hers)
+
+        await wait_until(waits)
+        async with asyncio.timeout(5):
+            for name in ("amy", "ben", "cat"):
+                assert (await invite(acme, acme.administrator, name)).status_code == 201
+        assert not any(each.done() for each in hers)
+    assert {each.status_code for each in await asyncio.gather(*hers)} == {201}
+
+
+@pytest.mark.parametrize("organizations", [["victim"], ["another", "victim"]])
+async def test_a_change_holds_nothing_while_it_waits(organizations: list[str]) -> None:
+    """Neither a turn while it waits for a connection, nor one turn while it waits for another."""
+    queue = ChangeQueue()
+    eve, bob = (Attribution(f"user:{name}", Channel.API, "tests") for name in ("eve", "bob"))
+    theirs = [OrganizationId(each) for each in organizations]
+
+    async def change() -> None:
+        async with queue.taken(theirs, eve):
+            pass
+
+    async with all_connections(queue, eve):
+        hers = asyncio.create_task(change())
+        await asyncio.sleep(0)
+        for organization in theirs:
+            async with asyncio.timeout(1), queue.taken([organization], bob):
+                await asyncio.sleep(0)
+        assert not hers.done()
+    async with asyncio.timeout(1):
+        await hers
+
+
+async def test_acceptances_in_one_organization_do_not_delay_those_in_another() -> None:
+    """All anonymous callers of a process were one caller, with one share of the connections."""
+    queue = ChangeQueue()
+    anonymous = Attribution("anonymous", Channel.API, "tests")
+    async with (
+        all_connections(queue, anonymous),
+        asyncio.timeout(1),
+        queue.taken([OrganizationId("victim")], anonymous),
+    ):
+        pass
 
 
 async def test_an_idempotency_key_in_use_elsewhere_holds_no_lock(

@@ -102,7 +102,7 @@ async def test_fewer_questions_are_put_to_spicedb_at_once_while_others_ask(
     asking, most = 0, 0
 
     class Slow:
-        async def subjects(self, *_: object) -> AsyncIterator[str]:
+        async def lookup_subjects(self, *_: object) -> AsyncIterator[str]:
             nonlocal asking, most
             asking += 1
             most = max(most, asking)

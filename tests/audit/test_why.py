@@ -166,7 +166,7 @@ async def test_a_user_without_an_address_is_named_by_name_and_id(acme: Organizat
         await acme.administrator.ask("DELETE", f"{acme.path}/service-accounts/{account.id}")
     ).raise_for_status()
     gone = (await why(acme, account, "refunds_create"))["obstacle"]
-    assert gone["sentence"] == f'"Nightly job" ({account.id}) is no longer an active member .'
+    assert gone["sentence"] == f'"Nightly job" ({account.id}) is no longer an active member.'
 
 
 async def test_four_eyes_are_explained_with_the_registration(acme: Organization) -> None:

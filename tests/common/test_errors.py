@@ -42,7 +42,9 @@ def test_an_error_has_a_message_of_its_own_and_a_docstring(error: type[Teamacces
     assert "  " not in error.message
 
 
-@pytest.mark.parametrize("error", [*ERRORS.values(), *FAMILIES], ids=lambda error: error.__name__)
+@pytest.mark.parametrize(
+    "error", [*ERRORS.values(), *sorted(FAMILIES, key=str)], ids=lambda error: error.__name__
+)
 def test_an_error_is_written_in_plain_english(error: type[TeamaccessError]) -> None:
     for text in (error.message, error.__doc__ or ""):
         assert not [each for each in BANNED if re.search(each, text)], text

@@ -5,7 +5,7 @@ from collections.abc import Hashable
 
 import pytest
 
-from teamaccess.common.fairness import FairSlots, RateLimit
+from teamaccess.common.fairness import FairSlots, JointSlots, RateLimit, Slot
 
 
 class Served:
@@ -136,6 +136,106 @@ async def test_the_next_waiter_may_have_stopped_waiting() -> None:
     slots.release("a")
     await asyncio.wait_for(next_one, 1)
     slots.release("b")
+    assert slots.idle
+
+
+ACME, GLOBEX = Slot("acme", 1), Slot("globex", 1)
+
+
+async def joint(slots: JointSlots, line: Slot, party: str, *others: Slot) -> asyncio.Task[None]:
+    """Ask for slots in a task of their own, and return it when it has them or waits."""
+    task = asyncio.create_task(slots.acquire(line, party, *others))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_a_request_that_waits_for_one_slot_holds_no_other() -> None:
+    slots, of_eve = JointSlots(), Slot("eve", 1)
+    await slots.acquire(GLOBEX, "eve", of_eve)
+    waiting = await joint(slots, ACME, "eve", of_eve)
+    await asyncio.wait_for(slots.acquire(ACME, "bob"), 1)
+    slots.release([GLOBEX, of_eve])
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    assert slots.held("eve") == 0
+    slots.release([ACME])
+    await asyncio.wait_for(waiting, 1)
+    slots.release([ACME, of_eve])
+    assert slots.idle
+
+
+async def test_callers_take_turns_in_a_line_and_keep_their_place_without_a_connection() -> None:
+    slots, of_eve = JointSlots(), Slot("eve", 1)
+    await slots.acquire(GLOBEX, "eve", of_eve)
+    await slots.acquire(ACME, "bob")
+    hers = await joint(slots, ACME, "eve", of_eve)
+    bobs = [await joint(slots, ACME, "bob") for _ in range(3)]
+    slots.release([ACME])
+    await asyncio.wait_for(bobs[0], 1)
+    slots.release([GLOBEX, of_eve])
+    slots.release([ACME])
+    await asyncio.wait_for(hers, 1)
+    assert not any(each.done() for each in bobs[1:])
+    for each in bobs[1:]:
+        slots.release([ACME, of_eve] if each is bobs[1] else [ACME])
+        await asyncio.wait_for(each, 1)
+    slots.release([ACME])
+    assert slots.idle
+
+
+async def test_callers_take_turns_in_what_several_lines_share() -> None:
+    """A caller with many lines does not go before a caller with one."""
+    slots, shared = JointSlots(), Slot("shared", 1)
+    await slots.acquire(ACME, "bob", shared)
+    many = [await joint(slots, Slot(f"eve-{n}", 1), "eve", shared) for n in range(3)]
+    one = await joint(slots, GLOBEX, "ana", shared)
+    slots.release([ACME, shared])
+    await asyncio.wait_for(many[0], 1)
+    slots.release([Slot("eve-0", 1), shared])
+    await asyncio.wait_for(one, 1)
+    assert not any(each.done() for each in many[1:])
+    for each in many[1:]:
+        each.cancel()
+    await asyncio.gather(*many, return_exceptions=True)
+    slots.release([GLOBEX, shared])
+    assert slots.idle
+
+
+@pytest.mark.parametrize("granted", [False, True])
+async def test_a_request_that_stops_waiting_keeps_none_of_its_slots(granted: bool) -> None:
+    slots, shared = JointSlots(), Slot("shared", 1)
+    await slots.acquire(ACME, "a", shared)
+    waiting = await joint(slots, ACME, "b", shared)
+    after = await joint(slots, ACME, "b", shared)
+    if granted:
+        slots.release([ACME, shared])
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    if not granted:
+        slots.release([ACME, shared])
+    await asyncio.wait_for(after, 1)
+    slots.release([ACME, shared])
+    assert slots.idle
+
+
+async def test_only_requests_that_could_go_on_await_a_slot() -> None:
+    """A line whose requests wait for something else does not rest for them."""
+    slots, of_eve = JointSlots(), Slot("eve", 1)
+    await slots.acquire(GLOBEX, "eve", of_eve)
+    await slots.acquire(ACME, "bob")
+    hers = await joint(slots, ACME, "eve", of_eve)
+    assert not slots.is_awaited(ACME, [ACME])
+    assert not slots.has_backlog("eve", [of_eve])
+    slots.release([ACME])
+    assert slots.has_backlog("eve", [of_eve])
+    slots.release([GLOBEX, of_eve])
+    await hers
+    bobs = await joint(slots, ACME, "bob")
+    assert slots.is_awaited(ACME, [ACME, of_eve])
+    bobs.cancel()
+    await asyncio.gather(bobs, return_exceptions=True)
+    slots.release([ACME, of_eve])
     assert slots.idle
 
 

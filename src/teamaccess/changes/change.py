@@ -68,7 +68,7 @@ class Change:
     """The turn in the queue of this process. Other changes of the organizations wait until the commit."""
     after_commit: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """Functions to call only after the commit, for example to send a mail."""
-    told: set[str] = field(default_factory=set)
+    event_chains: set[str] = field(default_factory=set)
     """The chains with events of this change."""
     limits: Limits = field(default_factory=Limits)
     """How much one organization and one person may have and do."""
@@ -148,7 +148,7 @@ class Change:
         await self.session.run_sync(drain_notes)
         return {entry.organization: entry.position for entry in self.entries}
 
-    async def mend(self, organization: OrganizationId, updates: list[Update]) -> None:
+    async def record_repairs(self, organization: OrganizationId, updates: list[Update]) -> None:
         """Append repairs of SpiceDB to the ledger: RESTORE and PURGE, and no other updates.
 
         All other updates are computed from changed rows.
@@ -179,14 +179,14 @@ class Change:
         self.attribution = attribution
         recording_of(self.session).attribution = attribution
 
-    def because(self, reason: str | None) -> bytes | None:
+    def store_reason(self, reason: str | None) -> bytes | None:
         """Store the reason. Return the hash by which the ledger and the events name it."""
         if not reason:
             return None
-        kept = Reason.of(reason)
-        self.session.add(kept)
-        recording_of(self.session).reason_hash = kept.hash
-        return kept.hash
+        stored = Reason.of(reason)
+        self.session.add(stored)
+        recording_of(self.session).reason_hash = stored.hash
+        return stored.hash
 
 
 @dataclass

@@ -70,5 +70,5 @@ async def _is_in_chains(session: AsyncSession, change: Change, decided: list[Ent
         last = decided[-1]
         entry = {"organization": last.organization, "position": last.position, "hash": last.hash}
         return bool(await session.scalar(IN_THE_LEDGER, entry))
-    events = {"chains": sorted(change.told), "request": change.attribution.request_id}
+    events = {"chains": sorted(change.event_chains), "request": change.attribution.request_id}
     return bool(await session.scalar(IN_THE_EVENTS, events))

@@ -10,9 +10,13 @@ import asyncio
 import math
 import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable, Collection, Hashable, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from itertools import count
 from time import monotonic
+from typing import Generic, NamedTuple, TypeVar
 
 from cachetools import TTLCache
 
@@ -34,30 +38,35 @@ ROUNDING = 1e-6
 """Seconds by which the sum of the intervals may be wrong."""
 
 Waiter = asyncio.Future[None]
+Request = TypeVar("Request")
 
 
-class _Queue:
-    """The waiting requests of one party, by caller."""
+class _Queue(Generic[Request]):
+    """The waiting requests of one party or line, by caller."""
 
     def __init__(self) -> None:
-        self._callers: OrderedDict[Hashable, deque[Waiter]] = OrderedDict()
+        self._callers: OrderedDict[Hashable, deque[Request]] = OrderedDict()
+
+    def __iter__(self) -> Iterator[Request]:
+        """Return the oldest request of each caller."""
+        return (requests[0] for requests in self._callers.values())
 
     def __bool__(self) -> bool:
         return bool(self._callers)
 
-    def join(self, caller: Hashable, waiter: Waiter) -> None:
+    def join(self, caller: Hashable, waiter: Request) -> None:
         self._callers.setdefault(caller, deque()).append(waiter)
 
     def length(self, caller: Hashable) -> int:
         return len(self._callers.get(caller, ()))
 
-    def leave(self, caller: Hashable, waiter: Waiter) -> None:
+    def leave(self, caller: Hashable, waiter: Request) -> None:
         if (queue := self._callers.get(caller)) is not None and waiter in queue:
             queue.remove(waiter)
             if not queue:
                 del self._callers[caller]
 
-    def next(self, served: Hashable) -> tuple[Hashable, Waiter]:
+    def next(self, served: Hashable) -> tuple[Hashable, Request]:
         """Remove and return the next request, with its caller.
 
         `served` is the caller that had the last slot. It goes to the end of the round, after callers that
@@ -71,6 +80,19 @@ class _Queue:
             del self._callers[caller]
         return caller, waiter
 
+    def first(self, served: Hashable, fits: Callable[[Request], bool]) -> Request | None:
+        """Return the next caller's oldest request that fits, and leave it in the line.
+
+        `served` is the caller who had the last slot, as in `next`.
+        """
+        if served in self._callers:
+            self._callers.move_to_end(served)
+        return next(filter(fits, self), None)
+
+    def oldest(self, caller: Hashable) -> Request | None:
+        """Return the oldest request of the caller."""
+        return self._callers[caller][0] if caller in self._callers else None
+
 
 class FairSlots:
     """A number of slots. One party holds at most a share of them.
@@ -83,7 +105,7 @@ class FairSlots:
         self.share = share
         """How many of the slots one party may hold. It may change while slots are held."""
         self._held: Counter[Hashable] = Counter()
-        self._queues: OrderedDict[Hashable, _Queue] = OrderedDict()
+        self._queues: OrderedDict[Hashable, _Queue[Waiter]] = OrderedDict()
         self._served: dict[Hashable, Hashable] = {}
         """The caller that had the last slot, for every party that holds a slot or waits."""
         self._last: Hashable = None
@@ -93,11 +115,6 @@ class FairSlots:
     def idle(self) -> bool:
         """Whether no slot is held and no request waits."""
         return not self._held and not self._queues
-
-    @property
-    def crowded(self) -> bool:
-        """Whether any request waits."""
-        return bool(self._queues)
 
     def has_backlog(self, party: Hashable) -> bool:
         """Return whether requests of the party wait for a slot."""
@@ -180,18 +197,165 @@ class FairSlots:
         self._served[party], self._last = caller, party
 
 
+class Slot(NamedTuple):
+    """A slot of one kind."""
+
+    kind: Hashable
+    most: int
+    """How many slots of the kind may be held at once."""
+
+
+@dataclass(eq=False)
+class _JointRequest:
+    """A request for several slots together."""
+
+    line: Slot
+    party: str
+    slots: tuple[Slot, ...]
+    granted: Waiter
+
+
+class JointSlots:
+    """Slots of several kinds, of which a request gets all that it needs at the same time.
+
+    SECURITY: a request holds nothing while it waits. If a caller has used up one kind of slots, their
+    requests do not keep slots of other kinds from other callers.
+
+    Requests wait in lines. In a line, callers take turns. If several lines could go on, the caller who
+    got slots least recently is next. Not thread-safe: it belongs to one event loop.
+    """
+
+    def __init__(self) -> None:
+        self._held: Counter[Hashable] = Counter()
+        self._lines: dict[Slot, _Queue[_JointRequest]] = {}
+        self._served: dict[Slot, str] = {}
+        """The caller who had the last slot, of every line that holds one or in which requests wait."""
+        self._waiting: Counter[str] = Counter()
+        self._places: dict[str, int] = {}
+        """The place in the round of each caller who waits."""
+        self._numbers = count()
+        self._last = ""
+        """The caller who had the last slot of all."""
+
+    @property
+    def idle(self) -> bool:
+        """Whether no slot is held and no request waits."""
+        return not (self._held or self._lines or self._served or self._places or self._waiting)
+
+    def held(self, kind: Hashable) -> int:
+        """Return how many slots of the kind are held."""
+        return self._held[kind]
+
+    def waiting(self, line: Slot, party: str) -> int:
+        """Return how many requests of the caller wait in the line."""
+        return queue.length(party) if (queue := self._lines.get(line)) is not None else 0
+
+    async def acquire(self, line: Slot, party: str, *others: Slot) -> None:
+        """Take a slot of the line and the others together, when it is the caller's turn in the line."""
+        granted: Waiter = asyncio.get_running_loop().create_future()
+        request = _JointRequest(line, party, (line, *others), granted)
+        if not self.waiting(line, party) and self._fits(request):
+            self._hold(request)
+            return
+        self._join(request)
+        try:
+            await granted
+        except asyncio.CancelledError:
+            if granted.done() and not granted.cancelled():
+                self.release(
+                    request.slots
+                )  # the slots were granted at the moment of the cancellation
+            else:
+                self._leave(request)
+                self._grant()  # the caller's next request may need less than this one
+                self._forget(request.slots)
+            raise
+
+    def release(self, slots: Collection[Slot]) -> None:
+        """Give the slots back together, to the requests that are next."""
+        for slot in slots:
+            self._held[slot.kind] -= 1
+            if not self._held[slot.kind]:
+                del self._held[slot.kind]
+        self._grant()
+        self._forget(slots)
+
+    def is_awaited(self, line: Slot, slots: Collection[Slot]) -> bool:
+        """Return whether a request in the line could go on if its holder gave these slots back."""
+        freed = {slot.kind for slot in slots}
+        return any(self._fits(request, freed) for request in self._lines.get(line, ()))
+
+    def has_backlog(self, party: str, slots: Collection[Slot]) -> bool:
+        """Return whether a request of the caller could go on, in any line, if these were given back."""
+        freed = {slot.kind for slot in slots}
+        return party in self._waiting and any(
+            (request := queue.oldest(party)) is not None and self._fits(request, freed)
+            for queue in self._lines.values()
+        )
+
+    def _has_room(self, slot: Slot, freed: Collection[Hashable] = ()) -> bool:
+        return self._held[slot.kind] - (slot.kind in freed) < slot.most
+
+    def _fits(self, request: _JointRequest, freed: Collection[Hashable] = ()) -> bool:
+        return not request.granted.done() and all(
+            self._has_room(slot, freed) for slot in request.slots
+        )
+
+    def _grant(self) -> None:
+        while (request := self._next()) is not None:
+            self._leave(request)
+            self._hold(request)
+            request.granted.set_result(None)
+
+    def _next(self) -> _JointRequest | None:
+        """Return the request that is next of those that could go on."""
+        if self._last in self._places:
+            self._places[self._last] = next(self._numbers)
+        could_go_on = (
+            request
+            for line, queue in self._lines.items()
+            if self._has_room(line)
+            and (request := queue.first(self._served.get(line), self._fits)) is not None
+        )
+        return min(could_go_on, key=lambda request: self._places[request.party], default=None)
+
+    def _hold(self, request: _JointRequest) -> None:
+        self._held.update(slot.kind for slot in request.slots)
+        self._served[request.line] = self._last = request.party
+
+    def _join(self, request: _JointRequest) -> None:
+        self._lines.setdefault(request.line, _Queue()).join(request.party, request)
+        self._waiting[request.party] += 1
+        self._places.setdefault(request.party, next(self._numbers))
+
+    def _leave(self, request: _JointRequest) -> None:
+        queue = self._lines[request.line]
+        queue.leave(request.party, request)
+        if not queue:
+            del self._lines[request.line]
+        self._waiting[request.party] -= 1
+        if not self._waiting[request.party]:
+            del self._waiting[request.party], self._places[request.party]
+
+    def _forget(self, slots: Collection[Slot]) -> None:
+        """Keep nothing about a line that neither holds a slot nor has waiting requests."""
+        for slot in slots:
+            if slot.kind not in self._held and slot not in self._lines:
+                self._served.pop(slot, None)
+
+
 class Turn:
     """Slots that a change holds together until it gives them up."""
 
     def __init__(self) -> None:
-        self._held: list[tuple[FairSlots, str, Callable[[], bool]]] = []
+        self._give_up: Callable[[float], None] | None = None
         self._began = 0.0
-        """When the last slot was taken."""
+        """When the slots were taken."""
 
-    async def take(self, slots: FairSlots, party: str, rests: Callable[[], bool]) -> None:
-        """Wait for a slot, and hold it with the others. If `rests` returns true, a rest follows it."""
-        await slots.acquire(party)
-        self._held.append((slots, party, rests))
+    async def take(self, slots: JointSlots, line: Slot, party: str, *others: Slot) -> None:
+        """Wait for a slot of the line and all others, and hold them together."""
+        await slots.acquire(line, party, *others)
+        self._give_up = partial(_give_up, slots, line, party, others)
         self._began = monotonic()
 
     def give_up(self) -> None:
@@ -200,13 +364,22 @@ class Turn:
         If changes wait in the queue and other tenants send requests, the next change begins after a rest.
         So one organization's changes get at most a third of the process's time.
         """
-        rest = TURN_REST * min(monotonic() - self._began, LONGEST_TURN_SECONDS)
-        while self._held:
-            slots, party, rests = self._held.pop()
-            if others_ask() and rests():
-                asyncio.get_running_loop().call_later(rest, slots.release, party)
-            else:
-                slots.release(party)
+        give_up, self._give_up = self._give_up, None
+        if give_up is not None:
+            give_up(TURN_REST * min(monotonic() - self._began, LONGEST_TURN_SECONDS))
+
+
+def _give_up(
+    slots: JointSlots, line: Slot, party: str, others: tuple[Slot, ...], rest: float
+) -> None:
+    """Release the slots. Those that another request waits for rest first, if other tenants ask."""
+    held, resting = (line, *others), list[Slot]()
+    if others_ask():
+        resting += [line] if slots.is_awaited(line, held) else []
+        resting += others if slots.has_backlog(party, others) else []
+    if resting:
+        asyncio.get_running_loop().call_later(rest, slots.release, resting)
+    slots.release([slot for slot in held if slot not in resting])
 
 
 class RateLimit:

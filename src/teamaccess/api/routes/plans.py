@@ -81,7 +81,7 @@ async def make_changes(
     if if_match is None or "*" in if_match:  # `*` would allow states other than the planned one
         raise PlanNeeded
     if data.reason is not None:
-        change.because(clean("reason", data.reason, LONGEST_REASON))
+        change.store_reason(clean("reason", data.reason, LONGEST_REASON))
 
     def refuse_unplanned() -> None:
         refuse_moved(change, lambda state: matches(if_match, f'"{state}"'))

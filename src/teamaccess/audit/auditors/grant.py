@@ -32,7 +32,7 @@ async def grant_auditor(change: Change, email: str, reason: str, until: datetime
     """
     refuse_bad_end(change.catalog, until, change.now)
     user = await user_with(change, normalise(email))
-    reason_hash = change.because(reason)
+    reason_hash = change.store_reason(reason)
     assert reason_hash is not None  # noqa: S101 - there is a reason
     row = {
         "granted_at": change.now,

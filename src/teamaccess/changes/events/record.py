@@ -26,11 +26,11 @@ async def record(
     kind of the event. `reason` is the text of the reason, or the hash of a stored one. PostgreSQL adds
     the attestations of the event's rows, so changed rows are written first.
     """
-    reason_hash = reason if isinstance(reason, bytes) else change.because(reason)
+    reason_hash = reason if isinstance(reason, bytes) else change.store_reason(reason)
     await change.session.flush()
     row = _row(change.attribution, details, chain, subject, reason_hash)
     await change.session.execute(INSERT, row)
-    change.told.add(chain)
+    change.event_chains.add(chain)
     return reason_hash
 
 

@@ -136,7 +136,7 @@ async def _apply(service: Service, document: Document, state: str) -> str:
     async with service.ledger.change(operator_attribution(), id) as change:
         refuse_moved(change, lambda now: state == now)
         if document.reason is not None:
-            change.because(clean("reason", document.reason, LONGEST_REASON))
+            change.store_reason(clean("reason", document.reason, LONGEST_REASON))
         await make_all(document.changes, change)
         return progress_of(await service.ledger.commit(change))[0]
 

@@ -31,6 +31,7 @@ from teamaccess.storage import (
     RoleAssignment,
     RoleId,
     TeamRole,
+    is_role_id,
 )
 
 HERE: BindParameter[OrganizationId] = bindparam("organization")
@@ -99,7 +100,8 @@ async def holders_of(
 ) -> Mapping[RoleId, Holders]:
     """Return the holders of each role, in one query; a role that has ended does not count."""
     holders: defaultdict[RoleId, Holders] = defaultdict(Holders)
-    keys = {"organization": organization, "roles": list(roles), "now": now}
+    ids = [role for role in roles if is_role_id(role)]  # nobody holds a role of another name
+    keys = {"organization": organization, "roles": ids, "now": now}
     for kind, role, count in await session.execute(COUNTED, keys):
         setattr(holders[role], kind, count)
     return holders

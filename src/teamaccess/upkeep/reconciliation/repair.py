@@ -27,7 +27,7 @@ async def repair(
         if updates := [*deletes, *touches]:
             await refuse_false_claims(change.session, id, updates)
             budget.spend(id, len(deletes))
-            await change.mend(id, updates)
+            await change.record_repairs(id, updates)
             await record(change, DriftMended(purged=len(deletes), restored=len(touches)), id, id)
             receipts = await comparer.ledger.commit(change)
             result.mended = len(updates)
